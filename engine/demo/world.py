@@ -1,0 +1,138 @@
+"""The generated world as files: COCO splits and a folder of classes, for whoever has no dataset at hand.
+
+Knows COCO's annotation files and the course layout, and which seeds belong to which split. Refuses to know how a scene
+is composed or drawn. `python -m engine.demo.world --out data/demo` writes everything `make evaluate` needs.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as rle
+from tqdm import tqdm
+
+from engine.demo.backdrops import SIDE
+from engine.demo.scenes import Picture, Scene, compose, describe, draw, portrait
+
+VERSION = 1  # raised whenever the same seed gives another picture or another reference
+BLOCK = 1_000_000  # seeds a split may use; a seed is also its image's id, so ids of different splits never meet
+FIRST_SEED = {"train": 1 * BLOCK, "val": 2 * BLOCK, "test": 3 * BLOCK, "classes": 4 * BLOCK}
+MIN_AREA = 16  # pixels; less of an object is no object to a viewer
+# COCO's own ids and supercategories.
+CATEGORIES: dict[str, tuple[int, str]] = {
+    "person": (1, "person"), "bicycle": (2, "vehicle"), "car": (3, "vehicle"), "bus": (6, "vehicle"),
+    "boat": (9, "vehicle"), "bench": (15, "outdoor"), "bird": (16, "animal"), "cat": (17, "animal"),
+    "dog": (18, "animal"), "horse": (19, "animal"), "sheep": (20, "animal"), "cow": (21, "animal"),
+    "umbrella": (28, "accessory"), "skis": (35, "sports"), "kite": (38, "sports"), "surfboard": (42, "sports"),
+    "cup": (47, "kitchen"), "pizza": (59, "food"), "cake": (61, "food"), "chair": (62, "furniture"),
+    "couch": (63, "furniture"), "potted plant": (64, "furniture"), "dining table": (67, "furniture"),
+    "tv": (72, "electronic"), "laptop": (73, "electronic"),
+}  # fmt: skip
+# A table stands under every plate, so it is no class of its own.
+CLASSES = tuple(name for name in CATEGORIES if name != "dining table")
+
+
+def _instances(scene: Scene, picture: Picture) -> list[dict]:
+    """COCO annotations of what is visible of each thing."""
+    found = []
+    for number, (thing, mask) in enumerate(zip(scene.things, picture.masks, strict=True)):
+        area = int(mask.sum())
+        if area < MIN_AREA:
+            continue
+        ys, xs = np.nonzero(mask)
+        encoded = rle.encode(np.asfortranarray(mask))
+        found.append({
+            "id": scene.seed * 100 + number, "image_id": scene.seed, "category_id": CATEGORIES[thing.kind][0],
+            "bbox": [int(xs.min()), int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1], "area": area,
+            "segmentation": {"size": [SIDE, SIDE], "counts": encoded["counts"].decode()}, "iscrowd": 0,
+        })  # fmt: skip
+    return found
+
+
+def _image(scene: Scene) -> dict:
+    return {"id": scene.seed, "file_name": f"{scene.seed:012d}.jpg", "width": SIDE, "height": SIDE,
+            "conditions": list(scene.conditions)}  # fmt: skip
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_split(folder: Path | str, split: str, count: int, first_seed: int | None = None) -> None:
+    """Writes `count` scenes as COCO does: photos, captions and instances of one split under `folder`.
+
+    Seeds run from `first_seed`, by default the split's own block. Raises ValueError if they would leave that block.
+    """
+    first = FIRST_SEED[split] if first_seed is None else first_seed
+    if first // BLOCK != (first + count - 1) // BLOCK:
+        raise ValueError(f"{count} scenes from seed {first} reach into another split: at most {BLOCK} a split")
+    folder = Path(folder)
+    (folder / split).mkdir(parents=True, exist_ok=True)
+    images, captions, instances = [], [], []
+    for seed in tqdm(range(first, first + count), desc=split, unit="image"):
+        scene = compose(seed)
+        picture = draw(scene)
+        images.append(_image(scene))
+        picture.image.save(folder / split / images[-1]["file_name"], quality=92)
+        captions += [{"id": seed * 10 + k, "image_id": seed, "caption": text}
+                     for k, text in enumerate(describe(scene, seed))]  # fmt: skip
+        instances += _instances(scene, picture)
+    info = {"description": "CaptionScope's generated world", "version": str(VERSION)}
+    categories = [{"id": number, "name": name, "supercategory": above} for name, (number, above) in CATEGORIES.items()]
+    notes = folder / "annotations"
+    _write_json(notes / f"captions_{split}.json", {"info": info, "images": images, "annotations": captions})
+    _write_json(notes / f"instances_{split}.json",
+                {"info": info, "images": images, "annotations": instances, "categories": categories})  # fmt: skip
+
+
+def write_classes(folder: Path | str, per_class: int = 30, first_seed: int = FIRST_SEED["classes"]) -> None:
+    """Writes the course layout for zero-shot classification: `p1_data/val/{label}_{id}.png` and `id2label.json`."""
+    root = Path(folder) / "p1_data"
+    (root / "val").mkdir(parents=True, exist_ok=True)
+    _write_json(root / "id2label.json", {str(label): name for label, name in enumerate(CLASSES)})
+    for label, name in enumerate(tqdm(CLASSES, desc="classes", unit="class")):
+        for number in range(per_class):
+            draw(portrait(name, first_seed + number)).image.save(
+                root / "val" / f"{label}_{number}.png", compress_level=3
+            )
+
+
+def write_world(folder: Path | str, val: int = 600, test: int = 200, classes: int = 30) -> bool:
+    """Writes the val and test splits and the classes, all or nothing; False if they stand there already.
+
+    Raises FileExistsError if `folder` holds something that this function did not write.
+    """
+    folder = Path(folder)
+    recipe = {"version": VERSION, "val": val, "test": test, "classes": classes}
+    mark = folder / "world.json"
+    if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) == recipe:
+        return False
+    if folder.exists() and any(folder.iterdir()) and not mark.exists():
+        raise FileExistsError(f"{folder} holds other files: choose another --out, or empty it")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    write_split(partial, "val", val)
+    write_split(partial, "test", test)
+    write_classes(partial, classes)
+    _write_json(partial / "world.json", recipe)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the generated world: COCO val and test splits and 24 classes.")
+    parser.add_argument("--out", type=Path, default=Path("data/demo"), help="folder to write (default: %(default)s)")
+    parser.add_argument("--val", type=int, default=600, help="images of the val split (default: %(default)s)")
+    parser.add_argument("--test", type=int, default=200, help="images of the test split (default: %(default)s)")
+    parser.add_argument("--classes", type=int, default=30, help="images of each class (default: %(default)s)")
+    options = parser.parse_args()
+    written = write_world(options.out, options.val, options.test, options.classes)
+    print(f"{options.out}: {'written' if written else 'complete already, nothing to do'}")
+
+
+if __name__ == "__main__":
+    main()
