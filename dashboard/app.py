@@ -1,0 +1,41 @@
+"""The entry of `streamlit run dashboard/app.py`: page settings, the run picker and the navigation."""
+
+import streamlit as st
+
+from dashboard import choices, data, parts, text
+
+PAGES = [
+    st.Page("views/overview.py", title="Overview", icon=":material/dashboard:", default=True),
+    st.Page("views/failures.py", title="Failures", icon=":material/search:"),
+    st.Page("views/beams.py", title="Beams", icon=":material/show_chart:"),
+    st.Page("views/attention.py", title="Attention", icon=":material/visibility:"),
+    st.Page("views/zeroshot.py", title="Zero-shot", icon=":material/label:"),
+]
+
+
+def main() -> None:
+    """Draws the frame around whatever view is open."""
+    st.set_page_config(page_title="CaptionScope", page_icon="🔎", layout="wide")
+    choices.restore()
+    page = st.navigation(PAGES)
+    runs = data.runs()
+    if not runs:
+        parts.welcome(data.results_folder(), data.problems())
+        return
+    _pick_run(runs)
+    page.run()
+
+
+def _pick_run(runs: list[data.Run]) -> None:
+    by_name = {run.name: run for run in runs}
+    first = parts.first_run(runs).name
+    with st.sidebar:
+        chosen = choices.one_of("Run", "run", list(by_name), first)
+        choices.keep(run=chosen)  # the default too: a copied address must not change its meaning with the next run
+        run = by_name[chosen]
+        st.caption(" · ".join(text.markdown(line) for line in parts.describe(run)))
+        if data.problems():
+            st.caption(f"⚠ {text.count(len(data.problems()), 'file or folder')} could not be read: see Overview.")
+
+
+main()

@@ -1,0 +1,115 @@
+"""Everything a person has chosen: kept in the URL, so that the address of a page is the whole state of it.
+
+The URL wins over the session's memory; the memory fills in what a change of page drops from the URL. Widgets are
+controlled by a choice: they are set from it before they are drawn, and write it when they change.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+_MEMORY = "choices"
+
+
+def restore() -> None:
+    """Joins URL and memory; called once at the start of every run of the app."""
+    memory = _memory()
+    memory.update(st.query_params.to_dict())
+    missing = {key: value for key, value in memory.items() if key not in st.query_params}
+    if missing:
+        st.query_params.update(missing)
+
+
+def get(key: str, default: str = "") -> str:
+    """The choice `key` as it stands in the URL."""
+    return _memory().get(key, default)
+
+
+def keep(**values: Any) -> None:
+    """Sets choices; None or an empty text takes one back."""
+    for key, value in values.items():
+        text = "" if value is None else str(value)
+        if text:
+            _memory()[key] = text
+            if st.query_params.get(key) != text:
+                st.query_params[key] = text
+        else:
+            _memory().pop(key, None)
+            if key in st.query_params:
+                del st.query_params[key]
+
+
+def one_of(
+    label: str,
+    key: str,
+    options: Sequence[Any],
+    default: Any,
+    shown: Callable[[Any], str] = str,
+    widget: Callable[..., Any] = st.selectbox,
+    **settings: Any,
+) -> Any:
+    """A choice among `options`, drawn by `widget`; an unknown value in the URL is the default."""
+    by_text = {str(option): option for option in options}
+    value = by_text.get(get(key), default)
+    name = _controlled(key, value)
+    widget(label, options, key=name, format_func=shown, on_change=_keep_widget, args=(key, default), **settings)
+    return value
+
+
+def text(label: str, key: str, **settings: Any) -> str:
+    """A text that is typed."""
+    value = get(key)
+    st.text_input(label, key=_controlled(key, value), on_change=_keep_widget, args=(key, ""), **settings)
+    return value
+
+
+def number(label: str, key: str, low: int, high: int, default: int, **settings: Any) -> int:
+    """A whole number from `low` to `high`."""
+    try:
+        value = min(max(int(get(key, str(default))), low), high)
+    except ValueError:
+        value = default
+    name = _controlled(key, value)
+    st.number_input(label, low, high, key=name, on_change=_keep_widget, args=(key, default), step=1, **settings)
+    return value
+
+
+def span(label: str, key: str, low: float, high: float, step: float, **settings: Any) -> tuple[float, float] | None:
+    """A range inside [low, high] as two handles; None while it is the whole of it."""
+    first, second = _read_span(get(key), low, high)
+    name = _controlled(key, (first, second))
+    st.slider(label, low, high, key=name, step=step, on_change=_keep_span, args=(key, low, high), **settings)
+    return None if (first, second) == (low, high) else (first, second)
+
+
+def _memory() -> dict[str, str]:
+    return st.session_state.setdefault(_MEMORY, {})
+
+
+def _controlled(key: str, value: Any) -> str:
+    """Sets the widget of `key` to `value` before it is drawn, and gives the widget's own key."""
+    name = f"widget_{key}"
+    if name not in st.session_state or st.session_state[name] != value:
+        st.session_state[name] = value
+    return name
+
+
+def _keep_widget(key: str, default: Any) -> None:
+    value = st.session_state[f"widget_{key}"]
+    keep(**{key: None if value == default else value})
+
+
+def _keep_span(key: str, low: float, high: float) -> None:
+    first, second = st.session_state[f"widget_{key}"]
+    keep(**{key: None if (first, second) == (low, high) else f"{first:g}:{second:g}"})
+
+
+def _read_span(value: str, low: float, high: float) -> tuple[float, float]:
+    try:
+        first, second = (float(part) for part in value.split(":"))
+    except ValueError:
+        return low, high
+    if not low <= high or not first <= second:
+        return low, high
+    return min(max(first, low), high), min(max(second, low), high)

@@ -1,0 +1,353 @@
+// The attention viewer. All maps of a caption arrive once; hovering, keys and playing never ask the server. What the
+// person rests on is reported a moment later, so that the page's address can hold it.
+
+const REST = 500; // ms after the last click or key before it is reported
+const PACE = 700; // ms a word while playing
+const LARGEST = 640; // CSS pixels of the large picture's longer side
+const TILE = 200; // canvas pixels of a tile's longer side
+const END = "<end>";
+
+// Inferno at nine places (matplotlib, CC0): brightness alone orders it, so it is read without colour vision too.
+const INFERNO = [
+  [0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50],
+  [252, 255, 164],
+];
+
+const RAMP = Array.from({ length: 256 }, (_, byte) => {
+  const place = (byte / 255) * (INFERNO.length - 1);
+  const below = Math.min(Math.floor(place), INFERNO.length - 2);
+  return INFERNO[below].map((start, channel) => start + (place - below) * (INFERNO[below + 1][channel] - start));
+});
+
+const viewers = new WeakMap();
+
+function decode(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+class Viewer {
+  constructor(root) {
+    this.root = root;
+    this.find = (name) => root.querySelector(`.${name}`);
+    this.hovered = null;
+    this.onKey = (event) => this.key(event);
+    this.bind();
+    this.paintRamp();
+  }
+
+  // Data
+
+  take(data, report) {
+    this.report = report;
+    const fresh = !this.data || this.data.name !== data.name;
+    // What comes back from a report of ours is no news: the person may have moved on meanwhile.
+    const news = fresh || (JSON.stringify(data.look) !== this.reported && JSON.stringify(data.look) !== this.received);
+    this.received = JSON.stringify(data.look);
+    if (fresh) this.load(data);
+    if (news) this.look = { ...data.look };
+    if (fresh || news) this.refresh();
+  }
+
+  load(data) {
+    this.stop();
+    this.data = data;
+    this.bytes = decode(data.weights);
+    this.hovered = null;
+    this.reported = null;
+    this.cache = new Map();
+    this.fillSelect("layer", "Mean of layers", data.shape[1]);
+    this.fillSelect("head", "Mean of heads", data.shape[2]);
+    this.buildWords();
+    this.picture = null;
+    if (!data.photo) return;
+    const image = new Image();
+    image.onload = () => {
+      if (this.data !== data) return;
+      this.picture = image;
+      this.draw();
+      this.drawStrip();
+    };
+    image.src = data.photo;
+  }
+
+  // float[patches] of a word under the current layer and head; every stored map sums to about 1.
+  raw(word) {
+    const [, layers, heads, patches] = this.data.shape;
+    const { layer, head } = this.look;
+    const chosenLayers = layer ? [layer - 1] : [...Array(layers).keys()];
+    const chosenHeads = head ? [head - 1] : [...Array(heads).keys()];
+    const map = new Float32Array(patches);
+    const share = 1 / (chosenLayers.length * chosenHeads.length * 255);
+    for (const l of chosenLayers) {
+      for (const h of chosenHeads) {
+        const index = (word * layers + l) * heads + h;
+        const scale = this.data.scale[index] * share;
+        for (let p = 0; p < patches; p++) map[p] += this.bytes[index * patches + p] * scale;
+      }
+    }
+    return map;
+  }
+
+  maps() {
+    const key = `${this.look.layer}/${this.look.head}/${this.look.subtract}`;
+    if (!this.cache.has(key)) {
+      const maps = this.data.words.map((_, word) => this.raw(word));
+      if (this.look.subtract) this.subtractMean(maps);
+      this.cache.set(key, maps);
+    }
+    return this.cache.get(key);
+  }
+
+  subtractMean(maps) {
+    for (let p = 0; p < maps[0].length; p++) {
+      const mean = maps.reduce((sum, map) => sum + map[p], 0) / maps.length;
+      for (const map of maps) map[p] = Math.max(0, map[p] - mean);
+    }
+  }
+
+  // Building
+
+  fillSelect(name, all, count) {
+    const select = this.find(name);
+    select.replaceChildren(new Option(all, "0"));
+    for (let i = 1; i <= count; i++) select.append(new Option(String(i), String(i)));
+  }
+
+  buildWords() {
+    const { words } = this.data;
+    this.find("words").replaceChildren(...words.map((word, index) => this.button(word, index, "word")));
+    this.find("strip").replaceChildren(
+      ...words.map((word, index) => {
+        const tile = this.button(word, index, "tile");
+        tile.replaceChildren(document.createElement("canvas"), Object.assign(document.createElement("span"), { textContent: word }));
+        tile.tabIndex = -1; // the same words stand above as buttons: one stop for the keyboard is enough
+        return tile;
+      }),
+    );
+  }
+
+  button(word, index, className) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = word === END ? `${className} end` : className;
+    made.textContent = word;
+    made.onpointerenter = () => this.hover(index);
+    made.onpointerleave = () => this.hover(null);
+    made.onclick = () => this.move({ word: index });
+    return made;
+  }
+
+  bind() {
+    for (const name of ["layer", "head"]) {
+      this.find(name).onchange = (event) => this.move({ [name]: Number(event.target.value) });
+    }
+    this.find("subtract").onchange = (event) => this.move({ subtract: event.target.checked });
+    this.find("opacity").oninput = (event) => this.move({ opacity: Number(event.target.value) });
+    this.find("play").onclick = () => this.togglePlay();
+    this.find("large").onpointermove = (event) => this.point(event);
+    this.find("large").onpointerleave = () => (this.find("spot").textContent = "");
+  }
+
+  // Acting
+
+  hover(index) {
+    this.hovered = index;
+    this.draw();
+  }
+
+  move(change) {
+    this.look = { ...this.look, ...change };
+    this.refresh(!("word" in change));
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.reported = JSON.stringify(this.look);
+      this.report(this.look);
+    }, REST);
+  }
+
+  step(by) {
+    const { length } = this.data.words;
+    this.hovered = null;
+    this.move({ word: (this.look.word + by + length) % length });
+  }
+
+  togglePlay() {
+    if (this.playing) return this.stop();
+    this.find("play").textContent = "❚❚ Pause";
+    this.playing = setInterval(() => {
+      this.hovered = null;
+      this.look = { ...this.look, word: (this.look.word + 1) % this.data.words.length };
+      this.refresh(false);
+    }, PACE);
+  }
+
+  stop() {
+    clearInterval(this.playing);
+    this.playing = null;
+    this.find("play").textContent = "▶ Play";
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.composedPath()[0];
+    // Keys act from anywhere on the page, but not while somebody types or moves another control.
+    const busy = target.closest && target.closest("input, select, textarea, [contenteditable], [role=slider], [role=combobox]");
+    if (busy || (target !== document.body && !event.composedPath().includes(this.root))) return;
+    if (event.key === "ArrowRight") this.step(1);
+    else if (event.key === "ArrowLeft") this.step(-1);
+    else if (event.key === " ") this.togglePlay();
+    else return;
+    event.preventDefault();
+  }
+
+  point(event) {
+    const canvas = this.find("large");
+    const box = canvas.getBoundingClientRect();
+    const [height, width] = this.data.grid;
+    const { crop, size } = this.data;
+    const x = (((event.clientX - box.left) / box.width) * size[0] - crop.x) / crop.width;
+    const y = (((event.clientY - box.top) / box.height) * size[1] - crop.y) / crop.height;
+    const seen = x >= 0 && x < 1 && y >= 0 && y < 1;
+    const map = this.maps()[this.shown()];
+    const patch = Math.floor(y * height) * width + Math.floor(x * width);
+    this.find("spot").textContent = seen ? `This patch: ${(100 * map[patch]).toFixed(2)} %` : "The model did not see this part.";
+  }
+
+  // Drawing
+
+  shown() {
+    return this.hovered ?? this.look.word;
+  }
+
+  refresh(strip = true) {
+    this.find("layer").value = String(this.look.layer);
+    this.find("head").value = String(this.look.head);
+    this.find("subtract").checked = this.look.subtract;
+    this.find("opacity").value = String(this.look.opacity);
+    this.draw();
+    if (strip) this.drawStrip();
+  }
+
+  draw() {
+    const word = this.shown();
+    const canvas = this.find("large");
+    const ratio = window.devicePixelRatio || 1;
+    const zoom = LARGEST / Math.max(...this.data.size);
+    const [width, height] = this.data.size.map((side) => Math.round(side * zoom));
+    this.fit(canvas, width * ratio, height * ratio);
+    canvas.style.width = `${width}px`;
+    this.paint(canvas, word, true);
+    this.describe(word, canvas);
+    for (const name of ["word", "tile"]) {
+      this.root.querySelectorAll(`.${name}`).forEach((item, index) => item.setAttribute("aria-pressed", String(index === word)));
+    }
+  }
+
+  drawStrip() {
+    this.root.querySelectorAll(".tile canvas").forEach((canvas, word) => {
+      const zoom = TILE / Math.max(...this.data.size);
+      this.fit(canvas, this.data.size[0] * zoom, this.data.size[1] * zoom);
+      this.paint(canvas, word, false);
+    });
+  }
+
+  fit(canvas, width, height) {
+    if (canvas.width !== Math.round(width)) canvas.width = Math.round(width);
+    if (canvas.height !== Math.round(height)) canvas.height = Math.round(height);
+  }
+
+  paint(canvas, word, framed) {
+    const context = canvas.getContext("2d");
+    const { crop, size, missing } = this.data;
+    const zoom = canvas.width / size[0];
+    const frame = [crop.x * zoom, crop.y * zoom, crop.width * zoom, crop.height * zoom];
+    context.globalAlpha = 1;
+    context.fillStyle = "#808890";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    if (this.picture) context.drawImage(this.picture, 0, 0, canvas.width, canvas.height);
+    else if (missing && framed) this.write(context, missing, canvas.width);
+    context.globalAlpha = this.look.opacity / 100;
+    context.imageSmoothingEnabled = true;
+    context.imageSmoothingQuality = "high";
+    context.save();
+    context.beginPath();
+    context.rect(...frame);
+    context.clip();
+    context.drawImage(this.heat(word), ...frame);
+    context.restore();
+    context.globalAlpha = 1;
+    if (framed) this.outline(context, frame, canvas);
+  }
+
+  outline(context, frame, canvas) {
+    const whole = frame[2] >= canvas.width - 2 && frame[3] >= canvas.height - 2;
+    if (whole) return;
+    for (const [colour, offset] of [["#000", 0], ["#fff", 6]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = 2;
+      context.setLineDash([6, 6]);
+      context.lineDashOffset = offset;
+      context.strokeRect(frame[0] + 1, frame[1] + 1, frame[2] - 2, frame[3] - 2);
+    }
+    context.setLineDash([]);
+  }
+
+  write(context, text, width) {
+    context.fillStyle = "#fff";
+    context.font = `${Math.round(width / 36)}px sans-serif`;
+    context.fillText(text, width / 36, width / 18);
+  }
+
+  heat(word) {
+    const [height, width] = this.data.grid;
+    const map = this.maps()[word];
+    const most = this.most(map);
+    const canvas = document.createElement("canvas");
+    canvas.width = width;
+    canvas.height = height;
+    const context = canvas.getContext("2d");
+    const pixels = context.createImageData(width, height);
+    map.forEach((weight, patch) => pixels.data.set([...RAMP[Math.round((255 * weight) / most)], 255], 4 * patch));
+    context.putImageData(pixels, 0, 0);
+    return canvas;
+  }
+
+  most(map) {
+    return map.reduce((largest, weight) => Math.max(largest, weight), 1e-12);
+  }
+
+  describe(word, canvas) {
+    const map = this.maps()[word];
+    const sorted = [...map].sort((a, b) => b - a);
+    const tenth = Math.max(1, Math.round(map.length / 10));
+    const inTenth = sorted.slice(0, tenth).reduce((sum, weight) => sum + weight, 0);
+    const name = this.data.words[word];
+    const left = this.look.subtract ? " above the mean map" : "";
+    this.find("status").textContent =
+      `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch holds ` +
+      `${(100 * sorted[0]).toFixed(1)} % of the attention${left}, the brightest tenth of the patches ${(100 * inTenth).toFixed(0)} %.`;
+    this.find("most").textContent = `${(100 * sorted[0]).toFixed(1)} % of the attention`;
+    canvas.setAttribute("aria-label", `Attention of the word ${name} over the photo`);
+    canvas.dataset.word = String(word);
+  }
+
+  paintRamp() {
+    const context = this.find("ramp").getContext("2d");
+    RAMP.forEach(([red, green, blue], x) => {
+      context.fillStyle = `rgb(${red}, ${green}, ${blue})`;
+      context.fillRect(x, 0, 1, 1);
+    });
+  }
+}
+
+export default function ({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector(".viewer");
+  if (!viewers.has(root)) viewers.set(root, new Viewer(root));
+  const viewer = viewers.get(root);
+  viewer.take(data, (look) => setStateValue("look", look));
+  document.addEventListener("keydown", viewer.onKey);
+  return () => {
+    document.removeEventListener("keydown", viewer.onKey);
+    viewer.stop();
+  };
+}

@@ -1,0 +1,91 @@
+"""The attention viewer: a photo, a caption's words, and a map for each of them, drawn in the browser.
+
+Knows one stored row of attention and how it is sent. All maps go to the browser once; moving between words, layers and
+heads asks nothing here.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.photos import Photo
+
+_HERE = Path(__file__).parent
+_VIEWER = st.components.v2.component(
+    "captionscope.viewer",
+    html=(_HERE / "viewer.html").read_text(encoding="utf-8"),
+    css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
+    js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is looked at. Layers and heads count from 1 for people; 0 is the mean over all of them."""
+
+    word: int = 0
+    layer: int = 0
+    head: int = 0
+    subtract: bool = False  # the mean map of the caption taken away from every word's
+    opacity: int = 60  # percent
+
+
+def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, changed: Callable[[Look], None]) -> None:
+    """Draws the maps of one caption.
+
+    Args:
+        name: what the maps belong to; another name makes the browser start afresh.
+        row: a row of `queries.attention`.
+        look: what to show first.
+        changed: called with what the person rests on, a moment after the last key or click.
+    """
+
+    def rested() -> None:
+        changed(read_look(st.session_state[key].look, row))
+
+    _VIEWER(
+        key=key,
+        data={"name": name, "look": asdict(look), "photo": photo.uri, "missing": photo.missing, **_maps(row)},
+        on_look_change=rested,
+    )
+
+
+def read_look(sent: Any, row: pd.Series) -> Look:
+    """A Look from what the browser or a URL says; whatever does not fit the maps falls back to a Look that does."""
+    sent = sent if isinstance(sent, dict) else {}
+    words, layers, heads, _ = (int(size) for size in row["shape"])
+    return Look(
+        word=_whole(sent.get("word"), 0, words - 1, 0),
+        layer=_whole(sent.get("layer"), 0, layers, layers),
+        head=_whole(sent.get("head"), 0, heads, 0),
+        subtract=sent.get("subtract") in (True, "1"),
+        opacity=_whole(sent.get("opacity"), 0, 100, 60),
+    )
+
+
+def _whole(value: Any, low: int, high: int, default: int) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return default
+    return number if low <= number <= high else default
+
+
+def _maps(row: pd.Series) -> dict[str, Any]:
+    """The stored maps as JSON; a photo of unknown size takes that of the crop."""
+    crop = {side: float(row["crop"][side]) for side in ("x", "y", "width", "height")}
+    known = pd.notna(row["width"]) and pd.notna(row["height"])
+    return {
+        "words": list(row["words"]),
+        "shape": [int(size) for size in row["shape"]],
+        "grid": [int(row["grid_height"]), int(row["grid_width"])],
+        "scale": [float(value) for value in row["scale"]],
+        "weights": base64.b64encode(bytes(row["weights"])).decode("ascii"),
+        "crop": crop,
+        "size": [int(row["width"]), int(row["height"])] if known else [crop["width"], crop["height"]],
+    }

@@ -1,0 +1,241 @@
+"""DataFrame in, Plotly figure out: pure functions with colours, titles and units of their own.
+
+Knows column names of `engine.queries`. Knows no page, no run and no file, and depends on no default template: a figure
+looks the same on a page, in a test and in an exported file.
+"""
+
+import math
+
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.io as pio
+
+from engine.schema import METRICS
+
+LIGHT, DARK = "captionscope_light", "captionscope_dark"
+
+# Okabe and Ito's colours, in an order that keeps the first ones apart on the ground they stand on.
+_COLOURS = {
+    LIGHT: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#777777"],
+    DARK: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF", "#AAAAAA"],
+}
+_INK = {LIGHT: "#1B1F24", DARK: "#E8ECF0"}
+_LINES = {LIGHT: "#DDE2E7", DARK: "#353D47"}
+_PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
+_DASHES = ["solid", "dash", "dot", "dashdot"]
+_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
+_HEIGHT = 340  # pixels
+
+
+def template_of(theme: str | None) -> str:
+    """The template's name for a page theme, "light" or "dark"."""
+    return DARK if theme == "dark" else LIGHT
+
+
+def metric_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> go.Figure:
+    """A corpus metric against beam size with its 95 % band.
+
+    Args:
+        frame: `queries.corpus_scores` of one metric: beam_size, value, low, high.
+    """
+    described = METRICS[metric]
+    figure = _figure(f"{described.title} by beam size", "Beam size", f"{described.title} ({described.unit})", template)
+    _band(figure, frame, "value", 0, described.title, described.digits, template)
+    return _beam_axis(figure, frame)
+
+
+def words_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Mean caption length against beam size with its 95 % band, from `queries.beam_statistics`."""
+    figure = _figure("Caption length by beam size", "Beam size", "Words a caption (mean)", template)
+    _band(figure, frame, "words", 0, "words", 2, template)
+    return _beam_axis(figure, frame)
+
+
+def shares_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Share of changed and of unfinished captions against beam size, from `queries.beam_statistics`."""
+    figure = _figure("Changed and unfinished captions", "Beam size", "Share of captions (%)", template)
+    shares = (("changed", "changed from the next smaller size"), ("unfinished", "cut at the maximum length"))
+    for place, (column, name) in enumerate(shares):
+        known = frame[frame[column].notna()]
+        if not known.empty:
+            columns = [column, f"{column}_low", f"{column}_high"]
+            percent = known.assign(**{name: 100 * known[name] for name in columns})
+            _band(figure, percent, column, place, name, 1, template)
+    figure.update_yaxes(range=[0, 102], tickmode="auto")
+    figure.update_layout(showlegend=True)
+    return _beam_axis(figure, frame)
+
+
+def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Decoding time against beam size.
+
+    Args:
+        frame: columns beam_size, seconds (an image).
+    """
+    figure = _figure("Time by beam size", "Beam size", "Seconds an image", template)
+    figure.add_scatter(
+        x=frame.beam_size,
+        y=frame.seconds,
+        mode="lines+markers",
+        line={"color": _COLOURS[template][0]},
+        marker={"size": 9},
+        hovertemplate="beam size %{x}<br>%{y:.3g} s an image<extra></extra>",
+    )
+    figure.update_yaxes(rangemode="tozero")
+    return _beam_axis(figure, frame)
+
+
+def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Training loss against step, from `queries.training`."""
+    logged = frame[frame.loss.notna()]
+    figure = _figure("Training loss", "Step", "Loss (nats a token)", template)
+    figure.add_scatter(
+        x=logged.step,
+        y=logged.loss,
+        mode="lines",
+        line={"color": _COLOURS[template][0]},
+        hovertemplate="step %{x}<br>loss %{y:.3f}<extra></extra>",
+    )
+    return figure
+
+
+def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Validation CIDEr and CLIPScore against epoch, each on an axis of its own, from `queries.training`."""
+    figure = _figure("Validation by epoch", "Epoch", "CIDEr", template)
+    axes = (("validation_cider", "CIDEr", "y"), ("validation_clipscore", "CLIPScore", "y2"))
+    for place, (column, name, axis) in enumerate(axes):
+        known = frame[frame[column].notna()]
+        if known.empty:
+            continue
+        figure.add_scatter(
+            x=known.epoch,
+            y=known[column],
+            yaxis=axis,
+            name=name,
+            mode="lines+markers",
+            line={"color": _COLOURS[template][place], "dash": _DASHES[place]},
+            marker={"symbol": _SYMBOLS[place], "size": 8},
+            hovertemplate=f"epoch %{{x}}<br>{name} %{{y:.3f}}<extra></extra>",
+        )
+    figure.update_layout(
+        showlegend=True, yaxis2={"title": {"text": "CLIPScore"}, "overlaying": "y", "side": "right", "showgrid": False}
+    )
+    figure.update_xaxes(dtick=1 if frame.epoch.max() <= 20 else None)
+    return figure
+
+
+def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Accuracy of each prompt template with its 95 % interval, best on top, from `queries.zero_shot_accuracy`."""
+    known = frame[frame.accuracy.notna()].iloc[::-1]
+    figure = _figure("Zero-shot accuracy by template", "Accuracy (%)", "", template)
+    figure.add_scatter(
+        x=100 * known.accuracy,
+        y=[_plain(name) for name in known.template],
+        mode="markers",
+        marker={"size": 11, "color": _COLOURS[template][0]},
+        error_x={
+            "type": "data",
+            "array": 100 * (known.high - known.accuracy),
+            "arrayminus": 100 * (known.accuracy - known.low),
+            "thickness": 2,
+            "width": 6,
+        },
+        customdata=known[["right", "known"]],
+        hovertemplate="%{y}<br>%{x:.2f} %, %{customdata[0]} of %{customdata[1]} right<extra></extra>",
+    )
+    figure.update_xaxes(range=[0, 101])
+    figure.update_yaxes(automargin=True)
+    figure.update_layout(height=120 + 48 * max(len(known), 1))
+    return figure
+
+
+def _figure(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(template=template, title={"text": title}, height=_HEIGHT, showlegend=False)
+    figure.update_xaxes(title={"text": x_title})
+    figure.update_yaxes(title={"text": y_title})
+    return figure
+
+
+def _band(
+    figure: go.Figure, frame: pd.DataFrame, column: str, place: int, name: str, digits: int, template: str
+) -> None:
+    """A line over beam sizes with a shaded interval between `column`_low and `column`_high (or low and high)."""
+    low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
+    colour = _COLOURS[template][place]
+    bounded = frame[frame[low].notna() & frame[high].notna()]
+    figure.add_scatter(
+        x=[*bounded.beam_size, *bounded.beam_size[::-1]],
+        y=[*bounded[high], *bounded[low][::-1]],
+        fill="toself",
+        fillcolor=_faint(colour),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.add_scatter(
+        x=frame.beam_size,
+        y=frame[column],
+        name=name,
+        mode="lines+markers",
+        line={"color": colour, "dash": _DASHES[place % len(_DASHES)]},
+        marker={"symbol": _SYMBOLS[place], "size": 9},
+        customdata=frame[[low, high]],
+        hovertemplate=f"beam size %{{x}}<br>{name} %{{y:.{digits}f}}<br>"
+        f"95 %: %{{customdata[0]:.{digits}f}} to %{{customdata[1]:.{digits}f}}<extra></extra>",
+    )
+
+
+def _beam_axis(figure: go.Figure, frame: pd.DataFrame) -> go.Figure:
+    """Ticks at the beam sizes that were run; logarithmic where they span more than a decade."""
+    sizes = sorted({int(size) for size in frame.beam_size})
+    names = ["imported" if size == 0 else str(size) for size in sizes]
+    figure.update_xaxes(tickmode="array", tickvals=sizes, ticktext=names)
+    if len(sizes) == 1:
+        figure.update_xaxes(range=[sizes[0] - 1, sizes[0] + 1])
+    elif sizes[0] > 0 and sizes[-1] > 10 * sizes[0]:
+        figure.update_xaxes(type="log", range=[math.log10(sizes[0] * 0.9), math.log10(sizes[-1] * 1.1)])
+    return figure
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
+def _plain(stranger: str) -> str:
+    """A stranger's text in a label: Plotly reads a little HTML there, so its marks are written as entities."""
+    short = stranger if len(stranger) <= 60 else stranger[:57] + "..."
+    return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _template(name: str) -> go.layout.Template:
+    ink, lines = _INK[name], _LINES[name]
+    axis = {
+        "gridcolor": lines,
+        "linecolor": lines,
+        "zerolinecolor": lines,
+        "tickcolor": lines,
+        "ticks": "outside",
+        "automargin": True,
+        "title": {"standoff": 10},
+    }
+    return go.layout.Template(
+        layout={
+            "colorway": _COLOURS[name],
+            "paper_bgcolor": _PAPER[name],
+            "plot_bgcolor": _PAPER[name],
+            "font": {"color": ink, "family": "Source Sans, Helvetica, Arial, sans-serif", "size": 14},
+            "title": {"font": {"size": 16}, "x": 0, "xref": "container", "pad": {"l": 12}},
+            "margin": {"l": 64, "r": 24, "t": 56, "b": 56},
+            "hoverlabel": {"bgcolor": _PAPER[name], "bordercolor": lines, "font": {"color": ink}},
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
+
+
+for _name in (LIGHT, DARK):
+    pio.templates[_name] = _template(_name)

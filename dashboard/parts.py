@@ -1,0 +1,104 @@
+"""Pieces that several views draw: the photo, notes on what a number is, and the sentence for what is missing.
+
+Knows runs and Streamlit. Asks no query.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import choices, data, figures, text
+from dashboard.photos import Photo
+from engine.store import Problem
+
+EVALUATE = "python -m engine evaluate --data DATA --captioner FOLDER --run NAME"
+SCORE = "python -m engine score PREDICTIONS --data DATA --run NAME"
+ZEROSHOT = 'python -m engine zeroshot --data DATA --clip MODEL --templates "This is a photo of {object}" --run NAME'
+TRAIN = "python -m engine train --data DATA --recipe FILE --out FOLDER"
+
+_KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero_shot": "zero-shot only"}
+
+
+def first_run(runs: list[data.Run]) -> data.Run:
+    """The run a newcomer sees: one that fills most views, the newest of those."""
+    return max(runs, key=lambda run: (bool(run.attention) + bool(run.captions), run.text("created"), run.name))
+
+
+def current_run() -> data.Run:
+    """The run of the page."""
+    runs = {run.name: run for run in data.runs()}
+    return runs[choices.get("run")]
+
+
+def describe(run: data.Run) -> list[str]:
+    """What a run is, in a few words each: its kind, its data, its images."""
+    images = run.images or int(run.part("data", "images") or 0)
+    parts = [
+        _KINDS.get(run.text("kind"), run.text("kind", default="run")),
+        " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
+        text.count(images, "image"),
+    ]
+    return [part for part in parts if part]
+
+
+def missing(sentence: str, command: str) -> None:
+    """Says what a view lacks and which command makes it."""
+    with st.container(border=True):
+        st.markdown(sentence)
+        st.code(command, language="bash", wrap_lines=True)
+
+
+def welcome(results: Path, problems: list[Problem]) -> None:
+    """The page of a results folder with no finished run."""
+    st.title("Welcome to CaptionScope")
+    st.markdown("There are no results yet. One command trains nothing, downloads little and fills every view:")
+    st.code("make evaluate", language="bash")
+    st.markdown("With your own photos, captions and captioner, or with predictions that were made elsewhere:")
+    st.code(f"{EVALUATE}\n{SCORE}", language="bash", wrap_lines=True)
+    st.caption(f"Results are looked for in {text.markdown(str(results))}; this page follows when it is run again.")
+    show_problems(problems)
+
+
+def show_problems(problems: list[Problem]) -> None:
+    """Names each file that could not be read, with the reason."""
+    if not problems:
+        return
+    st.subheader("What could not be read")
+    for problem in problems:
+        where = "/".join(problem.path.parts[-2:])
+        st.warning(f"**{text.markdown(where)}**: {text.markdown(problem.reason)}", icon="⚠️")
+
+
+def picture(photo: Photo, alt: str, height: str = "60vh") -> None:
+    """A photo as large as its column, or a neutral box with the reason why there is none."""
+    if photo.uri:
+        st.html(
+            f'<img src="{photo.uri}" alt="{text.escaped(alt)}" loading="lazy" '
+            f'style="max-width:100%;max-height:{height};border-radius:0.5rem;display:block">'
+        )
+        return
+    st.html(
+        '<div role="img" style="aspect-ratio:4/3;max-width:100%;border-radius:0.5rem;background:#8883;display:flex;'
+        "align-items:center;justify-content:center;text-align:center;padding:1rem;box-sizing:border-box;"
+        f'overflow-wrap:anywhere">{text.escaped(photo.missing)}</div>'
+    )
+
+
+def clip_note(run: data.Run) -> None:
+    """Says whose CLIPScore stands on the page, where that matters."""
+    if run.demo_clip:
+        st.caption(
+            "CLIPScore here comes from the demo CLIP, a small model trained on the generated scenes: it is not "
+            "comparable to the CLIPScore of ViT-B/32 in papers."
+        )
+
+
+def template() -> str:
+    """The figure template that fits the page's theme."""
+    return figures.template_of(st.context.theme.type)
+
+
+def figure(drawn: figures.go.Figure, key: str, alt: str) -> None:
+    """A figure in its own colours, without Plotly's links to other places."""
+    settings = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"]}
+    st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt)

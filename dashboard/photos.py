@@ -1,0 +1,80 @@
+"""Photos of a run, shown safely: upright, small, and only from inside the run's own folder.
+
+Knows files and pixels. Knows nothing of captions or pages.
+"""
+
+import base64
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+THUMBNAIL = 320  # pixels of the longer side
+LARGE = 960
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_LARGEST = 200_000_000  # pixels; above that a photo is not opened for a preview
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo ready for a page: a data URI, or "" and the sentence that says why there is none."""
+
+    uri: str
+    missing: str = ""
+
+
+def photo(root: Path | None, file_name: str | None, size: int = THUMBNAIL) -> Photo:
+    """The photo `file_name` of the folder `root`, at most `size` pixels a side."""
+    if root is None or not isinstance(file_name, str) or not file_name:
+        return Photo("", "The run does not say where its photos are.")
+    path = inside(root, file_name)
+    if path is None:
+        return Photo("", f"{file_name} is not a photo of this run.")
+    try:
+        stat = path.stat()
+        return Photo(_data_uri(path, size, stat.st_mtime_ns))
+    except FileNotFoundError:
+        return Photo("", f"{file_name} is not there.")
+    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
+        return Photo("", f"{file_name} cannot be opened as a photo.")
+
+
+def inside(root: Path, file_name: str) -> Path | None:
+    """The path of `file_name` if it stays inside `root` (links followed) and is named like an image, else None."""
+    try:
+        folder = root.resolve()
+        path = (folder / file_name).resolve()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    if not path.is_relative_to(folder) or path.suffix.lower() not in _SUFFIXES:
+        return None
+    return path
+
+
+@lru_cache(maxsize=1024)
+def _data_uri(path: Path, size: int, changed: int) -> str:
+    """JPEG as a data URI. `changed` (the file's time) makes an exchanged photo a new entry of the cache."""
+    with Image.open(path) as opened:
+        if opened.width * opened.height > _LARGEST:
+            raise ValueError("too large for a preview")
+        opened.draft("RGB", (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
+        image = _rgb(ImageOps.exif_transpose(opened))
+    image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """RGB of any mode: 16-bit grey is scaled to 8 bits, transparency lies on white."""
+    if image.mode.startswith(("I", "F")):
+        image = image.point(lambda value: value / 256).convert("L") if image.mode.startswith("I;16") else image
+        return image.convert("L").convert("RGB")
+    if "A" in image.getbands() or "transparency" in image.info:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(white, layered).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,62 @@
+"""How words and numbers are written on a page: strangers' text escaped, numbers with sensible digits.
+
+Knows strings, and nothing of what they say.
+"""
+
+import html
+import math
+import re
+
+from engine.schema import METRICS
+
+_MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
+IMPORTED = "imported"
+
+
+def markdown(stranger: str) -> str:
+    """Text that Markdown shows as it stands: every ASCII punctuation mark is escaped, line breaks become spaces."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(stranger).split()))
+
+
+def escaped(stranger: str) -> str:
+    """Text that HTML shows as it stands, in an element or in a quoted attribute."""
+    return html.escape(str(stranger), quote=True)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`value` with `digits` decimals; a dash where it is not known."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """`0.71 to 0.80`, or nothing where it is not known."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as a percentage."""
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f} %"
+
+
+def score(metric: str, value: float | None) -> str:
+    """A metric's value with that metric's digits."""
+    return number(value, METRICS[metric].digits)
+
+
+def title(metric: str) -> str:
+    """What people call a metric."""
+    return METRICS[metric].title
+
+
+def beam(size: int) -> str:
+    """A beam size as a word: 0 stands for predictions whose decoding is not known."""
+    return {0: IMPORTED, 1: "1 (greedy)"}.get(int(size), str(size))
+
+
+def count(n: int, noun: str) -> str:
+    """`1 image`, `1,200 images`."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")

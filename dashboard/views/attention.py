@@ -1,0 +1,92 @@
+"""Attention: where the captioner looked for every word, over the photo."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import choices, data, parts, text
+from dashboard.components.viewer import Look, read_look, viewer
+from dashboard.photos import LARGE, photo
+from engine import queries
+
+_KEYS = ("word", "layer", "head", "subtract", "opacity")
+
+
+def draw() -> None:
+    """The whole view."""
+    st.title("Attention")
+    run = parts.current_run()
+    sizes = list(data.ask(queries.attention_beam_sizes, run.name).beam_size)
+    if not sizes:
+        parts.missing(
+            "No attention was kept for this run: it can only be read from a captioner that runs here, not from a file "
+            "of predictions. This command keeps it:",
+            parts.EVALUATE,
+        )
+        return
+    left, middle, right = st.columns([2, 6, 2], vertical_alignment="bottom")
+    with left:
+        beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
+    with middle:
+        image_id = _pick_image(run, beam)
+    with right:
+        st.page_link(
+            "views/failures.py", label="Scores of this case", icon=":material/search:", query_params={"image": image_id}
+        )
+    _case(run, beam, image_id)
+
+
+def _pick_image(run: data.Run, beam: int) -> str:
+    captions = data.ask(queries.attention_captions, run.name, beam)
+    said = dict(zip(captions.image_id, captions.caption, strict=True))
+    linked = choices.get("image")
+    if linked and linked not in said and not data.ask(queries.attention, run.name, beam, linked).empty:
+        said[linked] = ""  # beyond the listed ones, but there
+    return choices.one_of(
+        "Image",
+        "image",
+        list(said),
+        next(iter(said)),
+        lambda image: f"{image}: {said[image]}" if said[image] else image,
+    )
+
+
+def _case(run: data.Run, beam: int, image_id: str) -> None:
+    row = data.ask(queries.attention, run.name, beam, image_id).iloc[0]
+    case = data.ask(queries.case, run.name, beam, image_id)
+    if not case.empty:
+        st.markdown(f"### {text.markdown(case.iloc[0].caption)}")
+    _viewer(run, beam, image_id, row)
+    if not case.empty and len(case.iloc[0].references) > 0:
+        st.subheader("References")
+        st.markdown("\n".join(f"- {text.markdown(reference)}" for reference in case.iloc[0].references))
+    with st.expander("What these maps are, and are not"):
+        st.markdown(
+            "The finished caption was replayed once, and the decoder's cross-attention read for the step that predicts "
+            "each word; parts of a word are joined. *&lt;end&gt;* is where the model looked when it decided to stop. "
+            "Every map is drawn on its own scale. Vision transformers have a few patches that draw attention whatever "
+            "the word is: take the mean map away to see what is particular to a word. A map shows where the decoder "
+            "read from, not why it chose the word."
+        )
+
+
+def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
+    @st.fragment
+    def drawn() -> None:
+        look = read_look({key: choices.get(key) for key in _KEYS}, row)
+        shown = photo(run.root("images"), row["file_name"], LARGE)
+        viewer(f"{run.name}/{beam}/{image_id}", row, shown, look, "viewer", _keep)
+
+    drawn()
+
+
+def _keep(look: Look) -> None:
+    choices.keep(
+        word=look.word,
+        layer=look.layer,
+        head=look.head,
+        subtract="1" if look.subtract else None,
+        opacity=look.opacity if look.opacity != Look.opacity else None,
+    )
+
+
+draw()

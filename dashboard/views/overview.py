@@ -1,0 +1,138 @@
+"""Overview: every run at a glance, then the scores, the training and the losses of the chosen one."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, figures, parts, text
+from engine import queries
+from engine.schema import METRICS
+
+_HEADLINES = ["cider", "clipscore"]
+_ACROSS = 3
+
+
+def draw() -> None:
+    """The whole view."""
+    st.title("Overview")
+    runs = data.runs()
+    best = data.ask(queries.best_scores)
+    for start in range(0, len(runs), _ACROSS):
+        columns = st.columns(_ACROSS)
+        for column, run in zip(columns, runs[start : start + _ACROSS], strict=False):
+            with column:
+                _card(run, best[best.run == run.name])
+    run = parts.current_run()
+    _scores(run)
+    _training(run)
+    _set_aside(run)
+    parts.show_problems(data.problems())
+
+
+def _card(run: data.Run, best: pd.DataFrame) -> None:
+    current = run.name == parts.current_run().name
+    with st.container(border=True, key=f"card_{run.name}"):
+        st.markdown(f"#### {text.markdown(run.name)}" + (" :blue-badge[chosen]" if current else ""))
+        st.caption(" · ".join(text.markdown(line) for line in [*parts.describe(run), _captioner(run)] if line))
+        columns = st.columns(2)
+        for column, metric in zip(columns, _HEADLINES, strict=True):
+            with column:
+                _headline(run, metric, best[best.metric == metric])
+        _accuracy(run)
+        if not current:
+            st.page_link("views/overview.py", label="Look at this run", query_params={"run": run.name})
+
+
+def _captioner(run: data.Run) -> str:
+    layers = run.text("captioner", "decoder_layers")
+    described = [run.text("captioner", "encoder"), f"{layers} decoder layers" if layers else ""]
+    return ", ".join(part for part in described if part)
+
+
+def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
+    if best.empty:
+        st.metric(text.title(metric), "–", help="Not computed in this run.")
+        return
+    row = best.iloc[0]
+    demo = metric == "clipscore" and run.demo_clip
+    st.metric(text.title(metric) + (" (demo CLIP)" if demo else ""), text.score(metric, row.value))
+    bounds = text.interval(row.low, row.high, METRICS[metric].digits)
+    size = "imported" if row.beam_size == 0 else f"beam size {row.beam_size}"
+    st.caption(size + (f"  \n95 %: {bounds}" if bounds else ""))
+    if isinstance(row.signature, str) and row.signature:
+        st.caption(f":small[{text.markdown(row.signature)}]")
+
+
+def _accuracy(run: data.Run) -> None:
+    if not run.zero_shot:
+        return
+    best = data.ask(queries.zero_shot_accuracy, run.name).iloc[0]
+    if pd.notna(best.accuracy):
+        bounds = f"{text.percent(best.low)} to {text.percent(best.high)}"
+        st.caption(f"Zero-shot accuracy {text.percent(best.accuracy)} (95 %: {bounds}), best of its templates")
+
+
+def _scores(run: data.Run) -> None:
+    st.subheader(f"Scores of {text.markdown(run.name)} by beam size")
+    scores = data.ask(queries.corpus_scores, run.name)
+    if scores.empty:
+        parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE)
+        return
+    table = scores.assign(
+        shown=[
+            f"{text.score(row.metric, row.value)}" + (f"  ({bounds})" if (bounds := _bounds(row)) else "")
+            for row in scores.itertuples()
+        ]
+    ).pivot(index="beam_size", columns="metric", values="shown")
+    table = table[[metric for metric in METRICS if metric in table.columns]].rename(columns=text.title)
+    table.insert(0, "Beam size", [text.beam(size) for size in table.index])
+    st.dataframe(table, hide_index=True)
+    st.caption("The whole split, with its 95 % interval in brackets.")
+    parts.clip_note(run)
+    with st.expander("Signatures and definitions"):
+        _definitions(scores)
+    if run.text("command"):
+        with st.expander("How this run was made"):
+            st.code(run.text("command"), language="bash", wrap_lines=True)
+
+
+def _bounds(row: tuple) -> str:
+    return text.interval(row.low, row.high, METRICS[row.metric].digits)
+
+
+def _definitions(scores: pd.DataFrame) -> None:
+    first = scores.drop_duplicates("metric")
+    rows = [
+        {
+            "Metric": text.title(row.metric),
+            "Range": METRICS[row.metric].unit,
+            "Definition": METRICS[row.metric].definition,
+            "Signature": row.signature,
+        }
+        for row in first.itertuples()
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True)
+
+
+def _training(run: data.Run) -> None:
+    training = data.ask(queries.training, run.name)
+    if training.empty:
+        return
+    st.subheader("Training")
+    left, right = st.columns(2)
+    with left:
+        parts.figure(figures.training_loss(training, parts.template()), "training_loss", "Training loss by step")
+    with right:
+        drawn = figures.training_validation(training, parts.template())
+        parts.figure(drawn, "training_validation", "Validation CIDEr and CLIPScore by epoch")
+
+
+def _set_aside(run: data.Run) -> None:
+    if not run.set_aside:
+        return
+    st.subheader("Photos set aside")
+    st.markdown(f"{text.count(run.set_aside, 'photo')} of this run could not be used and count in no score.")
+    frame = data.ask(queries.set_aside, run.name)
+    st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Why"}), hide_index=True)
+
+
+draw()

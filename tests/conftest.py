@@ -1,0 +1,26 @@
+"""Fixtures that several test modules share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import runs
+
+
+@pytest.fixture(scope="session")
+def full_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with a captioner run, a second one on a 7 x 7 grid, an imported run and an unfinished one."""
+    results = tmp_path_factory.mktemp("full") / "results"
+    runs.captioner_run(results)
+    runs.captioner_run(results, "demo_cnn", grid=7)
+    runs.imported_run(results)
+    runs.unfinished_run(results)
+    return results
+
+
+@pytest.fixture
+def empty_results(tmp_path: Path) -> Path:
+    """A results folder with nothing in it."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    return folder

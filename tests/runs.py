@@ -1,0 +1,305 @@
+"""Small, complete results with known content: what the dashboard and the queries are tested against.
+
+Knows the results contract, and writes it through `engine.store`. No model stands behind any number here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from engine import store
+from engine.schema import END_WORD
+from engine.statistics import bootstrap_mean_interval
+
+BEAMS = [1, 3, 5]
+METRICS = ["cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "clipscore", "refclipscore"]
+TEMPLATES = ["This is a photo of {object}", "This is a {object} image.", "No {object}, no score."]
+SCRIPT = "<script>alert('caption')</script> a **dog** on the $grass$"
+"""A stranger's caption that must stay text: HTML, Markdown and a formula."""
+
+SCRIPT_IMAGE = "scene_04"
+ROTATED_IMAGE = "scene_05"
+"""Stored lying on its side, with an EXIF orientation that turns it upright."""
+
+_COLOURS = {"red": (200, 60, 50), "blue": (60, 90, 200), "green": (60, 150, 80), "yellow": (225, 190, 60)}
+_SHAPES = ["circle", "square", "triangle"]
+_SIGNATURES = {"clipscore": "clipscore|clip:demo|w:2.5|prefix:A photo depicts |v:0.1"}
+
+
+def image_ids() -> list[str]:
+    """The twelve images of the captioner run."""
+    return [f"scene_{index:02d}" for index in range(12)]
+
+
+def captioner_run(results: Path, run: str = "demo", grid: int = 14) -> Path:
+    """A whole captioner run: twelve photos, three beam sizes, attention on a `grid` x `grid` raster, zero-shot."""
+    photos = results.parent / "photos"
+    folder = store.run_folder(results, run)
+    captions = _captions()
+    store.write_table(folder, "images", store.table_of("images", [_draw(photos, i) for i in range(12)]))
+    store.write_table(folder, "captions", store.table_of("captions", captions))
+    _write_scores(folder, captions, METRICS)
+    store.write_table(folder, "attention", store.table_of("attention", _attention(captions, grid)))
+    store.write_table(folder, "zero_shot", store.table_of("zero_shot", _zero_shot()))
+    store.write_table(folder, "training", store.table_of("training", _training()))
+    aside = [{"image_id": "broken", "file_name": "broken.png", "reason": "the file ends in the middle of the picture"}]
+    store.write_table(folder, "set_aside", store.table_of("set_aside", aside))
+    store.write_record(folder, _captioner_record(run, photos))
+    return folder
+
+
+def imported_run(results: Path, run: str = "predictions") -> Path:
+    """A scored prediction file: beam size 0, no logprob, no attention, and photos that are nowhere."""
+    folder = store.run_folder(results, run)
+    images = [
+        {"image_id": f"flickr_{i}", "file_name": f"flickr_{i}.jpg", "references": ["A man rides a horse ."]}
+        for i in range(5)
+    ]
+    words = ["a", "man", "on", "a", "horse"]
+    captions = [
+        {
+            "image_id": row["image_id"],
+            "beam_size": 0,
+            "caption": " ".join(words),
+            "words": words,
+        }
+        for row in images
+    ]
+    store.write_table(folder, "images", store.table_of("images", images))
+    store.write_table(folder, "captions", store.table_of("captions", captions))
+    _write_scores(folder, captions, ["cider", "bleu_1", "bleu_4", "rouge_l"])
+    record = {
+        "run": run,
+        "kind": "predictions",
+        "created": "2026-01-03T10:00:00",
+        "command": f"python -m engine score predictions.json --data flickr8k --run {run}",
+        "data": {"name": "flickr8k", "split": "test", "images": 5, "references": 5},
+        "captioner": None,
+        "clip": None,
+        "roots": {"images": str(results.parent / "nowhere")},
+        "beam_sizes": [0],
+    }
+    store.write_record(folder, record)
+    return folder
+
+
+def unfinished_run(results: Path, run: str = "stopped") -> Path:
+    """A run that was stopped before its record: it has tables and no run.json."""
+    folder = store.run_folder(results, run)
+    store.write_table(folder, "images", store.table_of("images", [{"image_id": "a", "file_name": "a.png"}]))
+    return folder
+
+
+def corrupt_table(folder: Path, table: str) -> Path:
+    """Cuts a Parquet file of a finished run in half."""
+    path = folder / f"{table}.parquet"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def _scene(index: int) -> tuple[str, str]:
+    return list(_COLOURS)[index % 4], _SHAPES[index % 3]
+
+
+def _draw(photos: Path, index: int) -> dict[str, Any]:
+    """Draws one photo and gives its row of `images`."""
+    colour, shape = _scene(index)
+    width, height = [(320, 240), (240, 320), (300, 300)][index % 3]
+    image = Image.new("RGB", (width, height), (225, 228, 220))
+    ImageDraw.Draw(image).rectangle([0, height * 0.7, width, height], fill=(150, 170, 130))
+    box = _box(index, width, height)
+    _draw_shape(ImageDraw.Draw(image), shape, box, _COLOURS[colour])
+    photos.mkdir(parents=True, exist_ok=True)
+    name = f"{image_ids()[index]}.png"
+    _save(image, photos / name, rotated=image_ids()[index] == ROTATED_IMAGE)
+    x0, y0, x1, y1 = box
+    return {
+        "image_id": image_ids()[index],
+        "file_name": name,
+        "width": width,
+        "height": height,
+        "references": [f"A {colour} {shape} on the grass .", f"There is a {shape} .", f"A {shape} that is {colour} ."],
+        "objects": [{"label": shape, "x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0}],
+        "conditions": [["dark"], [], ["small", "blurred"]][index % 3],
+    }
+
+
+def _box(index: int, width: int, height: int) -> tuple[float, float, float, float]:
+    side = min(width, height) * 0.35
+    x, y = (width - side) * (index % 5) / 4, (height - side) * (0.25 + 0.5 * (index % 2))
+    return x, y, x + side, y + side
+
+
+def _draw_shape(draw: ImageDraw.ImageDraw, shape: str, box: tuple[float, ...], fill: tuple[int, ...]) -> None:
+    x0, y0, x1, y1 = box
+    if shape == "circle":
+        draw.ellipse(box, fill=fill)
+    elif shape == "square":
+        draw.rectangle(box, fill=fill)
+    else:
+        draw.polygon([(x0, y1), (x1, y1), ((x0 + x1) / 2, y0)], fill=fill)
+
+
+def _save(image: Image.Image, path: Path, rotated: bool) -> None:
+    if not rotated:
+        image.save(path)
+        return
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn a quarter clockwise to see it upright"
+    image.rotate(90, expand=True).save(path, exif=exif)
+
+
+def _captions() -> list[dict[str, Any]]:
+    """Beam 1 ends images 2 and 7 unfinished; beam 3 changes every second caption; beam 5 changes none of beam 3's."""
+    rows = []
+    for index, image_id in enumerate(image_ids()):
+        colour, shape = _scene(index)
+        wrong, _ = _scene(index + 1)
+        greedy = f"a {wrong} {shape} on the grass" if index % 2 else f"a {colour} {shape} on the grass"
+        if image_id == SCRIPT_IMAGE:
+            greedy = SCRIPT
+        for beam in BEAMS:
+            caption = greedy if beam == 1 or index % 2 == 0 else f"a {colour} {shape} is standing on the green grass"
+            words = caption.split()
+            logprob = -0.45 * len(words) - 0.1 * index + 0.05 * beam
+            rows.append(
+                {
+                    "image_id": image_id,
+                    "beam_size": beam,
+                    "caption": caption,
+                    "words": words,
+                    "logprob": logprob,
+                    "score": logprob / (len(words) + 1),
+                    "finished": not (beam == 1 and index in (2, 7)),
+                }
+            )
+    return rows
+
+
+def _write_scores(folder: Path, captions: list[dict[str, Any]], metrics: list[str]) -> None:
+    """Scores that fall with the image's number, and the corpus values that follow from them."""
+    generator = np.random.default_rng(7)
+    top = {"cider": 2.0, "clipscore": 1.0, "refclipscore": 0.9}
+    rows = []
+    for row in captions:
+        quality = 0.9 - 0.06 * int(row["image_id"].split("_")[1]) + 0.01 * row["beam_size"]
+        score = {"image_id": row["image_id"], "beam_size": row["beam_size"], "clip_truncated": False, "tags": []}
+        for metric in metrics:
+            score[metric] = float(np.clip(quality + generator.normal(0, 0.08), 0, 1) * top.get(metric, 0.8))
+        if row["beam_size"] == 1 and int(row["image_id"].split("_")[1]) % 4 == 1:
+            score["tags"] = [{"tag": "wrong colour", "evidence": "the references name another colour"}]
+        rows.append(score)
+    store.write_table(folder, "scores", store.table_of("scores", rows, metrics))
+    corpus = [_corpus(rows, beam, metric) for beam in sorted({row["beam_size"] for row in rows}) for metric in metrics]
+    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", corpus))
+
+
+def _corpus(rows: list[dict[str, Any]], beam: int, metric: str) -> dict[str, Any]:
+    values = [row[metric] for row in rows if row["beam_size"] == beam]
+    low, high = bootstrap_mean_interval(values)
+    return {
+        "beam_size": beam,
+        "metric": metric,
+        "value": float(np.mean(values)),
+        "low": low,
+        "high": high,
+        "images": len(values),
+        "signature": _SIGNATURES.get(metric, f"{metric}|tok:ptb|n:{len(values)}|v:0.1"),
+    }
+
+
+def _attention(captions: list[dict[str, Any]], grid: int) -> list[dict[str, Any]]:
+    """A spot a word, walking from left to right; layer 1 is sharper than layer 0, head 1 sits lower than head 0."""
+    rows = []
+    for row in captions:
+        words = [*row["words"], END_WORD]
+        maps = np.stack([_spots(place / max(len(words) - 1, 1), grid) for place in range(len(words))])
+        scale = maps.max(axis=-1)
+        weights = np.round(maps / scale[..., None] * 255).astype(np.uint8)
+        size = [(320, 240), (240, 320), (300, 300)][int(row["image_id"].split("_")[1]) % 3]
+        side = min(size)
+        crop = {"x": (size[0] - side) / 2, "y": (size[1] - side) / 2, "width": float(side), "height": float(side)}
+        rows.append(
+            {
+                "image_id": row["image_id"],
+                "beam_size": row["beam_size"],
+                "words": words,
+                "shape": list(weights.shape),
+                "weights": weights.tobytes(),
+                "scale": scale.ravel().tolist(),
+                "grid_height": grid,
+                "grid_width": grid,
+                "crop": crop,
+            }
+        )
+    return rows
+
+
+def _spots(place: float, grid: int) -> np.ndarray:
+    """float64[2 layers, 2 heads, grid * grid], each map summing to 1; a constant bright corner patch among them."""
+    y, x = np.mgrid[0:grid, 0:grid] / (grid - 1)
+    maps = np.empty((2, 2, grid * grid))
+    for layer in range(2):
+        for head in range(2):
+            spread = 0.12 if layer else 0.25
+            spot = np.exp(-((x - place) ** 2 + (y - (0.35 + 0.3 * head)) ** 2) / (2 * spread**2)) + 0.02
+            spot[0, 0] += 0.6
+            maps[layer, head] = (spot / spot.sum()).ravel()
+    return maps
+
+
+def _zero_shot() -> list[dict[str, Any]]:
+    """Template 0 is right on 9 of 12 images, template 1 on 8, template 2 on 6."""
+    rows = []
+    for position, template in enumerate(TEMPLATES):
+        for index, image_id in enumerate(image_ids()):
+            shape = _SHAPES[index % 3]
+            correct = index % 12 < (9, 8, 6)[position]
+            predicted = shape if correct else _SHAPES[(index + 1) % 3]
+            others = [name for name in (*_SHAPES, "star", "heart") if name != predicted]
+            top = [predicted, *sorted(others, key=lambda name: name != shape)]
+            chances = np.array([0.55, 0.22, 0.11, 0.08, 0.04])
+            rows.append(
+                {
+                    "image_id": image_id,
+                    "file_name": f"{image_id}.png",
+                    "template": template,
+                    "label": shape,
+                    "predicted": predicted,
+                    "correct": correct,
+                    "top": [{"label": name, "probability": p} for name, p in zip(top, chances, strict=True)],
+                }
+            )
+    return rows
+
+
+def _training() -> list[dict[str, Any]]:
+    steps = [
+        {"step": step, "epoch": step // 40, "loss": 3.5 * 0.985**step + 0.4, "lr": 1e-4 * step / 120, "grad_norm": 1.0}
+        for step in range(0, 121, 10)
+    ]
+    epochs = [
+        {"step": 40 * (epoch + 1), "epoch": epoch, "validation_cider": 0.5 + 0.2 * epoch, "validation_clipscore": 0.6}
+        for epoch in range(3)
+    ]
+    return [*steps, *epochs]
+
+
+def _captioner_record(run: str, photos: Path) -> dict[str, Any]:
+    return {
+        "run": run,
+        "kind": "captioner",
+        "created": "2026-01-02T09:30:00",
+        "command": f"python -m engine evaluate --data data/demo --captioner demo --beams 1 3 5 --run {run}",
+        "data": {"name": "demo", "format": "coco", "split": "val", "images": 12, "references": 3, "fingerprint": "d0"},
+        "captioner": {"name": "demo", "encoder": "vit_tiny", "decoder_layers": 2, "heads": 2, "d_model": 64},
+        "clip": {"model": "demo", "name": "demo CLIP", "fingerprint": "c0", "demo": True, "prefix": "A photo depicts "},
+        "roots": {"images": str(photos), "zero_shot": str(photos)},
+        "beam_sizes": BEAMS,
+        "decoding": {"max_length": 30, "length_penalty": 0.0, "rule": "batched"},
+        "metrics": METRICS,
+        "seconds_per_image": {"1": 0.011, "3": 0.02, "5": 0.031},
+        "set_aside": 1,
+    }
