@@ -88,10 +88,12 @@ def _memory() -> dict[str, str]:
 
 
 def _controlled(key: str, value: Any) -> str:
-    """Sets the widget of `key` to `value` before it is drawn, and gives the widget's own key."""
+    """Sets the widget of `key` to `value` before it is drawn, and gives the widget's own key.
+
+    Even where the state holds that value already: it may be that of a widget of the same name on the view before.
+    """
     name = f"widget_{key}"
-    if name not in st.session_state or st.session_state[name] != value:
-        st.session_state[name] = value
+    st.session_state[name] = value
     return name
 
 

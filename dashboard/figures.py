@@ -25,6 +25,7 @@ _PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
 _DASHES = ["solid", "dash", "dot", "dashdot"]
 _SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
 _HEIGHT = 340  # pixels
+_LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
 
 
 def template_of(theme: str | None) -> str:
@@ -54,7 +55,7 @@ def words_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 def shares_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Share of changed and of unfinished captions against beam size, from `queries.beam_statistics`."""
     figure = _figure("Changed and unfinished captions", "Beam size", "Share of captions (%)", template)
-    shares = (("changed", "changed from the next smaller size"), ("unfinished", "cut at the maximum length"))
+    shares = (("changed", "changed from the smaller size"), ("unfinished", "cut at maximum length"))
     for place, (column, name) in enumerate(shares):
         known = frame[frame[column].notna()]
         if not known.empty:
@@ -62,7 +63,7 @@ def shares_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
             percent = known.assign(**{name: 100 * known[name] for name in columns})
             _band(figure, percent, column, place, name, 1, template)
     figure.update_yaxes(range=[0, 102], tickmode="auto")
-    figure.update_layout(showlegend=True)
+    figure.update_layout(**_LEGEND)
     return _beam_axis(figure, frame)
 
 
@@ -118,7 +119,15 @@ def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure
             hovertemplate=f"epoch %{{x}}<br>{name} %{{y:.3f}}<extra></extra>",
         )
     figure.update_layout(
-        showlegend=True, yaxis2={"title": {"text": "CLIPScore"}, "overlaying": "y", "side": "right", "showgrid": False}
+        **_LEGEND,
+        yaxis2={
+            "title": {"text": "CLIPScore"},
+            "overlaying": "y",
+            "side": "right",
+            "showgrid": False,
+            "tickmode": "auto",
+            "tickformat": ".3~g",
+        },
     )
     figure.update_xaxes(dtick=1 if frame.epoch.max() <= 20 else None)
     return figure
@@ -219,7 +228,7 @@ def _template(name: str) -> go.layout.Template:
         "tickcolor": lines,
         "ticks": "outside",
         "automargin": True,
-        "title": {"standoff": 10},
+        "title": {"standoff": 10, "font": {"size": 14}},
     }
     return go.layout.Template(
         layout={
@@ -227,10 +236,16 @@ def _template(name: str) -> go.layout.Template:
             "paper_bgcolor": _PAPER[name],
             "plot_bgcolor": _PAPER[name],
             "font": {"color": ink, "family": "Source Sans, Helvetica, Arial, sans-serif", "size": 14},
-            "title": {"font": {"size": 16}, "x": 0, "xref": "container", "pad": {"l": 12}},
+            "title": {
+                "font": {"size": 17, "weight": 600},
+                "x": 0,
+                "y": 1,
+                "yanchor": "top",
+                "pad": {"l": 12, "t": 14},
+            },
             "margin": {"l": 64, "r": 24, "t": 56, "b": 56},
             "hoverlabel": {"bgcolor": _PAPER[name], "bordercolor": lines, "font": {"color": ink}},
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
             "xaxis": axis,
             "yaxis": axis,
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import choices, data, figures, text
-from dashboard.photos import Photo
+from dashboard.previews import Photo
 from engine.store import Problem
 
 EVALUATE = "python -m engine evaluate --data DATA --captioner FOLDER --run NAME"
@@ -41,8 +41,11 @@ def describe(run: data.Run) -> list[str]:
     return [part for part in parts if part]
 
 
-def missing(sentence: str, command: str) -> None:
-    """Says what a view lacks and which command makes it."""
+def missing(sentence: str, command: str, run: data.Run) -> None:
+    """Says what a view lacks and which command makes it, and names the files of the run that could not be read."""
+    for problem in data.problems():
+        if problem.path.parent.name == run.name:
+            st.warning(f"**{text.markdown(problem.path.name)}**: {text.markdown(problem.reason)}", icon="⚠️")
     with st.container(border=True):
         st.markdown(sentence)
         st.code(command, language="bash", wrap_lines=True)

@@ -266,6 +266,7 @@ class Viewer {
     context.fillRect(0, 0, canvas.width, canvas.height);
     if (this.picture) context.drawImage(this.picture, 0, 0, canvas.width, canvas.height);
     else if (missing && framed) this.write(context, missing, canvas.width);
+    this.veil(context, frame, canvas);
     context.globalAlpha = this.look.opacity / 100;
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
@@ -277,6 +278,16 @@ class Viewer {
     context.restore();
     context.globalAlpha = 1;
     if (framed) this.outline(context, frame, canvas);
+  }
+
+  // What the model did not see fades, so that it is not mistaken for what it ignored.
+  veil(context, frame, canvas) {
+    context.globalAlpha = 0.65;
+    context.fillStyle = "#808890";
+    context.beginPath();
+    context.rect(0, 0, canvas.width, canvas.height);
+    context.rect(...frame);
+    context.fill("evenodd");
   }
 
   outline(context, frame, canvas) {

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.photos import Photo
+from dashboard.previews import Photo
 
 _HERE = Path(__file__).parent
 _VIEWER = st.components.v2.component(

@@ -5,7 +5,7 @@ import streamlit as st
 
 from dashboard import choices, data, parts, text
 from dashboard.components.viewer import Look, read_look, viewer
-from dashboard.photos import LARGE, photo
+from dashboard.previews import LARGE, photo
 from engine import queries
 
 _KEYS = ("word", "layer", "head", "subtract", "opacity")
@@ -21,6 +21,7 @@ def draw() -> None:
             "No attention was kept for this run: it can only be read from a captioner that runs here, not from a file "
             "of predictions. This command keeps it:",
             parts.EVALUATE,
+            run,
         )
         return
     left, middle, right = st.columns([2, 6, 2], vertical_alignment="bottom")

@@ -15,13 +15,14 @@ def draw() -> None:
     run = parts.current_run()
     scores = data.ask(queries.corpus_scores, run.name)
     if scores.empty:
-        parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE)
+        parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE, run)
         return
     if scores.beam_size.nunique() == 1:
         size = text.beam(scores.beam_size.iloc[0])
         parts.missing(
             f"This run has one setting only ({size}), so there is nothing to compare. This command decodes several:",
             f"{parts.EVALUATE} --beams 1 3 5",
+            run,
         )
     _metrics(run, scores)
     _captions(run)
@@ -47,21 +48,18 @@ def _metrics(run: data.Run, scores: pd.DataFrame) -> None:
 def _captions(run: data.Run) -> None:
     st.subheader("What the captions become")
     statistics = data.ask(queries.beam_statistics, run.name)
-    left, right = st.columns(2)
-    with left:
-        drawn = figures.words_by_beam(statistics, parts.template())
-        parts.figure(drawn, "words", "Mean caption length by beam size")
-    with right:
-        if statistics.changed.notna().any() or statistics.unfinished.notna().any():
-            drawn = figures.shares_by_beam(statistics, parts.template())
-            parts.figure(drawn, "shares", "Share of captions changed and unfinished by beam size")
     seconds = _seconds(run)
+    drawn = [(figures.words_by_beam(statistics, parts.template()), "words", "Mean caption length by beam size")]
+    if statistics.changed.notna().any() or statistics.unfinished.notna().any():
+        shares = figures.shares_by_beam(statistics, parts.template())
+        drawn.append((shares, "shares", "Share of captions changed and unfinished by beam size"))
     if not seconds.empty:
-        with left:
-            drawn = figures.seconds_by_beam(seconds, parts.template())
-            parts.figure(drawn, "seconds", "Decoding time an image by beam size")
-    with right:
-        st.dataframe(_table(statistics, seconds), hide_index=True)
+        times = figures.seconds_by_beam(seconds, parts.template())
+        drawn.append((times, "seconds", "Decoding time an image by beam size"))
+    for column, (figure, key, alt) in zip(st.columns(len(drawn)), drawn, strict=True):
+        with column:
+            parts.figure(figure, key, alt)
+    st.dataframe(_table(statistics, seconds), hide_index=True)
 
 
 def _seconds(run: data.Run) -> pd.DataFrame:

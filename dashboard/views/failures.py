@@ -9,12 +9,12 @@ import streamlit as st
 
 from dashboard import choices, data, parts, text
 from dashboard.components.gallery import Card, gallery
-from dashboard.photos import LARGE, photo
+from dashboard.previews import LARGE, photo
 from engine import queries
 from engine.schema import METRICS
 
 _VIEWS = {"pairs": "Best and worst", "gallery": "Gallery", "table": "Table"}
-_ORDERS = {"asc": "Lowest first", "desc": "Highest first"}
+_ORDERS = {"asc": "Lowest", "desc": "Highest"}
 _PAGE = 24
 _ROWS = 500
 _STICKY = """<style>
@@ -28,11 +28,11 @@ def draw() -> None:
     run = parts.current_run()
     sizes = list(data.ask(queries.beam_sizes, run.name).beam_size)
     if not sizes:
-        parts.missing("This run has no captions. These commands make some, or score those you have:", _commands())
+        parts.missing("This run has no captions. These commands make some, or score those you have:", _commands(), run)
         return
     beam, metrics, sort, descending = _controls(run, sizes)
     if not metrics:
-        parts.missing("The captions of this run have no scores. This command scores them:", parts.SCORE)
+        parts.missing("The captions of this run have no scores. This command scores them:", parts.SCORE, run)
         return
     selection = _filters(run, beam)
     counted = data.ask(queries.case_count, run.name, beam, selection).iloc[0]
@@ -43,7 +43,9 @@ def draw() -> None:
         return
     if counted.selected < counted.total:
         st.caption(f"{counted.selected:,} of {text.count(counted.total, 'case')} match the filters.")
-    left, right = st.columns([6, 4], gap="medium")
+    if "clipscore" in metrics:
+        parts.clip_note(run)
+    left, right = st.columns([5, 4], gap="medium")
     with left:
         shown = _list(run, beam, metrics, sort, descending, selection, int(counted.selected))
     with right, st.container(key="case"):
@@ -69,7 +71,7 @@ def _controls(run: data.Run, sizes: list[int]) -> tuple[int, list[str], str, boo
         sort = choices.one_of("Sort by", "sort", metrics, _pair_metric(metrics), text.title)
     with columns[2]:
         order = choices.one_of(
-            "Order", "order", list(_ORDERS), "asc", _ORDERS.get, st.segmented_control, required=True, width="stretch"
+            "First", "order", list(_ORDERS), "asc", _ORDERS.get, st.segmented_control, required=True, width="stretch"
         )
     with columns[3]:
         choices.one_of(
@@ -143,13 +145,12 @@ def _pairs(run: data.Run, beam: int, metric: str, selection: queries.Selection) 
     k = choices.number("Pairs a side", "k", 1, 20, 3, width=140)
     best = data.ask(queries.cases, run.name, beam, metric, True, selection, k)
     worst = data.ask(queries.cases, run.name, beam, metric, False, selection, k)
-    parts.clip_note(run)
     columns = st.columns(2)
     sides = (("Highest", best, "best"), ("Lowest", worst, "worst"))
     chosen = choices.get("image") or _first([*worst.image_id])
     for column, (word, frame, key) in zip(columns, sides, strict=True):
         with column:
-            st.subheader(f"{word} {text.title(metric)}")
+            st.markdown(f"**{word} {text.title(metric)}**")
             gallery([_card(run, row, metric) for row in frame.itertuples()], f"pairs_{key}", chosen, _choose)
     return [*worst.image_id, *best.image_id]
 
@@ -257,7 +258,7 @@ def _steps(run: data.Run, beam: int, sort: str, descending: bool, selection: que
         return
     row = found.iloc[0]
     with st.container(horizontal=True, vertical_alignment="center"):
-        for label, target, key in (("← Previous", row.previous, "Left"), ("Next →", row.next, "Right")):
+        for label, target, key in (("Previous", row.previous, "Left"), ("Next", row.next, "Right")):
             known = isinstance(target, str)
             st.button(label, key=f"go_{key}", shortcut=key, disabled=not known, on_click=_choose, args=(target,))
         st.caption(f"{int(row.position):,} of {int(row.selected):,} by {text.title(sort)}")
@@ -306,10 +307,16 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
         }
     )
     percentile = st.column_config.ProgressColumn(
-        "Percentile", min_value=0, max_value=100, format="%.0f", help="Percent of the other cases with a lower value."
+        "Percentile",
+        width="small",
+        min_value=0,
+        max_value=100,
+        format="%.0f",
+        help="Percent of the other cases with a lower value.",
     )
-    st.dataframe(table, hide_index=True, column_config={"Percentile": percentile})
-    parts.clip_note(run)
+    st.dataframe(
+        table, hide_index=True, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")}
+    )
 
 
 def _other_beams(run: data.Run, beam: int, image_id: str) -> None:

@@ -54,9 +54,9 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
         return
     row = best.iloc[0]
     demo = metric == "clipscore" and run.demo_clip
-    st.metric(text.title(metric) + (" (demo CLIP)" if demo else ""), text.score(metric, row.value))
+    st.metric(text.title(metric), text.score(metric, row.value))
     bounds = text.interval(row.low, row.high, METRICS[metric].digits)
-    size = "imported" if row.beam_size == 0 else f"beam size {row.beam_size}"
+    size = ("demo CLIP · " if demo else "") + ("imported" if row.beam_size == 0 else f"beam size {row.beam_size}")
     st.caption(size + (f"  \n95 %: {bounds}" if bounds else ""))
     if isinstance(row.signature, str) and row.signature:
         st.caption(f":small[{text.markdown(row.signature)}]")
@@ -75,7 +75,7 @@ def _scores(run: data.Run) -> None:
     st.subheader(f"Scores of {text.markdown(run.name)} by beam size")
     scores = data.ask(queries.corpus_scores, run.name)
     if scores.empty:
-        parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE)
+        parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE, run)
         return
     table = scores.assign(
         shown=[
@@ -83,7 +83,8 @@ def _scores(run: data.Run) -> None:
             for row in scores.itertuples()
         ]
     ).pivot(index="beam_size", columns="metric", values="shown")
-    table = table[[metric for metric in METRICS if metric in table.columns]].rename(columns=text.title)
+    ordered = [*_HEADLINES, *(metric for metric in METRICS if metric not in _HEADLINES)]
+    table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=text.title)
     table.insert(0, "Beam size", [text.beam(size) for size in table.index])
     st.dataframe(table, hide_index=True)
     st.caption("The whole split, with its 95 % interval in brackets.")

@@ -5,7 +5,7 @@ import streamlit as st
 
 from dashboard import choices, data, figures, parts, text
 from dashboard.components.gallery import Bar, Card, gallery
-from dashboard.photos import photo
+from dashboard.previews import photo
 from engine import queries
 
 _OUTCOMES = {"all": "All", "right": "Right", "wrong": "Wrong"}
@@ -18,7 +18,7 @@ def draw() -> None:
     run = parts.current_run()
     accuracy = data.ask(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
-        parts.missing("No photos of this run were classified by prompts. This command does it:", parts.ZEROSHOT)
+        parts.missing("No photos of this run were classified by prompts. This command does it:", parts.ZEROSHOT, run)
         return
     _templates(run, accuracy)
     _images(run, accuracy)
@@ -27,7 +27,7 @@ def draw() -> None:
 def _templates(run: data.Run, accuracy: pd.DataFrame) -> None:
     if run.text("clip", "name"):
         st.caption(f"Classified by {text.markdown(run.text('clip', 'name'))}.")
-    left, right = st.columns([5, 4])
+    left, right = st.columns([1, 1])
     with left:
         if accuracy.accuracy.notna().any():
             drawn = figures.zero_shot_accuracy(accuracy, parts.template())
@@ -37,11 +37,11 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> None:
             {
                 "Template": accuracy.template,
                 "Accuracy": [text.percent(value, 2) for value in accuracy.accuracy],
+                "Right": [f"{row.right} of {row.known}" for row in accuracy.itertuples()],
                 "95 % interval": [
                     f"{text.percent(low)} to {text.percent(high)}" if pd.notna(low) else "–"
                     for low, high in zip(accuracy.low, accuracy.high, strict=True)
                 ],
-                "Right": [f"{row.right} of {row.known}" for row in accuracy.itertuples()],
             }
         )
         st.dataframe(table, hide_index=True)

@@ -1,0 +1,234 @@
+"""Every view, run by Streamlit without a browser: with a captioner run, an imported one, and with nothing."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.data import RESULTS_VARIABLE
+from tests import runs
+
+APP = Path(__file__).parents[1] / "dashboard" / "app.py"
+VIEWS = {
+    "overview": "Overview",
+    "failures": "Failures",
+    "beams": "Beams",
+    "attention": "Attention",
+    "zeroshot": "Zero-shot",
+}
+
+
+@pytest.fixture
+def open_view(monkeypatch, full_results):
+    """Opens a view with URL parameters, over `full_results` or another folder."""
+
+    def opened(view: str, results: Path = full_results, **parameters: Any) -> AppTest:
+        monkeypatch.setenv(RESULTS_VARIABLE, str(results))
+        app = AppTest.from_file(str(APP), default_timeout=20)
+        for key, value in parameters.items():
+            app.query_params[key] = str(value)
+        app.run()
+        if view != "overview":
+            app.switch_page(f"views/{view}.py").run()
+        assert not app.exception, app.exception
+        return app
+
+    return opened
+
+
+def words(app: AppTest) -> str:
+    """All text that Streamlit itself shows on the page."""
+    kinds = (app.title, app.header, app.subheader, app.markdown, app.caption, app.code, app.info, app.warning)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def sent(app: AppTest, key: str) -> dict[str, Any]:
+    """The data that a component with `key` (or one beginning so) was given."""
+    for element in app.main:
+        proto = getattr(element, "proto", None)
+        if getattr(element, "key", None) == key and hasattr(proto, "bidi_component"):
+            return json.loads(proto.bidi_component.json)
+        if hasattr(proto, "json") and getattr(element, "key", None) == key:
+            return json.loads(proto.json)
+    raise AssertionError(f"no component {key!r}")
+
+
+def cards(app: AppTest, key: str) -> list[str]:
+    return [card["id"] for card in sent(app, key)["cards"]]
+
+
+@pytest.mark.parametrize("run", ["demo", "demo_cnn", "predictions"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_opens_for_every_kind_of_run(open_view, view, run):
+    app = open_view(view, run=run)
+    assert app.title[0].value == VIEWS[view]
+    assert app.query_params["run"] == run or app.query_params["run"] == [run]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_empty_folder_welcomes_and_names_the_command(open_view, view, empty_results):
+    app = open_view("overview", empty_results)
+    assert app.title[0].value == "Welcome to CaptionScope"
+    assert "make evaluate" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("view", "command"),
+    [("attention", "engine evaluate"), ("zeroshot", "engine zeroshot"), ("beams", "--beams 1 3 5")],
+)
+def test_what_an_imported_run_lacks_is_said_with_the_command_that_makes_it(open_view, view, command):
+    assert command in words(open_view(view, run="predictions"))
+
+
+def test_overview_shows_the_best_beam_size_with_its_interval_and_what_failed(open_view):
+    app = open_view("overview", run="demo")
+    shown = words(app)
+    assert [metric.label for metric in app.metric][:2] == ["CIDEr", "CLIPScore"]
+    assert "95 %:" in shown and "beam size" in shown
+    assert "1 photo of this run could not be used" in shown
+    assert "unfinished" in shown and "stopped" in shown
+
+
+def test_a_demo_clip_is_said_to_be_one_wherever_a_clipscore_stands(open_view):
+    for view in ("overview", "failures", "beams"):
+        assert "not comparable to the CLIPScore of ViT-B/32" in words(open_view(view, run="demo"))
+    assert "demo CLIP" not in words(open_view("failures", run="predictions"))
+
+
+def test_failures_open_with_the_best_and_worst_pairs_in_order(open_view):
+    app = open_view("failures", run="demo")
+    best, worst = sent(app, "pairs_best")["cards"], sent(app, "pairs_worst")["cards"]
+    assert [card["badge"] for card in best] == ["#1 of 12", "#2 of 12", "#3 of 12"]
+    assert [card["badge"] for card in worst] == ["#12 of 12", "#11 of 12", "#10 of 12"]
+    assert sent(app, "pairs_worst")["chosen"] == worst[0]["id"]
+    assert best[0]["photo"].startswith("data:image/jpeg")
+
+
+def test_the_address_restores_sort_order_filter_and_case(open_view):
+    lowest = cards(open_view("failures", run="demo", show="gallery", sort="cider"), "gallery")
+    highest = cards(open_view("failures", run="demo", show="gallery", sort="cider", order="desc"), "gallery")
+    assert highest == lowest[::-1]
+    some = open_view("failures", run="demo", show="gallery", sort="cider", in_clipscore="0.3:0.5", image=lowest[3])
+    assert 0 < len(cards(some, "gallery")) < 12
+    assert "of 12 cases match the filters" in words(some)
+    assert lowest[3].replace("_", r"\_") in words(some)
+
+
+def test_nonsense_in_the_address_falls_back_to_the_defaults(open_view):
+    app = open_view(
+        "failures", run="nobody", beam="x", sort="drop", order="up", show="?", in_cider="b:a", image="../x", k="many"
+    )
+    assert app.title[0].value == "Failures"
+    assert len(cards(app, "pairs_best")) == 3
+    open_view("attention", run="demo", word="99", layer="-1", head="x", opacity="1e9", image="nobody")
+    open_view("zeroshot", run="demo", template="none", outcome="odd", label="odd", zero_page="-3")
+
+
+def test_choices_survive_a_change_of_view(open_view):
+    app = open_view("failures", run="demo_cnn")
+    by_label = {box.label: box for box in app.selectbox}
+    by_label["Sort by"].set_value("rouge_l").run()
+    by_label = {box.label: box for box in app.selectbox}
+    by_label["Beam size"].set_value(3).run()
+    app.switch_page("views/attention.py").run()
+    assert {box.label: box for box in app.selectbox}["Beam size"].value == 3
+    app.switch_page("views/failures.py").run()
+    assert {box.label: box for box in app.selectbox}["Sort by"].value == "rouge_l"
+    assert app.sidebar.selectbox[0].value == "demo_cnn"
+    assert {"run", "sort", "beam"} <= set(app.query_params)
+
+
+def test_next_walks_the_order_and_stands_in_the_address(open_view):
+    app = open_view("failures", run="demo", show="gallery")
+    order = cards(app, "gallery")
+    next(button for button in app.button if button.label == "Next").click().run()
+    assert sent(app, "gallery")["chosen"] == order[1]
+    assert order[1] in app.query_params["image"]
+
+
+def test_filters_that_leave_nothing_say_so(open_view):
+    assert "None of the 12 cases match" in words(open_view("failures", run="demo", text="zebra"))
+
+
+def test_the_table_lists_every_case(open_view):
+    app = open_view("failures", run="demo", show="table")
+    assert any(len(table.value) == 12 for table in app.dataframe)
+
+
+def test_a_strangers_caption_stays_text(open_view):
+    app = open_view("failures", run="demo", image=runs.SCRIPT_IMAGE)
+    assert r"\<script\>alert\(\'caption\'\)\<\/script\> a \*\*dog\*\* on the \$grass\$" in words(app)
+    assert not any(getattr(element, "allow_html", False) for element in app.markdown)
+    html = [element.proto.body for element in app.main if element.type == "html"]
+    assert not any("<script>" in body for body in html)
+
+
+def test_the_attention_viewer_gets_all_maps_once_and_the_look_of_the_address(open_view):
+    app = open_view("attention", run="demo", image="scene_02", beam=3, word=4, layer=1, head=2, subtract=1, opacity=30)
+    data = sent(app, "viewer")
+    assert data["shape"] == [len(data["words"]), 2, 2, 196] and data["grid"] == [14, 14]
+    assert data["look"] == {"word": 4, "layer": 1, "head": 2, "subtract": True, "opacity": 30}
+    assert data["size"] == [300, 300] and data["crop"]["width"] == 300
+    assert data["words"][-1] == "<end>"
+
+
+def test_a_coarser_grid_is_drawn_as_well(open_view):
+    assert sent(open_view("attention", run="demo_cnn"), "viewer")["grid"] == [7, 7]
+
+
+def test_missing_photos_leave_a_sentence_in_their_place(open_view):
+    app = open_view("failures", run="predictions")
+    card = sent(app, "pairs_best")["cards"][0]
+    assert card["photo"] == "" and card["missing"] == f"{card['id']}.jpg is not there."
+
+
+def test_zero_shot_marks_the_right_label_and_filters(open_view):
+    app = open_view("zeroshot", run="demo", template=runs.TEMPLATES[2], outcome="wrong")
+    shown = sent(app, "zero_gallery")["cards"]
+    assert len(shown) == 6 and {card["mark"] for card in shown} == {"wrong"}
+    assert [bar["right"] for bar in shown[0]["bars"]].count(True) == 1
+
+
+def test_a_corrupt_file_is_named_and_the_rest_stays_usable(open_view, tmp_path):
+    results = tmp_path / "results"
+    runs.imported_run(results)
+    runs.corrupt_table(runs.captioner_run(results, "damaged"), "attention")
+    assert r"damaged\/attention\.parquet" in words(open_view("overview", results, run="predictions"))
+    assert r"attention\.parquet" in words(open_view("attention", results, run="damaged"))
+    assert len(cards(open_view("failures", results, run="damaged"), "pairs_best")) == 3
+    assert len(cards(open_view("failures", results, run="predictions"), "pairs_best")) == 3
+
+
+def test_a_record_with_nothing_in_it_opens_every_view(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    (folder / "run.json").write_text('{"roots": [], "clip": "x", "data": {"images": "many"}, "seconds_per_image": 3}')
+    for view in VIEWS:
+        open_view(view, results)
+
+
+def test_a_new_run_appears_and_a_deleted_one_is_gone_without_a_restart(open_view, tmp_path):
+    results = tmp_path / "results"
+    runs.imported_run(results)
+    app = open_view("overview", results)
+    runs.captioner_run(results)
+    app.run()
+    assert app.sidebar.selectbox[0].options == ["demo", "predictions"]
+    shutil.rmtree(results / "runs" / "predictions")
+    app.run()
+    assert app.sidebar.selectbox[0].options == ["demo"]
+    assert not app.exception
+
+
+def test_the_dashboard_imports_no_torch_and_only_the_reading_half_of_the_engine():
+    script = (
+        "import sys; sys.argv = ['app']; import dashboard.parts, dashboard.components.viewer, "
+        "dashboard.components.gallery; print([m for m in sys.modules if m == 'torch' or m.startswith('engine.')])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert set(eval(found.stdout)) <= {"engine.schema", "engine.store", "engine.queries", "engine.statistics"}

@@ -1,0 +1,98 @@
+"""Figures: own template, own colours, titles, units, and no markup from strangers."""
+
+import pandas as pd
+import plotly.io as pio
+import pytest
+
+from dashboard import figures
+
+
+def by_beam(sizes: list[int]) -> pd.DataFrame:
+    """A frame with every column that the figures over beam sizes read."""
+    frame = pd.DataFrame({"beam_size": sizes, "value": 0.5, "low": 0.4, "high": 0.6, "seconds": 0.1})
+    for column in ("words", "changed", "unfinished"):
+        frame[column], frame[f"{column}_low"], frame[f"{column}_high"] = 0.5, 0.4, 0.6
+    return frame
+
+
+def training() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "step": [0, 10, 10],
+            "epoch": [0, 0, 0],
+            "loss": [3.0, 2.0, None],
+            "validation_cider": [None, None, 0.5],
+            "validation_clipscore": [None, None, 0.6],
+        }
+    )
+
+
+def accuracy(template: str = "a {object}") -> pd.DataFrame:
+    row = {"template": template, "accuracy": 0.75, "low": 0.5, "high": 0.9, "right": 9, "known": 12}
+    return pd.DataFrame([row])
+
+
+def every_figure(template: str) -> dict[str, figures.go.Figure]:
+    frame = by_beam([1, 3, 5])
+    return {
+        "metric": figures.metric_by_beam(frame, "cider", template),
+        "words": figures.words_by_beam(frame, template),
+        "shares": figures.shares_by_beam(frame, template),
+        "seconds": figures.seconds_by_beam(frame, template),
+        "loss": figures.training_loss(training(), template),
+        "validation": figures.training_validation(training(), template),
+        "accuracy": figures.zero_shot_accuracy(accuracy(), template),
+    }
+
+
+@pytest.mark.parametrize("template", [figures.LIGHT, figures.DARK])
+def test_every_figure_has_a_title_axes_and_colours_of_its_own(template):
+    for name, figure in every_figure(template).items():
+        assert figure.layout.title.text and figure.layout.xaxis.title.text, name
+        assert figure.layout.template.layout.paper_bgcolor == pio.templates[template].layout.paper_bgcolor
+        assert figure.layout.template.layout.colorway == pio.templates[template].layout.colorway
+
+
+def test_a_changed_default_template_changes_no_figure(monkeypatch):
+    before = {name: figure.to_json() for name, figure in every_figure(figures.LIGHT).items()}
+    monkeypatch.setattr(pio.templates, "default", "plotly_dark")
+    assert {name: figure.to_json() for name, figure in every_figure(figures.LIGHT).items()} == before
+
+
+def test_the_page_theme_picks_the_template():
+    assert figures.template_of("dark") == figures.DARK
+    assert figures.template_of("light") == figures.template_of(None) == figures.LIGHT
+
+
+def test_the_band_goes_up_along_the_high_and_back_along_the_low_ends():
+    band, line = figures.metric_by_beam(by_beam([1, 3]), "clipscore").data
+    assert list(band.x) == [1, 3, 3, 1] and list(band.y) == [0.6, 0.6, 0.4, 0.4]
+    assert list(line.y) == [0.5, 0.5]
+
+
+def test_the_axis_names_the_unit_and_the_sizes_that_were_run():
+    figure = figures.metric_by_beam(by_beam([1, 3, 5]), "clipscore")
+    assert figure.layout.yaxis.title.text == "CLIPScore (0 to 2.5)"
+    assert list(figure.layout.xaxis.ticktext) == ["1", "3", "5"]
+
+
+def test_many_beam_sizes_stand_on_a_logarithmic_axis():
+    assert figures.words_by_beam(by_beam([1, 10, 100])).layout.xaxis.type == "log"
+
+
+def test_a_single_imported_setting_is_named_and_not_drawn_at_beam_size_zero():
+    figure = figures.metric_by_beam(by_beam([0]), "cider")
+    assert list(figure.layout.xaxis.ticktext) == ["imported"]
+
+
+def test_a_share_that_is_not_known_is_left_out():
+    frame = by_beam([1, 3])
+    frame["unfinished"] = None
+    assert {trace.name for trace in figures.shares_by_beam(frame).data if trace.name} == {
+        "changed from the smaller size"
+    }
+
+
+def test_markup_in_a_template_stays_text():
+    figure = figures.zero_shot_accuracy(accuracy("<a href='x'>{object}</a> & co"))
+    assert figure.data[0].y[0] == "&lt;a href='x'&gt;{object}&lt;/a&gt; &amp; co"

@@ -1,0 +1,245 @@
+"""Every SELECT against results whose content is known (tests/runs.py)."""
+
+import duckdb
+import numpy as np
+import pytest
+
+from engine import queries, store
+from engine.queries import Selection
+from engine.schema import METRICS
+from engine.statistics import bootstrap_mean_interval, wilson_interval
+from tests import runs
+
+
+@pytest.fixture(scope="module")
+def connection(full_results):
+    return store.connect(full_results)[0]
+
+
+@pytest.fixture
+def cursor(connection) -> duckdb.DuckDBPyConnection:
+    return connection.cursor()
+
+
+def scored(cursor, metric: str, run: str = "demo", beam: int = 1) -> dict[str, float]:
+    """The stored values, read without `queries`."""
+    rows = cursor.execute(f'SELECT image_id, "{metric}" FROM scores WHERE run = ? AND beam_size = ?', [run, beam])
+    return dict(rows.fetchall())
+
+
+def test_runs_are_listed_by_name_with_how_much_they_hold(cursor):
+    found = queries.runs(cursor).set_index("run")
+    assert list(found.index) == ["demo", "demo_cnn", "predictions"]
+    assert found.loc["demo", ["captions", "images", "set_aside", "attention", "zero_shot"]].tolist() == [
+        36,
+        12,
+        1,
+        36,
+        36,
+    ]
+    assert found.loc["predictions", ["captions", "attention", "zero_shot"]].tolist() == [5, 0, 0]
+
+
+def test_beam_sizes_ascend_and_imported_predictions_have_zero(cursor):
+    assert queries.beam_sizes(cursor, "demo").beam_size.tolist() == [1, 3, 5]
+    assert queries.beam_sizes(cursor, "predictions").beam_size.tolist() == [0]
+
+
+def test_corpus_scores_come_in_the_metrics_order_with_intervals(cursor):
+    found = queries.corpus_scores(cursor, "demo")
+    assert list(dict.fromkeys(found.metric)) == [metric for metric in METRICS if metric in runs.METRICS]
+    row = found[(found.metric == "clipscore") & (found.beam_size == 3)].iloc[0]
+    values = list(scored(cursor, "clipscore", beam=3).values())
+    assert row.value == pytest.approx(np.mean(values))
+    assert (row.low, row.high) == pytest.approx(bootstrap_mean_interval(values))
+
+
+def test_the_best_beam_size_has_the_highest_value_and_of_equals_is_the_smallest(cursor):
+    best = queries.best_scores(cursor)
+    every = queries.corpus_scores(cursor, "demo")
+    row = best[(best.run == "demo") & (best.metric == "cider")].iloc[0]
+    assert row.value == every[every.metric == "cider"].value.max()
+    cursor.execute(
+        "CREATE TEMP TABLE corpus_scores AS SELECT 'x' AS run, unnest([5, 1, 3]) AS beam_size, "
+        "'cider' AS metric, 1.0 AS value, 0.9 AS low, 1.1 AS high, 2 AS images, '' AS signature"
+    )
+    try:
+        assert queries.best_scores(cursor).beam_size.tolist() == [1]
+    finally:
+        cursor.execute("DROP TABLE temp.corpus_scores")
+
+
+def test_beam_statistics_count_lengths_cuts_and_changes(cursor):
+    found = queries.beam_statistics(cursor, "demo").set_index("beam_size")
+    assert found.words.tolist() == pytest.approx([6.0, 7.5, 7.5])
+    assert found.unfinished.tolist() == pytest.approx([2 / 12, 0, 0])
+    assert found.changed.tolist() == pytest.approx([np.nan, 0.5, 0.0], nan_ok=True)
+    assert found.previous.tolist() == pytest.approx([np.nan, 1, 3], nan_ok=True)
+    assert (found.changed_low[3], found.changed_high[3]) == pytest.approx(wilson_interval(6, 12))
+
+
+def test_what_is_not_known_of_imported_predictions_is_null_and_not_zero(cursor):
+    row = queries.beam_statistics(cursor, "predictions").iloc[0]
+    assert np.isnan(row.unfinished) and np.isnan(row.changed)
+    assert (row.words, row.distinct_words) == (5, 4)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_cases_are_sorted_by_the_metric_and_ranked_over_the_whole_split(cursor, descending):
+    found = queries.cases(cursor, "demo", 1, "clipscore", descending, limit=3)
+    values = scored(cursor, "clipscore")
+    expected = sorted(values, key=values.get, reverse=descending)
+    assert found.image_id.tolist() == expected[:3]
+    assert found["rank"].tolist() == ([1, 2, 3] if descending else [12, 11, 10])
+    assert set(found.scored) == {12}
+
+
+def test_a_page_of_cases_goes_on_where_the_one_before_ended(cursor):
+    whole = queries.cases(cursor, "demo", 1, "cider", False).image_id.tolist()
+    pages = [queries.cases(cursor, "demo", 1, "cider", False, limit=5, offset=start) for start in (0, 5, 10)]
+    assert [image for page in pages for image in page.image_id] == whole
+
+
+def test_cases_without_a_score_come_last_in_both_directions(cursor):
+    for descending in (True, False):
+        found = queries.cases(cursor, "predictions", 0, "meteor", descending)
+        assert found["rank"].isna().all() and len(found) == 5
+
+
+def test_a_range_selects_cases_and_keeps_their_rank(cursor):
+    selection = Selection(ranges=(("clipscore", 0.3, 0.5), ("cider", 0.0, 1.0)))
+    found = queries.cases(cursor, "demo", 1, "clipscore", True, selection)
+    clip, cider = scored(cursor, "clipscore"), scored(cursor, "cider")
+    assert set(found.image_id) == {i for i in clip if 0.3 <= clip[i] <= 0.5 and cider[i] <= 1.0}
+    assert found["rank"].min() > 1
+    counted = queries.case_count(cursor, "demo", 1, selection).iloc[0]
+    assert (counted.selected, counted.total) == (len(found), 12)
+
+
+def test_text_is_found_in_captions_and_references_as_it_stands(cursor):
+    def ids(text: str) -> list[str]:
+        return sorted(queries.cases(cursor, "demo", 1, "cider", True, Selection(text=text)).image_id)
+
+    assert ids("<SCRIPT>") == [runs.SCRIPT_IMAGE]
+    assert ids("that is blue") == ["scene_01", "scene_05", "scene_09"]
+    assert ids("%") == [] and ids("_") == []
+    assert ids("' OR 1=1 --") == []
+
+
+def test_tags_and_conditions_select(cursor):
+    tagged = queries.cases(cursor, "demo", 1, "cider", True, Selection(tag="wrong colour"))
+    assert sorted(tagged.image_id) == ["scene_01", "scene_05", "scene_09"]
+    blurred = queries.cases(cursor, "demo", 1, "cider", True, Selection(condition="blurred"))
+    assert sorted(blurred.image_id) == ["scene_02", "scene_05", "scene_08", "scene_11"]
+    assert queries.tags(cursor, "demo", 1).values.tolist() == [["wrong colour", 3]]
+    assert queries.conditions(cursor, "demo").condition.tolist() == ["blurred", "dark", "small"]
+
+
+@pytest.mark.parametrize("name", ["image_id", "cider; DROP TABLE runs", 'cider" DESC --', ""])
+def test_only_a_metric_of_the_contract_can_be_sorted_by(cursor, name):
+    with pytest.raises(ValueError, match="unknown metric"):
+        queries.cases(cursor, "demo", 1, name, True)
+    with pytest.raises(ValueError, match="unknown metric"):
+        queries.case_count(cursor, "demo", 1, Selection(ranges=((name, 0, 1),)))
+
+
+def test_neighbours_walk_the_order_of_the_cases(cursor):
+    order = queries.cases(cursor, "demo", 1, "clipscore", False).image_id.tolist()
+    first = queries.neighbours(cursor, "demo", 1, "clipscore", False, Selection(), order[0]).iloc[0]
+    assert (first.next, first.position, first.selected) == (order[1], 1, 12)
+    assert first.previous is None or first.previous != first.previous
+    middle = queries.neighbours(cursor, "demo", 1, "clipscore", False, Selection(), order[5]).iloc[0]
+    assert (middle.previous, middle.next) == (order[4], order[6])
+    assert queries.neighbours(cursor, "demo", 1, "clipscore", False, Selection(text="zebra"), order[0]).empty
+
+
+def test_a_case_has_its_references_and_an_unknown_one_has_no_row(cursor):
+    case = queries.case(cursor, "demo", 3, "scene_01").iloc[0]
+    assert case.caption == "a blue square is standing on the green grass"
+    assert list(case.references)[0] == "A blue square on the grass ."
+    assert queries.case(cursor, "demo", 3, "nobody").empty
+
+
+def test_the_percentile_is_the_share_of_other_cases_that_are_lower(cursor):
+    found = queries.case_metrics(cursor, "demo", 1, "scene_04").set_index("metric")
+    values = scored(cursor, "cider")
+    lower = sum(value < values["scene_04"] for value in values.values())
+    assert found.loc["cider", "percentile"] == pytest.approx(100 * lower / 11)
+    assert found.loc["cider", "rank"] == 12 - lower
+    assert "meteor" not in found.index
+
+
+def test_equal_scores_share_the_middle_of_their_percentiles(cursor):
+    cursor.execute(
+        "CREATE TEMP TABLE scores AS SELECT 'x' AS run, 1 AS beam_size, 'i' || n AS image_id, "
+        + ", ".join(f'1.0 AS "{metric}"' for metric in METRICS)
+        + " FROM range(5) numbers(n)"
+    )
+    try:
+        assert set(queries.case_metrics(cursor, "x", 1, "i2").percentile) == {50.0}
+    finally:
+        cursor.execute("DROP TABLE temp.scores")
+
+
+def test_the_captions_of_all_beam_sizes_stand_beside_each_other(cursor):
+    found = queries.case_captions(cursor, "demo", "scene_01")
+    assert found.beam_size.tolist() == [1, 3, 5]
+    assert found.caption[0] != found.caption[1] == found.caption[2]
+
+
+def test_attention_comes_whole_with_the_photo_it_lies_over(cursor):
+    row = queries.attention(cursor, "demo_cnn", 1, "scene_00").iloc[0]
+    words, layers, heads, patches = row["shape"]
+    assert (layers, heads, patches) == (2, 2, 49)
+    assert len(row["weights"]) == words * layers * heads * patches
+    assert len(row["scale"]) == words * layers * heads
+    assert row["crop"] == {"x": 40.0, "y": 0.0, "width": 240.0, "height": 240.0}
+    assert (row["file_name"], row["width"], row["height"]) == ("scene_00.png", 320, 240)
+
+
+def test_a_run_without_attention_has_no_rows_of_it(cursor):
+    assert queries.attention_beam_sizes(cursor, "predictions").empty
+    assert queries.attention(cursor, "predictions", 0, "flickr_0").empty
+    assert len(queries.attention_captions(cursor, "demo", 1, 4)) == 4
+
+
+def test_accuracy_is_the_share_of_known_labels_with_its_wilson_interval(cursor):
+    found = queries.zero_shot_accuracy(cursor, "demo")
+    assert found.template.tolist() == runs.TEMPLATES
+    assert found.accuracy.tolist() == pytest.approx([9 / 12, 8 / 12, 6 / 12])
+    assert (found.low[0], found.high[0]) == pytest.approx(wilson_interval(9, 12))
+
+
+def test_zero_shot_cases_are_filtered_by_outcome_and_label(cursor):
+    wrong = queries.zero_shot_cases(cursor, "demo", runs.TEMPLATES[2], "wrong")
+    assert wrong.image_id.tolist() == [f"scene_{i:02d}" for i in range(6, 12)]
+    some = queries.zero_shot_cases(cursor, "demo", runs.TEMPLATES[2], "wrong", "circle", limit=1)
+    assert (some.label.tolist(), some.matching.tolist()) == (["circle"], [2])
+    assert queries.zero_shot_labels(cursor, "demo").label.tolist() == ["circle", "square", "triangle"]
+    with pytest.raises(ValueError, match="outcome is 'odd'"):
+        queries.zero_shot_cases(cursor, "demo", runs.TEMPLATES[0], "odd")
+
+
+def test_training_and_losses_are_listed(cursor):
+    training = queries.training(cursor, "demo")
+    assert training.step.is_monotonic_increasing and training.validation_cider.notna().sum() == 3
+    assert queries.set_aside(cursor, "demo").file_name.tolist() == ["broken.png"]
+
+
+def test_every_query_of_an_empty_folder_gives_an_empty_answer(empty_results):
+    cursor = store.connect(empty_results)[0].cursor()
+    for query in (queries.runs, queries.best_scores):
+        assert query(cursor).empty
+    for query in (
+        queries.beam_sizes,
+        queries.corpus_scores,
+        queries.training,
+        queries.set_aside,
+        queries.beam_statistics,
+        queries.conditions,
+        queries.attention_beam_sizes,
+        queries.zero_shot_accuracy,
+        queries.zero_shot_labels,
+    ):
+        assert query(cursor, "demo").empty, query.__name__
+    assert queries.cases(cursor, "demo", 1, "cider", True).empty
