@@ -1,0 +1,380 @@
+"""The command line: `python -m engine COMMAND`. One plain function a command; what it needs is imported inside.
+
+Knows arguments and messages. A user's mistake is one sentence on stderr and exit status 2, never a traceback.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engine.config import ConfigError
+
+RESULTS = Path("results")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("\nstopped; run the same command again to continue", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except (ValueError, RuntimeError) as error:
+        # Every mistake a user can make has an error of ours with a sentence; anything else is a bug and shows itself.
+        if not type(error).__module__.startswith("engine."):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their arguments and an example each."""
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Tells why an image captioner fails.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_evaluate(commands)
+    _add_score(commands)
+    _add_zeroshot(commands)
+    _add_train(commands)
+    _add_sql(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _add(commands, name: str, run: Callable, text: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="results folder (results)")
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="dataset folder or annotation file")
+    parser.add_argument("--format", choices=("coco", "course", "flickr8k", "folder"), help="instead of recognising it")
+    parser.add_argument("--split", help="train, val, test, a full name such as val2017, or all (val, else all)")
+    parser.add_argument(
+        "--hold-out", type=int, default=100, metavar="N", help="photos that make val where the data has no splits (100)"
+    )
+
+
+def _add_metrics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="caption metrics (all but meteor, which is slow)")
+    parser.add_argument("--clip", metavar="MODEL", help="CLIP that scores: a name, model:file, a folder, or demo")
+    parser.add_argument(
+        "--clip-prefix", default="", metavar="TEXT", help="put before captions, e.g. 'A photo depicts '"
+    )
+
+
+def _add_evaluate(commands) -> None:
+    parser = _add(
+        commands,
+        "evaluate",
+        run_evaluate,
+        "caption a dataset, score every caption and keep the attention behind every word",
+        "python -m engine evaluate --data data/coco --captioner checkpoints/mine --beams 1 3 5 --clip ViT-B/32 "
+        "--run mine",
+    )
+    _add_data(parser)
+    parser.add_argument("--captioner", type=Path, required=True, metavar="FOLDER", help="ours, or the study's own")
+    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer, where the captioner brings none")
+    parser.add_argument("--beams", type=int, nargs="+", default=[1, 3, 5], metavar="K", help="beam sizes (1 3 5)")
+    parser.add_argument("--max-length", type=int, default=30, metavar="T", help="new tokens at most (30)")
+    parser.add_argument("--length-penalty", type=float, default=1.0, metavar="P", help="logprob / tokens ** P (1.0)")
+    parser.add_argument("--early-stopping", action="store_true", help="stop at the K-th finished hypothesis")
+    parser.add_argument("--attention-beams", type=int, nargs="*", metavar="K", help="sizes whose attention is kept")
+    parser.add_argument("--merge", choices=("mean", "first"), default="mean", help="maps of a word's pieces (mean)")
+    parser.add_argument("--templates", nargs="+", metavar="TEXT", help="zero-shot templates with {object}")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
+    parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+    parser.add_argument("--run", dest="name", required=True, metavar="NAME", help="name of the run")
+    _add_metrics(parser)
+
+
+def _add_score(commands) -> None:
+    parser = _add(
+        commands,
+        "score",
+        run_score,
+        "score captions that were made elsewhere",
+        "python -m engine score predictions.json --data data/flickr8k --partial --run theirs",
+    )
+    parser.add_argument("predictions", type=Path, help="JSON: COCO results, {name: caption}, or [{img_id, prediction}]")
+    _add_data(parser)
+    parser.add_argument("--partial", action="store_true", help="score what is there when images have no caption")
+    parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+    parser.add_argument("--run", dest="name", required=True, metavar="NAME", help="name of the run")
+    _add_metrics(parser)
+
+
+def _add_zeroshot(commands) -> None:
+    parser = _add(
+        commands,
+        "zeroshot",
+        run_zeroshot,
+        "classify photos by CLIP and compare templates",
+        "python -m engine zeroshot --data data/hw3 --clip ViT-B/32 --templates 'This is a photo of {object}' "
+        "--run prompts",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="folder with id2label.json and val/")
+    parser.add_argument("--clip", default="ViT-B/32", metavar="MODEL", help="a name, model:file, a folder, or demo")
+    parser.add_argument("--templates", nargs="+", metavar="TEXT", help="templates with {object} (the study's three)")
+    parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+    parser.add_argument("--run", dest="name", required=True, metavar="NAME", help="name of the run")
+
+
+def _add_train(commands) -> None:
+    parser = _add(
+        commands,
+        "train",
+        run_train,
+        "train a captioner; started again after a kill, it continues",
+        "python -m engine train --data data/demo --recipe engine/recipes/demo.toml --out checkpoints/mine",
+    )
+    _add_data(parser)
+    parser.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="TOML, see engine/recipes/")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the captioner goes")
+    parser.add_argument("--encoder-weights", type=Path, metavar="FILE", help="safetensors, instead of the recipe's")
+    parser.add_argument("--clip", metavar="MODEL", help="also validate with CLIPScore by this CLIP")
+    parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+
+
+def _add_sql(commands) -> None:
+    parser = _add(
+        commands,
+        "sql",
+        run_sql,
+        "ask all runs a question in SQL (DuckDB)",
+        'python -m engine sql "SELECT run, beam_size, avg(cider) FROM scores GROUP BY ALL ORDER BY ALL"',
+    )
+    parser.add_argument("query", help="views: images, captions, scores, corpus_scores, attention, zero_shot, ...")
+    parser.add_argument("--csv", action="store_true", help="print CSV instead of a table")
+
+
+def _add_doctor(commands) -> None:
+    _add(
+        commands,
+        "doctor",
+        run_doctor,
+        "say what is installed, what is missing, and what to do about it",
+        "python -m engine doctor",
+    )
+
+
+# Commands
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """The command `evaluate`."""
+    from engine import datasets, evaluate, zeroshot
+    from engine.config import DecodingConfig
+
+    dataset = datasets.load(options.data, options.format, options.split, options.hold_out)
+    if dataset.format == "flickr8k":
+        dataset = _photos_only(dataset)
+    if options.limit is not None:
+        dataset = dataset.subset(dataset.examples[: max(options.limit, 1)])
+    device = _device(options.device)
+    decoding = DecodingConfig(
+        beam_sizes=tuple(options.beams),
+        max_length=options.max_length,
+        length_penalty=options.length_penalty,
+        early_stopping=options.early_stopping,
+    )
+    templates = tuple(options.templates or zeroshot.TEMPLATES)
+    for template in templates:
+        zeroshot.prompts(template, [])
+    clip = _clip_settings(options, device)
+    ask = evaluate.CaptionerRun(
+        name=options.name,
+        results=options.results,
+        dataset=dataset,
+        captioner_path=options.captioner,
+        decoding=decoding,
+        metrics=_metrics(options.metrics),
+        attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),
+        merge=options.merge,
+        tokenizer_path=options.tokenizer,
+        clip=clip,
+        classes=_classes(options.data) if clip else None,
+        templates=templates,
+        device=device,
+        command=_command(),
+    )
+    is_new = evaluate.evaluate(ask)
+    return _say_finished(options, is_new)
+
+
+def run_score(options: argparse.Namespace) -> int:
+    """The command `score`."""
+    from engine import datasets, evaluate, predictions
+
+    dataset = datasets.load(options.data, options.format, options.split, options.hold_out)
+    found = predictions.read(options.predictions)
+    captions = predictions.match(found, dataset, options.predictions, options.partial)
+    ask = evaluate.PredictionsRun(
+        name=options.name,
+        results=options.results,
+        dataset=dataset,
+        captions=captions,
+        source=options.predictions,
+        metrics=_metrics(options.metrics),
+        clip=_clip_settings(options, _device(options.device)),
+        command=_command(),
+    )
+    is_new = evaluate.score(ask)
+    return _say_finished(options, is_new)
+
+
+def run_zeroshot(options: argparse.Namespace) -> int:
+    """The command `zeroshot`."""
+    from engine import clip, datasets, evaluate, zeroshot
+
+    templates = tuple(options.templates or zeroshot.TEMPLATES)
+    for template in templates:
+        zeroshot.prompts(template, [])
+    ask = evaluate.ZeroShotRun(
+        name=options.name,
+        results=options.results,
+        classes=datasets.load_classes(options.data),
+        clip=clip.load(options.clip, _device(options.device)),
+        templates=templates,
+        command=_command(),
+    )
+    is_new = evaluate.zero_shot(ask)
+    return _say_finished(options, is_new)
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """The command `train`."""
+    from dataclasses import replace
+
+    from engine import clip, datasets, store, training
+    from engine.config import read_recipe
+
+    recipe = training.resolve_paths(read_recipe(options.recipe), options.recipe.parent)
+    if options.encoder_weights is not None:
+        weights = str(options.encoder_weights.resolve())
+        recipe = replace(recipe, training=replace(recipe.training, encoder_weights=weights, pretrained=False))
+    train_set = datasets.load(options.data, options.format, options.split or "train", options.hold_out)
+    validation_set = datasets.load(options.data, options.format, "val", options.hold_out)
+    device = _device(options.device)
+    scorer = clip.load(options.clip, device) if options.clip else None
+
+    def keep(rows: list[dict]) -> None:
+        store.write_table(options.out, "training", store.table_of("training", rows))
+
+    done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
+    print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, best validation CIDEr {done.best_cider:.3f}")
+    print(f"next: python -m engine evaluate --data {options.data} --captioner {options.out} --run {options.out.name}")
+    return 0
+
+
+def run_sql(options: argparse.Namespace) -> int:
+    """The command `sql`."""
+    import duckdb
+
+    from engine import store
+
+    connection, problems = store.connect(options.results)
+    for problem in problems:
+        print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
+    try:
+        answer = connection.sql(options.query)
+        if answer is None:
+            return 0
+        print(answer.df().to_csv(index=False), end="") if options.csv else answer.show(max_width=200)
+    except duckdb.Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """The command `doctor`."""
+    from engine import doctor
+
+    for finding in doctor.examine():
+        print(f"{'ok' if finding.is_there else '--':>4}  {finding.name:<26} {finding.text}")
+    return 0
+
+
+# What the commands share
+
+
+def _photos_only(dataset):
+    """Flickr8k's caption file names all 8,091 photos, whatever part of them is here."""
+    here = dataset.on_disk()
+    if len(here.examples) < len(dataset.examples):
+        print(f"{len(here.examples):,} of {len(dataset.examples):,} captioned photos are in {dataset.root}")
+    if not here.examples:
+        raise ConfigError(f"{dataset.root}: none of the captioned photos is there")
+    return here
+
+
+def _classes(data: Path):
+    """The classification set that lies beside the captions, where there is one."""
+    from engine import datasets
+
+    return datasets.load_classes(data) if (data / "p1_data" / "id2label.json").is_file() else None
+
+
+def _clip_settings(options: argparse.Namespace, device: str):
+    from engine import clip, evaluate
+
+    if options.clip is None:
+        return None
+    return evaluate.ClipSettings(clip.load(options.clip, device), options.clip_prefix)
+
+
+def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:
+    from engine import metrics
+
+    if names is None:
+        return metrics.CAPTION_METRICS
+    known = (*metrics.CAPTION_METRICS, "meteor")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"--metrics {unknown[0]}: expected some of {', '.join(known)}")
+    return tuple(name for name in known if name in names)
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"--device {name}: not usable here ({str(error).splitlines()[0]}); try --device cpu"
+        ) from error
+    return name
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "engine", *sys.argv[1:]])
+
+
+def _say_finished(options: argparse.Namespace, is_new: bool) -> int:
+    from engine import summary
+
+    if not is_new:
+        print(f"run {options.name!r} is finished already, nothing to compute")
+    print(summary.text(options.results, options.name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+"""The captioner: a timm encoder and the study's transformer decoder, one image in, logits out.
+
+Knows weights and shapes. Knows no files (see `checkpoints`), no search (see `decoding`) and no text (see `tokenizer`).
+Parameter names are those of torch's `nn.TransformerDecoder`, so that the study's state dicts load as they are; the
+attention is computed here, so that its weights can be had without a patch to torch.
+
+Shapes: B images, K beams, T tokens, P memory tokens, D model width, H heads, d = D / H, V vocabulary.
+"""
+
+import math
+import warnings
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.config import CaptionerConfig, ConfigError
+from engine.photos import Preprocessing
+
+
+class CaptionerError(ValueError):
+    """A captioner that cannot be built; the message says why and what to do."""
+
+
+class Attention(nn.Module):
+    """Multi-head attention with the parameters of `nn.MultiheadAttention`."""
+
+    def __init__(self, d_model: int, nhead: int) -> None:
+        super().__init__()
+        self.nhead = nhead
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * d_model, d_model))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * d_model))
+        self.out_proj = nn.Linear(d_model, d_model)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def project(self, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
+        """[B, T, D] -> queries (0), keys (1), values (2) from `first` to `last`, each [B, H, T, d]."""
+        width = x.shape[-1]
+        rows = slice(first * width, (last + 1) * width)
+        joint = F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])
+        heads = joint.unflatten(-1, (last - first + 1, self.nhead, width // self.nhead))
+        return tuple(heads.permute(2, 0, 3, 1, 4))
+
+    def merge(self, heads: Tensor) -> Tensor:
+        """[B, H, T, d] -> [B, T, D]."""
+        return self.out_proj(heads.transpose(1, 2).flatten(2))
+
+
+def attend_with_weights(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention written out: heads [B, H, T, d] and weights [B, H, T, P]."""
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    weights = scores.float().softmax(-1)
+    return weights.to(value.dtype) @ value, weights
+
+
+class DecoderLayer(nn.Module):
+    """A post-norm layer: self-attention, cross-attention, feed-forward."""
+
+    def __init__(self, config: CaptionerConfig) -> None:
+        super().__init__()
+        width = config.d_model
+        self.self_attn = Attention(width, config.nhead)
+        self.multihead_attn = Attention(width, config.nhead)
+        self.linear1 = nn.Linear(width, config.dim_feedforward)
+        self.linear2 = nn.Linear(config.dim_feedforward, width)
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.activation = F.gelu if config.activation == "gelu" else F.relu
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., D], residual and norm included."""
+        return self.norm3(x + self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x))))))
+
+    def forward(self, x: Tensor, memory: Tensor, want_weights: bool) -> tuple[Tensor, Tensor | None]:
+        """Teacher-forced: x [B, T, D], memory [B, P, D] -> [B, T, D] and, if wanted, weights [B, H, T, P]."""
+        query, key, value = self.self_attn.project(x, 0, 2)
+        heads = F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=self._attention_dropout)
+        x = self.norm1(x + self.dropout(self.self_attn.merge(heads)))
+        (query,) = self.multihead_attn.project(x, 0, 0)
+        key, value = self.multihead_attn.project(memory, 1, 2)
+        weights = None
+        if want_weights:
+            heads, weights = attend_with_weights(query, key, value)
+        else:
+            heads = F.scaled_dot_product_attention(query, key, value, dropout_p=self._attention_dropout)
+        x = self.norm2(x + self.dropout(self.multihead_attn.merge(heads)))
+        return self.feed_forward(x), weights
+
+    @property
+    def _attention_dropout(self) -> float:
+        return self.dropout.p if self.training else 0.0
+
+
+class Decoder(nn.Module):
+    """The stack of layers; `layers.N` as in `nn.TransformerDecoder`."""
+
+    def __init__(self, config: CaptionerConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+
+
+class SinusoidalPositions(nn.Module):
+    """Fixed sine and cosine positions as a buffer `pe` [1, max_positions, D]."""
+
+    def __init__(self, d_model: int, max_positions: int) -> None:
+        super().__init__()
+        position = torch.arange(max_positions).float().unsqueeze(1)
+        rate = torch.exp(torch.arange(0, d_model, 2).float() * (-math.log(10_000.0) / d_model))
+        table = torch.zeros(max_positions, d_model)
+        table[:, 0::2] = torch.sin(position * rate)
+        table[:, 1::2] = torch.cos(position * rate)[:, : d_model // 2]
+        self.register_buffer("pe", table.unsqueeze(0))
+
+
+class Captioner(nn.Module):
+    """Encoder and decoder.
+
+    `encode` makes the memory of an image once; `logits` and `replay` read finished captions against it; `start` opens
+    a step-by-step decoding.
+    """
+
+    def __init__(self, config: CaptionerConfig, pretrained: bool = False) -> None:
+        super().__init__()
+        self.encoder = _create_encoder(config.encoder, config.encoder_kwargs, pretrained)
+        width = self.encoder.num_features
+        self.config = config
+        self.projection = nn.Identity() if width == config.d_model else nn.Linear(width, config.d_model)
+        self.word_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.positional_embedding = SinusoidalPositions(config.d_model, config.max_positions)
+        self.decoder = Decoder(config)
+        self.head = nn.Linear(config.d_model, config.vocab_size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.weight.device
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a photo becomes the encoder's input: the config's values, else timm's for this encoder."""
+        own = timm.data.resolve_model_data_config(self.encoder)
+        config = self.config
+        return Preprocessing(
+            size=config.image_size,
+            crop_pct=own["crop_pct"] if config.crop_pct is None else config.crop_pct,
+            interpolation=config.interpolation or own["interpolation"],
+            mean=tuple(own["mean"] if config.mean is None else config.mean),
+            std=tuple(own["std"] if config.std is None else config.std),
+        )
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Memory tokens before the grid's: class and register tokens of a ViT, none of a CNN."""
+        return getattr(self.encoder, "num_prefix_tokens", 0)
+
+    def grid(self, memory_tokens: int) -> tuple[int, int]:
+        """Height and width in patches of a memory of `memory_tokens`; the input is square."""
+        side = math.isqrt(memory_tokens - self.prefix_tokens)
+        if side * side != memory_tokens - self.prefix_tokens:
+            raise CaptionerError(f"encoder {self.config.encoder!r} gives {memory_tokens} tokens, which are no square")
+        return side, side
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """float32[B, 3, S, S] -> the encoder's tokens [B, P, width]: a ViT's as they are, a CNN's map row by row."""
+        features = self.encoder.forward_features(pixels)
+        if features.dim() == 4:
+            channels_last = features.shape[-1] == self.encoder.num_features != features.shape[1]
+            features = features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
+        return features
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """float32[B, 3, S, S] -> memory float[B, P, D]."""
+        return self.projection(self.features(pixels))
+
+    def embed(self, ids: Tensor, first: int = 0) -> Tensor:
+        """Ids [B, T], the first of them at position `first` -> [B, T, D]."""
+        return self.word_embedding(ids) + self.positional_embedding.pe[0, first : first + ids.shape[1]]
+
+    def logits(self, ids: Tensor, memory: Tensor) -> Tensor:
+        """Teacher-forced under a causal mask: ids int64[B, T], memory [B, P, D] -> [B, T, V]."""
+        return self.head(self._read(ids, memory, want_weights=False)[0])
+
+    def replay(self, ids: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """As `logits`, with the cross-attention: logits [B, T, V], weights float32[B, layers, H, T, P].
+
+        Row t of the weights is the step whose input is token t: it predicts token t + 1.
+        """
+        x, weights = self._read(ids, memory, want_weights=True)
+        return self.head(x), torch.stack(weights, dim=1)
+
+    def _read(self, ids: Tensor, memory: Tensor, want_weights: bool) -> tuple[Tensor, list[Tensor]]:
+        x = self.embed(ids)
+        every = []
+        for layer in self.decoder.layers:
+            x, weights = layer(x, memory, want_weights)
+            every.append(weights)
+        return x, every
+
+    def start(self, memory: Tensor, max_length: int) -> "Decoding":
+        """Opens a step-by-step decoding of the images of `memory` [B, P, D], of at most `max_length` steps."""
+        if max_length > self.config.max_positions:
+            raise ConfigError(f"max_length is {max_length}, expected at most {self.config.max_positions} positions")
+        return Decoding(self, memory, max_length)
+
+
+class Decoding:
+    """One step at a time over B images with K beams each, every key and value computed once.
+
+    Cross-attention keys and values belong to images and are never copied per beam: beams are folded into the query's
+    length. Self-attention keys and values belong to beams and follow them in `reorder`.
+    """
+
+    def __init__(self, captioner: Captioner, memory: Tensor, max_length: int) -> None:
+        self._captioner = captioner
+        self._max_length = max_length
+        self._position = 0
+        self._cross = [layer.multihead_attn.project(memory, 1, 2) for layer in captioner.decoder.layers]
+        self._own: list[tuple[Tensor, Tensor]] = []
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """The beams' newest tokens int64[B, K] -> logits [B, K, V] of the token after them."""
+        captioner = self._captioner
+        images, beams = tokens.shape
+        x = captioner.embed(tokens.reshape(-1, 1), self._position)
+        if not self._own:
+            self._own = [self._empty_cache(images * beams, x) for _ in captioner.decoder.layers]
+        for layer, own, cross in zip(captioner.decoder.layers, self._own, self._cross, strict=True):
+            x = self._layer_step(layer, x, images, own, cross)
+        self._position += 1
+        return captioner.head(x).view(images, beams, -1)
+
+    def _layer_step(
+        self, layer: DecoderLayer, x: Tensor, images: int, own: tuple[Tensor, Tensor], cross: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """x [B * K, 1, D] -> the same shape."""
+        query, key, value = layer.self_attn.project(x, 0, 2)
+        here = slice(self._position, self._position + 1)
+        own[0][:, :, here], own[1][:, :, here] = key, value
+        read = slice(0, self._position + 1)
+        heads = F.scaled_dot_product_attention(query, own[0][:, :, read], own[1][:, :, read])
+        x = layer.norm1(x + layer.self_attn.merge(heads))
+        (query,) = layer.multihead_attn.project(x.view(images, -1, x.shape[-1]), 0, 0)
+        heads = F.scaled_dot_product_attention(query, *cross)
+        x = layer.norm2(x + layer.multihead_attn.merge(heads).view_as(x))
+        return layer.feed_forward(x)
+
+    def _empty_cache(self, rows: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        config = self._captioner.config
+        shape = (rows, config.nhead, self._max_length, config.d_model // config.nhead)
+        return like.new_empty(shape), like.new_empty(shape)
+
+    def reorder(self, parents: Tensor) -> None:
+        """Beam k of image b goes on from what was beam parents[b, k]; int64[B, K'] with any K'."""
+        images, beams = parents.shape
+        before = self._own[0][0].shape[0] // images
+        if beams == before and bool((parents == torch.arange(beams, device=parents.device)).all()):
+            return
+        rows = (parents + torch.arange(images, device=parents.device).unsqueeze(1) * before).flatten()
+        self._own = [self._select(pair, rows) for pair in self._own]
+
+    def keep(self, images: Tensor) -> None:
+        """Images that are not in `images` (int64 positions) leave."""
+        beams = self._own[0][0].shape[0] // self._cross[0][0].shape[0]
+        rows = (images.unsqueeze(1) * beams + torch.arange(beams, device=images.device)).flatten()
+        self._own = [self._select(pair, rows) for pair in self._own]
+        self._cross = [(key.index_select(0, images), value.index_select(0, images)) for key, value in self._cross]
+
+    def _select(self, pair: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+        selected = []
+        for cache in pair:
+            moved = cache.new_empty(len(rows), *cache.shape[1:])
+            moved[:, :, : self._position] = cache[:, :, : self._position].index_select(0, rows)
+            selected.append(moved)
+        return selected[0], selected[1]
+
+
+def encoder_width(encoder: str, kwargs: dict) -> int:
+    """The width of an encoder's tokens, found without making its weights."""
+    with torch.device("meta"):
+        return _create_encoder(encoder, kwargs, pretrained=False).num_features
+
+
+def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> nn.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # timm's note on an old name that it maps to the new one
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, **kwargs)
+    except RuntimeError as error:
+        if "Unknown model" in str(error):
+            close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "see timm.list_models()"
+            raise CaptionerError(f"encoder {name!r}: timm has no such model; near it: {close}") from error
+        raise CaptionerError(f"encoder {name!r}: {error}") from error
+    except TypeError as error:
+        raise CaptionerError(f"encoder {name!r} does not take {kwargs}: {error}") from error
+    except OSError as error:
+        raise CaptionerError(missing_encoder(name)) from error
+    except Exception as error:  # huggingface_hub's errors when a download fails share no base with OSError
+        if pretrained:
+            raise CaptionerError(missing_encoder(name)) from error
+        raise
+
+
+def missing_encoder(name: str) -> str:
+    """The sentence for an encoder whose published weights are not here."""
+    return (
+        f"the weights of encoder {name!r} are not in the cache and could not be downloaded; either run once on a "
+        "machine with a network and copy its Hugging Face cache (HF_HOME), or set encoder_weights in the recipe to a "
+        "safetensors file"
+    )

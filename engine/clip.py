@@ -1,0 +1,228 @@
+"""The one CLIP loader: image and text features through open_clip, by name or from files.
+
+Knows which weights need which preprocessing, activation and tokenizer. Knows no metric: what the features mean is said
+in `metrics` and `zeroshot`.
+"""
+
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from engine.hub import quiet_downloads
+from engine.tokenizer import CaptionTokenizer
+
+DEMO = Path(__file__).parent / "demo" / "clip"
+"""The small CLIP that ships with the project, trained on the demo world only."""
+
+DEFAULT = "ViT-B/32"
+BATCH = 64
+
+
+class ClipError(ValueError):
+    """A CLIP that cannot be loaded; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """float32[N, D], normalised, and which texts were longer than the context."""
+
+    features: np.ndarray
+    truncated: np.ndarray
+
+
+class Clip:
+    """A CLIP in evaluation mode.
+
+    Args:
+        model: with encode_image, encode_text and logit_scale.
+        prepare: a photo to its input float32[3, S, S].
+        tokenize: texts to ids int64[N, context] and whether each was cut.
+        name: as a person would say it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        prepare: Callable[[Image.Image], Tensor],
+        tokenize: Callable[[Sequence[str]], tuple[Tensor, list[bool]]],
+        name: str,
+        is_demo: bool,
+    ) -> None:
+        self.model, self.prepare, self.name, self.is_demo = model.eval(), prepare, name, is_demo
+        self._tokenize = tokenize
+        self.fingerprint = _fingerprint(model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.logit_scale.device
+
+    @property
+    def logit_scale(self) -> float:
+        """The learned factor before the softmax, e.g. 100 for OpenAI's models."""
+        return float(self.model.logit_scale.exp())
+
+    @torch.inference_mode()
+    def image_features(self, pixels: Sequence[Tensor]) -> np.ndarray:
+        """Prepared photos -> float32[N, D], normalised."""
+        batches = [torch.stack(list(pixels[at : at + BATCH])) for at in range(0, len(pixels), BATCH)]
+        return _stack([_normalise(self.model.encode_image(batch.to(self.device))) for batch in batches])
+
+    @torch.inference_mode()
+    def text_features(
+        self, texts: Sequence[str], progress: Callable[[Sequence[int]], Sequence[int]] = list
+    ) -> TextFeatures:
+        """Texts -> their features; each distinct text is encoded once."""
+        distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        ids, cut = self._tokenize(list(distinct))
+        found = [
+            _normalise(self.model.encode_text(ids[at : at + BATCH].to(self.device)))
+            for at in progress(range(0, len(distinct), BATCH))
+        ]
+        rows = [distinct[text] for text in texts]
+        return TextFeatures(_stack(found)[rows], np.array(cut, dtype=bool)[rows])
+
+
+def load(name: str = DEFAULT, device: str = "cpu") -> Clip:
+    """Loads a CLIP.
+
+    Args:
+        name: `demo`; a folder with open_clip_config.json; an open_clip model such as `ViT-B/32` (OpenAI's weights),
+            `ViT-B-32:laion2b_s34b_b79k` (model:tag) or `ViT-B-32:/path/weights` (model:file).
+        device: torch's name of it.
+
+    Raises:
+        ClipError: unknown, not in the cache with no network, or weights that do not fit.
+    """
+    if name == "demo":
+        return _load_folder(DEMO, device)
+    if Path(name).is_dir():
+        return _load_folder(Path(name), device)
+    model_name, _, weights = name.partition(":")
+    model_name = model_name.replace("/", "-").removesuffix("@336px") + ("-336" if "@336px" in model_name else "")
+    if model_name not in open_clip.list_models():
+        raise ClipError(_unknown(name))
+    return _load_named(name, model_name, weights or "openai", device)
+
+
+def _unknown(name: str) -> str:
+    if name.startswith((".", "/", "~")) or "/" in name and not name.startswith(("ViT", "RN")):
+        return f"CLIP {name!r}: there is no such folder; expected open_clip_config.json in it"
+    return (
+        f"CLIP {name!r}: open_clip has no such model; expected demo, a folder, or a name such as ViT-B/32, "
+        "ViT-L-14:openai or ViT-B-32:laion2b_s34b_b79k (python -c 'import open_clip; print(open_clip.list_models())')"
+    )
+
+
+def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
+    is_file = Path(weights).suffix in (".pt", ".pth", ".bin", ".safetensors") or Path(weights).exists()
+    if is_file and not Path(weights).is_file():
+        raise ClipError(f"CLIP {name!r}: {weights}: there is no such file")
+    if not is_file and weights not in open_clip.list_pretrained_tags_by_model(model_name):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model_name))
+        raise ClipError(f"CLIP {name!r}: {model_name} has no weights {weights!r}; expected a file or one of {tags}")
+    try:
+        with quiet_downloads():
+            model, _, prepare = open_clip.create_model_and_transforms(
+                model_name, pretrained=weights, device=device, force_quick_gelu=is_file and _is_openai(Path(weights))
+            )
+    except Exception as error:  # torch, safetensors and the hub raise their own kinds
+        if is_file:
+            raise ClipError(f"CLIP {name!r}: {weights} does not fit {model_name}: {_first_line(error)}") from error
+        raise ClipError(
+            f"the weights of CLIP {name!r} are not in the cache and could not be downloaded; either run once on a "
+            "machine with a network and copy its Hugging Face cache (HF_HOME), or give a file as "
+            f"--clip {model_name}:/path/to/weights"
+        ) from error
+    return Clip(model, prepare, _open_clip_tokenize(open_clip.get_tokenizer(model_name)), name, is_demo=False)
+
+
+def _is_openai(path: Path) -> bool:
+    """Whether a weights file is one of OpenAI's own (a TorchScript archive), which need QuickGELU."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(re.search(r"(^|/)code/", entry) for entry in archive.namelist())
+
+
+def _open_clip_tokenize(tokenizer: object) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
+    def tokenize(texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
+        ids = tokenizer(list(texts))
+        # One place longer shows which texts were cut; the tokenizer keeps the end token in any case.
+        longer = tokenizer(list(texts), context_length=ids.shape[1] + 1)
+        return ids, (longer[:, -1] != 0).tolist()
+
+    return tokenize
+
+
+def _load_folder(folder: Path, device: str) -> Clip:
+    file = folder / "open_clip_config.json"
+    weights = folder / "open_clip_model.safetensors"
+    for path in (file, weights):
+        if not path.is_file():
+            raise ClipError(f"CLIP {str(folder)!r}: {path} is missing; expected open_clip's folder layout")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        model = open_clip.CLIP(**config["model_cfg"])
+        model.load_state_dict({name: tensor.float() for name, tensor in load_file(str(weights)).items()})
+    except Exception as error:  # JSON, keys, shapes and safetensors raise their own kinds
+        raise ClipError(f"CLIP {str(folder)!r}: {_first_line(error)}") from error
+    known = {item.name for item in fields(PreprocessCfg)}
+    prepare = image_transform_v2(
+        PreprocessCfg(**{key: value for key, value in config.get("preprocess_cfg", {}).items() if key in known}),
+        is_train=False,
+    )
+    if (folder / "tokenizer.json").is_file():
+        tokenize = _own_tokenize(CaptionTokenizer.load(folder / "tokenizer.json"), model.context_length)
+    else:
+        tokenize = _open_clip_tokenize(open_clip.SimpleTokenizer(context_length=model.context_length))
+    is_demo = folder.resolve() == DEMO.resolve()
+    return Clip(model.to(device), prepare, tokenize, "demo CLIP" if is_demo else folder.name, is_demo)
+
+
+def _own_tokenize(tokenizer: CaptionTokenizer, context: int) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
+    def tokenize(texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
+        ids = torch.full((len(texts), context), tokenizer.pad_id)
+        cut = []
+        for row, text in enumerate(texts):
+            every = tokenizer.encode(text)
+            cut.append(len(every) > context)
+            kept = tokenizer.encode(text, max_length=context - 1)
+            ids[row, : len(kept)] = torch.tensor(kept)
+        return ids, cut
+
+    return tokenize
+
+
+def _normalise(features: Tensor) -> np.ndarray:
+    # In float32: half precision loses the third digit of a cosine.
+    features = features.float()
+    return (features / features.norm(dim=-1, keepdim=True)).cpu().numpy()
+
+
+def _stack(batches: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(batches) if batches else np.empty((0, 0), np.float32)
+
+
+def _fingerprint(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,218 @@
+"""Settings: frozen dataclasses read from TOML or JSON, where an unknown key or a contradiction is one clear error.
+
+Knows names, types, defaults and their units. Knows nothing of what is done with them.
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+T = TypeVar("T")
+
+ACTIVATIONS = ("gelu", "relu")
+PRECISIONS = ("float32", "bf16")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be; the message names it, what was expected and where it stands."""
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """A captioner's shape. Field names are those of the study's `model_config.json` where it has them."""
+
+    encoder: str
+    """A timm model name; old names resolve."""
+    vocab_size: int
+    d_model: int
+    """Width of the decoder; the encoder's features are projected where theirs differs."""
+    num_layers: int = 4
+    nhead: int = 8
+    dim_feedforward: int = 2048
+    activation: str = "gelu"
+    dropout: float = 0.1
+    max_positions: int = 512
+    """Longest caption in tokens that has a position."""
+    image_size: int = 224
+    """Pixels, both sides."""
+    crop_pct: float | None = None
+    """Share of the resized photo that the centre crop keeps; None takes the encoder's own."""
+    interpolation: str | None = None
+    mean: tuple[float, ...] | None = None
+    """Of RGB in [0, 1]; None takes the encoder's own."""
+    std: tuple[float, ...] | None = None
+    encoder_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Passed to timm.create_model."""
+
+    def __post_init__(self) -> None:
+        _require(self.d_model % self.nhead == 0, "d_model", self.d_model, f"a multiple of nhead ({self.nhead})")
+        _require(self.activation in ACTIVATIONS, "activation", self.activation, f"one of {ACTIVATIONS}")
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "a share from 0 up to, not including, 1")
+        for name in ("vocab_size", "d_model", "num_layers", "nhead", "dim_feedforward", "max_positions", "image_size"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How captions are searched. Source of the defaults: the study (at most 30 new tokens)."""
+
+    beam_sizes: tuple[int, ...] = (1, 3, 5)
+    """1 is greedy."""
+    max_length: int = 30
+    """New tokens at most, end token included."""
+    length_penalty: float = 1.0
+    """A hypothesis ranks by logprob / tokens ** length_penalty."""
+    early_stopping: bool = False
+    """Stop at the beam-size-th finished hypothesis, instead of when no running beam can win any more."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.beam_sizes), "beam_sizes", self.beam_sizes, "at least one")
+        for size in self.beam_sizes:
+            _require(1 <= size <= 100, "beam_sizes", size, "sizes from 1 to 100")
+        _require(len(set(self.beam_sizes)) == len(self.beam_sizes), "beam_sizes", self.beam_sizes, "each size once")
+        _require(1 <= self.max_length <= 500, "max_length", self.max_length, "1 to 500 tokens")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a captioner is trained. Defaults are the study's: AdamW at 3e-5, warm-up 1000 steps, cosine, 15 epochs."""
+
+    epochs: int = 15
+    batch_size: int = 64
+    """Captions a step."""
+    learning_rate: float = 3e-5
+    """At the end of the warm-up."""
+    weight_decay: float = 0.01
+    warmup_steps: int = 1000
+    clip_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+    label_smoothing: float = 0.0
+    freeze_encoder: bool = True
+    pretrained: bool = False
+    """Start from timm's published encoder weights (from the cache, or downloaded)."""
+    encoder_weights: str | None = None
+    """Start from a safetensors file of encoder weights instead; relative to the recipe."""
+    augment: bool = False
+    """Horizontal flips and RandAugment; the encoder then runs every epoch."""
+    scheduled_sampling: bool = False
+    """Input tokens are replaced by the model's own guesses, with a share that rises from 0 to 1 over the training."""
+    precision: str = "float32"
+    """`bf16` is mixed precision: weights stay float32."""
+    seed: int = 0
+    max_length: int = 30
+    """Tokens a caption is cut to, end token included."""
+    tokenizer: str | None = None
+    """A tokenizers JSON file, relative to the recipe; None uses the dataset's own, else trains one on its captions."""
+    vocab_size: int = 8000
+    """Of a tokenizer trained here."""
+    validation_images: int = 500
+    """Held-out images scored after each epoch (greedy captions), at most."""
+    log_steps: int = 10
+    """Steps between two logged rows."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "max_length", "vocab_size", "log_steps"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a positive number")
+        _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "a share below 1")
+        _require(
+            not (self.pretrained and self.encoder_weights),
+            "pretrained",
+            self.pretrained,
+            "false where encoder_weights is given: the encoder starts from one of them",
+        )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a recipe says of the captioner's shape; the vocabulary comes from the tokenizer.
+
+    None takes: d_model from the encoder's width; the statistics of the pixels from timm.
+    """
+
+    encoder: str
+    d_model: int | None = None
+    num_layers: int = 4
+    nhead: int = 8
+    dim_feedforward: int = 2048
+    activation: str = "gelu"
+    dropout: float = 0.1
+    image_size: int = 224
+    crop_pct: float | None = None
+    interpolation: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    encoder_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training recipe: a TOML file with the tables [model] and [training]."""
+
+    model: ModelConfig
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe.
+
+    Raises:
+        ConfigError: no such file, no TOML, an unknown key, a wrong type or a contradiction.
+    """
+    if not path.is_file():
+        names = ", ".join(sorted(recipe.name for recipe in (Path(__file__).parent / "recipes").glob("*.toml")))
+        raise ConfigError(f"{path}: there is no such recipe; engine/recipes/ has {names}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    return from_dict(Recipe, values, str(path))
+
+
+def from_dict(kind: type[T], values: dict[str, Any], where: str) -> T:
+    """Builds the dataclass `kind` from plain values; lists become tuples, tables become dataclasses.
+
+    Raises:
+        ConfigError: an unknown or missing key, a wrong type or a contradiction; the message begins with `where`.
+    """
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"{where}: unknown setting {unknown[0]!r}, expected one of {', '.join(hints)}")
+    given = {name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()}
+    missing = [item.name for item in dataclasses.fields(kind) if _has_no_default(item) and item.name not in given]
+    if missing:
+        raise ConfigError(f"{where}: the setting {missing[0]!r} is missing")
+    try:
+        return kind(**given)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _has_no_default(item: dataclasses.Field) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: {value!r}: expected a table")
+        return from_dict(hint, value, where)
+    choices = getattr(hint, "__args__", ()) if "|" in str(hint) else (hint,)
+    origins = [getattr(choice, "__origin__", choice) for choice in choices]
+    if tuple in origins and isinstance(value, list | tuple):
+        return tuple(value)
+    if float in origins and type(value) is int:
+        return float(value)
+    if type(value) in origins:
+        return value
+    expected = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in origins)
+    raise ConfigError(f"{where}: {value!r}: expected {expected}")
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {value!r}, expected {expected}")

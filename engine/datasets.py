@@ -1,0 +1,440 @@
+"""Datasets as they lie on disk, read into one form: COCO, the course's layout, Flickr8k, a bare folder of photos.
+
+Knows files and formats, and checks them where they enter. Opens no photo: whether one can be used shows when it is read.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.photos import is_photo
+
+HOLD_OUT = 100
+"""Photos held out as `val` of a dataset that brings no splits."""
+
+
+class DatasetError(ValueError):
+    """A dataset that makes no sense; the message names the file, the entry, and what was expected."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A labelled object, in pixels of the photo."""
+
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """A photo with what is known about it."""
+
+    image_id: str
+    """The file name without folder and extension."""
+    file_name: str
+    """Relative to the dataset's root."""
+    references: tuple[str, ...] = ()
+    objects: tuple[Box, ...] = ()
+    conditions: tuple[str, ...] = ()
+    label: str | None = None
+    """The class, in a classification set."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The examples of one split, in a fixed order (by image id)."""
+
+    name: str
+    format: str
+    path: Path
+    """What was asked for."""
+    split: str
+    root: Path
+    """The folder of the photos."""
+    examples: tuple[Example, ...]
+    labels: tuple[str, ...] = ()
+    """All classes, in the dataset's order, in a classification set."""
+    label_ids: tuple[str, ...] = ()
+    """Their numbers as the file names have them."""
+    tokenizer: Path | None = None
+    """A tokenizer file that comes with the dataset."""
+
+    def photo(self, example: Example) -> Path:
+        """Where the photo lies."""
+        return self.root / example.file_name
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any photo's name or size, any reference, box or label."""
+        digest = hashlib.sha256()
+        for example in self.examples:
+            path = self.photo(example)
+            size = path.stat().st_size if path.is_file() else -1
+            parts = (example.file_name, size, example.references, example.objects, example.conditions, example.label)
+            digest.update(repr(parts).encode())
+        return digest.hexdigest()[:16]
+
+    def on_disk(self) -> "Dataset":
+        """Only the examples whose photo is there."""
+        return self.subset(example for example in self.examples if self.photo(example).is_file())
+
+    def subset(self, examples: Iterable[Example]) -> "Dataset":
+        """The same dataset with these examples."""
+        return replace(self, examples=tuple(examples))
+
+
+def load(path: Path, format: str | None = None, split: str | None = None, hold_out: int = HOLD_OUT) -> Dataset:
+    """Reads a captioning dataset.
+
+    Args:
+        path: a folder, or an annotation file of it.
+        format: one of FORMATS; recognised by what is there if None.
+        split: `train`, `val`, `test`, a split's full name (`val2017`), or `all`. None takes `val` where the dataset has
+            splits, else everything.
+        hold_out: photos that make `val` where the dataset brings no splits; the rest is `train`.
+
+    Raises:
+        DatasetError: nothing to read there, or a dataset that contradicts itself.
+    """
+    if not path.exists():
+        raise DatasetError(f"{path}: there is no such file or folder; expected a dataset ({', '.join(FORMATS)})")
+    if format is not None and format not in FORMATS:
+        raise DatasetError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
+    name = format or _recognise(path)
+    dataset = FORMATS[name](path, split, hold_out)
+    return _checked(dataset)
+
+
+def load_classes(path: Path) -> Dataset:
+    """Reads a classification set in the course's layout: `val/{label}_{id}.png` beside `id2label.json`.
+
+    `path` is that folder, or one that holds it as `p1_data`.
+
+    Raises:
+        DatasetError: no such layout there, a photo whose label is unknown, or no photo at all.
+    """
+    folder = path / "p1_data" if (path / "p1_data").is_dir() else path
+    table = folder / "id2label.json"
+    if not table.is_file():
+        raise DatasetError(f"{path}: no id2label.json; expected {{label}}_{{id}}.png under val/ beside id2label.json")
+    names = _read_json(table)
+    if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):
+        raise DatasetError(f"{table}: expected an object from label number to class name")
+    root = folder / "val" if (folder / "val").is_dir() else folder
+    examples = []
+    for photo in sorted(filter(is_photo, root.iterdir())):
+        number = photo.stem.split("_")[0]
+        if number not in names:
+            raise DatasetError(
+                f"{photo}: its label {number!r} is not in {table.name}; expected {{label}}_{{id}}{photo.suffix}"
+            )
+        examples.append(Example(photo.stem, photo.name, label=names[number]))
+    ids = tuple(sorted(names, key=lambda key: (len(key), key)))
+    labels = tuple(names[key] for key in ids)
+    dataset = Dataset(folder.resolve().parent.name, "classes", path, "val", root, _ordered(examples), labels, ids)
+    return _checked(dataset)
+
+
+# Recognition
+
+
+def _recognise(path: Path) -> str:
+    if path.is_file():
+        if path.suffix == ".json":
+            return "coco"
+        if path.suffix in (".txt", ".csv"):
+            return "flickr8k"
+        raise DatasetError(f"{path}: expected a folder, a COCO captions .json or a Flickr8k captions .txt")
+    if (path / "p2_data").is_dir() or ((path / "images").is_dir() and (path / "val.json").is_file()):
+        return "course"
+    if _coco_files(path):
+        return "coco"
+    if _flickr_file(path) is not None:
+        return "flickr8k"
+    return "folder"
+
+
+def _coco_files(path: Path) -> dict[str, Path]:
+    """Split name -> captions file."""
+    found = sorted([*path.glob("captions_*.json"), *path.glob("annotations/captions_*.json")])
+    return {file.stem.removeprefix("captions_"): file for file in found}
+
+
+def _flickr_file(path: Path) -> Path | None:
+    for name in ("captions.txt", "Flickr8k.token.txt"):
+        for folder in (path, path / "Flickr8k_text"):
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+# COCO
+
+
+def _load_coco(path: Path, split: str | None, hold_out: int) -> Dataset:
+    if path.is_file():
+        files = {path.stem.removeprefix("captions_"): path}
+        base = path.parent.parent if path.parent.name == "annotations" else path.parent
+        name = next(iter(files)) if split is None else _choose(files, split, path)
+    else:
+        files, base = _coco_files(path), path
+        if not files:
+            raise DatasetError(f"{path}: no annotations/captions_<split>.json; expected COCO's caption files")
+        alone = next(iter(files)) if len(files) == 1 else "val"
+        name = _choose(files, split or alone, path)
+    root = _coco_photos(base, name, files[name])
+    examples = _coco_examples(files[name], files[name].with_name(f"instances_{name}.json"))
+    return Dataset(base.resolve().name, "coco", path, name, root, examples)
+
+
+def _choose(files: dict[str, Path], split: str, path: Path) -> str:
+    if split in files:
+        return split
+    close = [name for name in files if name.startswith(split)]
+    if len(close) != 1:
+        raise DatasetError(f"{path}: split {split!r} is not there; it has {', '.join(files)}; choose one with --split")
+    return close[0]
+
+
+def _coco_photos(base: Path, split: str, captions: Path) -> Path:
+    for folder in (base / split, base / "images" / split, base / "images"):
+        if folder.is_dir():
+            return folder
+    raise DatasetError(f"{captions}: its photos are not there; expected them in {base / split} or {base / 'images'}")
+
+
+def _coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
+    content = _coco_content(captions)
+    files: dict[Any, str] = {}
+    conditions: dict[Any, tuple[str, ...]] = {}
+    for image in content["images"]:
+        key, name = _entry(captions, image, "id"), _entry(captions, image, "file_name")
+        if key in files:
+            raise DatasetError(f"{captions}: the image id {key!r} stands there twice ({files[key]} and {name})")
+        files[key] = _file_name(name, captions)
+        conditions[key] = tuple(map(str, image.get("conditions", ())))
+    references: dict[Any, list[str]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        key, caption = _entry(captions, annotation, "image_id"), _entry(captions, annotation, "caption")
+        if key not in files:
+            raise DatasetError(
+                f"{captions}: caption {annotation.get('id')!r} is for the image {key!r}, which is not listed"
+            )
+        references[key].append(_caption(caption, f"{captions}: caption {annotation.get('id')!r}"))
+    boxes = _coco_boxes(instances, files) if instances.is_file() else {}
+    return _ordered(
+        Example(Path(name).stem, name, tuple(references[key]), tuple(boxes.get(key, ())), conditions[key])
+        for key, name in files.items()
+    )
+
+
+def _coco_boxes(path: Path, files: dict[Any, str]) -> dict[Any, list[Box]]:
+    content = _coco_content(path)
+    names = {_entry(path, item, "id"): str(_entry(path, item, "name")) for item in content.get("categories", ())}
+    boxes: dict[Any, list[Box]] = defaultdict(list)
+    for item in content["annotations"]:
+        key, category, box = (_entry(path, item, name) for name in ("image_id", "category_id", "bbox"))
+        if key not in files:
+            raise DatasetError(
+                f"{path}: instance {item.get('id')!r} is for the image {key!r}, which has no captions entry"
+            )
+        if category not in names:
+            raise DatasetError(
+                f"{path}: instance {item.get('id')!r} has the category {category!r}, which is not listed"
+            )
+        if not (isinstance(box, list) and len(box) == 4 and all(isinstance(side, int | float) for side in box)):
+            raise DatasetError(
+                f"{path}: instance {item.get('id')!r} has the box {box!r}, expected [x, y, width, height]"
+            )
+        boxes[key].append(Box(names[category], *map(float, box)))
+    return boxes
+
+
+def _coco_content(path: Path) -> dict[str, Any]:
+    content = _read_json(path)
+    for name in ("images", "annotations"):
+        if not isinstance(content, dict) or not isinstance(content.get(name), list):
+            raise DatasetError(f"{path}: expected a COCO object with the lists 'images' and 'annotations'")
+    return content
+
+
+# The course's layout
+
+
+def _load_course(path: Path, split: str | None, hold_out: int) -> Dataset:
+    folder = path / "p2_data" if (path / "p2_data").is_dir() else path
+    name = split or "val"
+    file, root = folder / f"{name}.json", folder / "images" / name
+    if not file.is_file() or not root.is_dir():
+        raise DatasetError(f"{path}: expected {file} and {root}; choose a split with --split")
+    examples = _coco_examples(file, folder / f"instances_{name}.json")
+    tokenizer = next((each for each in (folder, path) if (each / "caption_tokenizer.json").is_file()), None)
+    found = tokenizer / "caption_tokenizer.json" if tokenizer else None
+    return Dataset(path.resolve().name, "course", path, name, root, examples, tokenizer=found)
+
+
+# Flickr8k
+
+
+def _load_flickr8k(path: Path, split: str | None, hold_out: int) -> Dataset:
+    base = path.parent if path.is_file() else path
+    file = path if path.is_file() else _flickr_file(path)
+    if file is None:
+        raise DatasetError(f"{path}: no captions.txt or Flickr8k.token.txt; expected Flickr8k's captions")
+    base = base.parent if base.name == "Flickr8k_text" else base
+    folders = (base / name for name in ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset"))
+    root = next((folder for folder in folders if folder.is_dir()), None)
+    if root is None:
+        raise DatasetError(f"{file}: its photos are not there; expected them in {base / 'Images'}")
+    references: dict[str, list[str]] = defaultdict(list)
+    for name, caption in _flickr_captions(file):
+        references[name].append(caption)
+    examples = _ordered(Example(Path(name).stem, name, tuple(texts)) for name, texts in references.items())
+    dataset = Dataset(base.resolve().name, "flickr8k", path, "all", root, examples)
+    lists = _flickr_splits(file.parent, base)
+    return _listed_split(dataset, lists, split) if lists else _hashed_split(dataset, split, hold_out)
+
+
+def _flickr_captions(file: Path) -> Iterable[tuple[str, str]]:
+    """(file name, caption) of `captions.txt` (CSV with a header) or `Flickr8k.token.txt` (name#n, tab, caption)."""
+    text = _read_text(file)
+    if "\t" in text.split("\n", 1)[0]:
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip():
+                continue
+            name, tab, caption = line.partition("\t")
+            if not tab or "#" not in name:
+                raise DatasetError(f"{file}: line {number} is {line[:60]!r}, expected name#number, a tab, a caption")
+            yield _file_name(name.rpartition("#")[0], file), _caption(caption, f"{file}: line {number}")
+        return
+    rows = csv.reader(text.splitlines())
+    header = next(rows, None)
+    if header is None or [name.strip() for name in header] != ["image", "caption"]:
+        raise DatasetError(f"{file}: the first line is {header}, expected the header image,caption")
+    for row in rows:
+        if not row:
+            continue
+        # A caption with a comma stands unquoted in some copies of the file: everything after the name is caption.
+        if len(row) < 2:
+            raise DatasetError(f"{file}: line {rows.line_num} is {row!r}, expected image,caption")
+        yield _file_name(row[0], file), _caption(",".join(row[1:]), f"{file}: line {rows.line_num}")
+
+
+def _flickr_splits(*folders: Path) -> dict[str, set[str]]:
+    lists = {}
+    for split, word in (("train", "train"), ("val", "dev"), ("test", "test")):
+        for folder in folders:
+            file = folder / f"Flickr_8k.{word}Images.txt"
+            if file.is_file():
+                lists[split] = {line.strip() for line in _read_text(file).splitlines() if line.strip()}
+    return lists
+
+
+def _listed_split(dataset: Dataset, lists: dict[str, set[str]], split: str | None) -> Dataset:
+    name = split or "val"
+    if name == "all":
+        return dataset
+    if name not in lists:
+        raise DatasetError(f"{dataset.path}: split {name!r} is not there; it has {', '.join(lists)} and all")
+    chosen = replace(dataset, split=name)
+    return chosen.subset(example for example in dataset.examples if example.file_name in lists[name])
+
+
+def _hashed_split(dataset: Dataset, split: str | None, hold_out: int) -> Dataset:
+    """Splits by a hash of the image id among the photos on disk: adding a photo moves few others."""
+    if split in (None, "all"):
+        return dataset
+    if split not in ("train", "val"):
+        raise DatasetError(
+            f"{dataset.path}: split {split!r} is not there; without split files it has train, val and all"
+        )
+    here = dataset.on_disk()
+    if not 0 < hold_out < len(here.examples):
+        raise DatasetError(
+            f"--hold-out {hold_out}: expected 1 to {len(here.examples) - 1}, {dataset.path} has so many photos"
+        )
+    ranked = sorted(here.examples, key=lambda example: hashlib.sha256(example.image_id.encode()).digest())
+    held = {example.image_id for example in ranked[:hold_out]}
+    chosen = replace(here, split=split)
+    return chosen.subset(example for example in here.examples if (example.image_id in held) == (split == "val"))
+
+
+# A bare folder
+
+
+def _load_folder(path: Path, split: str | None, hold_out: int) -> Dataset:
+    if not path.is_dir():
+        raise DatasetError(f"{path}: expected a folder of photos")
+    photos = sorted(filter(is_photo, path.iterdir())) or sorted(filter(is_photo, path.rglob("*")))
+    examples = _ordered(Example(photo.stem, photo.relative_to(path).as_posix()) for photo in photos)
+    return _hashed_split(Dataset(path.resolve().name, "folder", path, "all", path, examples), split, hold_out)
+
+
+FORMATS: dict[str, Callable[[Path, str | None, int], Dataset]] = {
+    "coco": _load_coco,
+    "course": _load_course,
+    "flickr8k": _load_flickr8k,
+    "folder": _load_folder,
+}
+"""The formats by name, each with its reader."""
+
+
+# Checks
+
+
+def _checked(dataset: Dataset) -> Dataset:
+    if not dataset.examples:
+        raise DatasetError(f"{dataset.path}: no images in split {dataset.split!r}; expected photos in {dataset.root}")
+    counts = Counter(example.image_id for example in dataset.examples)
+    twice = next((image_id for image_id, count in counts.items() if count > 1), None)
+    if twice is not None:
+        files = [example.file_name for example in dataset.examples if example.image_id == twice]
+        raise DatasetError(f"{dataset.path}: the image {twice!r} is there twice ({', '.join(files)}); keep one of them")
+    return dataset
+
+
+def _ordered(examples: Iterable[Example]) -> tuple[Example, ...]:
+    return tuple(sorted(examples, key=lambda example: (example.image_id, example.file_name)))
+
+
+def _file_name(name: object, file: Path) -> str:
+    """A file name that stays inside the photos' folder."""
+    text = str(name).strip()
+    if not text or text.startswith(("/", "\\")) or ".." in Path(text).parts or re.match(r"[A-Za-z]:", text):
+        raise DatasetError(f"{file}: the file name {name!r} does not stay inside the photos' folder")
+    return text
+
+
+def _caption(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise DatasetError(f"{where} is {value!r}, expected text")
+    return " ".join(value.split())
+
+
+def _entry(file: Path, item: object, name: str) -> Any:
+    if not isinstance(item, dict) or name not in item:
+        raise DatasetError(f"{file}: the entry {str(item)[:80]!r} has no {name!r}")
+    return item[name]
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(_read_text(file))
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{file}: not JSON ({error})") from error
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file}: not UTF-8 text ({error})") from error

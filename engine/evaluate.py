@@ -1,0 +1,761 @@
+"""Wires the stages: a dataset and a captioner (or a file of predictions, or a CLIP) become a run in the results.
+
+Knows the order of the stages and what is already done. Computes nothing itself: each stage is a module. What takes
+long is kept chunk by chunk, so that a killed run, started again, goes on and ends with the same tables.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tqdm import tqdm
+
+from engine import attention, checkpoints, decoding, metrics, provenance, store, zeroshot
+from engine.captioner import Captioner
+from engine.clip import Clip
+from engine.config import DecodingConfig
+from engine.datasets import Dataset, Example
+from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
+from engine.schema import METRICS
+from engine.tokenizer import CaptionTokenizer
+
+CHUNK = 32
+"""Images encoded together and kept together: what a kill can cost."""
+
+BEAM_ROWS = 1024
+"""Images times beams decoded together at most: beam 100 then takes 10 images at a time."""
+
+IMPORTED = 0
+"""The beam size of captions that were made elsewhere."""
+
+
+class RunExists(ValueError):
+    """The run's name belongs to other settings."""
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """The CLIP that scores, and the words put before each text."""
+
+    clip: Clip
+    prefix: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json keeps."""
+        return {
+            "model": self.clip.name,
+            "name": self.clip.name,
+            "fingerprint": self.clip.fingerprint,
+            "demo": self.clip.is_demo,
+            "prefix": self.prefix,
+        }
+
+
+@dataclass
+class _Run:
+    """A run in the making: its folder, its plan, and what the record will say."""
+
+    name: str
+    results: Path
+    plan: dict[str, Any]
+    command: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder = store.run_folder(self.results, self.name)
+        self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
+        self.watch = provenance.Stopwatch()
+
+    def begin(self) -> bool:
+        """Claims the folder; False where the same run is finished already.
+
+        Raises:
+            RunExists: other settings are there, finished or not.
+        """
+        record = store.read_record(self.folder)
+        if record is not None:
+            if record.get("plan_digest") == self.digest:
+                return False
+            raise RunExists(
+                f"run {self.name!r} is there with other settings ({self._difference(record.get('plan', {}))}); "
+                f"choose another --run, or delete {self.folder}"
+            )
+        state = self.folder / ".parts" / "plan.json"
+        if state.is_file():
+            before = json.loads(state.read_text(encoding="utf-8"))
+            if before["digest"] != self.digest:
+                raise RunExists(
+                    f"run {self.name!r} was begun with other settings ({self._difference(before['plan'])}); "
+                    f"choose another --run, or delete {self.folder}"
+                )
+            self.watch = provenance.Stopwatch(before["seconds"])
+        self.keep_time()
+        return True
+
+    def keep_time(self) -> None:
+        """Writes down the plan and the time so far, for a run that is continued."""
+        content = {"digest": self.digest, "plan": self.plan, "seconds": self.watch.seconds}
+        store.write_json(self.folder / ".parts" / "plan.json", content)
+
+    def write(self, table: str, rows: pa.Table) -> None:
+        store.write_table(self.folder, table, rows)
+
+    def finish(self) -> None:
+        """Writes the record, which makes the run finished."""
+        record = {
+            "run": self.name,
+            "created": provenance.now(),
+            "command": self.command,
+            "plan": self.plan,
+            "plan_digest": self.digest,
+            "versions": provenance.versions(),
+            "timings": {name: round(seconds, 3) for name, seconds in self.watch.seconds.items()},
+            **self.facts,
+        }
+        store.write_record(self.folder, record)
+        store.drop_parts(self.folder)
+
+    def _difference(self, before: dict[str, Any]) -> str:
+        names = [name for name in {**before, **self.plan} if before.get(name) != self.plan.get(name)]
+        return ", ".join(f"{name}: {before.get(name)} before, {self.plan.get(name)} now" for name in sorted(names)[:2])
+
+
+# A captioner on a dataset
+
+
+@dataclass(frozen=True)
+class CaptionerRun:
+    """What `evaluate` is asked for."""
+
+    name: str
+    results: Path
+    dataset: Dataset
+    captioner_path: Path
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    metrics: tuple[str, ...] = metrics.CAPTION_METRICS
+    attention_beams: tuple[int, ...] | None = None
+    """None keeps all up to three sizes, else those of 1 and 3 that are there."""
+    merge: str = "mean"
+    tokenizer_path: Path | None = None
+    clip: ClipSettings | None = None
+    classes: Dataset | None = None
+    templates: tuple[str, ...] = zeroshot.TEMPLATES
+    device: str = "cpu"
+    command: str = ""
+
+    @property
+    def kept_beams(self) -> tuple[int, ...]:
+        """The beam sizes whose attention is kept."""
+        sizes = self.decoding.beam_sizes
+        if self.attention_beams is not None:
+            return tuple(size for size in self.attention_beams if size in sizes)
+        return sizes if len(sizes) <= 3 else tuple(size for size in (1, 3) if size in sizes)
+
+
+def evaluate(ask: CaptionerRun) -> bool:
+    """Captions, scores and explains a dataset with a captioner; False where the run was finished already.
+
+    Raises:
+        CheckpointError, TokenizerError, RunExists, MetricError: with what to do.
+    """
+    captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path or ask.dataset.tokenizer)
+    captioner.to(ask.device)
+    run = _Run(ask.name, ask.results, _captioner_plan(ask, captioner), ask.command)
+    if not run.begin():
+        return False
+    chunks = _caption_all(run, ask, captioner, tokenizer)
+    images, captions = chunks["images"], chunks["captions"]
+    for table in ("images", "set_aside", "captions", "attention"):
+        run.write(table, chunks[table])
+    photos = [ask.dataset.root / name for name in images["file_name"].to_pylist()]
+    settings = _by_setting(captions, images["image_id"].to_pylist())
+    decoding_facts = {"max_length": ask.decoding.max_length, "length_penalty": ask.decoding.length_penalty}
+    _score(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, {**decoding_facts, "rule": "standard"})
+    if ask.clip is not None and ask.classes is not None:
+        _zero_shot(run, ask.clip.clip, ask.classes, ask.templates)
+    _copy_training(run, ask.captioner_path)
+    run.facts |= {
+        "kind": "captioner",
+        "data": _data_facts(ask.dataset, images),
+        "captioner": _captioner_facts(ask, captioner),
+        "decoding": {**decoding_facts, "rule": "standard", "early_stopping": ask.decoding.early_stopping},
+        "beam_sizes": list(ask.decoding.beam_sizes),
+        "hardware": provenance.hardware(ask.device),
+        "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
+        "set_aside": len(chunks["set_aside"]),
+        "seed": 0,
+    }
+    run.facts.setdefault("roots", {})["images"] = str(ask.dataset.root.resolve())
+    _write_predictions(run, settings)
+    run.finish()
+    return True
+
+
+def _captioner_plan(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
+    return {
+        "kind": "captioner",
+        "data": ask.dataset.fingerprint,
+        "captioner": checkpoints.fingerprint(captioner),
+        "decoding": {**asdict(ask.decoding), "beam_sizes": list(ask.decoding.beam_sizes)},
+        "metrics": list(ask.metrics),
+        "attention_beams": list(ask.kept_beams),
+        "merge": ask.merge,
+        "clip": None if ask.clip is None else [ask.clip.clip.fingerprint, ask.clip.prefix],
+        "classes": None if ask.classes is None else ask.classes.fingerprint,
+        "templates": list(ask.templates),
+        "device": ask.device,
+    }
+
+
+_CHUNK_TABLES = ("images", "set_aside", "captions", "attention")
+
+
+def _caption_all(
+    run: _Run, ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionTokenizer
+) -> dict[str, pa.Table]:
+    """The four tables of all images; chunks that are there are not computed again."""
+    examples = ask.dataset.examples
+    chunks = [examples[at : at + CHUNK] for at in range(0, len(examples), CHUNK)]
+    done = {index: store.read_part(run.folder, "captions", index, list(_CHUNK_TABLES)) for index in range(len(chunks))}
+    waiting = [index for index, part in done.items() if part is None]
+    prepare = captioner.preprocessing
+    photos = read_ahead([example for index in waiting for example in chunks[index]], _reader(ask.dataset, prepare))
+    with tqdm(total=len(examples), initial=len(examples) - sum(len(chunks[i]) for i in waiting), unit="image") as bar:
+        bar.set_description("caption")
+        for index in waiting:
+            read = [next(photos) for _ in chunks[index]]
+            tables = _caption_chunk(run.watch, ask, captioner, tokenizer, chunks[index], read)
+            store.write_part(run.folder, "captions", index, tables)
+            run.keep_time()
+            done[index] = tables
+            bar.update(len(chunks[index]))
+    return {table: pa.concat_tables(done[index][table] for index in range(len(chunks))) for table in _CHUNK_TABLES}
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """A photo as read: its input, its size, or the reason why there is none."""
+
+    pixels: np.ndarray | None
+    size: tuple[int, int] = (0, 0)
+    reason: str | None = None
+
+
+def _reader(dataset: Dataset, prepare: Preprocessing):
+    def read(example: Example) -> _Photo:
+        try:
+            photo = open_photo(dataset.photo(example))
+        except PhotoError as error:
+            return _Photo(None, reason=str(error))
+        return _Photo(prepare.pixels(photo), photo.size)
+
+    return read
+
+
+def _caption_chunk(
+    watch: provenance.Stopwatch,
+    ask: CaptionerRun,
+    captioner: Captioner,
+    tokenizer: CaptionTokenizer,
+    examples: Sequence[Example],
+    photos: Sequence[_Photo],
+) -> dict[str, pa.Table]:
+    usable = [(example, photo) for example, photo in zip(examples, photos, strict=True) if photo.pixels is not None]
+    aside = [
+        {"image_id": example.image_id, "file_name": example.file_name, "reason": photo.reason}
+        for example, photo in zip(examples, photos, strict=True)
+        if photo.pixels is None
+    ]
+    captions: list[dict] = []
+    maps: list[dict] = []
+    if usable:
+        with watch.measure("encode"), torch.inference_mode():
+            pixels = torch.from_numpy(np.stack([photo.pixels for _, photo in usable])).to(ask.device)
+            memory = captioner.encode(pixels)
+        for size in ask.decoding.beam_sizes:
+            with watch.measure(f"decode beam {size}"):
+                found = _search(captioner, tokenizer, memory, size, ask.decoding)
+            captions += [
+                _caption_row(example.image_id, size, hypothesis, tokenizer)
+                for (example, _), hypothesis in zip(usable, found, strict=True)
+            ]
+            if size in ask.kept_beams:
+                with watch.measure("attention"):
+                    maps += _attention_rows(captioner, tokenizer, memory, usable, found, size, ask.merge)
+    return {
+        "images": store.table_of("images", [_image_row(example, photo.size) for example, photo in usable]),
+        "set_aside": store.table_of("set_aside", aside),
+        "captions": store.table_of("captions", captions),
+        "attention": store.table_of("attention", maps),
+    }
+
+
+def _search(
+    captioner: Captioner, tokenizer: CaptionTokenizer, memory: torch.Tensor, size: int, config: DecodingConfig
+) -> list[decoding.Hypothesis]:
+    found = []
+    batch = max(1, BEAM_ROWS // size)
+    for at in range(0, len(memory), batch):
+        with torch.inference_mode():
+            steps = captioner.start(memory[at : at + batch], config.max_length)
+        images = len(memory[at : at + batch])
+        found += decoding.search(steps, images, size, tokenizer.bos_id, tokenizer.eos_id, config, captioner.device)
+    return found
+
+
+def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "image_id": example.image_id,
+        "file_name": example.file_name,
+        "width": size[0] or None,
+        "height": size[1] or None,
+        "references": list(example.references),
+        "objects": [asdict(box) for box in example.objects],
+        "conditions": list(example.conditions),
+    }
+
+
+def _caption_row(image_id: str, size: int, found: decoding.Hypothesis, tokenizer: CaptionTokenizer) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "beam_size": size,
+        "caption": tokenizer.decode(found.tokens),
+        "words": [word.text for word in tokenizer.words(found.tokens)],
+        "logprob": found.logprob,
+        "score": found.score,
+        "finished": found.finished,
+    }
+
+
+def _attention_rows(
+    captioner: Captioner,
+    tokenizer: CaptionTokenizer,
+    memory: torch.Tensor,
+    usable: Sequence[tuple[Example, _Photo]],
+    found: Sequence[decoding.Hypothesis],
+    size: int,
+    merge: str,
+) -> list[dict[str, Any]]:
+    maps = attention.replay(captioner, tokenizer, memory, [each.tokens for each in found], merge)
+    return [
+        {
+            "image_id": example.image_id,
+            "beam_size": size,
+            "words": list(each.words),
+            "shape": list(each.weights.shape),
+            "weights": each.weights.tobytes(),
+            "scale": each.scale.ravel().tolist(),
+            "grid_height": each.grid[0],
+            "grid_width": each.grid[1],
+            "crop": asdict(captioner.preprocessing.crop(*photo.size)),
+        }
+        for (example, photo), each in zip(usable, maps, strict=True)
+    ]
+
+
+def _captioner_facts(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
+    config = captioner.config
+    return {
+        "name": ask.captioner_path.resolve().name,
+        "path": str(ask.captioner_path),
+        "encoder": config.encoder,
+        "decoder_layers": config.num_layers,
+        "heads": config.nhead,
+        "d_model": config.d_model,
+        "fingerprint": checkpoints.fingerprint(captioner),
+    }
+
+
+def _seconds_per_image(run: _Run, sizes: Iterable[int], images: int) -> dict[str, float]:
+    return {
+        str(size): round(run.watch.seconds[f"decode beam {size}"] / images, 6)
+        for size in sizes
+        if images and f"decode beam {size}" in run.watch.seconds
+    }
+
+
+def _copy_training(run: _Run, folder: Path) -> None:
+    """The captioner's training curve belongs to what the dashboard shows of the run."""
+    if store.has_table(folder, "training"):
+        run.write("training", store.read_table(folder, "training"))
+
+
+def _write_predictions(run: _Run, settings: dict[int, list[dict]]) -> None:
+    """The course's `{name: caption}` files: one a beam size, and `pred.json` of the best by CIDEr."""
+    for size, rows in settings.items():
+        store.write_json(run.folder / f"pred_beam{size}.json", {row["image_id"]: row["caption"] for row in rows})
+    rows = store.read_table(run.folder, "corpus_scores").to_pylist()
+    ciders = {row["beam_size"]: row["value"] for row in rows if row["metric"] == "cider"}
+    best = max(settings, key=lambda size: (ciders.get(size, 0.0), -size))
+    store.write_json(run.folder / "pred.json", {row["image_id"]: row["caption"] for row in settings[best]})
+
+
+# A file of predictions
+
+
+@dataclass(frozen=True)
+class PredictionsRun:
+    """What `score` is asked for: captions made elsewhere, image id -> caption."""
+
+    name: str
+    results: Path
+    dataset: Dataset
+    captions: dict[str, str]
+    source: Path
+    metrics: tuple[str, ...] = metrics.CAPTION_METRICS
+    clip: ClipSettings | None = None
+    command: str = ""
+
+
+def score(ask: PredictionsRun) -> bool:
+    """Scores predictions like any other run, without attention; False where the run was finished already."""
+    dataset = ask.dataset.subset(example for example in ask.dataset.examples if example.image_id in ask.captions)
+    digest = hashlib.sha256(json.dumps(ask.captions, sort_keys=True).encode()).hexdigest()[:16]
+    plan = {
+        "kind": "predictions",
+        "data": dataset.fingerprint,
+        "predictions": digest,
+        "metrics": list(ask.metrics),
+        "clip": None if ask.clip is None else [ask.clip.clip.fingerprint, ask.clip.prefix],
+    }
+    run = _Run(ask.name, ask.results, plan, ask.command)
+    if not run.begin():
+        return False
+    images, aside = _image_tables(dataset)
+    rows = [_imported_row(image_id, ask.captions[image_id]) for image_id in images["image_id"].to_pylist()]
+    run.write("images", images)
+    run.write("set_aside", aside)
+    run.write("captions", store.table_of("captions", rows))
+    missing = set(aside["image_id"].to_pylist())
+    photos = [
+        None if image_id in missing else dataset.root / name
+        for image_id, name in zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
+    ]
+    _score(run, images, {IMPORTED: rows}, photos, ask.metrics, ask.clip, dataset, {})
+    run.facts |= {
+        "kind": "predictions",
+        "data": _data_facts(dataset, images) | {"of_images": len(ask.dataset.examples)},
+        "captioner": None,
+        "predictions": {"path": str(ask.source), "fingerprint": digest},
+        "beam_sizes": [IMPORTED],
+        "set_aside": len(aside),
+        "partial": len(dataset.examples) < len(ask.dataset.examples),
+    }
+    run.facts.setdefault("roots", {})["images"] = str(dataset.root.resolve())
+    run.finish()
+    return True
+
+
+def _imported_row(image_id: str, caption: str) -> dict[str, Any]:
+    return {"image_id": image_id, "beam_size": IMPORTED, "caption": caption, "words": caption.split()}
+
+
+def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
+    """`images` of all examples; a photo that cannot be used has no size and stands in `set_aside` as well."""
+
+    def read(example: Example) -> _Photo:
+        try:
+            return _Photo(None, open_photo(dataset.photo(example)).size)
+        except PhotoError as error:
+            return _Photo(None, reason=str(error))
+
+    images, aside = [], []
+    bar = tqdm(read_ahead(dataset.examples, read), "read photos", len(dataset.examples), unit="image")
+    for example, photo in zip(dataset.examples, bar, strict=True):
+        images.append(_image_row(example, photo.size))
+        if photo.reason is not None:
+            aside.append({"image_id": example.image_id, "file_name": example.file_name, "reason": photo.reason})
+    return store.table_of("images", images), store.table_of("set_aside", aside)
+
+
+# Zero-shot classification
+
+
+@dataclass(frozen=True)
+class ZeroShotRun:
+    """What `zeroshot` is asked for."""
+
+    name: str
+    results: Path
+    classes: Dataset
+    clip: Clip
+    templates: tuple[str, ...] = zeroshot.TEMPLATES
+    command: str = ""
+
+
+def zero_shot(ask: ZeroShotRun) -> bool:
+    """Classifies photos by templates; False where the run was finished already."""
+    plan = {
+        "kind": "zero_shot",
+        "classes": ask.classes.fingerprint,
+        "clip": ask.clip.fingerprint,
+        "templates": list(ask.templates),
+    }
+    run = _Run(ask.name, ask.results, plan, ask.command)
+    if not run.begin():
+        return False
+    aside = _zero_shot(run, ask.clip, ask.classes, ask.templates)
+    run.write("set_aside", store.table_of("set_aside", aside))
+    run.facts |= {
+        "kind": "zero_shot",
+        "data": {"name": ask.classes.name, "format": ask.classes.format, "path": str(ask.classes.path)}
+        | {"split": ask.classes.split, "images": len(ask.classes.examples) - len(aside)}
+        | {"fingerprint": ask.classes.fingerprint},
+        "clip": ClipSettings(ask.clip).facts(),
+        "set_aside": len(aside),
+    }
+    run.finish()
+    return True
+
+
+def _zero_shot(run: _Run, clip: Clip, classes: Dataset, templates: Sequence[str]) -> list[dict]:
+    """Writes the `zero_shot` table and the course's CSV a template; returns the photos set aside."""
+    prompts = [zeroshot.prompts(template, classes.labels) for template in templates]  # a bad template fails first
+    paths = [classes.photo(example) for example in classes.examples]
+    with run.watch.measure("zero-shot"):
+        features, reasons = _image_features(run.results, clip, paths, classes.fingerprint)
+        usable = [row for row, reason in enumerate(reasons) if reason is None]
+        rows: list[dict] = []
+        for number, (template, texts) in enumerate(zip(templates, prompts, strict=True)):
+            texts_features = clip.text_features(texts).features
+            found = zeroshot.classify(features[usable], texts_features, classes.labels, clip.logit_scale)
+            rows += [
+                _zero_shot_row(classes.examples[row], template, prediction)
+                for row, prediction in zip(usable, found, strict=True)
+            ]
+            _write_course_csv(run.folder / f"zero_shot_{number}.csv", classes, usable, found)
+    run.write("zero_shot", store.table_of("zero_shot", rows))
+    run.facts.setdefault("roots", {})["zero_shot"] = str(classes.root.resolve())
+    return [
+        {"image_id": example.image_id, "file_name": example.file_name, "reason": reason}
+        for example, reason in zip(classes.examples, reasons, strict=True)
+        if reason is not None
+    ]
+
+
+def _zero_shot_row(example: Example, template: str, found: zeroshot.Prediction) -> dict[str, Any]:
+    return {
+        "image_id": example.image_id,
+        "file_name": example.file_name,
+        "template": template,
+        "label": example.label,
+        "predicted": found.label,
+        "correct": None if example.label is None else found.label == example.label,
+        "top": [{"label": label, "probability": probability} for label, probability in found.top],
+    }
+
+
+def _write_course_csv(
+    path: Path, classes: Dataset, usable: Sequence[int], found: Sequence[zeroshot.Prediction]
+) -> None:
+    numbers = dict(zip(classes.labels, classes.label_ids, strict=True))
+    lines = [
+        f"{classes.examples[row].file_name},{numbers[prediction.label]}"
+        for row, prediction in zip(usable, found, strict=True)
+    ]
+    store.write_text(path, "\n".join(["filename,label", *lines]) + "\n")
+
+
+# Scores
+
+
+def _by_setting(captions: pa.Table, image_ids: Sequence[str]) -> dict[int, list[dict]]:
+    """Beam size -> its caption rows in the order of `image_ids`."""
+    rows: dict[int, dict[str, dict]] = {}
+    for row in captions.to_pylist():
+        rows.setdefault(row["beam_size"], {})[row["image_id"]] = row
+    return {size: [found[image_id] for image_id in image_ids] for size, found in sorted(rows.items())}
+
+
+def _score(
+    run: _Run,
+    images: pa.Table,
+    settings: dict[int, list[dict]],
+    photos: Sequence[Path | None],
+    wanted: Sequence[str],
+    clip: ClipSettings | None,
+    dataset: Dataset,
+    decoding_facts: dict[str, Any],
+) -> None:
+    """Writes `scores` and `corpus_scores`."""
+    captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
+    references = images["references"].to_pylist()
+    found = {size: metrics.Scores({}, {}) for size in settings}
+    if any(references) and wanted:
+        with run.watch.measure("caption metrics"):
+            _score_captions(found, captions, references, wanted)
+    truncated = {size: [None] * len(references) for size in settings}
+    if clip is not None:
+        with run.watch.measure("CLIP"):
+            truncated = _score_clip(run, found, captions, references, photos, clip, dataset)
+        run.facts["clip"] = clip.facts()
+    names = [key for key in METRICS if any(key in each.per_image for each in found.values())]
+    facts = {"images": len(references), "refs": _reference_range(references), "data": dataset.fingerprint}
+    run.write("scores", _scores_table(images["image_id"].to_pylist(), found, truncated, names))
+    corpus = [
+        row
+        for size, each in found.items()
+        for row in _corpus_rows(size, each, names, {**facts, **decoding_facts}, clip)
+    ]
+    run.write("corpus_scores", store.table_of("corpus_scores", corpus))
+    run.facts["metrics"] = names
+
+
+def _score_captions(
+    found: dict[int, metrics.Scores],
+    captions: dict[int, list[str]],
+    references: Sequence[Sequence[str]],
+    wanted: Sequence[str],
+) -> None:
+    """Adds the caption metrics; an image without references has none."""
+    known = [row for row, texts in enumerate(references) if texts]
+    chosen = {size: [texts[row] for row in known] for size, texts in captions.items()}
+    for size, each in metrics.score_captions(chosen, [references[row] for row in known], wanted).items():
+        for name, values in each.per_image.items():
+            every = np.full(len(references), np.nan)
+            every[known] = values
+            found[size].per_image[name] = every
+        found[size].corpus.update(each.corpus)
+
+
+def _score_clip(
+    run: _Run,
+    found: dict[int, metrics.Scores],
+    captions: dict[int, list[str]],
+    references: Sequence[Sequence[str]],
+    photos: Sequence[Path | None],
+    settings: ClipSettings,
+    dataset: Dataset,
+) -> dict[int, list[bool]]:
+    """Adds CLIPScore and RefCLIPScore; returns which captions CLIP cut."""
+    images, _ = _image_features(run.results, settings.clip, photos, dataset.fingerprint)
+    known = [row for row, features in enumerate(images) if np.isfinite(features).all()]
+    texts = [settings.prefix + text for each in captions.values() for text in each]
+    texts += [settings.prefix + text for each in references for text in each]
+    encoded = settings.clip.text_features(texts, lambda batches: tqdm(batches, "CLIP texts", unit="batch"))
+    start = len(captions) * len(references)
+    of_references = np.split(encoded.features[start:], np.cumsum([len(each) for each in references])[:-1])
+    truncated = {}
+    for number, size in enumerate(captions):
+        rows = slice(number * len(references), (number + 1) * len(references))
+        features = encoded.features[rows]
+        truncated[size] = encoded.truncated[rows].tolist()
+        scores = metrics.clipscore(images, features)
+        found[size].per_image["clipscore"] = scores
+        found[size].corpus["clipscore"] = metrics.mean_with_interval(scores)
+        both = [row for row in known if references[row]]
+        if both:
+            every = np.full(len(references), np.nan)
+            every[both] = metrics.refclipscore(scores[both], features[both], [of_references[row] for row in both])
+            found[size].per_image["refclipscore"] = every
+            found[size].corpus["refclipscore"] = metrics.mean_with_interval(every)
+    return truncated
+
+
+def _image_features(
+    results: Path, clip: Clip, photos: Sequence[Path | None], fingerprint: str
+) -> tuple[np.ndarray, list[str | None]]:
+    """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
+    names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
+    cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{fingerprint}-{names}.npz"
+    if cache.is_file():
+        kept = np.load(cache)
+        return kept["features"], [str(reason) or None for reason in kept["reasons"]]
+
+    def read(path: Path | None) -> torch.Tensor | str:
+        try:
+            return "there is no such file" if path is None else clip.prepare(open_photo(path))
+        except PhotoError as error:
+            return str(error)
+
+    features, reasons, batch = [], [], []
+    for item in tqdm(read_ahead(photos, read), f"CLIP photos ({clip.name})", len(photos), unit="image"):
+        reasons.append(item if isinstance(item, str) else None)
+        if not isinstance(item, str):
+            batch.append(item)
+        if len(batch) == 64:
+            features.append(clip.image_features(batch))
+            batch = []
+    if batch:
+        features.append(clip.image_features(batch))
+    width = features[0].shape[1] if features else 1
+    every = np.full((len(photos), width), np.nan, np.float32)
+    rows = [row for row, reason in enumerate(reasons) if reason is None]
+    if features:
+        every[rows] = np.concatenate(features)
+    store.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
+    return every, reasons
+
+
+def _scores_table(
+    image_ids: Sequence[str],
+    found: dict[int, metrics.Scores],
+    truncated: dict[int, list],
+    names: Sequence[str],
+) -> pa.Table:
+    rows = []
+    for size, each in found.items():
+        for row, image_id in enumerate(image_ids):
+            values = {name: _number(each.per_image[name][row]) for name in names if name in each.per_image}
+            rows.append({"image_id": image_id, "beam_size": size, "clip_truncated": truncated[size][row], **values})
+    return store.table_of("scores", rows, list(names))
+
+
+def _corpus_rows(
+    size: int, found: metrics.Scores, names: Sequence[str], facts: dict[str, Any], clip: ClipSettings | None
+) -> list[dict[str, Any]]:
+    rows = []
+    for name in names:
+        if name not in found.corpus:
+            continue
+        corpus = found.corpus[name]
+        rows.append(
+            {
+                "beam_size": size,
+                "metric": name,
+                "value": _number(corpus.value),
+                "low": corpus.low,
+                "high": corpus.high,
+                "images": int(np.isfinite(found.per_image[name]).sum()),
+                "signature": _signature(name, size, facts, clip),
+            }
+        )
+    return rows
+
+
+def _signature(name: str, size: int, facts: dict[str, Any], clip: ClipSettings | None) -> str:
+    own: dict[str, Any] = {"beam": "imported" if size == IMPORTED else size, **facts}
+    if "clip" in name and clip is not None:
+        own |= {"clip": clip.clip.name, "weights": clip.clip.fingerprint, "dtype": "float32"}
+        own |= {"prefix": json.dumps(clip.prefix)}
+    else:
+        own |= {"tok": "ptb"}
+    variant = {"cider": "CIDEr-D"}.get(name, METRICS[name].title)
+    return metrics.signature(variant, **own)
+
+
+def _reference_range(references: Sequence[Sequence[str]]) -> str:
+    counts = {len(texts) for texts in references}
+    return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _data_facts(dataset: Dataset, images: pa.Table) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "format": dataset.format,
+        "path": str(dataset.path),
+        "split": dataset.split,
+        "images": len(images),
+        "references": sum(map(len, images["references"].to_pylist())),
+        "fingerprint": dataset.fingerprint,
+    }

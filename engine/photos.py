@@ -1,0 +1,143 @@
+"""A photo: opened whatever its format, upright, in RGB; and the crop of it that a model sees.
+
+Knows Pillow and pixels. Knows no dataset and no model: sizes and statistics come in as a `Preprocessing`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+MAX_PIXELS = 100_000_000
+"""A larger photo is set aside: decoded it would take 300 MB, and Pillow calls it a decompression bomb soon after."""
+
+_INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+T = TypeVar("T")
+
+
+class PhotoError(ValueError):
+    """A photo that cannot be used; the message is the reason, fit for the results."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle in pixels of the upright photo."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a photo becomes a model's input: shorter side to size / crop_pct, centre crop, normalise.
+
+    mean and std are those of RGB in [0, 1].
+    """
+
+    size: int = 224
+    crop_pct: float = 1.0
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in _INTERPOLATIONS:
+            raise ValueError(f"interpolation {self.interpolation!r}: expected one of {sorted(_INTERPOLATIONS)}")
+
+    def crop(self, width: int, height: int) -> Crop:
+        """The part of a `width` x `height` photo that the model sees, in the photo's pixels."""
+        scaled_width, scaled_height = self._scaled(width, height)
+        left, top = self._corner(scaled_width, scaled_height)
+        across, down = width / scaled_width, height / scaled_height
+        return Crop(left * across, top * down, self.size * across, self.size * down)
+
+    def window(self, photo: Image.Image) -> Image.Image:
+        """The crop as the model sees it, `size` x `size`, before normalising."""
+        scaled = photo.resize(self._scaled(*photo.size), _INTERPOLATIONS[self.interpolation])
+        left, top = self._corner(*scaled.size)
+        return scaled.crop((left, top, left + self.size, top + self.size))
+
+    def pixels(self, photo: Image.Image) -> np.ndarray:
+        """The model's input, float32[3, size, size]."""
+        return self.normalise(np.asarray(self.window(photo), dtype=np.uint8))
+
+    def normalise(self, window: np.ndarray) -> np.ndarray:
+        """uint8[size, size, 3] -> float32[3, size, size]."""
+        scaled = window.astype(np.float32) / 255.0
+        normal = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.ascontiguousarray(normal.transpose(2, 0, 1))
+
+    def _scaled(self, width: int, height: int) -> tuple[int, int]:
+        # Truncated like torchvision's Resize, which both timm's and open_clip's transforms use.
+        side = int(self.size / self.crop_pct)
+        if width <= height:
+            return side, max(int(side * height / width), side)
+        return max(int(side * width / height), side), side
+
+    def _corner(self, width: int, height: int) -> tuple[int, int]:
+        return round((width - self.size) / 2), round((height - self.size) / 2)
+
+
+def is_photo(path: Path) -> bool:
+    """Whether the file's name is that of a photo we read."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def open_photo(path: Path) -> Image.Image:
+    """The whole photo, decoded, upright (EXIF rotation applied), RGB of 8 bits.
+
+    Raises:
+        PhotoError: missing, empty, broken, of an unknown format, or larger than MAX_PIXELS.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise PhotoError("the file is empty")
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise PhotoError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except PhotoError:
+        raise
+    except FileNotFoundError as error:
+        raise PhotoError("there is no such file") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"more than {MAX_PIXELS:,} pixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise PhotoError("not an image of a known format") from error
+    # Pillow's plugins raise almost anything on damaged files (OSError, SyntaxError, struct.error, ValueError ...).
+    except Exception as error:
+        raise PhotoError(f"broken: {str(error) or type(error).__name__}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit grey: Pillow's own conversion clips at 255, which makes nearly every such photo white.
+        grey = np.asarray(image, dtype=np.float64)
+        return Image.fromarray(np.clip(grey / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def read_ahead(paths: Iterable[T], read: Callable[[T], object], workers: int = 2, ahead: int = 32) -> Iterator:
+    """`read` of each of `paths`, in order, done by threads at most `ahead` items before they are asked for.
+
+    Pillow and numpy release the interpreter lock, so decoding overlaps with the model. An exception is raised where its
+    item is due.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        pending: deque[Future] = deque()
+        for path in paths:
+            pending.append(pool.submit(read, path))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

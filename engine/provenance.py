@@ -1,0 +1,47 @@
+"""Where numbers come from: versions, hardware, time. Everything a run record says beside the settings."""
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+_PACKAGES = ("captionscope", "torch", "timm", "open_clip_torch", "pycocoevalcap", "tokenizers", "numpy", "pyarrow")
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that make numbers."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def hardware(device: str) -> dict[str, object]:
+    """The machine as far as it bears on speed and rounding."""
+    found: dict[str, object] = {"device": device, "machine": platform.machine(), "cores": os.cpu_count()}
+    if device != "cpu":
+        import torch
+
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def now() -> str:
+    """The time in ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+class Stopwatch:
+    """Adds up seconds by name."""
+
+    def __init__(self, before: dict[str, float] | None = None) -> None:
+        self.seconds = dict(before or {})
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Adds the time inside to `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

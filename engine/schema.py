@@ -1,0 +1,193 @@
+"""The results contract: tables, their columns with units, and the metrics with their definitions.
+
+Knows what a results file looks like and nothing of how it is made, stored or drawn. Nothing else in the project names a
+column type.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+RUN_RECORD = "run.json"
+"""The file that goes last: a run folder without it is unfinished."""
+
+VERSION = 1
+"""Of this contract; kept in every run record, so that a later reader knows what it holds."""
+
+END_WORD = "<end>"
+"""The end token, kept as a word of its own in the attention table: where the model looked when it decided to stop."""
+
+
+def _struct(**fields: pa.DataType) -> pa.DataType:
+    return pa.struct(list(fields.items()))
+
+
+_WORDS = pa.list_(pa.string())
+_OBJECT = _struct(label=pa.string(), x=pa.float64(), y=pa.float64(), width=pa.float64(), height=pa.float64())
+_TAG = _struct(tag=pa.string(), evidence=pa.string())
+_GUESS = _struct(label=pa.string(), probability=pa.float64())
+_BOX = _struct(x=pa.float64(), y=pa.float64(), width=pa.float64(), height=pa.float64())
+
+TABLES: dict[str, pa.Schema] = {
+    # A row is an image. Sizes and boxes are pixels of the upright photo (EXIF rotation applied).
+    "images": pa.schema(
+        {
+            "image_id": pa.string(),  # the file name without folder and extension
+            "file_name": pa.string(),  # relative to run.json's roots.images
+            "width": pa.int32(),
+            "height": pa.int32(),
+            "references": pa.list_(pa.string()),
+            "objects": pa.list_(_OBJECT),
+            "conditions": pa.list_(pa.string()),  # what makes the photo hard, where the dataset says so
+        }
+    ),
+    # A row is a photo that could not be used, and why.
+    "set_aside": pa.schema({"image_id": pa.string(), "file_name": pa.string(), "reason": pa.string()}),
+    # A row is an image at a beam size. beam_size 0 marks a prediction file whose decoding is not known.
+    "captions": pa.schema(
+        {
+            "image_id": pa.string(),
+            "beam_size": pa.int32(),  # 1 is greedy
+            "caption": pa.string(),
+            "words": _WORDS,
+            "logprob": pa.float64(),  # nats, summed over the new tokens; null for imported predictions
+            "score": pa.float64(),  # what ranked the hypotheses: logprob / tokens ** length_penalty
+            "finished": pa.bool_(),  # an end token was produced before the maximum length
+        }
+    ),
+    # A row is an image at a beam size; one DOUBLE column a metric of METRICS, as far as it was computed.
+    "scores": pa.schema(
+        {
+            "image_id": pa.string(),
+            "beam_size": pa.int32(),
+            "clip_truncated": pa.bool_(),  # the caption was longer than CLIP's context
+            "tags": pa.list_(_TAG),
+        }
+    ),
+    # A row is a metric at a beam size over the whole split; low and high are a 95 % interval.
+    "corpus_scores": pa.schema(
+        {
+            "beam_size": pa.int32(),
+            "metric": pa.string(),
+            "value": pa.float64(),
+            "low": pa.float64(),
+            "high": pa.float64(),
+            "images": pa.int32(),
+            "signature": pa.string(),
+        }
+    ),
+    # A row is an image at a beam size. weights is uint8 [words, layers, heads, patches], row-major; the weight itself
+    # is byte / 255 * scale[word, layer, head]. Patches are the grid's, row by row; the crop is what the model saw.
+    "attention": pa.schema(
+        {
+            "image_id": pa.string(),
+            "beam_size": pa.int32(),
+            "words": _WORDS,  # the caption's words and END_WORD
+            "shape": pa.list_(pa.int32()),  # [words, layers, heads, patches]
+            "weights": pa.binary(),
+            "scale": pa.list_(pa.float32()),  # one per map, [words * layers * heads]
+            "grid_height": pa.int32(),
+            "grid_width": pa.int32(),
+            "crop": _BOX,  # pixels of the upright photo
+        }
+    ),
+    # A row is a noun of a caption with a box to hold it against, for one layer and head (head -1 is the mean).
+    "grounding": pa.schema(
+        {
+            "image_id": pa.string(),
+            "beam_size": pa.int32(),
+            "word_index": pa.int32(),
+            "word": pa.string(),
+            "label": pa.string(),
+            "layer": pa.int32(),
+            "head": pa.int32(),
+            "offset": pa.int32(),  # words away from the noun, -3..+3; 0 is the noun's own map
+            "mass": pa.float64(),  # share of the attention inside the boxes
+            "lift": pa.float64(),  # mass over the boxes' share of the picture
+            "hit": pa.bool_(),  # the map's peak lies inside a box
+        }
+    ),
+    # A row is an image under a template.
+    "zero_shot": pa.schema(
+        {
+            "image_id": pa.string(),
+            "file_name": pa.string(),  # relative to run.json's roots.zero_shot
+            "template": pa.string(),
+            "label": pa.string(),  # the truth; null where nobody knows it
+            "predicted": pa.string(),
+            "correct": pa.bool_(),
+            "top": pa.list_(_GUESS),  # best first; softmax with CLIP's learned scale
+        }
+    ),
+    # A row is a logged step (loss, lr, grad_norm) or the end of an epoch (validation metrics).
+    "training": pa.schema(
+        {
+            "step": pa.int64(),
+            "epoch": pa.int32(),
+            "loss": pa.float64(),  # nats a token
+            "lr": pa.float64(),
+            "grad_norm": pa.float64(),
+            "validation_cider": pa.float64(),
+            "validation_clipscore": pa.float64(),
+        }
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A caption metric: how it is called, what it means, and how it aggregates.
+
+    `corpus` says how the corpus value comes from the images: "mean" of per-image values, or "pooled" where the
+    corpus value is computed from counts over the whole split (BLEU).
+    """
+
+    key: str
+    title: str
+    unit: str
+    corpus: str
+    definition: str
+    digits: int = 3
+
+
+METRICS: dict[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("cider", "CIDEr", "0 to 10", "mean", "CIDEr-D: tf-idf n-gram cosine, clipped, sigma 6, times 10"),
+        Metric("bleu_1", "BLEU-1", "0 to 1", "pooled", "clipped 1-gram precision with brevity penalty"),
+        Metric("bleu_2", "BLEU-2", "0 to 1", "pooled", "geometric mean of 1- and 2-gram precisions"),
+        Metric("bleu_3", "BLEU-3", "0 to 1", "pooled", "geometric mean of 1- to 3-gram precisions"),
+        Metric("bleu_4", "BLEU-4", "0 to 1", "pooled", "geometric mean of 1- to 4-gram precisions"),
+        Metric("rouge_l", "ROUGE-L", "0 to 1", "mean", "F-measure (beta 1.2) of the longest common subsequence"),
+        Metric("meteor", "METEOR", "0 to 1", "pooled", "METEOR 1.5 with stems, synonyms and paraphrases"),
+        Metric("clipscore", "CLIPScore", "0 to 2.5", "mean", "2.5 * max(cos(image, caption), 0)"),
+        Metric(
+            "refclipscore",
+            "RefCLIPScore",
+            "0 to 1.43",
+            "mean",
+            "harmonic mean of CLIPScore and the best cosine to a reference",
+        ),
+    )
+}
+
+
+def scores_schema(metrics: list[str]) -> pa.Schema:
+    """The `scores` table with a DOUBLE column for each of `metrics`, in METRICS' order.
+
+    Raises:
+        KeyError: a metric that METRICS does not define.
+    """
+    unknown = sorted(set(metrics) - set(METRICS))
+    if unknown:
+        raise KeyError(f"unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
+    base = TABLES["scores"]
+    columns = [pa.field(key, pa.float64()) for key in METRICS if key in metrics]
+    return pa.schema([*list(base)[:2], *columns, *list(base)[2:]])
+
+
+def schema_of(table: str, columns: list[str]) -> pa.Schema:
+    """The schema of `table`; for `scores` it takes the metric columns from `columns`."""
+    if table == "scores":
+        return scores_schema([name for name in columns if name in METRICS])
+    return TABLES[table]

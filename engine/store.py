@@ -1,0 +1,306 @@
+"""A results folder: crash-safe Parquet files, run records, and one DuckDB connection over all runs.
+
+Knows files, names and completeness. Knows nothing of what the numbers mean, and computes none.
+"""
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.schema import METRICS, RUN_RECORD, TABLES, VERSION, schema_of, scores_schema
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)
+_PARTS = ".parts"
+
+
+class ResultsError(ValueError):
+    """Something in a results folder cannot be used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its name, folder and record (`run.json`)."""
+
+    name: str
+    folder: Path
+    record: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file or folder that was left out, and why, in one sentence."""
+
+    path: Path
+    reason: str
+
+
+def run_folder(results: Path, run: str) -> Path:
+    """`results/runs/<run>`.
+
+    Raises:
+        ResultsError: `run` is not a plain name.
+    """
+    if not RUN_NAME.fullmatch(run):
+        raise ResultsError(
+            f"run name {run!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or digit, "
+            "at most 80 of them; choose another with --run"
+        )
+    return results / "runs" / run
+
+
+def write_table(folder: Path, table: str, rows: pa.Table) -> Path:
+    """Writes `rows` as `folder/<table>.parquet`, whole or not at all; the same rows give the same bytes.
+
+    Raises:
+        ResultsError: the columns are not those of the contract.
+    """
+    schema = schema_of(table, rows.column_names)
+    if rows.schema.names != schema.names:
+        raise ResultsError(f"table {table!r} has columns {rows.schema.names}, expected {schema.names}")
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{table}.parquet"
+    temporary = target.with_suffix(".parquet.tmp")
+    group = _ROW_GROUP.get(table, 65_536)
+    pq.write_table(rows.cast(schema), temporary, compression="zstd", row_group_size=group)
+    _publish(temporary, target)
+    return target
+
+
+def table_of(table: str, rows: list[dict[str, Any]], metrics: list[str] | None = None) -> pa.Table:
+    """A table of the contract from one dict a row; a missing key is a NULL.
+
+    Raises:
+        ResultsError: a key that the table does not have, or a value of the wrong type.
+    """
+    schema = scores_schema(metrics or []) if table == "scores" else TABLES[table]
+    for row in rows:
+        unknown = sorted(set(row) - set(schema.names))
+        if unknown:
+            raise ResultsError(f"table {table!r} has no column {unknown[0]!r}, expected {schema.names}")
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ResultsError(f"table {table!r}: {error}") from error
+
+
+def read_table(folder: Path, table: str) -> pa.Table:
+    """Reads `folder/<table>.parquet`.
+
+    Raises:
+        ResultsError: the file is missing, half written or not of the contract.
+    """
+    path = folder / f"{table}.parquet"
+    problem = check_table(path)
+    if problem is not None:
+        raise ResultsError(f"{path}: {problem.reason}")
+    return pq.read_table(path)
+
+
+def has_table(folder: Path, table: str) -> bool:
+    """Whether `folder/<table>.parquet` is there and readable."""
+    path = folder / f"{table}.parquet"
+    return path.is_file() and check_table(path) is None
+
+
+def check_table(path: Path) -> Problem | None:
+    """Why the Parquet file at `path` cannot be used, or None. Reads the footer only."""
+    if not path.is_file():
+        return Problem(path, "there is no such file")
+    try:
+        found = pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        return Problem(path, f"not a whole Parquet file ({_first_line(error)}); delete it and run the command again")
+    expected = schema_of(path.stem, found.names)
+    missing = [name for name in expected.names if name not in found.names]
+    if missing:
+        return Problem(path, f"written by another version: no column {missing[0]!r}; run the command again")
+    wrong = [name for name in expected.names if found.field(name).type != expected.field(name).type]
+    if wrong:
+        return Problem(
+            path,
+            f"column {wrong[0]!r} is {found.field(wrong[0]).type}, expected {expected.field(wrong[0]).type}; "
+            "run the command again",
+        )
+    return None
+
+
+# Parts: what a long stage has finished so far, kept beside the tables until the stage is whole.
+
+
+def write_part(folder: Path, stage: str, index: int, tables: dict[str, pa.Table]) -> None:
+    """Keeps chunk `index` of `stage`: all its tables, or none of them."""
+    target = _part_folder(folder, stage, index)
+    temporary = target.with_name(target.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    for table, rows in tables.items():
+        write_table(temporary, table, rows)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(temporary, target)
+
+
+def read_part(folder: Path, stage: str, index: int, tables: list[str]) -> dict[str, pa.Table] | None:
+    """Chunk `index` of `stage`, or None where it is not finished."""
+    part = _part_folder(folder, stage, index)
+    if not all(has_table(part, table) for table in tables):
+        return None
+    return {table: read_table(part, table) for table in tables}
+
+
+def drop_parts(folder: Path) -> None:
+    """Deletes the chunks once the tables they made are whole."""
+    shutil.rmtree(folder / _PARTS, ignore_errors=True)
+
+
+def _part_folder(folder: Path, stage: str, index: int) -> Path:
+    return folder / _PARTS / stage / f"{index:06d}"
+
+
+# Run records
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes `value` as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` as UTF-8, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    _publish(temporary, path)
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Writes named arrays as a numpy archive (.npz), whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name("." + path.name)
+    with open(temporary, "wb") as handle:
+        np.savez(handle, **arrays)
+    _publish(temporary, path)
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Writes `run.json`, which makes the run finished: every table must be there before."""
+    write_json(folder / RUN_RECORD, {"schema_version": VERSION, **record})
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The run's record, or None where the run is unfinished.
+
+    Raises:
+        ResultsError: the record is no JSON object.
+    """
+    path = folder / RUN_RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path}: not JSON ({error}); run the command again") from error
+    if not isinstance(record, dict):
+        raise ResultsError(f"{path}: expected a JSON object; run the command again")
+    return record
+
+
+def find_runs(results: Path) -> tuple[list[Run], list[Problem]]:
+    """All finished runs of `results`, by name, and what could not be used."""
+    runs, problems = [], []
+    parent = results / "runs"
+    for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+        if not folder.is_dir():
+            continue
+        try:
+            record = read_record(folder)
+        except ResultsError as error:
+            problems.append(Problem(folder / RUN_RECORD, str(error)))
+            continue
+        if record is None:
+            problems.append(Problem(folder, f"run {folder.name!r} is unfinished; run its command again to continue"))
+        else:
+            runs.append(Run(folder.name, folder, record))
+    return runs, problems
+
+
+# DuckDB
+
+
+def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
+    """An in-memory DuckDB with a view per table over all finished runs, each with a `run` column.
+
+    A view exists for every table of the contract, empty where no run has it; `scores` has every metric column. There is
+    also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The connection
+    can read the results folder and nothing else. Use a `.cursor()` per thread.
+
+    Returns:
+        The connection, and what was left out.
+    """
+    runs, problems = find_runs(results)
+    connection = duckdb.connect(":memory:")
+    connection.execute("CREATE TABLE runs (run VARCHAR, record VARCHAR)")
+    for run in runs:
+        connection.execute("INSERT INTO runs VALUES (?, ?)", [run.name, json.dumps(run.record)])
+    for table in TABLES:
+        paths, broken = _readable(runs, table)
+        problems += broken
+        _create_view(connection, table, paths)
+    connection.execute(f"SET allowed_directories = [{_literal(str(results.resolve()) + os.sep)}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection, problems
+
+
+def _readable(runs: list[Run], table: str) -> tuple[list[Path], list[Problem]]:
+    paths, problems = [], []
+    for run in runs:
+        path = run.folder / f"{table}.parquet"
+        if not path.exists():
+            continue
+        problem = check_table(path)
+        if problem is None:
+            paths.append(path.resolve())
+        else:
+            problems.append(problem)
+    return paths, problems
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path]) -> None:
+    # An empty table of the full width stands first, so that a metric no run has is a NULL column and not an error.
+    schema = scores_schema(list(METRICS)) if table == "scores" else TABLES[table]
+    # A table and not a registered object: those are not seen by the connection's cursors.
+    connection.register("shape", pa.schema([pa.field("run", pa.string()), *schema]).empty_table())
+    connection.execute(f"CREATE TABLE empty_{table} AS SELECT * FROM shape")
+    connection.unregister("shape")
+    select = f"SELECT * FROM empty_{table}"
+    if paths:
+        files = ", ".join(_literal(str(path)) for path in paths)
+        select += (
+            " UNION ALL BY NAME SELECT parse_filename(parse_dirpath(filename)) AS run, * EXCLUDE (filename) "
+            f"FROM read_parquet([{files}], union_by_name=true, filename=true)"
+        )
+    connection.execute(f"CREATE VIEW {table} AS {select}")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Makes a written file visible under its name, so that a reader never sees half of it."""
+    with open(temporary, "rb+") as handle:
+        os.fsync(handle.fileno())
+    os.replace(temporary, target)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,79 @@
+"""What a finished run says on the terminal: scores per beam size, what was set aside, and the next command.
+
+Knows queries and plain text. The numbers are those of the dashboard, asked by the same queries.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from engine import queries, store
+from engine.schema import METRICS
+
+
+def text(results: Path, run: str) -> str:
+    """The summary of a finished run, as lines to print."""
+    connection, _ = store.connect(results)
+    record = store.read_record(store.run_folder(results, run)) or {}
+    cursor = connection.cursor()
+    parts = [f"\nrun {run}: {_what(record)}"]
+    parts += _caption_scores(queries.corpus_scores(cursor, run))
+    parts += _zero_shot(queries.zero_shot_accuracy(cursor, run))
+    parts += _set_aside(queries.set_aside(cursor, run))
+    if (record.get("clip") or {}).get("demo"):
+        parts.append("CLIP scores are the demo CLIP's: they rank the demo world and compare with nobody's ViT-B/32.")
+    folder = store.run_folder(results, run)
+    return "\n".join([*parts, f"\nin {folder}", f"next: {_dashboard(results)}"])
+
+
+def _what(record: dict) -> str:
+    data = record.get("data", {})
+    partial = f" (partial: of {data['of_images']:,})" if record.get("partial") else ""
+    return f"{data.get('images', 0):,} images{partial} of {data.get('name')} {data.get('split')}"
+
+
+def _dashboard(results: Path) -> str:
+    command = "streamlit run dashboard/app.py"
+    return command if results == Path("results") else f"CAPTIONSCOPE_RESULTS={results} {command}"
+
+
+def _caption_scores(scores: pd.DataFrame) -> list[str]:
+    if scores.empty:
+        return []
+    names = [name for name in METRICS if name in set(scores["metric"])]
+    lines = ["", _row("beam", [METRICS[name].title for name in names])]
+    for size, rows in scores.groupby("beam_size", sort=True):
+        by_metric = rows.set_index("metric")
+        values = [_value(by_metric.loc[name]) if name in by_metric.index else "" for name in names]
+        lines.append(_row(str(size) if size else "imported", values))
+    return [*lines, "(± is half of the 95 % bootstrap interval)"]
+
+
+def _value(row: pd.Series) -> str:
+    if pd.isna(row["value"]):
+        return "-"
+    if pd.isna(row["low"]):
+        return f"{row['value']:.3f}"
+    return f"{row['value']:.3f} ±{(row['high'] - row['low']) / 2:.3f}"
+
+
+def _row(head: str, cells: list[str]) -> str:
+    return f"{head:>8}  " + "  ".join(f"{cell:>13}" for cell in cells)
+
+
+def _zero_shot(accuracies: pd.DataFrame) -> list[str]:
+    if accuracies.empty:
+        return []
+    width = max(map(len, accuracies["template"]))
+    lines = [
+        f"  {row.template:<{width}}  {100 * row.accuracy:6.2f} %  of {row.images:,}" for row in accuracies.itertuples()
+    ]
+    return ["", "zero-shot accuracy", *lines]
+
+
+def _set_aside(rows: pd.DataFrame) -> list[str]:
+    if rows.empty:
+        return []
+    named = [f"  {row.file_name}: {row.reason}" for row in rows.head(10).itertuples()]
+    more = [f"  and {len(rows) - 10:,} more, see the table set_aside"] if len(rows) > 10 else []
+    return ["", f"set aside: {len(rows):,} photos", *named, *more]

@@ -1,0 +1,136 @@
+"""Text to token ids and back, and which tokens make which word.
+
+Knows Hugging Face `tokenizers` files whose continuing pieces carry a prefix (`##`), the four special tokens, and
+English spacing before punctuation. Knows no model.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
+_NO_SPACE_BEFORE = re.compile(r" (?=[.,!?;:%)\]}])|(?<=[(\[{]) ")
+_APOSTROPHE = re.compile(r"(?<=\w) ?' ?(?=(?:s|t|re|ve|ll|d|m)\b)")
+
+
+class TokenizerError(ValueError):
+    """A tokenizer file that cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a caption and the tokens that make it: positions start <= i < stop in the token ids."""
+
+    text: str
+    start: int
+    stop: int
+
+
+class CaptionTokenizer:
+    """A caption tokenizer: ids with the special tokens, words with their token spans.
+
+    Args:
+        tokenizer: with the tokens of SPECIALS in its vocabulary.
+
+    Raises:
+        TokenizerError: a special token is missing.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        missing = [token for token in SPECIALS if tokenizer.token_to_id(token) is None]
+        if missing:
+            raise TokenizerError(f"the tokenizer has no token {missing[0]!r}: expected all of {', '.join(SPECIALS)}")
+        self._tokenizer = tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.pad_id, self.unk_id, self.bos_id, self.eos_id = map(tokenizer.token_to_id, SPECIALS)
+        self._prefix = getattr(tokenizer.model, "continuing_subword_prefix", None) or "##"
+        # A vocabulary made from lower-cased captions knows no capital: `A` would be unknown, `a` is not.
+        self._lower = not any(any(map(str.isupper, token)) for token in set(tokenizer.get_vocab()) - set(SPECIALS))
+
+    @classmethod
+    def load(cls, path: Path) -> "CaptionTokenizer":
+        """Reads a `tokenizers` JSON file.
+
+        Raises:
+            TokenizerError: no such file, not a tokenizer, or one without the special tokens.
+        """
+        if not path.is_file():
+            raise TokenizerError(f"{path}: there is no such file; expected a Hugging Face tokenizers JSON file")
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except TokenizerError as error:
+            raise TokenizerError(f"{path}: {error}") from error
+        except Exception as error:  # the library raises bare Exception for every malformed file
+            raise TokenizerError(f"{path}: not a Hugging Face tokenizers file ({error})") from error
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> "CaptionTokenizer":
+        """A lower-casing BPE tokenizer with `##` pieces, trained on `texts`; the same texts give the same file."""
+        tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##"))
+        tokenizer.normalizer = normalizers.Lowercase()
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size, special_tokens=list(SPECIALS), continuing_subword_prefix="##", show_progress=False
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[BOS] $A [EOS]", special_tokens=[("[BOS]", 2), ("[EOS]", 3)]
+        )
+        return cls(tokenizer)
+
+    def save(self, path: Path) -> None:
+        """Writes the `tokenizers` JSON file."""
+        self._tokenizer.save(str(path))
+
+    def to_json(self) -> str:
+        """The `tokenizers` JSON text."""
+        return self._tokenizer.to_str()
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of token ids, special ones included."""
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str, max_length: int | None = None) -> list[int]:
+        """Ids from [BOS] to [EOS]; cut to `max_length` new tokens, the end token kept."""
+        text = text.lower() if self._lower else text
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if max_length is not None:
+            ids = ids[: max_length - 1]
+        return [self.bos_id, *ids, self.eos_id]
+
+    def words(self, ids: Sequence[int]) -> list[Word]:
+        """The words of `ids`, special tokens left out, with the positions of their tokens.
+
+        A continuing piece belongs to the word before it; one with no word before it begins a word.
+        """
+        words: list[Word] = []
+        skip = {self.pad_id, self.bos_id, self.eos_id}
+        joined = False
+        for position, token_id in enumerate(ids):
+            if token_id in skip:
+                joined = False
+                continue
+            piece = self._tokenizer.id_to_token(int(token_id)) or SPECIALS[1]
+            continues = piece.startswith(self._prefix) and len(piece) > len(self._prefix)
+            text = piece[len(self._prefix) :] if continues else piece
+            if continues and joined:
+                last = words[-1]
+                words[-1] = Word(last.text + text, last.start, position + 1)
+            else:
+                words.append(Word(text, position, position + 1))
+            joined = True
+        return words
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The caption of `ids` as a person would write it: whole words, no space before a full stop."""
+        return join_words([word.text for word in self.words(ids)])
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Words and punctuation marks to one line of text."""
+    return _APOSTROPHE.sub("'", _NO_SPACE_BEFORE.sub("", " ".join(words)))

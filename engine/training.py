@@ -1,0 +1,452 @@
+"""The training loop: from a dataset and a recipe to a captioner.
+
+Knows loss, schedule, mixed precision, validation, checkpoints and exact resume. Knows no results folder: what it logs
+goes to the caller row by row. A killed training continues from its last state and ends as an undisturbed one would.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.transforms import v2
+from tqdm import tqdm
+
+from engine import checkpoints, decoding, metrics
+from engine.captioner import Captioner, encoder_width
+from engine.clip import Clip
+from engine.config import CaptionerConfig, ConfigError, DecodingConfig, Recipe, TrainingConfig
+from engine.datasets import Dataset, Example
+from engine.hub import quiet_downloads
+from engine.photos import PhotoError, open_photo, read_ahead
+from engine.tokenizer import CaptionTokenizer
+
+_IGNORED = -100  # cross_entropy's own mark for a target that does not count
+_ENCODE_BATCH = 32
+
+
+class TrainingError(ValueError):
+    """A training that cannot start or continue; the message says why and what to do."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands; kept in the state file and restored from it."""
+
+    epoch: int = 0
+    step: int = 0
+    best_cider: float = -math.inf
+    best_clipscore: float = -math.inf
+
+
+def train(
+    train_set: Dataset,
+    validation_set: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    device: str = "cpu",
+    clip: Clip | None = None,
+    log: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+) -> Progress:
+    """Trains a captioner into `folder`, or continues there.
+
+    The folder then holds the captioner that was best by CIDEr on the validation set, `best_clipscore/` the best by
+    CLIPScore where a CLIP is given, `tensorboard/`, and the state to continue from.
+
+    Args:
+        log: called after each epoch with every row of the `training` table so far.
+
+    Raises:
+        TrainingError: no captions to learn from, a folder of another training, or encoder weights that do not fit.
+    """
+    return _Training(train_set, validation_set, recipe, folder, device, clip, log).run()
+
+
+def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then half a cosine down to 0 at `steps`."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+class _Training:
+    def __init__(
+        self,
+        train_set: Dataset,
+        validation_set: Dataset,
+        recipe: Recipe,
+        folder: Path,
+        device: str,
+        clip: Clip | None,
+        log: Callable[[list[dict[str, Any]]], None],
+    ) -> None:
+        self.recipe, self.config, self.folder = recipe, recipe.training, folder
+        self.device, self.clip, self._log = torch.device(device), clip, log
+        self._claim_folder(train_set)
+        torch.manual_seed(self.config.seed)
+        usable = [example for example in train_set.examples if example.references]
+        if not usable:
+            raise TrainingError(f"{train_set.path}: no captions in split {train_set.split!r}; training needs some")
+        self.tokenizer = _tokenizer(train_set, usable, recipe)
+        self.captioner = build_captioner(recipe, self.tokenizer.vocab_size).to(self.device)
+        self.train_set = _readable(train_set.subset(usable))
+        held = [example for example in validation_set.examples if example.references]
+        self.validation_set = _readable(validation_set.subset(held[: self.config.validation_images]))
+        self.images = _images(self.captioner, self.train_set, self.config, folder / "features_train.f16", self.device)
+        still = replace(self.config, augment=False)
+        self.validation_images = _images(
+            self.captioner, self.validation_set, still, folder / "features_validation.f16", self.device
+        )
+        self.pairs = [
+            (row, self.tokenizer.encode(text, self.config.max_length))
+            for row, example in enumerate(self.train_set.examples)
+            for text in example.references
+        ]
+        self.steps_per_epoch = math.ceil(len(self.pairs) / self.config.batch_size)
+        self.steps = self.steps_per_epoch * self.config.epochs
+        trained = [parameter for parameter in self.captioner.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        self.progress, self.rows = Progress(), []
+        self._restore()
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=self.progress.step)
+        self._clip_pixels: list[Tensor] | None = None
+
+    def run(self) -> Progress:
+        for epoch in range(self.progress.epoch, self.config.epochs):
+            self._epoch(epoch)
+            self._validate(epoch)
+            self.progress.epoch = epoch + 1
+            self._log(self.rows)
+            self._save()
+        self.writer.close()
+        return self.progress
+
+    # One epoch
+
+    def _epoch(self, epoch: int) -> None:
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.pairs))
+        batches = [order[at : at + self.config.batch_size] for at in range(0, len(order), self.config.batch_size)]
+        torch.manual_seed(self.config.seed * 1_000_003 + epoch)  # dropout and sampling: a resumed epoch draws the same
+        self._train_mode()
+        bar = tqdm(self.images.batches([[self.pairs[i][0] for i in batch] for batch in batches]), total=len(batches))
+        bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
+        for batch, memory_or_pixels in zip(batches, bar, strict=True):
+            loss, norm = self._step(memory_or_pixels, [self.pairs[i][1] for i in batch])
+            if self.progress.step % self.config.log_steps == 0:
+                self._log_step(epoch, loss, norm)
+                bar.set_postfix(loss=f"{loss:.3f}")
+            self.progress.step += 1
+
+    def _train_mode(self) -> None:
+        self.captioner.train()
+        if self.config.freeze_encoder:
+            self.captioner.encoder.eval()  # frozen means its batch statistics and dropout as well
+
+    def _step(self, source: Tensor, captions: Sequence[list[int]]) -> tuple[float, float]:
+        rate = learning_rate(self.progress.step, self.steps, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        ids = pad(captions, self.tokenizer.pad_id).to(self.device)
+        with self._autocast():
+            memory = self.images.memory(source)
+            inputs, targets = ids[:, :-1], ids[:, 1:]
+            if self.config.scheduled_sampling:
+                inputs = self._sampled(inputs, memory)
+            logits = self.captioner.logits(inputs, memory)
+            loss = F.cross_entropy(
+                logits.float().flatten(0, 1),
+                targets.where(targets != self.tokenizer.pad_id, _IGNORED).flatten(),
+                ignore_index=_IGNORED,
+                label_smoothing=self.config.label_smoothing,
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        norm = nn.utils.clip_grad_norm_(trained, self.config.clip_norm)
+        self.optimizer.step()
+        return float(loss.detach()), float(norm)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def _sampled(self, inputs: Tensor, memory: Tensor) -> Tensor:
+        """Inputs int64[B, T] with a share of the tokens replaced by the model's own guess for their place."""
+        share = self.progress.step / max(1, self.steps)
+        with torch.no_grad():
+            guesses = self.captioner.logits(inputs[:, :-1], memory.detach()).argmax(-1)
+        special = (inputs == self.tokenizer.pad_id) | (inputs == self.tokenizer.eos_id)
+        replaced = (torch.rand(inputs.shape, device=inputs.device) < share) & ~special
+        replaced[:, 0] = False  # the start token stays
+        return inputs.where(~replaced, torch.cat([inputs[:, :1], guesses], dim=1))
+
+    # Validation
+
+    def _validate(self, epoch: int) -> None:
+        if not self.validation_set.examples:
+            checkpoints.save(self.folder, self.captioner, self.tokenizer)  # nothing to choose by: the last one stays
+            return
+        captions = self._greedy_captions()
+        references = [example.references for example in self.validation_set.examples]
+        cider = metrics.score_captions({1: captions}, references, ["cider"])[1].corpus["cider"].value
+        row = {"step": self.progress.step, "epoch": epoch, "validation_cider": cider}
+        self._keep_best("best_cider", cider, self.folder)
+        if self.clip is not None:
+            row["validation_clipscore"] = self._clipscore(captions)
+            self._keep_best("best_clipscore", row["validation_clipscore"], self.folder / "best_clipscore")
+        self.rows.append(row)
+        for name in ("validation_cider", "validation_clipscore"):
+            if name in row:
+                self.writer.add_scalar(name.replace("_", "/", 1), row[name], epoch)
+        shown = " ".join(f"{name.removeprefix('validation_')} {value:.3f}" for name, value in list(row.items())[2:])
+        tqdm.write(f"epoch {epoch + 1}: {shown}; {captions[0]}")
+
+    def _greedy_captions(self) -> list[str]:
+        self.captioner.eval()
+        captions, config = [], DecodingConfig(beam_sizes=(1,), max_length=self.config.max_length)
+        rows = list(range(len(self.validation_set.examples)))
+        batches = [rows[at : at + _ENCODE_BATCH] for at in range(0, len(rows), _ENCODE_BATCH)]
+        for batch, source in zip(batches, self.validation_images.batches(batches), strict=True):
+            with torch.inference_mode(), self._autocast():
+                memory = self.validation_images.memory(source)
+                steps = self.captioner.start(memory, config.max_length)
+                bos, eos = self.tokenizer.bos_id, self.tokenizer.eos_id
+                found = decoding.search(steps, len(batch), 1, bos, eos, config, self.device)
+            captions += [self.tokenizer.decode(hypothesis.tokens) for hypothesis in found]
+        return captions
+
+    def _clipscore(self, captions: list[str]) -> float:
+        if self._clip_pixels is None:
+            paths = [self.validation_set.photo(example) for example in self.validation_set.examples]
+            self._clip_pixels = [self.clip.prepare(open_photo(path)) for path in paths]
+        images = self.clip.image_features(self._clip_pixels)
+        return float(metrics.clipscore(images, self.clip.text_features(captions).features).mean())
+
+    def _keep_best(self, name: str, value: float, folder: Path) -> None:
+        if value > getattr(self.progress, name):
+            setattr(self.progress, name, value)
+            checkpoints.save(folder, self.captioner, self.tokenizer)
+
+    # Log and state
+
+    def _log_step(self, epoch: int, loss: float, norm: float) -> None:
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.rows.append({"step": self.progress.step, "epoch": epoch, "loss": loss, "lr": rate, "grad_norm": norm})
+        for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
+            self.writer.add_scalar(f"training/{name}", value, self.progress.step)
+
+    def _claim_folder(self, train_set: Dataset) -> None:
+        """A folder belongs to one recipe on one dataset: another one must not continue its state."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mine = {"recipe": asdict(self.recipe), "data": train_set.fingerprint, "clip": getattr(self.clip, "name", None)}
+        file = self.folder / "training.json"
+        text = json.dumps(mine, indent=2, sort_keys=True) + "\n"
+        if file.is_file() and file.read_text(encoding="utf-8") != text:
+            raise TrainingError(
+                f"{self.folder}: another training is there (its recipe, data or CLIP differ); choose another --out"
+            )
+        file.write_text(text, encoding="utf-8")
+
+    def _save(self) -> None:
+        state = {
+            "progress": asdict(self.progress),
+            "rows": self.rows,
+            "model": self.captioner.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        temporary = self.folder / "state.pt.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / "state.pt")
+
+    def _restore(self) -> None:
+        file = self.folder / "state.pt"
+        if not file.is_file():
+            return
+        state = torch.load(file, map_location=self.device, weights_only=True)
+        self.progress, self.rows = Progress(**state["progress"]), state["rows"]
+        self.captioner.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+# Images: kept features where the encoder never changes, photos read anew where it does
+
+
+class _KeptFeatures:
+    """Encoder features of every image, computed once into a file, float16[N, P, width]."""
+
+    def __init__(self, captioner: Captioner, dataset: Dataset, file: Path, device: torch.device) -> None:
+        self._captioner, self._device = captioner, device
+        self._features = self._load_or_compute(dataset, file)
+
+    def _load_or_compute(self, dataset: Dataset, file: Path) -> np.ndarray:
+        if not dataset.examples:
+            return np.empty((0, 0, 0), np.float16)
+        key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}"
+        mark = file.with_suffix(".key")
+        shape = (len(dataset.examples), *self._shape())
+        if mark.is_file() and mark.read_text() == key and file.stat().st_size == 2 * math.prod(shape):
+            return np.memmap(file, np.float16, "r", shape=shape)
+        kept = np.memmap(file, np.float16, "w+", shape=shape)
+        prepare = self._captioner.preprocessing.pixels
+        paths = [dataset.photo(example) for example in dataset.examples]
+        bar = tqdm(read_ahead(paths, lambda path: prepare(open_photo(path))), "encode photos", len(paths))
+        for at, batch in _batched(bar, _ENCODE_BATCH):
+            with torch.inference_mode():
+                pixels = torch.from_numpy(np.stack(batch)).to(self._device)
+                kept[at : at + len(batch)] = self._captioner.features(pixels).half().cpu().numpy()
+        kept.flush()
+        mark.write_text(key)
+        return kept
+
+    def _shape(self) -> tuple[int, int]:
+        size = self._captioner.config.image_size
+        with torch.inference_mode():
+            return tuple(self._captioner.eval().features(torch.zeros(1, 3, size, size, device=self._device)).shape[1:])
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        """The features of each batch of images, float[B, P, width]."""
+        for batch in rows:
+            yield torch.from_numpy(self._features[list(batch)]).to(self._device).float()
+
+    def memory(self, features: Tensor) -> Tensor:
+        """What the decoder reads, [B, P, D]."""
+        return self._captioner.projection(features)
+
+
+class _Photos:
+    """Photos read for every batch, augmented if wanted; the encoder runs in the training step."""
+
+    def __init__(self, captioner: Captioner, dataset: Dataset, config: TrainingConfig, device: torch.device) -> None:
+        self._captioner, self._device, self._frozen = captioner, device, config.freeze_encoder
+        self._paths = [dataset.photo(example) for example in dataset.examples]
+        self._augment = v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()]) if config.augment else None
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        """The pixels of each batch, float32[B, 3, S, S]."""
+        flat = [self._paths[row] for batch in rows for row in batch]
+        photos = read_ahead(flat, lambda path: self._captioner.preprocessing.window(open_photo(path)))
+        for batch in rows:
+            # Augmented here and not in the reading threads, so that the random draws have one order.
+            windows = [self._augmented(next(photos)) for _ in batch]
+            yield torch.from_numpy(np.stack(windows)).to(self._device)
+
+    def _augmented(self, window: Image.Image) -> np.ndarray:
+        changed = window if self._augment is None else self._augment(window)
+        return self._captioner.preprocessing.normalise(np.asarray(changed, dtype=np.uint8))
+
+    def memory(self, pixels: Tensor) -> Tensor:
+        """What the decoder reads, [B, P, D]."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
+            features = self._captioner.features(pixels)
+        return self._captioner.projection(features)
+
+
+def _images(
+    captioner: Captioner, dataset: Dataset, config: TrainingConfig, file: Path, device: torch.device
+) -> _KeptFeatures | _Photos:
+    if config.freeze_encoder and not config.augment:
+        return _KeptFeatures(captioner, dataset, file, device)
+    return _Photos(captioner, dataset, config, device)
+
+
+# Building
+
+
+def build_captioner(recipe: Recipe, vocab_size: int) -> Captioner:
+    """The recipe's captioner with its starting weights; a frozen encoder takes no gradients.
+
+    Raises:
+        TrainingError: encoder weights that are missing or do not fit.
+    """
+    values = asdict(recipe.model)
+    width = values.pop("d_model") or encoder_width(recipe.model.encoder, recipe.model.encoder_kwargs)
+    config = CaptionerConfig(vocab_size=vocab_size, d_model=width, **values)
+    with quiet_downloads():
+        captioner = Captioner(config, pretrained=recipe.training.pretrained)
+    if recipe.training.encoder_weights:
+        _fill_encoder(captioner.encoder, Path(recipe.training.encoder_weights))
+    if recipe.training.freeze_encoder:
+        captioner.encoder.requires_grad_(False)
+    return captioner
+
+
+def _fill_encoder(encoder: nn.Module, file: Path) -> None:
+    if not file.is_file():
+        raise TrainingError(f"encoder_weights {str(file)!r}: there is no such file; expected safetensors")
+    try:
+        weights = load_file(str(file))
+        # The file may bring an ImageNet classifier; the captioner has none.
+        wanted = {name: tensor.float() for name, tensor in weights.items() if name in encoder.state_dict()}
+        encoder.load_state_dict(wanted)
+    except Exception as error:  # safetensors and load_state_dict raise their own kinds
+        reason = str(error).splitlines()[:2]
+        raise TrainingError(f"encoder_weights {str(file)!r}: does not fit the encoder: {' '.join(reason)}") from error
+
+
+def _tokenizer(dataset: Dataset, examples: Sequence[Example], recipe: Recipe) -> CaptionTokenizer:
+    given = recipe.training.tokenizer
+    if given or dataset.tokenizer:
+        return CaptionTokenizer.load(Path(given) if given else dataset.tokenizer)
+    texts = (text for example in examples for text in example.references)
+    return CaptionTokenizer.train(texts, recipe.training.vocab_size)
+
+
+def _readable(dataset: Dataset) -> Dataset:
+    """Without the photos that cannot be opened; each is named once."""
+
+    def check(example: Example) -> Example | None:
+        try:
+            open_photo(dataset.photo(example))
+        except PhotoError as error:
+            tqdm.write(f"set aside {example.file_name}: {error}")
+            return None
+        return example
+
+    bar = tqdm(read_ahead(dataset.examples, check), f"check {dataset.split} photos", len(dataset.examples), leave=False)
+    return dataset.subset(example for example in bar if example is not None)
+
+
+def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with its file names, which are relative to the recipe's folder, made absolute."""
+    paths = {
+        name: str((folder / value).resolve())
+        for name in ("encoder_weights", "tokenizer")
+        if (value := getattr(recipe.training, name))
+    }
+    try:
+        return replace(recipe, training=replace(recipe.training, **paths))
+    except ConfigError as error:
+        raise TrainingError(str(error)) from error
+
+
+def pad(captions: Sequence[list[int]], pad_id: int) -> Tensor:
+    """int64[B, T] of captions of different lengths, padded on the right."""
+    width = max(map(len, captions))
+    return torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in captions])
+
+
+def _encoder_fingerprint(captioner: Captioner) -> str:
+    total = sum(float(tensor.double().abs().sum()) for tensor in captioner.encoder.state_dict().values())
+    return f"{captioner.config.encoder} {total!r} {captioner.preprocessing}"
+
+
+def _batched(items: Iterator, size: int) -> Iterator[tuple[int, list]]:
+    """(position of the first, items) in lists of `size`."""
+    batch, at = [], 0
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield at, batch
+            at, batch = at + size, []
+    if batch:
+        yield at, batch
