@@ -1,0 +1,194 @@
+"""What only a browser shows: no error in the console, no request to another host, and the keys of the viewer."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from dashboard.data import RESULTS_VARIABLE
+from tests import runs
+
+CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).parents[1]
+VIEWS = ["Overview", "Failures", "Beams", "Attention", "Zero-shot"]
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def address(full_results) -> Iterator[str]:
+    """A running dashboard over `full_results`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    environment = os.environ | {RESULTS_VARIABLE: str(full_results)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            _wait_healthy(f"http://127.0.0.1:{port}/_stcore/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _wait_healthy(url: str) -> None:
+    for _ in range(150):
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(f"{url} did not answer within 30 s")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for the whole module: starting one costs a second."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, address):
+    """A page that fails its test on a console error, a script error or a request that leaves the machine."""
+    opened = chromium.new_page(viewport={"width": 1280, "height": 1000}, base_url=address)
+    opened.set_default_timeout(20_000)
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    opened.on("request", lambda request: _check_host(request.url, complaints))
+    yield opened
+    opened.close()
+    # Opened below the root, Streamlit's own page first asks for its health there, and then at the root.
+    assert [text for text in complaints if "404 (Not Found)" not in text] == []
+
+
+def _check_host(url: str, complaints: list[str]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+        complaints.append(f"request to {url}")
+
+
+def choice(page, key: str) -> str | None:
+    return parse_qs(urlsplit(page.url).query).get(key, [None])[0]
+
+
+def wait_for_choice(page, key: str, value: str) -> None:
+    page.wait_for_function(
+        "([key, value]) => new URLSearchParams(location.search).get(key) === value", arg=[key, value]
+    )
+
+
+def picture(page) -> str:
+    return page.locator("canvas.large").evaluate("canvas => canvas.toDataURL()")
+
+
+def open_viewer(page, parameters: str = "run=demo&image=scene_01") -> None:
+    page.goto(f"/attention?{parameters}")
+    page.locator("canvas.large[data-word]").wait_for()
+    page.wait_for_timeout(500)  # the photo below the map is decoded
+
+
+@pytest.mark.parametrize("run", ["demo", "predictions"])
+def test_every_view_opens_by_a_click_with_no_error_and_no_request_elsewhere(page, run):
+    page.goto(f"/?run={run}")
+    for view in VIEWS:
+        page.get_by_test_id("stSidebarNav").get_by_role("link", name=view, exact=True).click()
+        page.get_by_role("heading", name=view, exact=True).wait_for()
+        page.wait_for_timeout(400)
+        assert page.get_by_test_id("stException").count() == 0
+        assert choice(page, "run") == run
+
+
+def test_hovering_and_keys_change_the_map_without_asking_the_server(page):
+    asked: list[object] = []
+    page.on("websocket", lambda opened: opened.on("framesent", lambda frame: asked.append(frame)))
+    open_viewer(page)
+    before = len(asked)
+    first = picture(page)
+    page.locator("button.word").nth(3).hover()
+    assert page.locator("canvas.large").get_attribute("data-word") == "3"
+    hovered = picture(page)
+    assert hovered != first
+    page.mouse.move(5, 5)
+    assert picture(page) == first
+    assert before > 0 and len(asked) == before
+    page.keyboard.press("ArrowRight")
+    assert page.locator("canvas.large").get_attribute("data-word") == "1"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    last = page.locator("button.word").count() - 1
+    assert page.locator("canvas.large").get_attribute("data-word") == str(last)
+
+
+def test_space_plays_from_word_to_word_without_asking_the_server(page):
+    asked: list[object] = []
+    page.on("websocket", lambda opened: opened.on("framesent", lambda frame: asked.append(frame)))
+    open_viewer(page)
+    before = len(asked)
+    page.keyboard.press(" ")
+    page.locator('canvas.large[data-word="2"]').wait_for()
+    page.keyboard.press(" ")
+    assert before > 0 and len(asked) == before
+    assert page.locator("button.play").text_content() == "▶ Play"
+
+
+def test_a_chosen_word_layer_and_head_stand_in_the_address_and_come_back_from_it(page):
+    open_viewer(page)
+    page.locator("button.word").nth(4).click()
+    page.locator("select.layer").select_option("1")
+    page.locator("select.head").select_option("2")
+    page.locator("input.subtract").check()
+    wait_for_choice(page, "subtract", "1")
+    assert [choice(page, key) for key in ("word", "layer", "head")] == ["4", "1", "2"]
+    shown = picture(page)
+    page.goto(page.url)
+    page.locator('canvas.large[data-word="4"]').wait_for()
+    page.wait_for_timeout(500)
+    assert page.locator("select.head").input_value() == "2"
+    assert picture(page) == shown
+
+
+def test_a_clicked_card_becomes_the_case_and_leads_to_its_attention_and_back(page):
+    page.goto("/failures?run=demo&show=gallery")
+    card = page.locator("button.card").nth(5)
+    image = card.get_attribute("data-id")
+    card.click()
+    wait_for_choice(page, "image", image)
+    page.get_by_role("link", name="Where did the model look?").click()
+    page.locator("canvas.large[data-word]").wait_for()
+    assert choice(page, "image") == image and choice(page, "show") == "gallery"
+    page.get_by_role("link", name="Scores of this case").click()
+    page.locator(f'button.card[data-id="{image}"][aria-pressed="true"]').wait_for()
+
+
+def test_a_script_in_a_caption_is_shown_and_not_run(page):
+    page.goto(f"/failures?run=demo&show=gallery&image={runs.SCRIPT_IMAGE}")
+    page.locator(f'button.card[data-id="{runs.SCRIPT_IMAGE}"]').wait_for()
+    assert page.locator(f'button.card[data-id="{runs.SCRIPT_IMAGE}"] .title').text_content() == runs.SCRIPT
+    page.get_by_role("heading", name=runs.SCRIPT, exact=True).wait_for()
+    open_viewer(page, f"run=demo&image={runs.SCRIPT_IMAGE}")
+    assert page.locator("button.word").first.text_content() == runs.SCRIPT.split()[0]
+
+
+def test_a_photo_stored_on_its_side_stands_upright_in_the_viewer(page):
+    open_viewer(page, f"run=demo&image={runs.ROTATED_IMAGE}&opacity=0")
+    # The ground is drawn below: the bottom row is green all along, in whatever way the file was stored.
+    bottom = page.locator("canvas.large").evaluate(
+        "c => [0.1, 0.5, 0.9].map(x => [...c.getContext('2d').getImageData(c.width * x, c.height - 3, 1, 1).data])"
+    )
+    assert all(green > red and green > blue for red, green, blue, _ in bottom)
