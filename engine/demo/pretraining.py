@@ -1,0 +1,342 @@
+"""Trains, from nothing, the one small visual encoder of both demo models: a CLIP and the captioner's ViT.
+
+Knows the losses, the wall-clock schedule, checkpoints and the two exports. Refuses to know how scenes are drawn
+(`corpus` hands over arrays) and how well the result does (`measure` does). The recipe:
+
+- contrastive, as CLIP: a batch's images against its captions, its zero-shot prompts and as many wrong captions, which
+  differ from true ones in one noun, colour or count;
+- dense: every patch names the object or the place under it, and its colour. 196 answers an image is what lets a ViT
+  learn within an hour on two cores, and what keeps its attention local. The two heads are dropped at export;
+- half of the patches left out for the first 70 % of the time, as in FLIP: twice the images a second.
+
+`python -m engine.demo.pretraining --minutes 50` renders what is missing, trains, resumes if it was killed, and exports.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+
+from engine.demo import corpus
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI's CLIP, open_clip's default
+STD = (0.26862954, 0.26130258, 0.27577711)
+WIDTH, DEPTH, HEAD_WIDTH, EMBEDDING = 192, 5, 64, 192
+CONTEXT = 40  # tokens; the longest reference has 31 words, begin and end included 33
+VOCABULARY = 2000  # at most; the world says fewer different words
+SPECIALS = ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
+# The captioner's encoder: a timm name and what turns it into the tower above. Its LayerNorm has open_clip's epsilon.
+TIMM_NAME = "vit_base_patch16_clip_224"
+TIMM_KWARGS = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": WIDTH // HEAD_WIDTH}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run is set to."""
+
+    minutes: float = 50.0  # wall clock of the training loop, over all resumptions
+    scenes: int = 40_000
+    batch: int = 96
+    lr: float = 1e-3  # peak; linear warm-up, then a cosine to zero over the wall clock
+    warmup: float = 0.03  # share of the time
+    weight_decay: float = 0.05
+    sparse: float = 0.7  # share of the time with half of the patches left out
+    dense_weight: float = 1.0
+    colour_weight: float = 0.5
+    prompt_share: float = 0.2  # of the images, told by a zero-shot prompt instead of a reference
+    log_every: int = 10  # steps
+    save_every: float = 240.0  # seconds
+    seed: int = 0
+
+
+def model_config(vocabulary: int) -> dict:
+    """open_clip's `model_cfg` of the demo CLIP."""
+    return {
+        "embed_dim": EMBEDDING,
+        "vision_cfg": {"image_size": 224, "patch_size": 16, "width": WIDTH, "layers": DEPTH, "head_width": HEAD_WIDTH},
+        "text_cfg": {"context_length": CONTEXT, "vocab_size": vocabulary, "width": WIDTH, "heads": 3, "layers": 3},
+    }
+
+
+def build_tokenizer(captions: list[str], end_last: bool) -> Tokenizer:
+    """A BPE tokeniser in the course's style, trained on the captions.
+
+    With `end_last` the end token gets the highest id, where open_clip's text pooling looks for it, and texts are cut
+    and padded to CONTEXT; otherwise the specials are 0 to 3 and lengths are the caller's business.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    specials = SPECIALS[:3] if end_last else SPECIALS
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=specials, continuing_subword_prefix="##", show_progress=False
+    )
+    tokenizer.train_from_iterator(captions, trainer)
+    tokenizer.add_special_tokens(SPECIALS)
+    begin, end = (tokenizer.token_to_id(token) for token in ("[BOS]", "[EOS]"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[BOS] $A [EOS]", special_tokens=[("[BOS]", begin), ("[EOS]", end)]
+    )
+    if end_last:
+        tokenizer.enable_truncation(CONTEXT)
+        tokenizer.enable_padding(length=CONTEXT, pad_id=0, pad_token="[PAD]")
+    return tokenizer
+
+
+class Pretraining(nn.Module):
+    """The CLIP with the two heads that read its patches."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.clip = open_clip.CLIP(**model_config(vocabulary))
+        self.what = nn.Linear(WIDTH, len(corpus.PATCH_NAMES))
+        self.colour = nn.Linear(WIDTH, len(corpus.COLOUR_NAMES))
+
+    def encode_image(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
+        """float[B, 3, 224, 224], the patches to keep or None for all -> features [B, E], patch tokens [B, P, D]."""
+        tower = self.clip.visual
+        tokens = tower._embeds(pixels)
+        if kept is not None:
+            tokens = torch.cat([tokens[:, :1], tokens[:, 1:][:, kept]], dim=1)
+        tokens = tower.ln_post(tower.transformer(tokens))
+        return F.normalize((tokens[:, 0] @ tower.proj).float(), dim=-1), tokens[:, 1:]
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """int64[B, T], T <= CONTEXT -> float[B, E]. The tower is causal: nothing after the last end token matters."""
+        clip, length = self.clip, ids.shape[1]
+        tokens = clip.token_embedding(ids) + clip.positional_embedding[:length]
+        tokens = clip.ln_final(clip.transformer(tokens, attn_mask=clip.attn_mask[:length, :length]))
+        pooled = tokens[torch.arange(len(ids)), ids.argmax(-1)]
+        return F.normalize((pooled @ clip.text_projection).float(), dim=-1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's arrays. B images, their texts first among the 2B texts, then the wrong captions."""
+
+    pixels: Tensor  # float32[B, 3, 224, 224], normalised
+    patches: Tensor  # int64[B, 2, 196]
+    ids: Tensor  # int64[2B, T]
+    forbidden: Tensor  # bool[B, 2B]: pairs that are no negatives, because the text may be true of the image
+
+
+def make_batch(data: corpus.Corpus, tokenizer: Tokenizer, numbers: np.ndarray, rng: Random, share: float) -> Batch:
+    """The images of `numbers` with one text and one wrong text each."""
+    size = len(numbers)
+    texts, wrongs, asked = [], [], []
+    for number in numbers:
+        prompted = rng.random() < share
+        asked.append(data.kinds[number][0] if prompted else None)
+        texts.append(corpus.prompt(asked[-1], rng) if prompted else rng.choice(data.captions[number]))
+        wrongs.append(None if prompted else corpus.wrong(texts[-1], rng))
+    forbidden = torch.zeros(size, 2 * size, dtype=torch.bool)
+    for column, kind in enumerate(asked):
+        if kind is not None:
+            forbidden[:, column] = torch.tensor([kind in data.kinds[number] for number in numbers])
+            forbidden[column, column] = False
+    forbidden[:, size:] = torch.tensor([text is None for text in wrongs])
+    encoded = tokenizer.encode_batch([*texts, *(text or "" for text in wrongs)])
+    ids = torch.tensor([e.ids for e in encoded])
+    ids = ids[:, : int((ids != 0).sum(1).max())]
+    # In place: fresh memory for each pass over 100 MB costs more than the arithmetic.
+    gain = torch.tensor([rng.uniform(0.88, 1.12) for _ in numbers]).view(-1, 1, 1, 1) / 255
+    pixels = torch.from_numpy(data.pixels[numbers]).float()
+    pixels.mul_(gain / torch.tensor(STD)).sub_(torch.tensor(MEAN) / torch.tensor(STD))
+    return Batch(pixels.permute(0, 3, 1, 2), torch.from_numpy(data.patches[numbers].astype(np.int64)), ids, forbidden)
+
+
+def losses(model: Pretraining, batch: Batch, kept: Tensor | None, recipe: Recipe) -> tuple[Tensor, dict[str, float]]:
+    """The step's loss, and what its log line says."""
+    size = len(batch.pixels)
+    with torch.autocast("cpu", torch.bfloat16):
+        images, tokens = model.encode_image(batch.pixels, kept)
+        texts = model.encode_text(batch.ids)
+        what, colour = model.what(tokens).float(), model.colour(tokens).float()
+    logits = model.clip.logit_scale.exp().clamp(max=100) * images @ texts.T
+    logits = logits.masked_fill(batch.forbidden, -1e4)
+    target = torch.arange(size)
+    contrastive = (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, :size].T, target)) / 2
+    labels = batch.patches if kept is None else batch.patches[:, :, kept]
+    told = labels[:, 1] != corpus.UNTOLD
+    dense = F.cross_entropy(what.flatten(0, 1), labels[:, 0].flatten())
+    tint = F.cross_entropy(colour[told], labels[:, 1][told])
+    loss = contrastive + recipe.dense_weight * dense + recipe.colour_weight * tint
+    objects = labels[:, 0] < len(corpus.PATCH_NAMES) - len(corpus.PLACES)
+    fair = ~batch.forbidden[target, target + size]
+    own, wrong = logits[target, target], logits[target, target + size]
+    return loss, {
+        "loss": loss.item(), "contrastive": contrastive.item(), "dense": dense.item(), "colour": tint.item(),
+        "batch_recall": (logits[:, :size].argmax(1) == target).float().mean().item(),
+        "object_accuracy": (what.argmax(-1) == labels[:, 0])[objects].float().mean().item(),
+        "colour_accuracy": (colour[told].argmax(-1) == labels[:, 1][told]).float().mean().item(),
+        "swap_accuracy": (own > wrong)[fair].float().mean().item(),
+        "scale": model.clip.logit_scale.exp().item(),
+    }  # fmt: skip
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """The rate after a share of the time: up in a line, down in a cosine."""
+    if progress < recipe.warmup:
+        return recipe.lr * (progress + 1e-3) / recipe.warmup
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def make_optimizer(model: Pretraining, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; biases, norms, positions and the scale are not decayed."""
+    named = list(model.named_parameters())
+    matrices = [p for name, p in named if p.ndim >= 2 and "positional" not in name]
+    rest = [p for name, p in named if p.ndim < 2 or "positional" in name]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), fused=True)
+
+
+def train(data: corpus.Corpus, tokenizer: Tokenizer, recipe: Recipe, work: Path, out: Path) -> Pretraining:
+    """Trains until the minutes are used up, resuming from `work`; the curve goes to `out`/training.csv."""
+    torch.manual_seed(recipe.seed)
+    model = Pretraining(tokenizer.get_vocab_size())
+    optimizer = make_optimizer(model, recipe)
+    step, spent = _resume(work / "checkpoint.pt", model, optimizer)
+    budget, begun, saved = recipe.minutes * 60, time.monotonic() - spent, spent
+    while (spent := time.monotonic() - begun) < budget:
+        started = time.monotonic()
+        rng = Random(recipe.seed * 1_000_003 + step)
+        batch = make_batch(data, tokenizer, batch_numbers(len(data), recipe, step), rng, recipe.prompt_share)
+        kept = _kept(rng) if spent < recipe.sparse * budget else None
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, spent / budget)
+        loss, told = losses(model, batch, kept, recipe)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        if step % recipe.log_every == 0:
+            speed = recipe.batch / (time.monotonic() - started)
+            row = {"step": step, "seconds": spent, "images": step * recipe.batch, "lr": optimizer.param_groups[0]["lr"]}
+            _log(out / "training.csv", {**row, "images_per_second": speed, **told})
+        if spent - saved > recipe.save_every:
+            saved = spent
+            _save(work / "checkpoint.pt", model, optimizer, step, spent)
+            export(model, tokenizer, work, out)
+    _save(work / "checkpoint.pt", model, optimizer, step, budget)
+    return model
+
+
+def batch_numbers(count: int, recipe: Recipe, step: int) -> np.ndarray:
+    """Which scenes a step sees: every scene once an epoch, in an order of that epoch's own."""
+    epoch, place = divmod(step, count // recipe.batch)
+    order = np.random.Generator(np.random.PCG64([recipe.seed, epoch])).permutation(count)
+    return np.sort(order[place * recipe.batch : (place + 1) * recipe.batch])
+
+
+def _kept(rng: Random) -> Tensor:
+    patches = corpus.GRID * corpus.GRID
+    return torch.tensor(sorted(rng.sample(range(patches), patches // 2)))
+
+
+def _resume(path: Path, model: Pretraining, optimizer: torch.optim.AdamW) -> tuple[int, float]:
+    if not path.exists():
+        return 0, 0.0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"], state["spent"]
+
+
+def _save(path: Path, model: Pretraining, optimizer: torch.optim.AdamW, step: int, spent: float) -> None:
+    partial = path.with_suffix(".tmp")
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent": spent}
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _log(path: Path, row: dict[str, float]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
+    print("  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
+
+
+def timm_state(visual: nn.Module) -> dict[str, Tensor]:
+    """The weights of open_clip's image tower, without its projection, under timm's names."""
+    renames = {
+        "conv1.": "patch_embed.proj.", "ln_pre.": "norm_pre.", "ln_post.": "norm.", "transformer.resblocks.": "blocks.",
+        ".ln_1.": ".norm1.", ".ln_2.": ".norm2.", ".attn.in_proj_": ".attn.qkv.", ".attn.out_proj.": ".attn.proj.",
+        ".mlp.c_fc.": ".mlp.fc1.", ".mlp.c_proj.": ".mlp.fc2.",
+    }  # fmt: skip
+    state = {}
+    for name, value in visual.state_dict().items():
+        if name == "proj":
+            continue
+        for old, new in renames.items():
+            name = name.replace(old, new)
+        state[name] = value
+    state["cls_token"] = state.pop("class_embedding").view(1, 1, -1)
+    state["pos_embed"] = state.pop("positional_embedding").unsqueeze(0)
+    return {name: value.detach().clone().contiguous() for name, value in state.items()}
+
+
+def export(model: Pretraining, tokenizer: Tokenizer, work: Path, out: Path) -> None:
+    """Writes the CLIP folder (float16) to `out` and the captioner's encoder (float32, timm's names) to `work`."""
+    config = {
+        "model_cfg": model_config(tokenizer.get_vocab_size()),
+        "preprocess_cfg": {"mean": list(MEAN), "std": list(STD), "interpolation": "bicubic", "resize_mode": "shortest"},
+    }
+    (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    tokenizer.save(str(out / "tokenizer.json"))
+    half = {name: value.detach().half().contiguous() for name, value in model.clip.state_dict().items()}
+    _save_tensors(half, out / "open_clip_model.safetensors", {})
+    told = {"timm_name": TIMM_NAME, "timm_kwargs": json.dumps(TIMM_KWARGS)}
+    _save_tensors(timm_state(model.clip.visual), work / "encoder.safetensors", told)
+
+
+def _save_tensors(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    partial = path.with_suffix(".tmp")
+    save_file(state, partial, metadata)
+    os.replace(partial, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the demo CLIP and the captioner's visual encoder from nothing.")
+    parser.add_argument(
+        "--minutes", type=float, default=Recipe.minutes, help="wall clock to train (default: %(default)s)"
+    )
+    parser.add_argument("--scenes", type=int, default=Recipe.scenes, help="training scenes (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=Recipe.seed, help="of weights and batches (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=Path("data/demo-training"), help="folder of the rendered scenes")
+    parser.add_argument("--out", type=Path, default=Path("engine/demo/clip"), help="folder of the CLIP")
+    parser.add_argument("--captioner", type=Path, default=Path("engine/demo/captioner"), help="folder of its tokeniser")
+    options = parser.parse_args()
+    recipe = Recipe(minutes=options.minutes, scenes=options.scenes, seed=options.seed)
+    if not (options.work / "captions.json").exists():
+        corpus.render(options.work, recipe.scenes)
+    data = corpus.load(options.work)
+    texts = [caption for scene in data.captions for caption in scene]
+    texts += [template.format(object=kind) for template in corpus.TEMPLATES for kind in corpus.CATEGORIES]
+    options.out.mkdir(parents=True, exist_ok=True)
+    options.captioner.mkdir(parents=True, exist_ok=True)
+    build_tokenizer(texts, end_last=False).save(str(options.captioner / "tokenizer.json"))
+    tokenizer = build_tokenizer(texts, end_last=True)
+    model = train(data, tokenizer, recipe, options.work, options.out)
+    export(model, tokenizer, options.work, options.out)
+
+
+if __name__ == "__main__":
+    main()
