@@ -39,7 +39,7 @@ def _pick_run(runs: list[data.Run]) -> None:
         run = by_name[chosen]
         st.caption(" · ".join(text.markdown(line) for line in parts.describe(run)))
         if data.problems():
-            st.caption(f"⚠ {text.count(len(data.problems()), 'file or folder')} could not be read: see Overview.")
+            st.caption(f"⚠ {text.count(len(data.problems()), 'file')} could not be read: see Overview.")
 
 
 main()

@@ -43,9 +43,11 @@ def describe(run: data.Run) -> list[str]:
 
 def missing(sentence: str, command: str, run: data.Run) -> None:
     """Says what a view lacks and which command makes it, and names the files of the run that could not be read."""
-    for problem in data.problems():
-        if problem.path.parent.name == run.name:
-            st.warning(f"**{text.markdown(problem.path.name)}**: {text.markdown(problem.reason)}", icon="⚠️")
+    broken = [problem for problem in data.problems() if problem.path.parent.name == run.name]
+    for problem in broken:
+        st.warning(f"**{text.markdown(problem.path.name)}**: {text.markdown(problem.reason)}", icon="⚠️")
+    if broken and run.text("command"):
+        sentence, command = "What this view needs may stand in that file. The run was made by:", run.text("command")
     with st.container(border=True):
         st.markdown(sentence)
         st.code(command, language="bash", wrap_lines=True)

@@ -37,7 +37,7 @@ def photo(root: Path | None, file_name: str | None, size: int = THUMBNAIL) -> Ph
         stat = path.stat()
         return Photo(_data_uri(path, size, stat.st_mtime_ns))
     except FileNotFoundError:
-        return Photo("", f"{file_name} is not there.")
+        return Photo("", f"{file_name} was not found.")
     except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
         return Photo("", f"{file_name} cannot be opened as a photo.")
 

@@ -184,7 +184,7 @@ def test_a_coarser_grid_is_drawn_as_well(open_view):
 def test_missing_photos_leave_a_sentence_in_their_place(open_view):
     app = open_view("failures", run="predictions")
     card = sent(app, "pairs_best")["cards"][0]
-    assert card["photo"] == "" and card["missing"] == f"{card['id']}.jpg is not there."
+    assert card["photo"] == "" and card["missing"] == f"{card['id']}.jpg was not found."
 
 
 def test_zero_shot_marks_the_right_label_and_filters(open_view):

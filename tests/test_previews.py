@@ -61,7 +61,7 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path):
 def test_what_cannot_be_shown_says_why(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
     (tmp_path / "empty.png").write_bytes(b"")
-    assert photo(tmp_path, "gone.jpg").missing == "gone.jpg is not there."
+    assert photo(tmp_path, "gone.jpg").missing == "gone.jpg was not found."
     assert photo(tmp_path, "broken.jpg").missing == "broken.jpg cannot be opened as a photo."
     assert photo(tmp_path, "empty.png").missing == "empty.png cannot be opened as a photo."
     assert photo(None, "a.jpg").missing == photo(tmp_path, None).missing == "The run does not say where its photos are."

@@ -3,7 +3,7 @@
 
 const REST = 500; // ms after the last click or key before it is reported
 const PACE = 700; // ms a word while playing
-const LARGEST = 640; // CSS pixels of the large picture's longer side
+const LARGEST = 860; // CSS pixels of the large picture's longer side, where there is room
 const TILE = 200; // canvas pixels of a tile's longer side
 const END = "<end>";
 
@@ -33,6 +33,7 @@ class Viewer {
     this.onKey = (event) => this.key(event);
     this.bind();
     this.paintRamp();
+    new ResizeObserver(() => this.data && this.draw()).observe(root);
   }
 
   // Data
@@ -232,8 +233,7 @@ class Viewer {
     const word = this.shown();
     const canvas = this.find("large");
     const ratio = window.devicePixelRatio || 1;
-    const zoom = LARGEST / Math.max(...this.data.size);
-    const [width, height] = this.data.size.map((side) => Math.round(side * zoom));
+    const [width, height] = this.room();
     this.fit(canvas, width * ratio, height * ratio);
     canvas.style.width = `${width}px`;
     this.paint(canvas, word, true);
@@ -241,6 +241,15 @@ class Viewer {
     for (const name of ["word", "tile"]) {
       this.root.querySelectorAll(`.${name}`).forEach((item, index) => item.setAttribute("aria-pressed", String(index === word)));
     }
+  }
+
+  // [width, height] in CSS pixels: two thirds of the viewer, and no higher than leaves the words in sight.
+  room() {
+    const [width, height] = this.data.size;
+    const wide = Math.max(280, Math.min(LARGEST, (this.root.clientWidth || 960) * 0.66));
+    const high = Math.max(280, Math.min(LARGEST, window.innerHeight - 410));
+    const zoom = Math.min(wide / width, high / height);
+    return [Math.round(width * zoom), Math.round(height * zoom)];
   }
 
   drawStrip() {

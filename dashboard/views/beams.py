@@ -24,6 +24,8 @@ def draw() -> None:
             f"{parts.EVALUATE} --beams 1 3 5",
             run,
         )
+        st.dataframe(_table(data.ask(queries.beam_statistics, run.name), _seconds(run)), hide_index=True)
+        return
     _metrics(run, scores)
     _captions(run)
 
@@ -40,7 +42,8 @@ def _metrics(run: data.Run, scores: pd.DataFrame) -> None:
             drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template())
             parts.figure(drawn, f"figure_{key}", f"{text.title(metric)} by beam size")
     st.caption(
-        "The bands are 95 % bootstrap intervals over images; they overlap easily, since the images are the same."
+        "The bands are 95 % bootstrap intervals over images. All sizes see the same images, so bands that overlap do "
+        "not mean that two sizes are equal."
     )
     parts.clip_note(run)
 

@@ -17,8 +17,11 @@ _VIEWS = {"pairs": "Best and worst", "gallery": "Gallery", "table": "Table"}
 _ORDERS = {"asc": "Lowest", "desc": "Highest"}
 _PAGE = 24
 _ROWS = 500
+# The chosen case stays in sight while a long gallery scrolls past it.
 _STICKY = """<style>
-.st-key-case { position: sticky; top: 4rem; max-height: calc(100vh - 5rem); overflow-y: auto; }
+[data-testid="stColumn"]:has(.st-key-case) {
+  position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
+}
 </style>"""
 
 
@@ -192,19 +195,23 @@ def _table(
     # A new order or filter gets a new table: a selection is kept by position, and would point at another case.
     key = f"table_{hash((run.name, beam, sort, descending, selection))}"
     ids = [*frame.image_id]
-    shown = frame[["image_id", "caption", *metrics]].rename(
+    ordered = [sort, *(metric for metric in metrics if metric != sort)]
+    shown = frame[["image_id", "caption", *ordered]].rename(
         columns={"image_id": "Image", "caption": "Caption", **{metric: text.title(metric) for metric in metrics}}
     )
     st.dataframe(
         shown,
         key=key,
         hide_index=True,
-        height=620,
+        height=min(620, 36 * (len(frame) + 1) + 2),
         on_select=lambda: _choose_cell(key, ids),
         selection_mode="single-cell",
         column_config={
-            text.title(metric): st.column_config.NumberColumn(format=f"%.{METRICS[metric].digits}f")
-            for metric in metrics
+            "Caption": st.column_config.TextColumn(width=230),
+            **{
+                text.title(metric): st.column_config.NumberColumn(format=f"%.{METRICS[metric].digits}f")
+                for metric in metrics
+            },
         },
     )
     if selected > _ROWS:

@@ -45,7 +45,10 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> None:
             }
         )
         st.dataframe(table, hide_index=True)
-        st.caption("Wilson intervals; all templates see the same images, so compare differences with care.")
+        st.caption(
+            "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
+            "templates are equal."
+        )
     if not accuracy.known.any():
         st.info("The true labels of these photos are not known: there is no accuracy, only predictions.")
 
