@@ -32,11 +32,12 @@ def current_run() -> data.Run:
 
 def describe(run: data.Run) -> list[str]:
     """What a run is, in a few words each: its kind, its data, its images."""
-    images = run.images or int(run.part("data", "images") or 0)
+    whole = run.part("data", "of_images")
+    partial = isinstance(whole, int) and whole > run.images
     parts = [
         _KINDS.get(run.text("kind"), run.text("kind", default="run")),
         " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
-        text.count(images, "image"),
+        f"{run.images:,} of {text.count(whole, 'image')}" if partial else text.count(run.images, "image"),
     ]
     return [part for part in parts if part]
 
@@ -74,16 +75,16 @@ def show_problems(problems: list[Problem]) -> None:
         st.warning(f"**{text.markdown(where)}**: {text.markdown(problem.reason)}", icon="⚠️")
 
 
-def picture(photo: Photo, alt: str, height: str = "60vh") -> None:
-    """A photo as large as its column, or a neutral box with the reason why there is none."""
+def picture(photo: Photo, alt: str, height: str) -> None:
+    """A photo as large as its column and `height` (CSS) let it, or a neutral box with the reason why there is none."""
     if photo.uri:
         st.html(
             f'<img src="{photo.uri}" alt="{text.escaped(alt)}" loading="lazy" '
-            f'style="max-width:100%;max-height:{height};border-radius:0.5rem;display:block">'
+            f'style="width:100%;height:{height};object-fit:contain;object-position:left top;display:block">'
         )
         return
     st.html(
-        '<div role="img" style="aspect-ratio:4/3;max-width:100%;border-radius:0.5rem;background:#8883;display:flex;'
+        '<div role="img" style="height:30vh;max-width:100%;border-radius:0.5rem;background:#8883;display:flex;'
         "align-items:center;justify-content:center;text-align:center;padding:1rem;box-sizing:border-box;"
         f'overflow-wrap:anywhere">{text.escaped(photo.missing)}</div>'
     )

@@ -104,10 +104,11 @@ def training(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     ).df()
 
 
-def set_aside(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Columns image_id, file_name, reason: the photos of a run that could not be used."""
+def set_aside(cursor: DuckDBPyConnection, run: str, limit: int = 1000) -> pd.DataFrame:
+    """Columns image_id, file_name, reason: the first `limit` photos of a run that could not be used."""
     return cursor.execute(
-        "SELECT image_id, file_name, reason FROM set_aside WHERE run = ? ORDER BY file_name, image_id", [run]
+        "SELECT image_id, file_name, reason FROM set_aside WHERE run = ? ORDER BY file_name, image_id LIMIT ?",
+        [run, limit],
     ).df()
 
 

@@ -38,6 +38,7 @@ def _card(run: data.Run, best: pd.DataFrame) -> None:
             with column:
                 _headline(run, metric, best[best.metric == metric])
         _accuracy(run)
+        _signatures(best)
         if not current:
             st.page_link("views/overview.py", label="Look at this run", query_params={"run": run.name})
 
@@ -58,8 +59,18 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
     bounds = text.interval(row.low, row.high, METRICS[metric].digits)
     size = ("demo CLIP · " if demo else "") + ("imported" if row.beam_size == 0 else f"beam size {row.beam_size}")
     st.caption(size + (f"  \n95 %: {bounds}" if bounds else ""))
-    if isinstance(row.signature, str) and row.signature:
-        st.caption(f":small[{text.markdown(row.signature)}]")
+
+
+def _signatures(best: pd.DataFrame) -> None:
+    """In small type and on one line each: whole below the table, and when the mouse rests on it."""
+    known = best[best.metric.isin(_HEADLINES) & best.signature.fillna("").ne("")]
+    lines = [
+        f'<div title="{text.escaped(signature)}" style="font-size:0.72rem;opacity:0.65;white-space:nowrap;'
+        f'overflow:hidden;text-overflow:ellipsis">{text.escaped(signature)}</div>'
+        for signature in known.signature
+    ]
+    if lines:
+        st.html("".join(lines))
 
 
 def _accuracy(run: data.Run) -> None:
@@ -131,7 +142,7 @@ def _set_aside(run: data.Run) -> None:
     if not run.set_aside:
         return
     st.subheader("Photos set aside")
-    st.markdown(f"{text.count(run.set_aside, 'photo')} of this run could not be used and count in no score.")
+    st.markdown(f"{text.count(run.set_aside, 'photo')} of this run could not be used.")
     frame = data.ask(queries.set_aside, run.name)
     st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Why"}), hide_index=True)
 
