@@ -27,17 +27,17 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
 from engine.demo import corpus
+from engine.tokenizer import CaptionTokenizer
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI's CLIP, open_clip's default
 STD = (0.26862954, 0.26130258, 0.27577711)
-WIDTH, DEPTH, HEAD_WIDTH, EMBEDDING = 192, 5, 64, 192
+WIDTH, DEPTH, HEAD_WIDTH, EMBEDDING = 192, 4, 64, 192
+TEXT_DEPTH = 2
 CONTEXT = 40  # tokens; the longest reference has 31 words, begin and end included 33
 VOCABULARY = 2000  # at most; the world says fewer different words
-SPECIALS = ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
 # The captioner's encoder: a timm name and what turns it into the tower above. Its LayerNorm has open_clip's epsilon.
 TIMM_NAME = "vit_base_patch16_clip_224"
 TIMM_KWARGS = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": WIDTH // HEAD_WIDTH}
@@ -49,7 +49,7 @@ class Recipe:
 
     minutes: float = 50.0  # wall clock of the training loop, over all resumptions
     scenes: int = 40_000
-    batch: int = 96
+    batch: int = 64
     lr: float = 1e-3  # peak; linear warm-up, then a cosine to zero over the wall clock
     warmup: float = 0.03  # share of the time
     weight_decay: float = 0.05
@@ -57,52 +57,29 @@ class Recipe:
     dense_weight: float = 1.0
     colour_weight: float = 0.5
     prompt_share: float = 0.2  # of the images, told by a zero-shot prompt instead of a reference
-    log_every: int = 10  # steps
+    log_every: int = 20  # steps
     save_every: float = 240.0  # seconds
     seed: int = 0
 
 
-def model_config(vocabulary: int) -> dict:
-    """open_clip's `model_cfg` of the demo CLIP."""
+def model_config(tokenizer: CaptionTokenizer) -> dict:
+    """open_clip's `model_cfg` of the demo CLIP; a text's feature is read at its end token."""
     return {
         "embed_dim": EMBEDDING,
         "vision_cfg": {"image_size": 224, "patch_size": 16, "width": WIDTH, "layers": DEPTH, "head_width": HEAD_WIDTH},
-        "text_cfg": {"context_length": CONTEXT, "vocab_size": vocabulary, "width": WIDTH, "heads": 3, "layers": 3},
-    }
-
-
-def build_tokenizer(captions: list[str], end_last: bool) -> Tokenizer:
-    """A BPE tokeniser in the course's style, trained on the captions.
-
-    With `end_last` the end token gets the highest id, where open_clip's text pooling looks for it, and texts are cut
-    and padded to CONTEXT; otherwise the specials are 0 to 3 and lengths are the caller's business.
-    """
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.decoder = decoders.WordPiece(prefix="##")
-    specials = SPECIALS[:3] if end_last else SPECIALS
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=specials, continuing_subword_prefix="##", show_progress=False
-    )
-    tokenizer.train_from_iterator(captions, trainer)
-    tokenizer.add_special_tokens(SPECIALS)
-    begin, end = (tokenizer.token_to_id(token) for token in ("[BOS]", "[EOS]"))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[BOS] $A [EOS]", special_tokens=[("[BOS]", begin), ("[EOS]", end)]
-    )
-    if end_last:
-        tokenizer.enable_truncation(CONTEXT)
-        tokenizer.enable_padding(length=CONTEXT, pad_id=0, pad_token="[PAD]")
-    return tokenizer
+        "text_cfg": {
+            "context_length": CONTEXT, "vocab_size": tokenizer.vocab_size, "width": WIDTH, "layers": TEXT_DEPTH,
+            "heads": WIDTH // HEAD_WIDTH, "pad_id": tokenizer.pad_id, "eos_id": tokenizer.eos_id, "pool_type": "eos",
+        },
+    }  # fmt: skip
 
 
 class Pretraining(nn.Module):
     """The CLIP with the two heads that read its patches."""
 
-    def __init__(self, vocabulary: int) -> None:
+    def __init__(self, tokenizer: CaptionTokenizer) -> None:
         super().__init__()
-        self.clip = open_clip.CLIP(**model_config(vocabulary))
+        self.clip = open_clip.CLIP(**model_config(tokenizer))
         self.what = nn.Linear(WIDTH, len(corpus.PATCH_NAMES))
         self.colour = nn.Linear(WIDTH, len(corpus.COLOUR_NAMES))
 
@@ -120,7 +97,7 @@ class Pretraining(nn.Module):
         clip, length = self.clip, ids.shape[1]
         tokens = clip.token_embedding(ids) + clip.positional_embedding[:length]
         tokens = clip.ln_final(clip.transformer(tokens, attn_mask=clip.attn_mask[:length, :length]))
-        pooled = tokens[torch.arange(len(ids)), ids.argmax(-1)]
+        pooled = tokens[torch.arange(len(ids)), (ids == clip.text_eos_id).int().argmax(-1)]
         return F.normalize((pooled @ clip.text_projection).float(), dim=-1)
 
 
@@ -134,7 +111,9 @@ class Batch:
     forbidden: Tensor  # bool[B, 2B]: pairs that are no negatives, because the text may be true of the image
 
 
-def make_batch(data: corpus.Corpus, tokenizer: Tokenizer, numbers: np.ndarray, rng: Random, share: float) -> Batch:
+def make_batch(
+    data: corpus.Corpus, tokenizer: CaptionTokenizer, numbers: np.ndarray, rng: Random, share: float
+) -> Batch:
     """The images of `numbers` with one text and one wrong text each."""
     size = len(numbers)
     texts, wrongs, asked = [], [], []
@@ -149,9 +128,10 @@ def make_batch(data: corpus.Corpus, tokenizer: Tokenizer, numbers: np.ndarray, r
             forbidden[:, column] = torch.tensor([kind in data.kinds[number] for number in numbers])
             forbidden[column, column] = False
     forbidden[:, size:] = torch.tensor([text is None for text in wrongs])
-    encoded = tokenizer.encode_batch([*texts, *(text or "" for text in wrongs)])
-    ids = torch.tensor([e.ids for e in encoded])
-    ids = ids[:, : int((ids != 0).sum(1).max())]
+    encoded = [tokenizer.encode(text, CONTEXT - 1) for text in (*texts, *(text or "" for text in wrongs))]
+    ids = torch.full((2 * size, max(map(len, encoded))), tokenizer.pad_id)
+    for row, one in enumerate(encoded):
+        ids[row, : len(one)] = torch.tensor(one)
     # In place: fresh memory for each pass over 100 MB costs more than the arithmetic.
     gain = torch.tensor([rng.uniform(0.88, 1.12) for _ in numbers]).view(-1, 1, 1, 1) / 255
     pixels = torch.from_numpy(data.pixels[numbers]).float()
@@ -172,10 +152,12 @@ def losses(model: Pretraining, batch: Batch, kept: Tensor | None, recipe: Recipe
     contrastive = (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, :size].T, target)) / 2
     labels = batch.patches if kept is None else batch.patches[:, :, kept]
     told = labels[:, 1] != corpus.UNTOLD
-    dense = F.cross_entropy(what.flatten(0, 1), labels[:, 0].flatten())
+    named = F.cross_entropy(what.flatten(0, 1), labels[:, 0].flatten(), reduction="none")
+    objects = labels[:, 0] < len(corpus.PATCH_NAMES) - len(corpus.PLACES)
+    # Half each: most patches show the place, and would drown the objects.
+    dense = (named[objects.flatten()].mean() + named[~objects.flatten()].mean()) / 2
     tint = F.cross_entropy(colour[told], labels[:, 1][told])
     loss = contrastive + recipe.dense_weight * dense + recipe.colour_weight * tint
-    objects = labels[:, 0] < len(corpus.PATCH_NAMES) - len(corpus.PLACES)
     fair = ~batch.forbidden[target, target + size]
     own, wrong = logits[target, target], logits[target, target + size]
     return loss, {
@@ -204,10 +186,10 @@ def make_optimizer(model: Pretraining, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), fused=True)
 
 
-def train(data: corpus.Corpus, tokenizer: Tokenizer, recipe: Recipe, work: Path, out: Path) -> Pretraining:
+def train(data: corpus.Corpus, tokenizer: CaptionTokenizer, recipe: Recipe, work: Path, out: Path) -> Pretraining:
     """Trains until the minutes are used up, resuming from `work`; the curve goes to `out`/training.csv."""
     torch.manual_seed(recipe.seed)
-    model = Pretraining(tokenizer.get_vocab_size())
+    model = Pretraining(tokenizer)
     optimizer = make_optimizer(model, recipe)
     step, spent = _resume(work / "checkpoint.pt", model, optimizer)
     budget, begun, saved = recipe.minutes * 60, time.monotonic() - spent, spent
@@ -293,14 +275,14 @@ def timm_state(visual: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone().contiguous() for name, value in state.items()}
 
 
-def export(model: Pretraining, tokenizer: Tokenizer, work: Path, out: Path) -> None:
+def export(model: Pretraining, tokenizer: CaptionTokenizer, work: Path, out: Path) -> None:
     """Writes the CLIP folder (float16) to `out` and the captioner's encoder (float32, timm's names) to `work`."""
     config = {
-        "model_cfg": model_config(tokenizer.get_vocab_size()),
+        "model_cfg": model_config(tokenizer),
         "preprocess_cfg": {"mean": list(MEAN), "std": list(STD), "interpolation": "bicubic", "resize_mode": "shortest"},
     }
     (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    tokenizer.save(str(out / "tokenizer.json"))
+    tokenizer.save(out / "tokenizer.json")
     half = {name: value.detach().half().contiguous() for name, value in model.clip.state_dict().items()}
     _save_tensors(half, out / "open_clip_model.safetensors", {})
     told = {"timm_name": TIMM_NAME, "timm_kwargs": json.dumps(TIMM_KWARGS)}
@@ -310,6 +292,7 @@ def export(model: Pretraining, tokenizer: Tokenizer, work: Path, out: Path) -> N
 def _save_tensors(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     partial = path.with_suffix(".tmp")
     save_file(state, partial, metadata)
+    partial.chmod(0o644)  # safetensors writes for its owner only
     os.replace(partial, path)
 
 
@@ -332,8 +315,8 @@ def main() -> None:
     texts += [template.format(object=kind) for template in corpus.TEMPLATES for kind in corpus.CATEGORIES]
     options.out.mkdir(parents=True, exist_ok=True)
     options.captioner.mkdir(parents=True, exist_ok=True)
-    build_tokenizer(texts, end_last=False).save(str(options.captioner / "tokenizer.json"))
-    tokenizer = build_tokenizer(texts, end_last=True)
+    tokenizer = CaptionTokenizer.train(texts, VOCABULARY)
+    tokenizer.save(options.captioner / "tokenizer.json")
     model = train(data, tokenizer, recipe, options.work, options.out)
     export(model, tokenizer, options.work, options.out)
 
