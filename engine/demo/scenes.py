@@ -54,7 +54,7 @@ POSES: dict[str, tuple[str, ...]] = {
 }
 # Where a seat is, as a share of the kind's height from its top.
 SEATS = {"bench": 0.6, "chair": 0.57, "couch": 0.6, "dining table": 0.2}
-HIPS = {"sitting": 0.68, "cycling": 0.62, "astride": 0.68}  # of the stance's height, from its top
+SITTING_HIP = 0.68  # of the sitting stance's height, from its top
 NATIVES: dict[str, tuple[str, ...]] = {
     "beach": ("person", "dog", "bird", "chair", "umbrella", "surfboard", "boat", "horse", "kite", "bicycle"),
     "street": ("person", "car", "bus", "bicycle", "dog", "cat", "bird", "bench"),
@@ -69,6 +69,23 @@ FOOD = ("cup", "pizza", "cake", "laptop")  # lies on tables, never on the ground
 
 
 @dataclass(frozen=True)
+class Mount:
+    """What people ride: the saddle in its frame and the hip in the rider's, x from the left, y from the top."""
+
+    kind: str
+    pose: str
+    rider_pose: str
+    saddle: tuple[float, float]
+    hip: tuple[float, float]
+
+
+MOUNTS = {
+    "bicycle": Mount("bicycle", "parked", "cycling", (0.58, 0.17), (0.18, 0.62)),
+    "horse": Mount("horse", "standing", "astride", (0.56, 0.38), (0.24, 0.66)),
+}
+
+
+@dataclass(frozen=True)
 class Group:
     """One to three objects of a kind that a caption names together."""
 
@@ -77,6 +94,11 @@ class Group:
     colour: str  # a person's is that of the shirt or dress; empty where it is never told
     pose: str
     count: int
+
+    @property
+    def stature(self) -> float:
+        """Height against a grown-up's, or 1 for what is no person."""
+        return CHILD_SIZE if self.role in ("boy", "girl") else 1.0
 
 
 @dataclass(frozen=True)
@@ -175,8 +197,7 @@ class Stage:
         mirrored: bool | None = None,
         grounded: bool = True,
     ) -> Thing:
-        child = CHILD_SIZE if group.role in ("boy", "girl") else 1.0
-        height = frame(group.kind, group.pose)[1] * scale * child
+        height = frame(group.kind, group.pose)[1] * scale * group.stature
         mirrored = self.rng.random() < 0.5 if mirrored is None else mirrored
         number = next(i for i, other in enumerate(self.groups) if other is group)
         self.things.append(
@@ -261,36 +282,22 @@ def _grounded_pose(kind: str, rng: Random) -> str:
 
 
 def _ride(stage: Stage) -> None:
-    kinds = {
-        "street": ("bicycle",),
-        "park": ("bicycle", "horse"),
-        "field": ("horse", "bicycle"),
-        "beach": ("horse", "bicycle"),
-    }
-    _mount(stage, stage.rng.choice(kinds[stage.place]))
-
-
-def _mount(stage: Stage, kind: str) -> None:
+    """Someone on a bicycle or a horse, the rider's hip on the saddle."""
+    kinds = {"street": ("bicycle",), "park": ("bicycle", "horse"), "field": ("horse", "bicycle")}
     rng = stage.rng
-    rider = stage.group("person", pose="cycling" if kind == "bicycle" else "astride")
-    mount = stage.group(kind, pose="parked" if kind == "bicycle" else "standing")
+    ride = MOUNTS[rng.choice(kinds.get(stage.place, ("horse", "bicycle")))]
+    rider, mount = stage.group("person", pose=ride.rider_pose), stage.group(ride.kind, pose=ride.pose)
     y, mirrored = stage.ground(0.3, 0.85), rng.random() < 0.5
-    scale = stage.scale(y) * 1.12
-    # The saddle in the mount's frame, and the hip in the rider's, both (x from the left, y from the top).
-    saddle, hip = ((0.58, 0.17), (0.18, 0.62)) if kind == "bicycle" else ((0.56, 0.38), (0.24, 0.66))
-    aspect, tall = frame(kind, mount.pose)
+    scale, sign = stage.scale(y) * 1.12, -1 if mirrored else 1
     low = stage.put(mount, rng.uniform(60, 164), y, scale, mirrored=mirrored)
-    size = (
-        scale
-        / (CHILD_SIZE if rider.role in ("boy", "girl") else 1.0)
-        * (0.95 if rider.role in ("boy", "girl") else 1.0)
-    )
-    rider_aspect, rider_tall = frame("person", rider.pose)
-    rider_tall *= 0.95 if rider.role in ("boy", "girl") else 1.0
-    sign = -1 if mirrored else 1
-    x = low.x + sign * ((saddle[0] - aspect / 2) * low.height - (hip[0] - rider_aspect / 2) * rider_tall * scale)
-    top = y - low.height * (1 - saddle[1]) - hip[1] * rider_tall * scale
-    stage.put(rider, x, top + rider_tall * scale, size, depth=y + 0.5, mirrored=mirrored, grounded=False)
+    rider_aspect, rider_height = frame("person", rider.pose)
+    # A child on a grown-up's bicycle is drawn nearly as large, or the feet would hang in the air.
+    rider_height *= 0.95 if rider.stature < 1 else 1.0
+    size = scale / rider.stature * (0.95 if rider.stature < 1 else 1.0)
+    reach = (ride.hip[0] - rider_aspect / 2) * rider_height * scale
+    x = low.x + sign * ((ride.saddle[0] - frame(ride.kind, ride.pose)[0] / 2) * low.height - reach)
+    top = y - low.height * (1 - ride.saddle[1]) - ride.hip[1] * rider_height * scale
+    stage.put(rider, x, top + rider_height * scale, size, depth=y + 0.5, mirrored=mirrored, grounded=False)
     stage.relate("riding")
 
 
@@ -304,10 +311,8 @@ def _glide(stage: Stage) -> None:
     board = stage.group("skis", pose="worn") if skiing else stage.group("surfboard", pose="ridden")
     y = stage.ground(0.2, 0.85) if skiing else rng.uniform(stage.horizon + 60, 180)
     mirrored, scale, x = rng.random() < 0.5, stage.scale(y) * 1.1, rng.uniform(60, 164)
-    child = role in ("boy", "girl")
-    low = stage.put(
-        board, x, y, scale * (0.85 if child else 1.0) * (1.2 if skiing else 1.0), mirrored=mirrored, grounded=skiing
-    )
+    size = scale * (0.85 if rider.stature < 1 else 1.0) * (1.2 if skiing else 1.0)
+    low = stage.put(board, x, y, size, mirrored=mirrored, grounded=skiing)
     lean = (-0.05 if mirrored else 0.05) * 100 * scale if skiing else 0
     stage.put(rider, x + lean, y - low.height * 0.35, scale, depth=y + 0.5, mirrored=mirrored, grounded=False)
     stage.afloat = not skiing
@@ -334,7 +339,7 @@ def _hold(stage: Stage) -> None:
     hand = (body.x + sign * (0.5 - 0.3) * body.height, y - 0.72 * body.height)
     if kind == "umbrella":
         # Its shaft runs down the middle of its frame, and the hand closes on it three quarters down.
-        size = scale * (CHILD_SIZE if person.role in ("boy", "girl") else 1.0)
+        size = scale * person.stature
         height = frame(kind, held.pose)[1] * size
         stage.put(held, hand[0], hand[1] + 0.26 * height, size, depth=y - 0.5, grounded=False)
     elif kind == "kite":
@@ -346,9 +351,7 @@ def _hold(stage: Stage) -> None:
             grounded=False,
         )
     else:
-        stage.put(
-            held, hand[0] + sign * 4, y - 3, scale * (0.85 if person.role in ("boy", "girl") else 1.05), depth=y - 0.5
-        )
+        stage.put(held, hand[0] + sign * 4, y - 3, scale * (0.85 if person.stature < 1 else 1.05), depth=y - 0.5)
     stage.relate("flying" if kind == "kite" else "holding")
 
 
@@ -376,12 +379,11 @@ def _sit(stage: Stage) -> None:
     level = y - low.height * (1 - SEATS[seat_kind])
     reach = 0.0 if seat_kind == "chair" else rng.uniform(-0.24, 0.24) * low.height * 1.8
     if kind == "person":
-        child = CHILD_SIZE if sitter.role in ("boy", "girl") else 1.0
-        height = frame("person", "sitting")[1] * scale * child
+        height = frame("person", "sitting")[1] * scale * sitter.stature
         stage.put(
             sitter,
             low.x + reach,
-            level + (1 - HIPS["sitting"]) * height,
+            level + (1 - SITTING_HIP) * height,
             scale,
             depth=y + 0.5,
             mirrored=mirrored,
