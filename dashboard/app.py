@@ -34,7 +34,7 @@ def _pick_run(runs: list[data.Run]) -> None:
     by_name = {run.name: run for run in runs}
     first = parts.first_run(runs).name
     with st.sidebar:
-        chosen = choices.one_of("Run", "run", list(by_name), first)
+        chosen = choices.one_of("Run", choices.RUN, list(by_name), first)
         choices.keep(run=chosen)  # the default too: a copied address must not change its meaning with the next run
         run = by_name[chosen]
         st.caption(" · ".join(text.markdown(line) for line in parts.describe(run)))

@@ -1,24 +1,45 @@
 """Everything a person has chosen: kept in the URL, so that the address of a page is the whole state of it.
 
-The URL wins over the session's memory; the memory fills in what a change of page drops from the URL. Widgets are
-controlled by a choice: they are set from it before they are drawn, and write it when they change.
+A URL that names a run is the whole state, so that the browser's back button undoes a choice. A URL without one comes
+from a link between views, and the session's memory fills it in. Widgets are controlled by a choice: they are set from
+it before they are drawn, and write it when they change.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 
+RUN = "run"
+"""The choice that every complete URL has."""
+
 _MEMORY = "choices"
+_REPLACED = "replaced_urls"
+_ON_THE_WAY = 1.0  # seconds in which a browser may still send the URL from before the last choice
 
 
 def restore() -> None:
     """Joins URL and memory; called once at the start of every run of the app."""
-    memory = _memory()
-    memory.update(st.query_params.to_dict())
-    missing = {key: value for key, value in memory.items() if key not in st.query_params}
-    if missing:
-        st.query_params.update(missing)
+    memory, found = _memory(), st.query_params.to_dict()
+    if RUN not in found:
+        memory.update(found)
+    elif not _overtaken(found):
+        memory.clear()
+        memory.update(found)
+    if memory != found:
+        st.query_params.from_dict(memory)
+
+
+def _overtaken(found: dict[str, str]) -> bool:
+    """Whether `found` is a URL that a choice of this moment has replaced: quick clicks, and no way back."""
+    return any(found == replaced for replaced, _ in _just_replaced())
+
+
+def _just_replaced() -> list[tuple[dict[str, str], float]]:
+    """(URL, when it was replaced) of the last moment."""
+    now = time.monotonic()
+    return [entry for entry in st.session_state.get(_REPLACED, []) if now - entry[1] < _ON_THE_WAY]
 
 
 def get(key: str, default: str = "") -> str:
@@ -28,6 +49,8 @@ def get(key: str, default: str = "") -> str:
 
 def keep(**values: Any) -> None:
     """Sets choices; None or an empty text takes one back."""
+    restore()  # a widget's callback comes before the page has done it
+    before = dict(_memory())
     for key, value in values.items():
         text = "" if value is None else str(value)
         if text:
@@ -38,6 +61,8 @@ def keep(**values: Any) -> None:
             _memory().pop(key, None)
             if key in st.query_params:
                 del st.query_params[key]
+    if _memory() != before:
+        st.session_state[_REPLACED] = [*_just_replaced(), (before, time.monotonic())]
 
 
 def one_of(

@@ -27,17 +27,18 @@ def first_run(runs: list[data.Run]) -> data.Run:
 def current_run() -> data.Run:
     """The run of the page."""
     runs = {run.name: run for run in data.runs()}
-    return runs[choices.get("run")]
+    return runs[choices.get(choices.RUN)]
 
 
 def describe(run: data.Run) -> list[str]:
     """What a run is, in a few words each: its kind, its data, its images."""
     whole = run.part("data", "of_images")
     partial = isinstance(whole, int) and whole > run.images
+    images = run.images or run.zero_shot
     parts = [
         _KINDS.get(run.text("kind"), run.text("kind", default="run")),
         " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
-        f"{run.images:,} of {text.count(whole, 'image')}" if partial else text.count(run.images, "image"),
+        f"{run.images:,} of {text.count(whole, 'image')}" if partial else text.count(images, "image"),
     ]
     return [part for part in parts if part]
 

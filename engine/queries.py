@@ -45,7 +45,7 @@ def metric_column(metric: str) -> str:
 
 
 def runs(cursor: DuckDBPyConnection) -> pd.DataFrame:
-    """Columns run, record (`run.json` as text), captions (rows), images, set_aside, attention, zero_shot (rows)."""
+    """Columns run, record (`run.json` as text), captions, images, set_aside, attention (rows), zero_shot (images)."""
     return cursor.execute(
         """
         SELECT run, record,
@@ -53,7 +53,7 @@ def runs(cursor: DuckDBPyConnection) -> pd.DataFrame:
             (SELECT count(*) FROM images WHERE images.run = runs.run) AS images,
             (SELECT count(*) FROM set_aside WHERE set_aside.run = runs.run) AS set_aside,
             (SELECT count(*) FROM attention WHERE attention.run = runs.run) AS attention,
-            (SELECT count(*) FROM zero_shot WHERE zero_shot.run = runs.run) AS zero_shot
+            (SELECT count(DISTINCT image_id) FROM zero_shot WHERE zero_shot.run = runs.run) AS zero_shot
         FROM runs ORDER BY run
         """
     ).df()

@@ -176,6 +176,16 @@ def test_a_clicked_card_becomes_the_case_and_leads_to_its_attention_and_back(pag
     page.locator(f'button.card[data-id="{image}"][aria-pressed="true"]').wait_for()
 
 
+def test_the_back_button_undoes_a_choice(page):
+    page.goto("/failures?run=demo&show=gallery")
+    page.locator("button.card").nth(2).click()
+    page.wait_for_function("() => new URLSearchParams(location.search).has('image')")
+    page.wait_for_timeout(1200)  # sooner, a URL from before could still be one on its way
+    page.go_back()
+    page.locator("button.card").first.and_(page.locator('[aria-pressed="true"]')).wait_for()
+    assert "image" not in page.evaluate("location.search")
+
+
 def test_a_script_in_a_caption_is_shown_and_not_run(page):
     page.goto(f"/failures?run=demo&show=gallery&image={runs.SCRIPT_IMAGE}")
     page.locator(f'button.card[data-id="{runs.SCRIPT_IMAGE}"]').wait_for()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import choices
 from dashboard.data import RESULTS_VARIABLE
 from tests import runs
 
@@ -141,6 +142,29 @@ def test_choices_survive_a_change_of_view(open_view):
     assert {box.label: box for box in app.selectbox}["Sort by"].value == "rouge_l"
     assert app.sidebar.selectbox[0].value == "demo_cnn"
     assert {"run", "sort", "beam"} <= set(app.query_params)
+
+
+def test_a_quick_second_choice_does_not_undo_the_first(open_view, monkeypatch):
+    monkeypatch.setattr(choices, "_ON_THE_WAY", 60.0)
+    app = open_view("failures", run="demo")
+    before = dict(app.query_params)
+    {box.label: box for box in app.selectbox}["Sort by"].set_value("rouge_l").run()
+    app.query_params.clear()
+    app.query_params.update(before)  # the browser had not heard of the first choice when the second was made
+    {box.label: box for box in app.selectbox}["Beam size"].set_value(3).run()
+    assert {"sort", "beam"} <= set(app.query_params)
+
+
+def test_an_address_from_before_undoes_what_was_chosen_since(open_view, monkeypatch):
+    monkeypatch.setattr(choices, "_ON_THE_WAY", 0.0)
+    app = open_view("failures", run="demo")
+    before = dict(app.query_params)
+    {box.label: box for box in app.selectbox}["Sort by"].set_value("rouge_l").run()
+    app.query_params.clear()
+    app.query_params.update(before)
+    app.run()
+    assert {box.label: box for box in app.selectbox}["Sort by"].value == "clipscore"
+    assert "sort" not in app.query_params
 
 
 def test_next_walks_the_order_and_stands_in_the_address(open_view):

@@ -35,7 +35,7 @@ def test_runs_are_listed_by_name_with_how_much_they_hold(cursor):
         12,
         1,
         36,
-        36,
+        12,
     ]
     assert found.loc["predictions", ["captions", "attention", "zero_shot"]].tolist() == [5, 0, 0]
 
