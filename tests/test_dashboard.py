@@ -201,6 +201,12 @@ def test_the_attention_viewer_gets_all_maps_once_and_the_look_of_the_address(ope
     assert data["words"][-1] == "<end>"
 
 
+def test_the_next_image_begins_at_its_first_word(open_view):
+    app = open_view("attention", run="demo", image="scene_02", word=4)
+    next(button for button in app.button if button.label == "Next").click().run()
+    assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["look"]["word"] == 0
+
+
 def test_a_coarser_grid_is_drawn_as_well(open_view):
     assert sent(open_view("attention", run="demo_cnn"), "viewer")["grid"] == [7, 7]
 

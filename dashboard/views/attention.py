@@ -24,31 +24,41 @@ def draw() -> None:
             run,
         )
         return
-    left, middle, right = st.columns([2, 6, 2], vertical_alignment="bottom")
+    left, middle, right = st.columns([2, 4, 5], vertical_alignment="bottom")
     with left:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
+    said = _captions(run, beam)
     with middle:
-        image_id = _pick_image(run, beam)
-    with right:
+        shown = {image: f"{image}: {caption}" for image, caption in said.items()}
+        image_id = choices.one_of("Image", "image", list(said), next(iter(said)), shown.get)
+    with right, st.container(horizontal=True, vertical_alignment="center"):
+        _steps(list(said), image_id)
         st.page_link(
             "views/failures.py", label="Scores of this case", icon=":material/search:", query_params={"image": image_id}
         )
     _case(run, beam, image_id)
 
 
-def _pick_image(run: data.Run, beam: int) -> str:
+def _captions(run: data.Run, beam: int) -> dict[str, str]:
+    """Image ids with their captions: the first ones, and the one of the address wherever it stands."""
     captions = data.ask(queries.attention_captions, run.name, beam)
-    said = dict(zip(captions.image_id, captions.caption, strict=True))
+    said = dict(zip(captions.image_id, captions.caption.fillna(""), strict=True))
     linked = choices.get("image")
     if linked and linked not in said and not data.ask(queries.attention, run.name, beam, linked).empty:
-        said[linked] = ""  # beyond the listed ones, but there
-    return choices.one_of(
-        "Image",
-        "image",
-        list(said),
-        next(iter(said)),
-        lambda image: f"{image}: {said[image]}" if said[image] else image,
-    )
+        said[linked] = ""
+    return said
+
+
+def _steps(images: list[str], image_id: str) -> None:
+    place = images.index(image_id)
+    for label, key, by in (("Previous", "P", -1), ("Next", "N", 1)):
+        there = 0 <= place + by < len(images)
+        target = images[place + by] if there else ""
+        st.button(label, key=f"go_{key}", shortcut=key, disabled=not there, on_click=_choose, args=(target,))
+
+
+def _choose(image_id: str) -> None:
+    choices.keep(image=image_id, word=None)
 
 
 def _case(run: data.Run, beam: int, image_id: str) -> None:

@@ -128,6 +128,8 @@ def _definitions(scores: pd.DataFrame) -> None:
 def _training(run: data.Run) -> None:
     training = data.ask(queries.training, run.name)
     if training.empty:
+        if run.text("kind") == "captioner":
+            parts.missing("This captioner came without its training curve. This command trains one:", parts.TRAIN, run)
         return
     st.subheader("Training")
     left, right = st.columns(2)
