@@ -190,7 +190,12 @@ _CASES = """
     LEFT JOIN images USING (run, image_id)
     WHERE run = $run AND captions.beam_size = $beam_size
 """
-_CASES = _CASES.format(metrics=", ".join(metric_column(metric) for metric in METRICS))
+# A NaN or an infinity of a foreign file is no score: DuckDB would rank it above every number.
+_CASES = _CASES.format(
+    metrics=", ".join(
+        f"CASE WHEN isfinite({column}) THEN {column} END AS {column}" for column in map(metric_column, METRICS)
+    )
+)
 
 
 def case_count(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection = EVERYTHING) -> pd.DataFrame:
@@ -288,8 +293,9 @@ def case_metrics(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id:
     return cursor.execute(
         f"""
         WITH values AS (
-            UNPIVOT (SELECT image_id, {columns} FROM scores WHERE run = $run AND beam_size = $beam_size)
-            ON {columns} INTO NAME metric VALUE value
+            FROM (UNPIVOT (SELECT image_id, {columns} FROM scores WHERE run = $run AND beam_size = $beam_size)
+                ON {columns} INTO NAME metric VALUE value)
+            WHERE isfinite(value)
         ),
         mine AS (SELECT metric, value FROM values WHERE image_id = $image_id)
         SELECT mine.metric, mine.value,
@@ -324,7 +330,7 @@ def metric_ranges(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.Da
         SELECT metric, min(value) AS low, max(value) AS high, count(*) AS scored
         FROM (UNPIVOT (SELECT {columns} FROM scores WHERE run = ? AND beam_size = ?)
             ON {columns} INTO NAME metric VALUE value)
-        GROUP BY metric ORDER BY list_position(?, metric)
+        WHERE isfinite(value) GROUP BY metric ORDER BY list_position(?, metric)
         """,
         [run, beam_size, list(METRICS)],
     ).df()

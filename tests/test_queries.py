@@ -181,6 +181,19 @@ def test_equal_scores_share_the_middle_of_their_percentiles(cursor):
         cursor.execute("DROP TABLE temp.scores")
 
 
+def test_a_score_that_is_no_number_is_none(tmp_path):
+    folder = runs.imported_run(tmp_path / "results")
+    rows = store.read_table(folder, "scores").to_pylist()
+    rows[0]["cider"], rows[1]["cider"] = float("nan"), float("inf")
+    store.write_table(folder, "scores", store.table_of("scores", rows, ["cider", "bleu_1", "bleu_4", "rouge_l"]))
+    cursor = store.connect(tmp_path / "results")[0].cursor()
+    found = queries.cases(cursor, "predictions", 0, "cider", True)
+    assert found["rank"].isna().tolist() == [False, False, False, True, True]
+    ranges = queries.metric_ranges(cursor, "predictions", 0).set_index("metric")
+    assert ranges.scored["cider"] == 3 and np.isfinite(ranges.high["cider"])
+    assert queries.case_metrics(cursor, "predictions", 0, rows[2]["image_id"]).set_index("metric").scored["cider"] == 3
+
+
 def test_the_captions_of_all_beam_sizes_stand_beside_each_other(cursor):
     found = queries.case_captions(cursor, "demo", "scene_01")
     assert found.beam_size.tolist() == [1, 3, 5]
