@@ -106,7 +106,8 @@ def test_a_loss_is_finite_and_reaches_every_weight(data, tokenizer):
     torch.manual_seed(0)
     model = pretraining.Pretraining(tokenizer)
     batch = pretraining.make_batch(data, tokenizer, np.arange(3), Random(0), share=0.0)
-    loss, told = pretraining.losses(model, batch, torch.arange(0, 196, 2), pretraining.Recipe())
+    kept = pretraining.sparse_patches(batch.patches, seed=0)
+    loss, told = pretraining.losses(model, batch, kept, pretraining.Recipe())
     loss.backward()
     assert np.isfinite(told["loss"])
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
@@ -116,3 +117,12 @@ def test_the_training_set_starts_with_portraits_and_leaves_the_train_split_its_s
     scenes = [corpus.training_scene(number, 8) for number in range(8)]
     assert [scene.groups[0].kind for scene in scenes[:2]] == list(corpus.CLASSES[:2])
     assert min(scene.seed for scene in scenes) >= corpus.FIRST_SEED["train"] + corpus.BLOCK // 2
+
+
+def test_the_sparse_patches_are_the_objects_and_some_background(data, tokenizer):
+    patches = torch.from_numpy(data.patches.astype(np.int64))
+    kept = pretraining.sparse_patches(patches, seed=0)
+    assert kept.shape == (3, pretraining.KEPT) and all(len(set(row)) == pretraining.KEPT for row in kept.tolist())
+    for labels, row in zip(patches[:, 0], kept, strict=True):
+        objects = set(torch.nonzero(labels < pretraining.FIRST_PLACE).flatten().tolist())
+        assert objects <= set(row.tolist()) or set(row.tolist()) <= objects
