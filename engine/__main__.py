@@ -330,11 +330,11 @@ def _classes(data: Path):
 
 
 def _clip_settings(options: argparse.Namespace, device: str):
-    from engine import clip, evaluate
+    from engine import clip, scoring
 
     if options.clip is None:
         return None
-    return evaluate.ClipSettings(clip.load(options.clip, device), options.clip_prefix)
+    return scoring.ClipSettings(clip.load(options.clip, device), options.clip_prefix)
 
 
 def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -73,13 +73,20 @@ class DecoderLayer(nn.Module):
         """[..., D] -> [..., D], residual and norm included."""
         return self.norm3(x + self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x))))))
 
-    def forward(self, x: Tensor, memory: Tensor, want_weights: bool) -> tuple[Tensor, Tensor | None]:
-        """Teacher-forced: x [B, T, D], memory [B, P, D] -> [B, T, D] and, if wanted, weights [B, H, T, P]."""
+    def forward(
+        self, x: Tensor, memory: Tensor, rows: Tensor | None, want_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Teacher-forced: x [B, T, D], memory [B, P, D] -> [B, T, D] and, if wanted, weights [B, H, T, P].
+
+        With `rows` int64[B], the memory is that of fewer images [I, P, D] and caption b reads image rows[b].
+        """
         query, key, value = self.self_attn.project(x, 0, 2)
         heads = F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=self._attention_dropout)
         x = self.norm1(x + self.dropout(self.self_attn.merge(heads)))
         (query,) = self.multihead_attn.project(x, 0, 0)
         key, value = self.multihead_attn.project(memory, 1, 2)
+        if rows is not None:
+            key, value = key.index_select(0, rows), value.index_select(0, rows)
         weights = None
         if want_weights:
             heads, weights = attend_with_weights(query, key, value)
@@ -179,23 +186,29 @@ class Captioner(nn.Module):
         """Ids [B, T], the first of them at position `first` -> [B, T, D]."""
         return self.word_embedding(ids) + self.positional_embedding.pe[0, first : first + ids.shape[1]]
 
-    def logits(self, ids: Tensor, memory: Tensor) -> Tensor:
-        """Teacher-forced under a causal mask: ids int64[B, T], memory [B, P, D] -> [B, T, V]."""
-        return self.head(self._read(ids, memory, want_weights=False)[0])
+    def logits(self, ids: Tensor, memory: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Teacher-forced under a causal mask: ids int64[B, T], memory [B, P, D] -> [B, T, V].
+
+        Captions that share an image share its keys and values: with `rows` int64[B], the memory is [I, P, D] and
+        caption b reads image rows[b].
+        """
+        return self.head(self._read(ids, memory, rows, want_weights=False)[0])
 
     def replay(self, ids: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """As `logits`, with the cross-attention: logits [B, T, V], weights float32[B, layers, H, T, P].
 
         Row t of the weights is the step whose input is token t: it predicts token t + 1.
         """
-        x, weights = self._read(ids, memory, want_weights=True)
+        x, weights = self._read(ids, memory, None, want_weights=True)
         return self.head(x), torch.stack(weights, dim=1)
 
-    def _read(self, ids: Tensor, memory: Tensor, want_weights: bool) -> tuple[Tensor, list[Tensor]]:
+    def _read(
+        self, ids: Tensor, memory: Tensor, rows: Tensor | None, want_weights: bool
+    ) -> tuple[Tensor, list[Tensor]]:
         x = self.embed(ids)
         every = []
         for layer in self.decoder.layers:
-            x, weights = layer(x, memory, want_weights)
+            x, weights = layer(x, memory, rows, want_weights)
             every.append(weights)
         return x, every
 
@@ -277,6 +290,13 @@ class Decoding:
         return selected[0], selected[1]
 
 
+_OLD_NAMES = {
+    "beitv2_base_patch16_224_in22k": "beitv2_base_patch16_224.in1k_ft_in22k",
+    "beitv2_large_patch16_224_in22k": "beitv2_large_patch16_224.in1k_ft_in22k",
+}
+"""Names of timm 0.6 that timm 1.0 no longer maps itself, as it does those of DeiT-III."""
+
+
 def encoder_width(encoder: str, kwargs: dict) -> int:
     """The width of an encoder's tokens, found without making its weights."""
     with torch.device("meta"):
@@ -287,7 +307,7 @@ def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # timm's note on an old name that it maps to the new one
-            return timm.create_model(name, pretrained=pretrained, num_classes=0, **kwargs)
+            return timm.create_model(_OLD_NAMES.get(name, name), pretrained=pretrained, num_classes=0, **kwargs)
     except RuntimeError as error:
         if "Unknown model" in str(error):
             close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "see timm.list_models()"

@@ -72,7 +72,7 @@ class Clip:
     @property
     def logit_scale(self) -> float:
         """The learned factor before the softmax, e.g. 100 for OpenAI's models."""
-        return float(self.model.logit_scale.exp())
+        return float(self.model.logit_scale.detach().exp())
 
     @torch.inference_mode()
     def image_features(self, pixels: Sequence[Tensor]) -> np.ndarray:

@@ -82,6 +82,8 @@ class TrainingConfig:
     epochs: int = 15
     batch_size: int = 64
     """Captions a step."""
+    group_captions: bool = False
+    """An image's captions stand in the same step, which then reads the image once; the steps are less mixed."""
     learning_rate: float = 3e-5
     """At the end of the warm-up."""
     weight_decay: float = 0.01

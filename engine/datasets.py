@@ -1,6 +1,6 @@
 """Datasets as they lie on disk, read into one form: COCO, the course's layout, Flickr8k, a bare folder of photos.
 
-Knows files and formats, and checks them where they enter. Opens no photo: whether one can be used shows when it is read.
+Knows files and formats and checks them where they enter. Opens no photo: whether one can be used shows when it is read.
 """
 
 import csv

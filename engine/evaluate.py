@@ -22,7 +22,8 @@ from engine.clip import Clip
 from engine.config import DecodingConfig
 from engine.datasets import Dataset, Example
 from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
-from engine.schema import METRICS
+from engine.runs import RunInProgress
+from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
 from engine.tokenizer import CaptionTokenizer
 
 CHUNK = 32
@@ -30,101 +31,6 @@ CHUNK = 32
 
 BEAM_ROWS = 1024
 """Images times beams decoded together at most: beam 100 then takes 10 images at a time."""
-
-IMPORTED = 0
-"""The beam size of captions that were made elsewhere."""
-
-
-class RunExists(ValueError):
-    """The run's name belongs to other settings."""
-
-
-@dataclass(frozen=True)
-class ClipSettings:
-    """The CLIP that scores, and the words put before each text."""
-
-    clip: Clip
-    prefix: str = ""
-
-    def facts(self) -> dict[str, Any]:
-        """What run.json keeps."""
-        return {
-            "model": self.clip.name,
-            "name": self.clip.name,
-            "fingerprint": self.clip.fingerprint,
-            "demo": self.clip.is_demo,
-            "prefix": self.prefix,
-        }
-
-
-@dataclass
-class _Run:
-    """A run in the making: its folder, its plan, and what the record will say."""
-
-    name: str
-    results: Path
-    plan: dict[str, Any]
-    command: str
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.folder = store.run_folder(self.results, self.name)
-        self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
-        self.watch = provenance.Stopwatch()
-
-    def begin(self) -> bool:
-        """Claims the folder; False where the same run is finished already.
-
-        Raises:
-            RunExists: other settings are there, finished or not.
-        """
-        record = store.read_record(self.folder)
-        if record is not None:
-            if record.get("plan_digest") == self.digest:
-                return False
-            raise RunExists(
-                f"run {self.name!r} is there with other settings ({self._difference(record.get('plan', {}))}); "
-                f"choose another --run, or delete {self.folder}"
-            )
-        state = self.folder / ".parts" / "plan.json"
-        if state.is_file():
-            before = json.loads(state.read_text(encoding="utf-8"))
-            if before["digest"] != self.digest:
-                raise RunExists(
-                    f"run {self.name!r} was begun with other settings ({self._difference(before['plan'])}); "
-                    f"choose another --run, or delete {self.folder}"
-                )
-            self.watch = provenance.Stopwatch(before["seconds"])
-        self.keep_time()
-        return True
-
-    def keep_time(self) -> None:
-        """Writes down the plan and the time so far, for a run that is continued."""
-        content = {"digest": self.digest, "plan": self.plan, "seconds": self.watch.seconds}
-        store.write_json(self.folder / ".parts" / "plan.json", content)
-
-    def write(self, table: str, rows: pa.Table) -> None:
-        store.write_table(self.folder, table, rows)
-
-    def finish(self) -> None:
-        """Writes the record, which makes the run finished."""
-        record = {
-            "run": self.name,
-            "created": provenance.now(),
-            "command": self.command,
-            "plan": self.plan,
-            "plan_digest": self.digest,
-            "versions": provenance.versions(),
-            "timings": {name: round(seconds, 3) for name, seconds in self.watch.seconds.items()},
-            **self.facts,
-        }
-        store.write_record(self.folder, record)
-        store.drop_parts(self.folder)
-
-    def _difference(self, before: dict[str, Any]) -> str:
-        names = [name for name in {**before, **self.plan} if before.get(name) != self.plan.get(name)]
-        return ", ".join(f"{name}: {before.get(name)} before, {self.plan.get(name)} now" for name in sorted(names)[:2])
-
 
 # A captioner on a dataset
 
@@ -166,7 +72,7 @@ def evaluate(ask: CaptionerRun) -> bool:
     """
     captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path or ask.dataset.tokenizer)
     captioner.to(ask.device)
-    run = _Run(ask.name, ask.results, _captioner_plan(ask, captioner), ask.command)
+    run = RunInProgress(ask.name, ask.results, _captioner_plan(ask, captioner), ask.command)
     if not run.begin():
         return False
     chunks = _caption_all(run, ask, captioner, tokenizer)
@@ -175,8 +81,13 @@ def evaluate(ask: CaptionerRun) -> bool:
         run.write(table, chunks[table])
     photos = [ask.dataset.root / name for name in images["file_name"].to_pylist()]
     settings = _by_setting(captions, images["image_id"].to_pylist())
-    decoding_facts = {"max_length": ask.decoding.max_length, "length_penalty": ask.decoding.length_penalty}
-    _score(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, {**decoding_facts, "rule": "standard"})
+    facts = {
+        "rule": "standard",
+        "max_length": ask.decoding.max_length,
+        "length_penalty": ask.decoding.length_penalty,
+        "early_stopping": ask.decoding.early_stopping,
+    }
+    write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts)
     if ask.clip is not None and ask.classes is not None:
         _zero_shot(run, ask.clip.clip, ask.classes, ask.templates)
     _copy_training(run, ask.captioner_path)
@@ -184,7 +95,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "kind": "captioner",
         "data": _data_facts(ask.dataset, images),
         "captioner": _captioner_facts(ask, captioner),
-        "decoding": {**decoding_facts, "rule": "standard", "early_stopping": ask.decoding.early_stopping},
+        "decoding": facts,
         "beam_sizes": list(ask.decoding.beam_sizes),
         "hardware": provenance.hardware(ask.device),
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
@@ -217,7 +128,7 @@ _CHUNK_TABLES = ("images", "set_aside", "captions", "attention")
 
 
 def _caption_all(
-    run: _Run, ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionTokenizer
+    run: RunInProgress, ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionTokenizer
 ) -> dict[str, pa.Table]:
     """The four tables of all images; chunks that are there are not computed again."""
     examples = ask.dataset.examples
@@ -372,7 +283,7 @@ def _captioner_facts(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
     }
 
 
-def _seconds_per_image(run: _Run, sizes: Iterable[int], images: int) -> dict[str, float]:
+def _seconds_per_image(run: RunInProgress, sizes: Iterable[int], images: int) -> dict[str, float]:
     return {
         str(size): round(run.watch.seconds[f"decode beam {size}"] / images, 6)
         for size in sizes
@@ -380,13 +291,13 @@ def _seconds_per_image(run: _Run, sizes: Iterable[int], images: int) -> dict[str
     }
 
 
-def _copy_training(run: _Run, folder: Path) -> None:
+def _copy_training(run: RunInProgress, folder: Path) -> None:
     """The captioner's training curve belongs to what the dashboard shows of the run."""
     if store.has_table(folder, "training"):
         run.write("training", store.read_table(folder, "training"))
 
 
-def _write_predictions(run: _Run, settings: dict[int, list[dict]]) -> None:
+def _write_predictions(run: RunInProgress, settings: dict[int, list[dict]]) -> None:
     """The course's `{name: caption}` files: one a beam size, and `pred.json` of the best by CIDEr."""
     for size, rows in settings.items():
         store.write_json(run.folder / f"pred_beam{size}.json", {row["image_id"]: row["caption"] for row in rows})
@@ -424,7 +335,7 @@ def score(ask: PredictionsRun) -> bool:
         "metrics": list(ask.metrics),
         "clip": None if ask.clip is None else [ask.clip.clip.fingerprint, ask.clip.prefix],
     }
-    run = _Run(ask.name, ask.results, plan, ask.command)
+    run = RunInProgress(ask.name, ask.results, plan, ask.command)
     if not run.begin():
         return False
     images, aside = _image_tables(dataset)
@@ -437,7 +348,7 @@ def score(ask: PredictionsRun) -> bool:
         None if image_id in missing else dataset.root / name
         for image_id, name in zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
     ]
-    _score(run, images, {IMPORTED: rows}, photos, ask.metrics, ask.clip, dataset, {})
+    write_scores(run, images, {IMPORTED: rows}, photos, ask.metrics, ask.clip, dataset, {})
     run.facts |= {
         "kind": "predictions",
         "data": _data_facts(dataset, images) | {"of_images": len(ask.dataset.examples)},
@@ -497,7 +408,7 @@ def zero_shot(ask: ZeroShotRun) -> bool:
         "clip": ask.clip.fingerprint,
         "templates": list(ask.templates),
     }
-    run = _Run(ask.name, ask.results, plan, ask.command)
+    run = RunInProgress(ask.name, ask.results, plan, ask.command)
     if not run.begin():
         return False
     aside = _zero_shot(run, ask.clip, ask.classes, ask.templates)
@@ -514,12 +425,12 @@ def zero_shot(ask: ZeroShotRun) -> bool:
     return True
 
 
-def _zero_shot(run: _Run, clip: Clip, classes: Dataset, templates: Sequence[str]) -> list[dict]:
+def _zero_shot(run: RunInProgress, clip: Clip, classes: Dataset, templates: Sequence[str]) -> list[dict]:
     """Writes the `zero_shot` table and the course's CSV a template; returns the photos set aside."""
     prompts = [zeroshot.prompts(template, classes.labels) for template in templates]  # a bad template fails first
     paths = [classes.photo(example) for example in classes.examples]
     with run.watch.measure("zero-shot"):
-        features, reasons = _image_features(run.results, clip, paths, classes.fingerprint)
+        features, reasons = image_features(run.results, clip, paths, classes.fingerprint)
         usable = [row for row, reason in enumerate(reasons) if reason is None]
         rows: list[dict] = []
         for number, (template, texts) in enumerate(zip(templates, prompts, strict=True)):
@@ -562,191 +473,12 @@ def _write_course_csv(
     store.write_text(path, "\n".join(["filename,label", *lines]) + "\n")
 
 
-# Scores
-
-
 def _by_setting(captions: pa.Table, image_ids: Sequence[str]) -> dict[int, list[dict]]:
     """Beam size -> its caption rows in the order of `image_ids`."""
     rows: dict[int, dict[str, dict]] = {}
     for row in captions.to_pylist():
         rows.setdefault(row["beam_size"], {})[row["image_id"]] = row
     return {size: [found[image_id] for image_id in image_ids] for size, found in sorted(rows.items())}
-
-
-def _score(
-    run: _Run,
-    images: pa.Table,
-    settings: dict[int, list[dict]],
-    photos: Sequence[Path | None],
-    wanted: Sequence[str],
-    clip: ClipSettings | None,
-    dataset: Dataset,
-    decoding_facts: dict[str, Any],
-) -> None:
-    """Writes `scores` and `corpus_scores`."""
-    captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
-    references = images["references"].to_pylist()
-    found = {size: metrics.Scores({}, {}) for size in settings}
-    if any(references) and wanted:
-        with run.watch.measure("caption metrics"):
-            _score_captions(found, captions, references, wanted)
-    truncated = {size: [None] * len(references) for size in settings}
-    if clip is not None:
-        with run.watch.measure("CLIP"):
-            truncated = _score_clip(run, found, captions, references, photos, clip, dataset)
-        run.facts["clip"] = clip.facts()
-    names = [key for key in METRICS if any(key in each.per_image for each in found.values())]
-    facts = {"images": len(references), "refs": _reference_range(references), "data": dataset.fingerprint}
-    run.write("scores", _scores_table(images["image_id"].to_pylist(), found, truncated, names))
-    corpus = [
-        row
-        for size, each in found.items()
-        for row in _corpus_rows(size, each, names, {**facts, **decoding_facts}, clip)
-    ]
-    run.write("corpus_scores", store.table_of("corpus_scores", corpus))
-    run.facts["metrics"] = names
-
-
-def _score_captions(
-    found: dict[int, metrics.Scores],
-    captions: dict[int, list[str]],
-    references: Sequence[Sequence[str]],
-    wanted: Sequence[str],
-) -> None:
-    """Adds the caption metrics; an image without references has none."""
-    known = [row for row, texts in enumerate(references) if texts]
-    chosen = {size: [texts[row] for row in known] for size, texts in captions.items()}
-    for size, each in metrics.score_captions(chosen, [references[row] for row in known], wanted).items():
-        for name, values in each.per_image.items():
-            every = np.full(len(references), np.nan)
-            every[known] = values
-            found[size].per_image[name] = every
-        found[size].corpus.update(each.corpus)
-
-
-def _score_clip(
-    run: _Run,
-    found: dict[int, metrics.Scores],
-    captions: dict[int, list[str]],
-    references: Sequence[Sequence[str]],
-    photos: Sequence[Path | None],
-    settings: ClipSettings,
-    dataset: Dataset,
-) -> dict[int, list[bool]]:
-    """Adds CLIPScore and RefCLIPScore; returns which captions CLIP cut."""
-    images, _ = _image_features(run.results, settings.clip, photos, dataset.fingerprint)
-    known = [row for row, features in enumerate(images) if np.isfinite(features).all()]
-    texts = [settings.prefix + text for each in captions.values() for text in each]
-    texts += [settings.prefix + text for each in references for text in each]
-    encoded = settings.clip.text_features(texts, lambda batches: tqdm(batches, "CLIP texts", unit="batch"))
-    start = len(captions) * len(references)
-    of_references = np.split(encoded.features[start:], np.cumsum([len(each) for each in references])[:-1])
-    truncated = {}
-    for number, size in enumerate(captions):
-        rows = slice(number * len(references), (number + 1) * len(references))
-        features = encoded.features[rows]
-        truncated[size] = encoded.truncated[rows].tolist()
-        scores = metrics.clipscore(images, features)
-        found[size].per_image["clipscore"] = scores
-        found[size].corpus["clipscore"] = metrics.mean_with_interval(scores)
-        both = [row for row in known if references[row]]
-        if both:
-            every = np.full(len(references), np.nan)
-            every[both] = metrics.refclipscore(scores[both], features[both], [of_references[row] for row in both])
-            found[size].per_image["refclipscore"] = every
-            found[size].corpus["refclipscore"] = metrics.mean_with_interval(every)
-    return truncated
-
-
-def _image_features(
-    results: Path, clip: Clip, photos: Sequence[Path | None], fingerprint: str
-) -> tuple[np.ndarray, list[str | None]]:
-    """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
-    names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
-    cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{fingerprint}-{names}.npz"
-    if cache.is_file():
-        kept = np.load(cache)
-        return kept["features"], [str(reason) or None for reason in kept["reasons"]]
-
-    def read(path: Path | None) -> torch.Tensor | str:
-        try:
-            return "there is no such file" if path is None else clip.prepare(open_photo(path))
-        except PhotoError as error:
-            return str(error)
-
-    features, reasons, batch = [], [], []
-    for item in tqdm(read_ahead(photos, read), f"CLIP photos ({clip.name})", len(photos), unit="image"):
-        reasons.append(item if isinstance(item, str) else None)
-        if not isinstance(item, str):
-            batch.append(item)
-        if len(batch) == 64:
-            features.append(clip.image_features(batch))
-            batch = []
-    if batch:
-        features.append(clip.image_features(batch))
-    width = features[0].shape[1] if features else 1
-    every = np.full((len(photos), width), np.nan, np.float32)
-    rows = [row for row, reason in enumerate(reasons) if reason is None]
-    if features:
-        every[rows] = np.concatenate(features)
-    store.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
-    return every, reasons
-
-
-def _scores_table(
-    image_ids: Sequence[str],
-    found: dict[int, metrics.Scores],
-    truncated: dict[int, list],
-    names: Sequence[str],
-) -> pa.Table:
-    rows = []
-    for size, each in found.items():
-        for row, image_id in enumerate(image_ids):
-            values = {name: _number(each.per_image[name][row]) for name in names if name in each.per_image}
-            rows.append({"image_id": image_id, "beam_size": size, "clip_truncated": truncated[size][row], **values})
-    return store.table_of("scores", rows, list(names))
-
-
-def _corpus_rows(
-    size: int, found: metrics.Scores, names: Sequence[str], facts: dict[str, Any], clip: ClipSettings | None
-) -> list[dict[str, Any]]:
-    rows = []
-    for name in names:
-        if name not in found.corpus:
-            continue
-        corpus = found.corpus[name]
-        rows.append(
-            {
-                "beam_size": size,
-                "metric": name,
-                "value": _number(corpus.value),
-                "low": corpus.low,
-                "high": corpus.high,
-                "images": int(np.isfinite(found.per_image[name]).sum()),
-                "signature": _signature(name, size, facts, clip),
-            }
-        )
-    return rows
-
-
-def _signature(name: str, size: int, facts: dict[str, Any], clip: ClipSettings | None) -> str:
-    own: dict[str, Any] = {"beam": "imported" if size == IMPORTED else size, **facts}
-    if "clip" in name and clip is not None:
-        own |= {"clip": clip.clip.name, "weights": clip.clip.fingerprint, "dtype": "float32"}
-        own |= {"prefix": json.dumps(clip.prefix)}
-    else:
-        own |= {"tok": "ptb"}
-    variant = {"cider": "CIDEr-D"}.get(name, METRICS[name].title)
-    return metrics.signature(variant, **own)
-
-
-def _reference_range(references: Sequence[Sequence[str]]) -> str:
-    counts = {len(texts) for texts in references}
-    return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _data_facts(dataset: Dataset, images: pa.Table) -> dict[str, Any]:

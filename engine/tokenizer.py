@@ -4,6 +4,7 @@ Knows Hugging Face `tokenizers` files whose continuing pieces carry a prefix (`#
 English spacing before punctuation. Knows no model.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -70,17 +71,26 @@ class CaptionTokenizer:
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "CaptionTokenizer":
         """A lower-casing BPE tokenizer with `##` pieces, trained on `texts`; the same texts give the same file."""
+        texts = [text.lower() for text in texts]
         tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##"))
         tokenizer.normalizer = normalizers.Lowercase()
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        # The trainer numbers continuing letters in the order of a hash table, and breaks ties by number: given as
+        # special tokens they are numbered in ours, and two trainings agree.
+        letters = [f"##{letter}" for letter in sorted({letter for text in texts for letter in text if letter.strip()})]
         trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size, special_tokens=list(SPECIALS), continuing_subword_prefix="##", show_progress=False
+            vocab_size=vocab_size,
+            special_tokens=[*SPECIALS, *letters],
+            continuing_subword_prefix="##",
+            show_progress=False,
         )
         tokenizer.train_from_iterator(texts, trainer)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[BOS] $A [EOS]", special_tokens=[("[BOS]", 2), ("[EOS]", 3)]
         )
-        return cls(tokenizer)
+        content = json.loads(tokenizer.to_str())
+        content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] in SPECIALS]
+        return cls(Tokenizer.from_str(json.dumps(content)))
 
     def save(self, path: Path) -> None:
         """Writes the `tokenizers` JSON file."""

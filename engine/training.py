@@ -113,8 +113,7 @@ class _Training:
             for row, example in enumerate(self.train_set.examples)
             for text in example.references
         ]
-        self.steps_per_epoch = math.ceil(len(self.pairs) / self.config.batch_size)
-        self.steps = self.steps_per_epoch * self.config.epochs
+        self.steps = len(self._batches(0)) * self.config.epochs
         trained = [parameter for parameter in self.captioner.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
         self.progress, self.rows = Progress(), []
@@ -135,25 +134,39 @@ class _Training:
     # One epoch
 
     def _epoch(self, epoch: int) -> None:
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.pairs))
-        batches = [order[at : at + self.config.batch_size] for at in range(0, len(order), self.config.batch_size)]
+        batches = self._batches(epoch)
         torch.manual_seed(self.config.seed * 1_000_003 + epoch)  # dropout and sampling: a resumed epoch draws the same
         self._train_mode()
-        bar = tqdm(self.images.batches([[self.pairs[i][0] for i in batch] for batch in batches]), total=len(batches))
+        shown = [np.unique([self.pairs[i][0] for i in batch], return_inverse=True) for batch in batches]
+        bar = tqdm(self.images.batches([images.tolist() for images, _ in shown]), total=len(batches))
         bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
-        for batch, memory_or_pixels in zip(batches, bar, strict=True):
-            loss, norm = self._step(memory_or_pixels, [self.pairs[i][1] for i in batch])
+        for batch, (_, rows), source in zip(batches, shown, bar, strict=True):
+            loss, norm = self._step(source, torch.from_numpy(rows).to(self.device), [self.pairs[i][1] for i in batch])
             if self.progress.step % self.config.log_steps == 0:
                 self._log_step(epoch, loss, norm)
                 bar.set_postfix(loss=f"{loss:.3f}")
             self.progress.step += 1
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        """The positions in `pairs` of each step of an epoch."""
+        generator, size = np.random.default_rng([self.config.seed, epoch]), self.config.batch_size
+        if not self.config.group_captions:
+            order = generator.permutation(len(self.pairs))
+        else:
+            by_image: dict[int, list[int]] = {}
+            for position, (image, _) in enumerate(self.pairs):
+                by_image.setdefault(image, []).append(position)
+            images = list(by_image.values())
+            order = np.concatenate([images[number] for number in generator.permutation(len(images))])
+        return [order[at : at + size] for at in range(0, len(order), size)]
 
     def _train_mode(self) -> None:
         self.captioner.train()
         if self.config.freeze_encoder:
             self.captioner.encoder.eval()  # frozen means its batch statistics and dropout as well
 
-    def _step(self, source: Tensor, captions: Sequence[list[int]]) -> tuple[float, float]:
+    def _step(self, source: Tensor, rows: Tensor, captions: Sequence[list[int]]) -> tuple[float, float]:
+        """One update; caption number i is of image rows[i] of `source`."""
         rate = learning_rate(self.progress.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -162,8 +175,8 @@ class _Training:
             memory = self.images.memory(source)
             inputs, targets = ids[:, :-1], ids[:, 1:]
             if self.config.scheduled_sampling:
-                inputs = self._sampled(inputs, memory)
-            logits = self.captioner.logits(inputs, memory)
+                inputs = self._sampled(inputs, memory, rows)
+            logits = self.captioner.logits(inputs, memory, rows)
             loss = F.cross_entropy(
                 logits.float().flatten(0, 1),
                 targets.where(targets != self.tokenizer.pad_id, _IGNORED).flatten(),
@@ -180,11 +193,11 @@ class _Training:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
-    def _sampled(self, inputs: Tensor, memory: Tensor) -> Tensor:
+    def _sampled(self, inputs: Tensor, memory: Tensor, rows: Tensor) -> Tensor:
         """Inputs int64[B, T] with a share of the tokens replaced by the model's own guess for their place."""
         share = self.progress.step / max(1, self.steps)
         with torch.no_grad():
-            guesses = self.captioner.logits(inputs[:, :-1], memory.detach()).argmax(-1)
+            guesses = self.captioner.logits(inputs[:, :-1], memory.detach(), rows).argmax(-1)
         special = (inputs == self.tokenizer.pad_id) | (inputs == self.tokenizer.eos_id)
         replaced = (torch.rand(inputs.shape, device=inputs.device) < share) & ~special
         replaced[:, 0] = False  # the start token stays
@@ -386,7 +399,9 @@ def _fill_encoder(encoder: nn.Module, file: Path) -> None:
     try:
         weights = load_file(str(file))
         # The file may bring an ImageNet classifier; the captioner has none.
-        wanted = {name: tensor.float() for name, tensor in weights.items() if name in encoder.state_dict()}
+        # A captioner's own file names its encoder's weights by a prefix.
+        bare = {name.removeprefix("encoder."): tensor.float() for name, tensor in weights.items()}
+        wanted = {name: tensor for name, tensor in bare.items() if name in encoder.state_dict()}
         encoder.load_state_dict(wanted)
     except Exception as error:  # safetensors and load_state_dict raise their own kinds
         reason = str(error).splitlines()[:2]

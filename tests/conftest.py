@@ -6,6 +6,15 @@ import pytest
 
 from tests import runs
 
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+"""Real data that some tests read where it lies; it is no part of the project."""
+
+
+def needs_shared(name: str) -> pytest.MarkDecorator:
+    """Skips a test where the real data it reads is missing."""
+    return pytest.mark.skipif(not (SHARED / name).exists(), reason=f"the real data {name} is not on this machine")
+
 
 @pytest.fixture(scope="session")
 def full_results(tmp_path_factory: pytest.TempPathFactory) -> Path:

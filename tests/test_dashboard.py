@@ -103,10 +103,10 @@ def test_a_demo_clip_is_said_to_be_one_wherever_a_clipscore_stands(open_view):
 
 def test_failures_open_with_the_best_and_worst_pairs_in_order(open_view):
     app = open_view("failures", run="demo")
-    best, worst = sent(app, "pairs_best")["cards"], sent(app, "pairs_worst")["cards"]
+    best, worst = sent(app, "pairs_highest")["cards"], sent(app, "pairs_lowest")["cards"]
     assert [card["badge"] for card in best] == ["#1 of 12", "#2 of 12", "#3 of 12"]
     assert [card["badge"] for card in worst] == ["#12 of 12", "#11 of 12", "#10 of 12"]
-    assert sent(app, "pairs_worst")["chosen"] == worst[0]["id"]
+    assert sent(app, "pairs_lowest")["chosen"] == worst[0]["id"]
     assert best[0]["photo"].startswith("data:image/jpeg")
 
 
@@ -125,7 +125,7 @@ def test_nonsense_in_the_address_falls_back_to_the_defaults(open_view):
         "failures", run="nobody", beam="x", sort="drop", order="up", show="?", in_cider="b:a", image="../x", k="many"
     )
     assert app.title[0].value == "Failures"
-    assert len(cards(app, "pairs_best")) == 3
+    assert len(cards(app, "pairs_highest")) == 3
     open_view("attention", run="demo", word="99", layer="-1", head="x", opacity="1e9", image="nobody")
     open_view("zeroshot", run="demo", template="none", outcome="odd", label="odd", zero_page="-3")
 
@@ -213,7 +213,7 @@ def test_a_coarser_grid_is_drawn_as_well(open_view):
 
 def test_missing_photos_leave_a_sentence_in_their_place(open_view):
     app = open_view("failures", run="predictions")
-    card = sent(app, "pairs_best")["cards"][0]
+    card = sent(app, "pairs_highest")["cards"][0]
     assert card["photo"] == "" and card["missing"] == f"{card['id']}.jpg was not found."
 
 
@@ -230,8 +230,8 @@ def test_a_corrupt_file_is_named_and_the_rest_stays_usable(open_view, tmp_path):
     runs.corrupt_table(runs.captioner_run(results, "damaged"), "attention")
     assert r"damaged\/attention\.parquet" in words(open_view("overview", results, run="predictions"))
     assert r"attention\.parquet" in words(open_view("attention", results, run="damaged"))
-    assert len(cards(open_view("failures", results, run="damaged"), "pairs_best")) == 3
-    assert len(cards(open_view("failures", results, run="predictions"), "pairs_best")) == 3
+    assert len(cards(open_view("failures", results, run="damaged"), "pairs_highest")) == 3
+    assert len(cards(open_view("failures", results, run="predictions"), "pairs_highest")) == 3
 
 
 def test_a_record_with_nothing_in_it_opens_every_view(open_view, tmp_path):

@@ -100,13 +100,14 @@ def write_classes(folder: Path | str, per_class: int = 30, first_seed: int = FIR
             )
 
 
-def write_world(folder: Path | str, val: int = 600, test: int = 200, classes: int = 30) -> bool:
-    """Writes the val and test splits and the classes, all or nothing; False if they stand there already.
+def write_world(folder: Path | str, val: int = 600, test: int = 200, classes: int = 30, train: int = 0) -> bool:
+    """Writes the splits and the classes, all or nothing; False if they stand there already. A count of 0 leaves one out.
 
     Raises FileExistsError if `folder` holds something that this function did not write.
     """
     folder = Path(folder)
-    recipe = {"version": VERSION, "val": val, "test": test, "classes": classes}
+    splits = {"train": train, "val": val, "test": test}
+    recipe = {"version": VERSION, **splits, "classes": classes}
     mark = folder / "world.json"
     if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) == recipe:
         return False
@@ -114,9 +115,11 @@ def write_world(folder: Path | str, val: int = 600, test: int = 200, classes: in
         raise FileExistsError(f"{folder} holds other files: choose another --out, or empty it")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    write_split(partial, "val", val)
-    write_split(partial, "test", test)
-    write_classes(partial, classes)
+    for split, count in splits.items():
+        if count:
+            write_split(partial, split, count)
+    if classes:
+        write_classes(partial, classes)
     _write_json(partial / "world.json", recipe)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -124,13 +127,17 @@ def write_world(folder: Path | str, val: int = 600, test: int = 200, classes: in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write the generated world: COCO val and test splits and 24 classes.")
+    parser = argparse.ArgumentParser(description="Write the generated world: COCO splits and 24 classes.")
     parser.add_argument("--out", type=Path, default=Path("data/demo"), help="folder to write (default: %(default)s)")
     parser.add_argument("--val", type=int, default=600, help="images of the val split (default: %(default)s)")
     parser.add_argument("--test", type=int, default=200, help="images of the test split (default: %(default)s)")
     parser.add_argument("--classes", type=int, default=30, help="images of each class (default: %(default)s)")
+    parser.add_argument("--train", type=int, default=0, help="images of a train split (default: none)")
     options = parser.parse_args()
-    written = write_world(options.out, options.val, options.test, options.classes)
+    try:
+        written = write_world(options.out, options.val, options.test, options.classes, options.train)
+    except (FileExistsError, ValueError) as error:
+        parser.error(str(error))
     print(f"{options.out}: {'written' if written else 'complete already, nothing to do'}")
 
 

@@ -1,0 +1,100 @@
+# CaptionScope. `make help` lists everything.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.installed
+DEMO    := data/demo
+
+DATA    ?= $(DEMO)
+ifeq ($(DATA),$(DEMO))
+CAPTIONER ?= engine/demo/captioner
+CLIP      ?= demo
+RUN       ?= demo
+BEAMS     ?= 1 3 4 5 6 7 8 9 10 15 100
+else
+CLIP      ?= ViT-B/32
+RUN       ?= $(notdir $(abspath $(DATA)))
+BEAMS     ?= 1 3 5
+endif
+SPLIT   ?=
+RESULTS ?= results
+RECIPE  ?= engine/recipes/demo.toml
+# The demo's training split is a folder of its own: evaluation needs none of its 6,000 pictures.
+TRAIN_DATA := $(if $(filter $(DEMO),$(DATA)),$(DEMO)-train,$(DATA))
+TRAIN_WORLD := --train 6000 --val 200 --test 0 --classes 0
+OUT     ?= checkpoints/$(notdir $(basename $(RECIPE)))
+ARGS    ?=
+PORT    ?= 8501
+
+.DEFAULT_GOAL := help
+.PHONY: help install data evaluate dashboard train demo-models test test-slow bench lint doctor clean
+
+help: ## List every target and variable
+	@echo "targets:"
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@echo
+	@echo "variables (make TARGET NAME=value):"
+	@echo "  DATA       dataset folder or annotation file: COCO, the course's, Flickr8k, photos ($(DEMO))"
+	@echo "  CAPTIONER  folder of a trained captioner (the demo's, with the demo data)"
+	@echo "  CLIP       the CLIP that scores: demo, ViT-B/32, a folder, model:file; CLIP= for none"
+	@echo "  BEAMS      beam sizes, 1 is greedy ($(BEAMS))"
+	@echo "  SPLIT      train, val, test, a full name, or all (val, else all)"
+	@echo "  RUN        name of the run (demo, else the data's name)"
+	@echo "  RESULTS    results folder ($(RESULTS))"
+	@echo "  RECIPE     training recipe ($(RECIPE))"
+	@echo "  OUT        where a trained captioner goes ($(OUT))"
+	@echo "  ARGS       more arguments for evaluate or train, see python -m engine evaluate --help"
+	@echo "  PORT       the dashboard's port ($(PORT))"
+	@echo "  PYTHON     the interpreter that makes .venv, 3.11 or later ($(PYTHON))"
+
+install: $(READY) ## Make .venv with the pinned requirements
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is older than 3.11; choose another with PYTHON=python3.12"; exit 1; }
+	@echo "installing requirements.txt into $(VENV): a few minutes and 6 GB the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+data: $(READY) ## Draw the demo world into data/demo
+	@$(BIN)/python -m engine.demo.world --out $(DEMO)
+
+evaluate: $(READY) $(if $(filter $(DEMO),$(DATA)),data) ## Caption, score and explain DATA with CAPTIONER
+	@test -n "$(CAPTIONER)" || { echo "choose a trained captioner: make evaluate DATA=$(DATA) CAPTIONER=folder"; exit 1; }
+	@$(BIN)/python -m engine evaluate --data "$(DATA)" --captioner "$(CAPTIONER)" --beams $(BEAMS) --run "$(RUN)" \
+		--results "$(RESULTS)" $(if $(CLIP),--clip "$(CLIP)") $(if $(SPLIT),--split $(SPLIT)) $(ARGS)
+
+dashboard: $(READY) ## Open the dashboard over RESULTS
+	@CAPTIONSCOPE_RESULTS="$(abspath $(RESULTS))" $(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
+
+train: $(READY) ## Train a captioner on DATA by RECIPE into OUT
+	@$(if $(filter $(DEMO),$(DATA)),$(BIN)/python -m engine.demo.world --out $(TRAIN_DATA) $(TRAIN_WORLD))
+	@$(BIN)/python -m engine train --data "$(TRAIN_DATA)" --recipe "$(RECIPE)" --out "$(OUT)" --results "$(RESULTS)" $(ARGS)
+
+demo-models: $(READY) data ## Train the demo CLIP and captioner again from nothing (about two hours on two cores)
+	@$(BIN)/python -m engine.demo.pretraining
+	@$(BIN)/python -m engine.demo.world --out $(DEMO)-models --train 12000 --val 600 --test 0 --classes 0
+	@$(BIN)/python -m engine train --data $(DEMO)-models --recipe engine/recipes/demo.toml --out checkpoints/demo-models \
+		--encoder-weights data/demo-training/encoder.safetensors
+	@$(BIN)/python -m engine.demo.ship --captioner checkpoints/demo-models
+	@$(BIN)/python -m engine.demo.measure
+
+test: $(READY) ## Run the tests
+	@$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## Run the slow tests (METEOR)
+	@$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+bench: $(READY) ## Run the benchmarks
+	@for file in tests/benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+lint: $(READY) ## Check style
+	@$(BIN)/python -m ruff check .
+
+doctor: $(READY) ## Say what is installed, what is missing, and what to do
+	@$(BIN)/python -m engine doctor
+
+clean: ## Delete the environment and the demo data; results and checkpoints stay
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,88 @@
+"""A run in the making: its folder, its plan, its clock, and the record that makes it finished.
+
+Knows what a run is begun with and whether a folder is that run's. Knows no stage.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from engine import provenance, store
+
+
+class RunExists(ValueError):
+    """The run's name belongs to other settings."""
+
+
+@dataclass
+class RunInProgress:
+    """A run in the making: its folder, its plan, and what the record will say."""
+
+    name: str
+    results: Path
+    plan: dict[str, Any]
+    command: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder = store.run_folder(self.results, self.name)
+        self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
+        self.watch = provenance.Stopwatch()
+
+    def begin(self) -> bool:
+        """Claims the folder; False where the same run is finished already.
+
+        Raises:
+            RunExists: other settings are there, finished or not.
+        """
+        record = store.read_record(self.folder)
+        if record is not None:
+            if record.get("plan_digest") == self.digest:
+                return False
+            raise RunExists(
+                f"run {self.name!r} is there with other settings ({self._difference(record.get('plan', {}))}); "
+                f"choose another --run, or delete {self.folder}"
+            )
+        state = self.folder / ".parts" / "plan.json"
+        if state.is_file():
+            before = json.loads(state.read_text(encoding="utf-8"))
+            if before["digest"] != self.digest:
+                raise RunExists(
+                    f"run {self.name!r} was begun with other settings ({self._difference(before['plan'])}); "
+                    f"choose another --run, or delete {self.folder}"
+                )
+            self.watch = provenance.Stopwatch(before["seconds"])
+        self.keep_time()
+        return True
+
+    def keep_time(self) -> None:
+        """Writes down the plan and the time so far, for a run that is continued."""
+        content = {"digest": self.digest, "plan": self.plan, "seconds": self.watch.seconds}
+        store.write_json(self.folder / ".parts" / "plan.json", content)
+
+    def write(self, table: str, rows: pa.Table) -> None:
+        """Writes a table of the contract into the run's folder."""
+        store.write_table(self.folder, table, rows)
+
+    def finish(self) -> None:
+        """Writes the record, which makes the run finished."""
+        record = {
+            "run": self.name,
+            "created": provenance.now(),
+            "command": self.command,
+            "plan": self.plan,
+            "plan_digest": self.digest,
+            "versions": provenance.versions(),
+            "timings": {name: round(seconds, 3) for name, seconds in self.watch.seconds.items()},
+            **self.facts,
+        }
+        store.write_record(self.folder, record)
+        store.drop_parts(self.folder)
+
+    def _difference(self, before: dict[str, Any]) -> str:
+        names = [name for name in {**before, **self.plan} if before.get(name) != self.plan.get(name)]
+        return ", ".join(f"{name}: {before.get(name)} before, {self.plan.get(name)} now" for name in sorted(names)[:2])

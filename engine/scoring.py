@@ -1,0 +1,221 @@
+"""From captions, references and photos to the tables `scores` and `corpus_scores`, and CLIP's features on the way.
+
+Knows which metric needs what, what is missing for which image, and each number's signature. The metrics themselves are
+in `metrics`, the models in `clip`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tqdm import tqdm
+
+from engine import metrics, store
+from engine.clip import Clip
+from engine.datasets import Dataset
+from engine.photos import PhotoError, open_photo, read_ahead
+from engine.runs import RunInProgress
+from engine.schema import METRICS
+
+IMPORTED = 0
+"""The beam size of captions that were made elsewhere."""
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """The CLIP that scores, and the words put before each text."""
+
+    clip: Clip
+    prefix: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json keeps."""
+        return {
+            "model": self.clip.name,
+            "name": self.clip.name,
+            "fingerprint": self.clip.fingerprint,
+            "demo": self.clip.is_demo,
+            "prefix": self.prefix,
+        }
+
+
+def write_scores(
+    run: RunInProgress,
+    images: pa.Table,
+    settings: dict[int, list[dict]],
+    photos: Sequence[Path | None],
+    wanted: Sequence[str],
+    clip: ClipSettings | None,
+    dataset: Dataset,
+    decoding_facts: dict[str, Any],
+) -> None:
+    """Writes `scores` and `corpus_scores`."""
+    captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
+    references = images["references"].to_pylist()
+    found = {size: metrics.Scores({}, {}) for size in settings}
+    if any(references) and wanted:
+        with run.watch.measure("caption metrics"):
+            _score_captions(found, captions, references, wanted)
+    truncated = {size: [None] * len(references) for size in settings}
+    if clip is not None:
+        with run.watch.measure("CLIP"):
+            truncated = _score_clip(run, found, captions, references, photos, clip, dataset)
+        run.facts["clip"] = clip.facts()
+    names = [key for key in METRICS if any(key in each.per_image for each in found.values())]
+    facts = {"images": len(references), "refs": _reference_range(references), "data": dataset.fingerprint}
+    run.write("scores", _scores_table(images["image_id"].to_pylist(), found, truncated, names))
+    corpus = [
+        row
+        for size, each in found.items()
+        for row in _corpus_rows(size, each, names, {**facts, **decoding_facts}, clip)
+    ]
+    run.write("corpus_scores", store.table_of("corpus_scores", corpus))
+    run.facts["metrics"] = names
+
+
+def _score_captions(
+    found: dict[int, metrics.Scores],
+    captions: dict[int, list[str]],
+    references: Sequence[Sequence[str]],
+    wanted: Sequence[str],
+) -> None:
+    """Adds the caption metrics; an image without references has none."""
+    known = [row for row, texts in enumerate(references) if texts]
+    chosen = {size: [texts[row] for row in known] for size, texts in captions.items()}
+    for size, each in metrics.score_captions(chosen, [references[row] for row in known], wanted).items():
+        for name, values in each.per_image.items():
+            every = np.full(len(references), np.nan)
+            every[known] = values
+            found[size].per_image[name] = every
+        found[size].corpus.update(each.corpus)
+
+
+def _score_clip(
+    run: RunInProgress,
+    found: dict[int, metrics.Scores],
+    captions: dict[int, list[str]],
+    references: Sequence[Sequence[str]],
+    photos: Sequence[Path | None],
+    settings: ClipSettings,
+    dataset: Dataset,
+) -> dict[int, list[bool]]:
+    """Adds CLIPScore and RefCLIPScore; returns which captions CLIP cut."""
+    images, _ = image_features(run.results, settings.clip, photos, dataset.fingerprint)
+    known = [row for row, features in enumerate(images) if np.isfinite(features).all()]
+    texts = [settings.prefix + text for each in captions.values() for text in each]
+    texts += [settings.prefix + text for each in references for text in each]
+    encoded = settings.clip.text_features(texts, lambda batches: tqdm(batches, "CLIP texts", unit="batch"))
+    start = len(captions) * len(references)
+    of_references = np.split(encoded.features[start:], np.cumsum([len(each) for each in references])[:-1])
+    truncated = {}
+    for number, size in enumerate(captions):
+        rows = slice(number * len(references), (number + 1) * len(references))
+        features = encoded.features[rows]
+        truncated[size] = encoded.truncated[rows].tolist()
+        scores = metrics.clipscore(images, features)
+        found[size].per_image["clipscore"] = scores
+        found[size].corpus["clipscore"] = metrics.mean_with_interval(scores)
+        both = [row for row in known if references[row]]
+        if both:
+            every = np.full(len(references), np.nan)
+            every[both] = metrics.refclipscore(scores[both], features[both], [of_references[row] for row in both])
+            found[size].per_image["refclipscore"] = every
+            found[size].corpus["refclipscore"] = metrics.mean_with_interval(every)
+    return truncated
+
+
+def image_features(
+    results: Path, clip: Clip, photos: Sequence[Path | None], fingerprint: str
+) -> tuple[np.ndarray, list[str | None]]:
+    """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
+    names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
+    cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{fingerprint}-{names}.npz"
+    if cache.is_file():
+        kept = np.load(cache)
+        return kept["features"], [str(reason) or None for reason in kept["reasons"]]
+
+    def read(path: Path | None) -> torch.Tensor | str:
+        try:
+            return "there is no such file" if path is None else clip.prepare(open_photo(path))
+        except PhotoError as error:
+            return str(error)
+
+    features, reasons, batch = [], [], []
+    for item in tqdm(read_ahead(photos, read), f"CLIP photos ({clip.name})", len(photos), unit="image"):
+        reasons.append(item if isinstance(item, str) else None)
+        if not isinstance(item, str):
+            batch.append(item)
+        if len(batch) == 64:
+            features.append(clip.image_features(batch))
+            batch = []
+    if batch:
+        features.append(clip.image_features(batch))
+    width = features[0].shape[1] if features else 1
+    every = np.full((len(photos), width), np.nan, np.float32)
+    rows = [row for row, reason in enumerate(reasons) if reason is None]
+    if features:
+        every[rows] = np.concatenate(features)
+    store.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
+    return every, reasons
+
+
+def _scores_table(
+    image_ids: Sequence[str],
+    found: dict[int, metrics.Scores],
+    truncated: dict[int, list],
+    names: Sequence[str],
+) -> pa.Table:
+    rows = []
+    for size, each in found.items():
+        for row, image_id in enumerate(image_ids):
+            values = {name: _number(each.per_image[name][row]) for name in names if name in each.per_image}
+            rows.append({"image_id": image_id, "beam_size": size, "clip_truncated": truncated[size][row], **values})
+    return store.table_of("scores", rows, list(names))
+
+
+def _corpus_rows(
+    size: int, found: metrics.Scores, names: Sequence[str], facts: dict[str, Any], clip: ClipSettings | None
+) -> list[dict[str, Any]]:
+    rows = []
+    for name in names:
+        if name not in found.corpus:
+            continue
+        corpus = found.corpus[name]
+        rows.append(
+            {
+                "beam_size": size,
+                "metric": name,
+                "value": _number(corpus.value),
+                "low": corpus.low,
+                "high": corpus.high,
+                "images": int(np.isfinite(found.per_image[name]).sum()),
+                "signature": _signature(name, size, facts, clip),
+            }
+        )
+    return rows
+
+
+def _signature(name: str, size: int, facts: dict[str, Any], clip: ClipSettings | None) -> str:
+    own: dict[str, Any] = {"beam": "imported" if size == IMPORTED else size, **facts}
+    if "clip" in name and clip is not None:
+        own |= {"clip": clip.clip.name, "weights": clip.clip.fingerprint, "dtype": "float32"}
+        own |= {"prefix": json.dumps(clip.prefix)}
+    else:
+        own |= {"tok": "ptb"}
+    variant = {"cider": "CIDEr-D"}.get(name, METRICS[name].title)
+    return metrics.signature(variant, **own)
+
+
+def _reference_range(references: Sequence[Sequence[str]]) -> str:
+    counts = {len(texts) for texts in references}
+    return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

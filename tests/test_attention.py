@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from engine import attention
+from engine.schema import END_WORD
+from engine.tokenizer import Word
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def memory() -> torch.Tensor:
+    torch.manual_seed(4)
+    with torch.inference_mode():
+        return tiny.captioner().encode(torch.randn(2, 3, 224, 224))
+
+
+def stepwise_maps(captioner, tokens, memory, bos_id):
+    """What a search of that caption alone would see: the last row of each growing prefix."""
+    rows = []
+    for length in range(1, len(tokens) + 1):
+        ids = torch.tensor([[bos_id, *tokens[: length - 1]]])
+        with torch.inference_mode():
+            rows.append(captioner.replay(ids, memory)[1][0, :, :, -1])
+    return torch.stack(rows).numpy()  # [T, layers, heads, P]
+
+
+def test_the_map_of_a_word_belongs_to_the_step_that_predicts_it(memory):
+    captioner, words = tiny.captioner(), tiny.tokenizer()
+    captions = [words.encode("a dog runs")[1:], words.encode("a red bus stands in the street.")[1:]]
+    replayed = attention.replay(captioner, words, memory, captions)
+    for image, (tokens, found) in enumerate(zip(captions, replayed, strict=True)):
+        expected = stepwise_maps(captioner, tokens, memory[image : image + 1], words.bos_id)[..., 1:]
+        spans = attention.spans(words, tokens)
+        assert found.words == (*[word.text for word in words.words(tokens)], END_WORD)
+        for number, span in enumerate(spans):
+            mean = expected[span.start : span.stop].mean(0)
+            # Bytes of the map's own maximum: half a step of 1 / 255 is the most that is lost.
+            assert np.abs(found.floats()[number] - mean).max() <= mean.max() / 500
+
+
+def test_the_class_token_is_left_out_of_the_grid(memory):
+    found = attention.replay(tiny.captioner(), tiny.tokenizer(), memory[:1], [[5, 6]])[0]
+    assert found.weights.shape == (found.weights.shape[0], 2, 2, 196)
+    assert found.grid == (14, 14)
+
+
+def test_an_unfinished_caption_has_no_end_word(memory):
+    words = tiny.tokenizer()
+    tokens = words.encode("a dog")[1:-1]
+    assert END_WORD not in attention.replay(tiny.captioner(), words, memory[:1], [tokens])[0].words
+
+
+def test_pieces_merge_to_their_mean_or_to_the_first():
+    maps = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1)
+    words = [Word("skateboarder", 0, 2), Word("rides", 2, 3)]
+    assert attention.merge_words(maps, words, "mean")[1].ravel().tolist() == [0.5, 2]
+    assert attention.merge_words(maps, words, "first")[1].ravel().tolist() == [0, 2]
+    with pytest.raises(ValueError, match="expected one of"):
+        attention.merge_words(maps, words, "last")
+
+
+@given(arrays(np.float32, (2, 1, 3, 7), elements=st.floats(0, 1, width=32)))
+def test_a_stored_map_differs_by_at_most_half_a_byte_of_its_maximum(maps):
+    found = attention.quantise(["a", "b"], maps, (1, 7))
+    assert (np.abs(found.floats() - maps) <= maps.max(-1, keepdims=True) / 509).all()
+
+
+def test_no_captions_have_no_maps(memory):
+    assert attention.replay(tiny.captioner(), tiny.tokenizer(), memory[:0], []) == []

@@ -1,0 +1,146 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from engine.captioner import Captioner, CaptionerError, encoder_width
+from engine.config import CaptionerConfig, ConfigError
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def memory() -> torch.Tensor:
+    torch.manual_seed(3)
+    with torch.inference_mode():
+        return tiny.captioner().encode(torch.randn(3, 3, 224, 224))
+
+
+def torch_decoder(captioner: Captioner) -> nn.TransformerDecoder:
+    """The peer: torch's own decoder with the same weights, loaded by name."""
+    config = captioner.config
+    layer = nn.TransformerDecoderLayer(
+        config.d_model, config.nhead, config.dim_feedforward, activation=config.activation, batch_first=True
+    )
+    peer = nn.TransformerDecoder(layer, config.num_layers)
+    peer.load_state_dict(captioner.decoder.state_dict())
+    return peer.eval()
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_logits_equal_torchs_decoder_with_the_same_weights(memory, activation):
+    captioner = tiny.captioner(activation=activation)
+    ids = torch.randint(4, captioner.config.vocab_size, (3, 11))
+    mask = nn.Transformer.generate_square_subsequent_mask(11)
+    with torch.inference_mode():
+        peer = captioner.head(torch_decoder(captioner)(captioner.embed(ids), memory, tgt_mask=mask))
+        torch.testing.assert_close(captioner.logits(ids, memory), peer, atol=1e-4, rtol=0)
+
+
+def test_replayed_attention_equals_torchs_need_weights(memory):
+    captioner = tiny.captioner()
+    ids = torch.randint(4, captioner.config.vocab_size, (3, 11))
+    peer, seen = torch_decoder(captioner), []
+    for layer in peer.layers:
+        # torch's layer asks for no weights: the public module is asked again with what the layer gave it.
+        layer.multihead_attn.register_forward_pre_hook(
+            lambda module, args, kwargs: seen.append((module, args)), with_kwargs=True
+        )
+    mask = nn.Transformer.generate_square_subsequent_mask(11)
+    with torch.no_grad():
+        peer(captioner.embed(ids), memory, tgt_mask=mask)
+        expected = [module(*args, need_weights=True, average_attn_weights=False)[1] for module, args in list(seen)]
+        logits, weights = captioner.replay(ids, memory)
+        torch.testing.assert_close(weights, torch.stack(expected[: len(peer.layers)], 1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(logits, captioner.logits(ids, memory), atol=1e-5, rtol=0)
+
+
+def test_positions_are_the_sine_and_cosine_of_the_paper():
+    pe = tiny.captioner().positional_embedding.pe
+    assert pe.shape == (1, 512, 32)
+    # Vaswani et al. (2017), section 3.5: PE(pos, 2i) = sin(pos / 10000^(2i/d)), and the cosine beside it.
+    assert pe[0, 7, 4].item() == pytest.approx(math.sin(7 / 10_000 ** (4 / 32)), abs=1e-5)
+    assert pe[0, 7, 5].item() == pytest.approx(math.cos(7 / 10_000 ** (4 / 32)), abs=1e-5)
+
+
+def test_steps_give_the_logits_of_one_teacher_forced_reading(memory):
+    captioner = tiny.captioner()
+    ids = torch.randint(4, captioner.config.vocab_size, (3, 9))
+    with torch.inference_mode():
+        steps = captioner.start(memory, 9)
+        stepped = torch.cat([steps.step(ids[:, at : at + 1]) for at in range(9)], dim=1)
+        torch.testing.assert_close(stepped, captioner.logits(ids, memory), atol=1e-5, rtol=1e-5)
+
+
+def test_reordered_beams_and_leaving_images_keep_their_own_past(memory):
+    captioner = tiny.captioner()
+    ids = torch.randint(4, captioner.config.vocab_size, (3, 2, 3))
+    with torch.inference_mode():
+        steps = captioner.start(memory, 4)
+        steps.step(ids[:, :1, 0])
+        steps.reorder(torch.zeros(3, 2, dtype=torch.long))
+        steps.step(ids[:, :, 1])
+        steps.keep(torch.tensor([0, 2]))
+        steps.reorder(torch.tensor([[1, 0], [1, 1]]))
+        logits = steps.step(ids[[0, 2], :, 2])
+        # What each beam has read by now: the first token, then the one its parent was given, then its own.
+        for row, (image, parents) in enumerate([(0, (1, 0)), (2, (1, 1))]):
+            for beam, parent in enumerate(parents):
+                path = torch.tensor([[ids[image, 0, 0], ids[image, parent, 1], ids[image, beam, 2]]])
+                expected = captioner.logits(path, memory[image : image + 1])[0, -1]
+                torch.testing.assert_close(logits[row, beam], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_vit_gives_all_its_tokens_and_a_cnn_its_map_row_by_row():
+    vit = tiny.captioner()
+    assert (vit.prefix_tokens, vit.grid(197)) == (1, (14, 14))
+    cnn = tiny.captioner(encoder="mobilenetv2_035", encoder_kwargs={})
+    with torch.inference_mode():
+        pixels = torch.randn(2, 3, 224, 224)
+        features, feature_map = cnn.features(pixels), cnn.encoder.forward_features(pixels)
+        memory_shape = cnn.encode(pixels).shape
+    assert (cnn.prefix_tokens, features.shape, memory_shape) == (0, (2, 49, 1280), (2, 49, 32))
+    torch.testing.assert_close(features[:, 3 * 7 + 5], feature_map[:, :, 3, 5])
+
+
+def test_a_channels_last_map_is_read_row_by_row_as_well():
+    swin = tiny.captioner(encoder="swin_tiny_patch4_window7_224", encoder_kwargs={"depths": (1, 1, 1, 1)})
+    with torch.inference_mode():
+        pixels = torch.randn(1, 3, 224, 224)
+        torch.testing.assert_close(swin.features(pixels)[0, 2 * 7 + 1], swin.encoder.forward_features(pixels)[0, 2, 1])
+
+
+def test_names_of_old_timm_versions_resolve():
+    assert encoder_width("deit3_large_patch16_224_in21ft1k", {}) == 1024
+    assert encoder_width("beitv2_large_patch16_224_in22k", {}) == 1024
+
+
+def test_an_unknown_encoder_names_its_neighbours():
+    with pytest.raises(CaptionerError, match="timm has no such model; near it: .*mobilenetv2"):
+        tiny.captioner(encoder="mobilenetv2_9000", encoder_kwargs={})
+    with pytest.raises(CaptionerError, match="does not take"):
+        tiny.captioner(encoder_kwargs={"colour": "red"})
+
+
+def test_a_length_beyond_the_positions_is_refused(memory):
+    with pytest.raises(ConfigError, match="at most 512 positions"):
+        tiny.captioner().start(memory, 600)
+
+
+def test_preprocessing_is_the_encoders_own_unless_the_config_says_otherwise():
+    assert tiny.captioner().preprocessing.crop_pct == 0.9
+    changed = tiny.captioner(mean=(0.1, 0.2, 0.3), crop_pct=1.0).preprocessing
+    assert (changed.mean, changed.crop_pct, changed.std) == ((0.1, 0.2, 0.3), 1.0, (0.5, 0.5, 0.5))
+
+
+def test_the_config_is_what_the_model_was_built_from():
+    config = CaptionerConfig(encoder="vit_tiny_patch16_224", vocab_size=9, d_model=16, nhead=2, num_layers=1)
+    assert Captioner(config).head.weight.shape == (9, 16)
+
+
+def test_captions_that_share_an_image_read_it_as_if_alone(memory):
+    captioner = tiny.captioner()
+    ids, rows = torch.randint(4, captioner.config.vocab_size, (4, 6)), torch.tensor([2, 0, 0, 1])
+    with torch.inference_mode():
+        shared = captioner.logits(ids, memory, rows)
+        torch.testing.assert_close(shared, captioner.logits(ids, memory[rows]), atol=1e-5, rtol=1e-5)

@@ -1,0 +1,68 @@
+import pytest
+
+from engine.config import CaptionerConfig, ConfigError, DecodingConfig, Recipe, TrainingConfig, from_dict, read_recipe
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "engine" / "recipes").glob("*.toml")), ids=lambda path: path.name)
+def test_every_recipe_that_ships_is_valid_and_says_where_it_comes_from(recipe):
+    assert read_recipe(recipe).model.encoder
+    comment = [line for line in recipe.read_text().splitlines() if line.startswith("#")]
+    for word in ("Source", "Expected", "Command"):
+        assert any(word in line for line in comment), f"{recipe.name} does not say its {word}"
+
+
+def test_an_unknown_key_names_the_file_the_key_and_the_known_ones(tmp_path):
+    file = tmp_path / "bad.toml"
+    file.write_text("[model]\nencoder = 'vit'\n[training]\nlearning_rat = 1\n")
+    with pytest.raises(
+        ConfigError, match=r"bad.toml: training: unknown setting 'learning_rat', expected one of epochs"
+    ):
+        read_recipe(file)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": {}}, "'encoder' is missing"),
+        ({"model": {"encoder": 3}}, "expected str"),
+        ({"model": {"encoder": "vit"}, "training": {"epochs": 1.5}}, "epochs: 1.5: expected int"),
+        ({"model": {"encoder": "vit"}, "training": {"precision": "fp8"}}, "precision is 'fp8', expected one of"),
+        (
+            {"model": {"encoder": "vit"}, "training": {"pretrained": True, "encoder_weights": "x"}},
+            "the encoder starts from one of them",
+        ),
+    ],
+)
+def test_a_wrong_value_says_what_was_expected(values, message):
+    with pytest.raises(ConfigError, match=message):
+        from_dict(Recipe, values, "recipe")
+
+
+def test_a_missing_recipe_names_those_there_are(tmp_path):
+    with pytest.raises(ConfigError, match="demo.toml"):
+        read_recipe(tmp_path / "nothing.toml")
+
+
+def test_whole_numbers_are_taken_for_shares_and_lists_for_tuples():
+    config = from_dict(
+        CaptionerConfig, {"encoder": "v", "vocab_size": 9, "d_model": 8, "dropout": 0, "mean": [1, 2]}, "x"
+    )
+    assert config.dropout == 0.0
+    assert config.mean == (1, 2)
+
+
+@pytest.mark.parametrize("sizes", [(), (0,), (101,), (3, 3)])
+def test_beam_sizes_that_cannot_be_are_refused(sizes):
+    with pytest.raises(ConfigError, match="beam_sizes"):
+        DecodingConfig(beam_sizes=sizes)
+
+
+def test_a_width_that_heads_do_not_divide_is_refused():
+    with pytest.raises(ConfigError, match="multiple of nhead"):
+        CaptionerConfig(encoder="v", vocab_size=9, d_model=10, nhead=4)
+
+
+def test_the_defaults_are_the_studys():
+    config = TrainingConfig()
+    assert (config.epochs, config.batch_size, config.learning_rate, config.warmup_steps) == (15, 64, 3e-5, 1000)

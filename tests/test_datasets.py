@@ -1,0 +1,163 @@
+import csv
+
+import pytest
+
+from engine import datasets
+from engine.datasets import Box, DatasetError
+from tests import tiny
+from tests.conftest import SHARED, needs_shared
+
+
+@needs_shared("coco")
+@pytest.mark.parametrize(("split", "instances"), [("train", 470), ("val", 382)])
+def test_coco_has_its_captions_and_boxes(split, instances):
+    dataset = datasets.load(SHARED / "coco", split=split)
+    assert (dataset.format, dataset.split, len(dataset.examples)) == ("coco", f"{split}2017", 50)
+    assert sum(len(example.references) for example in dataset.examples) == 250
+    assert sum(len(example.objects) for example in dataset.examples) == instances
+    assert all(dataset.photo(example).is_file() for example in dataset.examples)
+
+
+@needs_shared("flickr8k")
+def test_flickr8k_has_five_captions_for_each_of_8091_photos():
+    dataset = datasets.load(SHARED / "flickr8k")
+    assert (dataset.format, len(dataset.examples), len(dataset.on_disk().examples)) == ("flickr8k", 8091, 1000)
+    assert {len(example.references) for example in dataset.examples} == {5}
+
+
+@needs_shared("flickr8k")
+def test_a_dataset_without_splits_holds_the_same_photos_out_every_time():
+    train, val = (datasets.load(SHARED / "flickr8k", split=split, hold_out=100) for split in ("train", "val"))
+    held = {example.image_id for example in val.examples}
+    assert (len(train.examples), len(held)) == (900, 100)
+    assert not held & {example.image_id for example in train.examples}
+    # Of the photos held out at 50, all are held out at 100: the order is a hash of the name.
+    assert {each.image_id for each in datasets.load(SHARED / "flickr8k", split="val", hold_out=50).examples} <= held
+
+
+def test_coco_examples_carry_references_boxes_and_conditions(tmp_path):
+    folder = tiny.coco(tmp_path / "world")
+    dataset = datasets.load(folder)
+    example = dataset.examples[0]
+    assert (dataset.name, dataset.format, dataset.split) == ("world", "coco", "val")
+    assert example.references == (tiny.SENTENCES[1], tiny.SENTENCES[2])
+    assert example.objects == (Box("dog", 10, 5, 30, 20),)
+
+
+def test_an_annotation_file_may_be_given_itself(tmp_path):
+    folder = tiny.coco(tmp_path)
+    assert len(datasets.load(folder / "annotations" / "captions_val.json").examples) == 5
+
+
+def course(folder):
+    world = tiny.coco(folder / "made", split="val")
+    (folder / "hw3" / "p2_data" / "images").mkdir(parents=True)
+    (world / "val").rename(folder / "hw3" / "p2_data" / "images" / "val")
+    (world / "annotations" / "captions_val.json").rename(folder / "hw3" / "p2_data" / "val.json")
+    tiny.tokenizer().save(folder / "hw3" / "caption_tokenizer.json")
+    tiny.classes(folder / "hw3")
+    return folder / "hw3"
+
+
+def test_the_courses_layout_is_recognised_with_its_tokenizer(tmp_path):
+    dataset = datasets.load(course(tmp_path))
+    assert (dataset.format, dataset.split, len(dataset.examples)) == ("course", "val", 5)
+    assert dataset.tokenizer.name == "caption_tokenizer.json"
+
+
+def test_the_courses_classes_have_labels_from_the_file_name(tmp_path):
+    classes = datasets.load_classes(course(tmp_path))
+    assert (classes.labels, classes.label_ids) == (("dog", "bus", "cat"), ("0", "1", "2"))
+    assert [example.label for example in classes.examples] == ["dog", "dog", "bus", "bus", "cat", "cat"]
+
+
+def flickr(folder, rows, name="captions.txt"):
+    for photo in {row[0].split("#")[0] for row in rows}:
+        tiny.photo(folder / "Images" / photo)
+    with open(folder / name, "w", newline="") as file:
+        if name == "captions.txt":
+            csv.writer(file).writerows([("image", "caption"), *rows])
+        else:
+            file.write("".join(f"{key}\t{caption}\n" for key, caption in rows))
+    return folder
+
+
+def test_flickr8k_reads_captions_with_commas_and_quotes(tmp_path):
+    folder = flickr(tmp_path, [("a.jpg", 'a man , a "dog"'), ("a.jpg", "two"), ("b.jpg", "three")])
+    dataset = datasets.load(folder)
+    assert dataset.examples[0].references == ('a man , a "dog"', "two")
+
+
+def test_the_older_token_file_reads_the_same(tmp_path):
+    folder = flickr(tmp_path, [("a.jpg#0", "one"), ("a.jpg#1", "two, three")], "Flickr8k.token.txt")
+    assert datasets.load(folder).examples[0].references == ("one", "two, three")
+
+
+def test_flickr8ks_split_files_decide_the_splits(tmp_path):
+    folder = flickr(tmp_path, [("a.jpg", "one"), ("b.jpg", "two")])
+    (folder / "Flickr_8k.trainImages.txt").write_text("a.jpg\n")
+    (folder / "Flickr_8k.devImages.txt").write_text("b.jpg\n")
+    assert [each.image_id for each in datasets.load(folder).examples] == ["b"]
+    assert [each.image_id for each in datasets.load(folder, split="train").examples] == ["a"]
+    with pytest.raises(DatasetError, match="split 'test' is not there; it has train, val and all"):
+        datasets.load(folder, split="test")
+
+
+def test_a_bare_folder_has_photos_and_no_captions(tmp_path):
+    for name in ("bike.jpg", "sheep.png", "notes.txt", ".hidden.jpg"):
+        tiny.photo(tmp_path / name) if name.endswith(("jpg", "png")) else (tmp_path / name).write_text("")
+    dataset = datasets.load(tmp_path)
+    assert dataset.format == "folder"
+    assert [(each.image_id, each.references) for each in dataset.examples] == [("bike", ()), ("sheep", ())]
+
+
+def test_the_fingerprint_changes_with_any_reference(tmp_path):
+    before = datasets.load(tiny.coco(tmp_path)).fingerprint
+    assert datasets.load(tiny.coco(tmp_path)).fingerprint == before
+    path = tmp_path / "annotations" / "captions_val.json"
+    path.write_text(path.read_text().replace("a dog runs", "a dog walks"))
+    assert datasets.load(tmp_path).fingerprint != before
+
+
+IMAGE = {"id": 1, "file_name": "a.jpg"}
+CAPTION = {"id": 7, "image_id": 1, "caption": "a dog"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"images": [IMAGE], "annotations": [{**CAPTION, "image_id": 9}]},
+            "caption 7 is for the image 9, which is not",
+        ),
+        ({"images": [IMAGE, IMAGE], "annotations": []}, "the image id 1 stands there twice"),
+        ({"images": [IMAGE, {"id": 2, "file_name": "b/a.jpg"}], "annotations": []}, "the image 'a' is there twice"),
+        ({"images": [], "annotations": []}, "no images in split 'val'"),
+        ({"images": [{"id": 1}], "annotations": []}, "has no 'file_name'"),
+        ({"images": [{"id": 1, "file_name": "../../etc/x.jpg"}], "annotations": []}, "does not stay inside"),
+        ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": None}]}, "caption 7 is None, expected text"),
+        ({"images": [IMAGE]}, "expected a COCO object with the lists"),
+    ],
+)
+def test_captions_that_make_no_sense_name_the_file_and_the_entry(tmp_path, content, message):
+    (tmp_path / "val").mkdir()
+    file = tiny.write_json(tmp_path / "annotations" / "captions_val.json", content)
+    with pytest.raises(DatasetError, match=message) as caught:
+        datasets.load(tmp_path)
+    assert str(file) in str(caught.value) or str(tmp_path) in str(caught.value)
+
+
+def test_a_missing_folder_an_empty_one_and_an_unknown_format_are_one_sentence_each(tmp_path):
+    with pytest.raises(DatasetError, match="there is no such file or folder"):
+        datasets.load(tmp_path / "nothing")
+    with pytest.raises(DatasetError, match="no images in split 'all'"):
+        datasets.load(tmp_path)
+    with pytest.raises(DatasetError, match="expected one of coco, course, flickr8k, folder"):
+        datasets.load(tmp_path, format="voc")
+
+
+def test_a_class_photo_with_an_unknown_label_is_named(tmp_path):
+    folder = tiny.classes(tmp_path)
+    tiny.photo(folder / "p1_data" / "val" / "9_0.png")
+    with pytest.raises(DatasetError, match="9_0.png: its label '9' is not in id2label.json"):
+        datasets.load_classes(folder)

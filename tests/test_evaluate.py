@@ -1,0 +1,229 @@
+"""The whole road on tiny real parts: photos to tables, a kill in the middle, what is set aside."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import clip, datasets, evaluate, store
+from engine.config import DecodingConfig
+from engine.runs import RunExists
+from engine.schema import END_WORD, TABLES
+from engine.scoring import ClipSettings
+from tests import tiny
+
+TABLES_WRITTEN = ("images", "set_aside", "captions", "attention", "scores", "corpus_scores", "zero_shot")
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A dataset of 5 photos of which one is broken, classes beside it, a captioner and a CLIP."""
+    folder = tmp_path_factory.mktemp("parts")
+    tiny.coco(folder / "data")
+    tiny.classes(folder / "data")
+    (folder / "data" / "val" / "000000000003.jpg").write_bytes(b"")
+    tiny.captioner_folder(folder / "captioner")
+    tiny.clip_folder(folder / "clip")
+    return folder
+
+
+def ask(parts: Path, results: Path, name: str = "mine", **changes: object) -> evaluate.CaptionerRun:
+    values = {
+        "name": name,
+        "results": results,
+        "dataset": datasets.load(parts / "data"),
+        "captioner_path": parts / "captioner",
+        "decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8),
+        "clip": ClipSettings(clip.load(str(parts / "clip"))),
+        "classes": datasets.load_classes(parts / "data"),
+    }
+    return evaluate.CaptionerRun(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def results(parts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    assert evaluate.evaluate(ask(parts, folder))
+    return folder
+
+
+def table(results: Path, name: str, run: str = "mine") -> list[dict]:
+    return store.read_table(store.run_folder(results, run), name).to_pylist()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.parquet"))}
+
+
+def test_every_table_is_written_and_of_the_contract(results):
+    folder = store.run_folder(results, "mine")
+    for name in TABLES_WRITTEN:
+        assert store.check_table(folder / f"{name}.parquet") is None, name
+    assert not list(folder.rglob("*.tmp"))
+    assert not (folder / ".parts").exists()
+
+
+def test_a_broken_photo_is_set_aside_with_its_reason_and_nowhere_else(results):
+    assert table(results, "set_aside") == [
+        {"image_id": "000000000003", "file_name": "000000000003.jpg", "reason": "the file is empty"}
+    ]
+    for name in ("images", "captions", "scores", "attention"):
+        assert "000000000003" not in {row["image_id"] for row in table(results, name)}
+    assert store.read_record(store.run_folder(results, "mine"))["set_aside"] == 1
+
+
+def test_each_image_has_a_caption_and_scores_at_each_beam_size(results):
+    captions, scores = table(results, "captions"), table(results, "scores")
+    keys = sorted((row["image_id"], row["beam_size"]) for row in captions)
+    assert len(keys) == len(set(keys)) == 4 * 2
+    assert keys == sorted((row["image_id"], row["beam_size"]) for row in scores)
+    for row in scores:
+        assert all(isinstance(row[name], float) for name in ("cider", "bleu_4", "rouge_l", "clipscore", "refclipscore"))
+
+
+def test_corpus_scores_are_those_of_the_images(results):
+    scores = table(results, "scores")
+    for row in table(results, "corpus_scores"):
+        assert row["images"] == 4
+        assert row["low"] <= row["value"] <= row["high"] or row["metric"].startswith("bleu")
+        if row["metric"] in ("cider", "clipscore"):
+            mean = np.mean([each[row["metric"]] for each in scores if each["beam_size"] == row["beam_size"]])
+            assert row["value"] == pytest.approx(mean)
+        assert f"beam:{row['beam_size']}" in row["signature"]
+
+
+def test_attention_has_a_map_for_every_word_and_the_end(results):
+    for row in table(results, "attention"):
+        words, layers, heads, patches = row["shape"]
+        assert (layers, heads, patches) == (2, 2, 196)
+        assert len(row["words"]) == words
+        assert len(row["weights"]) == words * layers * heads * patches
+        assert len(row["scale"]) == words * layers * heads
+        # 80 x 60 photos at crop 0.9: the centre crop of 54 pixels, in the photo's own pixels.
+        assert row["crop"]["height"] == pytest.approx(60 * 0.9, abs=0.5)
+        assert row["crop"]["x"] == pytest.approx((80 - row["crop"]["width"]) / 2, abs=0.5)
+    finished = {(row["image_id"], row["beam_size"]): row["finished"] for row in table(results, "captions")}
+    for row in table(results, "attention"):
+        assert (row["words"][-1:] == [END_WORD]) == finished[row["image_id"], row["beam_size"]]
+
+
+def test_zero_shot_covers_every_photo_under_every_template(results):
+    rows = table(results, "zero_shot")
+    assert len(rows) == 6 * 3
+    assert {row["label"] for row in rows} == {"dog", "bus", "cat"}
+    for row in rows:
+        assert sum(guess["probability"] for guess in row["top"]) == pytest.approx(1)
+        assert row["predicted"] == row["top"][0]["label"]
+    lines = (store.run_folder(results, "mine") / "zero_shot_0.csv").read_text().splitlines()
+    assert lines[0] == "filename,label"
+    assert {line.split(",")[1] for line in lines[1:]} <= {"0", "1", "2"}
+
+
+def test_the_record_says_where_everything_comes_from(results):
+    record = store.read_record(store.run_folder(results, "mine"))
+    assert record["kind"] == "captioner"
+    assert record["data"]["images"] == 4
+    assert record["captioner"]["encoder"] == "vit_tiny_patch16_224"
+    assert set(record["seconds_per_image"]) == {"1", "3"}
+    assert {"torch", "timm", "pycocoevalcap"} <= set(record["versions"])
+    assert record["clip"]["demo"] is False
+
+
+def test_pred_json_is_the_courses(results):
+    found = json.loads((store.run_folder(results, "mine") / "pred.json").read_text())
+    assert sorted(found) == sorted(row["image_id"] for row in table(results, "images"))
+
+
+def test_a_second_call_computes_nothing(parts, results, monkeypatch):
+    before = digests(store.run_folder(results, "mine"))
+    monkeypatch.setattr(evaluate, "_caption_chunk", lambda *args: pytest.fail("computed again"))
+    assert not evaluate.evaluate(ask(parts, results))
+    assert digests(store.run_folder(results, "mine")) == before
+
+
+def test_other_settings_under_the_same_name_are_refused_and_nothing_is_lost(parts, results):
+    before = digests(store.run_folder(results, "mine"))
+    with pytest.raises(RunExists, match="decoding: .* choose another --run"):
+        evaluate.evaluate(ask(parts, results, decoding=DecodingConfig(beam_sizes=(1, 2), max_length=8)))
+    assert digests(store.run_folder(results, "mine")) == before
+
+
+@pytest.mark.parametrize("stage", ["_caption_chunk", "write_scores", "_zero_shot", "_copy_training"])
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(parts, tmp_path, monkeypatch, stage):
+    class Killed(Exception):
+        pass
+
+    monkeypatch.setattr(evaluate, "CHUNK", 2)
+    assert evaluate.evaluate(ask(parts, tmp_path, "whole"))
+    calls, real = [], getattr(evaluate, stage)
+
+    def kill(*args):
+        calls.append(1)
+        if len(calls) == (2 if stage == "_caption_chunk" else 1):
+            raise Killed
+        return real(*args)
+
+    monkeypatch.setattr(evaluate, stage, kill)
+    with pytest.raises(Killed):
+        evaluate.evaluate(ask(parts, tmp_path, "broken"))
+    assert store.read_record(store.run_folder(tmp_path, "broken")) is None
+    calls_before = len(calls)
+    monkeypatch.setattr(evaluate, stage, lambda *args: calls.append(1) or real(*args))
+    assert evaluate.evaluate(ask(parts, tmp_path, "broken"))
+    if stage == "_caption_chunk":
+        assert len(calls) - calls_before == 2  # of three chunks the first was kept
+    assert digests(store.run_folder(tmp_path, "broken")) == digests(store.run_folder(tmp_path, "whole"))
+
+
+def test_a_bare_folder_gets_captions_attention_and_clipscores_only(parts, tmp_path):
+    bare = datasets.load(parts / "data" / "val")
+    assert evaluate.evaluate(ask(parts, tmp_path, dataset=bare, classes=None))
+    row = table(tmp_path, "scores")[0]
+    assert row["clipscore"] is not None
+    assert "cider" not in row
+    assert {each["metric"] for each in table(tmp_path, "corpus_scores")} == {"clipscore"}
+
+
+def test_without_a_clip_the_caption_metrics_stand_alone(parts, tmp_path):
+    assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
+    assert "clipscore" not in table(tmp_path, "scores")[0]
+    assert not store.has_table(store.run_folder(tmp_path, "mine"), "zero_shot")
+
+
+def test_imported_predictions_give_a_run_like_any_other_without_attention(parts, tmp_path):
+    dataset = datasets.load(parts / "data")
+    captions = {example.image_id: example.references[0] for example in dataset.examples}
+    request = evaluate.PredictionsRun(
+        "theirs", tmp_path, dataset, captions, Path("p.json"), clip=ClipSettings(clip.load(str(parts / "clip")))
+    )
+    assert evaluate.score(request)
+    assert not evaluate.score(request)
+    rows = {row["image_id"]: row for row in table(tmp_path, "scores", "theirs")}
+    assert len(rows) == 5
+    assert all(row["bleu_4"] == pytest.approx(1, abs=1e-6) for row in rows.values())
+    # The broken photo has a caption to score against its references, but nothing for CLIP to see.
+    assert rows["000000000003"]["clipscore"] is None
+    assert rows["000000000001"]["clipscore"] is not None
+    assert {row["beam_size"] for row in rows.values()} == {0}
+    assert table(tmp_path, "captions", "theirs")[0]["logprob"] is None
+    record = store.read_record(store.run_folder(tmp_path, "theirs"))
+    assert (record["kind"], record["partial"]) == ("predictions", False)
+
+
+def test_zero_shot_alone_is_a_run(parts, tmp_path):
+    request = evaluate.ZeroShotRun("z", tmp_path, datasets.load_classes(parts / "data"), clip.load(str(parts / "clip")))
+    assert evaluate.zero_shot(request)
+    assert not evaluate.zero_shot(request)
+    assert len(table(tmp_path, "zero_shot", "z")) == 18
+
+
+def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
+    assert evaluate.evaluate(ask(parts, tmp_path, "first"))
+    monkeypatch.setattr(clip.Clip, "image_features", lambda *args: pytest.fail("encoded again"))
+    assert evaluate.evaluate(ask(parts, tmp_path, "second", decoding=DecodingConfig(beam_sizes=(2,), max_length=8)))
+
+
+def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
+    assert set(TABLES) == {*TABLES_WRITTEN, "training", "grounding"}

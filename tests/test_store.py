@@ -1,0 +1,125 @@
+import json
+
+import pyarrow as pa
+import pytest
+
+from engine import store
+from engine.schema import METRICS, TABLES
+from engine.store import ResultsError
+
+
+def images(*names: str) -> pa.Table:
+    return store.table_of("images", [{"image_id": name, "file_name": f"{name}.jpg"} for name in names])
+
+
+def finished(results, name: str, tables: dict[str, pa.Table]):
+    folder = store.run_folder(results, name)
+    for table, rows in tables.items():
+        store.write_table(folder, table, rows)
+    store.write_record(folder, {"run": name})
+    return folder
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    first = store.write_table(tmp_path / "a", "images", images("x", "y")).read_bytes()
+    assert store.write_table(tmp_path / "b", "images", images("x", "y")).read_bytes() == first
+
+
+def test_a_table_keeps_its_types_and_values(tmp_path):
+    row = {"image_id": "x", "file_name": "x.jpg", "references": ["a dog"], "objects": [{"label": "dog", "x": 1.0}]}
+    store.write_table(tmp_path, "images", store.table_of("images", [row]))
+    read = store.read_table(tmp_path, "images")
+    assert read.schema.equals(TABLES["images"])
+    assert read.to_pylist()[0]["objects"][0] == {"label": "dog", "x": 1.0, "y": None, "width": None, "height": None}
+
+
+def test_a_column_that_is_not_of_the_contract_is_refused(tmp_path):
+    with pytest.raises(ResultsError, match="no column 'colour'"):
+        store.table_of("images", [{"colour": "red"}])
+    with pytest.raises(ResultsError, match="expected"):
+        store.write_table(tmp_path, "images", pa.table({"image_id": ["x"]}))
+
+
+def test_a_run_without_its_record_is_unfinished_and_says_so(tmp_path):
+    store.write_table(store.run_folder(tmp_path, "half"), "images", images("x"))
+    runs, problems = store.find_runs(tmp_path)
+    assert runs == []
+    assert "'half' is unfinished; run its command again" in problems[0].reason
+
+
+def test_a_half_written_file_is_left_out_and_the_others_stay_usable(tmp_path):
+    finished(tmp_path, "good", {"images": images("x")})
+    broken = finished(tmp_path, "bad", {"images": images("y")}) / "images.parquet"
+    broken.write_bytes(broken.read_bytes()[:100])
+    connection, problems = store.connect(tmp_path)
+    assert connection.execute("SELECT run, image_id FROM images").fetchall() == [("good", "x")]
+    assert problems[0].path.name == "images.parquet"
+    assert "not a whole Parquet file" in problems[0].reason
+
+
+def test_a_file_of_an_older_contract_names_the_missing_column(tmp_path):
+    folder = finished(tmp_path, "old", {})
+    pa.parquet.write_table(pa.table({"image_id": ["x"]}), folder / "images.parquet")
+    assert "no column 'file_name'" in store.connect(tmp_path)[1][0].reason
+
+
+def test_a_record_that_is_no_json_leaves_only_that_run_out(tmp_path):
+    finished(tmp_path, "good", {"images": images("x")})
+    (finished(tmp_path, "bad", {}) / "run.json").write_text("{")
+    runs, problems = store.find_runs(tmp_path)
+    assert [run.name for run in runs] == ["good"]
+    assert "not JSON" in problems[0].reason
+
+
+def test_runs_with_different_metrics_are_read_together(tmp_path):
+    row = {"image_id": "x", "beam_size": 1}
+    finished(tmp_path, "a", {"scores": store.table_of("scores", [{**row, "cider": 1.0}], ["cider"])})
+    finished(tmp_path, "b", {"scores": store.table_of("scores", [{**row, "rouge_l": 0.5}], ["rouge_l"])})
+    connection, _ = store.connect(tmp_path)
+    found = connection.cursor().execute("SELECT run, cider, rouge_l, meteor FROM scores ORDER BY run").fetchall()
+    assert found == [("a", 1.0, None, None), ("b", None, 0.5, None)]
+
+
+def test_an_empty_results_folder_has_every_view_with_every_column(tmp_path):
+    connection, problems = store.connect(tmp_path)
+    assert problems == []
+    for table, schema in TABLES.items():
+        columns = [name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
+        expected = set(schema.names) | {"run"} | (set(METRICS) if table == "scores" else set())
+        assert set(columns) == expected
+
+
+def test_sql_reads_nothing_outside_the_results(tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    (tmp_path / "results").mkdir()
+    connection, _ = store.connect(tmp_path / "results")
+    with pytest.raises(Exception, match="disabled by configuration"):
+        connection.execute(f"SELECT * FROM read_csv('{secret}')")
+
+
+def test_a_quote_in_a_folder_name_does_no_harm(tmp_path):
+    results = tmp_path / "o'brien"
+    finished(results, "a", {"images": images("x")})
+    assert store.connect(results)[0].execute("SELECT run FROM images").fetchall() == [("a",)]
+
+
+@pytest.mark.parametrize("name", ["", "../evil", "a/b", ".hidden", "x" * 81, "a b"])
+def test_a_run_name_is_a_plain_name(tmp_path, name):
+    with pytest.raises(ResultsError, match="choose another with --run"):
+        store.run_folder(tmp_path, name)
+
+
+def test_a_part_is_there_whole_or_not_at_all(tmp_path):
+    assert store.read_part(tmp_path, "captions", 0, ["images"]) is None
+    store.write_part(tmp_path, "captions", 0, {"images": images("x"), "set_aside": store.table_of("set_aside", [])})
+    assert store.read_part(tmp_path, "captions", 0, ["images", "attention"]) is None
+    part = store.read_part(tmp_path, "captions", 0, ["images", "set_aside"])
+    assert part["images"].to_pylist()[0]["image_id"] == "x"
+    store.drop_parts(tmp_path)
+    assert store.read_part(tmp_path, "captions", 0, ["images"]) is None
+
+
+def test_a_record_says_the_version_of_the_contract(tmp_path):
+    store.write_record(tmp_path, {"run": "a"})
+    assert json.loads((tmp_path / "run.json").read_text()) == {"run": "a", "schema_version": 1}

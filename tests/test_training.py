@@ -1,0 +1,165 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine import checkpoints, datasets, training
+from engine.config import ModelConfig, Recipe, TrainingConfig, from_dict
+from engine.training import TrainingError
+from tests import tiny
+
+MODEL = ModelConfig(**tiny.ENCODER, d_model=32, num_layers=1, nhead=2, dim_feedforward=48)
+
+
+def recipe(**changes: object) -> Recipe:
+    values = {"epochs": 2, "batch_size": 4, "learning_rate": 5e-3, "warmup_steps": 2, "vocab_size": 90, "log_steps": 1}
+    return Recipe(MODEL, from_dict(TrainingConfig, {**values, **changes}, "test"))
+
+
+@pytest.fixture
+def sets(tmp_path):
+    train = datasets.load(tiny.coco(tmp_path / "data", 6, "train"), split="train")
+    return train, datasets.load(tiny.coco(tmp_path / "data2", 3))
+
+
+def weights(folder):
+    return checkpoints.load(folder)[0].state_dict()
+
+
+def equal(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"freeze_encoder": False},
+        {"augment": True},
+        {"scheduled_sampling": True, "label_smoothing": 0.1},
+        {"precision": "bf16"},
+        {"group_captions": True, "freeze_encoder": False},
+    ],
+    ids=["frozen", "whole", "augmented", "sampled", "bf16", "grouped"],
+)
+def test_every_way_of_training_logs_its_steps_and_leaves_a_captioner(tmp_path, sets, changes):
+    rows = []
+    done = training.train(
+        *sets, recipe(**changes), tmp_path / "out", log=lambda logged: rows.extend(logged[len(rows) :])
+    )
+    assert (done.epoch, done.step) == (2, 6)
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == [*range(6)]
+    assert all(row["grad_norm"] > 0 and row["loss"] > 0 for row in steps)
+    assert [row["epoch"] for row in rows if "validation_cider" in row] == [0, 1]
+    assert list((tmp_path / "out" / "tensorboard").glob("events*"))
+    checkpoints.load(tmp_path / "out")
+
+
+def test_a_captioner_learns_by_heart_what_it_is_shown(tmp_path, sets):
+    rows = []
+    training.train(
+        sets[0],
+        sets[0],
+        recipe(epochs=30, freeze_encoder=False),
+        tmp_path / "out",
+        log=lambda logged: rows.append(logged),
+    )
+    losses = [row["loss"] for row in rows[-1] if "loss" in row]
+    assert losses[-1] < 0.5 * losses[0]
+    assert max(row.get("validation_cider", 0) for row in rows[-1]) > 1
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, sets):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    rows: dict[str, list] = {}
+    training.train(*sets, recipe(epochs=3), whole, log=lambda logged: rows.update(whole=list(logged)))
+
+    class Killed(Exception):
+        pass
+
+    calls = []
+
+    def log(logged):
+        calls.append(len(logged))
+        if len(calls) == 2:  # in the second epoch, before its state is kept
+            raise Killed
+
+    with pytest.raises(Killed):
+        training.train(*sets, recipe(epochs=3), broken, log=log)
+    training.train(*sets, recipe(epochs=3), broken, log=lambda logged: rows.update(broken=list(logged)))
+    assert rows["broken"] == rows["whole"]
+    assert equal(weights(broken), weights(whole))
+
+
+def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, sets, monkeypatch):
+    out = tmp_path / "out"
+    training.train(*sets, recipe(epochs=1), out)
+    before = (out / "features_train.f16").stat().st_mtime_ns
+    (out / "state.pt").unlink()
+    monkeypatch.setattr(training, "read_ahead", _no_reading_of_pixels(training.read_ahead))
+    training.train(*sets, recipe(epochs=1), out)
+    assert (out / "features_train.f16").stat().st_mtime_ns == before
+
+
+def _no_reading_of_pixels(read_ahead):
+    """Photos may be checked again, but no pixels be prepared: that is what the kept features spare."""
+
+    def guarded(items, read, **options):
+        for item in read_ahead(items, read, **options):
+            assert not hasattr(item, "dtype"), "pixels were prepared again"
+            yield item
+
+    return guarded
+
+
+def test_another_recipe_does_not_continue_in_the_same_folder(tmp_path, sets):
+    training.train(*sets, recipe(epochs=1), tmp_path / "out")
+    with pytest.raises(TrainingError, match="choose another --out"):
+        training.train(*sets, recipe(epochs=1, seed=7), tmp_path / "out")
+
+
+def test_clipscore_is_validated_where_there_is_a_clip_and_keeps_its_best(tmp_path, sets):
+    from engine import clip
+
+    rows = []
+    scorer = clip.load(str(tiny.clip_folder(tmp_path / "clip")))
+    training.train(*sets, recipe(epochs=1), tmp_path / "out", clip=scorer, log=rows.extend)
+    assert 0 <= rows[-1]["validation_clipscore"] <= 2.5
+    checkpoints.load(tmp_path / "out" / "best_clipscore")
+
+
+def test_a_broken_photo_is_named_and_the_training_goes_on(tmp_path, sets, capsys):
+    sets[0].photo(sets[0].examples[0]).write_bytes(b"")
+    done = training.train(*sets, recipe(epochs=1), tmp_path / "out")
+    assert done.step == 3  # 5 photos x 2 captions in batches of 4
+    assert "set aside 000000000001.jpg: the file is empty" in capsys.readouterr().out
+
+
+def test_encoder_weights_start_the_encoder_and_a_classifier_is_dropped(tmp_path):
+    encoder = tiny.captioner(seed=9).encoder
+    extra = {"head.weight": torch.zeros(5, 32)}
+    save_file({**encoder.state_dict(), **extra}, str(tmp_path / "encoder.safetensors"))
+    built = training.build_captioner(recipe(encoder_weights=str(tmp_path / "encoder.safetensors")), 50)
+    assert equal(built.encoder.state_dict(), encoder.state_dict())
+    assert not any(parameter.requires_grad for parameter in built.encoder.parameters())
+
+
+def test_encoder_weights_that_do_not_fit_say_so(tmp_path):
+    save_file({"conv.weight": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(TrainingError, match="does not fit the encoder"):
+        training.build_captioner(recipe(encoder_weights=str(tmp_path / "other.safetensors")), 50)
+    with pytest.raises(TrainingError, match="there is no such file"):
+        training.build_captioner(recipe(encoder_weights="nowhere.safetensors"), 50)
+
+
+def test_the_learning_rate_warms_up_and_falls_along_a_cosine():
+    config = TrainingConfig(learning_rate=1.0, warmup_steps=10)
+    rates = [training.learning_rate(step, 110, config) for step in (0, 9, 10, 60, 110)]
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
+
+
+def test_data_without_captions_cannot_be_learned_from(tmp_path):
+    tiny.photo(tmp_path / "photos" / "a.jpg")
+    bare = datasets.load(tmp_path / "photos")
+    with pytest.raises(TrainingError, match="no captions in split 'all'"):
+        training.train(bare, bare, recipe(), tmp_path / "out")
