@@ -101,7 +101,7 @@ def write_classes(folder: Path | str, per_class: int = 30, first_seed: int = FIR
 
 
 def write_world(folder: Path | str, val: int = 600, test: int = 200, classes: int = 30, train: int = 0) -> bool:
-    """Writes the splits and the classes, all or nothing; False if they stand there already. A count of 0 leaves one out.
+    """Writes splits and classes, all or nothing; False if they stand there already. A count of 0 leaves one out.
 
     Raises FileExistsError if `folder` holds something that this function did not write.
     """

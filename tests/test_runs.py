@@ -1,0 +1,36 @@
+import pytest
+
+from engine import store
+from engine.runs import RunExists, RunInProgress
+
+
+def begin(tmp_path, **plan) -> tuple[RunInProgress, bool]:
+    run = RunInProgress("mine", tmp_path, plan, "python -m engine evaluate")
+    return run, run.begin()
+
+
+def test_a_run_goes_on_with_the_same_plan_and_keeps_its_clock(tmp_path):
+    run, is_open = begin(tmp_path, beams=[1])
+    run.watch.seconds["encode"] = 7.0
+    run.keep_time()
+    again, is_open_again = begin(tmp_path, beams=[1])
+    assert is_open and is_open_again
+    assert again.watch.seconds == {"encode": 7.0}
+
+
+def test_an_unfinished_run_with_another_plan_is_not_touched(tmp_path):
+    begin(tmp_path, beams=[1])
+    with pytest.raises(RunExists, match=r"begun with other settings \(beams: \[1\] before, \[3\] now\)"):
+        begin(tmp_path, beams=[3])
+
+
+def test_a_finished_run_is_finished_for_the_same_plan_only(tmp_path):
+    run, _ = begin(tmp_path, beams=[1])
+    run.facts["kind"] = "captioner"
+    run.finish()
+    assert begin(tmp_path, beams=[1])[1] is False
+    with pytest.raises(RunExists, match="choose another --run"):
+        begin(tmp_path, beams=[3])
+    record = store.read_record(run.folder)
+    assert (record["kind"], record["command"], record["plan"]) == ("captioner", run.command, {"beams": [1]})
+    assert not (run.folder / ".parts").exists()

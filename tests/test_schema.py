@@ -1,0 +1,26 @@
+import pyarrow as pa
+import pytest
+
+from engine import schema
+
+
+def test_scores_take_their_metric_columns_in_one_order():
+    found = schema.scores_schema(["rouge_l", "cider"])
+    assert found.names == ["image_id", "beam_size", "cider", "rouge_l", "clip_truncated", "tags"]
+    assert found.field("cider").type == pa.float64()
+
+
+def test_an_unknown_metric_is_named():
+    with pytest.raises(KeyError, match="unknown metric 'wer'"):
+        schema.scores_schema(["wer"])
+
+
+def test_the_schema_of_a_scores_file_follows_its_own_columns():
+    assert schema.schema_of("scores", ["image_id", "beam_size", "meteor", "tags"]).names[2] == "meteor"
+    assert schema.schema_of("images", []) == schema.TABLES["images"]
+
+
+@pytest.mark.parametrize("metric", schema.METRICS.values(), ids=lambda metric: metric.key)
+def test_every_metric_is_defined_with_its_unit(metric):
+    assert metric.title and metric.unit and metric.definition
+    assert metric.corpus in ("mean", "pooled")
