@@ -19,22 +19,19 @@ class ConfigError(ValueError):
     """A setting that cannot be; the message names it, what was expected and where it stands."""
 
 
-@dataclass(frozen=True)
-class CaptionerConfig:
-    """A captioner's shape. Field names are those of the study's `model_config.json` where it has them."""
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A captioner's shape as a recipe gives it; named as in the study's `model_config.json` where that has it."""
 
     encoder: str
     """A timm model name; old names resolve."""
-    vocab_size: int
-    d_model: int
-    """Width of the decoder; the encoder's features are projected where theirs differs."""
+    d_model: int | None = None
+    """Width of the decoder; None takes the encoder's, whose features are projected where theirs differs."""
     num_layers: int = 4
     nhead: int = 8
     dim_feedforward: int = 2048
     activation: str = "gelu"
     dropout: float = 0.1
-    max_positions: int = 512
-    """Longest caption in tokens that has a position."""
     image_size: int = 224
     """Pixels, both sides."""
     crop_pct: float | None = None
@@ -47,10 +44,27 @@ class CaptionerConfig:
     """Passed to timm.create_model."""
 
     def __post_init__(self) -> None:
-        _require(self.d_model % self.nhead == 0, "d_model", self.d_model, f"a multiple of nhead ({self.nhead})")
+        for name in ("num_layers", "nhead", "dim_feedforward", "image_size"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
+        if self.d_model is not None:
+            _require(self.d_model > 0, "d_model", self.d_model, "a positive whole number")
+            _require(self.d_model % self.nhead == 0, "d_model", self.d_model, f"a multiple of nhead ({self.nhead})")
         _require(self.activation in ACTIVATIONS, "activation", self.activation, f"one of {ACTIVATIONS}")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "a share from 0 up to, not including, 1")
-        for name in ("vocab_size", "d_model", "num_layers", "nhead", "dim_feedforward", "max_positions", "image_size"):
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionerConfig(ModelConfig):
+    """A captioner's whole shape, as its checkpoint keeps it."""
+
+    d_model: int
+    vocab_size: int
+    max_positions: int = 512
+    """Longest caption in tokens that has a position."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("vocab_size", "max_positions"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
 
 
@@ -126,28 +140,6 @@ class TrainingConfig:
             self.pretrained,
             "false where encoder_weights is given: the encoder starts from one of them",
         )
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What a recipe says of the captioner's shape; the vocabulary comes from the tokenizer.
-
-    None takes: d_model from the encoder's width; the statistics of the pixels from timm.
-    """
-
-    encoder: str
-    d_model: int | None = None
-    num_layers: int = 4
-    nhead: int = 8
-    dim_feedforward: int = 2048
-    activation: str = "gelu"
-    dropout: float = 0.1
-    image_size: int = 224
-    crop_pct: float | None = None
-    interpolation: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    encoder_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

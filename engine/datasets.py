@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Dataset:
         """Where the photo lies."""
         return self.root / example.file_name
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that change with any photo's name or size, any reference, box or label."""
         digest = hashlib.sha256()

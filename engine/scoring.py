@@ -7,7 +7,7 @@ in `metrics`, the models in `clip`.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from engine import metrics, store
+from engine import failures, metrics, store
 from engine.clip import Clip
 from engine.datasets import Dataset
 from engine.photos import PhotoError, open_photo, read_ahead
@@ -69,7 +69,8 @@ def write_scores(
         run.facts["clip"] = clip.facts()
     names = [key for key in METRICS if any(key in each.per_image for each in found.values())]
     facts = {"images": len(references), "refs": _reference_range(references), "data": dataset.fingerprint}
-    run.write("scores", _scores_table(images["image_id"].to_pylist(), found, truncated, names))
+    tags = {size: failures.tag_all(_cases(images, rows)) for size, rows in settings.items()}
+    run.write("scores", _scores_table(images["image_id"].to_pylist(), found, truncated, tags, names))
     corpus = [
         row
         for size, each in found.items()
@@ -165,17 +166,27 @@ def image_features(
     return every, reasons
 
 
+def _cases(images: pa.Table, rows: Sequence[dict]) -> list[failures.Case]:
+    references, objects = images["references"].to_pylist(), images["objects"].to_pylist()
+    return [
+        failures.Case(row["caption"], row["words"], row.get("finished"), texts, [box["label"] for box in boxes])
+        for row, texts, boxes in zip(rows, references, objects, strict=True)
+    ]
+
+
 def _scores_table(
     image_ids: Sequence[str],
     found: dict[int, metrics.Scores],
     truncated: dict[int, list],
+    tags: dict[int, list[list[failures.Tag]]],
     names: Sequence[str],
 ) -> pa.Table:
     rows = []
     for size, each in found.items():
         for row, image_id in enumerate(image_ids):
             values = {name: _number(each.per_image[name][row]) for name in names if name in each.per_image}
-            rows.append({"image_id": image_id, "beam_size": size, "clip_truncated": truncated[size][row], **values})
+            own = {"clip_truncated": truncated[size][row], "tags": [asdict(tag) for tag in tags[size][row]]}
+            rows.append({"image_id": image_id, "beam_size": size, **own, **values})
     return store.table_of("scores", rows, list(names))
 
 

@@ -1,6 +1,10 @@
 """Fixtures that several test modules share."""
 
+import os
 from pathlib import Path
+
+# Before torch is imported: on tensors this small, threads cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

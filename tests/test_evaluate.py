@@ -83,6 +83,14 @@ def test_each_image_has_a_caption_and_scores_at_each_beam_size(results):
         assert all(isinstance(row[name], float) for name in ("cider", "bleu_4", "rouge_l", "clipscore", "refclipscore"))
 
 
+def test_tags_come_with_their_evidence(results):
+    finished = {(row["image_id"], row["beam_size"]): row["finished"] for row in table(results, "captions")}
+    for row in table(results, "scores"):
+        tags = {tag["tag"]: tag["evidence"] for tag in row["tags"]}
+        assert ("unfinished" in tags or "empty" in tags) == (not finished[row["image_id"], row["beam_size"]])
+        assert all(tags.values())
+
+
 def test_corpus_scores_are_those_of_the_images(results):
     scores = table(results, "scores")
     for row in table(results, "corpus_scores"):

@@ -1,0 +1,69 @@
+import pytest
+
+from engine import failures
+from engine.failures import Case, Tag, repeated_phrase, tag_all
+
+
+def case(caption: str, references=(), labels=(), finished=True) -> Case:
+    return Case(caption, caption.replace(".", " .").split(), finished, references, labels)
+
+
+def tags_of(*cases: Case) -> list[str]:
+    return [tag.tag for tag in tag_all(cases)[0]]
+
+
+def test_a_good_caption_has_no_tag():
+    assert tag_all([case("a dog runs on the beach.", ["a dog at the sea"], ["dog"])]) == [[]]
+
+
+def test_an_empty_and_an_unfinished_caption_say_so():
+    assert tag_all([case("")]) == [[Tag("empty", "no words")]]
+    assert tag_all([case("a dog and", finished=False)]) == [[Tag("unfinished", "no end after 3 words")]]
+    assert tags_of(case("a dog and", finished=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("a man in a man in a man", "a man in"),
+        ("a red car next to a red car", None),
+        ("in a field in a field", "in a field"),
+        ("the cat and the cat and the cat", "the cat and"),
+        ("a dog", None),
+    ],
+)
+def test_a_phrase_that_follows_itself_is_repetition(text, phrase):
+    assert repeated_phrase(text.split()) == phrase
+
+
+def test_a_caption_under_many_images_is_generic():
+    same = [case("a man stands.") for _ in range(3)]
+    found = tag_all([*same, case("a dog runs.")])
+    assert found[0] == [Tag("generic", "said of 3 images")]
+    assert found[3] == []
+
+
+def test_an_object_that_neither_boxes_nor_references_know_is_invented():
+    split = [case("a cat on a sofa", ["a pet at home"], ["couch", "dog"]), case("x", (), ["cat"])]
+    assert tag_all(split)[0] == [Tag("invented object", "cat")]
+    told = case("a cat on a sofa", ["the cat rests"], ["couch"])
+    assert tags_of(told, split[1]) == []
+
+
+def test_evidence_names_the_word_and_its_category():
+    split = [case("two puppies play", ["a field"], ["person"]), case("x", (), ["dog"])]
+    assert tag_all(split)[0][0] == Tag("invented object", "puppies (dog)")
+
+
+def test_an_object_most_references_name_is_missed():
+    references = ["a man rides a horse", "a horse with a rider", "a field"]
+    found = tag_all([case("a person outside", references, ["person", "horse"])])[0]
+    assert found == [Tag("missed object", "horse, in 2 of 3 references")]
+
+
+def test_a_split_without_annotations_has_no_object_tags():
+    assert tags_of(case("a cat", ["a dog", "a dog"])) == []
+
+
+def test_every_tag_has_a_definition():
+    assert all(failures.TAGS.values())
