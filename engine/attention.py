@@ -34,7 +34,13 @@ class WordMaps:
 
     def floats(self) -> np.ndarray:
         """float32[words, layers, heads, patches]."""
-        return self.weights.astype(np.float32) / 255 * self.scale[..., None]
+        return from_bytes(self.weights.tobytes(), self.scale, self.weights.shape)
+
+
+def from_bytes(weights: bytes, scale: Sequence[float] | np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Maps as they are stored -> float32[words, layers, heads, patches]."""
+    scales = np.asarray(scale, dtype=np.float32).reshape(*shape[:-1], 1)
+    return np.frombuffer(weights, dtype=np.uint8).reshape(*shape).astype(np.float32) / 255 * scales
 
 
 def replay(

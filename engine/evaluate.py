@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from tqdm import tqdm
 
-from engine import attention, checkpoints, decoding, metrics, provenance, store, zeroshot
+from engine import attention, checkpoints, decoding, grounding, metrics, provenance, store, zeroshot
 from engine.captioner import Captioner
 from engine.clip import Clip
 from engine.config import DecodingConfig
@@ -88,6 +89,8 @@ def evaluate(ask: CaptionerRun) -> bool:
         "early_stopping": ask.decoding.early_stopping,
     }
     write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts)
+    with run.watch.measure("grounding"):
+        run.write("grounding", _ground(images, chunks["attention"]))
     if ask.clip is not None and ask.classes is not None:
         _zero_shot(run, ask.clip.clip, ask.classes, ask.templates)
     _copy_training(run, ask.captioner_path)
@@ -268,6 +271,30 @@ def _attention_rows(
         }
         for (example, photo), each in zip(usable, maps, strict=True)
     ]
+
+
+def _ground(images: pa.Table, maps: pa.Table) -> pa.Table:
+    """The `grounding` table; heads and offsets as `grounding` has them, one setting after the other."""
+    boxes = dict(zip(images["image_id"].to_pylist(), images["objects"].to_pylist(), strict=True))
+    rows: list[dict[str, Any]] = []
+    for size in sorted(set(maps["beam_size"].to_pylist())):
+        chosen = [row for row in maps.filter(pc.equal(maps["beam_size"], size)).to_pylist() if boxes[row["image_id"]]]
+        looked = [_looked(row, boxes[row["image_id"]]) for row in chosen]
+        for row, found in zip(chosen, grounding.ground(looked), strict=True):
+            rows += [{"image_id": row["image_id"], "beam_size": size, **asdict(each)} for each in found]
+    return store.table_of("grounding", rows)
+
+
+def _looked(row: dict[str, Any], boxes: Sequence[dict[str, Any]]) -> grounding.Looked:
+    maps = attention.from_bytes(row["weights"], row["scale"], row["shape"])
+    crop = row["crop"]
+    return grounding.Looked(
+        words=row["words"],
+        maps=maps,
+        grid=(row["grid_height"], row["grid_width"]),
+        crop=(crop["x"], crop["y"], crop["width"], crop["height"]),
+        regions=[grounding.Region(**box) for box in boxes],
+    )
 
 
 def _captioner_facts(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:

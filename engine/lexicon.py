@@ -89,22 +89,30 @@ class Mentions:
         for label in sorted(set(labels)):
             for name in names(label):
                 self._label.setdefault(tuple(name.split()), label)
-        self._longest = max(map(len, self._label), default=1)
         # Compounds of other categories hide their parts even where the dataset has no such label.
         self._hidden = {tuple(name.split()) for label in ("hot dog", "teddy bear") for name in names(label)}
+        self._longest = max(map(len, {*self._label, *self._hidden}))
 
     def find(self, text: str) -> dict[str, str]:
         """Label -> the words that named it first."""
-        words: Sequence[str] = _WORD.findall(text.lower())
+        words = _WORD.findall(text.lower())
         found: dict[str, str] = {}
-        at = 0
-        while at < len(words):
-            for length in range(max(self._longest, 2), 0, -1):
-                name = tuple(words[at : at + length])
-                if len(name) == length and (name in self._label or name in self._hidden):
-                    if name in self._label:
-                        found.setdefault(self._label[name], " ".join(name))
-                    at += length - 1
-                    break
-            at += 1
+        for start, stop, label in self.spans(words):
+            found.setdefault(label, " ".join(words[start:stop]))
         return found
+
+    def spans(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
+        """(start, stop, label) of the words that name a label, from left to right, the longest name first."""
+        lowered = [word.lower() for word in words]
+        found, at = [], 0
+        while at < len(lowered):
+            length = next((n for n in range(self._longest, 0, -1) if self._is_name(lowered[at : at + n], n)), 0)
+            label = self._label.get(tuple(lowered[at : at + length]))
+            if label is not None:
+                found.append((at, at + length, label))
+            at += max(length, 1)
+        return found
+
+    def _is_name(self, words: Sequence[str], length: int) -> bool:
+        name = tuple(words)
+        return len(name) == length and (name in self._label or name in self._hidden)

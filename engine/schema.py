@@ -105,6 +105,7 @@ TABLES: dict[str, pa.Schema] = {
             "mass": pa.float64(),  # share of the attention inside the boxes
             "lift": pa.float64(),  # mass over the boxes' share of the picture
             "hit": pa.bool_(),  # the map's peak lies inside a box
+            "shuffled_hit": pa.bool_(),  # the same with the label's boxes in another image: what chance gives
         }
     ),
     # A row is an image under a template.

@@ -1,0 +1,148 @@
+"""Does the attended region match the word? Nouns of a caption against the boxes of what they name.
+
+Knows maps over a grid, boxes in pixels and words. Knows no model and no results file. Attention mass inside a box grows
+with the box, so it is given over the box's share of the picture (lift), and a hit is held against the boxes of the same
+label in another image.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.lexicon import Mentions
+
+OFFSETS = tuple(range(-3, 4))
+"""Maps of words near the noun are measured as well: a captioner may look ahead of what it says."""
+
+MEAN = -1
+"""The head that stands for the mean of all heads."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A labelled rectangle, in pixels of the upright photo."""
+
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One caption's maps and what is in its image.
+
+    maps: float[words, layers, heads, patches] over a grid (height, width) that covers `crop` (x, y, width, height), in
+    pixels of the photo.
+    """
+
+    words: Sequence[str]
+    maps: np.ndarray
+    grid: tuple[int, int]
+    crop: tuple[float, float, float, float]
+    regions: Sequence[Region]
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """One noun under one layer, head and offset."""
+
+    word_index: int
+    word: str
+    label: str
+    layer: int
+    head: int
+    offset: int
+    mass: float
+    """Share of the grid's attention inside the boxes."""
+    lift: float
+    """Mass over the boxes' share of the grid."""
+    hit: bool
+    """Whether the map's peak lies inside a box."""
+    shuffled_hit: bool | None
+    """The same with the boxes of that label in another image; None where no other image has it."""
+
+
+def ground(captions: Sequence[Looked]) -> Iterator[list[Grounded]]:
+    """Each caption's nouns that name something with a box in the crop, one list a caption."""
+    labels = {region.label for caption in captions for region in caption.regions}
+    mentions = Mentions(labels)
+    masks = [{label: box_share(caption, label) for label in _labels(caption)} for caption in captions]
+    others = _others(masks)
+    for number, caption in enumerate(captions):
+        rows: list[Grounded] = []
+        for index, label in nouns(caption.words, mentions):
+            share = masks[number].get(label)
+            if share is not None and share.any():
+                rows += _measure(caption, index, label, share, others[number].get(label))
+        yield rows
+
+
+def nouns(words: Sequence[str], mentions: Mentions) -> list[tuple[int, str]]:
+    """(position, label) of the words that name a label; of a compound, its last word."""
+    return [(stop - 1, label) for _, stop, label in mentions.spans(words)]
+
+
+def box_share(caption: Looked, label: str) -> np.ndarray:
+    """float[patches]: how much of each patch the boxes of `label` cover; where boxes overlap, the larger counts."""
+    height, width = caption.grid
+    x, y, crop_width, crop_height = caption.crop
+    share = np.zeros((height, width))
+    for region in caption.regions:
+        if region.label == label:
+            across = _cover(region.x - x, region.width, crop_width, width)
+            down = _cover(region.y - y, region.height, crop_height, height)
+            share = np.maximum(share, np.outer(down, across))
+    return share.ravel()
+
+
+def _cover(start: float, length: float, extent: float, cells: int) -> np.ndarray:
+    """float[cells]: the part of each cell of `extent` that [start, start + length] covers."""
+    edges = np.linspace(0, extent, cells + 1)
+    overlap = np.minimum(edges[1:], start + length) - np.maximum(edges[:-1], start)
+    return np.clip(overlap / (extent / cells), 0, 1)
+
+
+def _labels(caption: Looked) -> set[str]:
+    return {region.label for region in caption.regions}
+
+
+def _others(masks: Sequence[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    """For each caption and label, the mask of the next caption that shows it: unlike a random one, always the same."""
+    showing: dict[str, list[int]] = {}
+    for number, own in enumerate(masks):
+        for label, mask in own.items():
+            if mask.any():
+                showing.setdefault(label, []).append(number)
+    found: list[dict[str, np.ndarray]] = [{} for _ in masks]
+    for label, numbers in showing.items():
+        for number, following in zip(numbers, [*numbers[1:], numbers[0]], strict=True):
+            if following != number:
+                found[number][label] = masks[following][label]
+    return found
+
+
+def _measure(
+    caption: Looked, index: int, label: str, share: np.ndarray, other: np.ndarray | None
+) -> Iterator[Grounded]:
+    _, layers, heads, _ = caption.maps.shape
+    for offset in OFFSETS:
+        at = index + offset
+        if not 0 <= at < len(caption.words):
+            continue
+        mean = caption.maps[at].mean(axis=1)
+        # Single heads only at the noun itself: their number times seven would outgrow every other table.
+        every = range(MEAN, heads) if offset == 0 else (MEAN,)
+        for layer in range(layers):
+            for head in every:
+                weights = mean[layer] if head == MEAN else caption.maps[at, layer, head]
+                total = float(weights.sum())
+                mass = float(weights @ share) / total if total > 0 else 0.0
+                peak = int(weights.argmax())
+                hit = bool(share[peak] >= 0.5)
+                shuffled = None if other is None or other.shape != share.shape else bool(other[peak] >= 0.5)
+                word = caption.words[index]
+                lift = mass / float(share.mean())
+                yield Grounded(index, word, label, layer, head, offset, mass, lift, hit, shuffled)

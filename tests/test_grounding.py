@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from engine import grounding
+from engine.grounding import MEAN, Looked, Region
+from engine.lexicon import Mentions
+
+CORNER = Region("dog", 0, 0, 50, 50)
+
+
+def looked(peak: int, words=("a", "dog", "runs"), regions=(CORNER,), crop=(0, 0, 100, 100)) -> Looked:
+    """Maps on a 4 x 4 grid of a 100 x 100 photo: even, but the noun's map has half its weight on one patch."""
+    maps = np.full((len(words), 2, 2, 16), 1 / 16)
+    maps[1] = 0.5 / 15
+    maps[1, ..., peak] = 0.5
+    return Looked(words, maps, (4, 4), crop, regions)
+
+
+def rows(*captions: Looked) -> list[grounding.Grounded]:
+    return next(grounding.ground(captions))
+
+
+def own(found: list[grounding.Grounded]) -> list[grounding.Grounded]:
+    return [row for row in found if row.offset == 0 and row.head == MEAN]
+
+
+def test_a_peak_inside_the_box_is_a_hit_and_mass_and_lift_follow():
+    # The box covers the upper left quarter: patches 0, 1, 4, 5 of 16.
+    found = own(rows(looked(5)))
+    assert [(row.word_index, row.word, row.label, row.layer) for row in found] == [
+        (1, "dog", "dog", 0),
+        (1, "dog", "dog", 1),
+    ]
+    assert all(row.hit for row in found)
+    mass = 0.5 + 3 * 0.5 / 15
+    assert found[0].mass == pytest.approx(mass)
+    assert found[0].lift == pytest.approx(mass / 0.25)
+    assert not any(row.hit for row in own(rows(looked(15))))
+
+
+def test_the_even_map_of_a_neighbour_has_lift_one():
+    neighbours = [row for row in rows(looked(5)) if row.offset == 1]
+    assert {row.head for row in neighbours} == {MEAN}
+    assert neighbours[0].lift == pytest.approx(1)
+
+
+def test_single_heads_are_measured_at_the_noun_itself():
+    assert {row.head for row in rows(looked(5)) if row.offset == 0} == {MEAN, 0, 1}
+
+
+def test_boxes_are_placed_in_the_crop_the_model_saw():
+    # In a crop that begins at x = 50 the same box is out of sight; one at 50..75 covers its left half.
+    assert rows(looked(0, crop=(50, 0, 50, 100))) == []
+    beside = looked(0, regions=(Region("dog", 50, 0, 25, 100),), crop=(50, 0, 50, 100))
+    share = grounding.box_share(beside, "dog").reshape(4, 4)
+    np.testing.assert_allclose(share, [[1, 1, 0, 0]] * 4)
+
+
+def test_a_patch_half_covered_counts_half_and_overlaps_count_once():
+    regions = (Region("dog", 0, 0, 37.5, 25), Region("dog", 0, 0, 25, 25))
+    share = grounding.box_share(looked(0, regions=regions), "dog")
+    np.testing.assert_allclose(share[:3], [1, 0.5, 0])
+
+
+def test_a_hit_is_held_against_the_same_label_in_another_image():
+    elsewhere = looked(0, regions=(Region("dog", 50, 50, 50, 50),))
+    found = own(rows(looked(5), elsewhere))
+    assert found[0].hit and found[0].shuffled_hit is False
+    assert own(rows(looked(5)))[0].shuffled_hit is None
+    assert own(rows(looked(15), elsewhere))[0].shuffled_hit is True
+
+
+def test_nouns_are_synonyms_plurals_and_compounds_by_their_last_word():
+    mentions = Mentions(["person", "dining table", "potted plant", "dog"])
+    words = ["two", "men", "eat", "a", "hot", "dog", "at", "a", "dining", "table"]
+    assert grounding.nouns(words, mentions) == [(1, "person"), (9, "dining table")]
+
+
+def test_a_noun_without_a_box_is_left_out():
+    assert rows(looked(5, words=("a", "cat", "runs"))) == []
