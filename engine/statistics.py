@@ -1,8 +1,12 @@
-"""Intervals for means and shares: numpy only.
+"""Intervals and paired tests for means and shares: numpy only.
 
-Knows arrays of per-image values. Knows nothing of what was measured, and reads no results.
+Knows arrays of per-image values. Knows nothing of what was measured, and reads no results. What is drawn is drawn from
+a seed: the same call gives the same answer.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
 from statistics import NormalDist
 
 import numpy as np
@@ -62,6 +66,123 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
     low = 0.0 if successes == 0 else float(centre - reach)
     high = 1.0 if successes == n else float(centre + reach)
     return low, high
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two settings on the same images."""
+
+    difference: float
+    """Mean of left - right."""
+    low: float
+    high: float
+    """The 95 % bootstrap interval of the difference."""
+    p_bootstrap: float
+    p_randomization: float
+    """Two-sided; never 0: an observed difference is one of its own resamples."""
+    wins: int
+    ties: int
+    losses: int
+    """Images on which left is better, equal, worse."""
+
+
+def compare(left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int = 0) -> Comparison:
+    """Compares two settings image by image, by paired bootstrap and by approximate randomization.
+
+    The bootstrap (Koehn, EMNLP 2004) asks how often a resampled difference lies as far from the observed one as that
+    lies from 0; the randomization (Noreen, 1989) how often a difference is as large when each image's two values are
+    swapped at random.
+
+    Args:
+        left, right: float[n], values of the same images in the same order.
+
+    Raises:
+        ValueError: different lengths, no images, or a value that is not finite.
+    """
+    first, second = np.asarray(left, dtype=np.float64).ravel(), np.asarray(right, dtype=np.float64).ravel()
+    if first.size != second.size or first.size == 0:
+        raise ValueError(f"{first.size} values against {second.size}: expected the same images, at least one")
+    change = first - second
+    if not np.isfinite(change).all():
+        raise ValueError("values must be finite: compare images that both settings have a score for")
+    generator = np.random.default_rng(seed)
+    means = _resampled_means(change, resamples, generator)
+    swapped = _swapped_means(change, resamples, generator)
+    low, high = np.quantile(means, [0.025, 0.975])
+    observed = float(change.mean())
+    return Comparison(
+        difference=observed,
+        low=float(low),
+        high=float(high),
+        p_bootstrap=_share_at_least(np.abs(means - observed), abs(observed)),
+        p_randomization=_share_at_least(np.abs(swapped), abs(observed)),
+        wins=int((change > 0).sum()),
+        ties=int((change == 0).sum()),
+        losses=int((change < 0).sum()),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values (1979), in the order given: below alpha they keep the family's error below alpha."""
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values, dtype=np.float64)[order] * factors), 1)
+    return adjusted.tolist()
+
+
+def mcnemar(left_right: ArrayLike, right_right: ArrayLike) -> float:
+    """The exact two-sided McNemar test of two classifiers on the same images: p of their disagreements.
+
+    Args:
+        left_right, right_right: bool[n], whether each classifier was right.
+    """
+    left, right = np.asarray(left_right, dtype=bool), np.asarray(right_right, dtype=bool)
+    if left.shape != right.shape:
+        raise ValueError(f"{left.size} answers against {right.size}: expected the same images")
+    only_left, only_right = int((left & ~right).sum()), int((right & ~left).sum())
+    differ, fewer = only_left + only_right, min(only_left, only_right)
+    if differ == 0:
+        return 1.0
+    # Whole numbers: the tail of a fair coin, exactly, whatever the number of images.
+    tail = sum(comb(differ, count) for count in range(fewer + 1))
+    return min(1.0, 2 * tail / 2**differ)
+
+
+def smallest_not_worse(values: Mapping[int, ArrayLike], alpha: float = 0.05, resamples: int = 1000) -> tuple[int, int]:
+    """The best beam size by mean, and the smallest one that is not significantly worse.
+
+    Each smaller size is compared with the best by approximate randomization, corrected by Holm for their number.
+
+    Args:
+        values: beam size -> float[n], the same images in the same order.
+
+    Returns:
+        (smallest not worse, best); of equal means the smaller size is the best.
+    """
+    best = max(values, key=lambda size: (float(np.mean(values[size])), -size))
+    smaller = sorted(size for size in values if size < best)
+    found = [compare(values[size], values[best], resamples).p_randomization for size in smaller]
+    for size, p_value in zip(smaller, holm(found), strict=True):
+        if p_value >= alpha:
+            return size, best
+    return best, best
+
+
+def _share_at_least(drawn: np.ndarray, observed: float) -> float:
+    # A hair of slack: sums in another order differ in the last digit, and a tie counts against significance.
+    return float((np.count_nonzero(drawn >= observed * (1 - 1e-12)) + 1) / (drawn.size + 1))
+
+
+def _swapped_means(change: np.ndarray, trials: int, generator: np.random.Generator) -> np.ndarray:
+    """float64[trials]: means with the sign of each difference drawn by a coin."""
+    rows = max(1, _CHUNK // change.size)
+    means = np.empty(trials)
+    for start in range(0, trials, rows):
+        stop = min(start + rows, trials)
+        signs = generator.integers(0, 2, size=(stop - start, change.size), dtype=np.int8)
+        means[start:stop] = (2.0 * signs - 1.0) @ change / change.size
+    return means
 
 
 def _resampled_means(sample: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
