@@ -126,7 +126,14 @@ def _add_zeroshot(commands) -> None:
         "python -m engine zeroshot --data data/hw3 --clip ViT-B/32 --templates 'This is a photo of {object}' "
         "--run prompts",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="folder with id2label.json and val/")
+    parser.add_argument("--data", type=Path, metavar="DATA", help="folder with id2label.json and val/")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="filename,label files made elsewhere, one a template",
+    )
     parser.add_argument("--clip", default="ViT-B/32", metavar="MODEL", help="a name, model:file, a folder, or demo")
     parser.add_argument("--templates", nargs="+", metavar="TEXT", help="templates with {object} (the study's three)")
     parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
@@ -240,6 +247,10 @@ def run_zeroshot(options: argparse.Namespace) -> int:
     """The command `zeroshot`."""
     from engine import clip, datasets, evaluate, zeroshot
 
+    if options.predictions:
+        return _run_imported_classes(options)
+    if options.data is None:
+        raise ConfigError("give --data, a folder with id2label.json and val/, or --predictions made elsewhere")
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     for template in templates:
         zeroshot.prompts(template, [])
@@ -252,6 +263,27 @@ def run_zeroshot(options: argparse.Namespace) -> int:
         command=_command(),
     )
     is_new = evaluate.zero_shot(ask)
+    return _say_finished(options, is_new)
+
+
+def _run_imported_classes(options: argparse.Namespace) -> int:
+    from engine import datasets, evaluate, predictions
+
+    names = options.templates or [path.stem for path in options.predictions]
+    if len(names) != len(options.predictions) or len(set(names)) != len(names):
+        raise ConfigError(
+            f"--templates gives {len(names)} names, expected one for each of {len(options.predictions)} files"
+        )
+    classes = datasets.load_classes(options.data) if options.data else None
+    ask = evaluate.ImportedClassesRun(
+        name=options.name,
+        results=options.results,
+        predictions=dict(zip(names, map(predictions.read_classes, options.predictions), strict=True)),
+        names=dict(zip(classes.label_ids, classes.labels, strict=True)) if classes else {},
+        root=classes.root if classes else None,
+        command=_command(),
+    )
+    is_new = evaluate.imported_classes(ask)
     return _say_finished(options, is_new)
 
 

@@ -23,6 +23,7 @@ from engine.clip import Clip
 from engine.config import DecodingConfig
 from engine.datasets import Dataset, Example
 from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
+from engine.predictions import PredictedClass
 from engine.runs import RunInProgress
 from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
 from engine.tokenizer import CaptionTokenizer
@@ -450,6 +451,55 @@ def zero_shot(ask: ZeroShotRun) -> bool:
     }
     run.finish()
     return True
+
+
+@dataclass(frozen=True)
+class ImportedClassesRun:
+    """What `zeroshot --predictions` is asked for: template -> classes predicted elsewhere."""
+
+    name: str
+    results: Path
+    predictions: dict[str, list[PredictedClass]]
+    names: dict[str, str] = field(default_factory=dict)
+    """Class names by label number, where they are known."""
+    root: Path | None = None
+    command: str = ""
+
+
+def imported_classes(ask: ImportedClassesRun) -> bool:
+    """A zero-shot run of classes predicted elsewhere, without probabilities; False where it was finished already."""
+    content = {template: [asdict(each) for each in found] for template, found in ask.predictions.items()}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    run = RunInProgress(ask.name, ask.results, {"kind": "zero_shot", "predictions": digest}, ask.command)
+    if not run.begin():
+        return False
+    rows = [
+        _imported_class_row(template, each, ask.names) for template, found in ask.predictions.items() for each in found
+    ]
+    run.write("zero_shot", store.table_of("zero_shot", rows))
+    images = len({row["image_id"] for row in rows})
+    run.facts |= {
+        "kind": "zero_shot",
+        "data": {"name": "imported", "format": "classes", "split": "val", "images": images, "fingerprint": digest},
+        "clip": None,
+    }
+    if ask.root is not None:
+        run.facts["roots"] = {"zero_shot": str(ask.root.resolve())}
+    run.finish()
+    return True
+
+
+def _imported_class_row(template: str, found: PredictedClass, names: dict[str, str]) -> dict[str, Any]:
+    label, predicted = (names.get(number, number) for number in (found.true, found.predicted))
+    return {
+        "image_id": Path(found.file_name).stem,
+        "file_name": found.file_name,
+        "template": template,
+        "label": label,
+        "predicted": predicted,
+        "correct": found.true == found.predicted,
+        "top": [{"label": predicted, "probability": None}],
+    }
 
 
 def _zero_shot(run: RunInProgress, clip: Clip, classes: Dataset, templates: Sequence[str]) -> list[dict]:

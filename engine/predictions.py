@@ -1,11 +1,14 @@
-"""Files of predicted captions that somebody else made: read, checked, and matched with a dataset.
+"""Files of predictions that somebody else made, captions and classes: read, checked, and matched with a dataset.
 
-Knows three forms: COCO results `[{"image_id", "caption"}]`, the course's `{name: caption}`, and a list of
-`{"img_id", "prediction": [caption]}`. Knows no metric.
+Knows three forms of captions: COCO results `[{"image_id", "caption"}]`, the course's `{name: caption}`, and a list of
+`{"img_id", "prediction": [caption]}`; and the course's CSV of classes, `filename,label`. Knows no metric.
 """
 
+import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +71,43 @@ def match(captions: dict[str, str], dataset: Dataset, path: Path, partial: bool)
             "is there with --partial (CIDEr's document frequencies are then those of these images)"
         )
     return matched
+
+
+@dataclass(frozen=True)
+class PredictedClass:
+    """A photo's predicted class and the true one, both as the numbers the course's file names have."""
+
+    file_name: str
+    predicted: str
+    true: str
+
+
+def read_classes(path: Path) -> list[PredictedClass]:
+    """Reads the course's `filename,label` file; the true label is the part of the file name before `_`.
+
+    Raises:
+        PredictionsError: no such file, another header, a line that is not file name and label, or a photo twice.
+    """
+    if not path.is_file():
+        raise PredictionsError(f"{path}: there is no such file; expected a CSV with the header filename,label")
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        header = next(rows, None)
+        if header != ["filename", "label"]:
+            raise PredictionsError(f"{path}: the first line is {header}, expected the header filename,label")
+        found = [_class_row(path, rows.line_num, row) for row in rows if row]
+    twice = next((name for name, count in Counter(each.file_name for each in found).items() if count > 1), None)
+    if twice is not None:
+        raise PredictionsError(f"{path}: the photo {twice!r} is there twice; keep one label")
+    if not found:
+        raise PredictionsError(f"{path}: no predictions in it")
+    return found
+
+
+def _class_row(path: Path, line: int, row: list[str]) -> PredictedClass:
+    if len(row) != 2 or "_" not in row[0]:
+        raise PredictionsError(f"{path}: line {line} is {','.join(row)!r}, expected {{label}}_{{id}}.png,label")
+    return PredictedClass(row[0], row[1].strip(), row[0].split("_")[0])
 
 
 def _entries(path: Path, content: Any) -> Iterator[tuple[str, Any]]:

@@ -100,6 +100,18 @@ def test_score_and_zeroshot_from_the_command_line(tmp_path, capsys):
     assert "This is a photo of {object}" in capsys.readouterr().out
 
 
+def test_zero_shot_predictions_made_elsewhere_give_a_run(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("filename,label\n0_1.png,0\n1_1.png,0\n")
+    results = ["--run", "z", "--results", tmp_path / "results"]
+    assert run("zeroshot", "--predictions", tmp_path / "a.csv", "--templates", "a {object}", *results) == 0
+    shown = capsys.readouterr().out
+    assert "a {object}   50.00 %  of 2" in shown
+    assert run("zeroshot", "--predictions", tmp_path / "a.csv", "--templates", "a", "b", *results) == 2
+    assert "expected one for each of 1 files" in capsys.readouterr().err
+    assert run("zeroshot", *results) == 2
+    assert "give --data" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -47,6 +47,29 @@ def test_a_bad_file_names_the_entry(tmp_path, text, message):
         predictions.read(tmp_path / "p.json")
 
 
+@needs_shared("course/zero_shot_vit_b32_prompt0.csv")
+@pytest.mark.parametrize(("prompt", "accuracy"), [(0, 0.6084), (1, 0.6784), (2, 0.5496)])
+def test_the_studys_zero_shot_predictions_have_their_published_accuracy(prompt, accuracy):
+    found = predictions.read_classes(SHARED / "course" / f"zero_shot_vit_b32_prompt{prompt}.csv")
+    assert len(found) == 2500
+    assert sum(each.predicted == each.true for each in found) / 2500 == accuracy
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,label\n", "expected the header filename,label"),
+        ("filename,label\n", "no predictions in it"),
+        ("filename,label\na.png\n", "line 2 is 'a.png'"),
+        ("filename,label\n0_1.png,0\n0_1.png,1\n", "'0_1.png' is there twice"),
+    ],
+)
+def test_a_bad_file_of_classes_names_the_line(tmp_path, text, message):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(PredictionsError, match=message):
+        predictions.read_classes(tmp_path / "p.csv")
+
+
 def test_unknown_and_missing_images_are_named(tmp_path):
     dataset = datasets.load(tiny.coco(tmp_path, count=2))
     with pytest.raises(PredictionsError, match="the image '77' is not in"):
