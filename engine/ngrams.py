@@ -1,0 +1,151 @@
+"""CIDEr-D, ROUGE-L and BLEU counts of captions against references, from tokens.
+
+Knows n-grams, and the definitions of pycocoevalcap, whose numbers these are to the ninth decimal: the tests hold the
+two together. That tool reads every reference again for every setting; here an image's references are read once for all
+of its captions, and a caption that several settings share is scored once.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+ORDERS = 4
+SIGMA = 6.0
+"""Of CIDEr-D's length term, in bigrams: Vedantam et al., CVPR 2015, section 5."""
+BETA = 1.2
+"""Of ROUGE-L's F-measure, as COCO has it."""
+
+Ngrams = dict[tuple[str, ...], int]
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """One caption against the references of its image."""
+
+    cider: float
+    rouge_l: float
+    bleu_counts: tuple[int, ...]
+    """[caption length, closest reference length, 4 n-gram counts, 4 clipped matches]."""
+
+
+def count_ngrams(words: Sequence[str]) -> Ngrams:
+    """How often each n-gram of one to ORDERS words occurs."""
+    counts: Ngrams = defaultdict(int)
+    for order in range(1, ORDERS + 1):
+        for at in range(len(words) - order + 1):
+            counts[tuple(words[at : at + order])] += 1
+    return counts
+
+
+class CorpusFrequencies:
+    """In how many images' references each n-gram occurs: CIDEr's document frequencies."""
+
+    def __init__(self, references: Iterable[Sequence[str]]) -> None:
+        self.images = 0
+        counts: Counter[tuple[str, ...]] = Counter()
+        for texts in references:
+            self.images += 1
+            counts.update({ngram for text in texts for ngram in count_ngrams(text.split())})
+        self._log_images = math.log(self.images) if self.images else 0.0
+        self._counts = counts
+
+    def weight(self, ngram: tuple[str, ...]) -> float:
+        """log(images) - log(document frequency); an n-gram no reference has counts as one that one image has."""
+        return self._log_images - math.log(max(1, self._counts[ngram]))
+
+
+class ImageReferences:
+    """The references of one image, read once."""
+
+    def __init__(self, texts: Sequence[str], frequencies: CorpusFrequencies) -> None:
+        self._frequencies = frequencies
+        self._split = [text.split(" ") for text in texts]  # not split(): the tool sees one empty word in an empty text
+        cooked = [count_ngrams(text.split()) for text in texts]
+        self._lengths = [_length(counts) for counts in cooked]
+        self._bigrams = [_bigrams(counts) for counts in cooked]
+        self._most: Ngrams = {}
+        self._weights: dict[tuple[str, ...], list[tuple[int, float]]] = {}
+        self._norms = np.zeros((len(texts), ORDERS))
+        for number, counts in enumerate(cooked):
+            for ngram, count in counts.items():
+                self._most[ngram] = max(self._most.get(ngram, 0), count)
+                weight = count * frequencies.weight(ngram)
+                self._weights.setdefault(ngram, []).append((number, weight))
+                self._norms[number, len(ngram) - 1] += weight**2
+        self._norms = np.sqrt(self._norms)
+
+    def score(self, caption: str) -> PairScore:
+        """Scores the tokens of a caption, joined by spaces."""
+        counts = count_ngrams(caption.split())
+        return PairScore(self._cider(counts), self._rouge(caption.split(" ")), self._bleu(counts))
+
+    def _cider(self, counts: Ngrams) -> float:
+        similarity = [[0.0] * ORDERS for _ in self._split]
+        norms = [0.0] * ORDERS
+        for ngram, count in counts.items():
+            weight, order = count * self._frequencies.weight(ngram), len(ngram) - 1
+            norms[order] += weight**2
+            for number, reference in self._weights.get(ngram, ()):
+                similarity[number][order] += min(weight, reference) * reference
+        products = np.sqrt(norms) * self._norms
+        cosines = np.divide(similarity, products, out=np.array(similarity), where=products != 0)
+        delta = _bigrams(counts) - np.array(self._bigrams, dtype=np.float64)
+        penalty = np.exp(-(delta**2) / (2 * SIGMA**2))
+        return float((cosines * penalty[:, None]).sum() / ORDERS / len(self._split) * 10.0)
+
+    def _rouge(self, words: list[str]) -> float:
+        common = [longest_common_subsequence(reference, words) for reference in self._split]
+        precision = max(common) / len(words)
+        recall = max(length / len(reference) for length, reference in zip(common, self._split, strict=True))
+        if precision == 0 or recall == 0:
+            return 0.0
+        return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
+
+    def _bleu(self, counts: Ngrams) -> tuple[int, ...]:
+        length = _length(counts)
+        closest = min((abs(reference - length), reference) for reference in self._lengths)[1]
+        matches = [0] * ORDERS
+        for ngram, count in counts.items():
+            matches[len(ngram) - 1] += min(self._most.get(ngram, 0), count)
+        return (length, closest, *(max(0, length - order) for order in range(ORDERS)), *matches)
+
+
+def score_images(references: Sequence[Sequence[str]], captions: Iterable[Sequence[str]]) -> Iterator[list[PairScore]]:
+    """The scores of several captions an image, image by image; only one image's references are held at a time."""
+    frequencies = CorpusFrequencies(references)
+    for texts, said in zip(references, captions, strict=True):
+        image = ImageReferences(texts, frequencies)
+        found = {caption: image.score(caption) for caption in dict.fromkeys(said)}
+        yield [found[caption] for caption in said]
+
+
+def longest_common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
+    """Its length, by the bit-parallel algorithm of Hyyro (2004): one addition a word instead of a row of a table."""
+    masks: dict[str, int] = defaultdict(int)
+    for position, word in enumerate(left):
+        masks[word] |= 1 << position
+    full = (1 << len(left)) - 1
+    row = full
+    for word in right:
+        matched = row & masks.get(word, 0)
+        row = ((row + matched) | (row - matched)) & full
+    return len(left) - row.bit_count()
+
+
+def bleu_of_counts(counts: np.ndarray) -> np.ndarray:
+    """BLEU-1..4, float64[..., 4], of (summed) counts [..., 10] as in PairScore; as pycocoevalcap smooths them."""
+    length, closest, guesses, matches = counts[..., 0], counts[..., 1], counts[..., 2:6], counts[..., 6:10]
+    precisions = np.cumprod((matches + 1e-15) / (guesses + 1e-9), axis=-1) ** (1 / np.arange(1, ORDERS + 1))
+    ratio = (length + 1e-15) / (closest + 1e-9)
+    return precisions * np.exp(np.minimum(1 - 1 / ratio, 0))[..., None]
+
+
+def _length(counts: Ngrams) -> int:
+    return sum(count for ngram, count in counts.items() if len(ngram) == 1)
+
+
+def _bigrams(counts: Ngrams) -> int:
+    return sum(count for ngram, count in counts.items() if len(ngram) == 2)
