@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, data, parts, text
+from dashboard import case, choices, data, parts, text
 from dashboard.components.viewer import Look, read_look, viewer
 from dashboard.previews import LARGE, photo
 from engine import queries
@@ -63,13 +63,12 @@ def _choose(image_id: str) -> None:
 
 def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = data.ask(queries.attention, run.name, beam, image_id).iloc[0]
-    case = data.ask(queries.case, run.name, beam, image_id)
-    if not case.empty:
-        st.markdown(f"### {text.markdown(case.iloc[0].caption)}")
+    found = data.ask(queries.case, run.name, beam, image_id)
+    if not found.empty:
+        st.markdown(f"### {text.markdown(found.iloc[0].caption)}")
     _viewer(run, beam, image_id, row)
-    if not case.empty and len(case.iloc[0].references) > 0:
-        st.subheader("References")
-        st.markdown("\n".join(f"- {text.markdown(reference)}" for reference in case.iloc[0].references))
+    if not found.empty:
+        case.references(found.iloc[0])
     with st.expander("What these maps are, and are not"):
         st.markdown(
             "The finished caption was replayed once, and the decoder's cross-attention read for the step that predicts "

@@ -1,15 +1,15 @@
 """Failures: which cases went wrong, by any metric, and one of them in full."""
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, data, parts, text
+from dashboard import case, choices, data, parts, text
 from dashboard.components.gallery import Card, gallery
-from dashboard.previews import LARGE, photo
+from dashboard.previews import photo
 from engine import queries
 from engine.schema import METRICS
 
@@ -25,67 +25,84 @@ _STICKY = """<style>
 </style>"""
 
 
+@dataclass(frozen=True)
+class Listing:
+    """Which cases are listed, and in which order."""
+
+    run: data.Run
+    beam: int
+    metrics: tuple[str, ...]  # those that some case has
+    sort: str
+    descending: bool
+    selection: queries.Selection
+
+    @property
+    def asked(self) -> tuple[Any, ...]:
+        """The arguments that `queries.cases` and `queries.neighbours` share."""
+        return self.run.name, self.beam, self.sort, self.descending, self.selection
+
+    @property
+    def pair_metric(self) -> str:
+        """What the best and worst pairs are chosen by: CLIPScore as in the study, else the first metric there is."""
+        return "clipscore" if "clipscore" in self.metrics else self.metrics[0]
+
+
 def draw() -> None:
     """The whole view."""
     st.title("Failures")
     run = parts.current_run()
     sizes = list(data.ask(queries.beam_sizes, run.name).beam_size)
     if not sizes:
-        parts.missing("This run has no captions. These commands make some, or score those you have:", _commands(), run)
+        commands = f"{parts.EVALUATE}\n{parts.SCORE}"
+        parts.missing("This run has no captions. These commands make some, or score those you have:", commands, run)
         return
-    beam, metrics, sort, descending = _controls(run, sizes)
-    if not metrics:
+    listing, view = _choose_listing(run, sizes)
+    if listing is None:
         parts.missing("The captions of this run have no scores. This command scores them:", parts.SCORE, run)
         return
-    selection = _filters(run, beam)
-    counted = data.ask(queries.case_count, run.name, beam, selection).iloc[0]
+    counted = data.ask(queries.case_count, run.name, listing.beam, listing.selection).iloc[0]
     if not counted.selected:
-        st.info(
-            f"None of the {text.count(counted.total, 'case')} match these filters: widen a range or clear the text."
-        )
+        total = text.count(counted.total, "case")
+        st.info(f"None of the {total} match these filters: widen a range or clear the text.")
         return
     if counted.selected < counted.total:
         st.caption(f"{counted.selected:,} of {text.count(counted.total, 'case')} match the filters.")
-    if "clipscore" in metrics:
+    if "clipscore" in listing.metrics:
         parts.clip_note(run)
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        shown = _list(run, beam, metrics, sort, descending, selection, int(counted.selected))
+        chosen = _FORMS[view](listing, int(counted.selected))
     with right, st.container(key="case"):
         st.html(_STICKY)
-        _case(run, beam, sort, descending, selection, shown)
-
-
-def _commands() -> str:
-    return f"{parts.EVALUATE}\n{parts.SCORE}"
+        _steps(listing, chosen)
+        case.draw(run, listing.beam, chosen)
 
 
 # Choosing
 
 
-def _controls(run: data.Run, sizes: list[int]) -> tuple[int, list[str], str, bool]:
+def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, str]:
+    """The listing that is asked for (None where nothing was scored), and the form to show it in."""
     columns = st.columns([2, 3, 3, 4], vertical_alignment="bottom")
     with columns[0]:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
-    metrics = list(data.ask(queries.metric_ranges, run.name, beam).metric)
+    metrics = tuple(data.ask(queries.metric_ranges, run.name, beam).metric)
     if not metrics:
-        return beam, [], "", False
+        return None, ""
     with columns[1]:
-        sort = choices.one_of("Sort by", "sort", metrics, _pair_metric(metrics), text.title)
+        first = "clipscore" if "clipscore" in metrics else metrics[0]
+        sort = choices.one_of("Sort by", "sort", metrics, first, text.title)
     with columns[2]:
-        order = choices.one_of(
-            "First", "order", list(_ORDERS), "asc", _ORDERS.get, st.segmented_control, required=True, width="stretch"
-        )
+        order = _segments("First", "order", _ORDERS, "asc")
     with columns[3]:
-        choices.one_of(
-            "Show", "show", list(_VIEWS), "pairs", _VIEWS.get, st.segmented_control, required=True, width="stretch"
-        )
-    return beam, metrics, sort, order == "desc"
+        view = _segments("Show", "show", _VIEWS, "pairs")
+    return Listing(run, beam, metrics, sort, order == "desc", _filters(run, beam)), view
 
 
-def _pair_metric(metrics: list[str]) -> str:
-    """CLIPScore as in the study, else the first metric there is."""
-    return "clipscore" if "clipscore" in metrics else metrics[0]
+def _segments(label: str, key: str, options: dict[str, str], default: str) -> str:
+    return choices.one_of(
+        label, key, list(options), default, options.get, st.segmented_control, required=True, width="stretch"
+    )
 
 
 def _filters(run: data.Run, beam: int) -> queries.Selection:
@@ -123,101 +140,81 @@ def _span(row: tuple) -> tuple[float, float] | None:
     return choices.span(text.title(row.metric), f"in_{row.metric}", low, high, 0.01, format="%.2f")
 
 
-# Showing many
+# Showing many: each form draws the listing and gives the case that is chosen
 
 
-def _list(
-    run: data.Run,
-    beam: int,
-    metrics: list[str],
-    sort: str,
-    descending: bool,
-    selection: queries.Selection,
-    selected: int,
-) -> list[str]:
-    """Draws the chosen form of the list, and gives the image ids that stand in it."""
-    view = choices.get("show", "pairs")
-    if view == "table":
-        return _table(run, beam, metrics, sort, descending, selection, selected)
-    if view == "gallery":
-        return _gallery(run, beam, sort, descending, selection, selected)
-    return _pairs(run, beam, _pair_metric(metrics), selection)
-
-
-def _pairs(run: data.Run, beam: int, metric: str, selection: queries.Selection) -> list[str]:
+def _pairs(listing: Listing, selected: int) -> str:
+    metric = listing.pair_metric
     k = choices.number("Pairs a side", "k", 1, 20, 3, width=140)
-    best = data.ask(queries.cases, run.name, beam, metric, True, selection, k)
-    worst = data.ask(queries.cases, run.name, beam, metric, False, selection, k)
-    columns = st.columns(2)
-    sides = (("Highest", best, "best"), ("Lowest", worst, "worst"))
-    chosen = choices.get("image") or _first([*worst.image_id])
-    for column, (word, frame, key) in zip(columns, sides, strict=True):
+    asked = (listing.run.name, listing.beam, metric)
+    best = data.ask(queries.cases, *asked, True, listing.selection, k)
+    worst = data.ask(queries.cases, *asked, False, listing.selection, k)
+    chosen = _chosen(listing, worst)
+    for column, (word, frame) in zip(st.columns(2), (("Highest", best), ("Lowest", worst)), strict=True):
         with column:
             st.markdown(f"**{word} {text.title(metric)}**")
-            gallery([_card(run, row, metric) for row in frame.itertuples()], f"pairs_{key}", chosen, _choose)
-    return [*worst.image_id, *best.image_id]
+            _cards(listing, frame, metric, f"pairs_{word.lower()}", chosen)
+    return chosen
 
 
-def _gallery(
-    run: data.Run, beam: int, sort: str, descending: bool, selection: queries.Selection, selected: int
-) -> list[str]:
+def _gallery(listing: Listing, selected: int) -> str:
     pages = max(1, -(-selected // _PAGE))
     page = choices.number(f"Page (of {pages})", "page", 1, pages, 1, width=140) if pages > 1 else 1
-    frame = data.ask(queries.cases, run.name, beam, sort, descending, selection, _PAGE, _PAGE * (page - 1))
-    chosen = choices.get("image") or _first([*frame.image_id])
-    gallery([_card(run, row, sort) for row in frame.itertuples()], "gallery", chosen, _choose)
-    return [*frame.image_id]
+    frame = data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (page - 1))
+    chosen = _chosen(listing, frame)
+    _cards(listing, frame, listing.sort, "gallery", chosen)
+    return chosen
+
+
+def _cards(listing: Listing, frame: pd.DataFrame, metric: str, key: str, chosen: str) -> None:
+    gallery([_card(listing.run, row, metric) for row in frame.itertuples()], key, chosen, _choose)
 
 
 def _card(run: data.Run, row: tuple, metric: str) -> Card:
     shown = photo(run.root("images"), row.file_name)
-    ranked = pd.notna(row.rank)
     return Card(
         id=row.image_id,
         photo=shown.uri,
         missing=shown.missing,
-        badge=f"#{int(row.rank)} of {int(row.scored)}" if ranked else "no score",
+        badge=f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
         title=row.caption,
         note=f"{text.title(metric)} {text.score(metric, getattr(row, metric))}",
     )
 
 
-def _table(
-    run: data.Run,
-    beam: int,
-    metrics: list[str],
-    sort: str,
-    descending: bool,
-    selection: queries.Selection,
-    selected: int,
-) -> list[str]:
-    frame = data.ask(queries.cases, run.name, beam, sort, descending, selection, _ROWS)
+def _table(listing: Listing, selected: int) -> str:
+    frame = data.ask(queries.cases, *listing.asked, _ROWS)
     # A new order or filter gets a new table: a selection is kept by position, and would point at another case.
-    key = f"table_{hash((run.name, beam, sort, descending, selection))}"
+    key = f"table_{hash(listing.asked)}"
     ids = [*frame.image_id]
-    ordered = [sort, *(metric for metric in metrics if metric != sort)]
-    shown = frame[["image_id", "caption", *ordered]].rename(
-        columns={"image_id": "Image", "caption": "Caption", **{metric: text.title(metric) for metric in metrics}}
-    )
+    ordered = sorted(listing.metrics, key=lambda metric: metric != listing.sort)
+    titles = {"image_id": "Image", "caption": "Caption", **{metric: text.title(metric) for metric in ordered}}
+    formats = {
+        text.title(metric): st.column_config.NumberColumn(format=f"%.{METRICS[metric].digits}f") for metric in ordered
+    }
     st.dataframe(
-        shown,
+        frame[[*titles]].rename(columns=titles),
         key=key,
         hide_index=True,
         height=min(620, 36 * (len(frame) + 1) + 2),
         on_select=lambda: _choose_cell(key, ids),
         selection_mode="single-cell",
-        column_config={
-            "Caption": st.column_config.TextColumn(width=230),
-            **{
-                text.title(metric): st.column_config.NumberColumn(format=f"%.{METRICS[metric].digits}f")
-                for metric in metrics
-            },
-        },
+        column_config={"Caption": st.column_config.TextColumn(width=230), **formats},
     )
     if selected > _ROWS:
         st.caption(f"The first {_ROWS} of {selected:,}: narrow the filters, or turn the order round, to see others.")
     st.caption("Click anywhere in a row to see the case.")
-    return ids
+    return _chosen(listing, frame)
+
+
+_FORMS = {"pairs": _pairs, "gallery": _gallery, "table": _table}
+
+
+def _chosen(listing: Listing, frame: pd.DataFrame) -> str:
+    """The case of the address if the run has it, else the first one listed."""
+    linked = choices.get("image")
+    known = linked and not data.ask(queries.case, listing.run.name, listing.beam, linked).empty
+    return linked if known else frame.image_id.iloc[0]
 
 
 def _choose_cell(key: str, ids: list[str]) -> None:
@@ -227,39 +224,11 @@ def _choose_cell(key: str, ids: list[str]) -> None:
 
 
 def _choose(image_id: str) -> None:
-    choices.keep(image=image_id)
+    choices.keep(image=image_id, word=None)
 
 
-def _first(ids: list[str]) -> str:
-    return ids[0] if ids else ""
-
-
-# Showing one
-
-
-def _case(
-    run: data.Run, beam: int, sort: str, descending: bool, selection: queries.Selection, shown: list[str]
-) -> None:
-    image_id = choices.get("image") or _first(shown)
-    found = data.ask(queries.case, run.name, beam, image_id)
-    if found.empty:
-        image_id = _first(shown)
-        found = data.ask(queries.case, run.name, beam, image_id)
-    case = found.iloc[0]
-    _steps(run, beam, sort, descending, selection, image_id)
-    parts.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {case.caption}", "45vh")
-    st.markdown(f"#### {text.markdown(case.caption) if case.caption else '*(an empty caption)*'}")
-    st.caption(text.markdown(image_id) + _facts(case))
-    _tags(case)
-    _attention_link(run, beam, image_id)
-    if isinstance(case.references, Sequence | np.ndarray) and len(case.references):
-        st.markdown("**References**\n\n" + "\n".join(f"- {text.markdown(line)}" for line in case.references))
-    _metrics(run, beam, image_id)
-    _other_beams(run, beam, image_id)
-
-
-def _steps(run: data.Run, beam: int, sort: str, descending: bool, selection: queries.Selection, image_id: str) -> None:
-    found = data.ask(queries.neighbours, run.name, beam, sort, descending, selection, image_id)
+def _steps(listing: Listing, image_id: str) -> None:
+    found = data.ask(queries.neighbours, *listing.asked, image_id)
     if found.empty:
         st.caption("This case is not among those that match the filters.")
         return
@@ -268,74 +237,7 @@ def _steps(run: data.Run, beam: int, sort: str, descending: bool, selection: que
         for label, target, key in (("Previous", row.previous, "Left"), ("Next", row.next, "Right")):
             known = isinstance(target, str)
             st.button(label, key=f"go_{key}", shortcut=key, disabled=not known, on_click=_choose, args=(target,))
-        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {text.title(sort)}")
-
-
-def _facts(case: pd.Series) -> str:
-    facts = []
-    if pd.notna(case.logprob):
-        facts.append(f"log-probability {text.number(case.logprob, 2)} nats")
-    if pd.notna(case.finished) and not case.finished:
-        facts.append("cut at the maximum length")
-    if pd.notna(case.clip_truncated) and case.clip_truncated:
-        facts.append("longer than CLIP reads")
-    facts += [text.markdown(condition) for condition in case.conditions]
-    return "".join(f" · {fact}" for fact in facts)
-
-
-def _tags(case: pd.Series) -> None:
-    for entry in case.tags:
-        evidence = text.markdown(entry["evidence"] or "")
-        st.markdown(f":orange-badge[{text.markdown(entry['tag'])}] {evidence}")
-
-
-def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
-    if data.ask(queries.attention, run.name, beam, image_id).empty:
-        return
-    st.page_link(
-        "views/attention.py",
-        label="Where did the model look?",
-        icon=":material/visibility:",
-        query_params={"image": image_id, "beam": str(beam)},
-    )
-
-
-def _metrics(run: data.Run, beam: int, image_id: str) -> None:
-    found = data.ask(queries.case_metrics, run.name, beam, image_id)
-    if found.empty:
-        st.caption("This case has no score.")
-        return
-    table = pd.DataFrame(
-        {
-            "Metric": [text.title(metric) for metric in found.metric],
-            "Value": [text.score(row.metric, row.value) for row in found.itertuples()],
-            "Rank": [f"{row.rank} of {row.scored}" for row in found.itertuples()],
-            "Percentile": found.percentile,
-        }
-    )
-    percentile = st.column_config.ProgressColumn(
-        "Percentile",
-        width="small",
-        min_value=0,
-        max_value=100,
-        format="%.0f",
-        help="Percent of the other cases with a lower value.",
-    )
-    st.dataframe(
-        table, hide_index=True, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")}
-    )
-
-
-def _other_beams(run: data.Run, beam: int, image_id: str) -> None:
-    found = data.ask(queries.case_captions, run.name, image_id)
-    if len(found) < 2:
-        return
-    st.markdown("**What every beam size said**")
-    metrics = [metric for metric in ("cider", "clipscore") if found[metric].notna().any()]
-    table = pd.DataFrame({"Beam": [text.beam(size) for size in found.beam_size], "Caption": found.caption})
-    for metric in metrics:
-        table[text.title(metric)] = [text.score(metric, value) for value in found[metric]]
-    st.dataframe(table, hide_index=True)
+        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {text.title(listing.sort)}")
 
 
 draw()

@@ -1,0 +1,104 @@
+"""One case in full: its photo, what was said and what should have been, every score, and the other beam sizes.
+
+Knows an image at a beam size of a run. Knows nothing of lists, orders or filters.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, parts, text
+from dashboard.previews import LARGE, photo
+from engine import queries
+
+
+def draw(run: data.Run, beam: int, image_id: str) -> None:
+    """Draws the case in the column that is open.
+
+    Raises:
+        IndexError: the run has no such case.
+    """
+    case = data.ask(queries.case, run.name, beam, image_id).iloc[0]
+    parts.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {case.caption}", "45vh")
+    st.markdown(f"#### {text.markdown(case.caption) if case.caption else '*(an empty caption)*'}")
+    st.caption(text.markdown(image_id) + _facts(case))
+    _tags(case)
+    _attention_link(run, beam, image_id)
+    references(case)
+    _metrics(run, beam, image_id)
+    _other_beams(run, image_id)
+
+
+def references(case: pd.Series) -> None:
+    """What people said about the photo, if anybody did."""
+    if isinstance(case.references, Sequence | np.ndarray) and len(case.references):
+        st.markdown("**References**\n\n" + "\n".join(f"- {text.markdown(line)}" for line in case.references))
+
+
+def _facts(case: pd.Series) -> str:
+    facts = []
+    if pd.notna(case.logprob):
+        facts.append(f"log-probability {text.number(case.logprob, 2)} nats")
+    if pd.notna(case.finished) and not case.finished:
+        facts.append("cut at the maximum length")
+    if pd.notna(case.clip_truncated) and case.clip_truncated:
+        facts.append("longer than CLIP reads")
+    facts += [text.markdown(condition) for condition in case.conditions]
+    return "".join(f" · {fact}" for fact in facts)
+
+
+def _tags(case: pd.Series) -> None:
+    for entry in case.tags:
+        evidence = text.markdown(entry["evidence"] or "")
+        st.markdown(f":orange-badge[{text.markdown(entry['tag'])}] {evidence}")
+
+
+def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
+    if data.ask(queries.attention, run.name, beam, image_id).empty:
+        return
+    st.page_link(
+        "views/attention.py",
+        label="Where did the model look?",
+        icon=":material/visibility:",
+        query_params={"image": image_id, "beam": str(beam)},
+    )
+
+
+def _metrics(run: data.Run, beam: int, image_id: str) -> None:
+    found = data.ask(queries.case_metrics, run.name, beam, image_id)
+    if found.empty:
+        st.caption("This case has no score.")
+        return
+    table = pd.DataFrame(
+        {
+            "Metric": [text.title(metric) for metric in found.metric],
+            "Value": [text.score(row.metric, row.value) for row in found.itertuples()],
+            "Rank": [f"{row.rank} of {row.scored}" for row in found.itertuples()],
+            "Percentile": found.percentile,
+        }
+    )
+    percentile = st.column_config.ProgressColumn(
+        "Percentile",
+        width="small",
+        min_value=0,
+        max_value=100,
+        format="%.0f",
+        help="Percent of the other cases with a lower value.",
+    )
+    st.dataframe(
+        table, hide_index=True, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")}
+    )
+
+
+def _other_beams(run: data.Run, image_id: str) -> None:
+    found = data.ask(queries.case_captions, run.name, image_id)
+    if len(found) < 2:
+        return
+    st.markdown("**What every beam size said**")
+    metrics = [metric for metric in ("cider", "clipscore") if found[metric].notna().any()]
+    table = pd.DataFrame({"Beam": [text.beam(size) for size in found.beam_size], "Caption": found.caption})
+    for metric in metrics:
+        table[text.title(metric)] = [text.score(metric, value) for value in found[metric]]
+    st.dataframe(table, hide_index=True)
