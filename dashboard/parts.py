@@ -81,7 +81,7 @@ def picture(photo: Photo, alt: str, height: str) -> None:
     if photo.uri:
         st.html(
             f'<img src="{photo.uri}" alt="{text.escaped(alt)}" loading="lazy" '
-            f'style="width:100%;height:{height};object-fit:contain;object-position:left top;display:block">'
+            f'style="display:block;width:100%;max-height:{height};object-fit:contain;object-position:left top">'
         )
         return
     st.html(

@@ -303,3 +303,24 @@ def _captioner_record(run: str, photos: Path) -> dict[str, Any]:
         "seconds_per_image": {"1": 0.011, "3": 0.02, "5": 0.031},
         "set_aside": 1,
     }
+
+
+def imported_classes_run(results: Path, name: str = "classes") -> Path:
+    """Zero-shot predictions made elsewhere: labels without probabilities, no photos on disk."""
+    rows = [
+        {
+            "image_id": f"{label}_{number}",
+            "file_name": f"{label}_{number}.png",
+            "template": "a photo of {object}",
+            "label": label,
+            "predicted": "dog",
+            "correct": label == "dog",
+            "top": [{"label": "dog", "probability": None}],
+        }
+        for label in ("dog", "cat")
+        for number in range(2)
+    ]
+    folder = store.run_folder(results, name)
+    store.write_table(folder, "zero_shot", store.table_of("zero_shot", rows))
+    store.write_record(folder, {"run": name, "kind": "zero_shot", "data": {"name": "imported", "images": 4}})
+    return folder

@@ -262,3 +262,13 @@ def test_the_dashboard_imports_no_torch_and_only_the_reading_half_of_the_engine(
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert set(eval(found.stdout)) <= {"engine.schema", "engine.store", "engine.queries", "engine.statistics"}
+
+
+def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path):
+    runs.imported_classes_run(tmp_path / "results")
+    app = open_view("zeroshot", tmp_path / "results", run="classes")
+    cards = sent(app, "zero_gallery")["cards"]
+    assert [card["bars"] for card in cards] == [[]] * 4
+    assert {card["note"] for card in cards} == {"predicted dog", "predicted dog, right is cat"}
+    for view in ("overview", "failures", "beams", "attention"):
+        open_view(view, tmp_path / "results", run="classes")

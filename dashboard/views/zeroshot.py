@@ -81,18 +81,25 @@ def _images(run: data.Run, accuracy: pd.DataFrame) -> None:
 def _card(run: data.Run, row: tuple) -> Card:
     shown = photo(run.root("zero_shot") or run.root("images"), row.file_name)
     known = isinstance(row.label, str)
-    bars = tuple(Bar(str(g["label"]), float(g["probability"]), known and g["label"] == row.label) for g in row.top[:5])
-    outside = known and not any(bar.right for bar in bars)
+    # Predictions made elsewhere come without probabilities: there is nothing to draw a bar of.
+    sure = [guess for guess in row.top[:5] if guess["probability"] is not None]
+    bars = tuple(Bar(str(g["label"]), float(g["probability"]), known and g["label"] == row.label) for g in sure)
     return Card(
         id=row.image_id,
         photo=shown.uri,
         missing=shown.missing,
         badge=("✓ right" if row.correct else "✗ wrong") if known else "",
         title=row.image_id,
-        note=f"right label: {row.label}, not among these" if outside else "",
+        note=_note(row, known, bars),
         mark=("right" if row.correct else "wrong") if known else "",
         bars=bars,
     )
+
+
+def _note(row: tuple, known: bool, bars: tuple[Bar, ...]) -> str:
+    if not bars:
+        return f"predicted {row.predicted}" + (f", right is {row.label}" if known and not row.correct else "")
+    return f"right label: {row.label}, not among these" if known and not any(bar.right for bar in bars) else ""
 
 
 draw()
