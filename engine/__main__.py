@@ -92,6 +92,7 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--max-length", type=int, default=30, metavar="T", help="new tokens at most (30)")
     parser.add_argument("--length-penalty", type=float, default=1.0, metavar="P", help="logprob / tokens ** P (1.0)")
     parser.add_argument("--early-stopping", action="store_true", help="stop at the K-th finished hypothesis")
+    parser.add_argument("--rule", choices=("standard", "study"), default="standard", help="the search (standard)")
     parser.add_argument("--attention-beams", type=int, nargs="*", metavar="K", help="sizes whose attention is kept")
     parser.add_argument("--merge", choices=("mean", "first"), default="mean", help="maps of a word's pieces (mean)")
     parser.add_argument("--templates", nargs="+", metavar="TEXT", help="zero-shot templates with {object}")
@@ -197,6 +198,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         max_length=options.max_length,
         length_penalty=options.length_penalty,
         early_stopping=options.early_stopping,
+        rule=options.rule,
     )
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     for template in templates:

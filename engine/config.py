@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 ACTIVATIONS = ("gelu", "relu")
 PRECISIONS = ("float32", "bf16")
+RULES = ("standard", "study")
 
 
 class ConfigError(ValueError):
@@ -80,8 +81,14 @@ class DecodingConfig:
     """A hypothesis ranks by logprob / tokens ** length_penalty."""
     early_stopping: bool = False
     """Stop at the beam-size-th finished hypothesis, instead of when no running beam can win any more."""
+    rule: str = "standard"
+    """`study` searches as the original study did: no causal mask, a beam that narrows; for its checkpoints' numbers."""
 
     def __post_init__(self) -> None:
+        _require(self.rule in RULES, "rule", self.rule, f"one of {RULES}")
+        if self.rule == "study":
+            _require(self.length_penalty == 1.0, "length_penalty", self.length_penalty, "1.0 under the study's rule")
+            _require(not self.early_stopping, "early_stopping", self.early_stopping, "false under the study's rule")
         _require(bool(self.beam_sizes), "beam_sizes", self.beam_sizes, "at least one")
         for size in self.beam_sizes:
             _require(1 <= size <= 100, "beam_sizes", size, "sizes from 1 to 100")

@@ -7,8 +7,11 @@ The beam search is the field's standard one, as Hugging Face transformers define
 image, those among the first K that end are candidates, the K best that do not end go on; a candidate ranks by
 logprob / tokens ** length_penalty, its end token counted; an image is done when no running beam can beat its worst
 candidate (or, with early_stopping, at its K-th candidate). Beam size 1 is greedy search.
+
+`search_study` is the rule of the original study, so that its checkpoints give its numbers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -178,3 +181,68 @@ class _Beams:
     def _gather(sequences: Tensor, beams: Tensor) -> Tensor:
         """Sequences [B, K, L], beams [B, N] -> [B, N, L]."""
         return sequences.gather(1, beams.unsqueeze(-1).expand(-1, -1, sequences.shape[-1]))
+
+
+# The study's rule
+
+Read = Callable[[Tensor, Tensor], Tensor]
+"""Prefixes int64[R, T] and their images int64[R] -> logits [R, V] of the next token, the prefix read anew."""
+
+
+@dataclass
+class _Prefix:
+    """A running beam of the study's rule."""
+
+    image: int
+    tokens: list[int]
+    """The start token included."""
+    logprob: float
+
+
+def search_study(
+    read: Read, images: int, beam_size: int, bos_id: int, eos_id: int, max_length: int, device: torch.device
+) -> list[Hypothesis]:
+    """The best caption of each image by the study's rule.
+
+    The first step takes the K best tokens, an end token among them being no end. At each further step the best
+    continuations by log-probability fill what is left of the beam; one that ends, or reaches `max_length` new tokens,
+    leaves with its log-probability over its number of tokens, start token included, and the beam narrows by one. The
+    best of those that left wins, the first of equals. Beam size 1 is the study's greedy search, without that first step.
+    """
+    left: list[list[Hypothesis]] = [[] for _ in range(images)]
+    running = [_Prefix(image, [bos_id], 0.0) for image in range(images)]
+    for length in range(1, max_length + 1):
+        if not running:
+            break
+        first = length == 1 and beam_size > 1
+        widths = [beam_size if first else 0] * images
+        if not first:
+            for prefix in running:
+                widths[prefix.image] += 1
+        running = _continue(read, running, widths, device)
+        for prefix in [each for each in running if not first and each.tokens[-1] == eos_id or length == max_length]:
+            left[prefix.image].append(_leaving(prefix, eos_id))
+            running.remove(prefix)
+    return [max(found, key=lambda hypothesis: hypothesis.score) for found in left]
+
+
+def _continue(read: Read, running: list[_Prefix], widths: list[int], device: torch.device) -> list[_Prefix]:
+    """The best continuations of each image's prefixes, as many as its width."""
+    ids = torch.tensor([prefix.tokens for prefix in running], device=device)
+    rows = torch.tensor([prefix.image for prefix in running], device=device)
+    with torch.inference_mode():
+        logprobs = read(ids, rows).float().log_softmax(-1)
+    total = logprobs + torch.tensor([prefix.logprob for prefix in running], device=device).unsqueeze(1)
+    found = []
+    for image in dict.fromkeys(prefix.image for prefix in running):
+        own = [number for number, prefix in enumerate(running) if prefix.image == image]
+        best = total[own].flatten().topk(min(widths[image], total[own].numel()))
+        for logprob, at in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            parent, token = divmod(at, total.shape[1])
+            found.append(_Prefix(image, [*running[own[parent]].tokens, token], logprob))
+    return found
+
+
+def _leaving(prefix: _Prefix, eos_id: int) -> Hypothesis:
+    score = prefix.logprob / len(prefix.tokens)
+    return Hypothesis(tuple(prefix.tokens[1:]), prefix.logprob, score, prefix.tokens[-1] == eos_id)

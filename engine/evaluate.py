@@ -84,7 +84,7 @@ def evaluate(ask: CaptionerRun) -> bool:
     photos = [ask.dataset.root / name for name in images["file_name"].to_pylist()]
     settings = _by_setting(captions, images["image_id"].to_pylist())
     facts = {
-        "rule": "standard",
+        "rule": ask.decoding.rule,
         "max_length": ask.decoding.max_length,
         "length_penalty": ask.decoding.length_penalty,
         "early_stopping": ask.decoding.early_stopping,
@@ -216,12 +216,25 @@ def _search(
 ) -> list[decoding.Hypothesis]:
     found = []
     batch = max(1, BEAM_ROWS // size)
+    bos, eos = tokenizer.bos_id, tokenizer.eos_id
     for at in range(0, len(memory), batch):
+        if config.rule == "study":
+            found += _search_study(captioner, memory[at : at + batch], size, bos, eos, config)
+            continue
         with torch.inference_mode():
             steps = captioner.start(memory[at : at + batch], config.max_length)
         images = len(memory[at : at + batch])
-        found += decoding.search(steps, images, size, tokenizer.bos_id, tokenizer.eos_id, config, captioner.device)
+        found += decoding.search(steps, images, size, bos, eos, config, captioner.device)
     return found
+
+
+def _search_study(
+    captioner: Captioner, memory: torch.Tensor, size: int, bos: int, eos: int, config: DecodingConfig
+) -> list[decoding.Hypothesis]:
+    def read(ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return captioner.last_logits_unmasked(ids, memory, rows)
+
+    return decoding.search_study(read, len(memory), size, bos, eos, config.max_length, captioner.device)
 
 
 def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:

@@ -202,6 +202,12 @@ def test_without_a_clip_the_caption_metrics_stand_alone(parts, tmp_path):
     assert not store.has_table(store.run_folder(tmp_path, "mine"), "zero_shot")
 
 
+def test_the_studys_rule_is_a_choice_and_stands_in_the_signature(parts, tmp_path):
+    rule = DecodingConfig(beam_sizes=(1, 2), max_length=6, rule="study")
+    assert evaluate.evaluate(ask(parts, tmp_path, decoding=rule, clip=None))
+    assert all("|rule:study|" in row["signature"] for row in table(tmp_path, "corpus_scores"))
+
+
 def test_imported_predictions_give_a_run_like_any_other_without_attention(parts, tmp_path):
     dataset = datasets.load(parts / "data")
     captions = {example.image_id: example.references[0] for example in dataset.examples}
