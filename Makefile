@@ -79,7 +79,9 @@ demo-models: $(READY) data ## Train the demo CLIP and captioner again from nothi
 	@$(BIN)/python -m engine train --data $(DEMO)-models --recipe engine/recipes/demo.toml --out checkpoints/demo-models \
 		--encoder-weights data/demo-training/encoder.safetensors
 	@$(BIN)/python -m engine.demo.ship --captioner checkpoints/demo-models
-	@$(BIN)/python -m engine.demo.measure
+	@$(BIN)/python -m engine evaluate --data $(DEMO) --captioner engine/demo/captioner --clip demo --beams 1 \
+		--run demo-models --results "$(RESULTS)"
+	@$(BIN)/python -m engine.demo.measure --run demo-models --results "$(RESULTS)"
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest -q -m "not slow" $(ARGS)

@@ -207,7 +207,7 @@ def search_study(
     The first step takes the K best tokens, an end token among them being no end. At each further step the best
     continuations by log-probability fill what is left of the beam; one that ends, or reaches `max_length` new tokens,
     leaves with its log-probability over its number of tokens, start token included, and the beam narrows by one. The
-    best of those that left wins, the first of equals. Beam size 1 is the study's greedy search, without that first step.
+    best of those that left wins, the first of equals. Beam size 1 is the study's greedy search: it has no first step.
     """
     left: list[list[Hypothesis]] = [[] for _ in range(images)]
     running = [_Prefix(image, [bos_id], 0.0) for image in range(images)]

@@ -1,7 +1,8 @@
-"""How well the demo CLIP knows the demo world: the table in this folder's README.
+"""How well the demo models know the demo world: the tables in this folder's README.
 
-Knows the tests and their chance levels. Refuses to know how the CLIP was trained. Every image is one of the val split,
-which training never saw. `python -m engine.demo.measure --clip engine/demo/clip --data data/demo` rewrites the table.
+Knows the tests and their chance levels. Refuses to know how the models were trained. Every image is one of the val
+split, which training never saw. `python -m engine.demo.measure` rewrites the tables: the CLIP's from its folder and the
+data, the captioner's from the run that `make evaluate` wrote.
 """
 
 import argparse
@@ -14,11 +15,12 @@ import numpy as np
 from PIL import Image
 
 from engine import clip as clips
-from engine import zeroshot
+from engine import metrics, store, zeroshot
+from engine.demo import judge
 from engine.demo.language import SWAPS, swap
+from engine.demo.scenes import compose
 
 README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- numbers: python -m engine.demo.measure -->", "<!-- end of numbers -->"
 DETAILED = 2  # the most detailed of the five references
 CLIPSCORE_WEIGHT = 2.5  # of Hessel et al. 2021
 
@@ -104,6 +106,83 @@ def measure(clip: clips.Clip, data: Path) -> list[Row]:
     ]
 
 
+def captioner_rows(results: Path, run: str) -> list[Row]:
+    """Every row of the captioner's table, from its stored run on the val split."""
+    folder = store.run_folder(results, run)
+    images = store.read_table(folder, "images").to_pylist()
+    captions = {
+        row["image_id"]: row["caption"]
+        for row in store.read_table(folder, "captions").to_pylist()
+        if row["beam_size"] == 1
+    }
+    corpus = store.read_table(folder, "corpus_scores").to_pylist()
+    greedy = next(row["value"] for row in corpus if row["metric"] == "cider" and row["beam_size"] == 1)
+    return [
+        *_cider_rows(greedy, [image["references"] for image in images]),
+        *_mistake_rows(images, captions),
+        *_pointing_rows(store.read_table(folder, "grounding").to_pylist()),
+    ]
+
+
+def _cider_rows(greedy: float, references: list[list[str]]) -> list[Row]:
+    people = leave_one_out_cider(references)
+    return [
+        Row(f"CIDEr of greedy captions ({len(references)} images)", f"{greedy:.3f}", ""),
+        Row("CIDEr of the references, each against the other four", f"{people:.3f}", ""),
+        Row("the first as a share of the second", f"{greedy / people:.1%}", ""),
+    ]
+
+
+def leave_one_out_cider(references: list[list[str]]) -> float:
+    """The mean CIDEr of each reference against the others of its image."""
+    values = []
+    for left in range(min(map(len, references))):
+        others = [[text for number, text in enumerate(texts) if number != left] for texts in references]
+        scores = metrics.score_captions({1: [texts[left] for texts in references]}, others, ["cider"])
+        values.append(scores[1].corpus["cider"].value)
+    return float(np.mean(values))
+
+
+def _mistake_rows(images: list[dict], captions: dict[str, str]) -> list[Row]:
+    found = {
+        image["image_id"]: judge.mistakes(compose(int(image["image_id"])), captions[image["image_id"]])
+        for image in images
+    }
+    hard = {image["image_id"] for image in images if image["conditions"]}
+
+    def share(ids: set[str], aspect: str | None = None) -> str:
+        wrong = [i for i in ids if any(aspect in (None, mistake.aspect) for mistake in found[i])]
+        return f"{len(wrong) / len(ids):.1%} of {len(ids)}"
+
+    every = set(found)
+    rows = [
+        Row("greedy captions that say something wrong", share(every), ""),
+        Row("the same on scenes that are hard on purpose", share(hard), ""),
+        Row("the same on all others", share(every - hard), ""),
+    ]
+    return rows + [Row(f"wrong {aspect}", share(every, aspect), "") for aspect in judge.ASPECTS]
+
+
+def _pointing_rows(rows: list[dict]) -> list[Row]:
+    """The pointing game (Zhang et al., ECCV 2016): how often a noun's map peaks inside a box of what it names."""
+    own = [row for row in rows if row["beam_size"] == 1 and row["offset"] == 0]
+    last = max(row["layer"] for row in own)
+    names = {head: "mean of the heads" if head == -1 else f"head {head + 1}" for head in {row["head"] for row in own}}
+    found = []
+    for head, name in sorted(names.items()):
+        chosen = [row for row in own if row["layer"] == last and row["head"] == head]
+        held = [row["shuffled_hit"] for row in chosen if row["shuffled_hit"] is not None]
+        hits = np.mean([row["hit"] for row in chosen])
+        found.append(
+            Row(
+                f"last layer's map peaks in the box, {name} ({len(chosen)} nouns)",
+                f"{hits:.1%}",
+                f"{np.mean(held):.1%}",
+            )
+        )
+    return found
+
+
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
     lines = [f"| {row.test} | {row.value} | {row.chance} |" for row in rows]
@@ -111,17 +190,32 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the demo CLIP; write the table into engine/demo/README.md.")
+    parser = argparse.ArgumentParser(
+        description="Measure the demo models; write the tables into engine/demo/README.md."
+    )
     parser.add_argument("--clip", type=Path, default=Path("engine/demo/clip"), help="folder of the CLIP")
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of the generated world")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder with the captioner's run")
+    parser.add_argument("--run", default="demo", help="the captioner's run on the val split")
+    parser.add_argument("--only", choices=("clip", "captioner"), help="measure one of the two")
     parser.add_argument("--print-only", action="store_true", help="leave the README as it is")
     options = parser.parse_args()
-    written = table(measure(clips.load(str(options.clip)), options.data))
-    print(written)
-    if not options.print_only:
-        text = README.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n{written}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    if options.only != "captioner":
+        _publish("clip", measure(clips.load(str(options.clip)), options.data), options.print_only)
+    if options.only != "clip":
+        _publish("captioner", captioner_rows(options.results, options.run), options.print_only)
+
+
+def _publish(model: str, rows: list[Row], print_only: bool) -> None:
+    """Prints a table, and writes it between its marks in the README."""
+    written = table(rows)
+    print(f"\n{written}")
+    if print_only:
+        return
+    begin, end = f"<!-- {model}: python -m engine.demo.measure -->", f"<!-- end of {model} -->"
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(begin)
+    README.write_text(f"{before}{begin}\n{written}\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def write_classes(folder: Path | str, per_class: int = 30, first_seed: int = FIR
             )
 
 
-def write_world(folder: Path | str, val: int = 600, test: int = 200, classes: int = 30, train: int = 0) -> bool:
+def write_world(folder: Path | str, val: int = 600, test: int = 600, classes: int = 30, train: int = 0) -> bool:
     """Writes splits and classes, all or nothing; False if they stand there already. A count of 0 leaves one out.
 
     Raises FileExistsError if `folder` holds something that this function did not write.
@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the generated world: COCO splits and 24 classes.")
     parser.add_argument("--out", type=Path, default=Path("data/demo"), help="folder to write (default: %(default)s)")
     parser.add_argument("--val", type=int, default=600, help="images of the val split (default: %(default)s)")
-    parser.add_argument("--test", type=int, default=200, help="images of the test split (default: %(default)s)")
+    parser.add_argument("--test", type=int, default=600, help="images of the test split (default: %(default)s)")
     parser.add_argument("--classes", type=int, default=30, help="images of each class (default: %(default)s)")
     parser.add_argument("--train", type=int, default=0, help="images of a train split (default: none)")
     options = parser.parse_args()
