@@ -171,7 +171,8 @@ def test_a_clicked_card_becomes_the_case_and_leads_to_its_attention_and_back(pag
     wait_for_choice(page, "image", image)
     page.get_by_role("link", name="Where did the model look?").click()
     page.locator("canvas.large[data-word]").wait_for()
-    assert choice(page, "image") == image and choice(page, "show") == "gallery"
+    wait_for_choice(page, "image", image)
+    wait_for_choice(page, "show", "gallery")
     page.get_by_role("link", name="Scores of this case").click()
     page.locator(f'button.card[data-id="{image}"][aria-pressed="true"]').wait_for()
 
