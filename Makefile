@@ -67,7 +67,7 @@ evaluate: $(READY) $(if $(filter $(DEMO),$(DATA)),data) ## Caption, score and ex
 		--results "$(RESULTS)" $(if $(CLIP),--clip "$(CLIP)") $(if $(SPLIT),--split $(SPLIT)) $(ARGS)
 
 dashboard: $(READY) ## Open the dashboard over RESULTS
-	@CAPTIONSCOPE_RESULTS="$(abspath $(RESULTS))" $(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
+	@CAPTIONSCOPE_RESULTS="$(abspath $(RESULTS))" $(BIN)/streamlit run dashboard/app.py --server.address 127.0.0.1 --server.port $(PORT)
 
 train: $(READY) ## Train a captioner on DATA by RECIPE into OUT
 	@$(if $(filter $(DEMO),$(DATA)),$(BIN)/python -m engine.demo.world --out $(TRAIN_DATA) $(TRAIN_WORLD))

@@ -74,7 +74,9 @@ def _images(run: data.Run, accuracy: pd.DataFrame) -> None:
     if found.empty:
         st.info("No image matches this choice.")
         return
-    st.caption(f"{text.count(total, 'image')}, the surest prediction first. ✓ marks the right label.")
+    has_shares = any(guess["probability"] is not None for top in found.top for guess in top)
+    order = "the surest prediction first. ✓ marks the right label." if has_shares else "predicted elsewhere."
+    st.caption(f"{text.count(total, 'image')}, {order}")
     gallery([_card(run, row) for row in found.itertuples()], "zero_gallery")
 
 
