@@ -4,16 +4,17 @@ Knows arrays of per-image values. Knows nothing of what was measured, and reads 
 a seed: the same call gives the same answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import comb
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-_CHUNK = 4_000_000
-"""Random indices held at a time (32 MB as int64), so that a split of 100,000 images fits in memory."""
+_CHUNK = 2_000_000
+"""Random indices held at a time (16 MB as int64), so that a split of 100,000 images fits in memory."""
 
 
 def bootstrap_mean_interval(
@@ -38,7 +39,7 @@ def bootstrap_mean_interval(
         return float("nan"), float("nan")
     if not np.isfinite(sample).all():
         raise ValueError("values must be finite: leave out images without a score before asking for an interval")
-    means = _resampled_means(sample, resamples, np.random.default_rng(seed))
+    means = bootstrap_sums(sample[:, None], resamples, seed)[:, 0] / sample.size
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
@@ -86,7 +87,13 @@ class Comparison:
     """Images on which left is better, equal, worse."""
 
 
-def compare(left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int = 0) -> Comparison:
+Pooled = Callable[[np.ndarray], np.ndarray]
+"""Sums of counts over images float64[..., C] -> the corpus metric float64[...], as BLEU's and METEOR's."""
+
+
+def compare(
+    left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int = 0, pooled: Pooled | None = None
+) -> Comparison:
     """Compares two settings image by image, by paired bootstrap and by approximate randomization.
 
     The bootstrap (Koehn, EMNLP 2004) asks how often a resampled difference lies as far from the observed one as that
@@ -94,32 +101,41 @@ def compare(left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int 
     swapped at random.
 
     Args:
-        left, right: float[n], values of the same images in the same order.
+        left, right: float[n], values of the same images in the same order; or counts float[n, C] where `pooled` makes
+            the metric of their sums.
 
     Raises:
-        ValueError: different lengths, no images, or a value that is not finite.
+        ValueError: different shapes, no images, or a value that is not finite.
     """
-    first, second = np.asarray(left, dtype=np.float64).ravel(), np.asarray(right, dtype=np.float64).ravel()
-    if first.size != second.size or first.size == 0:
-        raise ValueError(f"{first.size} values against {second.size}: expected the same images, at least one")
-    change = first - second
-    if not np.isfinite(change).all():
+    first, second = (np.asarray(values, dtype=np.float64) for values in (left, right))
+    if first.shape != second.shape or len(first) == 0:
+        raise ValueError(f"{len(first)} values against {len(second)}: expected the same images, at least one")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError("values must be finite: compare images that both settings have a score for")
-    generator = np.random.default_rng(seed)
-    means = _resampled_means(change, resamples, generator)
-    swapped = _swapped_means(change, resamples, generator)
-    low, high = np.quantile(means, [0.025, 0.975])
-    observed = float(change.mean())
+    if pooled is None:
+        images = len(first)
+        first, second, pooled = first[:, None], second[:, None], lambda sums: sums[..., 0] / images
+    change = pooled(first) - pooled(second)
+    resampled = _difference(pooled, bootstrap_sums(np.hstack([first, second]), resamples, seed))
+    swapped = _difference(pooled, _swapped_sums(first, second, resamples, seed))
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    observed = float(pooled(first.sum(0)) - pooled(second.sum(0)))
     return Comparison(
         difference=observed,
         low=float(low),
         high=float(high),
-        p_bootstrap=_share_at_least(np.abs(means - observed), abs(observed)),
+        p_bootstrap=_share_at_least(np.abs(resampled - observed), abs(observed)),
         p_randomization=_share_at_least(np.abs(swapped), abs(observed)),
         wins=int((change > 0).sum()),
         ties=int((change == 0).sum()),
         losses=int((change < 0).sum()),
     )
+
+
+def _difference(pooled: Pooled, sums: np.ndarray) -> np.ndarray:
+    """The metric of the left half of the columns minus that of the right half."""
+    left, right = np.split(sums, 2, axis=-1)
+    return pooled(left) - pooled(right)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -174,26 +190,45 @@ def _share_at_least(drawn: np.ndarray, observed: float) -> float:
     return float((np.count_nonzero(drawn >= observed * (1 - 1e-12)) + 1) / (drawn.size + 1))
 
 
-def _swapped_means(change: np.ndarray, trials: int, generator: np.random.Generator) -> np.ndarray:
-    """float64[trials]: means with the sign of each difference drawn by a coin."""
-    rows = max(1, _CHUNK // change.size)
-    means = np.empty(trials)
+def _swapped_sums(left: np.ndarray, right: np.ndarray, trials: int, seed: int) -> np.ndarray:
+    """Sums float64[trials, 2C] of left and right [n, C] after a coin for each image swapped its two values."""
+    generator, images = np.random.default_rng([seed, 1]), len(left)
+    change, total = right - left, left.sum(0) + right.sum(0)
+    rows = max(1, _CHUNK // images)
+    sums = np.empty((trials, left.shape[1]))
     for start in range(0, trials, rows):
         stop = min(start + rows, trials)
-        signs = generator.integers(0, 2, size=(stop - start, change.size), dtype=np.int8)
-        means[start:stop] = (2.0 * signs - 1.0) @ change / change.size
-    return means
+        coins = generator.integers(0, 2, size=(stop - start, images), dtype=np.int8)
+        sums[start:stop] = left.sum(0) + coins.astype(np.float64) @ change
+    return np.hstack([sums, total - sums])
 
 
-def _resampled_means(sample: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """float64[resamples]: means of as many draws with replacement."""
-    rows = max(1, _CHUNK // sample.size)
-    means = np.empty(resamples)
-    for start in range(0, resamples, rows):
-        stop = min(start + rows, resamples)
-        drawn = generator.integers(0, sample.size, size=(stop - start, sample.size))
-        means[start:stop] = sample[drawn].mean(axis=1)
-    return means
+def bootstrap_sums(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Sums over resampled images, float64[resamples, C] of values float64[n, C].
+
+    All columns see the same resamples, and so do all calls with the same n, `resamples` and `seed`: drawing and
+    counting is most of the work, and one product with the counts then serves every metric of a setting.
+    """
+    images = len(values)
+    if resamples * images <= _CHUNK:
+        return _resampled_counts(images, resamples, seed) @ values
+    generator, rows = np.random.default_rng(seed), max(1, _CHUNK // images)
+    blocks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    return np.concatenate([_draw_counts(generator, images, rows) @ values for rows in blocks])
+
+
+@lru_cache(maxsize=4)
+def _resampled_counts(images: int, resamples: int, seed: int) -> np.ndarray:
+    counts = _draw_counts(np.random.default_rng(seed), images, resamples)
+    counts.flags.writeable = False
+    return counts
+
+
+def _draw_counts(generator: np.random.Generator, images: int, resamples: int) -> np.ndarray:
+    """How often each image is drawn, float64[resamples, images]."""
+    drawn = generator.integers(0, images, size=(resamples, images))
+    drawn += np.arange(resamples)[:, None] * images
+    return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
 
 
 def _check_level(level: float) -> None:
