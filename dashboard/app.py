@@ -37,7 +37,7 @@ def _pick_run(runs: list[data.Run]) -> None:
         chosen = choices.one_of("Run", choices.RUN, list(by_name), first)
         choices.keep(run=chosen)  # the default too: a copied address must not change its meaning with the next run
         run = by_name[chosen]
-        st.caption(" · ".join(text.markdown(line) for line in parts.describe(run)))
+        st.caption(" · ".join(text.markdown(line) for line in run.described()))
         if data.problems():
             st.caption(f"⚠ {text.count(len(data.problems()), 'file')} could not be read: see Overview.")
 

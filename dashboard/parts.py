@@ -16,8 +16,6 @@ SCORE = "python -m engine score PREDICTIONS --data DATA --run NAME"
 ZEROSHOT = 'python -m engine zeroshot --data DATA --clip MODEL --templates "This is a photo of {object}" --run NAME'
 TRAIN = "python -m engine train --data DATA --recipe FILE --out FOLDER"
 
-_KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero_shot": "zero-shot only"}
-
 
 def first_run(runs: list[data.Run]) -> data.Run:
     """The run a newcomer sees: one that fills most views, the newest of those."""
@@ -28,19 +26,6 @@ def current_run() -> data.Run:
     """The run of the page."""
     runs = {run.name: run for run in data.runs()}
     return runs[choices.get(choices.RUN)]
-
-
-def describe(run: data.Run) -> list[str]:
-    """What a run is, in a few words each: its kind, its data, its images."""
-    whole = run.part("data", "of_images")
-    partial = isinstance(whole, int) and whole > run.images
-    images = run.images or run.zero_shot
-    parts = [
-        _KINDS.get(run.text("kind"), run.text("kind", default="run")),
-        " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
-        f"{run.images:,} of {text.count(whole, 'image')}" if partial else text.count(images, "image"),
-    ]
-    return [part for part in parts if part]
 
 
 def missing(sentence: str, command: str, run: data.Run) -> None:
