@@ -10,6 +10,8 @@ PAGES = [
     st.Page("views/beams.py", title="Beams", icon=":material/show_chart:"),
     st.Page("views/attention.py", title="Attention", icon=":material/visibility:"),
     st.Page("views/zeroshot.py", title="Zero-shot", icon=":material/label:"),
+    st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
+    st.Page("views/export.py", title="Export", icon=":material/download:"),
 ]
 
 # Streamlit leaves a fifth of a 1280 px screen empty around a wide page: photos need the room.

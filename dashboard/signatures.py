@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _OURS_TO_DIFFER = {"beam"}  # the choice itself; everything else is said
 
+_SEARCH = {"rule", "max_length", "length_penalty", "early_stopping"}
+
 _WORDS = {
     "": "metric",
     "data": "data (fingerprint)",
@@ -30,6 +32,10 @@ class Difference:
     what: str
     left: str
     right: str
+    search: bool = False  # how captions were searched for, and not how they were measured
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.left} against {self.right}"
 
 
 def facts(signature: str) -> dict[str, str]:
@@ -51,7 +57,9 @@ def differences(left: str, right: str) -> list[Difference]:
     """What differs apart from the beam size, in the order of the signatures."""
     one, other = facts(left), facts(right)
     return [
-        Difference(_WORDS.get(key, key.replace("_", " ")), one.get(key, _UNKNOWN), other.get(key, _UNKNOWN))
+        Difference(
+            _WORDS.get(key, key.replace("_", " ")), one.get(key, _UNKNOWN), other.get(key, _UNKNOWN), key in _SEARCH
+        )
         for key in dict.fromkeys([*one, *other])
         if key not in _OURS_TO_DIFFER and one.get(key) != other.get(key)
     ]

@@ -95,13 +95,6 @@ def best_scores(cursor: DuckDBPyConnection) -> pd.DataFrame:
     ).df()
 
 
-def settings(cursor: DuckDBPyConnection) -> pd.DataFrame:
-    """Columns run, beam_size, captions: every setting that can be compared with another."""
-    return cursor.execute(
-        "SELECT run, beam_size, count(*) AS captions FROM captions GROUP BY ALL ORDER BY run, beam_size"
-    ).df()
-
-
 def training(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     """Columns step, epoch, loss (nats a token), lr, grad_norm, validation_cider, validation_clipscore; by step."""
     return cursor.execute(
@@ -438,6 +431,18 @@ _SETTING = f"""
     WHERE run = $SIDE_run AND beam_size = $SIDE_beam
 """
 _PAIR = f"WITH a AS ({_SETTING.replace('SIDE', 'left')}), b AS ({_SETTING.replace('SIDE', 'right')})"
+
+
+def partners(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+    """Columns run, shared: captioned runs with images of `run` (itself among them), most shared images first."""
+    return cursor.execute(
+        """
+        SELECT b.run AS run, count(*) AS shared FROM images a JOIN images b USING (image_id)
+        WHERE a.run = $run AND b.run IN (SELECT DISTINCT run FROM captions)
+        GROUP BY b.run ORDER BY b.run <> $run, shared DESC, b.run
+        """,
+        {"run": run},
+    ).df()
 
 
 def overlap(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int) -> pd.DataFrame:

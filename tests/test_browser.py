@@ -17,7 +17,7 @@ from tests import runs
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[1]
-VIEWS = ["Overview", "Failures", "Beams", "Attention", "Zero-shot"]
+VIEWS = ["Overview", "Failures", "Beams", "Attention", "Zero-shot", "Compare", "Export"]
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-get install chromium")
 

@@ -21,6 +21,8 @@ VIEWS = {
     "beams": "Beams",
     "attention": "Attention",
     "zeroshot": "Zero-shot",
+    "compare": "Compare",
+    "export": "Export",
 }
 
 

@@ -6,13 +6,14 @@ heads asks nothing here.
 
 import base64
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from dashboard.heatmaps import Look
 from dashboard.previews import Photo
 
 _HERE = Path(__file__).parent
@@ -22,17 +23,6 @@ _VIEWER = st.components.v2.component(
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
     js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
 )
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is looked at. Layers and heads count from 1 for people; 0 is the mean over all of them."""
-
-    word: int = 0
-    layer: int = 0
-    head: int = 0
-    subtract: bool = False  # the mean map of the caption taken away from every word's
-    opacity: int = 60  # percent
 
 
 def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, changed: Callable[[Look], None]) -> None:

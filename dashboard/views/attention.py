@@ -4,7 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import case, choices, data, parts, text
-from dashboard.components.viewer import Look, read_look, viewer
+from dashboard.components.viewer import read_look, viewer
+from dashboard.heatmaps import Look
 from dashboard.previews import LARGE, photo
 from engine import queries
 
