@@ -305,12 +305,16 @@ def beams(source: Source) -> Chapter:
 
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
     """A metric against beam size, the study's figures behind it."""
-    theirs = published.beams(source.results).frame
-    drawn = lambda: figures.metric_by_beam(  # noqa: E731
-        scores[scores.metric == metric], metric, published=theirs[theirs.metric == metric]
-    )
+    theirs = published_beside(source, metric)
+    drawn = lambda: figures.metric_by_beam(scores[scores.metric == metric], metric, published=theirs)  # noqa: E731
     small = note(source.run, signature(source.ask, source.run, metric), "Band: 95 % bootstrap interval over images")
     return Figure(f"{metric}_by_beam", f"{text.title(metric)} by beam size", drawn, small)
+
+
+def published_beside(source: Source, metric: str) -> pd.DataFrame:
+    """The study's figures that may stand on one axis with the run's: its CLIPScore is no demo CLIP's."""
+    theirs = published.beams(source.results).frame
+    return theirs[(theirs.metric == metric) & ~(source.run.demo_clip and "clip" in metric)]
 
 
 def caption_curves(source: Source) -> list[Figure]:
@@ -343,13 +347,17 @@ def beam_table(scores: pd.DataFrame, found: pd.DataFrame, run: Run) -> Table:
     values = values[list(dict.fromkeys(scores.metric))].reset_index()
     joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
     shown = pd.DataFrame({"Beam size": [text.beam(size) for size in joined.beam_size]})
-    for metric in dict.fromkeys(scores.metric):
+    metrics = list(dict.fromkeys(scores.metric))
+    first = [metric for metric in _HEADLINES if metric in metrics]
+    for metric in first:
         shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
     shown["Words"] = [text.number(value, 2) for value in joined.words]
     shown["Distinct"] = [text.number(value, 0) for value in joined.distinct_words]
     shown["Unfinished"] = [text.percent(value) for value in joined.unfinished]
     shown["Changed"] = [text.percent(value) for value in joined.changed]
     shown["s an image"] = [text.number(value) for value in joined.seconds]
+    for metric in (metric for metric in metrics if metric not in first):
+        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
     # A column that says nothing at any size has no place in a report.
     shown = shown.loc[:, [name for name in shown.columns if not (shown[name] == "–").all()]]
     return Table("beams", "Scores and captions by beam size", shown, joined, note(run))
@@ -507,10 +515,10 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
         {
             "Left template": [left],
             "Right template": [right],
-            "Images": [f"{row.images:,}"],
-            "Both right": [f"{row.both:,}"],
-            "Only left right": [f"{row.only_left:,}"],
-            "Only right right": [f"{row.only_right:,}"],
+            "Images": [f"{int(row.images):,}"],
+            "Both right": [f"{int(row.both):,}"],
+            "Only left right": [f"{int(row.only_left):,}"],
+            "Only right right": [f"{int(row.only_right):,}"],
             "p (exact McNemar)": [text.probability(row.p)],
         }
     )
@@ -518,16 +526,20 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
         {
             "Class": changes.label,
             "Images": changes.images,
-            "Left right": changes.left,
-            "Right right": changes.right,
+            "Left": changes.left,
+            "Right": changes.right,
             "Change": [f"{change:+d}" if change else "0" for change in changes.change],
         }
-    ).rename(columns={"Left right": "Right, left template", "Right right": "Right, right template"})
+    )
     figure = Figure(
         "class_changes", "Classes gained and lost", lambda: contrasts.class_changes(changes, left, right), small
     )
     tested = Table("mcnemar", "Paired test of two templates", test, found, small)
-    return [figure, tested, Table("class_changes", "Classes under two templates", shown, changes, small)]
+    return [
+        figure,
+        tested,
+        Table("class_changes", "Images classified rightly under two templates", shown, changes, small),
+    ]
 
 
 def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figure, Table]:

@@ -77,7 +77,7 @@ def terms(ask: Ask, sides: Sides, metric: str) -> list[Difference]:
 def verdict(row: Any) -> str:
     """What the test says of a row of `queries.comparison`."""
     if row.p_holm >= _ALPHA:
-        return "no significant difference"
+        return "not significant"
     return "left is better" if row.difference > 0 else "right is better"
 
 
@@ -88,18 +88,18 @@ def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
             "Metric": [text.title(metric) for metric in found.metric],
             "Left": [text.score(row.metric, row.left) for row in found.itertuples()],
             "Right": [text.score(row.metric, row.right) for row in found.itertuples()],
-            "Difference": [f"{row.difference:+.{METRICS[row.metric].digits}f}" for row in found.itertuples()],
+            "Difference": [change(row.metric, row.difference) for row in found.itertuples()],
             "95 % interval": [f"{row.low:+.3f} to {row.high:+.3f}" for row in found.itertuples()],
-            "Wins": found.wins,
-            "Ties": found.ties,
-            "Losses": found.losses,
-            "p bootstrap": [resampled(p) for p in found.p_bootstrap],
-            "p randomization": [resampled(p) for p in found.p_randomization],
+            "Wins, ties, losses": [f"{row.wins:,} · {row.ties:,} · {row.losses:,}" for row in found.itertuples()],
             "p Holm": [resampled(p) for p in found.p_holm],
             "Verdict": [verdict(row) for row in found.itertuples()],
-            "Measured alike": [_alike(ask, sides, metric) for metric in found.metric],
+            "p randomization": [resampled(p) for p in found.p_randomization],
+            "p bootstrap": [resampled(p) for p in found.p_bootstrap],
         }
     )
+    alike = [_alike(ask, sides, metric) for metric in found.metric]
+    if set(alike) != {"yes"}:
+        shown.insert(1, "Measured alike", alike)
     title = f"{sides.names[0]} (left) against {sides.names[1]} (right)"
     return Table("comparison", title, shown, found, sides.note(ask, []))
 

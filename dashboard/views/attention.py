@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, choices, data, parts, text
+from dashboard import case, chapters, choices, data, downloads, parts, text
 from dashboard.components.viewer import read_look, viewer
 from dashboard.heatmaps import Look
 from dashboard.previews import LARGE, photo
@@ -14,7 +14,7 @@ _KEYS = ("word", "layer", "head", "subtract", "opacity")
 
 def draw() -> None:
     """The whole view."""
-    st.title("Attention")
+    slot = parts.titled("Attention")
     run = parts.current_run()
     sizes = list(data.ask(queries.attention_beam_sizes, run.name).beam_size)
     if not sizes:
@@ -38,6 +38,14 @@ def draw() -> None:
             "views/failures.py", label="Scores of this case", icon=":material/search:", query_params={"image": image_id}
         )
     _case(run, beam, image_id)
+    with slot:
+        look = read_look({key: choices.get(key) for key in _KEYS}, _row(run, beam, image_id))
+        strip = chapters.strip(run, beam, image_id, data.ask, look)
+        downloads.offer([strip] if strip else [], "attention")
+
+
+def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
+    return data.ask(queries.attention, run.name, beam, image_id).iloc[0]
 
 
 def _captions(run: data.Run, beam: int) -> dict[str, str]:
@@ -63,7 +71,7 @@ def _choose(image_id: str) -> None:
 
 
 def _case(run: data.Run, beam: int, image_id: str) -> None:
-    row = data.ask(queries.attention, run.name, beam, image_id).iloc[0]
+    row = _row(run, beam, image_id)
     found = data.ask(queries.case, run.name, beam, image_id)
     if not found.empty:
         st.markdown(f"### {text.markdown(found.iloc[0].caption)}")

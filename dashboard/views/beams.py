@@ -46,7 +46,7 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
             key = ("left", "right")[place]
             label = ("Left figure", "Right figure")[place]
             metric = choices.one_of(label, f"metric_{key}", ordered, ordered[place], text.title)
-            behind = theirs.frame[theirs.frame.metric == metric]
+            behind = chapters.published_beside(source, metric)
             drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template(), behind)
             parts.figure(drawn, f"figure_{key}", f"{text.title(metric)} by beam size")
             st.markdown(chapters.smallest_sentence(source.ask, run, metric))
@@ -55,19 +55,20 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
         "The bands are 95 % bootstrap intervals over images. All sizes see the same images, so bands that overlap do "
         "not mean that two sizes are equal: the sentences below the figures rest on paired tests of per-image values."
     )
-    _say_published(theirs)
+    _say_published(theirs, run)
     parts.clip_note(run)
     return shown
 
 
-def _say_published(theirs: published.Published) -> None:
+def _say_published(theirs: published.Published, run: data.Run) -> None:
     if theirs.problem:
         st.warning(text.markdown(theirs.problem), icon="⚠️")
     elif not theirs.frame.empty:
         sources = "; ".join(text.markdown(source) for source in theirs.frame.source.unique())
+        demo = " Their CLIPScore is not drawn: the demo CLIP's is another measure." if run.demo_clip else ""
         st.caption(
-            f"Dashed: {sources}. Published for another captioner on other data: a place to compare with, not a target. "
-            "A level line is a figure whose source does not say the beam size."
+            f"Dashed, with open marks: {sources}. Published for another captioner on other data: a place to compare "
+            f"with, not a target. A level line is a figure whose source does not say the beam size.{demo}"
         )
 
 

@@ -152,8 +152,8 @@ def _verdict(row: Any) -> None:
         st.metric("Difference of the means", comparison.change(row.metric, row.difference))
         st.caption(f"95 %: {row.low:+.{digits}f} to {row.high:+.{digits}f}")
     with columns[1]:
-        st.metric("Wins, ties, losses", f"{row.wins:,} · {row.ties:,} · {row.losses:,}")
-        st.caption(f"of {text.count(int(row.images), 'image')}")
+        st.metric("Wins : losses", f"{row.wins:,} : {row.losses:,}")
+        st.caption(f"{text.count(int(row.ties), 'tie')}, {text.count(int(row.images), 'image')}")
     with columns[2]:
         st.metric("p, randomization", comparison.resampled(row.p_randomization))
         st.caption(f"bootstrap {comparison.resampled(row.p_bootstrap)}")

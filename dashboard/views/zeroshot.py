@@ -85,9 +85,9 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
 def _test(row: pd.Series) -> None:
     columns = st.columns(4)
     shown = (
-        ("Right under both", f"{row.both:,}", f"of {text.count(int(row.images), 'image')}"),
-        ("Right under the left only", f"{row.only_left:,}", text.percent(row.only_left / row.images)),
-        ("Right under the right only", f"{row.only_right:,}", text.percent(row.only_right / row.images)),
+        ("Right under both", f"{int(row.both):,}", f"of {text.count(int(row.images), 'image')}"),
+        ("Right under the left only", f"{int(row.only_left):,}", text.percent(row.only_left / row.images)),
+        ("Right under the right only", f"{int(row.only_right):,}", text.percent(row.only_right / row.images)),
         ("p, exact McNemar test", text.probability(row.p), _meaning(row)),
     )
     for column, (label, value, caption) in zip(columns, shown, strict=True):
