@@ -485,7 +485,7 @@ def tags(source: Source) -> Chapter:
     found = source.ask(queries.tag_examples, run.name, beam)
     total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
     if found.empty:
-        return Chapter(title, missing=f"No caption of beam size {text.beam(beam)} was given a failure tag.")
+        return Chapter(title, f"No caption of beam size {text.beam(beam)} was given a failure tag.")
     shown = pd.DataFrame(
         {
             "Tag": found.tag,

@@ -10,7 +10,7 @@ import math
 import re
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ _SCALE = 2  # pixels of a PNG for each of the figure's
 _WIDTH, _HEIGHT = 900, 340  # pixels of a figure that does not say
 _SMALL = 9  # pixels of the small print
 _LINE = 13  # pixels between its lines
+_GOODBYE = 5  # seconds for the browser to end
 _SECONDS = 60  # a figure takes 0.3; a browser that does not answer must not hold a page for ever
 
 
@@ -99,7 +100,8 @@ def page(figure: Figure, plotly: bool | str = True) -> bytes:
         plotly: True holds Plotly itself (4.7 MB); "directory" expects `plotly.min.js` beside the page.
     """
     config = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
-    html = printed(figure).to_html(include_plotlyjs=plotly, include_mathjax=False, config=config, full_html=True)
+    # A fixed id: Plotly's own is drawn at random, and the same figure would give other bytes.
+    html = printed(figure).to_html(include_plotlyjs=plotly, include_mathjax=False, config=config, div_id="figure")
     return html.encode("utf-8")
 
 
@@ -184,11 +186,11 @@ class _Browser:
     def close(self) -> None:
         atexit.unregister(self.close)
         with suppress(Exception):  # one that is gone already is closed
-            self._wait(self._kaleido.close())
+            self._wait(self._kaleido.close(), _GOODBYE)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _wait(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=_SECONDS)
+    def _wait(self, work: Coroutine, seconds: float = _SECONDS) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=seconds)
 
 
 _LOCK = threading.Lock()

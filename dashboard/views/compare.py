@@ -13,6 +13,12 @@ from engine import queries
 from engine.schema import METRICS
 
 _CARDS = 6
+# What both sides said stays in sight while the cards scroll past it.
+_STICKY = """<style>
+[data-testid="stColumn"]:has(.st-key-pair) {
+  position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
+}
+</style>"""
 
 
 def draw() -> None:
@@ -199,7 +205,8 @@ def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> Non
             if rows.empty:
                 st.caption("None.")
             gallery([_card(sides, metric, row) for row in rows.itertuples()], f"compare_{name}", chosen, _choose_image)
-    with right, st.container(key="case"):
+    with right, st.container(key="pair"):
+        st.html(_STICKY)
         _pair(sides, chosen)
 
 

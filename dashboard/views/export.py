@@ -91,7 +91,7 @@ def _draw_all(source: Source, asked: tuple) -> None:
 def _contents(told: list[Chapter]) -> None:
     for place, chapter in enumerate(told, 1):
         with st.expander(
-            f"{place}. {chapter.title}" + ("" if chapter.items else " · not in this run"), icon=_icon(chapter)
+            f"{place}. {chapter.title}" + (" · not in this run" if chapter.missing else ""), icon=_icon(chapter)
         ):
             if chapter.missing:
                 st.markdown(chapter.missing)
@@ -103,7 +103,7 @@ def _contents(told: list[Chapter]) -> None:
 
 
 def _icon(chapter: Chapter) -> str:
-    return ":material/check_circle:" if chapter.items else ":material/do_not_disturb_on:"
+    return ":material/do_not_disturb_on:" if chapter.missing else ":material/check_circle:"
 
 
 def _command(source: Source) -> str:
