@@ -140,7 +140,7 @@ class _Canvas:
         self.figure = go.Figure()
         self.figure.update_layout(
             template=template,
-            title={"text": plain(title, 110)},
+            title={"text": plain(title, 88)},
             showlegend=False,
             width=_WIDTH,
             height=round(height + _TOP),
