@@ -3,7 +3,7 @@
 Knows Streamlit and what `exports` can make. A file is made when it is asked for, and not before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
@@ -14,15 +14,12 @@ from dashboard.exports import Figure, Table
 _LABELS = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
 
 
-def offer(items: Sequence[Figure | Table], key: str) -> None:
-    """A button that opens a list of `items`, each with its kinds of file."""
-    if not items:
-        return
-    label = "Export"
-    opened = st.popover(label, icon=":material/download:", key=f"export_{key}", on_change="rerun", width="content")
+def offer(items: Callable[[], Sequence[Figure | Table]], key: str) -> None:
+    """A button that opens a list of `items()`, each with its kinds of file; not called while it is closed."""
+    opened = st.popover("Export", icon=":material/download:", key=f"export_{key}", on_change="rerun", width="content")
     if opened.open:
         with opened:
-            rows(items, key)
+            rows(items(), key)
 
 
 def rows(items: Sequence[Figure | Table], key: str) -> None:

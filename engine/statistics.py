@@ -16,13 +16,15 @@ _CHUNK = 4_000_000
 """Random indices held at a time (32 MB as int64), so that a split of 100,000 images fits in memory."""
 
 _UNITS = 5_000
-"""Above so many images, paired tests draw groups of images: a page waits for them."""
+"""Above so many images, groups of images are drawn: a page waits for what is drawn."""
 
 
 def bootstrap_mean_interval(
     values: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
     """The percentile bootstrap interval of a mean; the same arguments give the same interval.
+
+    Of more than 5,000 images, random groups of equal size are drawn in their place: the interval is as wide on average.
 
     Args:
         values: float[n], one value an image.
@@ -41,7 +43,7 @@ def bootstrap_mean_interval(
         return float("nan"), float("nan")
     if not np.isfinite(sample).all():
         raise ValueError("values must be finite: leave out images without a score before asking for an interval")
-    means = _resampled_means(sample, resamples, np.random.default_rng(seed))
+    means = _resampled_means(_units(sample), resamples, np.random.default_rng(seed))
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
@@ -103,16 +105,8 @@ def compare(left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int 
     Raises:
         ValueError: different lengths, no images, or a value that is not finite.
     """
-    first, second = np.asarray(left, dtype=np.float64).ravel(), np.asarray(right, dtype=np.float64).ravel()
-    if first.size != second.size or first.size == 0:
-        raise ValueError(f"{first.size} values against {second.size}: expected the same images, at least one")
-    change = first - second
-    if not np.isfinite(change).all():
-        raise ValueError("values must be finite: compare images that both settings have a score for")
-    generator = np.random.default_rng(seed)
-    units = _units(change)
-    means = _resampled_means(units, resamples, generator)
-    swapped = _swapped_means(units, resamples, generator)
+    change = _change(left, right)
+    means = _resampled_means(_units(change), resamples, np.random.default_rng(seed))
     low, high = np.quantile(means, [0.025, 0.975])
     observed = float(change.mean())
     return Comparison(
@@ -120,7 +114,7 @@ def compare(left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int 
         low=float(low),
         high=float(high),
         p_bootstrap=_share_at_least(np.abs(means - observed), abs(observed)),
-        p_randomization=_share_at_least(np.abs(swapped), abs(observed)),
+        p_randomization=_randomization(change, resamples, seed),
         wins=int((change > 0).sum()),
         ties=int((change == 0).sum()),
         losses=int((change < 0).sum()),
@@ -167,11 +161,28 @@ def smallest_not_worse(values: Mapping[int, ArrayLike], alpha: float = 0.05, res
     """
     best = max(values, key=lambda size: (float(np.mean(values[size])), -size))
     smaller = sorted(size for size in values if size < best)
-    found = [compare(values[size], values[best], resamples).p_randomization for size in smaller]
+    found = [_randomization(_change(values[size], values[best]), resamples, seed=0) for size in smaller]
     for size, p_value in zip(smaller, holm(found), strict=True):
         if p_value >= alpha:
             return size, best
     return best, best
+
+
+def _change(left: ArrayLike, right: ArrayLike) -> np.ndarray:
+    """float64[n]: left - right, image by image."""
+    first, second = np.asarray(left, dtype=np.float64).ravel(), np.asarray(right, dtype=np.float64).ravel()
+    if first.size != second.size or first.size == 0:
+        raise ValueError(f"{first.size} values against {second.size}: expected the same images, at least one")
+    change = first - second
+    if not np.isfinite(change).all():
+        raise ValueError("values must be finite: compare images that both settings have a score for")
+    return change
+
+
+def _randomization(change: np.ndarray, resamples: int, seed: int) -> float:
+    """p of approximate randomization; draws of its own, so that it is the same with and without a bootstrap."""
+    swapped = _swapped_means(_units(change), resamples, np.random.default_rng([seed, 1]))
+    return _share_at_least(np.abs(swapped), abs(float(change.mean())))
 
 
 def _share_at_least(drawn: np.ndarray, observed: float) -> float:

@@ -364,7 +364,7 @@ def test_the_report_is_made_on_the_page_and_a_missing_browser_is_said(open_view,
 @pytest.mark.parametrize("view", ["failures", "beams", "attention", "zeroshot", "compare"])
 def test_an_export_button_offers_what_the_view_shows(open_view, monkeypatch, view):
     offered = []
-    monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.extend(items))
+    monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.extend(items()))
     open_view(view, run="demo")
     assert offered and len({item.name for item in offered}) >= 1
     for item in offered:

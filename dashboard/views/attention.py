@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard import case, chapters, choices, data, downloads, parts, text
 from dashboard.components.viewer import read_look, viewer
+from dashboard.exports import Figure
 from dashboard.heatmaps import Look
 from dashboard.previews import LARGE, photo
 from engine import queries
@@ -39,9 +40,13 @@ def draw() -> None:
         )
     _case(run, beam, image_id)
     with slot:
-        look = read_look({key: choices.get(key) for key in _KEYS}, _row(run, beam, image_id))
-        strip = chapters.strip(run, beam, image_id, data.ask, look)
-        downloads.offer([strip] if strip else [], "attention")
+        downloads.offer(lambda: _strip(run, beam, image_id), "attention")
+
+
+def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
+    """All words side by side, as they are looked at."""
+    look = read_look({key: choices.get(key) for key in _KEYS}, _row(run, beam, image_id))
+    return [chapters.strip(run, beam, image_id, data.ask, look)]
 
 
 def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:

@@ -33,7 +33,7 @@ def draw() -> None:
         items = [*_metrics(source, scores), *_captions(source), table]
         st.dataframe(table.shown, hide_index=True)
     with slot:
-        downloads.offer(items, "beams")
+        downloads.offer(lambda: items, "beams")
 
 
 def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:

@@ -53,7 +53,7 @@ def draw() -> None:
     }
     _changes(sides, metric, changes)
     with slot:
-        downloads.offer(comparison.items(data.ask, sides, metric, found, changes), "compare")
+        downloads.offer(lambda: comparison.items(data.ask, sides, metric, found, changes), "compare")
 
 
 # Choosing

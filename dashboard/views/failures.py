@@ -78,7 +78,7 @@ def draw() -> None:
         _steps(listing, chosen)
         case.draw(run, listing.beam, chosen)
     with slot:
-        downloads.offer(_items(listing, view), "failures")
+        downloads.offer(lambda: _items(listing, view), "failures")
 
 
 # Choosing

@@ -29,7 +29,7 @@ def draw() -> None:
         items += _confusion(run, template)
     items += _images(run, template)
     with slot:
-        downloads.offer(items, "zeroshot")
+        downloads.offer(lambda: items, "zeroshot")
 
 
 def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
