@@ -65,13 +65,24 @@ def _beam(size: int) -> str:
     return "imported" if size == 0 else f"beam size {text.beam(size)}"
 
 
-def terms(ask: Ask, sides: Sides, metric: str) -> list[Difference]:
-    """Where the two numbers of a metric did not come about in the same way, the beam size apart."""
-    left = signature(ask, sides.left, metric, sides.left_beam)
-    right = signature(ask, sides.right, metric, sides.right_beam)
-    if not left and not right:
-        return [Difference("signature", "not kept", "not kept")]
-    return signatures.differences(left, right)
+def terms(ask: Ask, sides: Sides) -> dict[str, list[Difference]]:
+    """By metric: where its two numbers did not come about in the same way, the beam size apart."""
+    left, right = (
+        _signatures(ask, run, beam) for run, beam in ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
+    )
+    unknown = [Difference("signature", "not kept", "not kept")]
+    return {
+        metric: signatures.differences(left.get(metric, ""), right.get(metric, ""))
+        if metric in left or metric in right
+        else unknown
+        for metric in METRICS
+    }
+
+
+def _signatures(ask: Ask, run: Run, beam: int) -> dict[str, str]:
+    scores = ask(queries.corpus_scores, run.name)
+    mine = scores[(scores.beam_size == beam) & scores.signature.notna() & (scores.signature != "")]
+    return dict(zip(mine.metric, mine.signature, strict=True))
 
 
 def verdict(row: Any) -> str:
@@ -97,15 +108,16 @@ def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
             "p bootstrap": [resampled(p) for p in found.p_bootstrap],
         }
     )
-    alike = [_alike(ask, sides, metric) for metric in found.metric]
+    differ = terms(ask, sides)
+    alike = [_alike(differ[metric]) for metric in found.metric]
     if set(alike) != {"yes"}:
         shown.insert(1, "Measured alike", alike)
     title = f"{sides.names[0]} (left) against {sides.names[1]} (right)"
     return Table("comparison", title, shown, found, sides.note(ask, []))
 
 
-def _alike(ask: Ask, sides: Sides, metric: str) -> str:
-    measured = [found for found in terms(ask, sides, metric) if not found.search]
+def _alike(differ: list[Difference]) -> str:
+    measured = [found for found in differ if not found.search]
     return "yes" if not measured else "no: " + ", ".join(found.what for found in measured)
 
 

@@ -135,7 +135,7 @@ def _choose_metric(sides: Sides, found: pd.DataFrame) -> str:
 
 def _say_terms(sides: Sides, metric: str) -> None:
     """One axis holds both only if the page says in what they differ."""
-    found = comparison.terms(data.ask, sides, metric)
+    found = comparison.terms(data.ask, sides)[metric]
     measured = [text.markdown(str(each)) for each in found if not each.search]
     searched = [text.markdown(str(each)) for each in found if each.search]
     if measured:
