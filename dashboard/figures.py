@@ -240,13 +240,25 @@ def _band(
 def _beam_axis(figure: go.Figure, frame: pd.DataFrame) -> go.Figure:
     """Ticks at the beam sizes that were run; logarithmic where they span more than a decade."""
     sizes = sorted({int(size) for size in frame.beam_size})
-    names = ["imported" if size == 0 else str(size) for size in sizes]
-    figure.update_xaxes(tickmode="array", tickvals=sizes, ticktext=names)
+    wide = sizes[0] > 0 and sizes[-1] > 10 * sizes[0]
+    figure.update_xaxes(tickmode="array", tickvals=sizes, ticktext=_beam_names(sizes, wide), tickangle=0)
     if len(sizes) == 1:
         figure.update_xaxes(range=[sizes[0] - 1, sizes[0] + 1])
-    elif sizes[0] > 0 and sizes[-1] > 10 * sizes[0]:
+    elif wide:
         figure.update_xaxes(type="log", range=[math.log10(sizes[0] * 0.9), math.log10(sizes[-1] * 1.1)])
     return figure
+
+
+def _beam_names(sizes: list[int], wide: bool) -> list[str]:
+    """A name a size; on a logarithmic axis those that would stand on their neighbour's stay a mark without one."""
+    room = 0.036 * math.log10(1.2 * sizes[-1] / sizes[0]) if wide else 0.0
+    names, last = [], -math.inf
+    for size in sizes:
+        place = math.log10(size) if wide else float(size)
+        shown = place - last >= room
+        names.append(("imported" if size == 0 else str(size)) if shown else "")
+        last = place if shown else last
+    return names
 
 
 def _faint(colour: str) -> str:
