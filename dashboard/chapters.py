@@ -4,7 +4,7 @@ Knows runs, queries and how a chapter is told. Writes no file and draws nothing 
 figures and tables that `exports` can make, or the sentence that says why there is nothing and which command helps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 
 from dashboard import commands, contrasts, figures, plates, published, text
 from dashboard.exports import Figure, Table
-from dashboard.heatmaps import Look
+from dashboard.heatmaps import read_look
 from dashboard.plates import Panel
 from dashboard.previews import LARGE, photo, pixels
 from dashboard.record import Run
@@ -39,7 +39,7 @@ class Source:
     results: Path
     beam: int | None = None  # None: the best one
     images: tuple[str, ...] = ()  # whose attention is shown; empty: a few that tell something
-    look: Look = field(default_factory=Look)
+    look: Mapping[str, Any] = field(default_factory=dict)  # how it is looked at, as an address says it
 
     def best(self) -> pd.DataFrame:
         """The run's rows of `queries.best_scores`."""
@@ -390,10 +390,7 @@ def attention(source: Source) -> Chapter:
         return Chapter(title, missing=missing, command=commands.EVALUATE)
     beam = source.setting() if source.setting() in sizes else sizes[0]
     strips = [strip(run, beam, image, ask, source.look) for image in source.images or interesting(source, beam)]
-    lead = (
-        f"Beam size {text.beam(beam)}, {source.look.described}. Every map has its own scale; what the model did not "
-        "see is veiled."
-    )
+    lead = f"Beam size {text.beam(beam)}. Every map has its own scale; what the model did not see is veiled."
     return Chapter(title, lead, tuple(each for each in strips if each is not None))
 
 
@@ -409,12 +406,13 @@ def interesting(source: Source, beam: int) -> list[str]:
     return list(dict.fromkeys([*found, *ask(queries.attention_captions, run, beam).image_id[:_STRIPS]]))[:_STRIPS]
 
 
-def strip(run: Run, beam: int, image_id: str, ask: Ask, look: Look) -> Figure | None:
-    """All words of one caption with their maps, or None where no map was kept."""
+def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any]) -> Figure | None:
+    """All words of one caption with their maps, looked at as `sent` says, or None where no map was kept."""
     found = ask(queries.attention, run.name, beam, image_id)
     if found.empty:
         return None
     row, case = found.iloc[0], ask(queries.case, run.name, beam, image_id)
+    look = read_look(dict(sent), row)
     said = case.caption.iloc[0] if len(case) and isinstance(case.caption.iloc[0], str) else ""
     drawn = lambda: plates.attention_strip(  # noqa: E731
         f"{image_id}: {said}", row, pixels(run.root("images"), row["file_name"], LARGE), look

@@ -5,6 +5,7 @@ for a file: the same colours, the same veil over what the model did not see.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,27 @@ class Look:
             *(["the caption's mean map subtracted"] if self.subtract else []),
         ]
         return ", ".join(parts)
+
+
+def read_look(sent: Any, row: pd.Series) -> Look:
+    """A Look from what the browser or a URL says; whatever does not fit the maps falls back to a Look that does."""
+    sent = sent if isinstance(sent, dict) else {}
+    words, layers, heads, _ = (int(size) for size in row["shape"])
+    return Look(
+        word=_whole(sent.get("word"), 0, words - 1, 0),
+        layer=_whole(sent.get("layer"), 0, layers, layers),
+        head=_whole(sent.get("head"), 0, heads, 0),
+        subtract=sent.get("subtract") in (True, "1"),
+        opacity=_whole(sent.get("opacity"), 0, 100, 60),
+    )
+
+
+def _whole(value: Any, low: int, high: int, default: int) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return default
+    return number if low <= number <= high else default
 
 
 def maps(row: pd.Series, look: Look) -> np.ndarray:

@@ -33,6 +33,11 @@ def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
     return Source(run, data.runs(), data.ask, data.results_folder(), beam, **chosen)
 
 
+def look() -> dict[str, str]:
+    """What the address says of how attention is looked at; `heatmaps.read_look` makes a Look of it."""
+    return {key: choices.get(key) for key in ("word", "layer", "head", "subtract", "opacity")}
+
+
 def titled(title: str) -> DeltaGenerator:
     """The title of a view; gives the place at its right, for the Export button that comes when all is drawn."""
     left, right = st.columns([5, 1], vertical_alignment="bottom")

@@ -12,7 +12,7 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,11 @@ def _signatures(source: Source) -> list[str]:
 
 
 def open_source(
-    results: Path, name: str, beam: int | None = None, images: Iterable[str] = ()
+    results: Path,
+    name: str,
+    beam: int | None = None,
+    images: Iterable[str] = (),
+    look: Mapping[str, Any] | None = None,
 ) -> tuple[Source, list[store.Problem]]:
     """A run of a results folder as the source of a report, and what could not be read.
 
@@ -189,7 +193,7 @@ def open_source(
     runs = runs_of(ask(queries.runs))
     run = _named(runs, name, results)
     _check(run, ask, beam, tuple(images))
-    return Source(run, runs, ask, results, beam, tuple(images)), problems
+    return Source(run, runs, ask, results, beam, tuple(images), look or {}), problems
 
 
 def _named(runs: list[Run], name: str, results: Path) -> Run:
@@ -234,6 +238,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER", help="folder (results)")
     parser.add_argument("--beam", type=int, metavar="SIZE", help="beam size that the report is about (the best)")
     parser.add_argument("--images", nargs="+", default=[], metavar="ID", help="images whose attention is shown")
+    parser.add_argument("--layer", type=int, metavar="N", help="layer of the attention, 0 for the mean (the last)")
+    parser.add_argument("--head", type=int, metavar="N", help="head of the attention, 0 for the mean (0)")
+    parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
     return parser
 
 
@@ -241,7 +248,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Writes a report; gives the exit status."""
     asked = build_parser().parse_args(arguments)
     try:
-        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images)
+        look = {"layer": asked.layer, "head": asked.head, "subtract": asked.subtract_mean}
+        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look)
         for problem in problems:
             print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
         if exports.browser_missing():

@@ -348,6 +348,8 @@ def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     assert len(app.expander) == 8 and not any("not in this run" in each.label for each in app.expander)
     assert "python -m dashboard.report demo --out report.zip --beam" in words(app)
     assert "--images scene_04" in words(app)
+    looked = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
+    assert "--layer 1 --head 2 --subtract-mean" in looked
     missing = open_view("export", run="predictions")
     assert sum("not in this run" in each.label for each in missing.expander) == 4
 

@@ -65,3 +65,8 @@ def test_a_photo_of_unknown_size_has_the_crops():
 def test_a_look_says_what_it_is():
     assert Look().described == "mean of layers, mean of heads"
     assert Look(layer=3, head=1, subtract=True).described == "layer 3, head 1, the caption's mean map subtracted"
+
+
+def test_what_does_not_fit_the_maps_falls_back_to_the_last_layer_and_the_mean_of_heads():
+    assert read_look({"layer": "9", "head": "x", "opacity": None}, row()) == Look(layer=2)
+    assert read_look({"layer": 0, "head": 1, "subtract": "1"}, row()) == Look(head=1, subtract=True)

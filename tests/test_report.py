@@ -84,7 +84,7 @@ def test_the_strips_are_those_of_the_images_that_were_asked_for(whole):
     strips = [name for name in whole.namelist() if "attention" in name and name.endswith(".svg")]
     assert len(strips) == 2
     words = " ".join(xml.fromstring(whole.read(strips[0])).itertext())
-    assert "<script>alert('caption')</script>" in words and "mean of layers, mean of heads" in words
+    assert "<script>alert('caption')</script>" in words and "layer 2, mean of heads" in words
 
 
 def test_the_same_results_give_the_same_bytes(full_results, no_browser):

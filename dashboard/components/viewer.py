@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.heatmaps import Look
+from dashboard.heatmaps import Look, read_look
 from dashboard.previews import Photo
 
 _HERE = Path(__file__).parent
@@ -43,27 +43,6 @@ def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, change
         data={"name": name, "look": asdict(look), "photo": photo.uri, "missing": photo.missing, **_maps(row)},
         on_look_change=rested,
     )
-
-
-def read_look(sent: Any, row: pd.Series) -> Look:
-    """A Look from what the browser or a URL says; whatever does not fit the maps falls back to a Look that does."""
-    sent = sent if isinstance(sent, dict) else {}
-    words, layers, heads, _ = (int(size) for size in row["shape"])
-    return Look(
-        word=_whole(sent.get("word"), 0, words - 1, 0),
-        layer=_whole(sent.get("layer"), 0, layers, layers),
-        head=_whole(sent.get("head"), 0, heads, 0),
-        subtract=sent.get("subtract") in (True, "1"),
-        opacity=_whole(sent.get("opacity"), 0, 100, 60),
-    )
-
-
-def _whole(value: Any, low: int, high: int, default: int) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        return default
-    return number if low <= number <= high else default
 
 
 def _maps(row: pd.Series) -> dict[str, Any]:

@@ -4,13 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import case, chapters, choices, data, downloads, parts, text
-from dashboard.components.viewer import read_look, viewer
+from dashboard.components.viewer import viewer
 from dashboard.exports import Figure
-from dashboard.heatmaps import Look
+from dashboard.heatmaps import Look, read_look
 from dashboard.previews import LARGE, photo
 from engine import queries
-
-_KEYS = ("word", "layer", "head", "subtract", "opacity")
 
 
 def draw() -> None:
@@ -45,8 +43,7 @@ def draw() -> None:
 
 def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
     """All words side by side, as they are looked at."""
-    look = read_look({key: choices.get(key) for key in _KEYS}, _row(run, beam, image_id))
-    return [chapters.strip(run, beam, image_id, data.ask, look)]
+    return [chapters.strip(run, beam, image_id, data.ask, parts.look())]
 
 
 def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
@@ -96,7 +93,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
     @st.fragment
     def drawn() -> None:
-        look = read_look({key: choices.get(key) for key in _KEYS}, row)
+        look = read_look(parts.look(), row)
         shown = photo(run.root("images"), row["file_name"], LARGE)
         viewer(f"{run.name}/{beam}/{image_id}", row, shown, look, "viewer", _keep)
 

@@ -56,11 +56,11 @@ def _choose(run: data.Run) -> Source:
             lambda image: f"{image}: {captions.get(image, '')}",
             max_selections=_MOST,
         )
-    return parts.source(run, beam, images=tuple(images))
+    return parts.source(run, beam, images=tuple(images), look=parts.look())
 
 
 def _make(source: Source) -> None:
-    asked = (source.run.name, source.beam, source.images, data.fingerprint(source.results))
+    asked = (source.run.name, source.beam, source.images, dict(source.look), data.fingerprint(source.results))
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Make the report", type="primary", icon=":material/inventory_2:"):
             _draw_all(source, asked)
@@ -110,6 +110,9 @@ def _command(source: Source) -> str:
     words = ["python", "-m", "dashboard.report", source.run.name, "--out", "report.zip"]
     words += ["--beam", str(source.beam)] if source.beam is not None else []
     words += ["--images", *source.images] if source.images else []
+    for name in ("layer", "head"):
+        words += [f"--{name}", source.look[name]] if source.look.get(name) else []
+    words += ["--subtract-mean"] if source.look.get("subtract") else []
     return shlex.join(words)
 
 
