@@ -10,6 +10,8 @@ PAGES = [
     st.Page("views/beams.py", title="Beams", icon=":material/show_chart:"),
     st.Page("views/attention.py", title="Attention", icon=":material/visibility:"),
     st.Page("views/zeroshot.py", title="Zero-shot", icon=":material/label:"),
+    st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
+    st.Page("views/export.py", title="Export", icon=":material/download:"),
 ]
 
 # Streamlit leaves a fifth of a 1280 px screen empty around a wide page: photos need the room.
@@ -37,7 +39,7 @@ def _pick_run(runs: list[data.Run]) -> None:
         chosen = choices.one_of("Run", choices.RUN, list(by_name), first)
         choices.keep(run=chosen)  # the default too: a copied address must not change its meaning with the next run
         run = by_name[chosen]
-        st.caption(" · ".join(text.markdown(line) for line in parts.describe(run)))
+        st.caption(" · ".join(text.markdown(line) for line in run.described()))
         if data.problems():
             st.caption(f"⚠ {text.count(len(data.problems()), 'file')} could not be read: see Overview.")
 

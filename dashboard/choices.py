@@ -8,6 +8,7 @@ it before they are drawn, and write it when they change.
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
 import streamlit as st
 
@@ -82,6 +83,24 @@ def one_of(
     return value
 
 
+def several(
+    label: str,
+    key: str,
+    options: Sequence[str],
+    default: Sequence[str],
+    shown: Callable[[str], str] = str,
+    **settings: Any,
+) -> list[str]:
+    """A choice of any number of `options`; what the URL names and is not among them is left out."""
+    known = set(options)
+    named = [unquote(part) for part in get(key).split(",") if part]
+    value = [option for option in dict.fromkeys(named) if option in known] or list(default)
+    name = _controlled(key, value)
+    args = (key, list(default))
+    st.multiselect(label, options, key=name, format_func=shown, on_change=_keep_several, args=args, **settings)
+    return value
+
+
 def text(label: str, key: str, **settings: Any) -> str:
     """A text that is typed."""
     value = get(key)
@@ -125,6 +144,11 @@ def _controlled(key: str, value: Any) -> str:
 def _keep_widget(key: str, default: Any) -> None:
     value = st.session_state[f"widget_{key}"]
     keep(**{key: None if value == default else value})
+
+
+def _keep_several(key: str, default: list[str]) -> None:
+    value = list(st.session_state[f"widget_{key}"])
+    keep(**{key: None if value == default else ",".join(quote(option, safe="") for option in value)})
 
 
 def _keep_span(key: str, low: float, high: float) -> None:

@@ -3,10 +3,8 @@
 Asks `engine.queries` and keeps the answers. Knows no SQL and draws nothing.
 """
 
-import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +12,13 @@ import duckdb
 import pandas as pd
 import streamlit as st
 
+from dashboard.record import Run, runs_of
 from engine import queries, store
 
 RESULTS_VARIABLE = "CAPTIONSCOPE_RESULTS"
 
 Fingerprint = tuple[tuple[str, int, int], ...]
 """(path, bytes, time of change in ns) of every results file: equal exactly while nothing was written."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its name, how many rows it has of what, and its record.
-
-    The record may come from another program or version: every key may be missing or of another type.
-    """
-
-    name: str
-    record: dict[str, Any] = field(hash=False)
-    captions: int = 0
-    images: int = 0
-    set_aside: int = 0
-    attention: int = 0
-    zero_shot: int = 0
-
-    def part(self, *path: str) -> Any:
-        """What stands under nested keys of the record, or None."""
-        found: Any = self.record
-        for key in path:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found
-
-    def text(self, *path: str, default: str = "") -> str:
-        """The same as text; `default` where there is nothing to show."""
-        found = self.part(*path)
-        return str(found) if isinstance(found, str | int | float) and str(found) else default
-
-    def root(self, kind: str) -> Path | None:
-        """The folder that `images` or `zero_shot` file names are relative to, or None."""
-        folder = self.text("roots", kind)
-        return Path(folder) if folder else None
-
-    @property
-    def demo_clip(self) -> bool:
-        """Whether CLIPScores come from the demo CLIP."""
-        return self.part("clip", "demo") is True
 
 
 def results_folder() -> Path:
@@ -80,12 +41,7 @@ def fingerprint(results: Path) -> Fingerprint:
 
 def runs() -> list[Run]:
     """All finished runs, by name."""
-    frame = ask(queries.runs)
-    counts = ["captions", "images", "set_aside", "attention", "zero_shot"]
-    return [
-        Run(row.run, json.loads(row.record), **{name: int(getattr(row, name)) for name in counts})
-        for row in frame.itertuples()
-    ]
+    return runs_of(ask(queries.runs))
 
 
 def problems() -> list[store.Problem]:

@@ -15,17 +15,17 @@ from engine.schema import METRICS
 LIGHT, DARK = "captionscope_light", "captionscope_dark"
 
 # Okabe and Ito's colours, in an order that keeps the first ones apart on the ground they stand on.
-_COLOURS = {
+COLOURS = {
     LIGHT: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#777777"],
     DARK: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF", "#AAAAAA"],
 }
-_INK = {LIGHT: "#1B1F24", DARK: "#E8ECF0"}
-_LINES = {LIGHT: "#DDE2E7", DARK: "#353D47"}
-_PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
-_DASHES = ["solid", "dash", "dot", "dashdot"]
-_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
+INK = {LIGHT: "#1B1F24", DARK: "#E8ECF0"}
+LINES = {LIGHT: "#DDE2E7", DARK: "#353D47"}
+PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
+DASHES = ["solid", "dash", "dot", "dashdot"]
+SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
 _HEIGHT = 340  # pixels
-_LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
+LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
 
 
 def template_of(theme: str | None) -> str:
@@ -33,28 +33,50 @@ def template_of(theme: str | None) -> str:
     return DARK if theme == "dark" else LIGHT
 
 
-def metric_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> go.Figure:
-    """A corpus metric against beam size with its 95 % band.
+def metric_by_beam(
+    frame: pd.DataFrame, metric: str, template: str = LIGHT, published: pd.DataFrame | None = None
+) -> go.Figure:
+    """A corpus metric against beam size with its 95 % band, figures published elsewhere dashed behind it.
 
     Args:
         frame: `queries.corpus_scores` of one metric: beam_size, value, low, high.
+        published: beam_size (null: the source does not say it), value, source.
     """
     described = METRICS[metric]
-    figure = _figure(f"{described.title} by beam size", "Beam size", f"{described.title} ({described.unit})", template)
-    _band(figure, frame, "value", 0, described.title, described.digits, template)
+    figure = blank(f"{described.title} by beam size", "Beam size", f"{described.title} ({described.unit})", template)
+    theirs = published if published is not None else pd.DataFrame(columns=["beam_size", "value", "source"])
+    for place, (source, known) in enumerate(theirs.groupby("source")):
+        _published(figure, known, source, described.digits, place, frame, template)
+    _band(figure, frame, "value", 0, "this run", described.digits, template)
+    if len(theirs):
+        figure.update_layout(**LEGEND)
+    return _beam_axis(figure, pd.concat([frame[["beam_size"]], theirs[["beam_size"]].dropna()]))
+
+
+def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Distinct words in all captions together against beam size, from `queries.beam_statistics`."""
+    figure = blank("Distinct words by beam size", "Beam size", "Distinct words", template)
+    figure.add_scatter(
+        x=frame.beam_size,
+        y=frame.distinct_words,
+        mode="lines+markers",
+        line={"color": COLOURS[template][0]},
+        marker={"size": 9},
+        hovertemplate="beam size %{x}<br>%{y} distinct words<extra></extra>",
+    )
     return _beam_axis(figure, frame)
 
 
 def words_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Mean caption length against beam size with its 95 % band, from `queries.beam_statistics`."""
-    figure = _figure("Caption length by beam size", "Beam size", "Words a caption (mean)", template)
+    figure = blank("Caption length by beam size", "Beam size", "Words a caption (mean)", template)
     _band(figure, frame, "words", 0, "words", 2, template)
     return _beam_axis(figure, frame)
 
 
 def shares_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Share of changed and of unfinished captions against beam size, from `queries.beam_statistics`."""
-    figure = _figure("Changed and unfinished captions", "Beam size", "Share of captions (%)", template)
+    figure = blank("Changed and unfinished captions", "Beam size", "Share of captions (%)", template)
     shares = (("changed", "changed from the smaller size"), ("unfinished", "cut at maximum length"))
     for place, (column, name) in enumerate(shares):
         known = frame[frame[column].notna()]
@@ -63,7 +85,7 @@ def shares_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
             percent = known.assign(**{name: 100 * known[name] for name in columns})
             _band(figure, percent, column, place, name, 1, template)
     figure.update_yaxes(range=[0, 102], tickmode="auto")
-    figure.update_layout(**_LEGEND)
+    figure.update_layout(**LEGEND)
     return _beam_axis(figure, frame)
 
 
@@ -73,12 +95,12 @@ def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     Args:
         frame: columns beam_size, seconds (an image).
     """
-    figure = _figure("Time by beam size", "Beam size", "Seconds an image", template)
+    figure = blank("Time by beam size", "Beam size", "Seconds an image", template)
     figure.add_scatter(
         x=frame.beam_size,
         y=frame.seconds,
         mode="lines+markers",
-        line={"color": _COLOURS[template][0]},
+        line={"color": COLOURS[template][0]},
         marker={"size": 9},
         hovertemplate="beam size %{x}<br>%{y:.3g} s an image<extra></extra>",
     )
@@ -89,12 +111,12 @@ def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Training loss against step, from `queries.training`."""
     logged = frame[frame.loss.notna()]
-    figure = _figure("Training loss", "Step", "Loss (nats a token)", template)
+    figure = blank("Training loss", "Step", "Loss (nats a token)", template)
     figure.add_scatter(
         x=logged.step,
         y=logged.loss,
         mode="lines",
-        line={"color": _COLOURS[template][0]},
+        line={"color": COLOURS[template][0]},
         hovertemplate="step %{x}<br>loss %{y:.3f}<extra></extra>",
     )
     return figure
@@ -102,7 +124,7 @@ def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Validation CIDEr and CLIPScore against epoch, each on an axis of its own, from `queries.training`."""
-    figure = _figure("Validation by epoch", "Epoch", "CIDEr", template)
+    figure = blank("Validation by epoch", "Epoch", "CIDEr", template)
     axes = (("validation_cider", "CIDEr", "y"), ("validation_clipscore", "CLIPScore", "y2"))
     for place, (column, name, axis) in enumerate(axes):
         known = frame[frame[column].notna()]
@@ -114,12 +136,12 @@ def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure
             yaxis=axis,
             name=name,
             mode="lines+markers",
-            line={"color": _COLOURS[template][place], "dash": _DASHES[place]},
-            marker={"symbol": _SYMBOLS[place], "size": 8},
+            line={"color": COLOURS[template][place], "dash": DASHES[place]},
+            marker={"symbol": SYMBOLS[place], "size": 8},
             hovertemplate=f"epoch %{{x}}<br>{name} %{{y:.3f}}<extra></extra>",
         )
     figure.update_layout(
-        **_LEGEND,
+        **LEGEND,
         yaxis2={
             "title": {"text": "CLIPScore"},
             "overlaying": "y",
@@ -136,12 +158,12 @@ def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure
 def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Accuracy of each prompt template with its 95 % interval, best on top, from `queries.zero_shot_accuracy`."""
     known = frame[frame.accuracy.notna()].iloc[::-1]
-    figure = _figure("Zero-shot accuracy by template", "Accuracy (%)", "", template)
+    figure = blank("Zero-shot accuracy by template", "Accuracy (%)", "", template)
     figure.add_scatter(
         x=100 * known.accuracy,
-        y=[_plain(name) for name in known.template],
+        y=[plain(name) for name in known.template],
         mode="markers",
-        marker={"size": 11, "color": _COLOURS[template][0]},
+        marker={"size": 11, "color": COLOURS[template][0]},
         error_x={
             "type": "data",
             "array": 100 * (known.high - known.accuracy),
@@ -158,7 +180,7 @@ def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     return figure
 
 
-def _figure(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
+def blank(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(template=template, title={"text": title}, height=_HEIGHT, showlegend=False)
     figure.update_xaxes(title={"text": x_title})
@@ -166,12 +188,31 @@ def _figure(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
     return figure
 
 
+def _published(
+    figure: go.Figure, known: pd.DataFrame, source: str, digits: int, place: int, ours: pd.DataFrame, template: str
+) -> None:
+    """Figures of one source: a dashed line with open marks, level across ours where their beam size is not known."""
+    sized = known[known.beam_size.notna()]
+    if sized.empty:
+        ends = [ours.beam_size.min(), ours.beam_size.max()]
+        sized = pd.DataFrame({"beam_size": ends, "value": [known.value.iloc[-1]] * 2})
+    figure.add_scatter(
+        x=sized.beam_size,
+        y=sized.value,
+        name=plain(source),
+        mode="lines+markers",
+        line={"color": INK[template], "dash": DASHES[1 + place % 3], "width": 1.5},
+        marker={"symbol": f"{SYMBOLS[1 + place % 7]}-open", "size": 10},
+        hovertemplate=f"{plain(source)}<br>beam size %{{x}}<br>%{{y:.{digits}f}}<extra></extra>",
+    )
+
+
 def _band(
     figure: go.Figure, frame: pd.DataFrame, column: str, place: int, name: str, digits: int, template: str
 ) -> None:
     """A line over beam sizes with a shaded interval between `column`_low and `column`_high (or low and high)."""
     low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
-    colour = _COLOURS[template][place]
+    colour = COLOURS[template][place]
     bounded = frame[frame[low].notna() & frame[high].notna()]
     figure.add_scatter(
         x=[*bounded.beam_size, *bounded.beam_size[::-1]],
@@ -188,8 +229,8 @@ def _band(
         y=frame[column],
         name=name,
         mode="lines+markers",
-        line={"color": colour, "dash": _DASHES[place % len(_DASHES)]},
-        marker={"symbol": _SYMBOLS[place], "size": 9},
+        line={"color": colour, "dash": DASHES[place % len(DASHES)]},
+        marker={"symbol": SYMBOLS[place], "size": 9},
         customdata=frame[[low, high]],
         hovertemplate=f"beam size %{{x}}<br>{name} %{{y:.{digits}f}}<br>"
         f"95 %: %{{customdata[0]:.{digits}f}} to %{{customdata[1]:.{digits}f}}<extra></extra>",
@@ -199,13 +240,25 @@ def _band(
 def _beam_axis(figure: go.Figure, frame: pd.DataFrame) -> go.Figure:
     """Ticks at the beam sizes that were run; logarithmic where they span more than a decade."""
     sizes = sorted({int(size) for size in frame.beam_size})
-    names = ["imported" if size == 0 else str(size) for size in sizes]
-    figure.update_xaxes(tickmode="array", tickvals=sizes, ticktext=names)
+    wide = sizes[0] > 0 and sizes[-1] > 10 * sizes[0]
+    figure.update_xaxes(tickmode="array", tickvals=sizes, ticktext=_beam_names(sizes, wide), tickangle=0)
     if len(sizes) == 1:
         figure.update_xaxes(range=[sizes[0] - 1, sizes[0] + 1])
-    elif sizes[0] > 0 and sizes[-1] > 10 * sizes[0]:
+    elif wide:
         figure.update_xaxes(type="log", range=[math.log10(sizes[0] * 0.9), math.log10(sizes[-1] * 1.1)])
     return figure
+
+
+def _beam_names(sizes: list[int], wide: bool) -> list[str]:
+    """A name a size; on a logarithmic axis those that would stand on their neighbour's stay a mark without one."""
+    room = 0.036 * math.log10(1.2 * sizes[-1] / sizes[0]) if wide else 0.0
+    names, last = [], -math.inf
+    for size in sizes:
+        place = math.log10(size) if wide else float(size)
+        shown = place - last >= room
+        names.append(("imported" if size == 0 else str(size)) if shown else "")
+        last = place if shown else last
+    return names
 
 
 def _faint(colour: str) -> str:
@@ -213,14 +266,15 @@ def _faint(colour: str) -> str:
     return f"rgba({red},{green},{blue},0.18)"
 
 
-def _plain(stranger: str) -> str:
+def plain(stranger: str, longest: int = 60) -> str:
     """A stranger's text in a label: Plotly reads a little HTML there, so its marks are written as entities."""
-    short = stranger if len(stranger) <= 60 else stranger[:57] + "..."
+    line = " ".join(str(stranger).split())
+    short = line if len(line) <= longest else line[: longest - 3] + "..."
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _template(name: str) -> go.layout.Template:
-    ink, lines = _INK[name], _LINES[name]
+    ink, lines = INK[name], LINES[name]
     axis = {
         "gridcolor": lines,
         "linecolor": lines,
@@ -232,9 +286,9 @@ def _template(name: str) -> go.layout.Template:
     }
     return go.layout.Template(
         layout={
-            "colorway": _COLOURS[name],
-            "paper_bgcolor": _PAPER[name],
-            "plot_bgcolor": _PAPER[name],
+            "colorway": COLOURS[name],
+            "paper_bgcolor": PAPER[name],
+            "plot_bgcolor": PAPER[name],
             "font": {"color": ink, "family": "Source Sans, Helvetica, Arial, sans-serif", "size": 14},
             "title": {
                 "font": {"size": 17, "weight": 600},
@@ -244,7 +298,7 @@ def _template(name: str) -> go.layout.Template:
                 "pad": {"l": 12, "t": 14},
             },
             "margin": {"l": 64, "r": 24, "t": 56, "b": 56},
-            "hoverlabel": {"bgcolor": _PAPER[name], "bordercolor": lines, "font": {"color": ink}},
+            "hoverlabel": {"bgcolor": PAPER[name], "bordercolor": lines, "font": {"color": ink}},
             "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
             "xaxis": axis,
             "yaxis": axis,

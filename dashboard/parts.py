@@ -4,19 +4,17 @@ Knows runs and Streamlit. Asks no query.
 """
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import choices, data, figures, text
+from dashboard import choices, commands, data, figures, text
+from dashboard.chapters import Source
 from dashboard.previews import Photo
 from engine.store import Problem
 
-EVALUATE = "python -m engine evaluate --data DATA --captioner FOLDER --run NAME"
-SCORE = "python -m engine score PREDICTIONS --data DATA --run NAME"
-ZEROSHOT = 'python -m engine zeroshot --data DATA --clip MODEL --templates "This is a photo of {object}" --run NAME'
-TRAIN = "python -m engine train --data DATA --recipe FILE --out FOLDER"
-
-_KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero_shot": "zero-shot only"}
+EVALUATE, SCORE, ZEROSHOT, TRAIN = commands.EVALUATE, commands.SCORE, commands.ZEROSHOT, commands.TRAIN
 
 
 def first_run(runs: list[data.Run]) -> data.Run:
@@ -30,17 +28,23 @@ def current_run() -> data.Run:
     return runs[choices.get(choices.RUN)]
 
 
-def describe(run: data.Run) -> list[str]:
-    """What a run is, in a few words each: its kind, its data, its images."""
-    whole = run.part("data", "of_images")
-    partial = isinstance(whole, int) and whole > run.images
-    images = run.images or run.zero_shot
-    parts = [
-        _KINDS.get(run.text("kind"), run.text("kind", default="run")),
-        " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
-        f"{run.images:,} of {text.count(whole, 'image')}" if partial else text.count(images, "image"),
-    ]
-    return [part for part in parts if part]
+def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
+    """The run as the source of chapters, figures and tables."""
+    return Source(run, data.runs(), data.ask, data.results_folder(), beam, **chosen)
+
+
+def look() -> dict[str, str]:
+    """What the address says of how attention is looked at; `heatmaps.read_look` makes a Look of it."""
+    return {key: choices.get(key) for key in ("word", "layer", "head", "subtract", "opacity")}
+
+
+def titled(title: str) -> DeltaGenerator:
+    """The title of a view; gives the place at its right, for the Export button that comes when all is drawn."""
+    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    with left:
+        st.title(title)
+    with right:
+        return st.container(horizontal=True, horizontal_alignment="right")
 
 
 def missing(sentence: str, command: str, run: data.Run) -> None:
@@ -88,6 +92,16 @@ def picture(photo: Photo, alt: str, height: str) -> None:
         '<div role="img" style="height:30vh;max-width:100%;border-radius:0.5rem;background:#8883;display:flex;'
         "align-items:center;justify-content:center;text-align:center;padding:1rem;box-sizing:border-box;"
         f'overflow-wrap:anywhere">{text.escaped(photo.missing)}</div>'
+    )
+
+
+def case_link(beam: int, image_id: str) -> None:
+    """The way to everything about a case."""
+    st.page_link(
+        "views/failures.py",
+        label="This case in full",
+        icon=":material/search:",
+        query_params={"image": image_id, "beam": str(beam)},
     )
 
 

@@ -54,18 +54,36 @@ def inside(root: Path, file_name: str) -> Path | None:
     return path
 
 
+def pixels(root: Path | None, file_name: str | None, size: int = LARGE) -> Image.Image | None:
+    """The same photo as upright RGB, or None where `photo` would say why there is none."""
+    path = inside(root, file_name) if root is not None and isinstance(file_name, str) else None
+    try:
+        return None if path is None else _opened(path, size)
+    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
+        return None
+
+
+def uri(image: Image.Image) -> str:
+    """An image as a data URI (JPEG)."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
 @lru_cache(maxsize=1024)
 def _data_uri(path: Path, size: int, changed: int) -> str:
     """JPEG as a data URI. `changed` (the file's time) makes an exchanged photo a new entry of the cache."""
+    return uri(_opened(path, size))
+
+
+def _opened(path: Path, size: int) -> Image.Image:
     with Image.open(path) as opened:
         if opened.width * opened.height > _LARGEST:
             raise ValueError("too large for a preview")
         opened.draft("RGB", (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
         image = _rgb(ImageOps.exif_transpose(opened))
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -42,6 +42,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f} %"
 
 
+def probability(p: float) -> str:
+    """A p-value with sensible digits."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def score(metric: str, value: float | None) -> str:
     """A metric's value with that metric's digits."""
     return number(value, METRICS[metric].digits)

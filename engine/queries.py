@@ -7,9 +7,11 @@ file is bound as a parameter; what cannot be bound (a column to sort by) is chec
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
+from engine import statistics
 from engine.schema import METRICS
 from engine.statistics import bootstrap_mean_interval, wilson_interval
 
@@ -134,6 +136,34 @@ def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     return frame.drop(columns=["cut", "known", "differing", "compared"])
 
 
+def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataFrame:
+    """The smallest beam size that is not significantly worse than the best, or no row where there is one size only.
+
+    Columns smallest, best (beam sizes, by the mean over images), images (those that every size has a value for).
+
+    Raises:
+        ValueError: `metric` is no metric.
+    """
+    column = metric_column(metric)
+    found = cursor.execute(
+        f"""
+        SELECT beam_size, list({column} ORDER BY image_id) AS values
+        FROM (
+            SELECT *, count(*) FILTER (isfinite({column})) OVER (PARTITION BY image_id) AS sizes
+            FROM scores WHERE run = $run
+        )
+        WHERE sizes = (SELECT count(DISTINCT beam_size) FROM scores WHERE run = $run AND isfinite({column}))
+            AND isfinite({column})
+        GROUP BY beam_size ORDER BY beam_size
+        """,
+        {"run": run},
+    ).fetchall()
+    if len(found) < 2:
+        return pd.DataFrame(columns=["smallest", "best", "images"])
+    smallest, best = statistics.smallest_not_worse({size: np.asarray(values) for size, values in found})
+    return pd.DataFrame([{"smallest": smallest, "best": best, "images": len(found[0][1])}])
+
+
 def _caption_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     return cursor.execute(
         """
@@ -191,11 +221,10 @@ _CASES = """
     WHERE run = $run AND captions.beam_size = $beam_size
 """
 # A NaN or an infinity of a foreign file is no score: DuckDB would rank it above every number.
-_CASES = _CASES.format(
-    metrics=", ".join(
-        f"CASE WHEN isfinite({column}) THEN {column} END AS {column}" for column in map(metric_column, METRICS)
-    )
+_FINITE = ", ".join(
+    f"CASE WHEN isfinite({column}) THEN {column} END AS {column}" for column in map(metric_column, METRICS)
 )
+_CASES = _CASES.format(metrics=_FINITE)
 
 
 def case_count(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection = EVERYTHING) -> pd.DataFrame:
@@ -381,6 +410,144 @@ def _condition(selection: Selection) -> tuple[str, dict[str, Any]]:
     return " AND ".join(clauses), bound
 
 
+def tag_examples(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
+    """Columns tag, images, image_id, caption, evidence: each failure tag with its first case, most frequent first."""
+    return cursor.execute(
+        """
+        SELECT entry.tag AS tag, count(DISTINCT image_id) AS images, min(image_id) AS image_id,
+            arg_min(caption, image_id) AS caption, arg_min(entry.evidence, image_id) AS evidence
+        FROM (SELECT run, beam_size, image_id, unnest(tags) AS entry FROM scores WHERE run = $run AND beam_size = $beam)
+        LEFT JOIN captions USING (run, beam_size, image_id)
+        GROUP BY entry.tag ORDER BY images DESC, tag
+        """,
+        {"run": run, "beam": beam_size},
+    ).df()
+
+
+# Two settings on the same images
+
+_SETTING = f"""
+    SELECT image_id, caption, {_FINITE} FROM captions LEFT JOIN scores USING (run, image_id, beam_size)
+    WHERE run = $SIDE_run AND beam_size = $SIDE_beam
+"""
+_PAIR = f"WITH a AS ({_SETTING.replace('SIDE', 'left')}), b AS ({_SETTING.replace('SIDE', 'right')})"
+
+
+def partners(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+    """Columns run, shared: captioned runs with images of `run` (itself among them), most shared images first."""
+    return cursor.execute(
+        """
+        SELECT b.run AS run, count(*) AS shared FROM images a JOIN images b USING (image_id)
+        WHERE a.run = $run AND b.run IN (SELECT DISTINCT run FROM captions)
+        GROUP BY b.run ORDER BY b.run <> $run, shared DESC, b.run
+        """,
+        {"run": run},
+    ).df()
+
+
+def overlap(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int) -> pd.DataFrame:
+    """One row: left, right (images of each setting), shared, same (shared images with the same caption)."""
+    return cursor.execute(
+        f"""
+        {_PAIR}
+        SELECT (SELECT count(*) FROM a) AS left, (SELECT count(*) FROM b) AS right, count(*) AS shared,
+            count(*) FILTER (a.caption = b.caption) AS same
+        FROM a JOIN b USING (image_id)
+        """,
+        _sides(run, beam, other, other_beam),
+    ).df()
+
+
+def paired_scores(
+    cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int, metric: str, limit: int = 4000
+) -> pd.DataFrame:
+    """Columns image_id, left, right, shared: a metric's two values on images that have both, at most `limit` of them.
+
+    Of more images a sample is given that is the same every time; `shared` counts all of them.
+
+    Raises:
+        ValueError: `metric` is no metric.
+    """
+    column = metric_column(metric)
+    return cursor.execute(
+        f"""
+        {_PAIR}
+        SELECT image_id, a.{column} AS left, b.{column} AS right, count(*) OVER () AS shared
+        FROM a JOIN b USING (image_id) WHERE a.{column} IS NOT NULL AND b.{column} IS NOT NULL
+        ORDER BY md5(image_id), image_id LIMIT $limit
+        """,
+        _sides(run, beam, other, other_beam) | {"limit": limit},
+    ).df()
+
+
+def paired_cases(
+    cursor: DuckDBPyConnection,
+    run: str,
+    beam: int,
+    other: str,
+    other_beam: int,
+    metric: str,
+    descending: bool,
+    limit: int = 6,
+) -> pd.DataFrame:
+    """Shared images with the largest change of a metric, only those that changed in that direction.
+
+    Columns image_id, file_name (in the left run), left, right, change (left - right), left_caption, right_caption.
+
+    Raises:
+        ValueError: `metric` is no metric.
+    """
+    column, direction = metric_column(metric), "DESC" if descending else "ASC"
+    return cursor.execute(
+        f"""
+        {_PAIR}
+        SELECT image_id, file_name, a.{column} AS left, b.{column} AS right, a.{column} - b.{column} AS change,
+            a.caption AS left_caption, b.caption AS right_caption
+        FROM a JOIN b USING (image_id) LEFT JOIN images ON images.run = $left_run AND images.image_id = a.image_id
+        WHERE a.{column} {">" if descending else "<"} b.{column}
+        ORDER BY change {direction}, a.image_id LIMIT $limit
+        """,
+        _sides(run, beam, other, other_beam) | {"limit": limit},
+    ).df()
+
+
+def comparison(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int) -> pd.DataFrame:
+    """Every metric that two settings have on the same images, with its paired tests.
+
+    Columns metric, images, left, right (means over those images), difference (left - right), low, high (95 % bootstrap
+    interval), wins, ties, losses, p_bootstrap, p_randomization, p_holm (p_randomization, corrected for the number of
+    metrics); in METRICS' order.
+    """
+    columns = ", ".join(
+        f"a.{metric_column(metric)} AS a_{metric}, b.{metric_column(metric)} AS b_{metric}" for metric in METRICS
+    )
+    found = cursor.execute(
+        f"{_PAIR} SELECT {columns} FROM a JOIN b USING (image_id) ORDER BY image_id",
+        _sides(run, beam, other, other_beam),
+    ).df()
+    rows = [_tested(metric, found[[f"a_{metric}", f"b_{metric}"]].dropna().to_numpy(float)) for metric in METRICS]
+    frame = pd.DataFrame([row for row in rows if row], columns=["metric", "images", "left", "right", *_TESTED])
+    frame["p_holm"] = statistics.holm(list(frame.p_randomization))
+    return frame
+
+
+_TESTED = ["difference", "low", "high", "wins", "ties", "losses", "p_bootstrap", "p_randomization"]
+
+
+def _tested(metric: str, values: np.ndarray) -> dict[str, Any] | None:
+    """The row of `comparison` for float[images, 2], or None where no image has both."""
+    if not len(values):
+        return None
+    left, right = values.T
+    found = statistics.compare(left, right)
+    row = {"metric": metric, "images": len(values), "left": left.mean(), "right": right.mean()}
+    return row | {name: getattr(found, name) for name in _TESTED}
+
+
+def _sides(run: str, beam: int, other: str, other_beam: int) -> dict[str, Any]:
+    return {"left_run": run, "left_beam": beam, "right_run": other, "right_beam": other_beam}
+
+
 # Attention
 
 
@@ -480,4 +647,61 @@ def zero_shot_cases(
         ORDER BY top[1].probability DESC NULLS LAST, image_id LIMIT $limit OFFSET $offset
         """,
         {"run": run, "template": template, "label": label, "limit": limit, "offset": offset},
+    ).df()
+
+
+def zero_shot_comparison(cursor: DuckDBPyConnection, run: str, left: str, right: str) -> pd.DataFrame:
+    """Two templates on the same images with a known label, or no row where there are none.
+
+    Columns images, both, only_left, only_right, neither (images classified rightly), p (exact McNemar test).
+    """
+    frame = cursor.execute(
+        f"""
+        SELECT count(*) AS images, count(*) FILTER (a AND b) AS both, count(*) FILTER (a AND NOT b) AS only_left,
+            count(*) FILTER (b AND NOT a) AS only_right, count(*) FILTER (NOT a AND NOT b) AS neither
+        FROM ({_TEMPLATES})
+        """,
+        {"run": run, "left": left, "right": right},
+    ).df()
+    frame["p"] = [
+        statistics.mcnemar(
+            [True] * row.only_left + [False] * row.only_right, [False] * row.only_left + [True] * row.only_right
+        )
+        for row in frame.itertuples()
+    ]
+    return frame[frame.images > 0]
+
+
+def zero_shot_changes(cursor: DuckDBPyConnection, run: str, left: str, right: str) -> pd.DataFrame:
+    """Classes under two templates: what the left one gains over the right one, largest gain first.
+
+    Columns label, images, left, right (images classified rightly), change (left - right).
+    """
+    return cursor.execute(
+        f"""
+        SELECT label, count(*) AS images, count(*) FILTER (a) AS left, count(*) FILTER (b) AS right,
+            count(*) FILTER (a) - count(*) FILTER (b) AS change
+        FROM ({_TEMPLATES}) GROUP BY label ORDER BY change DESC, label
+        """,
+        {"run": run, "left": left, "right": right},
+    ).df()
+
+
+_TEMPLATES = """
+    SELECT one.label AS label, one.correct AS a, other.correct AS b
+    FROM zero_shot one JOIN zero_shot other USING (run, image_id, label)
+    WHERE run = $run AND one.template = $left AND other.template = $right
+        AND one.correct IS NOT NULL AND other.correct IS NOT NULL
+"""
+
+
+def zero_shot_confusion(cursor: DuckDBPyConnection, run: str, template: str) -> pd.DataFrame:
+    """Columns label, predicted, images: what the classes are taken for under a template, most frequent first."""
+    return cursor.execute(
+        """
+        SELECT label, predicted, count(*) AS images FROM zero_shot
+        WHERE run = ? AND template = ? AND label IS NOT NULL AND predicted IS NOT NULL
+        GROUP BY label, predicted ORDER BY images DESC, label, predicted
+        """,
+        [run, template],
     ).df()

@@ -80,10 +80,9 @@ def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
         mine = ours[(ours.metric == row.metric) & (ours.beam_size == row.beam_size)]
         if len(mine):
             own = mine.value.iloc[0]
-            lines.append(
-                f"  {METRICS[row.metric].title} at beam size {row.beam_size:.0f}: {own:.4f} here, {row.value:.4f} there "
-                f"({own - row.value:+.4f}; {row.source})"
-            )
+            where = f"{METRICS[row.metric].title} at beam size {row.beam_size:.0f}"
+            both = f"{own:.4f} here, {row.value:.4f} there ({own - row.value:+.4f}; {row.source})"
+            lines.append(f"  {where}: {both}")
     return ["", "beside the study, on the same images", *lines] if lines else []
 
 

@@ -50,6 +50,23 @@ def captioner_run(results: Path, run: str = "demo", grid: int = 14) -> Path:
     return folder
 
 
+def partial_run(results: Path, run: str = "partial") -> Path:
+    """Predictions for five photos of the captioner run and one of its own, scored by CIDEr on other terms."""
+    folder = store.run_folder(results, run)
+    names = [*image_ids()[:5], "elsewhere"]
+    images = [{"image_id": name, "file_name": f"{name}.png", "references": ["A shape ."]} for name in names]
+    captions = [{"image_id": name, "beam_size": 0, "caption": "a shape", "words": ["a", "shape"]} for name in names]
+    scores = [{"image_id": name, "beam_size": 0, "tags": [], "cider": 0.1 * place} for place, name in enumerate(names)]
+    corpus = {"beam_size": 0, "metric": "cider", "value": 0.25, "images": 6, "signature": "cider|tok:ptb|n:6|v:0.1"}
+    store.write_table(folder, "images", store.table_of("images", images))
+    store.write_table(folder, "captions", store.table_of("captions", captions))
+    store.write_table(folder, "scores", store.table_of("scores", scores, ["cider"]))
+    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", [corpus]))
+    roots = {"images": str(results.parent / "photos")}
+    store.write_record(folder, {"run": run, "kind": "predictions", "roots": roots, "data": {"name": "demo"}})
+    return folder
+
+
 def imported_run(results: Path, run: str = "predictions") -> Path:
     """A scored prediction file: beam size 0, no logprob, no attention, and photos that are nowhere."""
     folder = store.run_folder(results, run)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -17,7 +18,7 @@ from tests import runs
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[1]
-VIEWS = ["Overview", "Failures", "Beams", "Attention", "Zero-shot"]
+VIEWS = ["Overview", "Failures", "Beams", "Attention", "Zero-shot", "Compare", "Export"]
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-get install chromium")
 
@@ -203,3 +204,36 @@ def test_a_photo_stored_on_its_side_stands_upright_in_the_viewer(page):
         "c => [0.1, 0.5, 0.9].map(x => [...c.getContext('2d').getImageData(c.width * x, c.height - 3, 1, 1).data])"
     )
     assert all(green > red and green > blue for red, green, blue, _ in bottom)
+
+
+def test_comparing_by_a_click_stands_in_the_address(page):
+    page.goto("/compare?run=demo&left_beam=3&right_beam=1")
+    card = page.locator("button.card").nth(1)
+    image = card.get_attribute("data-id")
+    card.click()
+    wait_for_choice(page, "image", image)
+    page.get_by_role("button", name="Swap").click()
+    wait_for_choice(page, "left_beam", "1")
+    assert choice(page, "right_beam") == "3"
+
+
+def test_a_figure_and_a_table_of_the_page_are_downloaded_when_asked_for(page):
+    page.goto("/beams?run=demo")
+    page.get_by_role("button", name="Export").click()
+    line = page.get_by_test_id("stPopoverBody")
+    for label, ending, first in (("PDF", ".pdf", b"%PDF"), ("PNG", ".png", b"\x89PNG"), ("CSV", ".csv", b"beam_size,")):
+        with page.expect_download() as started:
+            line.get_by_role("button", name=label, exact=True).first.click()
+        assert started.value.suggested_filename.endswith(ending)
+        assert Path(started.value.path()).read_bytes().startswith(first)
+
+
+def test_the_whole_report_is_made_and_downloaded(page):
+    page.goto("/export?run=predictions")
+    page.get_by_role("button", name="Make the report").click()
+    button = page.get_by_role("button", name="Download report_predictions.zip")
+    button.wait_for(timeout=90_000)
+    with page.expect_download() as started:
+        button.click()
+    with zipfile.ZipFile(started.value.path()) as target:
+        assert "report.md" in target.namelist() and any(name.endswith(".pdf") for name in target.namelist())

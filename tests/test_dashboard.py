@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import choices
+from dashboard import choices, exports, text
 from dashboard.data import RESULTS_VARIABLE
 from tests import runs
 
@@ -21,6 +21,8 @@ VIEWS = {
     "beams": "Beams",
     "attention": "Attention",
     "zeroshot": "Zero-shot",
+    "compare": "Compare",
+    "export": "Export",
 }
 
 
@@ -272,3 +274,103 @@ def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path)
     assert {card["note"] for card in cards} == {"predicted dog", "predicted dog, right is cat"}
     for view in ("overview", "failures", "beams", "attention"):
         open_view(view, tmp_path / "results", run="classes")
+
+
+def test_compare_tests_every_metric_and_shows_where_it_changed_most(open_view):
+    app = open_view("compare", run="demo", left_beam=3, right_beam=1, contrast="clipscore")
+    shown = words(app)
+    assert "Both have the same 12 images" in shown and "6 of them have the same caption" in shown
+    assert [metric.label for metric in app.metric][0] == "Difference of the means"
+    assert any(list(table.value.get("Metric", [])) == [text.title(m) for m in runs.METRICS] for table in app.dataframe)
+    gains = sent(app, "compare_gains")["cards"]
+    assert gains[0]["badge"].startswith("+") and gains[0]["id"] == sent(app, "compare_gains")["chosen"]
+    assert sent(app, "compare_losses")["cards"][0]["badge"].startswith("-")
+
+
+def test_compare_restores_the_case_of_the_address_and_swaps_its_sides(open_view):
+    app = open_view("compare", run="demo", left_beam=3, right_beam=5, image="scene_07")
+    assert r"scene\_07" in words(app)
+    next(button for button in app.button if button.label == "Swap").click().run()
+    assert (app.query_params["left_beam"], app.query_params["right_beam"]) in [("5", "3"), (["5"], ["3"])]
+
+
+def test_runs_that_share_images_only_partly_and_other_terms_are_said(open_view, tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    runs.partial_run(results)
+    shown = words(open_view("compare", results, run="demo", right="partial"))
+    assert "**5 images shared** of 12 on the left and 6 on the right" in shown
+    assert "was not measured in the same way on both sides" in shown and r"n\: 12 against 6" in shown
+
+
+def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
+    runs.imported_run(tmp_path / "results")
+    runs.imported_classes_run(tmp_path / "results")
+    for run in ("predictions", "classes"):
+        assert "nothing to hold this run against" in words(open_view("compare", tmp_path / "results", run=run))
+
+
+def test_settings_without_a_common_metric_or_image_are_a_sentence(open_view, tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    folder = runs.partial_run(results)
+    (folder / "scores.parquet").unlink()
+    assert "no metric in common" in words(open_view("compare", results, run="demo", right="partial"))
+
+
+def test_nonsense_in_the_address_of_the_new_views_falls_back(open_view):
+    open_view("compare", run="demo", left_beam="x", right="nobody", right_beam="-1", contrast="drop", image="../x")
+    open_view("export", run="demo", report_beam="x", report_images="nobody,%2e%2e,,")
+    open_view("zeroshot", run="demo", zero_left="x", zero_right="y")
+
+
+def test_beams_say_which_size_is_enough_and_draw_the_study_behind(open_view, tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    (results / "published").mkdir()
+    (results / "published" / "beams.csv").write_text("beam_size,metric,value,source\n3,cider,0.94,*a* study\n")
+    shown = words(open_view("beams", results, run="demo"))
+    assert "is the best" in shown and "randomization test over 12 images" in shown
+    assert r"\*a\* study" in shown
+    (results / "published" / "beams.csv").write_text("nothing\n")
+    assert "no column 'beam_size'" in words(open_view("beams", results, run="demo")).replace("\\", "")
+
+
+def test_templates_are_tested_against_each_other_and_confusions_listed(open_view):
+    app = open_view("zeroshot", run="demo", zero_left=runs.TEMPLATES[0], zero_right=runs.TEMPLATES[2])
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Right under the left only"] == "3" and metrics["p, exact McNemar test"] == "0.250"
+    assert any("Taken for" in table.value for table in app.dataframe)
+
+
+def test_the_export_view_lists_every_chapter_and_the_command(open_view):
+    app = open_view("export", run="demo", report_images="scene_04")
+    assert len(app.expander) == 8 and not any("not in this run" in each.label for each in app.expander)
+    assert "python -m dashboard.report demo --out report.zip --beam" in words(app)
+    assert "--images scene_04" in words(app)
+    looked = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
+    assert "--layer 1 --head 2 --subtract-mean" in looked
+    missing = open_view("export", run="predictions")
+    assert sum("not in this run" in each.label for each in missing.expander) == 4
+
+
+def test_the_report_is_made_on_the_page_and_a_missing_browser_is_said(open_view, monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
+    app = open_view("export", run="predictions")
+    assert "No browser was found" in words(app)
+    next(button for button in app.button if button.label == "Make the report").click().run(timeout=60)
+    assert not app.exception
+    assert any("report_predictions.zip" in button.label for button in app.get("download_button"))
+
+
+@pytest.mark.parametrize("view", ["failures", "beams", "attention", "zeroshot", "compare"])
+def test_an_export_button_offers_what_the_view_shows(open_view, monkeypatch, view):
+    offered = []
+    monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.extend(items()))
+    open_view(view, run="demo")
+    assert offered and len({item.name for item in offered}) >= 1
+    for item in offered:
+        if isinstance(item, exports.Table):
+            assert all(exports.table(item, kind) for kind in exports.TABLES)
+        else:
+            assert exports.printed(item).layout.title.text and "run demo" in item.note.lower()

@@ -10,6 +10,7 @@ from dashboard import figures
 def by_beam(sizes: list[int]) -> pd.DataFrame:
     """A frame with every column that the figures over beam sizes read."""
     frame = pd.DataFrame({"beam_size": sizes, "value": 0.5, "low": 0.4, "high": 0.6, "seconds": 0.1})
+    frame["distinct_words"] = 90
     for column in ("words", "changed", "unfinished"):
         frame[column], frame[f"{column}_low"], frame[f"{column}_high"] = 0.5, 0.4, 0.6
     return frame
@@ -38,6 +39,7 @@ def every_figure(template: str) -> dict[str, figures.go.Figure]:
         "metric": figures.metric_by_beam(frame, "cider", template),
         "words": figures.words_by_beam(frame, template),
         "shares": figures.shares_by_beam(frame, template),
+        "distinct": figures.distinct_by_beam(frame, template),
         "seconds": figures.seconds_by_beam(frame, template),
         "loss": figures.training_loss(training(), template),
         "validation": figures.training_validation(training(), template),
@@ -78,6 +80,27 @@ def test_the_axis_names_the_unit_and_the_sizes_that_were_run():
 
 def test_many_beam_sizes_stand_on_a_logarithmic_axis():
     assert figures.words_by_beam(by_beam([1, 10, 100])).layout.xaxis.type == "log"
+
+
+def test_names_of_close_beam_sizes_do_not_stand_on_each_other():
+    sizes = [1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100]
+    axis = figures.words_by_beam(by_beam(sizes)).layout.xaxis
+    assert list(axis.tickvals) == sizes
+    assert list(axis.ticktext) == ["1", "3", "4", "5", "6", "", "8", "", "10", "15", "100"]
+
+
+def test_the_studys_figures_are_dashed_behind_ours_and_named():
+    published = pd.DataFrame({"beam_size": [3, 5], "value": [0.94, 0.9], "source": "<the> study"})
+    theirs, band, ours = figures.metric_by_beam(by_beam([1, 3]), "cider", published=published).data
+    assert theirs.line.dash == "dash" and theirs.name == "&lt;the&gt; study" and list(theirs.y) == [0.94, 0.9]
+    assert theirs.marker.symbol.endswith("-open") and ours.name == "this run" and ours.line.dash == "solid"
+
+
+def test_a_published_figure_without_a_beam_size_is_a_level_line():
+    published = pd.DataFrame({"beam_size": [None], "value": [0.94], "source": "study"})
+    figure = figures.metric_by_beam(by_beam([1, 3]), "cider", published=published)
+    assert list(figure.data[0].x) == [1, 3] and list(figure.data[0].y) == [0.94, 0.94]
+    assert list(figure.layout.xaxis.tickvals) == [1, 3]
 
 
 def test_a_single_imported_setting_is_named_and_not_drawn_at_beam_size_zero():

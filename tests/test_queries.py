@@ -7,7 +7,7 @@ import pytest
 from engine import queries, store
 from engine.queries import Selection
 from engine.schema import METRICS
-from engine.statistics import bootstrap_mean_interval, wilson_interval
+from engine.statistics import bootstrap_mean_interval, compare, holm, smallest_not_worse, wilson_interval
 from tests import runs
 
 
@@ -256,3 +256,98 @@ def test_every_query_of_an_empty_folder_gives_an_empty_answer(empty_results):
     ):
         assert query(cursor, "demo").empty, query.__name__
     assert queries.cases(cursor, "demo", 1, "cider", True).empty
+    assert queries.smallest_beam(cursor, "demo", "cider").empty and queries.tag_examples(cursor, "demo", 1).empty
+    assert queries.partners(cursor, "demo").empty and queries.comparison(cursor, "demo", 1, "demo", 3).empty
+    assert queries.overlap(cursor, "demo", 1, "demo", 3).shared.item() == 0
+    assert queries.zero_shot_comparison(cursor, "demo", "a", "b").empty
+    assert queries.zero_shot_confusion(cursor, "demo", "a").empty
+
+
+# Two settings, two templates
+
+
+@pytest.fixture
+def partial(tmp_path) -> duckdb.DuckDBPyConnection:
+    """A captioner run, and predictions for five of its photos and one of their own."""
+    runs.captioner_run(tmp_path / "results")
+    runs.partial_run(tmp_path / "results")
+    return store.connect(tmp_path / "results")[0].cursor()
+
+
+def test_partners_share_images_and_the_run_itself_comes_first(partial):
+    assert queries.partners(partial, "demo").values.tolist() == [["demo", 12], ["partial", 5]]
+    assert queries.partners(partial, "partial").values.tolist() == [["partial", 6], ["demo", 5]]
+
+
+def test_the_overlap_counts_both_sides_and_equal_captions(partial):
+    assert queries.overlap(partial, "demo", 3, "partial", 0).values.tolist() == [[12, 6, 5, 0]]
+    found = queries.overlap(partial, "demo", 3, "demo", 5).iloc[0]
+    assert (found["left"], found["right"], found.shared, found.same) == (12, 12, 12, 12)
+
+
+def test_pairs_are_the_stored_values_of_images_that_both_have(partial):
+    found = queries.paired_scores(partial, "demo", 3, "partial", 0, "cider").set_index("image_id")
+    assert sorted(found.index) == runs.image_ids()[:5] and set(found.shared) == {5}
+    assert found.left.to_dict() == {name: scored(partial, "cider", beam=3)[name] for name in found.index}
+    assert found.right.to_dict() == {name: scored(partial, "cider", "partial", 0)[name] for name in found.index}
+
+
+def test_a_sample_of_pairs_is_the_same_every_time_and_counts_all(cursor):
+    asked = ("demo", 3, "demo", 1, "cider", 4)
+    first, second = queries.paired_scores(cursor, *asked), queries.paired_scores(cursor, *asked)
+    assert len(first) == 4 and first.equals(second) and set(first.shared) == {12}
+
+
+def test_the_largest_changes_come_first_and_only_in_their_direction(cursor):
+    left, right = scored(cursor, "clipscore", beam=3), scored(cursor, "clipscore", beam=1)
+    change = {name: left[name] - right[name] for name in left}
+    gains = queries.paired_cases(cursor, "demo", 3, "demo", 1, "clipscore", True, 20)
+    losses = queries.paired_cases(cursor, "demo", 3, "demo", 1, "clipscore", False, 20)
+    assert gains.image_id.tolist() == sorted((n for n in change if change[n] > 0), key=lambda n: -change[n])
+    assert losses.image_id.tolist() == sorted((n for n in change if change[n] < 0), key=lambda n: change[n])
+    assert gains.file_name.iloc[0] == f"{gains.image_id.iloc[0]}.png"
+
+
+def test_every_metric_that_both_have_is_tested_and_corrected_for_their_number(partial):
+    found = queries.comparison(partial, "demo", 3, "demo", 1).set_index("metric")
+    assert list(found.index) == [metric for metric in METRICS if metric in runs.METRICS]
+    left, right = scored(partial, "cider", beam=3), scored(partial, "cider", beam=1)
+    expected = compare([left[name] for name in sorted(left)], [right[name] for name in sorted(left)])
+    row = found.loc["cider"]
+    assert (row.difference, row.low, row.p_randomization) == (
+        pytest.approx(expected.difference),
+        pytest.approx(expected.low),
+        expected.p_randomization,
+    )
+    assert row.wins + row.ties + row.losses == row.images == 12
+    assert found.p_holm.tolist() == holm(found.p_randomization.tolist())
+    assert queries.comparison(partial, "demo", 3, "partial", 0).metric.tolist() == ["cider"]
+
+
+def test_the_smallest_beam_size_that_is_not_worse_rests_on_images_that_all_sizes_have(cursor):
+    values = {size: scored(cursor, "cider", beam=size) for size in runs.BEAMS}
+    names = sorted(values[1])
+    expected = smallest_not_worse({size: [values[size][name] for name in names] for size in runs.BEAMS})
+    assert queries.smallest_beam(cursor, "demo", "cider").values.tolist() == [[*expected, 12]]
+    assert queries.smallest_beam(cursor, "predictions", "cider").empty
+    assert queries.smallest_beam(cursor, "demo", "meteor").empty
+
+
+def test_tags_come_with_their_first_case_and_its_evidence(cursor):
+    found = queries.tag_examples(cursor, "demo", 1)
+    assert found[["tag", "images", "image_id"]].values.tolist() == [["wrong colour", 3, "scene_01"]]
+    assert found.evidence.tolist() == ["the references name another colour"]
+
+
+def test_templates_are_compared_on_the_same_images(cursor):
+    found = queries.zero_shot_comparison(cursor, "demo", runs.TEMPLATES[0], runs.TEMPLATES[2]).iloc[0]
+    assert found[["images", "both", "only_left", "only_right", "neither"]].tolist() == [12, 6, 3, 0, 3]
+    assert found.p == 0.25  # the exact tail: 2 * (1 / 2) ** 3
+    changes = queries.zero_shot_changes(cursor, "demo", runs.TEMPLATES[0], runs.TEMPLATES[2])
+    assert changes.change.tolist() == [1, 1, 1] and changes["left"].tolist() == [3, 3, 3]
+
+
+def test_confusions_count_what_each_class_was_taken_for(cursor):
+    found = queries.zero_shot_confusion(cursor, "demo", runs.TEMPLATES[0])
+    assert found.images.sum() == 12 and found.values.tolist()[0] == ["circle", "circle", 3]
+    assert ["circle", "square", 1] in found.values.tolist()

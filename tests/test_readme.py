@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from dashboard import report
 from engine import __main__ as command
 from tests.conftest import ROOT
 
@@ -22,6 +23,15 @@ def lines(start: str) -> list[str]:
 @pytest.mark.parametrize("line", lines("python -m engine "))
 def test_every_engine_command_is_one_the_parser_takes(line):
     assert command.build_parser().parse_args(shlex.split(line)[3:]).run
+
+
+@pytest.mark.parametrize("line", lines("python -m dashboard.report "))
+def test_the_report_command_is_one_its_parser_takes(line):
+    assert report.build_parser().parse_args(shlex.split(line)[3:]).run == "RUN"
+
+
+def test_the_readme_shows_how_a_report_is_made():
+    assert lines("python -m dashboard.report ")
 
 
 @pytest.mark.parametrize("line", lines("make "))

@@ -95,6 +95,16 @@ def test_paired_tests_agree_with_scipys_permutation_test():
     assert found.wins + found.losses == 400 and found.ties == 0
 
 
+def test_joined_images_give_nearly_the_interval_and_p_of_all_of_them(monkeypatch):
+    change = np.random.default_rng(5).normal(0.012, 1, 20_000)
+    joined = statistics.compare(change, np.zeros(20_000), resamples=4000)
+    monkeypatch.setattr(statistics, "_UNITS", 20_000)
+    whole = statistics.compare(change, np.zeros(20_000), resamples=4000)
+    assert joined.difference == whole.difference and joined.wins == whole.wins
+    assert (joined.low, joined.high) == pytest.approx((whole.low, whole.high), abs=0.001)
+    assert joined.p_randomization == pytest.approx(whole.p_randomization, abs=0.025)
+
+
 def test_equal_settings_differ_by_nothing_and_are_not_significant():
     found = statistics.compare([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
     assert (found.difference, found.ties, found.p_bootstrap, found.p_randomization) == (0.0, 3, 1.0, 1.0)

@@ -6,13 +6,14 @@ heads asks nothing here.
 
 import base64
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from dashboard.heatmaps import Look, read_look
 from dashboard.previews import Photo
 
 _HERE = Path(__file__).parent
@@ -22,17 +23,6 @@ _VIEWER = st.components.v2.component(
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
     js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
 )
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is looked at. Layers and heads count from 1 for people; 0 is the mean over all of them."""
-
-    word: int = 0
-    layer: int = 0
-    head: int = 0
-    subtract: bool = False  # the mean map of the caption taken away from every word's
-    opacity: int = 60  # percent
 
 
 def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, changed: Callable[[Look], None]) -> None:
@@ -53,27 +43,6 @@ def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, change
         data={"name": name, "look": asdict(look), "photo": photo.uri, "missing": photo.missing, **_maps(row)},
         on_look_change=rested,
     )
-
-
-def read_look(sent: Any, row: pd.Series) -> Look:
-    """A Look from what the browser or a URL says; whatever does not fit the maps falls back to a Look that does."""
-    sent = sent if isinstance(sent, dict) else {}
-    words, layers, heads, _ = (int(size) for size in row["shape"])
-    return Look(
-        word=_whole(sent.get("word"), 0, words - 1, 0),
-        layer=_whole(sent.get("layer"), 0, layers, layers),
-        head=_whole(sent.get("head"), 0, heads, 0),
-        subtract=sent.get("subtract") in (True, "1"),
-        opacity=_whole(sent.get("opacity"), 0, 100, 60),
-    )
-
-
-def _whole(value: Any, low: int, high: int, default: int) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        return default
-    return number if low <= number <= high else default
 
 
 def _maps(row: pd.Series) -> dict[str, Any]:

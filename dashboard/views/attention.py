@@ -3,17 +3,17 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, choices, data, parts, text
-from dashboard.components.viewer import Look, read_look, viewer
+from dashboard import case, chapters, choices, data, downloads, parts, text
+from dashboard.components.viewer import viewer
+from dashboard.exports import Figure
+from dashboard.heatmaps import Look, read_look
 from dashboard.previews import LARGE, photo
 from engine import queries
-
-_KEYS = ("word", "layer", "head", "subtract", "opacity")
 
 
 def draw() -> None:
     """The whole view."""
-    st.title("Attention")
+    slot = parts.titled("Attention")
     run = parts.current_run()
     sizes = list(data.ask(queries.attention_beam_sizes, run.name).beam_size)
     if not sizes:
@@ -37,6 +37,17 @@ def draw() -> None:
             "views/failures.py", label="Scores of this case", icon=":material/search:", query_params={"image": image_id}
         )
     _case(run, beam, image_id)
+    with slot:
+        downloads.offer(lambda: _strip(run, beam, image_id), "attention")
+
+
+def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
+    """All words side by side, as they are looked at."""
+    return [chapters.strip(run, beam, image_id, data.ask, parts.look())]
+
+
+def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
+    return data.ask(queries.attention, run.name, beam, image_id).iloc[0]
 
 
 def _captions(run: data.Run, beam: int) -> dict[str, str]:
@@ -62,7 +73,7 @@ def _choose(image_id: str) -> None:
 
 
 def _case(run: data.Run, beam: int, image_id: str) -> None:
-    row = data.ask(queries.attention, run.name, beam, image_id).iloc[0]
+    row = _row(run, beam, image_id)
     found = data.ask(queries.case, run.name, beam, image_id)
     if not found.empty:
         st.markdown(f"### {text.markdown(found.iloc[0].caption)}")
@@ -82,7 +93,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
     @st.fragment
     def drawn() -> None:
-        look = read_look({key: choices.get(key) for key in _KEYS}, row)
+        look = read_look(parts.look(), row)
         shown = photo(run.root("images"), row["file_name"], LARGE)
         viewer(f"{run.name}/{beam}/{image_id}", row, shown, look, "viewer", _keep)
 

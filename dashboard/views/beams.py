@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, data, figures, parts, text
+from dashboard import chapters, choices, commands, data, downloads, figures, parts, published, text
+from dashboard.exports import Figure, Table
 from engine import queries
 
 _FIRST = ["cider", "clipscore"]
@@ -11,84 +12,84 @@ _FIRST = ["cider", "clipscore"]
 
 def draw() -> None:
     """The whole view."""
-    st.title("Beams")
+    slot = parts.titled("Beams")
     run = parts.current_run()
     scores = data.ask(queries.corpus_scores, run.name)
     if scores.empty:
         parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE, run)
         return
+    source = parts.source(run)
+    table = chapters.beam_table(scores, data.ask(queries.beam_statistics, run.name), run)
     if scores.beam_size.nunique() == 1:
         size = text.beam(scores.beam_size.iloc[0])
         parts.missing(
             f"This run has one setting only ({size}), so there is nothing to compare. This command decodes several:",
-            f"{parts.EVALUATE} --beams 1 3 5",
+            commands.BEAMS,
             run,
         )
-        st.dataframe(_table(data.ask(queries.beam_statistics, run.name), _seconds(run)), hide_index=True)
-        return
-    _metrics(run, scores)
-    _captions(run)
+        st.dataframe(table.shown, hide_index=True)
+        items: list[Figure | Table] = [table]
+    else:
+        items = [*_metrics(source, scores), *_captions(source), table]
+        st.dataframe(table.shown, hide_index=True)
+    with slot:
+        downloads.offer(lambda: items, "beams")
 
 
-def _metrics(run: data.Run, scores: pd.DataFrame) -> None:
+def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
+    run, theirs = source.run, published.beams(source.results)
     present = list(dict.fromkeys(scores.metric))
     ordered = [metric for metric in _FIRST if metric in present] + [m for m in present if m not in _FIRST]
-    columns = st.columns(2)
+    columns, shown = st.columns(2), []
     for place, column in enumerate(columns[: len(ordered)]):
         with column:
             key = ("left", "right")[place]
             label = ("Left figure", "Right figure")[place]
             metric = choices.one_of(label, f"metric_{key}", ordered, ordered[place], text.title)
-            drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template())
+            behind = chapters.published_beside(source, metric)
+            drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template(), behind)
             parts.figure(drawn, f"figure_{key}", f"{text.title(metric)} by beam size")
+            st.markdown(chapters.smallest_sentence(source.ask, run, metric))
+            shown.append(chapters.metric_curve(source, scores, metric))
     st.caption(
         "The bands are 95 % bootstrap intervals over images. All sizes see the same images, so bands that overlap do "
-        "not mean that two sizes are equal."
+        "not mean that two sizes are equal: the sentences below the figures rest on paired tests of per-image values."
     )
+    _say_published(theirs, run)
     parts.clip_note(run)
+    return shown
 
 
-def _captions(run: data.Run) -> None:
+def _say_published(theirs: published.Published, run: data.Run) -> None:
+    if theirs.problem:
+        st.warning(text.markdown(theirs.problem), icon="⚠️")
+    elif not theirs.frame.empty:
+        sources = "; ".join(text.markdown(source) for source in theirs.frame.source.unique())
+        demo = " Their CLIPScore is not drawn: the demo CLIP's is another measure." if run.demo_clip else ""
+        st.caption(
+            f"Dashed, with open marks: {sources}. Published for another captioner on other data: a place to compare "
+            f"with, not a target. A level line is a figure whose source does not say the beam size.{demo}"
+        )
+
+
+def _captions(source: chapters.Source) -> list[Figure]:
     st.subheader("What the captions become")
-    statistics = data.ask(queries.beam_statistics, run.name)
-    seconds = _seconds(run)
-    drawn = [(figures.words_by_beam(statistics, parts.template()), "words", "Mean caption length by beam size")]
-    if statistics.changed.notna().any() or statistics.unfinished.notna().any():
-        shares = figures.shares_by_beam(statistics, parts.template())
+    found, seconds = data.ask(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
+    drawn = [
+        (figures.words_by_beam(found, parts.template()), "words", "Mean caption length by beam size"),
+        (figures.distinct_by_beam(found, parts.template()), "distinct", "Distinct words by beam size"),
+    ]
+    if found.changed.notna().any() or found.unfinished.notna().any():
+        shares = figures.shares_by_beam(found, parts.template())
         drawn.append((shares, "shares", "Share of captions changed and unfinished by beam size"))
     if not seconds.empty:
         times = figures.seconds_by_beam(seconds, parts.template())
         drawn.append((times, "seconds", "Decoding time an image by beam size"))
-    for column, (figure, key, alt) in zip(st.columns(len(drawn)), drawn, strict=True):
-        with column:
+    columns = st.columns(2)
+    for place, (figure, key, alt) in enumerate(drawn):
+        with columns[place % 2]:
             parts.figure(figure, key, alt)
-    st.dataframe(_table(statistics, seconds), hide_index=True)
-
-
-def _seconds(run: data.Run) -> pd.DataFrame:
-    """Columns beam_size, seconds (an image), as far as the record has them and they make sense."""
-    recorded = run.part("seconds_per_image")
-    rows = [
-        {"beam_size": int(size), "seconds": float(value)}
-        for size, value in (recorded.items() if isinstance(recorded, dict) else [])
-        if str(size).isdigit() and isinstance(value, int | float)
-    ]
-    return pd.DataFrame(rows, columns=["beam_size", "seconds"]).sort_values("beam_size")
-
-
-def _table(statistics: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
-    joined = statistics.merge(seconds, on="beam_size", how="left")
-    return pd.DataFrame(
-        {
-            "Beam size": [text.beam(size) for size in joined.beam_size],
-            "Captions": joined.captions,
-            "Words (mean)": [text.number(value, 2) for value in joined.words],
-            "Distinct words": joined.distinct_words,
-            "Unfinished": [text.percent(value) for value in joined.unfinished],
-            "Changed": [text.percent(value) for value in joined.changed],
-            "s an image": [text.number(value) for value in joined.seconds],
-        }
-    )
+    return chapters.caption_curves(source)
 
 
 draw()

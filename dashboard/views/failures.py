@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, choices, data, parts, text
+from dashboard import case, chapters, choices, data, downloads, parts, plates, text
 from dashboard.components.gallery import Card, gallery
+from dashboard.exports import Figure, Table
 from dashboard.previews import photo
 from engine import queries
 from engine.schema import METRICS
@@ -49,7 +50,7 @@ class Listing:
 
 def draw() -> None:
     """The whole view."""
-    st.title("Failures")
+    slot = parts.titled("Failures")
     run = parts.current_run()
     sizes = list(data.ask(queries.beam_sizes, run.name).beam_size)
     if not sizes:
@@ -76,6 +77,8 @@ def draw() -> None:
         st.html(_STICKY)
         _steps(listing, chosen)
         case.draw(run, listing.beam, chosen)
+    with slot:
+        downloads.offer(lambda: _items(listing, view), "failures")
 
 
 # Choosing
@@ -205,6 +208,23 @@ def _table(listing: Listing, selected: int) -> str:
         st.caption(f"The first {_ROWS} of {selected:,}: narrow the filters, or turn the order round, to see others.")
     st.caption("Click anywhere in a row to see the case.")
     return _chosen(listing, frame)
+
+
+def _items(listing: Listing, view: str) -> list[Figure | Table]:
+    """What is listed, as cards and as a table."""
+    run, metric = listing.run, listing.sort
+    if view == "pairs":
+        metric, k = listing.pair_metric, int(choices.get("k", "3")) if choices.get("k", "3").isdigit() else 3
+        asked = (run.name, listing.beam, metric)
+        ends = [data.ask(queries.cases, *asked, down, listing.selection, min(max(k, 1), 20)) for down in (True, False)]
+        frame = pd.concat([ends[0], ends[1].iloc[::-1]]).drop_duplicates("image_id")
+    else:
+        frame = data.ask(queries.cases, *listing.asked, _PAGE if view == "gallery" else _ROWS)
+    title = f"Cases by {text.title(metric)} at beam size {text.beam(listing.beam)}"
+    small = chapters.note(run, chapters.signature(data.ask, run, metric, listing.beam))
+    rows = list(frame.head(_PAGE).itertuples())
+    drawn = lambda: plates.panels(title, [chapters.case_panel(run, row, metric) for row in rows])  # noqa: E731
+    return [Figure("cases", title, drawn, small), chapters.case_table(frame, "cases", title, small)]
 
 
 _FORMS = {"pairs": _pairs, "gallery": _gallery, "table": _table}

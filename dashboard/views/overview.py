@@ -32,7 +32,7 @@ def _card(run: data.Run, best: pd.DataFrame) -> None:
     current = run.name == parts.current_run().name
     with st.container(border=True, key=f"card_{run.name}"):
         st.markdown(f"#### {text.markdown(run.name)}" + (" :blue-badge[chosen]" if current else ""))
-        st.caption(" · ".join(text.markdown(line) for line in [*parts.describe(run), _captioner(run)] if line))
+        st.caption(" · ".join(text.markdown(line) for line in [*run.described(), _captioner(run)] if line))
         columns = st.columns(2)
         for column, metric in zip(columns, _HEADLINES, strict=True):
             with column:

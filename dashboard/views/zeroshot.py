@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, data, figures, parts, text
+from dashboard import chapters, choices, contrasts, data, downloads, figures, parts, plates, text
 from dashboard.components.gallery import Bar, Card, gallery
+from dashboard.exports import Figure, Table
 from dashboard.previews import photo
 from engine import queries
 
@@ -14,70 +15,140 @@ _PAGE = 24
 
 def draw() -> None:
     """The whole view."""
-    st.title("Zero-shot")
+    slot = parts.titled("Zero-shot")
     run = parts.current_run()
     accuracy = data.ask(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
         parts.missing("No photos of this run were classified by prompts. This command does it:", parts.ZEROSHOT, run)
         return
-    _templates(run, accuracy)
-    _images(run, accuracy)
+    items = _templates(run, accuracy)
+    if accuracy.known.any():
+        items += _against(run, list(accuracy.template))
+    template = _choose_template(accuracy)
+    if accuracy.known.any():
+        items += _confusion(run, template)
+    items += _images(run, template)
+    with slot:
+        downloads.offer(lambda: items, "zeroshot")
 
 
-def _templates(run: data.Run, accuracy: pd.DataFrame) -> None:
+def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
     if run.text("clip", "name"):
         st.caption(f"Classified by {text.markdown(run.text('clip', 'name'))}.")
+    chapter = chapters.prompts(parts.source(run))
     left, right = st.columns([1, 1])
     with left:
         if accuracy.accuracy.notna().any():
             drawn = figures.zero_shot_accuracy(accuracy, parts.template())
             parts.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
     with right:
-        table = pd.DataFrame(
-            {
-                "Template": accuracy.template,
-                "Accuracy": [text.percent(value, 2) for value in accuracy.accuracy],
-                "Right": [f"{row.right} of {row.known}" for row in accuracy.itertuples()],
-                "95 % interval": [
-                    f"{text.percent(low)} to {text.percent(high)}" if pd.notna(low) else "–"
-                    for low, high in zip(accuracy.low, accuracy.high, strict=True)
-                ],
-            }
-        )
-        st.dataframe(table, hide_index=True)
+        st.dataframe(next(item for item in chapter.items if isinstance(item, Table)).shown, hide_index=True)
         st.caption(
             "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
-            "templates are equal."
+            "templates are equal: the paired test below does not rest on them."
         )
     if not accuracy.known.any():
         st.info("The true labels of these photos are not known: there is no accuracy, only predictions.")
+    return list(chapter.items)
 
 
-def _images(run: data.Run, accuracy: pd.DataFrame) -> None:
-    st.subheader("Images")
-    columns = st.columns([4, 3, 3, 2], vertical_alignment="bottom")
+def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
+    """Two templates on the same images: the paired test, and what each class gains and loses."""
+    if len(templates) < 2:
+        return []
+    st.subheader("Two templates against each other")
+    columns = st.columns(2)
     with columns[0]:
-        template = choices.one_of("Template", "template", list(accuracy.template), accuracy.template.iloc[0])
+        left = choices.one_of("Left template", "zero_left", templates, templates[0])
     with columns[1]:
+        others = [template for template in templates if template != left]
+        right = choices.one_of("Right template", "zero_right", others, others[0])
+    found = data.ask(queries.zero_shot_comparison, run.name, left, right)
+    if found.empty:
+        st.info("The two templates have no image with a known label in common.")
+        return []
+    _test(found.iloc[0])
+    changes = data.ask(queries.zero_shot_changes, run.name, left, right)
+    items = chapters.template_items(run, left, right, found, changes)
+    if not changes.change.any():
+        st.info("No class gains or loses an image.")
+        return [item for item in items if isinstance(item, Table)]
+    columns = st.columns([3, 2])
+    with columns[0]:
+        drawn = contrasts.class_changes(changes, left, right, parts.template())
+        parts.figure(drawn, "changes", "Classes gained and lost between the two templates")
+    with columns[1]:
+        st.dataframe(items[-1].shown, hide_index=True, height=min(640, 36 * (len(changes) + 1) + 2))
+    return items
+
+
+def _test(row: pd.Series) -> None:
+    columns = st.columns(4)
+    shown = (
+        ("Right under both", f"{int(row.both):,}", f"of {text.count(int(row.images), 'image')}"),
+        ("Right under the left only", f"{int(row.only_left):,}", text.percent(row.only_left / row.images)),
+        ("Right under the right only", f"{int(row.only_right):,}", text.percent(row.only_right / row.images)),
+        ("p, exact McNemar test", text.probability(row.p), _meaning(row)),
+    )
+    for column, (label, value, caption) in zip(columns, shown, strict=True):
+        with column:
+            st.metric(label, value)
+            st.caption(caption)
+
+
+def _meaning(row: pd.Series) -> str:
+    if row.p >= 0.05:
+        return "no significant difference"
+    return "the left template is better" if row.only_left > row.only_right else "the right template is better"
+
+
+def _choose_template(accuracy: pd.DataFrame) -> str:
+    st.subheader("One template")
+    return choices.one_of("Template", "template", list(accuracy.template), accuracy.template.iloc[0])
+
+
+def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
+    found = data.ask(queries.zero_shot_confusion, run.name, template)
+    matrix, confusions = chapters.confusion_items(run, template, found)
+    left, right = st.columns([3, 2])
+    with left:
+        drawn = contrasts.confusion(found, parts.template())
+        parts.figure(drawn, "confusion", "What each class is taken for, as a share of its images")
+    with right:
+        st.markdown("**Confused most**")
+        st.dataframe(confusions.shown.head(50), hide_index=True, height=min(640, 36 * (len(confusions.shown) + 1) + 2))
+    return [matrix, confusions]
+
+
+def _images(run: data.Run, template: str) -> list[Figure | Table]:
+    st.markdown("**Images**")
+    columns = st.columns([3, 3, 2], vertical_alignment="bottom")
+    with columns[0]:
         outcome = choices.one_of(
             "Predictions", "outcome", list(_OUTCOMES), "all", _OUTCOMES.get, st.segmented_control, required=True
         )
-    with columns[2]:
+    with columns[1]:
         labels = ["", *data.ask(queries.zero_shot_labels, run.name).label]
         label = choices.one_of("True label", "label", labels, "", lambda name: name or "Any")
     found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, 0)
     total = int(found.matching.iloc[0]) if len(found) else 0
-    with columns[3]:
+    with columns[2]:
         page = choices.number("Page", "zero_page", 1, max(1, -(-total // _PAGE)), 1)
     if page > 1:
         found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
     if found.empty:
         st.info("No image matches this choice.")
-        return
+        return []
     has_shares = any(guess["probability"] is not None for top in found.top for guess in top)
     order = "the surest prediction first. ✓ marks the right label." if has_shares else "predicted elsewhere."
     st.caption(f"{text.count(total, 'image')}, {order}")
-    gallery([_card(run, row) for row in found.itertuples()], "zero_gallery")
+    rows = list(found.itertuples())
+    gallery([_card(run, row) for row in rows], "zero_gallery")
+    title = f"{_OUTCOMES[outcome]} predictions with their five surest labels"
+    small = chapters.note(run, f'Template: "{template}"')
+    return [
+        Figure("images", title, lambda: plates.panels(title, [chapters.class_panel(run, row) for row in rows]), small)
+    ]
 
 
 def _card(run: data.Run, row: tuple) -> Card:

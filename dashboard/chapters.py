@@ -1,0 +1,559 @@
+"""The chapters of a report like the study's, in its order: what stands in them, for one run.
+
+Knows runs, queries and how a chapter is told. Writes no file and draws nothing before it is asked: a chapter holds
+figures and tables that `exports` can make, or the sentence that says why there is nothing and which command helps.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dashboard import commands, contrasts, figures, plates, published, text
+from dashboard.exports import Figure, Table
+from dashboard.heatmaps import read_look
+from dashboard.plates import Panel
+from dashboard.previews import LARGE, photo, pixels
+from dashboard.record import Run
+from engine import queries
+
+Ask = Callable[..., pd.DataFrame]
+"""Asks a function of `engine.queries` with its arguments, the cursor left out."""
+
+COURSE = ("bike", "girl", "sheep", "ski", "umbrella")
+"""The photos whose strips the study shows."""
+
+_STRIPS = 3
+_HEADLINES = ("cider", "clipscore")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a report comes from: a run among all runs, and what was chosen of it."""
+
+    run: Run
+    runs: Sequence[Run]
+    ask: Ask
+    results: Path
+    beam: int | None = None  # None: the best one
+    images: tuple[str, ...] = ()  # whose attention is shown; empty: a few that tell something
+    look: Mapping[str, Any] = field(default_factory=dict)  # how it is looked at, as an address says it
+
+    def best(self) -> pd.DataFrame:
+        """The run's rows of `queries.best_scores`."""
+        found = self.ask(queries.best_scores)
+        return found[found.run == self.run.name]
+
+    def setting(self) -> int | None:
+        """The beam size that the report is about, or None where nothing was captioned."""
+        if self.beam is not None:
+            return self.beam
+        best = self.best()
+        if not best.empty:
+            first = [row.beam_size for metric in _HEADLINES for row in best[best.metric == metric].itertuples()]
+            return int(first[0] if first else best.beam_size.iloc[0])
+        sizes = self.ask(queries.beam_sizes, self.run.name).beam_size
+        return int(sizes.iloc[0]) if len(sizes) else None
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of the report. Without items, `missing` says what there is not, and which command makes it."""
+
+    title: str
+    lead: str = ""  # Markdown of ours
+    items: tuple[Figure | Table, ...] = ()
+    missing: str = ""
+    command: str = ""
+
+
+def chapters(source: Source) -> list[Chapter]:
+    """The whole report in the study's order."""
+    return [
+        prompts(source),
+        top_five(source),
+        best_setting(source),
+        attempts(source),
+        beams(source),
+        attention(source),
+        pairs(source),
+        tags(source),
+    ]
+
+
+def note(run: Run, *lines: str) -> str:
+    """The small print of a figure: the run, then how its numbers came about, a line each."""
+    described = ", ".join(run.described())
+    return "\n".join([f"Run {run.name}: {described}", *filter(None, lines)])
+
+
+def signature(ask: Ask, run: Run, metric: str, beam: int | None = None) -> str:
+    """The signature of a metric at a beam size, or of all beam sizes in one."""
+    scores = ask(queries.corpus_scores, run.name)
+    mine = scores[scores.metric == metric]
+    if beam is not None:
+        mine = mine[mine.beam_size == beam]
+    if mine.empty or not isinstance(mine.signature.iloc[0], str):
+        return ""
+    first, sizes = mine.signature.iloc[0], ",".join(str(size) for size in mine.beam_size)
+    return first.replace(f"|beam:{mine.beam_size.iloc[0]}|", f"|beam:{sizes}|") if len(mine) > 1 else first
+
+
+# Zero-shot
+
+
+def prompts(source: Source) -> Chapter:
+    """The templates with their accuracies."""
+    title, run = "Prompt templates", source.run
+    accuracy = source.ask(queries.zero_shot_accuracy, run.name)
+    if accuracy.empty:
+        return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
+    small = note(run, _clip(run))
+    items: list[Figure | Table] = [accuracy_table(accuracy, small)]
+    if accuracy.accuracy.notna().any():
+        items.append(Figure("accuracy", "Accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small))
+    return Chapter(title, "Zero-shot classification with 95 % Wilson intervals.", tuple(items))
+
+
+def accuracy_table(accuracy: pd.DataFrame, small: str) -> Table:
+    """`queries.zero_shot_accuracy` as people read it."""
+    shown = pd.DataFrame(
+        {
+            "Template": accuracy.template,
+            "Accuracy": [text.percent(value, 2) for value in accuracy.accuracy],
+            "Right": [f"{row.right} of {row.known}" for row in accuracy.itertuples()],
+            "95 % interval": [
+                f"{text.percent(row.low)} to {text.percent(row.high)}" if pd.notna(row.low) else "–"
+                for row in accuracy.itertuples()
+            ],
+        }
+    )
+    return Table("templates", "Zero-shot accuracy by template", shown, accuracy, small)
+
+
+def _clip(run: Run) -> str:
+    name = run.text("clip", "name")
+    weights = run.text("clip", "fingerprint")
+    return f"CLIP: {name}" + (f", weights {weights}" if weights else "") if name else ""
+
+
+def top_five(source: Source) -> Chapter:
+    """Three images with their five surest labels: one surely right, one barely right, one surely wrong."""
+    title, run = "Three images with their five surest labels", source.run
+    accuracy = source.ask(queries.zero_shot_accuracy, run.name)
+    if accuracy.empty:
+        return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
+    template = accuracy.template.iloc[0]
+    rows = _three(source, template)
+    if not rows:
+        return Chapter(title, missing="The classes were predicted elsewhere, without probabilities: no bars to draw.")
+    shown = pd.DataFrame([_guesses(row) for row in rows])
+    small = note(run, f'Template: "{template}"', _clip(run))
+    drawn = lambda: plates.panels("Five surest labels", [class_panel(run, row) for row in rows])  # noqa: E731
+    lead = "One that is surely right, one that is barely right, and one that is surely wrong, as far as there are any."
+    items = (Figure("top_five", "Five surest labels", drawn, small), Table("top_five", title, shown, note=small))
+    return Chapter(title, lead, items)
+
+
+def _three(source: Source, template: str) -> list[Any]:
+    ask, run = source.ask, source.run.name
+    right = ask(queries.zero_shot_cases, run, template, "right", "", 1, 0)
+    count = int(right.matching.iloc[0]) if len(right) else 0
+    frames = [
+        right,
+        ask(queries.zero_shot_cases, run, template, "right", "", 1, count - 1) if count > 1 else right[:0],
+        ask(queries.zero_shot_cases, run, template, "wrong", "", 1, 0),
+    ]
+    rows = [row for frame in frames for row in frame.itertuples()]
+    if not rows:  # no labels are known: the surest ones
+        rows = list(ask(queries.zero_shot_cases, run, template, "all", "", 3, 0).itertuples())
+    return [row for row in rows if any(guess["probability"] is not None for guess in row.top)]
+
+
+def class_panel(run: Run, row: Any) -> Panel:
+    """A classified photo as a panel, from a row of `queries.zero_shot_cases`."""
+    root, known = run.root("zero_shot") or run.root("images"), isinstance(row.label, str)
+    sure = [guess for guess in row.top[:5] if guess["probability"] is not None]
+    bars = tuple((str(g["label"]), float(g["probability"]), known and g["label"] == row.label) for g in sure)
+    return Panel(
+        pixels(root, row.file_name),
+        photo(root, row.file_name).missing,
+        ("right" if row.correct else "wrong") if known else "",
+        row.image_id,
+        f"right label: {row.label}" if known and not any(right for _, _, right in bars) else "",
+        bars,
+    )
+
+
+def _guesses(row: Any) -> dict[str, str]:
+    named = {"Image": row.image_id, "True label": row.label if isinstance(row.label, str) else "–"}
+    return named | {
+        f"#{place}": f"{guess['label']} ({text.percent(guess['probability'])})"
+        for place, guess in enumerate(row.top[:5], 1)
+    }
+
+
+# Captions
+
+
+def best_setting(source: Source) -> Chapter:
+    """The setting that the report is about, with everything that was measured."""
+    title, run, beam = "The setting and its scores", source.run, source.setting()
+    scores = source.ask(queries.corpus_scores, run.name)
+    mine = scores[scores.beam_size == beam]
+    if mine.empty:
+        return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
+    small = note(run, *(signature(source.ask, run, metric, beam) for metric in _HEADLINES))
+    named = Table("setting", "Setting", _settings(run, beam))
+    lead = f"Beam size {text.beam(beam)}. Intervals are 95 % bootstrap intervals over images."
+    return Chapter(title, lead, (named, score_table(mine, f"Scores at beam size {text.beam(beam)}", small)))
+
+
+def score_table(scores: pd.DataFrame, title: str, small: str) -> Table:
+    """`queries.corpus_scores` of one setting."""
+    shown = pd.DataFrame(
+        {
+            "Metric": [text.title(metric) for metric in scores.metric],
+            "Value": [text.score(row.metric, row.value) for row in scores.itertuples()],
+            "95 % interval": [text.interval(row.low, row.high) or "–" for row in scores.itertuples()],
+            "Images": [f"{count:,}" for count in scores.images],
+        }
+    )
+    return Table("scores", title, shown, scores, small)
+
+
+def _settings(run: Run, beam: int) -> pd.DataFrame:
+    rows = {
+        "Encoder": run.text("captioner", "encoder"),
+        "Decoder layers": run.text("captioner", "decoder_layers"),
+        "Heads": run.text("captioner", "heads"),
+        "Width": run.text("captioner", "d_model"),
+        "Beam size": text.beam(beam),
+        "Search rule": run.text("decoding", "rule"),
+        "Maximum length": run.text("decoding", "max_length"),
+        "Length penalty": run.text("decoding", "length_penalty"),
+        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
+        "Images": f"{run.images:,}",
+    }
+    known = {name: value for name, value in rows.items() if value}
+    return pd.DataFrame({"Setting": list(known), "Value": list(known.values())})
+
+
+def attempts(source: Source) -> Chapter:
+    """All captioner runs with their hyperparameters, and what the study published."""
+    title = "Attempts"
+    best = source.ask(queries.best_scores)
+    captioners = [run for run in source.runs if run.text("kind") == "captioner"]
+    rows = [_attempt(run, best[best.run == run.name]) for run in captioners]
+    rows += _published_rows(published.beams(source.results).frame)
+    theirs = published.attempts(source.results).frame
+    items: list[Table] = []
+    if rows:
+        small = (
+            "Each run at its best beam size by that metric. Scores over other data, or by another CLIP, do not compare."
+        )
+        items.append(Table("attempts", "Attempts and their settings", pd.DataFrame(rows), note=small))
+    if not theirs.empty:
+        items.append(Table("attempts_published", "The study's attempts, as published", theirs))
+    if not captioners and not items:
+        return Chapter(title, missing="There is no run of a captioner.", command=commands.EVALUATE)
+    return Chapter(title, "Every captioner that has a run here.", tuple(items))
+
+
+def _attempt(run: Run, best: pd.DataFrame) -> dict[str, str]:
+    row = {
+        "Run": run.name,
+        "Encoder": run.text("captioner", "encoder", default="–"),
+        "Layers": run.text("captioner", "decoder_layers", default="–"),
+        "Heads": run.text("captioner", "heads", default="–"),
+        "Width": run.text("captioner", "d_model", default="–"),
+        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])) or "–",
+        "Images": f"{run.images:,}",
+    }
+    for metric in _HEADLINES:
+        found = best[best.metric == metric]
+        value = text.score(metric, found.value.iloc[0]) if len(found) else "–"
+        demo = " (demo CLIP)" if metric == "clipscore" and run.demo_clip and len(found) else ""
+        row[text.title(metric)] = value + demo
+    return row
+
+
+def _published_rows(frame: pd.DataFrame) -> list[dict[str, str]]:
+    rows = []
+    for source, found in frame.groupby("source"):
+        row = dict.fromkeys(["Encoder", "Layers", "Heads", "Width", "Data", "Images"], "–")
+        for metric in _HEADLINES:
+            values = found[found.metric == metric].value
+            row[text.title(metric)] = text.score(metric, values.max()) if len(values) else "–"
+        rows.append({"Run": f"published: {source}", **row})
+    return rows
+
+
+def beams(source: Source) -> Chapter:
+    """What beam size changes: table and curves."""
+    title, run, ask = "Beam sizes", source.run, source.ask
+    scores = ask(queries.corpus_scores, run.name)
+    if scores.beam_size.nunique() < 2:
+        return Chapter(title, missing="This run has one setting only.", command=commands.BEAMS)
+    table = beam_table(scores, ask(queries.beam_statistics, run.name), run)
+    curves = [metric_curve(source, scores, metric) for metric in _HEADLINES if (scores.metric == metric).any()]
+    lead = " ".join(filter(None, (smallest_sentence(ask, run, metric) for metric in _HEADLINES)))
+    return Chapter(title, lead, (table, *curves, *caption_curves(source)))
+
+
+def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
+    """A metric against beam size, the study's figures behind it."""
+    theirs = published_beside(source, metric)
+    drawn = lambda: figures.metric_by_beam(scores[scores.metric == metric], metric, published=theirs)  # noqa: E731
+    small = note(source.run, signature(source.ask, source.run, metric), "Band: 95 % bootstrap interval over images")
+    return Figure(f"{metric}_by_beam", f"{text.title(metric)} by beam size", drawn, small)
+
+
+def published_beside(source: Source, metric: str) -> pd.DataFrame:
+    """The study's figures that may stand on one axis with the run's: its CLIPScore is no demo CLIP's."""
+    theirs = published.beams(source.results).frame
+    return theirs[(theirs.metric == metric) & ~(source.run.demo_clip and "clip" in metric)]
+
+
+def caption_curves(source: Source) -> list[Figure]:
+    """Length, distinct words, shares and seconds against beam size, as far as they are known."""
+    found, seconds = source.ask(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
+    small = note(source.run)
+    curves = [
+        Figure("words_by_beam", "Caption length by beam size", lambda: figures.words_by_beam(found), small),
+        Figure("distinct_by_beam", "Distinct words by beam size", lambda: figures.distinct_by_beam(found), small),
+    ]
+    if found.changed.notna().any() or found.unfinished.notna().any():
+        title = "Changed and unfinished captions by beam size"
+        curves.append(Figure("changes_by_beam", title, lambda: figures.shares_by_beam(found), small))
+    if not seconds.empty:
+        title = "Seconds an image by beam size"
+        machine = ", ".join(filter(None, [run_text(source.run, "device"), run_text(source.run, "gpu")]))
+        timed = note(source.run, f"Decoded on: {machine}" if machine else "")
+        curves.append(Figure("seconds_by_beam", title, lambda: figures.seconds_by_beam(seconds), timed))
+    return curves
+
+
+def run_text(run: Run, name: str) -> str:
+    """A fact of the machine that made the run."""
+    return run.text("hardware", name)
+
+
+def beam_table(scores: pd.DataFrame, found: pd.DataFrame, run: Run) -> Table:
+    """Everything against beam size in one table."""
+    values = scores.pivot(index="beam_size", columns="metric", values="value")
+    values = values[list(dict.fromkeys(scores.metric))].reset_index()
+    joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
+    shown = pd.DataFrame({"Beam size": [text.beam(size) for size in joined.beam_size]})
+    metrics = list(dict.fromkeys(scores.metric))
+    first = [metric for metric in _HEADLINES if metric in metrics]
+    for metric in first:
+        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
+    shown["Words"] = [text.number(value, 2) for value in joined.words]
+    shown["Distinct"] = [text.number(value, 0) for value in joined.distinct_words]
+    shown["Unfinished"] = [text.percent(value) for value in joined.unfinished]
+    shown["Changed"] = [text.percent(value) for value in joined.changed]
+    shown["s an image"] = [text.number(value) for value in joined.seconds]
+    for metric in (metric for metric in metrics if metric not in first):
+        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
+    # A column that says nothing at any size has no place in a report.
+    shown = shown.loc[:, [name for name in shown.columns if not (shown[name] == "–").all()]]
+    return Table("beams", "Scores and captions by beam size", shown, joined, note(run))
+
+
+def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
+    """Which beam size is enough, in words; "" where nobody can say."""
+    found = ask(queries.smallest_beam, run.name, metric)
+    if found.empty:
+        return ""
+    row, name = found.iloc[0], text.title(metric)
+    tested = f"randomization test over {row.images:,} images, Holm-corrected, 5 %"
+    if row.smallest == row.best:
+        return f"By {name}, beam size {text.beam(row.best)} is the best, and no smaller one is as good ({tested})."
+    return (
+        f"By {name}, beam size {text.beam(row.best)} is the best; {text.beam(row.smallest)} is the smallest that is "
+        f"not significantly worse ({tested})."
+    )
+
+
+# Images
+
+
+def attention(source: Source) -> Chapter:
+    """Where the model looked for every word, for a few images."""
+    title, run, ask = "Attention", source.run, source.ask
+    sizes = list(ask(queries.attention_beam_sizes, run.name).beam_size)
+    if not sizes:
+        missing = "No attention was kept for this run: it can only be read from a captioner that runs here."
+        return Chapter(title, missing=missing, command=commands.EVALUATE)
+    beam = source.setting() if source.setting() in sizes else sizes[0]
+    strips = [strip(run, beam, image, ask, source.look) for image in source.images or interesting(source, beam)]
+    lead = f"Beam size {text.beam(beam)}. Every map has its own scale; what the model did not see is veiled."
+    return Chapter(title, lead, tuple(each for each in strips if each is not None))
+
+
+def interesting(source: Source, beam: int) -> list[str]:
+    """Images whose attention tells something: the course's five where they are, else the best, the worst, and more."""
+    ask, run = source.ask, source.run.name
+    known = [image for image in COURSE if not ask(queries.attention, run, beam, image).empty]
+    if known:
+        return known
+    metric = pair_metric(ask, run, beam)
+    ranked = [ask(queries.cases, run, beam, metric, down).image_id[:1] for down in (True, False)] if metric else []
+    found = [image for ids in ranked for image in ids if not ask(queries.attention, run, beam, image).empty]
+    return list(dict.fromkeys([*found, *ask(queries.attention_captions, run, beam).image_id[:_STRIPS]]))[:_STRIPS]
+
+
+def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any]) -> Figure | None:
+    """All words of one caption with their maps, looked at as `sent` says, or None where no map was kept."""
+    found = ask(queries.attention, run.name, beam, image_id)
+    if found.empty:
+        return None
+    row, case = found.iloc[0], ask(queries.case, run.name, beam, image_id)
+    look = read_look(dict(sent), row)
+    said = case.caption.iloc[0] if len(case) and isinstance(case.caption.iloc[0], str) else ""
+    drawn = lambda: plates.attention_strip(  # noqa: E731
+        f"{image_id}: {said}", row, pixels(run.root("images"), row["file_name"], LARGE), look
+    )
+    small = note(run, f"Image {image_id}, beam size {text.beam(beam)}, {look.described}; cross-attention, replayed")
+    return Figure(f"attention_{image_id}", f"Attention of {image_id}: {said}", drawn, small)
+
+
+def pair_metric(ask: Ask, run: str, beam: int) -> str:
+    """What best and worst are chosen by: CLIPScore as in the study, else the first metric there is, else ""."""
+    metrics = list(ask(queries.metric_ranges, run, beam).metric)
+    return "clipscore" if "clipscore" in metrics else (metrics or [""])[0]
+
+
+def pairs(source: Source) -> Chapter:
+    """The best and the worst case with their scores."""
+    title, run, beam = "Best and worst", source.run, source.setting()
+    metric = "" if beam is None else pair_metric(source.ask, run.name, beam)
+    if not metric:
+        return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
+    ends = [source.ask(queries.cases, run.name, beam, metric, down) for down in (True, False)]
+    rows = pd.concat([frame[frame[metric].notna()].head(1) for frame in ends])
+    small = note(run, signature(source.ask, run, metric, beam))
+    drawn = lambda: plates.panels(  # noqa: E731
+        f"Highest and lowest {text.title(metric)}",
+        [case_panel(run, row, metric) for row in rows.itertuples()],
+        across=2,
+    )
+    figure = Figure("best_and_worst", f"Highest and lowest {text.title(metric)}", drawn, small)
+    lead = f"By {text.title(metric)} at beam size {text.beam(beam)}."
+    return Chapter(title, lead, (figure, case_table(rows, "best_and_worst", "Best and worst case", small)))
+
+
+def case_panel(run: Run, row: Any, metric: str) -> Panel:
+    """A case as it stands in the gallery, from a row of `queries.cases`."""
+    root = run.root("images")
+    named = dict.fromkeys([metric, *_HEADLINES])
+    scores = [
+        f"{text.title(name)} {text.score(name, getattr(row, name))}" for name in named if pd.notna(getattr(row, name))
+    ]
+    return Panel(
+        pixels(root, row.file_name),
+        photo(root, row.file_name).missing,
+        f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
+        row.caption or "(an empty caption)",
+        " · ".join(scores),
+    )
+
+
+def case_table(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
+    """Rows of `queries.cases` with every score that some of them has."""
+    metrics = [metric for metric in queries.METRICS if rows[metric].notna().any()]
+    shown = pd.DataFrame({"Rank": [f"{int(rank)}" if pd.notna(rank) else "–" for rank in rows["rank"]]})
+    shown["Image"] = [*rows.image_id]
+    shown["Caption"] = [*rows.caption]
+    shown["A reference"] = [refs[0] if refs is not None and len(refs) else "–" for refs in rows.references]
+    for metric in metrics:
+        shown[text.title(metric)] = [text.score(metric, value) for value in rows[metric]]
+    values = rows[["image_id", "beam_size", "file_name", "caption", "logprob", *metrics, "rank", "scored"]]
+    return Table(name, title, shown, values, small)
+
+
+def tags(source: Source) -> Chapter:
+    """How often each failure tag was given, with an example."""
+    title, run, beam = "Failure tags", source.run, source.setting()
+    if beam is None:
+        return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
+    found = source.ask(queries.tag_examples, run.name, beam)
+    total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
+    if found.empty:
+        return Chapter(title, f"No caption of beam size {text.beam(beam)} was given a failure tag.")
+    shown = pd.DataFrame(
+        {
+            "Tag": found.tag,
+            "Captions": [f"{count:,}" for count in found.images],
+            "Share": [text.percent(count / total) for count in found.images],
+            "Example": found.image_id,
+            "Evidence": found.evidence,
+        }
+    )
+    lead = f"Of {text.count(total, 'caption')} at beam size {text.beam(beam)}; one caption may have several tags."
+    return Chapter(title, lead, (Table("failure_tags", "Failure tags", shown, found, note(run)),))
+
+
+# Templates against each other, and labels against predictions: no chapter of the study's, but pages export them.
+
+
+def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes: pd.DataFrame) -> list[Figure | Table]:
+    """Two templates: changes of classes as a figure, the paired test, and the changes as a table.
+
+    Args:
+        found: `queries.zero_shot_comparison`.
+        changes: `queries.zero_shot_changes`.
+    """
+    small = note(run, f'Left: "{left}"', f'Right: "{right}"', _clip(run))
+    row = found.iloc[0]
+    test = pd.DataFrame(
+        {
+            "Left template": [left],
+            "Right template": [right],
+            "Images": [f"{int(row.images):,}"],
+            "Both right": [f"{int(row.both):,}"],
+            "Only left right": [f"{int(row.only_left):,}"],
+            "Only right right": [f"{int(row.only_right):,}"],
+            "p (exact McNemar)": [text.probability(row.p)],
+        }
+    )
+    shown = pd.DataFrame(
+        {
+            "Class": changes.label,
+            "Images": changes.images,
+            "Left": changes.left,
+            "Right": changes.right,
+            "Change": [f"{change:+d}" if change else "0" for change in changes.change],
+        }
+    )
+    figure = Figure(
+        "class_changes", "Classes gained and lost", lambda: contrasts.class_changes(changes, left, right), small
+    )
+    tested = Table("mcnemar", "Paired test of two templates", test, found, small)
+    return [
+        figure,
+        tested,
+        Table("class_changes", "Images classified rightly under two templates", shown, changes, small),
+    ]
+
+
+def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figure, Table]:
+    """The confusion matrix of a template, and what is confused most."""
+    small = note(run, f'Template: "{template}"', _clip(run))
+    wrong = found[found.label != found.predicted]
+    totals = found.groupby("label").images.sum()
+    shown = pd.DataFrame(
+        {
+            "True label": wrong.label,
+            "Taken for": wrong.predicted,
+            "Images": wrong.images,
+            "Share of the class": [text.percent(row.images / totals[row.label]) for row in wrong.itertuples()],
+        }
+    )
+    return (
+        Figure("confusion", "What each class is taken for", lambda: contrasts.confusion(found), small),
+        Table("confusions", "Confusions, most frequent first", shown, found, small),
+    )

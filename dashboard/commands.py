@@ -1,0 +1,7 @@
+"""The commands that fill what a page or a report lacks."""
+
+EVALUATE = "python -m engine evaluate --data DATA --captioner FOLDER --run NAME"
+BEAMS = f"{EVALUATE} --beams 1 3 5"
+SCORE = "python -m engine score PREDICTIONS --data DATA --run NAME"
+ZEROSHOT = 'python -m engine zeroshot --data DATA --clip MODEL --templates "This is a photo of {object}" --run NAME'
+TRAIN = "python -m engine train --data DATA --recipe FILE --out FOLDER"

@@ -1,0 +1,185 @@
+"""Two settings on the same images, told: what they are called, whether they compare, and what can be exported of them.
+
+Knows runs, beam sizes and queries. Draws no page.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dashboard import contrasts, plates, signatures, text
+from dashboard.chapters import Ask, signature
+from dashboard.exports import Figure, Table
+from dashboard.plates import Panel
+from dashboard.previews import photo, pixels
+from dashboard.record import Run
+from dashboard.signatures import Difference
+from engine import queries
+from engine.schema import METRICS
+
+_ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Two settings. The left one is what is looked at, the right one what it is held against."""
+
+    left: Run
+    left_beam: int
+    right: Run
+    right_beam: int
+
+    @property
+    def asked(self) -> tuple[str, int, str, int]:
+        """The arguments that the queries of pairs share."""
+        return self.left.name, self.left_beam, self.right.name, self.right_beam
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two are called, as short as tells them apart."""
+        beams = [_beam(self.left_beam), _beam(self.right_beam)]
+        if self.left.name == self.right.name:
+            return beams[0], beams[1]
+        if self.left_beam == self.right_beam:
+            return self.left.name, self.right.name
+        return f"{self.left.name}, {beams[0]}", f"{self.right.name}, {beams[1]}"
+
+    def note(self, ask: Ask, metrics: Iterable[str]) -> str:
+        """The small print: both settings, and the signatures of both sides for each of `metrics`."""
+        lines = [
+            f"Left: run {self.left.name}, {_beam(self.left_beam)}. Right: run {self.right.name}, "
+            f"{_beam(self.right_beam)}. Images that both have."
+        ]
+        for metric in metrics:
+            found = [
+                signature(ask, self.left, metric, self.left_beam),
+                signature(ask, self.right, metric, self.right_beam),
+            ]
+            lines += [f"{side}: {each}" for side, each in zip(("Left", "Right"), found, strict=True) if each]
+        return "\n".join(lines)
+
+
+def _beam(size: int) -> str:
+    return "imported" if size == 0 else f"beam size {text.beam(size)}"
+
+
+def terms(ask: Ask, sides: Sides) -> dict[str, list[Difference]]:
+    """By metric: where its two numbers did not come about in the same way, the beam size apart."""
+    left, right = (
+        _signatures(ask, run, beam) for run, beam in ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
+    )
+    unknown = [Difference("signature", "not kept", "not kept")]
+    return {
+        metric: signatures.differences(left.get(metric, ""), right.get(metric, ""))
+        if metric in left or metric in right
+        else unknown
+        for metric in METRICS
+    }
+
+
+def _signatures(ask: Ask, run: Run, beam: int) -> dict[str, str]:
+    scores = ask(queries.corpus_scores, run.name)
+    mine = scores[(scores.beam_size == beam) & scores.signature.notna() & (scores.signature != "")]
+    return dict(zip(mine.metric, mine.signature, strict=True))
+
+
+def verdict(row: Any) -> str:
+    """What the test says of a row of `queries.comparison`."""
+    if row.p_holm >= _ALPHA:
+        return "not significant"
+    return "left is better" if row.difference > 0 else "right is better"
+
+
+def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
+    """`queries.comparison` as people read it."""
+    shown = pd.DataFrame(
+        {
+            "Metric": [text.title(metric) for metric in found.metric],
+            "Left": [text.score(row.metric, row.left) for row in found.itertuples()],
+            "Right": [text.score(row.metric, row.right) for row in found.itertuples()],
+            "Difference": [change(row.metric, row.difference) for row in found.itertuples()],
+            "95 % interval": [f"{row.low:+.3f} to {row.high:+.3f}" for row in found.itertuples()],
+            "Wins, ties, losses": [f"{row.wins:,} · {row.ties:,} · {row.losses:,}" for row in found.itertuples()],
+            "p Holm": [resampled(p) for p in found.p_holm],
+            "Verdict": [verdict(row) for row in found.itertuples()],
+            "p randomization": [resampled(p) for p in found.p_randomization],
+            "p bootstrap": [resampled(p) for p in found.p_bootstrap],
+        }
+    )
+    differ = terms(ask, sides)
+    alike = [_alike(differ[metric]) for metric in found.metric]
+    if set(alike) != {"yes"}:
+        shown.insert(1, "Measured alike", alike)
+    title = f"{sides.names[0]} (left) against {sides.names[1]} (right)"
+    return Table("comparison", title, shown, found, sides.note(ask, []))
+
+
+def _alike(differ: list[Difference]) -> str:
+    measured = [found for found in differ if not found.search]
+    return "yes" if not measured else "no: " + ", ".join(found.what for found in measured)
+
+
+def resampled(p: float) -> str:
+    """A p-value of a thousand resamples, which see nothing below 1 / 1001."""
+    return "≤ 0.001" if p < 0.00105 else text.probability(p)
+
+
+def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dict[str, pd.DataFrame]) -> list:
+    """What the page can export: scatter, outcomes, tests, and the largest changes as cards and as a table.
+
+    Args:
+        found: `queries.comparison`.
+        changes: rows of `queries.paired_cases` under "gains" and "losses".
+    """
+    small, shared = sides.note(ask, [metric]), ask(queries.paired_scores, *sides.asked, metric)
+    scatter = Figure(
+        f"scatter_{metric}",
+        f"{text.title(metric)}, image by image",
+        lambda: contrasts.scatter(shared, metric, *sides.names),
+        small,
+    )
+    outcomes = Figure(
+        "outcomes", "Wins, ties and losses", lambda: contrasts.outcomes(found), sides.note(ask, found.metric)
+    )
+    made: list[Figure | Table] = [scatter, outcomes, table(ask, sides, found)]
+    for name, rows in changes.items():
+        if len(rows):
+            made += _changes(sides, metric, name, rows, small)
+    return made
+
+
+def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, small: str) -> list[Figure | Table]:
+    title = f"Biggest {name} of the left setting in {text.title(metric)}"
+    shown = pd.DataFrame(
+        {
+            "Image": rows.image_id,
+            "Left": [text.score(metric, value) for value in rows.left],
+            "Right": [text.score(metric, value) for value in rows.right],
+            "Change": [change(metric, value) for value in rows.change],
+            "Left caption": rows.left_caption,
+            "Right caption": rows.right_caption,
+        }
+    )
+    drawn = lambda: plates.panels(title, [_panel(sides, metric, row) for row in rows.itertuples()])  # noqa: E731
+    return [
+        Figure(f"{name}_{metric}", title, drawn, small),
+        Table(f"{name}_{metric}", title, shown, rows.drop(columns="file_name"), small),
+    ]
+
+
+def _panel(sides: Sides, metric: str, row: Any) -> Panel:
+    root = sides.left.root("images")
+    return Panel(
+        pixels(root, row.file_name),
+        photo(root, row.file_name).missing,
+        change(metric, row.change),
+        f"Left ({text.score(metric, row.left)}): {row.left_caption}",
+        f"Right ({text.score(metric, row.right)}): {row.right_caption}",
+    )
+
+
+def change(metric: str, value: float) -> str:
+    """A difference with its sign."""
+    return f"{value:+.{METRICS[metric].digits}f}"

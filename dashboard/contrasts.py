@@ -1,0 +1,154 @@
+"""Figures of two things against each other: settings image by image, templates class by class, labels and predictions.
+
+Like `figures`: DataFrame in, Plotly figure out, with titles, units and colours of their own. What wins and what loses
+is told apart by its mark or hatching as well as by its colour, so that it survives a black-and-white printer.
+"""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, PAPER, blank, plain
+from engine.schema import METRICS
+
+_MOST_CLASSES = 50  # in a confusion matrix; more cannot be read
+_LONGEST = 30  # rows of a bar chart
+_NAME = 24  # letters of a class's name on an axis
+
+
+def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: str = LIGHT) -> go.Figure:
+    """A metric of two settings, image by image; above the diagonal the left setting is better.
+
+    Args:
+        frame: `queries.paired_scores`: image_id, left, right.
+        left, right: what the settings are called.
+    """
+    described = METRICS[metric]
+    title = f"{described.title}, image by image"
+    figure = blank(title, f"{described.title}, {plain(right)}", f"{described.title}, {plain(left)}", template)
+    ends = [float(frame[["left", "right"]].min().min()), float(frame[["left", "right"]].max().max())]
+    figure.add_scatter(
+        x=ends, y=ends, mode="lines", line={"color": INK[template], "width": 1, "dash": "dot"}, hoverinfo="skip",
+        showlegend=False,
+    )  # fmt: skip
+    sides = (
+        (frame.left > frame.right, "left is better", "triangle-up", 0),
+        (frame.left < frame.right, "right is better", "circle-open", 1),
+        (frame.left == frame.right, "equal", "x-thin-open", 7),
+    )
+    for place, name, symbol, colour in sides:
+        shown = frame[place]
+        figure.add_scatter(
+            x=shown.right,
+            y=shown.left,
+            name=f"{name} ({len(shown):,})",
+            mode="markers",
+            marker={"symbol": symbol, "size": 7, "opacity": 0.75, "color": COLOURS[template][colour]},
+            customdata=[plain(image) for image in shown.image_id],
+            hovertemplate=f"%{{customdata}}<br>left %{{y:.{described.digits}f}}, right %{{x:.{described.digits}f}}"
+            "<extra></extra>",
+        )
+    figure.update_layout(**LEGEND, height=460)
+    return figure
+
+
+def outcomes(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Share of images on which the left setting wins, ties and loses, a bar a metric, from `queries.comparison`."""
+    figure = blank("Wins, ties and losses of the left setting", "Share of shared images (%)", "", template)
+    names = [METRICS[metric].title for metric in frame.metric][::-1]
+    shares = (("wins", COLOURS[template][0], ""), ("ties", LINES[template], ""), ("losses", COLOURS[template][1], "/"))
+    for column, colour, hatch in shares:
+        counts = frame[column][::-1]
+        figure.add_bar(
+            y=names,
+            x=100 * counts / frame.images[::-1],
+            name=column,
+            orientation="h",
+            marker={"color": colour, "line": {"color": INK[template], "width": 0.5}}
+            | {"pattern": {"shape": hatch, "fgcolor": PAPER[template], "fillmode": "overlay"}},
+            customdata=counts,
+            hovertemplate=f"%{{y}}<br>{column} on %{{customdata}} images (%{{x:.1f}} %)<extra></extra>",
+        )
+    figure.update_layout(**LEGEND, barmode="stack", legend_traceorder="normal", height=150 + 34 * len(frame))
+    figure.update_xaxes(range=[0, 100])
+    return figure
+
+
+def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LIGHT) -> go.Figure:
+    """What each class gains and loses from the right template to the left one; the largest changes only.
+
+    Args:
+        frame: `queries.zero_shot_changes`: label, images, change.
+    """
+    figure = blank("Classes gained and lost", "Images more classified rightly by the left template", "", template)
+    changed = frame[frame.change != 0]
+    strongest = changed.loc[changed.change.abs().sort_values(ascending=False, kind="stable").index[:_LONGEST]]
+    ordered = strongest.sort_values(["change", "label"])
+    for gained, name, colour, hatch in ((True, "gained", 0, ""), (False, "lost", 1, "/")):
+        rows = ordered[(ordered.change > 0) == gained]
+        figure.add_bar(
+            y=[plain(label, _NAME) for label in rows.label],
+            x=rows.change,
+            name=name,
+            orientation="h",
+            marker={"color": COLOURS[template][colour], "line": {"color": INK[template], "width": 0.5}}
+            | {"pattern": {"shape": hatch, "fgcolor": PAPER[template], "fillmode": "overlay"}},
+            customdata=rows[["left", "right", "images"]],
+            hovertemplate="%{y}<br>left %{customdata[0]}, right %{customdata[1]} of %{customdata[2]}<extra></extra>",
+        )
+    names = [plain(label, _NAME) for label in ordered.label]
+    figure.update_yaxes(categoryorder="array", categoryarray=names, type="category", dtick=1)
+    figure.update_layout(
+        **LEGEND, barmode="relative", bargap=0.25, height=170 + 22 * max(len(ordered), 1),
+    )  # fmt: skip
+    figure.update_xaxes(tickmode="auto", tickformat="d")
+    return figure
+
+
+def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """What each class was taken for, as a share of its images: dark on the diagonal is right.
+
+    Of more than fifty classes, those that are confused most are shown.
+
+    Args:
+        frame: `queries.zero_shot_confusion`: label, predicted, images.
+    """
+    classes = sorted(confused_most(frame), key=lambda name: (len(name), name) if name.isdigit() else (0, name))
+    table = frame.pivot_table(index="label", columns="predicted", values="images", aggfunc="sum", fill_value=0)
+    totals = table.sum(axis=1)
+    counts = table.reindex(index=classes, columns=classes, fill_value=0)
+    shares = 100 * counts.div(totals.reindex(classes).where(lambda total: total > 0, 1), axis=0)
+    names = [plain(name, _NAME) for name in classes]
+    figure = blank("What each class is taken for", "Predicted", "True label", template)
+    figure.add_heatmap(
+        x=names,
+        y=names,
+        z=shares.to_numpy(),
+        customdata=counts.to_numpy(),
+        zmin=0,
+        zmax=100,
+        colorscale=_ramp(template),
+        colorbar={"title": {"text": "% of the<br>class"}, "thickness": 12, "len": 0.6},
+        xgap=1,
+        ygap=1,
+        hovertemplate="%{y}<br>taken for %{x}: %{customdata} (%{z:.1f} %)<extra></extra>",
+    )
+    size = 9 if len(names) > 30 else 11
+    axis = {"type": "category", "dtick": 1, "tickfont": {"size": size}, "showgrid": False}
+    figure.update_xaxes(**axis, tickangle=-90 if len(names) > 8 else 0)
+    figure.update_yaxes(**axis, autorange="reversed")
+    figure.update_layout(height=260 + max(240, 13 * len(names)))
+    return figure
+
+
+def confused_most(frame: pd.DataFrame) -> list[str]:
+    """All classes, or the fifty with the most images on the wrong side."""
+    wrong = frame[frame.label != frame.predicted]
+    missed = pd.concat([wrong.groupby("label").images.sum(), wrong.groupby("predicted").images.sum()])
+    everybody = pd.Series(0, index=pd.unique(pd.concat([frame.label, frame.predicted])))
+    ranked = missed.groupby(level=0).sum().add(everybody, fill_value=0).sort_values(ascending=False, kind="stable")
+    return list(ranked.index[:_MOST_CLASSES])
+
+
+def _ramp(template: str) -> list[list]:
+    """From the paper to the ink by one colour: brightness alone orders it. Few percent can be seen already."""
+    return [[0, PAPER[template]], [0.02, LINES[template]], [0.35, COLOURS[template][0]], [1, INK[template]]]

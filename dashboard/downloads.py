@@ -1,0 +1,55 @@
+"""The Export button of a view: what stands on the page, as files.
+
+Knows Streamlit and what `exports` can make. A file is made when it is asked for, and not before.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+
+from dashboard import exports, text
+from dashboard.exports import Figure, Table
+
+_LABELS = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
+
+
+def offer(items: Callable[[], Sequence[Figure | Table]], key: str) -> None:
+    """A button that opens a list of `items()`, each with its kinds of file; not called while it is closed."""
+    opened = st.popover("Export", icon=":material/download:", key=f"export_{key}", on_change="rerun", width="content")
+    if opened.open:
+        with opened:
+            rows(items(), key)
+
+
+def rows(items: Sequence[Figure | Table], key: str) -> None:
+    """A line an item: its title, and a button a kind of file."""
+    missing = exports.browser_missing()
+    if missing and any(isinstance(item, Figure) for item in items):
+        st.warning(f"{missing} Until then figures are HTML pages.", icon="⚠️")
+    for place, item in enumerate(items):
+        _row(item, f"{key}_{place}", bool(missing))
+
+
+def _row(item: Figure | Table, key: str, missing: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(text.markdown(item.title), width="stretch")
+        with st.container(horizontal=True, width="content", gap="xsmall"):
+            for kind, made, mime in _kinds(item, missing):
+                st.download_button(
+                    _LABELS[kind],
+                    made,
+                    exports.file_name(item.name, kind),
+                    mime,
+                    key=f"file_{key}_{kind}",
+                    help=f"{_LABELS[kind]} of: {text.markdown(item.title)}",
+                    on_click="ignore",
+                )
+
+
+def _kinds(item: Figure | Table, missing: bool) -> list[tuple]:
+    if isinstance(item, Table):
+        return [(kind, partial(exports.table, item, kind), mime) for kind, mime in exports.TABLES.items()]
+    if missing:
+        return [("html", partial(exports.page, item), "text/html")]
+    return [(kind, partial(exports.picture, item, kind), mime) for kind, mime in exports.PICTURES.items()]

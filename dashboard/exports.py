@@ -1,0 +1,329 @@
+"""Figures and tables as files: PNG, SVG and PDF, CSV, LaTeX and Markdown, ready for print.
+
+Knows Plotly figures, DataFrames and file formats. Knows no page and no run, and asks no query: what a figure shows and
+what stands in its small print is handed in. Text in a table may be a stranger's and is escaped in every format.
+"""
+
+import asyncio
+import atexit
+import math
+import re
+import textwrap
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures import INK, LIGHT, plain
+
+PICTURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+"""Kinds of figure files, and what a browser calls them."""
+
+TABLES = {"csv": "text/csv", "tex": "application/x-tex", "md": "text/markdown"}
+"""Kinds of table files."""
+
+INSTALL = "install Chromium (apt-get install chromium) or Google Chrome, or run: kaleido_get_chrome"
+"""What brings PNG, SVG and PDF where no browser was found."""
+
+_SCALE = 2  # pixels of a PNG for each of the figure's
+_WIDTH, _HEIGHT = 900, 340  # pixels of a figure that does not say
+_SMALL = 9  # pixels of the small print
+_LINE = 13  # pixels between its lines
+_GOODBYE = 5  # seconds for the browser to end
+_SECONDS = 60  # a figure takes 0.3; a browser that does not answer must not hold a page for ever
+
+
+class NoBrowser(RuntimeError):
+    """There is no browser to draw with; the message says how to get one."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that can be exported.
+
+    `draw` gives it in the light template, when it is asked for: an export nobody wants costs nothing.
+    """
+
+    name: str  # of its file, without an ending
+    title: str
+    draw: Callable[[], go.Figure]
+    note: str = ""  # small print: the run, and how the numbers came about
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that can be exported: as people read it, and its numbers as they are for CSV."""
+
+    name: str
+    title: str
+    shown: pd.DataFrame
+    values: pd.DataFrame | None = None
+    note: str = ""
+
+
+def file_name(name: str, kind: str) -> str:
+    """`name` as a file name that means the same on every system and stays in its folder."""
+    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:60].strip("_")
+    return f"{slug or 'unnamed'}.{kind}"
+
+
+# Figures
+
+
+def picture(figure: Figure, kind: str) -> bytes:
+    """`figure` as a PNG at twice its size, an SVG, or a vector PDF.
+
+    Raises:
+        NoBrowser: nothing is there to draw with.
+    """
+    ready = printed(figure)
+    size = {"width": ready.layout.width, "height": ready.layout.height}
+    options = {"format": kind, "scale": _SCALE if kind == "png" else 1, **size}
+    try:
+        return _browser().draw(ready, options)
+    except NoBrowser:
+        raise
+    except Exception:  # the browser was ended from outside, or does not answer: a fresh one gets one try
+        close_browser()
+        return _browser().draw(ready, options)
+
+
+def page(figure: Figure, plotly: bool | str = True) -> bytes:
+    """`figure` as an HTML page that asks nothing of the network.
+
+    Args:
+        plotly: True holds Plotly itself (4.7 MB); "directory" expects `plotly.min.js` beside the page.
+    """
+    config = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
+    # A fixed id: Plotly's own is drawn at random, and the same figure would give other bytes.
+    html = printed(figure).to_html(include_plotlyjs=plotly, include_mathjax=False, config=config, div_id="figure")
+    return html.encode("utf-8")
+
+
+def printed(figure: Figure) -> go.Figure:
+    """The figure as it is printed: of a fixed size, with its small print below."""
+    ready = go.Figure(figure.draw())
+    width, height = ready.layout.width or _WIDTH, ready.layout.height or _HEIGHT
+    lines = _wrapped(figure.note, int(width / (_SMALL * 0.56)))
+    ready.update_layout(width=width, height=height)
+    if lines:
+        _small_print(ready, lines)
+        ready.update_layout(height=height + _LINE * len(lines) + 24)
+    return ready
+
+
+def browser_missing() -> str:
+    """Why figures cannot be drawn, or "" where they can; answered without starting anything."""
+    return "" if _browser_path() else f"No browser was found to draw PNG, SVG and PDF with: {INSTALL}."
+
+
+def _small_print(figure: go.Figure, lines: list[str]) -> None:
+    """Writes below everything else. A legend's title is the only text that Plotly keeps clear of long axis labels."""
+    shown = figure.layout.showlegend is not False
+    figure.add_scatter(
+        x=[None],
+        y=[None],
+        name=" ",
+        mode="lines",
+        line={"color": "rgba(0,0,0,0)"},
+        hoverinfo="skip",
+        showlegend=True,
+        legend="legend9",
+    )
+    figure.update_layout(
+        showlegend=True,
+        legend={"visible": shown},
+        legend9={
+            "xref": "container",
+            "yref": "container",
+            "x": 0.012,
+            "y": 0,
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "orientation": "h",
+            "bgcolor": "rgba(0,0,0,0)",
+            "font": {"size": 1},
+            "title": {"text": "<br>".join(map(plain_line, lines)), "side": "top", "font": {"size": _SMALL}},
+        },
+    )
+    figure.layout.legend9.title.font.color = INK[LIGHT]
+
+
+def plain_line(stranger: str) -> str:
+    """A whole line of a stranger's text in a figure."""
+    return plain(stranger, len(stranger))
+
+
+def _wrapped(note: str, columns: int) -> list[str]:
+    """Lines of at most `columns`; a signature breaks at its bars, which are no spaces."""
+    lines = []
+    for line in note.splitlines():
+        spaced = " ".join(line.split()).replace("|", "| ")
+        lines += [part.replace("| ", "|") for part in textwrap.wrap(spaced, columns)]
+    return lines
+
+
+class _Browser:
+    """One browser for the whole process, in a thread with a loop of its own. Starting it costs two seconds."""
+
+    def __init__(self) -> None:
+        from kaleido import Kaleido
+
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="figures", daemon=True).start()
+        self._kaleido = Kaleido(mathjax=False)  # it would come from another host
+        self._wait(self._kaleido.open())
+        atexit.register(self.close)
+
+    def draw(self, figure: go.Figure, options: dict[str, Any]) -> bytes:
+        return self._wait(self._kaleido.calc_fig(figure, opts=options))
+
+    def close(self) -> None:
+        atexit.unregister(self.close)
+        with suppress(Exception):  # one that is gone already is closed
+            self._wait(self._kaleido.close(), _GOODBYE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _wait(self, work: Coroutine, seconds: float = _SECONDS) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=seconds)
+
+
+_LOCK = threading.Lock()
+_started: list[_Browser] = []
+
+
+def close_browser() -> None:
+    """Ends the browser, where one was started: a command that has drawn its figures is done with it."""
+    with _LOCK:
+        while _started:
+            _started.pop().close()
+
+
+def _browser() -> _Browser:
+    if browser_missing():
+        raise NoBrowser(browser_missing())
+    with _LOCK:
+        if not _started:
+            try:
+                _started.append(_Browser())
+            except Exception as error:  # a browser that is there and does not start: whatever it says, we say
+                raise NoBrowser(f"The browser at {_browser_path()} does not start ({error}); {INSTALL}.") from error
+        return _started[0]
+
+
+def _browser_path() -> str | None:
+    from choreographer.browsers.chromium import Chromium
+
+    found = Chromium.find_browser(skip_local=False)
+    return found if found and Path(found).exists() else None  # BROWSER_PATH may name what is not there
+
+
+# Tables
+
+
+def table(content: Table, kind: str) -> bytes:
+    """`content` as CSV (numbers in full), LaTeX (booktabs) or Markdown."""
+    return {"csv": csv, "tex": latex, "md": markdown}[kind](content).encode("utf-8")
+
+
+def csv(content: Table) -> str:
+    """Comma-separated values with a header. A text that a spreadsheet would take for a formula begins with a quote."""
+    frame = content.shown if content.values is None else content.values
+    safe = frame.copy()
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column]):
+            safe[column] = [_no_formula(value) for value in safe[column]]
+    return safe.to_csv(index=False, lineterminator="\n")
+
+
+def latex(content: Table) -> str:
+    """A table environment with booktabs rules; needs \\usepackage{booktabs}."""
+    columns = list(content.shown.columns)
+    sides = "".join("r" if _is_numeric(content.shown[column]) else "l" for column in columns)
+    rows = [" & ".join(map(latex_text, row)) + r" \\" for row in content.shown.itertuples(index=False)]
+    note = [rf"\par\smallskip{{\footnotesize {latex_text(content.note)}\par}}"] if content.note else []
+    lines = [
+        r"% Needs \usepackage{booktabs}.",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{latex_text(content.title)}}}",
+        rf"\begin{{tabular}}{{{sides}}}",
+        r"\toprule",
+        " & ".join(map(latex_text, columns)) + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+        *note,
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(content: Table) -> str:
+    """A GitHub-flavoured table, its title above and its note below."""
+    columns = list(content.shown.columns)
+    rules = ["---:" if _is_numeric(content.shown[column]) else "---" for column in columns]
+    rows = [columns, *content.shown.itertuples(index=False)]
+    lines = ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
+    lines.insert(1, "| " + " | ".join(rules) + " |")
+    note = f"\n{markdown_text(content.note)}\n" if content.note else ""
+    return f"**{markdown_text(content.title)}**\n\n" + "\n".join(lines) + "\n" + note
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "–": "--",
+    "±": r"$\pm$",
+    "→": r"$\rightarrow$",
+    "\u2212": "$-$",
+}
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&]|^[#+=.-])")
+
+
+def latex_text(stranger: Any) -> str:
+    """Text that LaTeX prints as it stands."""
+    return "".join(_LATEX.get(character, character) for character in _line(stranger))
+
+
+def markdown_text(stranger: Any) -> str:
+    """Text that Markdown shows as it stands, also in a cell of a table; a number keeps its dot."""
+    line = _line(stranger)
+    return line if _NUMBER.fullmatch(line) else _MARKDOWN.sub(r"\\\1", line)
+
+
+_NUMBER = re.compile(r"[-+]?(0|[1-9][\d,]*)(\.\d+)?( %)?|–")
+
+
+def _line(value: Any) -> str:
+    """One line of any value; what is not known is a dash."""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
+        return "–"
+    return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in str(value)).split())
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    return bool(len(column)) and all(_NUMBER.fullmatch(_line(value)) for value in column)
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    return value if _NUMBER.fullmatch(value) else "'" + value

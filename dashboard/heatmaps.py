@@ -1,0 +1,122 @@
+"""A caption's attention maps laid over its photo, one picture a word, as the attention viewer draws them.
+
+Knows a stored row of attention and pixels. Knows no page and no figure. What the viewer does in the browser, this does
+for a file: the same colours, the same veil over what the model did not see.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+TILE = 480  # pixels of the longer side
+
+# Inferno at nine places (matplotlib, CC0), as in viewer.js: brightness alone orders it, in grey as well.
+_INFERNO = [
+    (0, 0, 4),
+    (31, 12, 72),
+    (85, 15, 109),
+    (136, 34, 106),
+    (186, 54, 85),
+    (227, 89, 51),
+    (249, 140, 10),
+    (249, 201, 50),
+    (252, 255, 164),
+]
+_GREY = (128, 136, 144)
+_VEIL = 0.65
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is looked at. Layers and heads count from 1 for people; 0 is the mean over all of them."""
+
+    word: int = 0
+    layer: int = 0
+    head: int = 0
+    subtract: bool = False  # the mean map of the caption taken away from every word's
+    opacity: int = 60  # percent
+
+    @property
+    def described(self) -> str:
+        """`layer 3, mean of heads, the caption's mean map subtracted`."""
+        parts = [
+            f"layer {self.layer}" if self.layer else "mean of layers",
+            f"head {self.head}" if self.head else "mean of heads",
+            *(["the caption's mean map subtracted"] if self.subtract else []),
+        ]
+        return ", ".join(parts)
+
+
+def read_look(sent: Any, row: pd.Series) -> Look:
+    """A Look from what the browser or a URL says; whatever does not fit the maps falls back to a Look that does."""
+    sent = sent if isinstance(sent, dict) else {}
+    words, layers, heads, _ = (int(size) for size in row["shape"])
+    return Look(
+        word=_whole(sent.get("word"), 0, words - 1, 0),
+        layer=_whole(sent.get("layer"), 0, layers, layers),
+        head=_whole(sent.get("head"), 0, heads, 0),
+        subtract=sent.get("subtract") in (True, "1"),
+        opacity=_whole(sent.get("opacity"), 0, 100, 60),
+    )
+
+
+def _whole(value: Any, low: int, high: int, default: int) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return default
+    return number if low <= number <= high else default
+
+
+def maps(row: pd.Series, look: Look) -> np.ndarray:
+    """float64[words, patches] of a row of `queries.attention`: shares of the attention, one map a word."""
+    words, layers, heads, patches = (int(size) for size in row["shape"])
+    stored = np.frombuffer(bytes(row["weights"]), dtype=np.uint8).reshape(words, layers, heads, patches)
+    scale = np.asarray(row["scale"], dtype=np.float64).reshape(words, layers, heads, 1)
+    weights = stored / 255 * scale
+    weights = weights[:, look.layer - 1 : look.layer] if look.layer else weights
+    weights = weights[:, :, look.head - 1 : look.head] if look.head else weights
+    found = weights.mean(axis=(1, 2))
+    return np.maximum(found - found.mean(axis=0), 0) if look.subtract else found
+
+
+def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.Image]:
+    """One RGB picture a word, at most TILE pixels a side: the photo (grey where it is missing) under the word's map."""
+    width, height, zoom = _size(row)
+    ground = Image.new("RGB", (width, height), _GREY)
+    if photo is not None:
+        ground = photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    crop = row["crop"]
+    left, top = (round(float(crop[side]) * zoom) for side in ("x", "y"))
+    right = min(width, round(float(crop["x"] + crop["width"]) * zoom))
+    bottom = min(height, round(float(crop["y"] + crop["height"]) * zoom))
+    seen = ground.crop((left, top, right, bottom))
+    veiled = Image.blend(ground, Image.new("RGB", ground.size, _GREY), _VEIL)
+    found = []
+    for heat in _heat(maps(row, look), (int(row["grid_height"]), int(row["grid_width"]))):
+        covered = heat.resize(seen.size, Image.Resampling.BILINEAR)
+        tile = veiled.copy()
+        tile.paste(Image.blend(seen, covered, look.opacity / 100), (left, top))
+        found.append(tile)
+    return found
+
+
+def _size(row: pd.Series) -> tuple[int, int, float]:
+    """Width and height of a tile, and its pixels for each of the photo's; a photo of unknown size has the crop's."""
+    known = pd.notna(row["width"]) and pd.notna(row["height"])
+    width = float(row["width"] if known else row["crop"]["width"])
+    height = float(row["height"] if known else row["crop"]["height"])
+    zoom = TILE / max(width, height)
+    return max(1, round(width * zoom)), max(1, round(height * zoom)), zoom
+
+
+def _heat(found: np.ndarray, grid: tuple[int, int]) -> list[Image.Image]:
+    """One picture a map, a pixel a patch, each on a scale of its own from 0 to its brightest patch."""
+    places = np.linspace(0, 255, len(_INFERNO))
+    ramp = np.stack([np.interp(np.arange(256), places, channel) for channel in zip(*_INFERNO, strict=True)], axis=1)
+    most = np.maximum(found.max(axis=1, keepdims=True), 1e-12)
+    bytes_ = np.round(255 * found / most).astype(np.uint8).reshape(-1, *grid)
+    return [Image.fromarray(ramp[each].round().astype(np.uint8), "RGB") for each in bytes_]

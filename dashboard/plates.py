@@ -1,0 +1,170 @@
+"""Figures made of photos: attention strips, and panels with captions, scores and bars.
+
+Knows pixels, strings and Plotly. Knows no run and no query. The photos are pictures inside the figure and the text is
+text, so that an SVG or a PDF stays sharp and searchable. Everything stands on one canvas, in pixels from the top left.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from PIL import Image
+
+from dashboard import heatmaps
+from dashboard.figures import COLOURS, INK, LIGHT, LINES, PAPER, plain
+from dashboard.heatmaps import Look
+from dashboard.previews import uri
+
+_WIDTH = 1000  # pixels of a whole figure
+_EDGE = 14  # pixels around everything, and between neighbours
+_TOP = 50  # pixels for the title
+_WIDE = 0.58  # of a letter, in font sizes: what a line of text needs at most
+_FONT = 13
+_LEADING = 1.35  # font sizes from line to line
+_ACROSS = 6  # words in a row of a strip
+_BAR = 34  # pixels of a bar with its label
+_GROUND = "#C9CED4"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A photo with what stands below it. Without a photo, `missing` says why."""
+
+    photo: Image.Image | None
+    missing: str = ""
+    badge: str = ""
+    title: str = ""
+    note: str = ""
+    bars: tuple[tuple[str, float, bool], ...] = ()  # label, probability (0 to 1), whether it is the right one
+
+
+def attention_strip(
+    title: str, row: pd.Series, photo: Image.Image | None, look: Look, template: str = LIGHT
+) -> go.Figure:
+    """All words of a caption side by side, each with its map over the photo.
+
+    Args:
+        row: a row of `queries.attention`.
+    """
+    tiles = heatmaps.tiles(row, photo, look)
+    across = min(_ACROSS, len(tiles))
+    width = min(240.0, (_WIDTH - _EDGE * (across + 1)) / across)
+    height = width * tiles[0].height / tiles[0].width
+    step = height + 2 * _FONT * _LEADING
+    rows = -(-len(tiles) // across)
+    canvas = _Canvas(title, rows * step + _EDGE, template)
+    for place, (tile, word) in enumerate(zip(tiles, row["words"], strict=True)):
+        x, y = _EDGE + (place % across) * (width + _EDGE), (place // across) * step
+        canvas.image(tile, x, y, width, height)
+        canvas.text(plain(word, int(width / (_FONT * _WIDE))), x + width / 2, y + height + 3, anchor="center")
+    return canvas.figure
+
+
+def panels(title: str, shown: Sequence[Panel], template: str = LIGHT, across: int = 3) -> go.Figure:
+    """Panels in rows of `across`, each row as high as its highest."""
+    across = max(1, min(across, len(shown)))
+    width = (_WIDTH - _EDGE * (across + 1)) / across
+    rows = [shown[start : start + across] for start in range(0, len(shown), across)]
+    heights = [max(_panel_height(panel, width) for panel in row) for row in rows]
+    canvas = _Canvas(title, sum(heights) + _EDGE * len(rows), template)
+    top = 0.0
+    for row, height in zip(rows, heights, strict=True):
+        for place, panel in enumerate(row):
+            _draw_panel(canvas, panel, _EDGE + place * (width + _EDGE), top, width, height)
+        top += height + _EDGE
+    return canvas.figure
+
+
+def _photo_height(panel: Panel, width: float) -> float:
+    """As the photo is, but never higher than wide."""
+    if panel.photo is None:
+        return width * 0.6
+    return min(width, width * panel.photo.height / panel.photo.width)
+
+
+def _lines(text: str, width: float, size: int = _FONT) -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), max(8, int((width - 16) / (size * _WIDE))))
+
+
+def _panel_height(panel: Panel, width: float) -> float:
+    lines = len(_lines(panel.title, width)) + len(_lines(panel.note, width, _FONT - 1))
+    return _photo_height(panel, width) + 14 + lines * _FONT * _LEADING + _BAR * len(panel.bars)
+
+
+def _draw_panel(canvas: "_Canvas", panel: Panel, x: float, y: float, width: float, height: float) -> None:
+    high = _photo_height(panel, width)
+    canvas.box(x, y, width, height, fill=canvas.paper, line=canvas.line)
+    canvas.box(x, y, width, high, fill=_GROUND)
+    if panel.photo is not None:
+        fitted = min(width, high * panel.photo.width / panel.photo.height)
+        canvas.image(panel.photo, x + (width - fitted) / 2, y, fitted, high)
+    else:
+        canvas.text("<br>".join(map(_whole, _lines(panel.missing, width))), x + width / 2, y + high / 3, "center")
+    if panel.badge:
+        canvas.text(f"<b>{_whole(panel.badge)}</b>", x + 6, y + 6, size=12, bgcolor=canvas.paper, borderpad=3)
+    below = y + high + 6
+    for text, size in ((panel.title, _FONT), (panel.note, _FONT - 1)):
+        lines = _lines(text, width, size)
+        if lines:
+            canvas.text("<br>".join(map(_whole, lines)), x + 8, below, size=size)
+            below += len(lines) * _FONT * _LEADING
+    for label, share, right in panel.bars:
+        _draw_bar(canvas, label, share, right, x + 8, below, width - 16)
+        below += _BAR
+
+
+def _draw_bar(canvas: "_Canvas", label: str, share: float, right: bool, x: float, y: float, width: float) -> None:
+    """The right one is dark with a tick, the others are light with an edge: told apart in black and white."""
+    longest = int((width - 70) / (12 * _WIDE))
+    name = plain(label, longest)
+    canvas.text(f"<b>✓ {name}</b>" if right else name, x, y + 2, size=12)
+    canvas.text(f"{100 * share:.1f} %", x + width, y + 2, anchor="right", size=12)
+    canvas.box(x, y + 21, width, 7, fill=canvas.paper, line=canvas.line)
+    filled = max(0.0, min(1.0, share)) * width
+    canvas.box(x, y + 21, filled, 7, fill=canvas.ink if right else canvas.light, line=canvas.ink)
+
+
+def _whole(stranger: str) -> str:
+    return plain(stranger, max(len(stranger), 4))
+
+
+class _Canvas:
+    """A figure without axes: pictures, boxes and words at pixels from the top left below the title."""
+
+    def __init__(self, title: str, height: float, template: str) -> None:
+        self.ink, self.line, self.paper = INK[template], LINES[template], PAPER[template]
+        self.light = COLOURS[template][4]
+        self.figure = go.Figure()
+        self.figure.update_layout(
+            template=template,
+            title={"text": plain(title, 88)},
+            showlegend=False,
+            width=_WIDTH,
+            height=round(height + _TOP),
+            margin={"l": 0, "r": 0, "t": _TOP, "b": 0},
+        )
+        hidden = {"visible": False, "fixedrange": True, "automargin": False}
+        self.figure.update_xaxes(range=[0, _WIDTH], **hidden)
+        self.figure.update_yaxes(range=[height, 0], **hidden)
+
+    def image(self, picture: Image.Image, x: float, y: float, width: float, height: float) -> None:
+        self.figure.add_layout_image(
+            source=uri(picture), x=x, y=y, sizex=width, sizey=height, xref="x", yref="y", xanchor="left", yanchor="top",
+            sizing="stretch",
+        )  # fmt: skip
+
+    def box(self, x: float, y: float, width: float, height: float, fill: str, line: str = "") -> None:
+        edge = {"color": line or fill, "width": 1 if line else 0}
+        self.figure.add_shape(
+            type="rect", x0=x, y0=y, x1=x + width, y1=y + height, fillcolor=fill, line=edge, layer="below"
+        )
+
+    def text(self, marked: str, x: float, y: float, anchor: str = "left", size: int = _FONT, **settings: Any) -> None:
+        """`marked` is Plotly's little HTML: what comes from a stranger was escaped before."""
+        self.figure.add_annotation(
+            text=marked, x=x, y=y, xref="x", yref="y", showarrow=False, align=anchor, xanchor=anchor, yanchor="top",
+            font={"size": size, "color": self.ink}, **{"borderpad": 0, **settings},
+        )  # fmt: skip

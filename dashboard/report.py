@@ -1,0 +1,273 @@
+"""Everything a report needs in one zip: figures, tables, and a report.md that holds them together.
+
+    python -m dashboard.report RUN --out report.zip
+
+Knows the zip's layout and how a chapter reads as Markdown. What stands in the chapters is `chapters`' business, how a
+figure becomes a file `exports`'. Needs no Streamlit. Where no browser is there to draw with, the zip holds HTML figures
+and says so.
+"""
+
+import argparse
+import io
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dashboard import exports
+from dashboard.chapters import Ask, Chapter, Source, chapters
+from dashboard.exports import Figure, Table, markdown_text
+from dashboard.record import Run, runs_of
+from engine import queries, store
+
+Progress = Callable[[int, int, str], None]
+"""Called with (figures and tables done, all of them, what comes next)."""
+
+_DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the zip: the same results give the same bytes
+_PLOTLY = "plotly.min.js"
+
+
+class ReportError(ValueError):
+    """A report that cannot be made; the message names the value, what was expected and the next step."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A figure or table with its number and its place in the zip."""
+
+    number: int
+    item: Figure | Table
+
+    @property
+    def stem(self) -> str:
+        folder = "figures" if isinstance(self.item, Figure) else "tables"
+        return f"{folder}/{self.number:02d}_{exports.file_name(self.item.name, '')[:-1]}"
+
+
+def make(source: Source, progress: Progress = lambda done, total, title: None) -> bytes:
+    """The zip of one run."""
+    told = chapters(source)
+    numbered = _numbered(told)
+    vector = not exports.browser_missing()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+        for done, entry in enumerate(numbered.values()):
+            progress(done, len(numbered), entry.item.title)
+            for name, content in _files(entry, vector):
+                _add(target, name, content)
+        if not vector and any(isinstance(entry.item, Figure) for entry in numbered.values()):
+            _add(target, f"figures/{_PLOTLY}", _plotly())
+        _add(target, "report.md", document(source, told, vector).encode("utf-8"))
+        progress(len(numbered), len(numbered), "")
+    return buffer.getvalue()
+
+
+def document(source: Source, told: list[Chapter], vector: bool) -> str:
+    """report.md: every chapter with its figures and tables, and where all of it comes from."""
+    numbered = _numbered(told)
+    parts = [f"# {markdown_text(source.run.name)}", markdown_text(", ".join(source.run.described())) + "."]
+    if not vector:
+        parts.append(f"**The figures are HTML pages.** {exports.browser_missing()} Then make the report again.")
+    for place, chapter in enumerate(told, 1):
+        parts.append(f"## {place}. {markdown_text(chapter.title)}")
+        parts += _told(chapter, numbered, vector)
+    return "\n\n".join([*parts, *_provenance(source)]) + "\n"
+
+
+def _told(chapter: Chapter, numbered: dict[int, _Entry], vector: bool) -> Iterable[str]:
+    if chapter.missing:
+        yield f"Not in this report: {chapter.missing}"
+        if chapter.command:
+            yield f"    {chapter.command}"
+        return
+    if chapter.lead:
+        yield chapter.lead
+    for item in chapter.items:
+        entry = numbered[id(item)]
+        yield _figure(entry, vector) if isinstance(item, Figure) else _table(entry)
+
+
+def _figure(entry: _Entry, vector: bool) -> str:
+    label, stem = f"Figure {entry.number}. {markdown_text(entry.item.title)}", entry.stem
+    if not vector:
+        return f"[{label}]({stem}.html)"
+    return f"![{label}]({stem}.png)\n\n*{label}* ([SVG]({stem}.svg), [PDF]({stem}.pdf))"
+
+
+def _table(entry: _Entry) -> str:
+    numbered = Table(entry.item.name, f"Table {entry.number}. {entry.item.title}", entry.item.shown)
+    return exports.markdown(numbered) + f"\n([CSV]({entry.stem}.csv), [LaTeX]({entry.stem}.tex))"
+
+
+def _numbered(told: list[Chapter]) -> dict[int, _Entry]:
+    """Figures and tables by identity, each kind counted from 1 in the order of the report."""
+    counts, found = {Figure: 0, Table: 0}, {}
+    for item in (item for chapter in told for item in chapter.items):
+        counts[type(item)] += 1
+        found[id(item)] = _Entry(counts[type(item)], item)
+    return found
+
+
+def _files(entry: _Entry, vector: bool) -> Iterable[tuple[str, bytes]]:
+    if isinstance(entry.item, Table):
+        yield from ((f"{entry.stem}.{kind}", exports.table(entry.item, kind)) for kind in exports.TABLES)
+    elif vector:
+        yield from ((f"{entry.stem}.{kind}", exports.picture(entry.item, kind)) for kind in exports.PICTURES)
+    else:
+        yield f"{entry.stem}.html", exports.page(entry.item, "directory")
+
+
+def _add(target: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _DAY)
+    entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+    target.writestr(entry, content)
+
+
+def _plotly() -> bytes:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs().encode("utf-8")
+
+
+# Where it comes from
+
+
+def _provenance(source: Source) -> Iterable[str]:
+    run = source.run
+    yield "## Where this comes from"
+    if run.text("command"):
+        yield f"    {' '.join(run.text('command').split())}"
+    facts = {
+        "Made": run.text("created"),
+        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
+        "Fingerprint of the data": run.text("data", "fingerprint"),
+        "Fingerprint of the captioner": run.text("captioner", "fingerprint"),
+        "Fingerprint of the predictions": run.text("predictions", "fingerprint"),
+        "CLIP": run.text("clip", "name"),
+        "Fingerprint of CLIP": run.text("clip", "fingerprint"),
+        "Hardware": _joined(run.part("hardware")),
+        "Versions": _joined(run.part("versions")),
+    }
+    yield "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts.items() if value)
+    if run.demo_clip:
+        yield "CLIPScore here comes from the demo CLIP: it is not comparable to the CLIPScore of ViT-B/32 in papers."
+    signatures = _signatures(source)
+    if signatures:
+        yield "Signatures of the numbers:"
+        yield "\n".join(f"- `{signature.replace('`', ' ')}`" for signature in signatures)
+
+
+def _joined(facts: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items()) if isinstance(facts, dict) else ""
+
+
+def _signatures(source: Source) -> list[str]:
+    scores = source.ask(queries.corpus_scores, source.run.name)
+    mine = scores[scores.beam_size == source.setting()]
+    return [line for line in mine.signature if isinstance(line, str) and line]
+
+
+# The command
+
+
+def open_source(
+    results: Path,
+    name: str,
+    beam: int | None = None,
+    images: Iterable[str] = (),
+    look: Mapping[str, Any] | None = None,
+) -> tuple[Source, list[store.Problem]]:
+    """A run of a results folder as the source of a report, and what could not be read.
+
+    Raises:
+        ReportError: there is no such run, or it has no such beam size or image.
+    """
+    connection, problems = store.connect(results)
+
+    def ask(query: Callable[..., Any], *arguments: Any) -> Any:
+        return query(connection.cursor(), *arguments)
+
+    runs = runs_of(ask(queries.runs))
+    run = _named(runs, name, results)
+    _check(run, ask, beam, tuple(images))
+    return Source(run, runs, ask, results, beam, tuple(images), look or {}), problems
+
+
+def _named(runs: list[Run], name: str, results: Path) -> Run:
+    for run in runs:
+        if run.name == name:
+            return run
+    known = ", ".join(run.name for run in runs) or "none"
+    raise ReportError(
+        f"there is no finished run {name!r} in {results}: expected one of {known}; "
+        "make one with python -m engine evaluate, or name another folder with --results"
+    )
+
+
+def _check(run: Run, ask: Ask, beam: int | None, images: tuple[str, ...]) -> None:
+    sizes = [int(size) for size in ask(queries.beam_sizes, run.name).beam_size]
+    if beam is not None and beam not in sizes:
+        known = ", ".join(map(str, sizes)) or "none"
+        raise ReportError(f"run {run.name!r} has no beam size {beam}: expected one of {known}; choose with --beam")
+    kept = list(ask(queries.attention_beam_sizes, run.name).beam_size)
+    for image in images:
+        if not any(len(ask(queries.attention, run.name, int(size), image)) for size in kept):
+            raise ReportError(
+                f"run {run.name!r} kept no attention of image {image!r}: expected a file name without its ending, "
+                'such as those of python -m engine sql "SELECT DISTINCT image_id FROM attention"'
+            )
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes the zip, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dashboard.report", description="Everything a report needs, in one zip."
+    )
+    parser.add_argument("run", metavar="RUN", help="name of a finished run")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the zip to write")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER", help="folder (results)")
+    parser.add_argument("--beam", type=int, metavar="SIZE", help="beam size that the report is about (the best)")
+    parser.add_argument("--images", nargs="+", default=[], metavar="ID", help="images whose attention is shown")
+    parser.add_argument("--layer", type=int, metavar="N", help="layer of the attention, 0 for the mean (the last)")
+    parser.add_argument("--head", type=int, metavar="N", help="head of the attention, 0 for the mean (0)")
+    parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes a report; gives the exit status."""
+    asked = build_parser().parse_args(arguments)
+    try:
+        look = {"layer": asked.layer, "head": asked.head, "subtract": asked.subtract_mean}
+        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look)
+        for problem in problems:
+            print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
+        if exports.browser_missing():
+            print(f"{exports.browser_missing()} The report holds HTML figures instead.", file=sys.stderr)
+        write(asked.out, make(source, _say))
+    except (ReportError, exports.NoBrowser, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        exports.close_browser()
+    print(asked.out)
+    return 0
+
+
+def _say(done: int, total: int, title: str) -> None:
+    if title:
+        print(f"{done + 1} of {total}: {title}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""Compare: two runs or beam sizes on the same images, and whether one really is better."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import choices, comparison, contrasts, data, downloads, parts, text
+from dashboard.comparison import Sides
+from dashboard.components.gallery import Card, gallery
+from dashboard.previews import LARGE, photo
+from engine import queries
+from engine.schema import METRICS
+
+_CARDS = 6
+# What both sides said stays in sight while the cards scroll past it.
+_STICKY = """<style>
+[data-testid="stColumn"]:has(.st-key-pair) {
+  position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
+}
+</style>"""
+
+
+def draw() -> None:
+    """The whole view."""
+    slot = parts.titled("Compare")
+    run = parts.current_run()
+    partners = _partners(run)
+    if partners.empty or not run.captions:
+        parts.missing(
+            "There is nothing to hold this run against: it has no second setting, and no other run has captions of the "
+            "same images. These commands make some:",
+            f"{parts.EVALUATE} --beams 1 3 5\n{parts.SCORE}",
+            run,
+        )
+        return
+    sides = _choose(run, partners)
+    if sides is None:
+        return
+    with st.spinner("Testing every metric on every image ..."):
+        found = data.ask(queries.comparison, *sides.asked)
+    if found.empty:
+        st.info("The two settings have no metric in common on the images they share. Score both with the same metrics:")
+        st.code(parts.SCORE, language="bash", wrap_lines=True)
+        return
+    metric = _choose_metric(sides, found)
+    _verdict(found[found.metric == metric].iloc[0])
+    _figures(sides, metric, found)
+    _table(sides, found)
+    changes = {
+        "gains": data.ask(queries.paired_cases, *sides.asked, metric, True, _CARDS),
+        "losses": data.ask(queries.paired_cases, *sides.asked, metric, False, _CARDS),
+    }
+    _changes(sides, metric, changes)
+    with slot:
+        downloads.offer(lambda: comparison.items(data.ask, sides, metric, found, changes), "compare")
+
+
+# Choosing
+
+
+def _partners(run: data.Run) -> pd.DataFrame:
+    """Runs that can stand on the right: those with images of this one; itself where it has other beam sizes."""
+    found = data.ask(queries.partners, run.name)
+    alone = len(data.ask(queries.beam_sizes, run.name)) < 2
+    return found[found.run != run.name] if alone else found
+
+
+def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
+    by_name = {each.name: each for each in data.runs()}
+    shared = dict(zip(partners.run, partners.shared, strict=True))
+    sizes = _sizes(run)
+    columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
+    with columns[0]:
+        left = choices.one_of(f"Left: beam size of {run.name}", "left_beam", sizes, _best(run, sizes), text.beam)
+    with columns[1]:
+        named = {name: f"{name} ({text.count(int(count), 'shared image')})" for name, count in shared.items()}
+        other = by_name[choices.one_of("Right: run", "right", list(named), next(iter(named)), named.get)]
+    with columns[2]:
+        others = [size for size in _sizes(other) if other.name != run.name or size != left]
+        right = choices.one_of("Right: beam size", "right_beam", others, others[0], text.beam)
+    sides = Sides(run, left, other, right)
+    with columns[3]:
+        st.button("Swap", icon=":material/swap_horiz:", on_click=_swap, args=(sides,), width="stretch")
+    return sides if _say_overlap(sides) else None
+
+
+def _sizes(run: data.Run) -> list[int]:
+    return [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
+
+
+def _best(run: data.Run, sizes: list[int]) -> int:
+    """The best beam size by the first metric there is."""
+    best = data.ask(queries.best_scores)
+    mine = best[best.run == run.name]
+    return int(mine.beam_size.iloc[0]) if len(mine) and mine.beam_size.iloc[0] in sizes else sizes[-1]
+
+
+def _swap(sides: Sides) -> None:
+    choices.keep(
+        run=sides.right.name, left_beam=sides.right_beam, right=sides.left.name, right_beam=sides.left_beam, image=None
+    )
+
+
+def _say_overlap(sides: Sides) -> bool:
+    """Says how many images are shared; whether there are any."""
+    row = data.ask(queries.overlap, *sides.asked).iloc[0]
+    if not row.shared:
+        st.info("The two settings have captions of no image in common: choose another run or beam size.")
+        return False
+    same = f"{row.same:,} of them have the same caption on both sides."
+    if row.shared == row.left == row.right:
+        st.caption(f"Both have the same {text.count(int(row.shared), 'image')}; {same}")
+    else:
+        st.warning(
+            f"**{text.count(int(row.shared), 'image')} shared** of {row.left:,} on the left and {row.right:,} on the "
+            f"right: everything below is about those that are shared. {same}",
+            icon="⚠️",
+        )
+    return True
+
+
+def _choose_metric(sides: Sides, found: pd.DataFrame) -> str:
+    left, right = st.columns([3, 9], vertical_alignment="bottom")
+    with left:
+        metric = choices.one_of("Metric", "contrast", list(found.metric), found.metric.iloc[0], text.title)
+    with right:
+        names = [text.markdown(name) for name in sides.names]
+        st.markdown(f"Left: **{names[0]}**, right: **{names[1]}**. A positive difference is in favour of the left one.")
+    _say_terms(sides, metric)
+    if "clip" in metric:
+        parts.clip_note(sides.left if sides.left.demo_clip else sides.right)
+    return metric
+
+
+def _say_terms(sides: Sides, metric: str) -> None:
+    """One axis holds both only if the page says in what they differ."""
+    found = comparison.terms(data.ask, sides)[metric]
+    measured = [text.markdown(str(each)) for each in found if not each.search]
+    searched = [text.markdown(str(each)) for each in found if each.search]
+    if measured:
+        st.warning(
+            f"**{text.title(metric)} was not measured in the same way on both sides**, so a difference may come from "
+            "the measure and not from the captions.\n\n" + "\n".join(f"- {line}" for line in measured),
+            icon="⚠️",
+        )
+    if searched:
+        st.caption("The captions were searched for in different ways: " + "; ".join(searched) + ".")
+
+
+# Showing
+
+
+def _verdict(row: Any) -> None:
+    columns = st.columns(4)
+    digits = METRICS[row.metric].digits
+    with columns[0]:
+        st.metric("Difference of the means", comparison.change(row.metric, row.difference))
+        st.caption(f"95 %: {row.low:+.{digits}f} to {row.high:+.{digits}f}")
+    with columns[1]:
+        st.metric("Wins : losses", f"{row.wins:,} : {row.losses:,}")
+        st.caption(f"{text.count(int(row.ties), 'tie')}, {text.count(int(row.images), 'image')}")
+    with columns[2]:
+        st.metric("p, randomization", comparison.resampled(row.p_randomization))
+        st.caption(f"bootstrap {comparison.resampled(row.p_bootstrap)}")
+    with columns[3]:
+        st.metric("p, Holm-corrected", comparison.resampled(row.p_holm))
+        st.caption(comparison.verdict(row))
+
+
+def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
+    scores = data.ask(queries.paired_scores, *sides.asked, metric)
+    left, right = st.columns([3, 2])
+    with left:
+        drawn = contrasts.scatter(scores, metric, *sides.names, parts.template())
+        parts.figure(drawn, "scatter", f"{text.title(metric)} of the two settings, image by image")
+        if len(scores) < scores.shared.iloc[0]:
+            st.caption(f"{len(scores):,} of {scores.shared.iloc[0]:,} images, drawn at random; the tests use all.")
+    with right:
+        parts.figure(
+            contrasts.outcomes(found, parts.template()), "outcomes", "Wins, ties and losses by metric, in percent"
+        )
+
+
+def _table(sides: Sides, found: pd.DataFrame) -> None:
+    st.subheader("Metric by metric")
+    st.dataframe(comparison.table(data.ask, sides, found).shown, hide_index=True)
+    st.caption(
+        f"Paired bootstrap and approximate randomization, {1000:,} resamples, two-sided; Holm's correction is over the "
+        f"{len(found)} metrics. Means are over per-image values: BLEU and METEOR of a whole split are pooled instead, "
+        "and stand on Overview."
+    )
+
+
+def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> None:
+    st.subheader("Where it changed most")
+    if all(rows.empty for rows in changes.values()):
+        st.info(f"No image changed in {text.title(metric)}.")
+        return
+    chosen = _chosen(sides, changes)
+    left, right = st.columns([5, 4], gap="medium")
+    with left:
+        for name, rows in changes.items():
+            st.markdown(f"**Biggest {name} of the left setting**")
+            if rows.empty:
+                st.caption("None.")
+            gallery([_card(sides, metric, row) for row in rows.itertuples()], f"compare_{name}", chosen, _choose_image)
+    with right, st.container(key="pair"):
+        st.html(_STICKY)
+        _pair(sides, chosen)
+
+
+def _card(sides: Sides, metric: str, row: Any) -> Card:
+    shown = photo(sides.left.root("images"), row.file_name)
+    return Card(
+        id=row.image_id,
+        photo=shown.uri,
+        missing=shown.missing,
+        badge=comparison.change(metric, row.change),
+        title=f"Left ({text.score(metric, row.left)}): {row.left_caption}",
+        note=f"Right ({text.score(metric, row.right)}): {row.right_caption}",
+    )
+
+
+def _chosen(sides: Sides, changes: dict[str, pd.DataFrame]) -> str:
+    """The image of the address if both settings have it, else the first one listed."""
+    linked = choices.get("image")
+    if linked and all(len(found) for found in _both(sides, linked)):
+        return linked
+    return pd.concat(list(changes.values())).image_id.iloc[0]
+
+
+def _choose_image(image_id: str) -> None:
+    choices.keep(image=image_id, word=None)
+
+
+def _both(sides: Sides, image_id: str) -> list[pd.DataFrame]:
+    asked = ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
+    return [data.ask(queries.case, run.name, beam, image_id) for run, beam in asked]
+
+
+def _pair(sides: Sides, image_id: str) -> None:
+    """One image with what both settings said about it."""
+    left, right = (found.iloc[0] for found in _both(sides, image_id))
+    shown = photo(sides.left.root("images"), left.file_name, LARGE)
+    parts.picture(shown, f"Photo {image_id}", "38vh")
+    st.caption(text.markdown(image_id))
+    for name, side, case in (("Left", sides.names[0], left), ("Right", sides.names[1], right)):
+        said = text.markdown(case.caption) if case.caption else "*(an empty caption)*"
+        st.markdown(f"**{name}** ({text.markdown(side)}): {said}")
+    if left.references is not None and len(left.references):
+        st.markdown("**References**\n\n" + "\n".join(f"- {text.markdown(line)}" for line in left.references))
+    metrics = [metric for metric in METRICS if pd.notna(left[metric]) and pd.notna(right[metric])]
+    table = pd.DataFrame(
+        {
+            "Metric": [text.title(metric) for metric in metrics],
+            "Left": [text.score(metric, left[metric]) for metric in metrics],
+            "Right": [text.score(metric, right[metric]) for metric in metrics],
+            "Change": [comparison.change(metric, left[metric] - right[metric]) for metric in metrics],
+        }
+    )
+    st.dataframe(table, hide_index=True)
+    parts.case_link(sides.left_beam, image_id)
+
+
+draw()

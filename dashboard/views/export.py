@@ -1,0 +1,119 @@
+"""Export: the whole report in one zip, or each of its figures and tables by itself."""
+
+import shlex
+
+import streamlit as st
+
+from dashboard import chapters, choices, data, downloads, exports, parts, report, text
+from dashboard.chapters import Chapter, Source
+from engine import queries
+
+_MADE = "report"
+_MOST = 12  # images whose strips go into one report
+
+
+def draw() -> None:
+    """The whole view."""
+    st.title("Export")
+    run = parts.current_run()
+    source = _choose(run)
+    told = chapters.chapters(source)
+    st.markdown(
+        "One zip in the order of a report: figures as PNG, SVG and PDF, tables as CSV, LaTeX and Markdown, and a "
+        "`report.md` that holds them together with captions and with where the numbers come from."
+    )
+    if exports.browser_missing():
+        st.warning(f"{exports.browser_missing()} Until then the zip holds HTML figures.", icon="⚠️")
+    _make(source)
+    _contents(told)
+    st.caption("The same from the command line:")
+    st.code(_command(source), language="bash", wrap_lines=True)
+
+
+def _choose(run: data.Run) -> Source:
+    """What the report is about: a beam size, and the images whose attention is shown."""
+    sizes = [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
+    if not sizes:
+        return parts.source(run)
+    best = parts.source(run).setting()
+    left, right = st.columns([2, 7], vertical_alignment="bottom")
+    with left:
+        beam = choices.one_of("Beam size", "report_beam", sizes, best, text.beam)
+    source = parts.source(run, beam)
+    kept = {int(size) for size in data.ask(queries.attention_beam_sizes, run.name).beam_size}
+    if not kept:
+        return source
+    shown = beam if beam in kept else min(kept)
+    said = data.ask(queries.attention_captions, run.name, shown)
+    captions = dict(zip(said.image_id, said.caption.fillna(""), strict=True))
+    with right:
+        first = chapters.interesting(source, shown)
+        images = choices.several(
+            "Images whose attention is shown",
+            "report_images",
+            list(dict.fromkeys([*first, *captions])),
+            first,
+            lambda image: f"{image}: {captions.get(image, '')}",
+            max_selections=_MOST,
+        )
+    return parts.source(run, beam, images=tuple(images), look=parts.look())
+
+
+def _make(source: Source) -> None:
+    asked = (source.run.name, source.beam, source.images, dict(source.look), data.fingerprint(source.results))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Make the report", type="primary", icon=":material/inventory_2:"):
+            _draw_all(source, asked)
+        made = st.session_state.get(_MADE)
+        if made is None or made[0] != asked:
+            st.caption("Takes a third of a second for each file of a figure.")
+            return
+        name = exports.file_name(f"report {source.run.name}", "zip")
+        st.download_button(f"Download {name}", made[1], name, "application/zip", on_click="ignore", type="primary")
+        st.caption(f"{len(made[1]) / 1e6:.1f} MB")
+
+
+def _draw_all(source: Source, asked: tuple) -> None:
+    with st.empty():
+        bar = st.progress(0.0, "Starting ...")
+
+        def say(done: int, total: int, title: str) -> None:
+            bar.progress(done / max(total, 1), f"{done} of {total}: {text.markdown(title)}")
+
+        try:
+            st.session_state[_MADE] = (asked, report.make(source, say))
+        except exports.NoBrowser as error:
+            st.error(text.markdown(str(error)))
+            return
+        st.write("")
+
+
+def _contents(told: list[Chapter]) -> None:
+    for place, chapter in enumerate(told, 1):
+        with st.expander(
+            f"{place}. {chapter.title}" + (" · not in this run" if chapter.missing else ""), icon=_icon(chapter)
+        ):
+            if chapter.missing:
+                st.markdown(chapter.missing)
+                if chapter.command:
+                    st.code(chapter.command, language="bash", wrap_lines=True)
+            else:
+                st.markdown(chapter.lead)
+                downloads.rows(chapter.items, f"chapter_{place}")
+
+
+def _icon(chapter: Chapter) -> str:
+    return ":material/do_not_disturb_on:" if chapter.missing else ":material/check_circle:"
+
+
+def _command(source: Source) -> str:
+    words = ["python", "-m", "dashboard.report", source.run.name, "--out", "report.zip"]
+    words += ["--beam", str(source.beam)] if source.beam is not None else []
+    words += ["--images", *source.images] if source.images else []
+    for name in ("layer", "head"):
+        words += [f"--{name}", source.look[name]] if source.look.get(name) else []
+    words += ["--subtract-mean"] if source.look.get("subtract") else []
+    return shlex.join(words)
+
+
+draw()

@@ -1,0 +1,83 @@
+"""Two things against each other: the right side wins, and nobody needs colours to see it."""
+
+import pandas as pd
+import plotly.io as pio
+import pytest
+
+from dashboard import contrasts, figures
+
+
+def pairs() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"image_id": ["<a>", "b", "c", "d"], "left": [2.0, 1.0, 1.0, 3.0], "right": [1.0, 2.0, 1.0, 0.0]}
+    )
+
+
+def changes() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "label": ["dog", "<cat>", "cow"],
+            "images": [9, 9, 9],
+            "left": [9, 1, 5],
+            "right": [4, 3, 5],
+            "change": [5, -2, 0],
+        }
+    )
+
+
+def confused() -> pd.DataFrame:
+    return pd.DataFrame({"label": ["a", "a", "b"], "predicted": ["a", "b", "b"], "images": [3, 1, 2]})
+
+
+def outcome() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"metric": ["cider", "bleu_4"], "images": [4, 4], "wins": [2, 1], "ties": [1, 2], "losses": [1, 1]}
+    )
+
+
+def every_figure(template: str) -> list:
+    return [
+        contrasts.scatter(pairs(), "cider", "left", "right", template),
+        contrasts.outcomes(outcome(), template),
+        contrasts.class_changes(changes(), "l", "r", template),
+        contrasts.confusion(confused(), template),
+    ]
+
+
+@pytest.mark.parametrize("template", [figures.LIGHT, figures.DARK])
+def test_every_figure_has_a_title_an_axis_and_a_template_of_its_own(template):
+    for figure in every_figure(template):
+        assert figure.layout.title.text and figure.layout.xaxis.title.text
+        assert figure.layout.template.layout.paper_bgcolor == pio.templates[template].layout.paper_bgcolor
+
+
+def test_sides_of_the_diagonal_differ_in_their_mark_and_are_counted():
+    _, left, right, equal = contrasts.scatter(pairs(), "cider", "l", "r").data
+    assert [trace.name for trace in (left, right, equal)] == ["left is better (2)", "right is better (1)", "equal (1)"]
+    assert len({trace.marker.symbol for trace in (left, right, equal)}) == 3
+    assert left.customdata[0] == "&lt;a&gt;"
+
+
+def test_outcomes_are_shares_and_losses_are_hatched():
+    wins, ties, losses = contrasts.outcomes(outcome()).data
+    assert list(wins.x) == [25, 50] and list(wins.y) == ["BLEU-4", "CIDEr"]
+    assert losses.marker.pattern.shape == "/" and not wins.marker.pattern.shape
+
+
+def test_classes_that_stay_are_left_out_and_names_are_no_markup():
+    gained, lost = contrasts.class_changes(changes(), "l", "r").data
+    assert list(gained.y) == ["dog"] and list(lost.y) == ["&lt;cat&gt;"]
+
+
+def test_confusions_are_shares_of_the_true_class():
+    heat = contrasts.confusion(confused()).data[0]
+    assert heat.z.tolist() == [[75, 25], [0, 100]]
+
+
+def test_of_many_classes_those_confused_most_are_shown():
+    frame = pd.DataFrame(
+        [{"label": f"c{i}", "predicted": f"c{i}", "images": 10} for i in range(80)]
+        + [{"label": f"c{i}", "predicted": "c0", "images": 1} for i in range(40, 80)]
+    )
+    kept = contrasts.confused_most(frame)
+    assert len(kept) == 50 and {"c0", "c40", "c79"} <= set(kept)

@@ -1,0 +1,72 @@
+"""Attention maps over the photo: the right map, the right place, and what the model did not see under a veil."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dashboard.heatmaps import TILE, Look, maps, tiles
+
+
+def row(words: int = 2, crop: tuple[float, float, float, float] = (100, 0, 200, 200), size=(400, 200)) -> pd.Series:
+    """Two layers, two heads, 2 x 2 patches: word w looks at patch w; head 1 is twice head 0; layer 1 is even."""
+    weights = np.zeros((words, 2, 2, 4), np.uint8)
+    for word in range(words):
+        weights[word, 0, :, word] = 255
+        weights[word, 1] = 255
+    scale = np.tile(np.array([[0.5, 1.0], [0.25, 0.25]], np.float32), (words, 1, 1))
+    return pd.Series(
+        {
+            "words": [f"w{word}" for word in range(words)],
+            "shape": [words, 2, 2, 4],
+            "weights": weights.tobytes(),
+            "scale": scale.ravel(),
+            "grid_height": 2,
+            "grid_width": 2,
+            "crop": dict(zip(("x", "y", "width", "height"), crop, strict=True)),
+            "width": size[0],
+            "height": size[1],
+        }
+    )
+
+
+def test_a_layer_and_a_head_are_picked_or_meant_over():
+    assert maps(row(), Look(layer=1, head=2))[0] == pytest.approx([1, 0, 0, 0])
+    assert maps(row(), Look(layer=1))[0] == pytest.approx([0.75, 0, 0, 0])
+    assert maps(row(), Look(layer=2))[1] == pytest.approx([0.25] * 4)
+    assert maps(row(), Look())[1] == pytest.approx([0.125, 0.5, 0.125, 0.125])
+
+
+def test_the_mean_map_is_subtracted_and_nothing_falls_below_zero():
+    assert maps(row(), Look(layer=1, head=2, subtract=True))[0] == pytest.approx([0.5, 0, 0, 0])
+
+
+def test_the_bright_patch_lies_on_its_side_of_the_crop_and_the_rest_is_veiled():
+    white = Image.new("RGB", (400, 200), "white")
+    first, second = (np.asarray(tile).astype(int) for tile in tiles(row(), white, Look(layer=1, head=2, opacity=100)))
+    assert first.shape == (TILE // 2, TILE, 3)
+    left, right = first[20, 140].sum(), first[20, 340].sum()  # both inside the crop, which is the middle half
+    assert left > right and second[20, 340].sum() > second[20, 140].sum()
+    assert first[5, 5].tolist() == second[5, 5].tolist() and 128 < first[5, 5, 0] < 255  # veiled white
+
+
+def test_opacity_zero_is_the_photo_and_a_missing_photo_is_grey():
+    white = Image.new("RGB", (400, 200), "white")
+    assert tiles(row(), white, Look(opacity=0))[0].getpixel((TILE // 2, TILE // 4)) == (255, 255, 255)
+    assert tiles(row(), None, Look(opacity=0))[0].getpixel((TILE // 2, TILE // 4)) == (128, 136, 144)
+
+
+def test_a_photo_of_unknown_size_has_the_crops():
+    unknown = row(crop=(0, 0, 100, 50))
+    unknown["width"] = unknown["height"] = None
+    assert tiles(unknown, None, Look())[0].size == (TILE, TILE // 2)
+
+
+def test_a_look_says_what_it_is():
+    assert Look().described == "mean of layers, mean of heads"
+    assert Look(layer=3, head=1, subtract=True).described == "layer 3, head 1, the caption's mean map subtracted"
+
+
+def test_what_does_not_fit_the_maps_falls_back_to_the_last_layer_and_the_mean_of_heads():
+    assert read_look({"layer": "9", "head": "x", "opacity": None}, row()) == Look(layer=2)
+    assert read_look({"layer": 0, "head": 1, "subtract": "1"}, row()) == Look(head=1, subtract=True)

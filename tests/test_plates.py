@@ -1,0 +1,60 @@
+"""Figures made of photos: every word has its tile, every panel its text, and none of it is markup."""
+
+import json
+
+from PIL import Image
+
+from dashboard.figures import DARK, INK
+from dashboard.heatmaps import Look
+from dashboard.plates import Panel, attention_strip, panels
+from tests.test_heatmaps import row
+
+PHOTO = Image.new("RGB", (300, 200), "green")
+
+
+def words(figure) -> list[str]:
+    return [annotation.text for annotation in figure.layout.annotations]
+
+
+def test_a_strip_has_a_picture_and_a_word_for_every_word():
+    strip = attention_strip("x: <b>", row(), PHOTO, Look())
+    assert len(strip.layout.images) == 2 and words(strip) == ["w0", "w1"]
+    assert strip.layout.title.text == "x: &lt;b&gt;"
+    assert all(image.source.startswith("data:image/jpeg;base64,") for image in strip.layout.images)
+
+
+def test_panels_hold_photo_badge_caption_note_and_bars_the_right_one_ticked():
+    panel = Panel(
+        PHOTO, badge="#1 of 12", title="a dog", note="CIDEr 1.2", bars=(("dog", 0.9, True), ("cat", 0.1, False))
+    )
+    shown = words(panels("t", [panel]))
+    assert shown == ["<b>#1 of 12</b>", "a dog", "CIDEr 1.2", "<b>✓ dog</b>", "90.0 %", "cat", "10.0 %"]
+
+
+def test_bars_are_told_apart_without_colour():
+    figure = panels("t", [Panel(PHOTO, bars=(("dog", 0.5, True), ("cat", 0.5, False)))], template=DARK)
+    fills = [shape.fillcolor for shape in figure.layout.shapes]
+    assert INK[DARK] in fills
+
+
+def test_a_strangers_text_is_no_markup_and_a_missing_photo_leaves_its_sentence():
+    panel = Panel(
+        None, "<i>x</i>.png was not found.", "<b>", "<script>a</script> & b", "<a href='x'>", (("<u>", 2.0, False),)
+    )
+    figure = panels("<title>", [panel])
+    everything = json.dumps(figure.to_plotly_json()["layout"], default=str)
+    for mark in ("<i>", "<script>", "<a ", "<u>", "<title>"):
+        assert mark not in everything
+    assert "&lt;i&gt;x&lt;/i&gt;.png was not found." in words(figure)
+
+
+def test_a_long_caption_makes_its_whole_row_higher_and_is_all_there():
+    long = "a very long caption " * 20
+    short, tall = (panels("t", [Panel(PHOTO, title="a"), Panel(PHOTO, title=text)]) for text in ("b", long))
+    assert tall.layout.height > short.layout.height + 60
+    assert any(" ".join(text.replace("<br>", " ").split()) == long.strip() for text in words(tall))
+
+
+def test_a_bar_never_leaves_its_track():
+    figure = panels("t", [Panel(PHOTO, bars=(("a", 7.0, False), ("b", -1.0, False)))])
+    assert all(0 <= shape.x0 <= shape.x1 <= 1000 for shape in figure.layout.shapes)

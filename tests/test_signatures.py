@@ -1,0 +1,35 @@
+"""Whether two numbers may stand on one axis: what their signatures do not share."""
+
+from dashboard.signatures import differences, facts
+
+LEFT = 'CLIPScore|beam:3|images:600|data:c0|clip:ViT-B/32|prefix:"a|b: c"|rule:standard|version:0.1.0'
+
+
+def test_a_signature_is_read_into_its_parts_bars_in_a_value_included():
+    found = facts(LEFT)
+    assert found[""] == "CLIPScore" and found["clip"] == "ViT-B/32"
+    assert found["prefix"].startswith('"a')
+
+
+def test_another_beam_size_is_no_difference():
+    assert differences(LEFT, LEFT.replace("beam:3", "beam:1")) == []
+
+
+def test_everything_else_is_said_and_the_search_is_told_apart_from_the_measure():
+    other = LEFT.replace("images:600", "images:12").replace("rule:standard", "rule:study").replace("c0", "d1")
+    found = differences(LEFT, other)
+    assert [str(each) for each in found] == [
+        "images scored: 600 against 12",
+        "data (fingerprint): c0 against d1",
+        "search rule: standard against study",
+    ]
+    assert [each.search for each in found] == [False, False, True]
+
+
+def test_what_one_side_does_not_say_is_not_known():
+    assert str(differences(LEFT, LEFT.replace("|rule:standard", ""))[0]) == "search rule: standard against not known"
+
+
+def test_nothing_and_nonsense_are_read_without_an_error():
+    assert differences("", "") == []
+    assert differences("x|||", "x|y") != []
