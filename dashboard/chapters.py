@@ -11,13 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import commands, contrasts, figures, plates, published, text
+from dashboard import commands, contrasts, figures, plates, text
 from dashboard.exports import Figure, Table
 from dashboard.heatmaps import read_look
 from dashboard.plates import Panel
 from dashboard.previews import LARGE, photo, pixels
 from dashboard.record import Run
-from engine import queries
+from engine import published, queries
 
 Ask = Callable[..., pd.DataFrame]
 """Asks a function of `engine.queries` with its arguments, the cursor left out."""

@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_zeroshot(commands)
     _add_train(commands)
+    _add_compare(commands)
     _add_correlate(commands)
     _add_sql(commands)
     _add_doctor(commands)
@@ -157,6 +158,18 @@ def _add_train(commands) -> None:
     parser.add_argument("--encoder-weights", type=Path, metavar="FILE", help="safetensors, instead of the recipe's")
     parser.add_argument("--clip", metavar="MODEL", help="also validate with CLIPScore by this CLIP")
     parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+
+
+def _add_compare(commands) -> None:
+    parser = _add(
+        commands,
+        "compare",
+        run_compare,
+        "test whether one run or beam size is better than another on the same images",
+        "python -m engine compare demo:3 demo:1",
+    )
+    for side in ("left", "right"):
+        parser.add_argument(side, metavar=side.upper(), help="RUN:BEAM, or RUN for its best beam size by CIDEr")
 
 
 def _add_correlate(commands) -> None:
@@ -327,6 +340,14 @@ def run_train(options: argparse.Namespace) -> int:
     done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, best validation CIDEr {done.best_cider:.3f}")
     print(f"next: python -m engine evaluate --data {options.data} --captioner {options.out} --run {options.out.name}")
+    return 0
+
+
+def run_compare(options: argparse.Namespace) -> int:
+    """The command `compare`."""
+    from engine import contrast
+
+    print(contrast.text(options.results, options.left, options.right))
     return 0
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine import statistics
+from engine.pooling import BLEU_COUNTS, METEOR_COUNTS, POOLED
 from engine.schema import METRICS
 from engine.statistics import bootstrap_mean_interval, wilson_interval
 
@@ -139,15 +140,22 @@ def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataFrame:
     """The smallest beam size that is not significantly worse than the best, or no row where there is one size only.
 
-    Columns smallest, best (beam sizes, by the mean over images), images (those that every size has a value for).
+    Columns smallest, best (beam sizes), images (those that every size has a value for). A pooled metric is held up by
+    its corpus value, where its counts were kept.
 
     Raises:
         ValueError: `metric` is no metric.
     """
     column = metric_column(metric)
+    pooled = POOLED.get(metric)
+    values = column
+    if pooled is not None and _keeps_counts(cursor, run, pooled.counts):
+        values = pooled.counts
+    else:
+        pooled = None
     found = cursor.execute(
         f"""
-        SELECT beam_size, list({column} ORDER BY image_id) AS values
+        SELECT beam_size, list({values} ORDER BY image_id) AS values
         FROM (
             SELECT *, count(*) FILTER (isfinite({column})) OVER (PARTITION BY image_id) AS sizes
             FROM scores WHERE run = $run
@@ -160,8 +168,15 @@ def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataF
     ).fetchall()
     if len(found) < 2:
         return pd.DataFrame(columns=["smallest", "best", "images"])
-    smallest, best = statistics.smallest_not_worse({size: np.asarray(values) for size, values in found})
+    score = pooled.score if pooled is not None else None
+    smallest, best = statistics.smallest_not_worse({size: np.asarray(kept) for size, kept in found}, pooled=score)
     return pd.DataFrame([{"smallest": smallest, "best": best, "images": len(found[0][1])}])
+
+
+def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
+    """Whether every score of a run has the counts that a pooled metric comes from: older and foreign runs do not."""
+    missing = f"SELECT count(*) FILTER ({counts} IS NULL) = 0 AND count(*) > 0 FROM scores WHERE run = ?"
+    return bool(cursor.execute(missing, [run]).fetchone()[0])
 
 
 def _caption_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
@@ -427,7 +442,8 @@ def tag_examples(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.Dat
 # Two settings on the same images
 
 _SETTING = f"""
-    SELECT image_id, caption, {_FINITE} FROM captions LEFT JOIN scores USING (run, image_id, beam_size)
+    SELECT image_id, caption, {_FINITE}, bleu_counts, meteor_counts
+    FROM captions LEFT JOIN scores USING (run, image_id, beam_size)
     WHERE run = $SIDE_run AND beam_size = $SIDE_beam
 """
 _PAIR = f"WITH a AS ({_SETTING.replace('SIDE', 'left')}), b AS ({_SETTING.replace('SIDE', 'right')})"
@@ -514,34 +530,51 @@ def paired_cases(
 def comparison(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int) -> pd.DataFrame:
     """Every metric that two settings have on the same images, with its paired tests.
 
-    Columns metric, images, left, right (means over those images), difference (left - right), low, high (95 % bootstrap
-    interval), wins, ties, losses, p_bootstrap, p_randomization, p_holm (p_randomization, corrected for the number of
-    metrics); in METRICS' order.
+    Columns metric, images, left, right (over those images: means, or the corpus value of a pooled metric whose counts
+    were kept), difference (left - right), low, high (95 % bootstrap interval), wins, ties, losses, p_bootstrap,
+    p_randomization, p_holm (p_randomization, corrected for the number of metrics); in METRICS' order.
     """
-    columns = ", ".join(
-        f"a.{metric_column(metric)} AS a_{metric}, b.{metric_column(metric)} AS b_{metric}" for metric in METRICS
-    )
+    columns = ", ".join(f"{side}.{metric_column(metric)} AS {side}_{metric}" for metric in METRICS for side in "ab")
+    counts = ", ".join(f"{column} AS {name}" for side in "ab" for name, column in _count_columns(side).items())
     found = cursor.execute(
-        f"{_PAIR} SELECT {columns} FROM a JOIN b USING (image_id) ORDER BY image_id",
+        f"{_PAIR} SELECT {columns}, {counts} FROM a JOIN b USING (image_id) ORDER BY image_id",
         _sides(run, beam, other, other_beam),
     ).df()
-    rows = [_tested(metric, found[[f"a_{metric}", f"b_{metric}"]].dropna().to_numpy(float)) for metric in METRICS]
+    rows = [_tested(metric, found) for metric in METRICS]
     frame = pd.DataFrame([row for row in rows if row], columns=["metric", "images", "left", "right", *_TESTED])
     frame["p_holm"] = statistics.holm(list(frame.p_randomization))
     return frame
 
 
 _TESTED = ["difference", "low", "high", "wins", "ties", "losses", "p_bootstrap", "p_randomization"]
+_COUNTS = {"bleu_counts": BLEU_COUNTS, "meteor_counts": METEOR_COUNTS}
 
 
-def _tested(metric: str, values: np.ndarray) -> dict[str, Any] | None:
-    """The row of `comparison` for float[images, 2], or None where no image has both."""
-    if not len(values):
+def _count_columns(side: str) -> dict[str, str]:
+    """Name -> expression of each count of one side: numbers come out of the database faster than lists."""
+    return {f"{side}_{name}_{n}": f"{side}.{name}[{n + 1}]" for name, size in _COUNTS.items() for n in range(size)}
+
+
+def _tested(metric: str, found: pd.DataFrame) -> dict[str, Any] | None:
+    """The row of `comparison` for one metric, or None where no image has both values."""
+    known = found[found[[f"a_{metric}", f"b_{metric}"]].notna().all(axis=1)]
+    if known.empty:
         return None
-    left, right = values.T
-    found = statistics.compare(left, right)
-    row = {"metric": metric, "images": len(values), "left": left.mean(), "right": right.mean()}
-    return row | {name: getattr(found, name) for name in _TESTED}
+    left, right = (known[f"{side}_{metric}"].to_numpy(float) for side in "ab")
+    score = None
+    if metric in POOLED:
+        counted = [_counted(known, side, POOLED[metric].counts) for side in "ab"]
+        if all(np.isfinite(counts).all() for counts in counted):
+            (left, right), score = counted, POOLED[metric].score
+    tested = statistics.compare(left, right, pooled=score)
+    corpus = [float(np.mean(side)) if score is None else float(score(side.sum(0))) for side in (left, right)]
+    row = {"metric": metric, "images": len(known), "left": corpus[0], "right": corpus[1]}
+    return row | {name: getattr(tested, name) for name in _TESTED}
+
+
+def _counted(known: pd.DataFrame, side: str, counts: str) -> np.ndarray:
+    """float64[images, C]: the counts of one side; NaN where they were not kept."""
+    return known[[f"{side}_{counts}_{n}" for n in range(_COUNTS[counts])]].to_numpy(float, na_value=np.nan)
 
 
 def _sides(run: str, beam: int, other: str, other_beam: int) -> dict[str, Any]:

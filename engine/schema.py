@@ -137,6 +137,10 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 
+ADDED: dict[str, tuple[str, ...]] = {"scores": ("bleu_counts", "meteor_counts")}
+"""Columns that came after version 1 of the contract: a file without them is read, NULL in their place."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A caption metric: how it is called, what it means, and how it aggregates.

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.schema import METRICS, RUN_RECORD, TABLES, VERSION, schema_of, scores_schema
+from engine.schema import ADDED, METRICS, RUN_RECORD, TABLES, VERSION, schema_of, scores_schema
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)
@@ -121,10 +121,12 @@ def check_table(path: Path) -> Problem | None:
     except (pa.ArrowInvalid, OSError) as error:
         return Problem(path, f"not a whole Parquet file ({_first_line(error)}); delete it and run the command again")
     expected = schema_of(path.stem, found.names)
-    missing = [name for name in expected.names if name not in found.names]
+    added = ADDED.get(path.stem, ())
+    missing = [name for name in expected.names if name not in found.names and name not in added]
     if missing:
         return Problem(path, f"written by another version: no column {missing[0]!r}; run the command again")
-    wrong = [name for name in expected.names if found.field(name).type != expected.field(name).type]
+    here = [name for name in expected.names if name in found.names]
+    wrong = [name for name in here if found.field(name).type != expected.field(name).type]
     if wrong:
         return Problem(
             path,

@@ -9,13 +9,13 @@ import pytest
 
 from tests.conftest import ROOT
 
-JOINERS = {"evaluate", "runs", "scoring", "summary", "__main__"}
+JOINERS = {"evaluate", "runs", "scoring", "summary", "contrast", "__main__"}
 """Only these join compute to the store: `evaluate` and the rooms it was split into, and the command line."""
 
 TORCH = {"captioner", "checkpoints", "training", "decoding", "attention", "clip", "evaluate", "scoring"}
 FOUNDATIONS = {"config", "schema", "statistics", "tokenizer", "photos", "lexicon", "ngrams", "pooling"}
 COMPUTE = {"metrics", "zeroshot", "grounding", "failures"}
-DASHBOARD_MAY = {"schema", "store", "queries", "statistics"}
+DASHBOARD_MAY = {"schema", "store", "queries", "statistics", "published", "signatures"}
 MODULES = sorted((ROOT / "engine").glob("*.py"))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import published
+from engine import published
 
 
 def write(results: Path, name: str, content: str | bytes) -> None:

@@ -324,6 +324,34 @@ def test_every_metric_that_both_have_is_tested_and_corrected_for_their_number(pa
     assert queries.comparison(partial, "demo", 3, "partial", 0).metric.tolist() == ["cider"]
 
 
+def test_a_pooled_metric_is_compared_by_the_corpus_values_of_its_counts(tmp_path):
+    from engine import metrics
+    from engine.statistics import compare as paired
+
+    said = {1: ["a dog runs", "two cats sit", "a bus"], 3: ["a dog runs fast", "two cats", "a red bus stops"]}
+    references = [["a dog runs fast"], ["two cats sit on a couch"], ["a red bus stops here"]]
+    found = metrics.score_captions(said, references, ["bleu_1"])
+    rows, captions = [], []
+    for size, texts in said.items():
+        for image, text in enumerate(texts):
+            key = {"image_id": str(image), "beam_size": size}
+            counts = [int(value) for value in found[size].counts["bleu_counts"][image]]
+            rows.append({**key, "bleu_1": found[size].per_image["bleu_1"][image], "bleu_counts": counts})
+            captions.append({**key, "caption": text})
+    folder = store.run_folder(tmp_path, "small")
+    store.write_table(folder, "scores", store.table_of("scores", rows, ["bleu_1"]))
+    store.write_table(folder, "captions", store.table_of("captions", captions))
+    store.write_record(folder, {"run": "small"})
+    cursor = store.connect(tmp_path)[0].cursor()
+    row = queries.comparison(cursor, "small", 3, "small", 1).iloc[0]
+    assert row.left == pytest.approx(found[3].corpus["bleu_1"].value)
+    assert row.right == pytest.approx(found[1].corpus["bleu_1"].value)
+    counts = [found[size].counts["bleu_counts"] for size in (3, 1)]
+    expected = paired(*counts, pooled=metrics.POOLED["bleu_1"].score)
+    assert (row.difference, row.p_randomization) == (pytest.approx(expected.difference), expected.p_randomization)
+    assert queries.smallest_beam(cursor, "small", "bleu_1").images.tolist() == [3]
+
+
 def test_the_smallest_beam_size_that_is_not_worse_rests_on_images_that_all_sizes_have(cursor):
     values = {size: scored(cursor, "cider", beam=size) for size in runs.BEAMS}
     names = sorted(values[1])

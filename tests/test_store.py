@@ -1,6 +1,7 @@
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from engine import store
@@ -123,3 +124,13 @@ def test_a_part_is_there_whole_or_not_at_all(tmp_path):
 def test_a_record_says_the_version_of_the_contract(tmp_path):
     store.write_record(tmp_path, {"run": "a"})
     assert json.loads((tmp_path / "run.json").read_text()) == {"run": "a", "schema_version": VERSION}
+
+
+def test_a_file_from_before_a_column_was_added_is_read_with_nulls_in_its_place(tmp_path):
+    rows = [{"image_id": "a", "beam_size": 1, "cider": 0.5, "tags": []}]
+    finished(tmp_path, "old", {"scores": store.table_of("scores", rows, ["cider"])})
+    path = store.run_folder(tmp_path, "old") / "scores.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["bleu_counts", "meteor_counts"]), path)
+    connection, problems = store.connect(tmp_path)
+    assert not problems
+    assert connection.sql("SELECT cider, bleu_counts FROM scores").fetchall() == [(0.5, None)]

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from engine import store, summary
 
 
@@ -30,3 +32,39 @@ def test_an_imported_run_is_called_imported_and_partial_ones_say_of_how_many(ful
 
 def test_the_default_results_folder_needs_no_variable():
     assert summary._dashboard(Path("results")) == "streamlit run dashboard/app.py"
+
+
+def test_the_studys_figures_stand_beside_a_run_on_its_images_and_beside_no_other():
+    import pandas as pd
+
+    ours = pd.DataFrame([{"metric": "cider", "beam_size": 3, "value": 0.95}])
+    theirs = pd.DataFrame([{"metric": "cider", "beam_size": 3.0, "value": 0.9413, "source": "its README"}])
+    lines = summary._study_captions(theirs, ours)
+    assert lines[-1] == "  CIDEr at beam size 3: 0.9500 here, 0.9413 there (+0.0087; its README)"
+    assert summary._study_captions(theirs, ours.assign(beam_size=5)) == []
+    assert summary._is_studys({"format": "course", "split": "val", "images": 1789}, 1789)
+    assert not summary._is_studys({"format": "coco", "split": "val", "images": 1789}, 1789)
+    assert not summary._is_studys({"format": "course", "split": "val", "images": 50}, 1789)
+
+
+def test_the_published_prompts_stand_beside_as_many_images(tmp_path):
+    from engine import __main__ as command
+    from tests.conftest import SHARED
+
+    files = [SHARED / "course" / f"zero_shot_vit_b32_prompt{number}.csv" for number in range(3)]
+    if not files[0].is_file():
+        pytest.skip("the course's prediction files are not here")
+    templates = ["This is a photo of {object}", "This is a {object} image.", "No {object}, no score."]
+    arguments = ["zeroshot", "--predictions", *map(str, files), "--templates", *templates]
+    assert command.main([*arguments, "--run", "prompts", "--results", str(tmp_path)]) == 0
+    text = summary.text(tmp_path, "prompts")
+    for accuracy in ("60.84%", "67.84%", "54.96%"):
+        assert f"{accuracy} here, {accuracy} there" in text
+
+
+def test_signatures_are_printed_once_a_metric(full_results):
+    text = summary.text(full_results, "demo")
+    rows = store.read_table(store.run_folder(full_results, "demo"), "corpus_scores").to_pylist()
+    first = {row["metric"]: row["signature"] for row in reversed(rows)}
+    for signature in first.values():
+        assert text.count(f"  {signature}\n") == 1

@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import chapters, choices, commands, data, downloads, figures, parts, published, text
+from dashboard import chapters, choices, commands, data, downloads, figures, parts, text
 from dashboard.exports import Figure, Table
-from engine import queries
+from engine import published, queries
 
 _FIRST = ["cider", "clipscore"]
 

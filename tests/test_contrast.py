@@ -1,0 +1,55 @@
+"""Two settings on the terminal: the numbers of the query, and sentences for what cannot be compared."""
+
+import pytest
+
+from engine import contrast, queries, store
+from engine.contrast import SettingError
+from tests import runs
+
+
+@pytest.fixture
+def results(tmp_path):
+    runs.captioner_run(tmp_path / "results")
+    runs.imported_run(tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_the_table_says_what_the_query_says(results):
+    text = contrast.text(results, "demo:3", "demo:1")
+    connection, _ = store.connect(results)
+    for row in queries.comparison(connection.cursor(), "demo", 3, "demo", 1).itertuples():
+        line = next(line for line in text.splitlines() if line.startswith(f"{contrast.METRICS[row.metric].title} "))
+        assert f"{row.difference:+.3f}" in line and f"{row.p_holm:.3f}" in line
+    assert text.startswith("demo:3 against demo:1 on 12 shared images")
+
+
+def test_a_run_without_a_beam_size_is_its_best(results):
+    connection, _ = store.connect(results)
+    best = queries.best_scores(connection.cursor()).query("run == 'demo' and metric == 'cider'").beam_size.iloc[0]
+    assert contrast.text(results, "demo", "demo:1").startswith(f"demo:{best} against")
+
+
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [
+        ("nobody:3", "run 'nobody' has no captions in the results, expected one of: demo, predictions"),
+        ("demo:2", "run 'demo' has no beam size '2', expected one of 1, 3, 5"),
+        ("demo:x", "no beam size 'x'"),
+        ("predictions", "have captions of no image in common"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(results, left, message):
+    with pytest.raises(SettingError, match=message):
+        contrast.text(results, left, "demo:1")
+
+
+def test_numbers_that_were_measured_in_different_ways_are_named(results):
+    folder = store.run_folder(results, "other")
+    for table in ("images", "captions", "scores"):
+        store.write_table(folder, table, store.read_table(store.run_folder(results, "demo"), table))
+    corpus = store.read_table(store.run_folder(results, "demo"), "corpus_scores").to_pylist()
+    rows = [{**row, "signature": f"{row['metric']}|tok:other|refs:9"} for row in corpus]
+    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", rows))
+    store.write_record(folder, {"run": "other"})
+    text = contrast.text(results, "demo:3", "other:3")
+    assert "not measured or searched alike: tokeniser: " in text and " against other (" in text
