@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, parts, plates, text
+from dashboard import case, chapters, choices, data, downloads, parts, plates, tables, text
 from dashboard.components.gallery import Card, gallery
 from dashboard.exports import Figure, Table
 from dashboard.previews import photo
@@ -224,7 +224,7 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     small = chapters.note(run, chapters.signature(data.ask, run, metric, listing.beam))
     rows = list(frame.head(_PAGE).itertuples())
     drawn = lambda: plates.panels(title, [chapters.case_panel(run, row, metric) for row in rows])  # noqa: E731
-    return [Figure("cases", title, drawn, small), chapters.case_table(frame, "cases", title, small)]
+    return [Figure("cases", title, drawn, small), tables.cases(frame, "cases", title, small)]
 
 
 _FORMS = {"pairs": _pairs, "gallery": _gallery, "table": _table}
