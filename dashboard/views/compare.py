@@ -186,9 +186,9 @@ def _table(sides: Sides, found: pd.DataFrame) -> None:
     st.subheader("Metric by metric")
     st.dataframe(comparison.table(data.ask, sides, found).shown, hide_index=True)
     st.caption(
-        f"Paired bootstrap and approximate randomization, {1000:,} resamples, two-sided; Holm's correction is over the "
-        f"{len(found)} metrics. Means are over per-image values: BLEU and METEOR of a whole split are pooled instead, "
-        "and stand on Overview."
+        "Paired bootstrap and approximate randomization, 1,000 resamples, two-sided; Holm's correction is over "
+        f"{text.count(len(found), 'metric')}. Means are over per-image values: BLEU and METEOR of a whole split are "
+        "pooled instead, and stand on Overview."
     )
 
 
