@@ -75,6 +75,7 @@ train: $(READY) ## Train a captioner on DATA by RECIPE into OUT
 
 demo-models: $(READY) data ## Train the demo CLIP and captioner again from nothing (about two hours on two cores)
 	@$(BIN)/python -m engine.demo.pretraining
+	@$(BIN)/python -m engine.demo.polish
 	@$(BIN)/python -m engine.demo.world --out $(DEMO)-models --train 12000 --val 600 --test 0 --classes 0
 	@$(BIN)/python -m engine train --data $(DEMO)-models --recipe engine/recipes/demo.toml --out checkpoints/demo-models \
 		--encoder-weights data/demo-training/encoder.safetensors

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.config import ConfigError
+from engine.schema import METRICS
 
 RESULTS = Path("results")
 
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_zeroshot(commands)
     _add_train(commands)
+    _add_correlate(commands)
     _add_sql(commands)
     _add_doctor(commands)
     return parser
@@ -69,7 +71,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_metrics(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="caption metrics (all but meteor, which is slow)")
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="caption metrics (all but meteor and spice)")
     parser.add_argument("--clip", metavar="MODEL", help="CLIP that scores: a name, model:file, a folder, or demo")
     parser.add_argument(
         "--clip-prefix", default="", metavar="TEXT", help="put before captions, e.g. 'A photo depicts '"
@@ -155,6 +157,20 @@ def _add_train(commands) -> None:
     parser.add_argument("--encoder-weights", type=Path, metavar="FILE", help="safetensors, instead of the recipe's")
     parser.add_argument("--clip", metavar="MODEL", help="also validate with CLIPScore by this CLIP")
     parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+
+
+def _add_correlate(commands) -> None:
+    parser = _add(
+        commands,
+        "correlate",
+        run_correlate,
+        "say how well metrics agree with people's ratings of captions",
+        "python -m engine correlate ratings.jsonl --data data/flickr8k --metrics cider bleu_4 rouge_l",
+    )
+    parser.add_argument("ratings", type=Path, help="JSON lines: image, caption, human_mean")
+    _add_data(parser)
+    parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+    _add_metrics(parser)
 
 
 def _add_sql(commands) -> None:
@@ -314,6 +330,20 @@ def run_train(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_correlate(options: argparse.Namespace) -> int:
+    """The command `correlate`."""
+    from engine import datasets, judgement, scoring
+
+    ratings = judgement.read(options.ratings)
+    dataset = datasets.load(options.data, options.format, options.split or "all", options.hold_out)
+    clip = _clip_settings(options, _device(options.device))
+    found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics), clip)
+    print(f"{'metric':<14}{'tau-c x 100':>12}{'tau-b x 100':>12}{'captions':>10}")
+    for name, each in found.items():
+        print(f"{METRICS[name].title:<14}{100 * each.tau_c:>12.1f}{100 * each.tau_b:>12.1f}{each.pairs:>10,}")
+    return 0
+
+
 def run_sql(options: argparse.Namespace) -> int:
     """The command `sql`."""
     import duckdb
@@ -376,7 +406,7 @@ def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:
 
     if names is None:
         return metrics.CAPTION_METRICS
-    known = (*metrics.CAPTION_METRICS, "meteor")
+    known = (*metrics.CAPTION_METRICS, *metrics.ON_REQUEST)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(f"--metrics {unknown[0]}: expected some of {', '.join(known)}")

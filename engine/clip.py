@@ -7,6 +7,7 @@ in `metrics` and `zeroshot`.
 import hashlib
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -84,15 +85,48 @@ class Clip:
     def text_features(
         self, texts: Sequence[str], progress: Callable[[Sequence[int]], Sequence[int]] = list
     ) -> TextFeatures:
-        """Texts -> their features; each distinct text is encoded once."""
+        """Texts -> their features; each distinct text is encoded once, among texts of its own length."""
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         ids, cut = self._tokenize(list(distinct))
-        found = [
-            _normalise(self.model.encode_text(ids[at : at + BATCH].to(self.device)))
-            for at in progress(range(0, len(distinct), BATCH))
-        ]
-        rows = [distinct[text] for text in texts]
-        return TextFeatures(_stack(found)[rows], np.array(cut, dtype=bool)[rows])
+        lengths = _text_lengths(self.model, ids)
+        order = np.argsort(lengths, kind="stable")
+        found = []
+        for at in progress(range(0, len(order), BATCH)):
+            rows = order[at : at + BATCH]
+            batch = ids[torch.from_numpy(rows), : int(lengths[rows].max())]
+            found.append(_normalise(_encode_text(self.model, batch.to(self.device))))
+        places = np.argsort(order)[[distinct[text] for text in texts]]
+        return TextFeatures(_stack(found)[places], np.array(cut, dtype=bool)[[distinct[text] for text in texts]])
+
+
+def _reads_forward_only(model: nn.Module) -> bool:
+    """Whether a text's feature depends on nothing after its end token, so that the padding need not be computed."""
+    causal = isinstance(model, open_clip.CLIP) and getattr(model, "attn_mask", None) is not None
+    return causal and model.text_pool_type in ("argmax", "eos")
+
+
+def _end_positions(model: nn.Module, ids: Tensor) -> Tensor:
+    """int64[N]: where the end token stands, as open_clip finds it."""
+    return (ids if model.text_pool_type == "argmax" else (ids == model.text_eos_id).int()).argmax(-1)
+
+
+def _text_lengths(model: nn.Module, ids: Tensor) -> np.ndarray:
+    """int64[N]: positions that matter to each text, end token included."""
+    if not _reads_forward_only(model):
+        return np.full(len(ids), ids.shape[1])
+    return (_end_positions(model, ids) + 1).numpy()
+
+
+def _encode_text(model: nn.Module, ids: Tensor) -> Tensor:
+    """Text features [N, D] of ids int64[N, T]; T may be shorter than the context where the tower is causal."""
+    if not _reads_forward_only(model):
+        return model.encode_text(ids)
+    length, dtype = ids.shape[1], model.transformer.get_cast_dtype()
+    x = model.token_embedding(ids).to(dtype) + model.positional_embedding[:length].to(dtype)
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    pooled = x[torch.arange(len(ids), device=ids.device), _end_positions(model, ids)]
+    projection = model.text_projection
+    return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
 
 
 def load(name: str = DEFAULT, device: str = "cpu") -> Clip:
@@ -135,9 +169,7 @@ def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
         raise ClipError(f"CLIP {name!r}: {model_name} has no weights {weights!r}; expected a file or one of {tags}")
     try:
         with quiet_downloads():
-            model, _, prepare = open_clip.create_model_and_transforms(
-                model_name, pretrained=weights, device=device, force_quick_gelu=is_file and _is_openai(Path(weights))
-            )
+            model, prepare = _create(model_name, weights, is_file, device)
     except Exception as error:  # torch, safetensors and the hub raise their own kinds
         if is_file:
             raise ClipError(f"CLIP {name!r}: {weights} does not fit {model_name}: {_first_line(error)}") from error
@@ -149,8 +181,36 @@ def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
     return Clip(model, prepare, _open_clip_tokenize(open_clip.get_tokenizer(model_name)), name, is_demo=False)
 
 
-def _is_openai(path: Path) -> bool:
-    """Whether a weights file is one of OpenAI's own (a TorchScript archive), which need QuickGELU."""
+def _create(model_name: str, weights: str, is_file: bool, device: str) -> tuple[nn.Module, Callable]:
+    """The model and its preprocessing; a file of OpenAI's own gets QuickGELU, whatever the model's name says."""
+    state = _openai_state(Path(weights)) if is_file else None
+    if state is None:
+        model, _, prepare = open_clip.create_model_and_transforms(model_name, pretrained=weights, device=device)
+        return model, prepare
+    model, _, prepare = open_clip.create_model_and_transforms(model_name, device=device, force_quick_gelu=True)
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items() if name not in _OPENAI_MARKS})
+    return model, prepare
+
+
+_OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
+"""Entries of OpenAI's state dicts that are no weights, and that no other CLIP's has."""
+
+
+def _openai_state(path: Path) -> dict[str, Tensor] | None:
+    """The weights of one of OpenAI's own files (a TorchScript archive, or a state dict saved from one), else None."""
+    if path.suffix == ".safetensors":
+        state = load_file(str(path))
+    elif _is_torchscript(path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch would rather have another format; these files are what they are
+            state = torch.jit.load(str(path), map_location="cpu").state_dict()
+        return dict(state)
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    return state if set(_OPENAI_MARKS) & set(state) else None
+
+
+def _is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:

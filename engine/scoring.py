@@ -19,6 +19,7 @@ from tqdm import tqdm
 from engine import failures, metrics, store
 from engine.clip import Clip
 from engine.datasets import Dataset
+from engine.judgement import Agreement, Rating, RatingsError, agreement
 from engine.photos import PhotoError, open_photo, read_ahead
 from engine.runs import RunInProgress
 from engine.schema import METRICS
@@ -58,7 +59,7 @@ def write_scores(
     """Writes `scores` and `corpus_scores`."""
     captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
     references = images["references"].to_pylist()
-    found = {size: metrics.Scores({}, {}) for size in settings}
+    found = {size: metrics.Scores() for size in settings}
     if any(references) and wanted:
         with run.watch.measure("caption metrics"):
             _score_captions(found, captions, references, wanted)
@@ -95,6 +96,9 @@ def _score_captions(
             every[known] = values
             found[size].per_image[name] = every
         found[size].corpus.update(each.corpus)
+        for column, counts in each.counts.items():
+            found[size].counts[column] = np.full((len(references), counts.shape[1]), np.nan)
+            found[size].counts[column][known] = counts
 
 
 def _score_clip(
@@ -166,6 +170,48 @@ def image_features(
     return every, reasons
 
 
+def rated(
+    ratings: Sequence[Rating], dataset: Dataset, results: Path, wanted: Sequence[str], clip: ClipSettings | None
+) -> dict[str, Agreement]:
+    """Metric -> how it agrees with people over captions that were rated; CLIP's where the photo is there.
+
+    Raises:
+        RatingsError: a rated image that the dataset does not have, or has no references for.
+    """
+    examples = {example.image_id: example for example in dataset.examples if example.references}
+    unknown = next((each.image_id for each in ratings if each.image_id not in examples), None)
+    if unknown is not None:
+        raise RatingsError(f"the rated image {unknown!r} has no references in {dataset.path}; choose the data of these")
+    captions = [each.caption for each in ratings]
+    references = [examples[each.image_id].references for each in ratings]
+    found = metrics.score_captions({IMPORTED: captions}, references, wanted)[IMPORTED]
+    if clip is not None:
+        images = dict.fromkeys(each.image_id for each in ratings)
+        photos = [path if (path := dataset.photo(examples[image])).is_file() else None for image in images]
+        features, _ = image_features(results, clip.clip, photos, dataset.fingerprint)
+        rows = {image: row for row, image in enumerate(images)}
+        _add_clip(found, captions, references, features[[rows[each.image_id] for each in ratings]], clip)
+    people = np.array([each.rating for each in ratings])
+    return {name: agreement(found.per_image[name], people) for name in METRICS if name in found.per_image}
+
+
+def _add_clip(
+    found: metrics.Scores,
+    captions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    images: np.ndarray,
+    settings: ClipSettings,
+) -> None:
+    """CLIPScore and RefCLIPScore of pairs, per image; images float[N, D] are NaN where there is no photo."""
+    flat = [text for texts in references for text in texts]
+    encoded = settings.clip.text_features([settings.prefix + text for text in (*captions, *flat)]).features
+    own = encoded[: len(captions)]
+    of_references = np.split(encoded[len(captions) :], np.cumsum([len(texts) for texts in references])[:-1])
+    scores = metrics.clipscore(images, own)
+    found.per_image["clipscore"] = scores
+    found.per_image["refclipscore"] = metrics.refclipscore(scores, own, of_references)
+
+
 def _cases(images: pa.Table, rows: Sequence[dict]) -> list[failures.Case]:
     references, objects = images["references"].to_pylist(), images["objects"].to_pylist()
     return [
@@ -186,6 +232,7 @@ def _scores_table(
         for row, image_id in enumerate(image_ids):
             values = {name: _number(each.per_image[name][row]) for name in names if name in each.per_image}
             own = {"clip_truncated": truncated[size][row], "tags": [asdict(tag) for tag in tags[size][row]]}
+            own |= {column: _counts(counts[row]) for column, counts in each.counts.items()}
             rows.append({"image_id": image_id, "beam_size": size, **own, **values})
     return store.table_of("scores", rows, list(names))
 
@@ -226,6 +273,11 @@ def _signature(name: str, size: int, facts: dict[str, Any], clip: ClipSettings |
 def _reference_range(references: Sequence[Sequence[str]]) -> str:
     counts = {len(texts) for texts in references}
     return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
+
+
+def _counts(values: np.ndarray) -> list[float] | None:
+    """One image's counts, whole where they are; None where it has no references."""
+    return [int(value) for value in values] if np.isfinite(values).all() else None
 
 
 def _number(value: float) -> float | None:

@@ -4,27 +4,26 @@ Knows arrays of per-image values. Knows nothing of what was measured, and reads 
 a seed: the same call gives the same answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import comb
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-_CHUNK = 4_000_000
-"""Random indices held at a time (32 MB as int64), so that a split of 100,000 images fits in memory."""
-
 _UNITS = 5_000
 """Above so many images, groups of images are drawn: a page waits for what is drawn."""
+
+_CHUNK = 1000 * _UNITS
+"""Random indices held at a time (40 MB as int64): all of a usual bootstrap."""
 
 
 def bootstrap_mean_interval(
     values: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
     """The percentile bootstrap interval of a mean; the same arguments give the same interval.
-
-    Of more than 5,000 images, random groups of equal size are drawn in their place: the interval is as wide on average.
 
     Args:
         values: float[n], one value an image.
@@ -43,7 +42,7 @@ def bootstrap_mean_interval(
         return float("nan"), float("nan")
     if not np.isfinite(sample).all():
         raise ValueError("values must be finite: leave out images without a score before asking for an interval")
-    means = _resampled_means(_units(sample), resamples, np.random.default_rng(seed))
+    means = bootstrap_sums(sample[:, None], resamples, seed)[:, 0] / sample.size
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
@@ -91,7 +90,13 @@ class Comparison:
     """Images on which left is better, equal, worse."""
 
 
-def compare(left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int = 0) -> Comparison:
+Pooled = Callable[[np.ndarray], np.ndarray]
+"""Sums of counts over images float64[..., C] -> the corpus metric float64[...], as BLEU's and METEOR's."""
+
+
+def compare(
+    left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int = 0, pooled: Pooled | None = None
+) -> Comparison:
     """Compares two settings image by image, by paired bootstrap and by approximate randomization.
 
     The bootstrap (Koehn, EMNLP 2004) asks how often a resampled difference lies as far from the observed one as that
@@ -100,25 +105,52 @@ def compare(left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int 
     randomization stays exact (swapping groups is a part of all the ways to swap), the interval is as wide on average.
 
     Args:
-        left, right: float[n], values of the same images in the same order.
+        left, right: float[n], values of the same images in the same order; or counts float[n, C] where `pooled` makes
+            the metric of their sums.
 
     Raises:
-        ValueError: different lengths, no images, or a value that is not finite.
+        ValueError: different shapes, no images, or a value that is not finite.
     """
-    change = _change(left, right)
-    means = _resampled_means(_units(change), resamples, np.random.default_rng(seed))
-    low, high = np.quantile(means, [0.025, 0.975])
-    observed = float(change.mean())
+    first, second, pooled = _sides(left, right, pooled)
+    change = pooled(first) - pooled(second)
+    resampled = _difference(pooled, bootstrap_sums(np.hstack([first, second]), resamples, seed))
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    observed = float(pooled(first.sum(0)) - pooled(second.sum(0)))
     return Comparison(
         difference=observed,
         low=float(low),
         high=float(high),
-        p_bootstrap=_share_at_least(np.abs(means - observed), abs(observed)),
-        p_randomization=_randomization(change, resamples, seed),
+        p_bootstrap=_share_at_least(np.abs(resampled - observed), abs(observed)),
+        p_randomization=_randomization(first, second, pooled, resamples, seed),
         wins=int((change > 0).sum()),
         ties=int((change == 0).sum()),
         losses=int((change < 0).sum()),
     )
+
+
+def _sides(left: ArrayLike, right: ArrayLike, pooled: Pooled | None) -> tuple[np.ndarray, np.ndarray, Pooled]:
+    """Both sides as float64[n, C] and what makes a corpus value of their sums: the mean, unless `pooled` is given."""
+    first, second = (np.asarray(values, dtype=np.float64) for values in (left, right))
+    if first.shape != second.shape or len(first) == 0:
+        raise ValueError(f"{len(first)} values against {len(second)}: expected the same images, at least one")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("values must be finite: compare images that both settings have a score for")
+    if pooled is not None:
+        return first, second, pooled
+    images = len(first)
+    return first[:, None], second[:, None], lambda sums: sums[..., 0] / images
+
+
+def _difference(pooled: Pooled, sums: np.ndarray) -> np.ndarray:
+    """The metric of the left half of the columns minus that of the right half."""
+    left, right = np.split(sums, 2, axis=-1)
+    return pooled(left) - pooled(right)
+
+
+def _randomization(left: np.ndarray, right: np.ndarray, pooled: Pooled, trials: int, seed: int) -> float:
+    """p of approximate randomization; draws of its own, so that it is the same with and without a bootstrap."""
+    observed = abs(float(pooled(left.sum(0)) - pooled(right.sum(0))))
+    return _share_at_least(np.abs(_difference(pooled, _swapped_sums(left, right, trials, seed))), observed)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -148,41 +180,29 @@ def mcnemar(left_right: ArrayLike, right_right: ArrayLike) -> float:
     return min(1.0, 2 * tail / 2**differ)
 
 
-def smallest_not_worse(values: Mapping[int, ArrayLike], alpha: float = 0.05, resamples: int = 1000) -> tuple[int, int]:
-    """The best beam size by mean, and the smallest one that is not significantly worse.
+def smallest_not_worse(
+    values: Mapping[int, ArrayLike], alpha: float = 0.05, resamples: int = 1000, pooled: Pooled | None = None
+) -> tuple[int, int]:
+    """The best beam size, and the smallest one that is not significantly worse.
 
     Each smaller size is compared with the best by approximate randomization, corrected by Holm for their number.
 
     Args:
-        values: beam size -> float[n], the same images in the same order.
+        values: beam size -> float[n], or counts float[n, C] where `pooled` makes the metric of their sums; the same
+            images in the same order.
 
     Returns:
-        (smallest not worse, best); of equal means the smaller size is the best.
+        (smallest not worse, best); of equal ones the smaller size is the best.
     """
-    best = max(values, key=lambda size: (float(np.mean(values[size])), -size))
+    sides = {size: _sides(found, found, pooled) for size, found in values.items()}
+    corpus = {size: float(score(found.sum(0))) for size, (found, _, score) in sides.items()}
+    best = max(corpus, key=lambda size: (corpus[size], -size))
     smaller = sorted(size for size in values if size < best)
-    found = [_randomization(_change(values[size], values[best]), resamples, seed=0) for size in smaller]
+    found = [_randomization(sides[size][0], sides[best][0], sides[best][2], resamples, seed=0) for size in smaller]
     for size, p_value in zip(smaller, holm(found), strict=True):
         if p_value >= alpha:
             return size, best
     return best, best
-
-
-def _change(left: ArrayLike, right: ArrayLike) -> np.ndarray:
-    """float64[n]: left - right, image by image."""
-    first, second = np.asarray(left, dtype=np.float64).ravel(), np.asarray(right, dtype=np.float64).ravel()
-    if first.size != second.size or first.size == 0:
-        raise ValueError(f"{first.size} values against {second.size}: expected the same images, at least one")
-    change = first - second
-    if not np.isfinite(change).all():
-        raise ValueError("values must be finite: compare images that both settings have a score for")
-    return change
-
-
-def _randomization(change: np.ndarray, resamples: int, seed: int) -> float:
-    """p of approximate randomization; draws of its own, so that it is the same with and without a bootstrap."""
-    swapped = _swapped_means(_units(change), resamples, np.random.default_rng([seed, 1]))
-    return _share_at_least(np.abs(swapped), abs(float(change.mean())))
 
 
 def _share_at_least(drawn: np.ndarray, observed: float) -> float:
@@ -190,36 +210,56 @@ def _share_at_least(drawn: np.ndarray, observed: float) -> float:
     return float((np.count_nonzero(drawn >= observed * (1 - 1e-12)) + 1) / (drawn.size + 1))
 
 
-def _units(change: np.ndarray) -> np.ndarray:
-    """float64[at most _UNITS] with the mean of `change`: itself, or groups of its images joined at random."""
-    if change.size <= _UNITS:
-        return change
-    # A seed of its own: how images are joined must not depend on how often somebody drew before.
-    shuffled = np.random.default_rng(0).permutation(change)
-    starts = np.linspace(0, change.size, _UNITS, endpoint=False).astype(int)
-    return np.add.reduceat(shuffled, starts) * (_UNITS / change.size)
-
-
-def _swapped_means(change: np.ndarray, trials: int, generator: np.random.Generator) -> np.ndarray:
-    """float64[trials]: means with the sign of each difference drawn by a coin."""
-    rows = max(1, _CHUNK // change.size)
-    means = np.empty(trials)
+def _swapped_sums(left: np.ndarray, right: np.ndarray, trials: int, seed: int) -> np.ndarray:
+    """Sums float64[trials, 2C] of left and right [n, C] after a coin for each image swapped its two values."""
+    left, right = np.split(_units(np.hstack([left, right])), 2, axis=1)
+    generator, units = np.random.default_rng([seed, 1]), len(left)
+    change, total = right - left, left.sum(0) + right.sum(0)
+    rows = max(1, _CHUNK // units)
+    sums = np.empty((trials, left.shape[1]))
     for start in range(0, trials, rows):
         stop = min(start + rows, trials)
-        signs = generator.integers(0, 2, size=(stop - start, change.size), dtype=np.int8)
-        means[start:stop] = (2.0 * signs - 1.0) @ change / change.size
-    return means
+        coins = generator.integers(0, 2, size=(stop - start, units), dtype=np.int8)
+        sums[start:stop] = left.sum(0) + coins.astype(np.float64) @ change
+    return np.hstack([sums, total - sums])
 
 
-def _resampled_means(sample: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """float64[resamples]: means of as many draws with replacement."""
-    rows = max(1, _CHUNK // sample.size)
-    means = np.empty(resamples)
-    for start in range(0, resamples, rows):
-        stop = min(start + rows, resamples)
-        drawn = generator.integers(0, sample.size, size=(stop - start, sample.size))
-        means[start:stop] = sample[drawn].mean(axis=1)
-    return means
+def _units(values: np.ndarray) -> np.ndarray:
+    """Sums float64[at most _UNITS, C] of values [n, C]: the values, or those of images joined to groups at random."""
+    if len(values) <= _UNITS:
+        return values
+    # A seed of its own: how images are joined must not depend on how often somebody drew before.
+    shuffled = values[np.random.default_rng(0).permutation(len(values))]
+    return np.add.reduceat(shuffled, np.linspace(0, len(values), _UNITS, endpoint=False).astype(int))
+
+
+def bootstrap_sums(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Sums over resampled images, float64[resamples, C] of values float64[n, C]; groups of images above _UNITS.
+
+    All columns see the same resamples, and so do all calls with the same n, `resamples` and `seed`: drawing and
+    counting is most of the work, and one product with the counts then serves every metric of a setting.
+    """
+    units = _units(values)
+    rows = max(1, _CHUNK // len(units))
+    if resamples <= rows:
+        return _resampled_counts(len(units), resamples, seed) @ units
+    generator = np.random.default_rng(seed)
+    blocks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    return np.concatenate([_draw_counts(generator, len(units), block) @ units for block in blocks])
+
+
+@lru_cache(maxsize=2)
+def _resampled_counts(images: int, resamples: int, seed: int) -> np.ndarray:
+    counts = _draw_counts(np.random.default_rng(seed), images, resamples)
+    counts.flags.writeable = False
+    return counts
+
+
+def _draw_counts(generator: np.random.Generator, images: int, resamples: int) -> np.ndarray:
+    """How often each image is drawn, float64[resamples, images]."""
+    drawn = generator.integers(0, images, size=(resamples, images))
+    drawn += np.arange(resamples)[:, None] * images
+    return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
 
 
 def _check_level(level: float) -> None:

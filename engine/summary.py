@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine import queries, store
+from engine import published, queries, store
 from engine.schema import METRICS
 
 
@@ -17,8 +17,15 @@ def text(results: Path, run: str) -> str:
     record = store.read_record(store.run_folder(results, run)) or {}
     cursor = connection.cursor()
     parts = [f"\nrun {run}: {_what(record)}"]
-    parts += _caption_scores(queries.corpus_scores(cursor, run))
-    parts += _zero_shot(queries.zero_shot_accuracy(cursor, run))
+    scores = queries.corpus_scores(cursor, run)
+    parts += _caption_scores(scores)
+    if _is_studys(record.get("data", {}), published.CAPTION_IMAGES):
+        parts += _study_captions(published.beams(results).frame, scores)
+    parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"))
+    accuracies = queries.zero_shot_accuracy(cursor, run)
+    parts += _zero_shot(accuracies)
+    parts += _study_prompts(published.prompts(results).frame, accuracies)
+    parts += _signatures(scores)
     parts += _set_aside(queries.set_aside(cursor, run))
     if (record.get("clip") or {}).get("demo"):
         parts.append("CLIP scores are the demo CLIP's: they rank the demo world and compare with nobody's ViT-B/32.")
@@ -59,6 +66,53 @@ def _value(row: pd.Series) -> str:
 
 def _row(head: str, cells: list[str]) -> str:
     return f"{head:>8}  " + "  ".join(f"{cell:>13}" for cell in cells)
+
+
+def _is_studys(data: dict, images: int) -> bool:
+    """Whether a run saw the study's images: its figures are worth nothing beside other ones'."""
+    is_val = str(data.get("split", "")).startswith("val")
+    return data.get("format") == "course" and is_val and data.get("images") == images
+
+
+def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
+    lines = []
+    for row in theirs[theirs.metric.isin(METRICS)].itertuples():
+        mine = ours[(ours.metric == row.metric) & (ours.beam_size == row.beam_size)]
+        if len(mine):
+            own = mine.value.iloc[0]
+            where = f"{METRICS[row.metric].title} at beam size {row.beam_size:.0f}"
+            both = f"{own:.4f} here, {row.value:.4f} there ({own - row.value:+.4f}; {row.source})"
+            lines.append(f"  {where}: {both}")
+    return ["", "beside the study, on the same images", *lines] if lines else []
+
+
+def _study_prompts(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
+    mine = {row.template: row for row in ours.itertuples() if row.known == published.CLASS_IMAGES}
+    lines = [
+        f"  {row.template}: {mine[row.template].accuracy:.2%} here, {row.accuracy:.2%} there ({row.model})"
+        for row in theirs.itertuples()
+        if row.template in mine
+    ]
+    return ["", "beside the study's prompts, on as many images", *lines] if lines else []
+
+
+def _smallest_beam(found: pd.DataFrame) -> list[str]:
+    if found.empty:
+        return []
+    row = found.iloc[0]
+    if row.smallest == row.best:
+        return [f"best by CIDEr: beam size {row.best}; every smaller size is significantly worse (Holm, 5 %)"]
+    return [
+        f"best by CIDEr: beam size {row.best}; the smallest that is not significantly worse: {row.smallest} "
+        "(paired randomization test, Holm, 5 %)"
+    ]
+
+
+def _signatures(scores: pd.DataFrame) -> list[str]:
+    """How each number came about, once a metric; the beam size stands in the table above."""
+    first = scores.drop_duplicates("metric").sort_values("metric", key=lambda names: names.map(list(METRICS).index))
+    known = first[first.signature.fillna("") != ""]
+    return ["", "signatures", *(f"  {text}" for text in known.signature)] if len(known) else []
 
 
 def _zero_shot(accuracies: pd.DataFrame) -> list[str]:

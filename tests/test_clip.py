@@ -29,12 +29,31 @@ def test_features_are_normalised_and_those_of_the_model_itself(small):
 
 def test_each_distinct_text_is_encoded_once_and_keeps_its_place(small, monkeypatch):
     seen = []
-    encode = small.model.encode_text
-    monkeypatch.setattr(small.model, "encode_text", lambda ids: seen.append(len(ids)) or encode(ids))
+    encode = clip._encode_text
+    monkeypatch.setattr(clip, "_encode_text", lambda model, ids: seen.append(len(ids)) or encode(model, ids))
     found = small.text_features(["a dog", "a bus", "a dog"])
     assert sum(seen) == 2
     np.testing.assert_array_equal(found.features[0], found.features[2])
     assert not np.allclose(found.features[0], found.features[1])
+
+
+@pytest.mark.parametrize("name", ["demo", "ViT-B-32"])
+def test_leaving_out_the_padding_changes_no_feature(name):
+    import open_clip
+
+    if name == "demo":
+        model, tokenize = clip.load("demo").model, clip.load("demo")._tokenize
+    else:
+        torch.manual_seed(0)
+        model = open_clip.create_model(name).eval()
+        tokenize = clip._open_clip_tokenize(open_clip.get_tokenizer(name))
+    texts = ["a dog", "", "two men ride brown horses in a green field at night", "word " * 200]
+    ids, _ = tokenize(texts)
+    found = clip.Clip(model, None, tokenize, name, False).text_features(texts).features
+    with torch.inference_mode():
+        whole = torch.nn.functional.normalize(model.encode_text(ids), dim=-1).numpy()
+    np.testing.assert_allclose(found, whole, atol=2e-6)
+    assert clip._text_lengths(model, ids)[0] < ids.shape[1] == clip._text_lengths(model, ids)[3]
 
 
 def test_a_text_longer_than_the_context_is_cut_keeps_its_end_and_says_so(small):
@@ -95,8 +114,73 @@ def test_a_damaged_folder_names_the_file(tmp_path):
         clip.load(str(folder))
 
 
-def test_a_torchscript_archive_is_known_as_openais_and_needs_quickgelu(tmp_path):
-    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "jit.pt"))
-    torch.save({"a": torch.zeros(1)}, tmp_path / "plain.pt")
-    assert clip._is_openai(tmp_path / "jit.pt")
-    assert not clip._is_openai(tmp_path / "plain.pt")
+class _Openais(torch.nn.Module):
+    """OpenAI's files hold the model with three numbers beside the weights."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        for name, child in model.named_children():
+            self.add_module(name, child)
+        for name, parameter in model.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
+        for name in clip._OPENAI_MARKS:
+            self.register_buffer(name, torch.tensor(1))
+
+    def forward(self, text: torch.Tensor) -> torch.Tensor:
+        return self.token_embedding(text)
+
+
+@pytest.fixture(scope="module")
+def quick() -> torch.nn.Module:
+    import open_clip
+
+    torch.manual_seed(0)
+    return open_clip.create_model("ViT-B-32-quickgelu").eval()
+
+
+@pytest.mark.parametrize("form", ["torchscript", "state_dict", "safetensors", "open_clip"])
+def test_weight_files_load_with_the_activation_they_were_trained_with(quick, tmp_path, form):
+    from safetensors.torch import save_file
+
+    file, name, openais = tmp_path / f"{form}.pt", "ViT-B-32", _Openais(quick)
+    if form == "torchscript":
+        torch.jit.trace(openais, torch.zeros(1, 77, dtype=torch.long), check_trace=False).save(str(file))
+    elif form == "state_dict":
+        torch.save(openais.state_dict(), file)
+    elif form == "safetensors":
+        file = tmp_path / "weights.safetensors"
+        save_file({key: value.contiguous() for key, value in openais.state_dict().items()}, file)
+    else:  # open_clip's own checkpoints say nothing of their activation: the name does
+        torch.save(quick.state_dict(), file)
+        name = "ViT-B-32-quickgelu"
+    loaded = clip.load(f"{name}:{file}")
+    pixels = [loaded.prepare(noise(1))]
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(quick.encode_image(torch.stack(pixels)), dim=-1).numpy()
+    np.testing.assert_allclose(loaded.image_features(pixels), expected, atol=1e-6)
+
+
+def test_weights_of_another_model_name_the_file(quick, tmp_path):
+    torch.save(_Openais(quick).state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(ClipError, match="weights.pt does not fit ViT-B-16"):
+        clip.load(f"ViT-B-16:{tmp_path / 'weights.pt'}")
+
+
+@pytest.mark.parametrize("prefix", ["", "A photo depicts "])
+def test_clipscore_is_the_published_definition_on_the_same_weights(quick, prefix):
+    # Hessel et al. 2021, section 3, and the two texts: the paper's code puts a prefix, the study does not.
+    import open_clip
+
+    from engine import metrics
+
+    captions = ["a dog runs on the beach", "two men ride horses"]
+    loaded = clip.Clip(
+        quick, clip.load("demo").prepare, clip._open_clip_tokenize(open_clip.get_tokenizer("ViT-B-32")), "x", False
+    )
+    pixels = [loaded.prepare(noise(seed)) for seed in range(2)]
+    with torch.inference_mode():
+        image = quick.encode_image(torch.stack(pixels))
+        text = quick.encode_text(open_clip.get_tokenizer("ViT-B-32")([prefix + caption for caption in captions]))
+        expected = 2.5 * torch.nn.functional.cosine_similarity(image, text).clamp(min=0).numpy()
+    texts = loaded.text_features([prefix + caption for caption in captions]).features
+    np.testing.assert_allclose(metrics.clipscore(loaded.image_features(pixels), texts), expected, atol=1e-5)

@@ -10,7 +10,7 @@ from engine import store
 from tests import tiny
 from tests.conftest import ROOT
 
-COMMANDS = ("train", "evaluate", "score", "zeroshot", "sql", "doctor")
+COMMANDS = ("train", "evaluate", "score", "zeroshot", "correlate", "sql", "doctor")
 
 
 def run(*arguments: object) -> int:

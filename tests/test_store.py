@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from engine import store
-from engine.schema import METRICS, TABLES
+from engine.schema import METRICS, TABLES, VERSION
 from engine.store import ResultsError
 
 
@@ -122,4 +122,4 @@ def test_a_part_is_there_whole_or_not_at_all(tmp_path):
 
 def test_a_record_says_the_version_of_the_contract(tmp_path):
     store.write_record(tmp_path, {"run": "a"})
-    assert json.loads((tmp_path / "run.json").read_text()) == {"run": "a", "schema_version": 1}
+    assert json.loads((tmp_path / "run.json").read_text()) == {"run": "a", "schema_version": VERSION}

@@ -8,6 +8,7 @@ much as training on them.
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from random import Random
 
@@ -61,20 +62,22 @@ def patch_labels(scene: Scene, picture: Picture) -> np.ndarray:
     return labels
 
 
-def training_scene(number: int, count: int) -> Scene:
+def training_scene(number: int, count: int, portrait_share: float = PORTRAIT_SHARE) -> Scene:
     """Scene `number` of a training set of `count`: the first are portraits, the others free compositions."""
     seed = FIRST_SEED["train"] + BLOCK // 2 + number  # the lower half of the block is the train split's
-    portraits = int(count * PORTRAIT_SHARE)
+    portraits = int(count * portrait_share)
     return portrait(CLASSES[number % len(CLASSES)], seed) if number < portraits else compose(seed)
 
 
-def _render_chunk(folder: Path, first: int, count: int) -> tuple[int, np.ndarray, list[list[str]], list[list[str]]]:
+def _render_chunk(
+    folder: Path, first: int, count: int, portrait_share: float
+) -> tuple[int, np.ndarray, list[list[str]], list[list[str]]]:
     pixels = np.load(folder / "pixels.npy", mmap_mode="r+")
     stop = min(first + CHUNK, count)
     labels = np.zeros((stop - first, 2, GRID * GRID), dtype=np.uint8)
     captions, kinds = [], []
     for number in range(first, stop):
-        scene = training_scene(number, count)
+        scene = training_scene(number, count, portrait_share)
         picture = draw(scene)
         pixels[number] = np.asarray(picture.image)
         labels[number - first] = patch_labels(scene, picture)
@@ -83,7 +86,7 @@ def _render_chunk(folder: Path, first: int, count: int) -> tuple[int, np.ndarray
     return first, labels, captions, kinds
 
 
-def render(folder: Path, count: int, workers: int = 2) -> None:
+def render(folder: Path, count: int, workers: int = 2, portrait_share: float = PORTRAIT_SHARE) -> None:
     """Renders `count` scenes into `folder`, one process a worker; the captions go last and mark it complete."""
     folder.mkdir(parents=True, exist_ok=True)
     np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (count, SIDE, SIDE, 3)).flush()
@@ -93,7 +96,7 @@ def render(folder: Path, count: int, workers: int = 2) -> None:
     starts = range(0, count, CHUNK)
     with ProcessPoolExecutor(workers) as pool, tqdm(total=count, desc="rendering", unit="scene") as bar:
         for first, labels, texts, seen in pool.map(
-            _render_chunk, [folder] * len(starts), starts, [count] * len(starts)
+            _render_chunk, repeat(folder), starts, repeat(count), repeat(portrait_share)
         ):
             stop = first + len(texts)
             patches[first:stop], captions[first:stop], kinds[first:stop] = labels, texts, seen

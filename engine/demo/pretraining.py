@@ -280,7 +280,14 @@ def timm_state(visual: nn.Module) -> dict[str, Tensor]:
 
 
 def export(model: Pretraining, tokenizer: CaptionTokenizer, work: Path, out: Path) -> None:
-    """Writes the CLIP folder (float16) to `out` and the captioner's encoder (float32, timm's names) to `work`."""
+    """Writes the CLIP folder to `out` and the captioner's encoder (float32, timm's names) to `work`."""
+    export_clip(model, tokenizer, out)
+    told = {"timm_name": TIMM_NAME, "timm_kwargs": json.dumps(TIMM_KWARGS)}
+    _save_tensors(timm_state(model.clip.visual), work / "encoder.safetensors", told)
+
+
+def export_clip(model: Pretraining, tokenizer: CaptionTokenizer, out: Path) -> None:
+    """Writes the CLIP in open_clip's folder layout, float16."""
     config = {
         "model_cfg": model_config(tokenizer),
         "preprocess_cfg": {"mean": list(MEAN), "std": list(STD), "interpolation": "bicubic", "resize_mode": "shortest"},
@@ -289,8 +296,6 @@ def export(model: Pretraining, tokenizer: CaptionTokenizer, work: Path, out: Pat
     tokenizer.save(out / "tokenizer.json")
     half = {name: value.detach().half().contiguous() for name, value in model.clip.state_dict().items()}
     _save_tensors(half, out / "open_clip_model.safetensors", {})
-    told = {"timm_name": TIMM_NAME, "timm_kwargs": json.dumps(TIMM_KWARGS)}
-    _save_tensors(timm_state(model.clip.visual), work / "encoder.safetensors", told)
 
 
 def _save_tensors(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

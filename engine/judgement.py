@@ -1,0 +1,75 @@
+"""Does a metric agree with people: its rank correlation with human ratings of captions.
+
+Knows a file of rated captions (one JSON object a line: image, caption, human_mean) and Kendall's tau. Knows no metric:
+values come in as an array.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import kendalltau
+
+
+class RatingsError(ValueError):
+    """A ratings file that cannot be used; the message names the file and the line."""
+
+
+@dataclass(frozen=True)
+class Rating:
+    """People's mean rating of one caption of one image."""
+
+    image_id: str
+    """The file name without extension."""
+    caption: str
+    rating: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Rank correlation of a metric with people over `pairs` rated captions."""
+
+    tau_b: float
+    tau_c: float
+    """Stuart's tau-c, which the literature reports for ratings of few levels (times 100)."""
+    pairs: int
+
+
+def read(path: Path) -> list[Rating]:
+    """Reads a ratings file.
+
+    Raises:
+        RatingsError: no such file, a line that is no such object, or no line at all.
+    """
+    if not path.is_file():
+        raise RatingsError(f"{path}: there is no such file; expected JSON lines of image, caption and human_mean")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [_rating(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise RatingsError(f"{path}: no ratings in it")
+    return found
+
+
+def _rating(path: Path, number: int, line: str) -> Rating:
+    try:
+        entry = json.loads(line)
+        return Rating(Path(str(entry["image"])).stem, str(entry["caption"]), float(entry["human_mean"]))
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise RatingsError(
+            f"{path}: line {number} is {line[:80]!r}, expected an object with image, caption and human_mean"
+        ) from error
+
+
+def agreement(values: np.ndarray, ratings: np.ndarray) -> Agreement:
+    """How a metric's values float[N] rank beside people's ratings float[N]; captions without a value are left out.
+
+    Raises:
+        RatingsError: fewer than two captions have a value.
+    """
+    known = np.isfinite(values)
+    if known.sum() < 2:
+        raise RatingsError(f"{int(known.sum())} rated captions have a value, expected at least two")
+    pair = values[known], ratings[known]
+    tau_b, tau_c = (float(kendalltau(*pair, variant=variant).statistic) for variant in "bc")
+    return Agreement(tau_b, tau_c, int(known.sum()))

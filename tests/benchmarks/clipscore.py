@@ -1,0 +1,107 @@
+"""CLIPScore of a sweep: ours against one call of the published way per beam size, on the same weights.
+
+`python tests/benchmarks/clipscore.py [--data PHOTOS] [--images 64] [--settings 11] [--rounds 1]`. The architecture is
+ViT-B/32 at random weights: time does not depend on what they are. The published way (Hessel et al. 2021, the paper's
+code) encodes every photo and every caption for every call, in batches, captions at full context. Ours encodes a photo
+once for the sweep and a caption once for all settings that share it, no longer than it is.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+
+from engine import datasets, metrics, scoring
+from engine.clip import Clip, _open_clip_tokenize
+
+CHANGED = 0.3
+"""From one beam size to the next this share of captions changes."""
+
+
+def build() -> tuple[Clip, object]:
+    """The CLIP at random weights and open_clip's tokenizer."""
+    torch.manual_seed(0)
+    model, _, prepare = open_clip.create_model_and_transforms("ViT-B-32")
+    tokenizer = open_clip.get_tokenizer("ViT-B-32")
+    return Clip(model, prepare, _open_clip_tokenize(tokenizer), "ViT-B-32 at random weights", False), tokenizer
+
+
+def published(clip: Clip, tokenizer: object, photos: list[Path], captions: list[str]) -> np.ndarray:
+    """One call as the paper's code makes it: prefix, batches of 64, everything encoded again."""
+    images, texts = [], []
+    with torch.inference_mode():
+        for at in range(0, len(photos), 64):
+            batch = torch.stack([clip.prepare(Image.open(path).convert("RGB")) for path in photos[at : at + 64]])
+            images.append(clip.model.encode_image(batch))
+        for at in range(0, len(captions), 64):
+            ids = tokenizer([f"A photo depicts {text}" for text in captions[at : at + 64]])
+            texts.append(clip.model.encode_text(ids))
+    cosines = torch.nn.functional.cosine_similarity(torch.cat(images), torch.cat(texts))
+    return 2.5 * cosines.clamp(min=0).numpy()
+
+
+def ours(clip: Clip, photos: list[Path], settings: dict[int, list[str]], cache: Path) -> dict[int, np.ndarray]:
+    """The road of `evaluate`: kept photo features, distinct captions once, by length."""
+    images, _ = scoring.image_features(cache, clip, photos, "benchmark")
+    texts = [f"A photo depicts {text}" for captions in settings.values() for text in captions]
+    found = clip.text_features(texts).features.reshape(len(settings), len(photos), -1)
+    return {size: metrics.clipscore(images, features) for size, features in zip(settings, found, strict=True)}
+
+
+def sweep(data: Path, images: int, settings: int) -> tuple[list[Path], dict[int, list[str]]]:
+    """Photos, and captions of each setting: a reference of theirs, of which a share changes each time."""
+    dataset = datasets.load(data, split="all").on_disk()
+    examples = [each for each in dataset.examples if len(each.references) >= 5][:images]
+    generator = np.random.default_rng(0)
+    captions, found = [example.references[0] for example in examples], {}
+    for setting in range(1, settings + 1):
+        for image in np.flatnonzero(generator.random(len(captions)) < CHANGED):
+            captions[image] = examples[image].references[generator.integers(5)]
+        found[setting] = list(captions)
+    return [dataset.photo(example) for example in examples], found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/flickr8k"))
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--settings", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    clip, tokenizer = build()
+    photos, settings = sweep(options.data, options.images, options.settings)
+    distinct = len({text for captions in settings.values() for text in captions})
+    print(f"{len(photos)} photos x {len(settings)} settings, {distinct} distinct captions, {clip.name}")
+    print(f"{platform.machine()}, {os.cpu_count()} cores")
+    print(f"torch {torch.__version__}, open_clip {version('open_clip_torch')}")
+    times: dict[str, list[float]] = {"published": [], "ours": [], "ours, photos kept": []}
+    for _ in range(options.rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            start = time.perf_counter()
+            own = ours(clip, photos, settings, Path(cache))
+            times["ours"].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            ours(clip, photos, settings, Path(cache))
+            times["ours, photos kept"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        theirs = {size: published(clip, tokenizer, photos, captions) for size, captions in settings.items()}
+        times["published"].append(time.perf_counter() - start)
+    peer = statistics.median(times["published"])
+    for name, values in times.items():
+        print(f"{name:<18} {statistics.median(values):7.2f} s   {peer / statistics.median(values):5.1f} x")
+    print(
+        f"largest difference of a score: {max(float(np.abs(own[size] - theirs[size]).max()) for size in settings):.1e}"
+    )
+
+
+if __name__ == "__main__":
+    main()
