@@ -11,12 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import commands, contrasts, figures, plates, text
+from dashboard import commands, contrasts, figures, plates, tables, text
 from dashboard.exports import Figure, Table
 from dashboard.heatmaps import read_look
 from dashboard.plates import Panel
 from dashboard.previews import LARGE, photo, pixels
 from dashboard.record import Run
+from dashboard.tables import HEADLINES
 from engine import published, queries
 
 Ask = Callable[..., pd.DataFrame]
@@ -26,7 +27,6 @@ COURSE = ("bike", "girl", "sheep", "ski", "umbrella")
 """The photos whose strips the study shows."""
 
 _STRIPS = 3
-_HEADLINES = ("cider", "clipscore")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Source:
             return self.beam
         best = self.best()
         if not best.empty:
-            first = [row.beam_size for metric in _HEADLINES for row in best[best.metric == metric].itertuples()]
+            first = [row.beam_size for metric in HEADLINES for row in best[best.metric == metric].itertuples()]
             return int(first[0] if first else best.beam_size.iloc[0])
         sizes = self.ask(queries.beam_sizes, self.run.name).beam_size
         return int(sizes.iloc[0]) if len(sizes) else None
@@ -111,26 +111,10 @@ def prompts(source: Source) -> Chapter:
     if accuracy.empty:
         return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
     small = note(run, _clip(run))
-    items: list[Figure | Table] = [accuracy_table(accuracy, small)]
+    items: list[Figure | Table] = [tables.accuracy(accuracy, small)]
     if accuracy.accuracy.notna().any():
         items.append(Figure("accuracy", "Accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small))
     return Chapter(title, "Zero-shot classification with 95 % Wilson intervals.", tuple(items))
-
-
-def accuracy_table(accuracy: pd.DataFrame, small: str) -> Table:
-    """`queries.zero_shot_accuracy` as people read it."""
-    shown = pd.DataFrame(
-        {
-            "Template": accuracy.template,
-            "Accuracy": [text.percent(value, 2) for value in accuracy.accuracy],
-            "Right": [f"{row.right} of {row.known}" for row in accuracy.itertuples()],
-            "95 % interval": [
-                f"{text.percent(row.low)} to {text.percent(row.high)}" if pd.notna(row.low) else "–"
-                for row in accuracy.itertuples()
-            ],
-        }
-    )
-    return Table("templates", "Zero-shot accuracy by template", shown, accuracy, small)
 
 
 def _clip(run: Run) -> str:
@@ -149,11 +133,10 @@ def top_five(source: Source) -> Chapter:
     rows = _three(source, template)
     if not rows:
         return Chapter(title, missing="The classes were predicted elsewhere, without probabilities: no bars to draw.")
-    shown = pd.DataFrame([_guesses(row) for row in rows])
     small = note(run, f'Template: "{template}"', _clip(run))
     drawn = lambda: plates.panels("Five surest labels", [class_panel(run, row) for row in rows])  # noqa: E731
     lead = "One that is surely right, one that is barely right, and one that is surely wrong, as far as there are any."
-    items = (Figure("top_five", "Five surest labels", drawn, small), Table("top_five", title, shown, note=small))
+    items = (Figure("top_five", "Five surest labels", drawn, small), tables.top_five(rows, title, small))
     return Chapter(title, lead, items)
 
 
@@ -187,14 +170,6 @@ def class_panel(run: Run, row: Any) -> Panel:
     )
 
 
-def _guesses(row: Any) -> dict[str, str]:
-    named = {"Image": row.image_id, "True label": row.label if isinstance(row.label, str) else "–"}
-    return named | {
-        f"#{place}": f"{guess['label']} ({text.percent(guess['probability'])})"
-        for place, guess in enumerate(row.top[:5], 1)
-    }
-
-
 # Captions
 
 
@@ -205,90 +180,26 @@ def best_setting(source: Source) -> Chapter:
     mine = scores[scores.beam_size == beam]
     if mine.empty:
         return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
-    small = note(run, *(signature(source.ask, run, metric, beam) for metric in _HEADLINES))
-    named = Table("setting", "Setting", _settings(run, beam))
+    small = note(run, *(signature(source.ask, run, metric, beam) for metric in HEADLINES))
     lead = f"Beam size {text.beam(beam)}. Intervals are 95 % bootstrap intervals over images."
-    return Chapter(title, lead, (named, score_table(mine, f"Scores at beam size {text.beam(beam)}", small)))
-
-
-def score_table(scores: pd.DataFrame, title: str, small: str) -> Table:
-    """`queries.corpus_scores` of one setting."""
-    shown = pd.DataFrame(
-        {
-            "Metric": [text.title(metric) for metric in scores.metric],
-            "Value": [text.score(row.metric, row.value) for row in scores.itertuples()],
-            "95 % interval": [text.interval(row.low, row.high) or "–" for row in scores.itertuples()],
-            "Images": [f"{count:,}" for count in scores.images],
-        }
+    return Chapter(
+        title, lead, (tables.settings(run, beam), tables.scores(mine, f"Scores at beam size {text.beam(beam)}", small))
     )
-    return Table("scores", title, shown, scores, small)
-
-
-def _settings(run: Run, beam: int) -> pd.DataFrame:
-    rows = {
-        "Encoder": run.text("captioner", "encoder"),
-        "Decoder layers": run.text("captioner", "decoder_layers"),
-        "Heads": run.text("captioner", "heads"),
-        "Width": run.text("captioner", "d_model"),
-        "Beam size": text.beam(beam),
-        "Search rule": run.text("decoding", "rule"),
-        "Maximum length": run.text("decoding", "max_length"),
-        "Length penalty": run.text("decoding", "length_penalty"),
-        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
-        "Images": f"{run.images:,}",
-    }
-    known = {name: value for name, value in rows.items() if value}
-    return pd.DataFrame({"Setting": list(known), "Value": list(known.values())})
 
 
 def attempts(source: Source) -> Chapter:
     """All captioner runs with their hyperparameters, and what the study published."""
     title = "Attempts"
-    best = source.ask(queries.best_scores)
     captioners = [run for run in source.runs if run.text("kind") == "captioner"]
-    rows = [_attempt(run, best[best.run == run.name]) for run in captioners]
-    rows += _published_rows(published.beams(source.results).frame)
-    theirs = published.attempts(source.results).frame
+    known, theirs = published.beams(source.results).frame, published.attempts(source.results).frame
     items: list[Table] = []
-    if rows:
-        small = (
-            "Each run at its best beam size by that metric. Scores over other data, or by another CLIP, do not compare."
-        )
-        items.append(Table("attempts", "Attempts and their settings", pd.DataFrame(rows), note=small))
+    if captioners or not known.empty:
+        items.append(tables.attempts(captioners, source.ask(queries.best_scores), known))
     if not theirs.empty:
         items.append(Table("attempts_published", "The study's attempts, as published", theirs))
-    if not captioners and not items:
+    if not items:
         return Chapter(title, missing="There is no run of a captioner.", command=commands.EVALUATE)
     return Chapter(title, "Every captioner that has a run here.", tuple(items))
-
-
-def _attempt(run: Run, best: pd.DataFrame) -> dict[str, str]:
-    row = {
-        "Run": run.name,
-        "Encoder": run.text("captioner", "encoder", default="–"),
-        "Layers": run.text("captioner", "decoder_layers", default="–"),
-        "Heads": run.text("captioner", "heads", default="–"),
-        "Width": run.text("captioner", "d_model", default="–"),
-        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])) or "–",
-        "Images": f"{run.images:,}",
-    }
-    for metric in _HEADLINES:
-        found = best[best.metric == metric]
-        value = text.score(metric, found.value.iloc[0]) if len(found) else "–"
-        demo = " (demo CLIP)" if metric == "clipscore" and run.demo_clip and len(found) else ""
-        row[text.title(metric)] = value + demo
-    return row
-
-
-def _published_rows(frame: pd.DataFrame) -> list[dict[str, str]]:
-    rows = []
-    for source, found in frame.groupby("source"):
-        row = dict.fromkeys(["Encoder", "Layers", "Heads", "Width", "Data", "Images"], "–")
-        for metric in _HEADLINES:
-            values = found[found.metric == metric].value
-            row[text.title(metric)] = text.score(metric, values.max()) if len(values) else "–"
-        rows.append({"Run": f"published: {source}", **row})
-    return rows
 
 
 def beams(source: Source) -> Chapter:
@@ -297,9 +208,9 @@ def beams(source: Source) -> Chapter:
     scores = ask(queries.corpus_scores, run.name)
     if scores.beam_size.nunique() < 2:
         return Chapter(title, missing="This run has one setting only.", command=commands.BEAMS)
-    table = beam_table(scores, ask(queries.beam_statistics, run.name), run)
-    curves = [metric_curve(source, scores, metric) for metric in _HEADLINES if (scores.metric == metric).any()]
-    lead = " ".join(filter(None, (smallest_sentence(ask, run, metric) for metric in _HEADLINES)))
+    table = tables.beams(scores, ask(queries.beam_statistics, run.name), run, note(run))
+    curves = [metric_curve(source, scores, metric) for metric in HEADLINES if (scores.metric == metric).any()]
+    lead = " ".join(filter(None, (smallest_sentence(ask, run, metric) for metric in HEADLINES)))
     return Chapter(title, lead, (table, *curves, *caption_curves(source)))
 
 
@@ -330,37 +241,10 @@ def caption_curves(source: Source) -> list[Figure]:
         curves.append(Figure("changes_by_beam", title, lambda: figures.shares_by_beam(found), small))
     if not seconds.empty:
         title = "Seconds an image by beam size"
-        machine = ", ".join(filter(None, [run_text(source.run, "device"), run_text(source.run, "gpu")]))
+        machine = ", ".join(filter(None, (source.run.text("hardware", name) for name in ("device", "gpu"))))
         timed = note(source.run, f"Decoded on: {machine}" if machine else "")
         curves.append(Figure("seconds_by_beam", title, lambda: figures.seconds_by_beam(seconds), timed))
     return curves
-
-
-def run_text(run: Run, name: str) -> str:
-    """A fact of the machine that made the run."""
-    return run.text("hardware", name)
-
-
-def beam_table(scores: pd.DataFrame, found: pd.DataFrame, run: Run) -> Table:
-    """Everything against beam size in one table."""
-    values = scores.pivot(index="beam_size", columns="metric", values="value")
-    values = values[list(dict.fromkeys(scores.metric))].reset_index()
-    joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
-    shown = pd.DataFrame({"Beam size": [text.beam(size) for size in joined.beam_size]})
-    metrics = list(dict.fromkeys(scores.metric))
-    first = [metric for metric in _HEADLINES if metric in metrics]
-    for metric in first:
-        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
-    shown["Words"] = [text.number(value, 2) for value in joined.words]
-    shown["Distinct"] = [text.number(value, 0) for value in joined.distinct_words]
-    shown["Unfinished"] = [text.percent(value) for value in joined.unfinished]
-    shown["Changed"] = [text.percent(value) for value in joined.changed]
-    shown["s an image"] = [text.number(value) for value in joined.seconds]
-    for metric in (metric for metric in metrics if metric not in first):
-        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
-    # A column that says nothing at any size has no place in a report.
-    shown = shown.loc[:, [name for name in shown.columns if not (shown[name] == "–").all()]]
-    return Table("beams", "Scores and captions by beam size", shown, joined, note(run))
 
 
 def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
@@ -443,13 +327,13 @@ def pairs(source: Source) -> Chapter:
     )
     figure = Figure("best_and_worst", f"Highest and lowest {text.title(metric)}", drawn, small)
     lead = f"By {text.title(metric)} at beam size {text.beam(beam)}."
-    return Chapter(title, lead, (figure, case_table(rows, "best_and_worst", "Best and worst case", small)))
+    return Chapter(title, lead, (figure, tables.cases(rows, "best_and_worst", "Best and worst case", small)))
 
 
 def case_panel(run: Run, row: Any, metric: str) -> Panel:
     """A case as it stands in the gallery, from a row of `queries.cases`."""
     root = run.root("images")
-    named = dict.fromkeys([metric, *_HEADLINES])
+    named = dict.fromkeys([metric, *HEADLINES])
     scores = [
         f"{text.title(name)} {text.score(name, getattr(row, name))}" for name in named if pd.notna(getattr(row, name))
     ]
@@ -457,22 +341,9 @@ def case_panel(run: Run, row: Any, metric: str) -> Panel:
         pixels(root, row.file_name),
         photo(root, row.file_name).missing,
         f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
-        row.caption or "(an empty caption)",
+        row.caption if isinstance(row.caption, str) and row.caption else "(an empty caption)",
         " · ".join(scores),
     )
-
-
-def case_table(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
-    """Rows of `queries.cases` with every score that some of them has."""
-    metrics = [metric for metric in queries.METRICS if rows[metric].notna().any()]
-    shown = pd.DataFrame({"Rank": [f"{int(rank)}" if pd.notna(rank) else "–" for rank in rows["rank"]]})
-    shown["Image"] = [*rows.image_id]
-    shown["Caption"] = [*rows.caption]
-    shown["A reference"] = [refs[0] if refs is not None and len(refs) else "–" for refs in rows.references]
-    for metric in metrics:
-        shown[text.title(metric)] = [text.score(metric, value) for value in rows[metric]]
-    values = rows[["image_id", "beam_size", "file_name", "caption", "logprob", *metrics, "rank", "scored"]]
-    return Table(name, title, shown, values, small)
 
 
 def tags(source: Source) -> Chapter:
@@ -484,17 +355,8 @@ def tags(source: Source) -> Chapter:
     total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
     if found.empty:
         return Chapter(title, f"No caption of beam size {text.beam(beam)} was given a failure tag.")
-    shown = pd.DataFrame(
-        {
-            "Tag": found.tag,
-            "Captions": [f"{count:,}" for count in found.images],
-            "Share": [text.percent(count / total) for count in found.images],
-            "Example": found.image_id,
-            "Evidence": found.evidence,
-        }
-    )
     lead = f"Of {text.count(total, 'caption')} at beam size {text.beam(beam)}; one caption may have several tags."
-    return Chapter(title, lead, (Table("failure_tags", "Failure tags", shown, found, note(run)),))
+    return Chapter(title, lead, (tables.tags(found, total, note(run)),))
 
 
 # Templates against each other, and labels against predictions: no chapter of the study's, but pages export them.
@@ -508,52 +370,14 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
         changes: `queries.zero_shot_changes`.
     """
     small = note(run, f'Left: "{left}"', f'Right: "{right}"', _clip(run))
-    row = found.iloc[0]
-    test = pd.DataFrame(
-        {
-            "Left template": [left],
-            "Right template": [right],
-            "Images": [f"{int(row.images):,}"],
-            "Both right": [f"{int(row.both):,}"],
-            "Only left right": [f"{int(row.only_left):,}"],
-            "Only right right": [f"{int(row.only_right):,}"],
-            "p (exact McNemar)": [text.probability(row.p)],
-        }
-    )
-    shown = pd.DataFrame(
-        {
-            "Class": changes.label,
-            "Images": changes.images,
-            "Left": changes.left,
-            "Right": changes.right,
-            "Change": [f"{change:+d}" if change else "0" for change in changes.change],
-        }
-    )
     figure = Figure(
         "class_changes", "Classes gained and lost", lambda: contrasts.class_changes(changes, left, right), small
     )
-    tested = Table("mcnemar", "Paired test of two templates", test, found, small)
-    return [
-        figure,
-        tested,
-        Table("class_changes", "Images classified rightly under two templates", shown, changes, small),
-    ]
+    return [figure, tables.paired_test(left, right, found, small), tables.class_changes(changes, small)]
 
 
 def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figure, Table]:
     """The confusion matrix of a template, and what is confused most."""
     small = note(run, f'Template: "{template}"', _clip(run))
-    wrong = found[found.label != found.predicted]
-    totals = found.groupby("label").images.sum()
-    shown = pd.DataFrame(
-        {
-            "True label": wrong.label,
-            "Taken for": wrong.predicted,
-            "Images": wrong.images,
-            "Share of the class": [text.percent(row.images / totals[row.label]) for row in wrong.itertuples()],
-        }
-    )
-    return (
-        Figure("confusion", "What each class is taken for", lambda: contrasts.confusion(found), small),
-        Table("confusions", "Confusions, most frequent first", shown, found, small),
-    )
+    matrix = Figure("confusion", "What each class is taken for", lambda: contrasts.confusion(found), small)
+    return matrix, tables.confusions(found, small)

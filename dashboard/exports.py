@@ -278,6 +278,9 @@ def markdown(content: Table) -> str:
 
 _LATEX = {
     "\\": r"\textbackslash{}",
+    # After the end of a row, LaTeX takes these for a part of its command.
+    "[": "{[}",
+    "*": "{*}",
     "{": r"\{",
     "}": r"\}",
     "$": r"\$",
@@ -300,7 +303,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&]|^[#+=.-])")
 
 def latex_text(stranger: Any) -> str:
     """Text that LaTeX prints as it stands."""
-    return "".join(_LATEX.get(character, character) for character in _line(stranger))
+    escaped = "".join(_LATEX.get(character, character) for character in _line(stranger).replace("--", "-\0-"))
+    return escaped.replace("\0", "{}")  # two hyphens stay two, and do not become a dash
 
 
 def markdown_text(stranger: Any) -> str:

@@ -263,7 +263,8 @@ def test_the_dashboard_imports_no_torch_and_only_the_reading_half_of_the_engine(
         "dashboard.components.gallery; print([m for m in sys.modules if m == 'torch' or m.startswith('engine.')])"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert set(eval(found.stdout)) <= {"engine.schema", "engine.store", "engine.queries", "engine.statistics"}
+    reading = {"schema", "store", "queries", "statistics", "pooling", "published", "signatures"}
+    assert set(eval(found.stdout)) <= {f"engine.{name}" for name in reading}
 
 
 def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path):
@@ -363,7 +364,17 @@ def test_the_report_is_made_on_the_page_and_a_missing_browser_is_said(open_view,
     assert any("report_predictions.zip" in button.label for button in app.get("download_button"))
 
 
-@pytest.mark.parametrize("view", ["failures", "beams", "attention", "zeroshot", "compare"])
+def test_a_list_of_cases_is_exported_as_it_is_on_screen(open_view, monkeypatch):
+    offered = []
+    monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.append(items()))
+    app = open_view("failures", run="demo", k=2)
+    on_screen = cards(app, "pairs_highest") + cards(app, "pairs_lowest")[::-1]
+    assert offered[-1][1].shown.Image.tolist() == on_screen
+    app = open_view("failures", run="demo", show="gallery", sort="cider", order="desc", in_clipscore="0.3:0.5")
+    assert offered[-1][1].shown.Image.tolist() == cards(app, "gallery")
+
+
+@pytest.mark.parametrize("view", ["overview", "failures", "beams", "attention", "zeroshot", "compare"])
 def test_an_export_button_offers_what_the_view_shows(open_view, monkeypatch, view):
     offered = []
     monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.extend(items()))
@@ -374,3 +385,4 @@ def test_an_export_button_offers_what_the_view_shows(open_view, monkeypatch, vie
             assert all(exports.table(item, kind) for kind in exports.TABLES)
         else:
             assert exports.printed(item).layout.title.text and "run demo" in item.note.lower()
+            assert item.draw().layout.template.layout.paper_bgcolor == "#FFFFFF"

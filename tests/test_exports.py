@@ -115,6 +115,11 @@ def test_latex_escapes_every_mark_and_has_booktabs_rules():
     assert made.count("{") - made.count(r"\{") == made.count("}") - made.count(r"\}")
 
 
+def test_no_row_begins_with_what_latex_takes_for_its_own_and_hyphens_stay_hyphens():
+    made = exports.latex(table(First=["[2cm] a", "*", "a -- b", "–"], Second=["x", "y", "z", "w"]))
+    assert "\n{[}2cm] a & x" in made and "\n{*} & y" in made and "a -{}- b & z" in made and "\n-- & w" in made
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX on this machine")
 def test_latex_compiles(tmp_path):
     import subprocess

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dashboard.heatmaps import TILE, Look, maps, tiles
+from dashboard.heatmaps import TILE, Look, maps, read_look, tiles
 
 
 def row(words: int = 2, crop: tuple[float, float, float, float] = (100, 0, 200, 200), size=(400, 200)) -> pd.Series:

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import chapters, choices, commands, data, downloads, figures, parts, text
+from dashboard import chapters, choices, commands, data, downloads, figures, parts, tables, text
 from dashboard.exports import Figure, Table
 from engine import published, queries
 
@@ -19,7 +19,7 @@ def draw() -> None:
         parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE, run)
         return
     source = parts.source(run)
-    table = chapters.beam_table(scores, data.ask(queries.beam_statistics, run.name), run)
+    table = tables.beams(scores, data.ask(queries.beam_statistics, run.name), run, chapters.note(run))
     if scores.beam_size.nunique() == 1:
         size = text.beam(scores.beam_size.iloc[0])
         parts.missing(

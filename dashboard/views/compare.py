@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, comparison, contrasts, data, downloads, parts, text
+from dashboard import case, choices, comparison, contrasts, data, downloads, parts, text
 from dashboard.comparison import Sides
 from dashboard.components.gallery import Card, gallery
 from dashboard.previews import LARGE, photo
@@ -186,9 +186,9 @@ def _table(sides: Sides, found: pd.DataFrame) -> None:
     st.subheader("Metric by metric")
     st.dataframe(comparison.table(data.ask, sides, found).shown, hide_index=True)
     st.caption(
-        f"Paired bootstrap and approximate randomization, {1000:,} resamples, two-sided; Holm's correction is over the "
-        f"{len(found)} metrics. Means are over per-image values: BLEU and METEOR of a whole split are pooled instead, "
-        "and stand on Overview."
+        "Paired bootstrap and approximate randomization, 1,000 resamples, two-sided; Holm's correction is over "
+        f"{text.count(len(found), 'metric')}. Means are over per-image values: BLEU and METEOR of a whole split are "
+        "pooled instead, and stand on Overview."
     )
 
 
@@ -245,11 +245,10 @@ def _pair(sides: Sides, image_id: str) -> None:
     shown = photo(sides.left.root("images"), left.file_name, LARGE)
     parts.picture(shown, f"Photo {image_id}", "38vh")
     st.caption(text.markdown(image_id))
-    for name, side, case in (("Left", sides.names[0], left), ("Right", sides.names[1], right)):
-        said = text.markdown(case.caption) if case.caption else "*(an empty caption)*"
+    for name, side, row in (("Left", sides.names[0], left), ("Right", sides.names[1], right)):
+        said = text.markdown(row.caption) if row.caption else "*(an empty caption)*"
         st.markdown(f"**{name}** ({text.markdown(side)}): {said}")
-    if left.references is not None and len(left.references):
-        st.markdown("**References**\n\n" + "\n".join(f"- {text.markdown(line)}" for line in left.references))
+    case.references(left)
     metrics = [metric for metric in METRICS if pd.notna(left[metric]) and pd.notna(right[metric])]
     table = pd.DataFrame(
         {

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, parts, plates, text
+from dashboard import case, chapters, choices, data, downloads, parts, plates, tables, text
 from dashboard.components.gallery import Card, gallery
 from dashboard.exports import Figure, Table
 from dashboard.previews import photo
@@ -212,19 +212,25 @@ def _table(listing: Listing, selected: int) -> str:
 
 def _items(listing: Listing, view: str) -> list[Figure | Table]:
     """What is listed, as cards and as a table."""
-    run, metric = listing.run, listing.sort
-    if view == "pairs":
-        metric, k = listing.pair_metric, int(choices.get("k", "3")) if choices.get("k", "3").isdigit() else 3
-        asked = (run.name, listing.beam, metric)
-        ends = [data.ask(queries.cases, *asked, down, listing.selection, min(max(k, 1), 20)) for down in (True, False)]
-        frame = pd.concat([ends[0], ends[1].iloc[::-1]]).drop_duplicates("image_id")
-    else:
-        frame = data.ask(queries.cases, *listing.asked, _PAGE if view == "gallery" else _ROWS)
+    metric = listing.pair_metric if view == "pairs" else listing.sort
+    frame = _listed(listing, view, metric)
     title = f"Cases by {text.title(metric)} at beam size {text.beam(listing.beam)}"
-    small = chapters.note(run, chapters.signature(data.ask, run, metric, listing.beam))
+    small = chapters.note(listing.run, chapters.signature(data.ask, listing.run, metric, listing.beam))
     rows = list(frame.head(_PAGE).itertuples())
-    drawn = lambda: plates.panels(title, [chapters.case_panel(run, row, metric) for row in rows])  # noqa: E731
-    return [Figure("cases", title, drawn, small), chapters.case_table(frame, "cases", title, small)]
+    drawn = lambda: plates.panels(title, [chapters.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
+    return [Figure("cases", title, drawn, small), tables.cases(frame, "cases", title, small)]
+
+
+def _listed(listing: Listing, view: str, metric: str) -> pd.DataFrame:
+    """The rows that `view` shows, asked for as it asks for them."""
+    if view == "table":
+        return data.ask(queries.cases, *listing.asked, _ROWS)
+    if view == "gallery":
+        page = st.session_state.get("widget_page", 1)  # as the page was drawn, whatever the address says
+        return data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (page - 1))
+    k, asked = st.session_state.get("widget_k", 3), (listing.run.name, listing.beam, metric)
+    best, worst = (data.ask(queries.cases, *asked, down, listing.selection, k) for down in (True, False))
+    return pd.concat([best, worst.iloc[::-1]]).drop_duplicates("image_id")
 
 
 _FORMS = {"pairs": _pairs, "gallery": _gallery, "table": _table}

@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, figures, parts, text
+from dashboard import chapters, data, downloads, figures, parts, tables, text
+from dashboard.exports import Figure, Table
 from engine import queries
 from engine.schema import METRICS
 
@@ -13,7 +14,7 @@ _ACROSS = 3
 
 def draw() -> None:
     """The whole view."""
-    st.title("Overview")
+    slot = parts.titled("Overview")
     runs = data.runs()
     best = data.ask(queries.best_scores)
     for start in range(0, len(runs), _ACROSS):
@@ -26,6 +27,22 @@ def draw() -> None:
     _training(run)
     _set_aside(run)
     parts.show_problems(data.problems())
+    with slot:
+        downloads.offer(lambda: _items(run), "overview")
+
+
+def _items(run: data.Run) -> list[Figure | Table]:
+    """What the page shows of the chosen run, as files."""
+    training, scores = data.ask(queries.training, run.name), data.ask(queries.corpus_scores, run.name)
+    small = chapters.note(run)
+    items: list[Figure | Table] = list(chapters.attempts(parts.source(run)).items)
+    if not scores.empty:
+        items.append(tables.beams(scores, data.ask(queries.beam_statistics, run.name), run, small))
+    if not training.empty:
+        items.append(Figure("training_loss", "Training loss", lambda: figures.training_loss(training), small))
+        validation = lambda: figures.training_validation(training)  # noqa: E731
+        items.append(Figure("training_validation", "Validation by epoch", validation, small))
+    return items
 
 
 def _card(run: data.Run, best: pd.DataFrame) -> None:

@@ -1,0 +1,221 @@
+"""DataFrame in, table out: what queries answer, as people read it, with sensible digits and the numbers behind them.
+
+Knows column names of `engine.queries` and what a record says of a captioner. Knows no page and no file: `exports`
+writes a table, a page shows its `shown`. Cells hold strangers' text as it stands; whoever writes it escapes it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboard import text
+from dashboard.exports import Table
+from dashboard.record import Run
+from engine.schema import METRICS
+
+HEADLINES = ("cider", "clipscore")
+"""The metrics that stand first everywhere."""
+
+
+def accuracy(found: pd.DataFrame, small: str) -> Table:
+    """`queries.zero_shot_accuracy` as people read it."""
+    shown = pd.DataFrame(
+        {
+            "Template": found.template,
+            "Accuracy": [text.percent(value, 2) for value in found.accuracy],
+            "Right": [f"{row.right} of {row.known}" for row in found.itertuples()],
+            "95 % interval": [
+                f"{text.percent(row.low)} to {text.percent(row.high)}" if pd.notna(row.low) else "–"
+                for row in found.itertuples()
+            ],
+        }
+    )
+    return Table("templates", "Zero-shot accuracy by template", shown, found, small)
+
+
+def scores(found: pd.DataFrame, title: str, small: str) -> Table:
+    """`queries.corpus_scores` of one setting."""
+    shown = pd.DataFrame(
+        {
+            "Metric": [text.title(metric) for metric in found.metric],
+            "Value": [text.score(row.metric, row.value) for row in found.itertuples()],
+            "95 % interval": [text.interval(row.low, row.high) or "–" for row in found.itertuples()],
+            "Images": [f"{count:,}" for count in found.images],
+        }
+    )
+    return Table("scores", title, shown, found, small)
+
+
+def settings(run: Run, beam: int) -> Table:
+    """What a record says of the captioner and its search."""
+    rows = {
+        "Encoder": run.text("captioner", "encoder"),
+        "Decoder layers": run.text("captioner", "decoder_layers"),
+        "Heads": run.text("captioner", "heads"),
+        "Width": run.text("captioner", "d_model"),
+        "Beam size": text.beam(beam),
+        "Search rule": run.text("decoding", "rule"),
+        "Maximum length": run.text("decoding", "max_length"),
+        "Length penalty": run.text("decoding", "length_penalty"),
+        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
+        "Images": f"{run.images:,}",
+    }
+    known = {name: value for name, value in rows.items() if value}
+    shown = pd.DataFrame({"Setting": list(known), "Value": list(known.values())})
+    return Table("setting", "Setting", shown)
+
+
+def attempts(runs: Sequence[Run], best: pd.DataFrame, published: pd.DataFrame) -> Table:
+    """Captioner runs with their hyperparameters, and what was published elsewhere.
+
+    Args:
+        best: `queries.best_scores`.
+        published: `published.beams`.
+    """
+    rows = [_attempt(run, best[best.run == run.name]) for run in runs] + _published_rows(published)
+    small = "Each run at its best beam size by that metric. Scores over other data, or by another CLIP, do not compare."
+    return Table("attempts", "Attempts and their settings", pd.DataFrame(rows), note=small)
+
+
+def _attempt(run: Run, best: pd.DataFrame) -> dict[str, str]:
+    row = {
+        "Run": run.name,
+        "Encoder": run.text("captioner", "encoder", default="–"),
+        "Layers": run.text("captioner", "decoder_layers", default="–"),
+        "Heads": run.text("captioner", "heads", default="–"),
+        "Width": run.text("captioner", "d_model", default="–"),
+        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])) or "–",
+        "Images": f"{run.images:,}",
+    }
+    for metric in HEADLINES:
+        found = best[best.metric == metric]
+        value = text.score(metric, found.value.iloc[0]) if len(found) else "–"
+        demo = " (demo CLIP)" if metric == "clipscore" and run.demo_clip and len(found) else ""
+        row[text.title(metric)] = value + demo
+    return row
+
+
+def _published_rows(published: pd.DataFrame) -> list[dict[str, str]]:
+    rows = []
+    for source, found in published.groupby("source"):
+        row = dict.fromkeys(["Encoder", "Layers", "Heads", "Width", "Data", "Images"], "–")
+        for metric in HEADLINES:
+            values = found[found.metric == metric].value
+            row[text.title(metric)] = text.score(metric, values.max()) if len(values) else "–"
+        rows.append({"Run": f"published: {source}", **row})
+    return rows
+
+
+def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str) -> Table:
+    """Everything against beam size in one table."""
+    values = scores.pivot(index="beam_size", columns="metric", values="value")
+    values = values[list(dict.fromkeys(scores.metric))].reset_index()
+    joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
+    shown = pd.DataFrame({"Beam size": [text.beam(size) for size in joined.beam_size]})
+    metrics = list(dict.fromkeys(scores.metric))
+    first = [metric for metric in HEADLINES if metric in metrics]
+    for metric in first:
+        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
+    shown["Words"] = [text.number(value, 2) for value in joined.words]
+    shown["Distinct"] = [text.number(value, 0) for value in joined.distinct_words]
+    shown["Unfinished"] = [text.percent(value) for value in joined.unfinished]
+    shown["Changed"] = [text.percent(value) for value in joined.changed]
+    shown["s an image"] = [text.number(value) for value in joined.seconds]
+    for metric in (metric for metric in metrics if metric not in first):
+        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
+    # A column that says nothing at any size has no place in a report.
+    shown = shown.loc[:, [name for name in shown.columns if not (shown[name] == "–").all()]]
+    return Table("beams", "Scores and captions by beam size", shown, joined, small)
+
+
+def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
+    """Rows of `queries.cases` with every score that some of them has."""
+    metrics = [metric for metric in METRICS if rows[metric].notna().any()]
+    shown = pd.DataFrame({"Rank": [f"{int(rank)}" if pd.notna(rank) else "–" for rank in rows["rank"]]})
+    shown["Image"] = [*rows.image_id]
+    shown["Caption"] = [*rows.caption]
+    shown["A reference"] = [_first(references) for references in rows.references]
+    for metric in metrics:
+        shown[text.title(metric)] = [text.score(metric, value) for value in rows[metric]]
+    values = rows[["image_id", "beam_size", "file_name", "caption", "logprob", *metrics, "rank", "scored"]]
+    return Table(name, title, shown, values, small)
+
+
+def _first(references: Any) -> str:
+    known = isinstance(references, Sequence | np.ndarray) and len(references)
+    return references[0] if known else "–"
+
+
+def top_five(rows: Sequence[Any], title: str, small: str) -> Table:
+    """Rows of `queries.zero_shot_cases` with their five surest labels."""
+    return Table("top_five", title, pd.DataFrame([_guesses(row) for row in rows]), note=small)
+
+
+def _guesses(row: Any) -> dict[str, str]:
+    named = {"Image": row.image_id, "True label": row.label if isinstance(row.label, str) else "–"}
+    return named | {
+        f"#{place}": f"{guess['label']} ({text.percent(guess['probability'])})"
+        for place, guess in enumerate(row.top[:5], 1)
+    }
+
+
+def tags(found: pd.DataFrame, total: int, small: str) -> Table:
+    """`queries.tag_examples` of `total` captions."""
+    shown = pd.DataFrame(
+        {
+            "Tag": found.tag,
+            "Captions": [f"{count:,}" for count in found.images],
+            "Share": [text.percent(count / total) for count in found.images],
+            "Example": found.image_id,
+            "Evidence": found.evidence,
+        }
+    )
+    return Table("failure_tags", "Failure tags", shown, found, small)
+
+
+def paired_test(left: str, right: str, found: pd.DataFrame, small: str) -> Table:
+    """`queries.zero_shot_comparison` of two templates."""
+    row = found.iloc[0]
+    shown = pd.DataFrame(
+        {
+            "Left template": [left],
+            "Right template": [right],
+            "Images": [f"{int(row.images):,}"],
+            "Both right": [f"{int(row.both):,}"],
+            "Only left right": [f"{int(row.only_left):,}"],
+            "Only right right": [f"{int(row.only_right):,}"],
+            "p (exact McNemar)": [text.probability(row.p)],
+        }
+    )
+    return Table("mcnemar", "Paired test of two templates", shown, found, small)
+
+
+def class_changes(found: pd.DataFrame, small: str) -> Table:
+    """`queries.zero_shot_changes` of two templates."""
+    shown = pd.DataFrame(
+        {
+            "Class": found.label,
+            "Images": found.images,
+            "Left": found.left,
+            "Right": found.right,
+            "Change": [f"{change:+d}" if change else "0" for change in found.change],
+        }
+    )
+    return Table("class_changes", "Images classified rightly under two templates", shown, found, small)
+
+
+def confusions(found: pd.DataFrame, small: str) -> Table:
+    """`queries.zero_shot_confusion`, the wrong ones only, most frequent first."""
+    wrong = found[found.label != found.predicted]
+    totals = found.groupby("label").images.sum()
+    shown = pd.DataFrame(
+        {
+            "True label": wrong.label,
+            "Taken for": wrong.predicted,
+            "Images": wrong.images,
+            "Share of the class": [text.percent(row.images / totals[row.label]) for row in wrong.itertuples()],
+        }
+    )
+    return Table("confusions", "Confusions, most frequent first", shown, found, small)

@@ -1,0 +1,58 @@
+"""The chapters of a report: which run has what, and which images tell something."""
+
+import pytest
+
+from dashboard import chapters, report
+from dashboard.record import Run
+from tests import runs
+
+
+@pytest.fixture(scope="module")
+def source(full_results):
+    return report.open_source(full_results, "demo")[0]
+
+
+def test_the_setting_is_the_best_by_cider_unless_one_is_chosen(source, full_results):
+    best = source.best()
+    assert source.setting() == best[best.metric == "cider"].beam_size.item()
+    assert report.open_source(full_results, "demo", beam=5)[0].setting() == 5
+    assert report.open_source(full_results, "predictions")[0].setting() == 0
+
+
+def test_the_signature_of_a_curve_names_every_beam_size(source, tmp_path):
+    one = chapters.signature(source.ask, source.run, "cider", 3)
+    assert one == "cider|tok:ptb|n:12|v:0.1"
+    assert chapters.signature(source.ask, source.run, "meteor") == ""
+
+
+def test_small_print_names_the_run_first_and_leaves_nothing_empty():
+    assert chapters.note(Run("r", {"kind": "captioner"}, images=2), "", "a") == "Run r: captioner, 2 images\na"
+
+
+def test_strips_are_those_of_the_course_where_they_are_else_of_the_best_and_the_worst(source, tmp_path):
+    best, worst, _ = chapters.interesting(source, 1)
+    ranked = source.ask(chapters.queries.cases, "demo", 1, "clipscore", True).image_id
+    assert (best, worst) == (ranked.iloc[0], ranked.iloc[-1])
+
+
+def test_three_images_are_surely_right_barely_right_and_surely_wrong(source):
+    chapter = chapters.top_five(source)
+    assert [item.name for item in chapter.items] == ["top_five", "top_five"]
+    panel_badges = [chapters.class_panel(source.run, row).badge for row in chapters._three(source, runs.TEMPLATES[0])]
+    assert panel_badges == ["right", "right", "wrong"]
+
+
+def test_a_demo_clip_has_no_published_clipscore_beside_it(tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    (results / "published").mkdir()
+    lines = ["beam_size,metric,value,source", "3,cider,0.9,study", "3,clipscore,0.7,study"]
+    (results / "published" / "beams.csv").write_text("\n".join(lines))
+    source = report.open_source(results, "demo")[0]
+    assert len(chapters.published_beside(source, "cider")) == 1
+    assert chapters.published_beside(source, "clipscore").empty
+
+
+def test_every_item_of_a_report_has_small_print_or_is_a_table_of_settings(source):
+    items = [item for chapter in chapters.chapters(source) for item in chapter.items]
+    assert {item.name for item in items if not item.note} <= {"setting", "attempts_published"}

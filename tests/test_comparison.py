@@ -1,0 +1,71 @@
+"""Two settings, told: their names, whether they compare, and the verdict."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from dashboard import comparison, report
+from dashboard.comparison import Sides
+from dashboard.record import Run
+from engine import queries
+from tests import runs
+
+
+def sides(left: str = "a", left_beam: int = 3, right: str = "a", right_beam: int = 1) -> Sides:
+    return Sides(Run(left, {}), left_beam, Run(right, {}), right_beam)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (sides(), ("beam size 3", "beam size 1 (greedy)")),
+        (sides(right="b", right_beam=3), ("a", "b")),
+        (sides(right="b", right_beam=0), ("a, beam size 3", "b, imported")),
+    ],
+)
+def test_names_are_as_short_as_tells_the_two_apart(given, names):
+    assert given.names == names
+
+
+@pytest.mark.parametrize(
+    ("p", "difference", "said"),
+    [(0.2, 1, "not significant"), (0.01, 1, "left is better"), (0.01, -1, "right is better")],
+)
+def test_the_verdict_rests_on_the_corrected_p(p, difference, said):
+    assert comparison.verdict(SimpleNamespace(p_holm=p, p_randomization=0.001, difference=difference)) == said
+
+
+def test_a_resampled_p_is_never_said_to_be_zero():
+    assert comparison.resampled(1 / 1001) == "≤ 0.001" and comparison.resampled(0.0519) == "0.052"
+
+
+def test_metrics_that_were_not_measured_alike_are_marked_in_the_table(tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    runs.partial_run(results)
+    source = report.open_source(results, "demo")[0]
+    other = next(run for run in source.runs if run.name == "partial")
+    pair = Sides(source.run, 3, other, 0)
+    found = source.ask(queries.comparison, *pair.asked)
+    assert comparison.table(source.ask, pair, found).shown["Measured alike"].tolist() == ["no: n"]
+    assert [str(each) for each in comparison.terms(source.ask, pair)["cider"]] == ["n: 12 against 6"]
+    same = Sides(source.run, 3, source.run, 1)
+    found = source.ask(queries.comparison, *same.asked)
+    assert "Measured alike" not in comparison.table(source.ask, same, found).shown
+
+
+def test_a_number_without_a_signature_on_either_side_is_not_known_to_be_alike():
+    nothing = pd.DataFrame(columns=["beam_size", "metric", "signature"])
+    found = comparison.terms(lambda query, *arguments: nothing, sides())["cider"]
+    assert [str(each) for each in found] == ["signature: not kept against not kept"]
+
+
+def test_everything_that_compare_shows_can_be_exported(full_results):
+    source = report.open_source(full_results, "demo")[0]
+    pair = Sides(source.run, 3, source.run, 1)
+    found = source.ask(queries.comparison, *pair.asked)
+    changes = {"gains": source.ask(queries.paired_cases, *pair.asked, "cider", True), "losses": pd.DataFrame()}
+    items = comparison.items(source.ask, pair, "cider", found, changes)
+    assert [item.name for item in items] == ["scatter_cider", "outcomes", "comparison", "gains_cider", "gains_cider"]
+    assert "Left: cider|tok:ptb" in items[0].note and "Right: cider|tok:ptb" in items[0].note

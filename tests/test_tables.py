@@ -1,0 +1,61 @@
+"""Tables as people read them: sensible digits, what is not known as a dash, the numbers in full behind them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dashboard import tables
+from dashboard.record import Run
+
+
+def scores() -> pd.DataFrame:
+    rows = [(1, "cider", 0.51234, 0.4, 0.6), (3, "cider", 0.6, None, None), (1, "bleu_4", 0.3, 0.2, 0.4)]
+    frame = pd.DataFrame(rows, columns=["beam_size", "metric", "value", "low", "high"])
+    return frame.assign(images=1200, signature="s")
+
+
+def beam_statistics() -> pd.DataFrame:
+    frame = pd.DataFrame({"beam_size": [1, 3], "words": [9.5, 10.25], "distinct_words": [90, 95]})
+    return frame.assign(unfinished=np.nan, changed=[np.nan, 0.5])
+
+
+def test_scores_have_their_metrics_digits_and_an_unknown_interval_is_a_dash():
+    table = tables.scores(scores(), "t", "")
+    assert table.shown.Value.tolist() == ["0.512", "0.600", "0.300"]
+    assert table.shown["95 % interval"].tolist() == ["0.400 to 0.600", "–", "0.200 to 0.400"]
+    assert table.values.value.iloc[0] == 0.51234 and table.shown.Images.iloc[0] == "1,200"
+
+
+def test_a_column_that_says_nothing_at_any_beam_size_is_left_out():
+    run = Run("r", {"seconds_per_image": {"1": 0.01}})
+    table = tables.beams(scores(), beam_statistics(), run, "")
+    assert list(table.shown.columns) == [
+        "Beam size", "CIDEr", "Words", "Distinct", "Changed", "s an image", "BLEU-4",
+    ]  # fmt: skip
+    assert table.shown["s an image"].tolist() == ["0.010", "–"] and table.shown["BLEU-4"].tolist() == ["0.300", "–"]
+
+
+def test_attempts_show_hyperparameters_and_say_whose_clip_it_is():
+    captioner = {"encoder": "vit", "decoder_layers": 4, "heads": 8, "d_model": 512}
+    run = Run("mine", {"captioner": captioner, "clip": {"demo": True}, "data": {"name": "coco"}}, images=5)
+    best = pd.DataFrame({"run": "mine", "metric": ["cider", "clipscore"], "value": [0.9, 0.7]})
+    theirs = pd.DataFrame({"source": ["study"], "metric": ["cider"], "value": [0.9413], "beam_size": [3]})
+    rows = tables.attempts([run, Run("bare", {})], best, theirs).shown.values.tolist()
+    assert rows[0] == ["mine", "vit", "4", "8", "512", "coco", "5", "0.900", "0.700 (demo CLIP)"]
+    assert rows[1][:5] == ["bare", "–", "–", "–", "–"] and rows[2][0] == "published: study" and rows[2][-2] == "0.941"
+
+
+@pytest.mark.parametrize("references", [None, np.nan, [], np.array([], dtype=object)])
+def test_a_case_without_references_has_a_dash(references):
+    row = {"rank": np.nan, "scored": 3, "image_id": "a", "caption": "c", "references": references, "cider": 0.5}
+    frame = pd.DataFrame([row | {"beam_size": 1, "file_name": "a.png", "logprob": None}])
+    for metric in tables.METRICS:
+        frame[metric] = frame.get(metric)
+    table = tables.cases(frame, "n", "t", "")
+    assert table.shown["A reference"].tolist() == ["–"] and table.shown.Rank.tolist() == ["–"]
+    assert "CIDEr" in table.shown and "CLIPScore" not in table.shown
+
+
+def test_only_wrong_predictions_are_confusions_as_shares_of_their_class():
+    found = pd.DataFrame({"label": ["a", "a", "b"], "predicted": ["a", "b", "b"], "images": [3, 1, 2]})
+    assert tables.confusions(found, "").shown.values.tolist() == [["a", "b", 1, "25.0 %"]]
