@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from engine.config import CaptionerConfig, ConfigError
 from engine.photos import Preprocessing
-from engine.stepping import Decoding, Looked, look
+from engine.stepping import Decoding, Looked, Reading, look
 
 
 class CaptionerError(ValueError):
@@ -224,6 +224,10 @@ class Captioner(nn.Module):
     def look(self, memory: Tensor) -> Looked:
         """Cross-attention keys and values of memory [B, P, D]; made once for all beam sizes of a sweep."""
         return look(self, memory)
+
+    def reader(self, looked: Looked) -> Reading:
+        """As `last_logits_unmasked` for images looked at once: what the study's rule asks at each step."""
+        return Reading(self, looked)
 
     def start(self, memory: Tensor | Looked, max_length: int) -> Decoding:
         """Opens a step-by-step decoding of the images of `memory` [B, P, D], of at most `max_length` steps."""

@@ -294,7 +294,7 @@ def _gather(sequences: Tensor, beams: Tensor) -> Tensor:
 # The study's rule
 
 Read = Callable[[Tensor, Tensor], Tensor]
-"""Prefixes int64[R, T] and their images int64[R] -> logits [R, V] of the next token, the prefix read anew."""
+"""Prefixes int64[R, T] and their images int64[R], ascending -> logits [R, V] of the next token, all read anew."""
 
 
 @dataclass
@@ -310,7 +310,21 @@ class _Prefix:
 def search_study(
     read: Read, images: int, beam_size: int, bos_id: int, eos_id: int, max_length: int, device: torch.device
 ) -> list[Hypothesis]:
-    """The best caption of each image by the study's rule.
+    """The first of `search_study_n_best`: one hypothesis an image, in order."""
+    return [found[0] for found in search_study_n_best(read, images, beam_size, bos_id, eos_id, max_length, device)]
+
+
+def search_study_n_best(
+    read: Read,
+    images: int,
+    beam_size: int,
+    bos_id: int,
+    eos_id: int,
+    max_length: int,
+    device: torch.device,
+    n_best: int = 1,
+) -> list[list[Hypothesis]]:
+    """The `n_best` captions of each image by the study's rule, best first.
 
     The first step takes the K best tokens, an end token among them being no end. At each further step the best
     continuations by log-probability fill what is left of the beam; one that ends, or reaches `max_length` new tokens,
@@ -331,7 +345,7 @@ def search_study(
         for prefix in [each for each in running if not first and each.tokens[-1] == eos_id or length == max_length]:
             left[prefix.image].append(_leaving(prefix, eos_id))
             running.remove(prefix)
-    return [max(found, key=lambda hypothesis: hypothesis.score) for found in left]
+    return [sorted(found, key=lambda hypothesis: -hypothesis.score)[:n_best] for found in left]
 
 
 def _continue(read: Read, running: list[_Prefix], widths: list[int], device: torch.device) -> list[_Prefix]:

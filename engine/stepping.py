@@ -213,3 +213,44 @@ class Decoding:
 
     def _follow(self, rows: Tensor) -> None:
         self._rows = rows if self._rows is None else self._rows[rows]
+
+
+class Reading:
+    """Whole prefixes read anew at each step and without a causal mask, as the study's rule asks.
+
+    Nothing of the prefix can be kept, as each token sees those after it. The images' keys and values can, and of the
+    last layer only the last token is computed.
+    """
+
+    def __init__(self, captioner: nn.Module, looked: Looked) -> None:
+        self._captioner, self._weights, self._looked = captioner, weights_of(captioner), looked
+
+    def __call__(self, ids: Tensor, images: Tensor) -> Tensor:
+        """Prefixes int64[R, T] of images int64[R], those of an image side by side -> the next token's logits [R, V]."""
+        found = torch.unique_consecutive(images, return_counts=True)
+        groups = list(zip(found[0].tolist(), found[1].tolist(), strict=True))
+        x = self._captioner.embed(ids)
+        for layer, cross in zip(self._weights.layers, self._looked.layers, strict=True):
+            x = self._layer(layer, x, cross, groups, only_last=layer is self._weights.layers[-1])
+        return self._weights.head(x[:, -1])
+
+    def _layer(
+        self, layer: _Layer, x: Tensor, cross: tuple[Tensor, Tensor], groups: list[tuple[int, int]], only_last: bool
+    ) -> Tensor:
+        """x [R, T, D] -> the same shape, or [R, 1, D]."""
+        heads = (self._weights.heads, self._weights.width)
+        joint = layer.own(x.flatten(0, 1)).view(*x.shape[:2], 3, *heads)
+        query, key, value = joint.permute(2, 0, 3, 1, 4)
+        if only_last:
+            x, query = x[:, -1:], query[:, :, -1:]
+        shape, x = x.shape, x.flatten(0, 1)
+        own = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(x.shape)
+        x = layer.norms[0](x + layer.own_out(own))
+        query = layer.cross_query(x).unflatten(-1, heads).transpose(0, 1)  # [H, R * T, d]
+        counts = [count * shape[1] for _, count in groups]
+        seen = [
+            F.scaled_dot_product_attention(part, cross[0][image], cross[1][image])
+            for (image, _), part in zip(groups, query.split(counts, dim=1), strict=True)
+        ]
+        x = layer.norms[1](x + layer.cross_out(torch.cat(seen, dim=1).transpose(0, 1).flatten(1)))
+        return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x)))).view(shape)

@@ -242,4 +242,4 @@ def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
 
 
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
-    assert set(TABLES) == {*TABLES_WRITTEN, "training"}
+    assert set(TABLES) == {*TABLES_WRITTEN, "training", "hypotheses"}
