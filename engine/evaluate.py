@@ -27,6 +27,7 @@ from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
 from engine.predictions import PredictedClass
 from engine.runs import RunInProgress
 from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
+from engine.search import Search
 from engine.tokenizer import CaptionTokenizer
 
 CHUNK = 32
@@ -194,8 +195,9 @@ def _caption_chunk(
     if usable:
         with watch.measure("encode"):
             encoded = _encode(captioner, usable)
-        seeds = [_seed(ask.decoding.seed, example.image_id) for example, _ in usable]
-        search = _Search(captioner, tokenizer, encoded, ask.decoding, seeds)
+        image_ids = [example.image_id for example, _ in usable]
+        with watch.measure("encode"):
+            search = Search(captioner, tokenizer, encoded, ask.decoding, image_ids)
         for size in ask.decoding.beam_sizes:
             with watch.measure(f"decode beam {size}"):
                 found = search.run(size)
@@ -205,7 +207,7 @@ def _caption_chunk(
                 for (example, _), hypothesis in zip(usable, best, strict=True)
             ]
             if ask.decoding.n_best > 1:
-                kept += _hypothesis_rows([example.image_id for example, _ in usable], size, found, tokenizer)
+                kept += _hypothesis_rows(image_ids, size, found, tokenizer)
             if size in ask.kept_beams:
                 with watch.measure("attention"):
                     maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask.merge)
@@ -227,60 +229,6 @@ def _encode(captioner: Captioner, usable: Sequence[tuple[Example, _Photo]]) -> t
             return list(captioner.encode(pixels[start:stop].to(captioner.device, captioner.head.weight.dtype)))
 
     return torch.stack(memory.in_batches(encode, len(pixels), len(pixels)))
-
-
-def _seed(seed: int, image_id: str) -> int:
-    """An image's own seed: neither the batch nor a kill changes what is drawn for it."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:8], "big") >> 1
-
-
-class _Search:
-    """A chunk's images searched at one beam size after the other; what does not depend on the size is made once."""
-
-    def __init__(
-        self,
-        captioner: Captioner,
-        tokenizer: CaptionTokenizer,
-        encoded: torch.Tensor,
-        config: DecodingConfig,
-        seeds: Sequence[int],
-    ) -> None:
-        self._captioner, self._config, self._seeds = captioner, config, seeds
-        self._ids = (tokenizer.bos_id, tokenizer.eos_id)
-        with torch.inference_mode():
-            self._looked = captioner.look(encoded)
-        self._tokens = encoded.shape[1]
-
-    def run(self, size: int) -> list[list[decoding.Hypothesis]]:
-        """The hypotheses of each image; as many images at once as the memory takes."""
-        return memory.in_batches(
-            lambda start, stop: self._some(start, stop, size), len(self._looked), self._at_once(size)
-        )
-
-    def _at_once(self, size: int) -> int:
-        shape, beams = self._captioner.config, max(size, self._config.n_best)
-        each = memory.bytes_per_image(
-            beams=beams,
-            steps=self._config.max_length,
-            layers=shape.num_layers,
-            width=shape.d_model,
-            vocabulary=shape.vocab_size,
-            memory_tokens=self._tokens,
-            item=self._captioner.head.weight.element_size(),
-        )
-        return memory.images_at_once(each, beams, memory.free_bytes(self._captioner.device))
-
-    def _some(self, start: int, stop: int, size: int) -> list[list[decoding.Hypothesis]]:
-        looked, config, device = self._looked[start:stop], self._config, self._captioner.device
-        if config.rule == "study":
-            with torch.inference_mode():
-                read = self._captioner.reader(looked)
-            return decoding.search_study_n_best(
-                read, stop - start, size, *self._ids, config.max_length, device, config.n_best
-            )
-        with torch.inference_mode():
-            steps = self._captioner.start(looked, config.max_length)
-        return decoding.search_n_best(steps, stop - start, size, *self._ids, config, device, self._seeds[start:stop])
 
 
 def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ JOINERS = {"evaluate", "runs", "scoring", "summary", "__main__"}
 
 TORCH = {
     *("captioner", "checkpoints", "training", "decoding", "stepping", "memory", "attention", "clip"),
-    *("evaluate", "scoring"),
+    *("search", "evaluate", "scoring"),
 }
 SEARCH = {"continuations", "constraints", "sampling"}
 """What the search was split into; like `decoding` they know ids and numbers, and no model."""
