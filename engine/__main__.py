@@ -91,11 +91,12 @@ def _add_evaluate(commands) -> None:
     _add_data(parser)
     parser.add_argument("--captioner", type=Path, required=True, metavar="FOLDER", help="ours, or the study's own")
     parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer, where the captioner brings none")
-    parser.add_argument("--beams", type=int, nargs="+", default=[1, 3, 5], metavar="K", help="beam sizes (1 3 5)")
+    parser.add_argument("--beams", type=int, nargs="+", metavar="K", help="beam sizes (1 3 5; 1 with --sample)")
     parser.add_argument("--max-length", type=int, default=30, metavar="T", help="new tokens at most (30)")
     parser.add_argument("--length-penalty", type=float, default=1.0, metavar="P", help="logprob / tokens ** P (1.0)")
     parser.add_argument("--early-stopping", action="store_true", help="stop at the K-th finished hypothesis")
     parser.add_argument("--rule", choices=("standard", "study"), default="standard", help="the search (standard)")
+    _add_search(parser)
     parser.add_argument("--attention-beams", type=int, nargs="*", metavar="K", help="sizes whose attention is kept")
     parser.add_argument("--merge", choices=("mean", "first"), default="mean", help="maps of a word's pieces (mean)")
     parser.add_argument("--templates", nargs="+", metavar="TEXT", help="zero-shot templates with {object}")
@@ -103,6 +104,20 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
     parser.add_argument("--run", dest="name", required=True, metavar="NAME", help="name of the run")
     _add_metrics(parser)
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--n-best", type=int, default=1, metavar="N", help="hypotheses kept an image (1)")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="P", help="above 1: repeat less (1.0)")
+    parser.add_argument("--no-repeat-ngram", type=int, default=0, metavar="N", help="no N tokens twice (0, all may)")
+    parser.add_argument("--sample", action="store_true", help="draw captions by chance instead of searching")
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, metavar="T", help="of --sample; below 1 sharpens (1.0)"
+    )
+    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="of --sample: the K most probable (0, all)")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="of --sample: the nucleus' share (1.0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of --sample (0)")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of the model (float32)")
 
 
 def _add_score(commands) -> None:
@@ -222,13 +237,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if options.limit is not None:
         dataset = dataset.subset(dataset.examples[: max(options.limit, 1)])
     device = _device(options.device)
-    decoding = DecodingConfig(
-        beam_sizes=tuple(options.beams),
-        max_length=options.max_length,
-        length_penalty=options.length_penalty,
-        early_stopping=options.early_stopping,
-        rule=options.rule,
-    )
+    names = ("max_length", "length_penalty", "early_stopping", "rule", "n_best", "repetition_penalty")
+    names += ("no_repeat_ngram", "sample", "temperature", "top_k", "top_p", "seed", "precision")
+    beams = tuple(options.beams or ((1,) if options.sample else (1, 3, 5)))
+    decoding = DecodingConfig(beam_sizes=beams, **{name: getattr(options, name) for name in names})
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     for template in templates:
         zeroshot.prompts(template, [])

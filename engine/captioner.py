@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from engine.config import CaptionerConfig, ConfigError
 from engine.photos import Preprocessing
+from engine.stepping import Decoding, Looked, Reading, look
 
 
 class CaptionerError(ValueError):
@@ -220,111 +221,19 @@ class Captioner(nn.Module):
             every.append(weights)
         return x, every
 
-    def start(self, memory: Tensor, max_length: int) -> "Decoding":
+    def look(self, memory: Tensor) -> Looked:
+        """Cross-attention keys and values of memory [B, P, D]; made once for all beam sizes of a sweep."""
+        return look(self, memory)
+
+    def reader(self, looked: Looked) -> Reading:
+        """As `last_logits_unmasked` for images looked at once: what the study's rule asks at each step."""
+        return Reading(self, looked)
+
+    def start(self, memory: Tensor | Looked, max_length: int) -> Decoding:
         """Opens a step-by-step decoding of the images of `memory` [B, P, D], of at most `max_length` steps."""
         if max_length > self.config.max_positions:
             raise ConfigError(f"max_length is {max_length}, expected at most {self.config.max_positions} positions")
-        return Decoding(self, memory, max_length)
-
-
-class _Past:
-    """Keys and values of the beams' own tokens in one layer, [T, rows, H, d] each.
-
-    Time comes first, so that the past of any choice of beams is gathered in one pass from one block into another; two
-    buffers take turns, because fresh memory for every step costs as much as the copy itself.
-    """
-
-    def __init__(self, steps: int, heads: int, width: int) -> None:
-        self._steps, self._heads, self._width = steps, heads, width
-        self._filled = self._rows = 0
-        self._now: list[Tensor] = []
-        self._next: list[Tensor] = []
-
-    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Adds one step's [rows, H, 1, d]; returns all steps so far, [rows, H, T, d]."""
-        if self._filled == 0:
-            self._rows = key.shape[0]
-            self._reserve(self._now, self._rows, key)
-        read = []
-        for buffer, new in zip(self._now, (key, value), strict=True):
-            past = self._view(buffer, self._rows)
-            past[self._filled] = new[:, :, 0]
-            read.append(past[: self._filled + 1].permute(1, 2, 0, 3))
-        self._filled += 1
-        return read[0], read[1]
-
-    def select(self, rows: Tensor) -> None:
-        """Row i goes on from what was row rows[i]."""
-        self._reserve(self._next, len(rows), self._now[0])
-        for source, target in zip(self._now, self._next, strict=True):
-            past = self._view(source, self._rows)[: self._filled]
-            torch.index_select(past, 1, rows, out=self._view(target, len(rows))[: self._filled])
-        self._now, self._next, self._rows = self._next, self._now, len(rows)
-
-    def _reserve(self, buffers: list[Tensor], rows: int, like: Tensor) -> None:
-        size = self._steps * rows * self._heads * self._width
-        if not buffers or buffers[0].numel() < size:
-            buffers[:] = [like.new_empty(size), like.new_empty(size)]
-
-    def _view(self, buffer: Tensor, rows: int) -> Tensor:
-        shape = (self._steps, rows, self._heads, self._width)
-        return buffer[: math.prod(shape)].view(shape)
-
-
-class Decoding:
-    """One step at a time over B images with K beams each, every key and value computed once.
-
-    Cross-attention keys and values belong to images and are never copied per beam: beams are folded into the query's
-    length. Self-attention keys and values belong to beams and follow them in `reorder`.
-    """
-
-    def __init__(self, captioner: Captioner, memory: Tensor, max_length: int) -> None:
-        config = captioner.config
-        self._captioner = captioner
-        self._position = 0
-        self._images, self._beams = len(memory), 1
-        self._cross = [layer.multihead_attn.project(memory, 1, 2) for layer in captioner.decoder.layers]
-        width = config.d_model // config.nhead
-        self._past = [_Past(max_length, config.nhead, width) for _ in captioner.decoder.layers]
-
-    def step(self, tokens: Tensor) -> Tensor:
-        """The beams' newest tokens int64[B, K] -> logits [B, K, V] of the token after them."""
-        captioner = self._captioner
-        self._images, self._beams = tokens.shape
-        x = captioner.embed(tokens.reshape(-1, 1), self._position)
-        for layer, past, cross in zip(captioner.decoder.layers, self._past, self._cross, strict=True):
-            x = self._layer_step(layer, x, past, cross)
-        self._position += 1
-        return captioner.head(x).view(self._images, self._beams, -1)
-
-    def _layer_step(self, layer: DecoderLayer, x: Tensor, past: _Past, cross: tuple[Tensor, Tensor]) -> Tensor:
-        """x [B * K, 1, D] -> the same shape."""
-        query, key, value = layer.self_attn.project(x, 0, 2)
-        heads = F.scaled_dot_product_attention(query, *past.append(key, value))
-        x = layer.norm1(x + layer.self_attn.merge(heads))
-        (query,) = layer.multihead_attn.project(x.view(self._images, -1, x.shape[-1]), 0, 0)
-        heads = F.scaled_dot_product_attention(query, *cross)
-        x = layer.norm2(x + layer.multihead_attn.merge(heads).view_as(x))
-        return layer.feed_forward(x)
-
-    def reorder(self, parents: Tensor) -> None:
-        """Beam k of image b goes on from what was beam parents[b, k]; int64[B, K'] with any K'."""
-        images, beams = parents.shape
-        if beams == self._beams and bool((parents == torch.arange(beams, device=parents.device)).all()):
-            return
-        self._follow((parents + torch.arange(images, device=parents.device).unsqueeze(1) * self._beams).flatten())
-        self._beams = beams
-
-    def keep(self, images: Tensor) -> None:
-        """Images that are not in `images` (int64 positions) leave."""
-        beams = torch.arange(self._beams, device=images.device)
-        self._follow((images.unsqueeze(1) * self._beams + beams).flatten())
-        self._images = len(images)
-        self._cross = [(key.index_select(0, images), value.index_select(0, images)) for key, value in self._cross]
-
-    def _follow(self, rows: Tensor) -> None:
-        for past in self._past:
-            past.select(rows)
+        return Decoding(self, memory if isinstance(memory, Looked) else look(self, memory), max_length)
 
 
 _OLD_NAMES = {

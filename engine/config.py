@@ -74,7 +74,7 @@ class DecodingConfig:
     """How captions are searched. Source of the defaults: the study (at most 30 new tokens)."""
 
     beam_sizes: tuple[int, ...] = (1, 3, 5)
-    """1 is greedy."""
+    """1 is greedy, or drawn by chance where `sample` says so."""
     max_length: int = 30
     """New tokens at most, end token included."""
     length_penalty: float = 1.0
@@ -83,17 +83,77 @@ class DecodingConfig:
     """Stop at the beam-size-th finished hypothesis, instead of when no running beam can win any more."""
     rule: str = "standard"
     """`study` searches as the original study did: no causal mask, a beam that narrows; for its checkpoints' numbers."""
+    n_best: int = 1
+    """Hypotheses kept an image; a beam size below it gives as many as it has."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens that are there already become less likely; transformers' meaning."""
+    no_repeat_ngram: int = 0
+    """No n-gram of this many tokens comes twice in a caption; 0 allows all."""
+    sample: bool = False
+    """Draw tokens by chance instead of searching."""
+    temperature: float = 1.0
+    """Sampling: below 1 sharpens, above 1 flattens."""
+    top_k: int = 0
+    """Sampling: only the k most probable tokens; 0 allows all."""
+    top_p: float = 1.0
+    """Sampling: only the most probable tokens that together hold this share (the nucleus)."""
+    seed: int = 0
+    """Sampling: the same seed draws the same captions, whatever the batch."""
+    precision: str = "float32"
+    """`bf16` computes with weights and activations of 16 bits; scores stay float32."""
 
     def __post_init__(self) -> None:
         _require(self.rule in RULES, "rule", self.rule, f"one of {RULES}")
-        if self.rule == "study":
-            _require(self.length_penalty == 1.0, "length_penalty", self.length_penalty, "1.0 under the study's rule")
-            _require(not self.early_stopping, "early_stopping", self.early_stopping, "false under the study's rule")
+        _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         _require(bool(self.beam_sizes), "beam_sizes", self.beam_sizes, "at least one")
         for size in self.beam_sizes:
             _require(1 <= size <= 100, "beam_sizes", size, "sizes from 1 to 100")
         _require(len(set(self.beam_sizes)) == len(self.beam_sizes), "beam_sizes", self.beam_sizes, "each size once")
         _require(1 <= self.max_length <= 500, "max_length", self.max_length, "1 to 500 tokens")
+        _require(self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "a number above 0")
+        _require(self.no_repeat_ngram >= 0, "no_repeat_ngram", self.no_repeat_ngram, "0, or a number of tokens")
+        self._check_sampling()
+        if self.rule == "study":
+            self._check_study()
+
+    def _check_sampling(self) -> None:
+        if self.sample:
+            _require(self.beam_sizes == (1,), "beam_sizes", self.beam_sizes, "1 alone where captions are sampled")
+            _require(self.temperature > 0, "temperature", self.temperature, "a number above 0; near 0 is greedy")
+            _require(self.top_k >= 0, "top_k", self.top_k, "0, or a number of tokens")
+            _require(0 < self.top_p <= 1, "top_p", self.top_p, "a share above 0, up to 1")
+            _require(1 <= self.n_best <= 100, "n_best", self.n_best, "1 to 100 samples an image")
+            _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0")
+            return
+        for name in ("temperature", "top_k", "top_p", "seed"):
+            default = type(self).__dataclass_fields__[name].default
+            expected = f"{default} unless captions are sampled"
+            _require(getattr(self, name) == default, name, getattr(self, name), expected)
+        _require(
+            1 <= self.n_best <= max(self.beam_sizes),
+            *("n_best", self.n_best, f"1 to the largest beam size ({max(self.beam_sizes)})"),
+        )
+
+    def _check_study(self) -> None:
+        """The study's rule has none of the later settings: its numbers would not be the study's."""
+        for name in ("length_penalty", "early_stopping", "repetition_penalty", "no_repeat_ngram", "sample"):
+            default = type(self).__dataclass_fields__[name].default
+            shown = str(default).lower() if isinstance(default, bool) else default
+            _require(getattr(self, name) == default, name, getattr(self, name), f"{shown} under the study's rule")
+
+    @property
+    def constrained(self) -> bool:
+        """Whether scores depend on the tokens so far."""
+        return self.repetition_penalty != 1.0 or self.no_repeat_ngram > 0
+
+    def facts(self) -> dict[str, Any]:
+        """What a signature says of the search: the rule and its lengths always, the rest where it was asked for."""
+        always = ("rule", "max_length", "length_penalty", "early_stopping")
+        sampling = ("sample", "temperature", "top_k", "top_p", "seed") if self.sample else ()
+        asked = ("n_best", "repetition_penalty", "no_repeat_ngram", "precision")
+        fields = type(self).__dataclass_fields__
+        asked = tuple(name for name in asked if getattr(self, name) != fields[name].default)
+        return {name: getattr(self, name) for name in (*always, *asked, *sampling)}
 
 
 @dataclass(frozen=True)

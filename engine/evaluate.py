@@ -6,6 +6,7 @@ long is kept chunk by chunk, so that a killed run, started again, goes on and en
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 import torch
 from tqdm import tqdm
 
-from engine import attention, checkpoints, decoding, grounding, metrics, provenance, store, zeroshot
+from engine import attention, checkpoints, decoding, grounding, memory, metrics, provenance, store, zeroshot
 from engine.captioner import Captioner
 from engine.clip import Clip
 from engine.config import DecodingConfig
@@ -26,13 +27,11 @@ from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
 from engine.predictions import PredictedClass
 from engine.runs import RunInProgress
 from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
+from engine.search import Search
 from engine.tokenizer import CaptionTokenizer
 
 CHUNK = 32
 """Images encoded together and kept together: what a kill can cost."""
-
-BEAM_ROWS = 1024
-"""Images times beams decoded together at most: beam 100 then takes 10 images at a time."""
 
 # A captioner on a dataset
 
@@ -73,22 +72,19 @@ def evaluate(ask: CaptionerRun) -> bool:
         CheckpointError, TokenizerError, RunExists, MetricError: with what to do.
     """
     captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path or ask.dataset.tokenizer)
-    captioner.to(ask.device)
     run = RunInProgress(ask.name, ask.results, _captioner_plan(ask, captioner), ask.command)
     if not run.begin():
         return False
+    captioner.to(ask.device, _DTYPES[ask.decoding.precision])
     chunks = _caption_all(run, ask, captioner, tokenizer)
     images, captions = chunks["images"], chunks["captions"]
     for table in ("images", "set_aside", "captions", "attention"):
         run.write(table, chunks[table])
+    if ask.decoding.n_best > 1:
+        run.write("hypotheses", chunks["hypotheses"])
     photos = [ask.dataset.root / name for name in images["file_name"].to_pylist()]
     settings = _by_setting(captions, images["image_id"].to_pylist())
-    facts = {
-        "rule": ask.decoding.rule,
-        "max_length": ask.decoding.max_length,
-        "length_penalty": ask.decoding.length_penalty,
-        "early_stopping": ask.decoding.early_stopping,
-    }
+    facts = ask.decoding.facts()
     write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts)
     with run.watch.measure("grounding"):
         run.write("grounding", _ground(images, chunks["attention"]))
@@ -98,13 +94,14 @@ def evaluate(ask: CaptionerRun) -> bool:
     run.facts |= {
         "kind": "captioner",
         "data": _data_facts(ask.dataset, images),
-        "captioner": _captioner_facts(ask, captioner),
+        "captioner": _captioner_facts(ask, captioner, run.plan["captioner"]),
         "decoding": facts,
         "beam_sizes": list(ask.decoding.beam_sizes),
         "hardware": provenance.hardware(ask.device),
+        "waited_for_photos": _share_waited(run.watch.seconds),
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
         "set_aside": len(chunks["set_aside"]),
-        "seed": 0,
+        "seed": ask.decoding.seed,
     }
     run.facts.setdefault("roots", {})["images"] = str(ask.dataset.root.resolve())
     _write_predictions(run, settings)
@@ -128,7 +125,9 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
     }
 
 
-_CHUNK_TABLES = ("images", "set_aside", "captions", "attention")
+_CHUNK_TABLES = ("images", "set_aside", "captions", "attention", "hypotheses")
+_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+_WAITED = "wait for photos"
 
 
 def _caption_all(
@@ -140,11 +139,14 @@ def _caption_all(
     done = {index: store.read_part(run.folder, "captions", index, list(_CHUNK_TABLES)) for index in range(len(chunks))}
     waiting = [index for index, part in done.items() if part is None]
     prepare = captioner.preprocessing
-    photos = read_ahead([example for index in waiting for example in chunks[index]], _reader(ask.dataset, prepare))
+    wanted = [example for index in waiting for example in chunks[index]]
+    # Two chunks ahead: while the model is busy with one, the threads finish the next.
+    photos = read_ahead(wanted, _reader(ask.dataset, prepare), workers=min(os.cpu_count() or 2, 8), ahead=2 * CHUNK)
     with tqdm(total=len(examples), initial=len(examples) - sum(len(chunks[i]) for i in waiting), unit="image") as bar:
         bar.set_description("caption")
         for index in waiting:
-            read = [next(photos) for _ in chunks[index]]
+            with run.watch.measure(_WAITED):
+                read = [next(photos) for _ in chunks[index]]
             tables = _caption_chunk(run.watch, ask, captioner, tokenizer, chunks[index], read)
             store.write_part(run.folder, "captions", index, tables)
             run.keep_time()
@@ -189,52 +191,44 @@ def _caption_chunk(
     ]
     captions: list[dict] = []
     maps: list[dict] = []
+    kept: list[dict] = []
     if usable:
-        with watch.measure("encode"), torch.inference_mode():
-            pixels = torch.from_numpy(np.stack([photo.pixels for _, photo in usable])).to(ask.device)
-            memory = captioner.encode(pixels)
+        with watch.measure("encode"):
+            encoded = _encode(captioner, usable)
+        image_ids = [example.image_id for example, _ in usable]
+        with watch.measure("encode"):
+            search = Search(captioner, tokenizer, encoded, ask.decoding, image_ids)
         for size in ask.decoding.beam_sizes:
             with watch.measure(f"decode beam {size}"):
-                found = _search(captioner, tokenizer, memory, size, ask.decoding)
+                found = search.run(size)
+            best = [each[0] for each in found]
             captions += [
                 _caption_row(example.image_id, size, hypothesis, tokenizer)
-                for (example, _), hypothesis in zip(usable, found, strict=True)
+                for (example, _), hypothesis in zip(usable, best, strict=True)
             ]
+            if ask.decoding.n_best > 1:
+                kept += _hypothesis_rows(image_ids, size, found, tokenizer)
             if size in ask.kept_beams:
                 with watch.measure("attention"):
-                    maps += _attention_rows(captioner, tokenizer, memory, usable, found, size, ask.merge)
+                    maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask.merge)
     return {
         "images": store.table_of("images", [_image_row(example, photo.size) for example, photo in usable]),
         "set_aside": store.table_of("set_aside", aside),
         "captions": store.table_of("captions", captions),
         "attention": store.table_of("attention", maps),
+        "hypotheses": store.table_of("hypotheses", kept),
     }
 
 
-def _search(
-    captioner: Captioner, tokenizer: CaptionTokenizer, memory: torch.Tensor, size: int, config: DecodingConfig
-) -> list[decoding.Hypothesis]:
-    found = []
-    batch = max(1, BEAM_ROWS // size)
-    bos, eos = tokenizer.bos_id, tokenizer.eos_id
-    for at in range(0, len(memory), batch):
-        if config.rule == "study":
-            found += _search_study(captioner, memory[at : at + batch], size, bos, eos, config)
-            continue
+def _encode(captioner: Captioner, usable: Sequence[tuple[Example, _Photo]]) -> torch.Tensor:
+    """The memory of a chunk's photos, [N, P, D], in the captioner's precision."""
+    pixels = torch.from_numpy(np.stack([photo.pixels for _, photo in usable]))
+
+    def encode(start: int, stop: int) -> list[torch.Tensor]:
         with torch.inference_mode():
-            steps = captioner.start(memory[at : at + batch], config.max_length)
-        images = len(memory[at : at + batch])
-        found += decoding.search(steps, images, size, bos, eos, config, captioner.device)
-    return found
+            return list(captioner.encode(pixels[start:stop].to(captioner.device, captioner.head.weight.dtype)))
 
-
-def _search_study(
-    captioner: Captioner, memory: torch.Tensor, size: int, bos: int, eos: int, config: DecodingConfig
-) -> list[decoding.Hypothesis]:
-    def read(ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return captioner.last_logits_unmasked(ids, memory, rows)
-
-    return decoding.search_study(read, len(memory), size, bos, eos, config.max_length, captioner.device)
+    return torch.stack(memory.in_batches(encode, len(pixels), len(pixels)))
 
 
 def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
@@ -261,16 +255,34 @@ def _caption_row(image_id: str, size: int, found: decoding.Hypothesis, tokenizer
     }
 
 
+def _hypothesis_rows(
+    image_ids: Sequence[str], size: int, found: Sequence[Sequence[decoding.Hypothesis]], tokenizer: CaptionTokenizer
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "image_id": image_id,
+            "beam_size": size,
+            "rank": rank,
+            "caption": tokenizer.decode(each.tokens),
+            "logprob": each.logprob,
+            "score": each.score,
+            "finished": each.finished,
+        }
+        for image_id, kept in zip(image_ids, found, strict=True)
+        for rank, each in enumerate(kept, 1)
+    ]
+
+
 def _attention_rows(
     captioner: Captioner,
     tokenizer: CaptionTokenizer,
-    memory: torch.Tensor,
+    encoded: torch.Tensor,
     usable: Sequence[tuple[Example, _Photo]],
     found: Sequence[decoding.Hypothesis],
     size: int,
     merge: str,
 ) -> list[dict[str, Any]]:
-    maps = attention.replay(captioner, tokenizer, memory, [each.tokens for each in found], merge)
+    maps = attention.replay(captioner, tokenizer, encoded, [each.tokens for each in found], merge)
     return [
         {
             "image_id": example.image_id,
@@ -311,7 +323,7 @@ def _looked(row: dict[str, Any], boxes: Sequence[dict[str, Any]]) -> grounding.L
     )
 
 
-def _captioner_facts(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
+def _captioner_facts(ask: CaptionerRun, captioner: Captioner, fingerprint: str) -> dict[str, Any]:
     config = captioner.config
     return {
         "name": ask.captioner_path.resolve().name,
@@ -320,8 +332,15 @@ def _captioner_facts(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
         "decoder_layers": config.num_layers,
         "heads": config.nhead,
         "d_model": config.d_model,
-        "fingerprint": checkpoints.fingerprint(captioner),
+        "fingerprint": fingerprint,
     }
+
+
+def _share_waited(seconds: dict[str, float]) -> float:
+    """Of the captioning's time, the share in which the model had to wait for a photo."""
+    waited = seconds.get(_WAITED, 0.0)
+    busy = sum(spent for name, spent in seconds.items() if name in ("encode", "attention") or "decode beam" in name)
+    return round(waited / max(waited + busy, 1e-9), 4)
 
 
 def _seconds_per_image(run: RunInProgress, sizes: Iterable[int], images: int) -> dict[str, float]:

@@ -55,6 +55,18 @@ TABLES: dict[str, pa.Schema] = {
             "finished": pa.bool_(),  # an end token was produced before the maximum length
         }
     ),
+    # A row is one of an image's n best hypotheses at a beam size (--n-best); rank 1 is the caption itself.
+    "hypotheses": pa.schema(
+        {
+            "image_id": pa.string(),
+            "beam_size": pa.int32(),
+            "rank": pa.int32(),  # 1 is the best; of samples, the order in which they were drawn
+            "caption": pa.string(),
+            "logprob": pa.float64(),  # as in captions
+            "score": pa.float64(),
+            "finished": pa.bool_(),
+        }
+    ),
     # A row is an image at a beam size; one DOUBLE column a metric of METRICS, as far as it was computed.
     "scores": pa.schema(
         {

@@ -27,6 +27,7 @@ def text(results: Path, run: str) -> str:
     parts += _study_prompts(published.prompts(results).frame, accuracies)
     parts += _signatures(scores)
     parts += _set_aside(queries.set_aside(cursor, run))
+    parts += _waited(record)
     if (record.get("clip") or {}).get("demo"):
         parts.append("CLIP scores are the demo CLIP's: they rank the demo world and compare with nobody's ViT-B/32.")
     folder = store.run_folder(results, run)
@@ -123,6 +124,11 @@ def _zero_shot(accuracies: pd.DataFrame) -> list[str]:
         f"  {row.template:<{width}}  {100 * row.accuracy:6.2f} %  of {row.images:,}" for row in accuracies.itertuples()
     ]
     return ["", "zero-shot accuracy", *lines]
+
+
+def _waited(record: dict) -> list[str]:
+    share = record.get("waited_for_photos")
+    return [] if share is None else ["", f"the model waited for photos {100 * share:.1f} % of the captioning's time"]
 
 
 def _set_aside(rows: pd.DataFrame) -> list[str]:

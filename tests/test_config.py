@@ -66,3 +66,36 @@ def test_a_width_that_heads_do_not_divide_is_refused():
 def test_the_defaults_are_the_studys():
     config = TrainingConfig()
     assert (config.epochs, config.batch_size, config.learning_rate, config.warmup_steps) == (15, 64, 3e-5, 1000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sample": True}, r"beam_sizes is \(1, 3, 5\), expected 1 alone where captions are sampled"),
+        ({"temperature": 0.5}, "temperature is 0.5, expected 1.0 unless captions are sampled"),
+        ({"top_k": 5}, "top_k is 5, expected 0 unless captions are sampled"),
+        ({"top_p": 0.9}, "top_p is 0.9, expected 1.0 unless captions are sampled"),
+        ({"seed": 3}, "seed is 3, expected 0 unless captions are sampled"),
+        ({"sample": True, "beam_sizes": (1,), "temperature": 0.0}, "temperature is 0.0, expected a number above 0"),
+        ({"sample": True, "beam_sizes": (1,), "top_p": 1.5}, "top_p is 1.5, expected a share above 0, up to 1"),
+        ({"sample": True, "beam_sizes": (1,), "n_best": 101}, "n_best is 101, expected 1 to 100 samples"),
+        ({"n_best": 6}, r"n_best is 6, expected 1 to the largest beam size \(5\)"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0, expected a number above 0"),
+        ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1, expected 0, or a number of tokens"),
+        ({"precision": "fp8"}, "precision is 'fp8', expected one of"),
+        ({"rule": "study", "no_repeat_ngram": 2}, "no_repeat_ngram is 2, expected 0 under the study's rule"),
+        ({"rule": "study", "early_stopping": True}, "early_stopping is True, expected false under the study's rule"),
+        ({"rule": "study", "sample": True, "beam_sizes": (1,)}, "sample is True, expected false under the study's"),
+    ],
+)
+def test_a_search_that_contradicts_itself_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        DecodingConfig(**changes)
+
+
+def test_a_signature_says_the_rule_always_and_the_rest_where_it_was_asked_for():
+    always = {"rule": "standard", "max_length": 30, "length_penalty": 1.0, "early_stopping": False}
+    assert DecodingConfig().facts() == always
+    assert DecodingConfig(n_best=2, precision="bf16").facts() == always | {"n_best": 2, "precision": "bf16"}
+    sampled = DecodingConfig(beam_sizes=(1,), sample=True, top_k=9).facts()
+    assert sampled == always | {"sample": True, "temperature": 1.0, "top_k": 9, "top_p": 1.0, "seed": 0}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from engine import clip, datasets, evaluate, store
+from engine import clip, datasets, evaluate, store, summary
 from engine.config import DecodingConfig
 from engine.runs import RunExists
 from engine.schema import END_WORD, TABLES
@@ -208,6 +209,108 @@ def test_the_studys_rule_is_a_choice_and_stands_in_the_signature(parts, tmp_path
     assert all("|rule:study|" in row["signature"] for row in table(tmp_path, "corpus_scores"))
 
 
+def test_both_rules_stand_side_by_side_as_two_runs(parts, tmp_path):
+    for name, rule in (("ours", "standard"), ("theirs", "study")):
+        decoding = DecodingConfig(beam_sizes=(1, 2), max_length=6, rule=rule)
+        assert evaluate.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
+    connection, problems = store.connect(tmp_path)
+    found = connection.execute("SELECT DISTINCT run, signature LIKE '%|rule:study|%' FROM corpus_scores").fetchall()
+    assert (sorted(found), problems) == ([("ours", False), ("theirs", True)], [])
+
+
+@pytest.mark.parametrize("rule", ["standard", "study"])
+def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts, tmp_path, rule):
+    decoding = DecodingConfig(beam_sizes=(1, 3), max_length=6, n_best=3, rule=rule)
+    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    rows = table(tmp_path, "hypotheses")
+    captions = {(row["image_id"], row["beam_size"]): row["caption"] for row in table(tmp_path, "captions")}
+    by_setting: dict[tuple, list[dict]] = {}
+    for row in rows:
+        by_setting.setdefault((row["image_id"], row["beam_size"]), []).append(row)
+    assert set(by_setting) == set(captions)
+    for (image_id, size), kept in by_setting.items():
+        assert [row["rank"] for row in kept] == list(range(1, size + 1))
+        assert kept[0]["caption"] == captions[image_id, size]
+        assert [row["score"] for row in kept] == sorted((row["score"] for row in kept), reverse=True)
+    answer = store.connect(tmp_path)[0].execute("SELECT count(*) FROM hypotheses WHERE rank > 1").fetchone()
+    assert answer == (4 * 2,)
+    assert all("|n_best:3|" in row["signature"] for row in table(tmp_path, "corpus_scores"))
+
+
+def test_without_n_best_there_is_no_such_table(results):
+    assert not store.has_table(store.run_folder(results, "mine"), "hypotheses")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"repetition_penalty": 1.5}, "|repetition_penalty:1.5|"),
+        ({"no_repeat_ngram": 2}, "|no_repeat_ngram:2|"),
+        ({"precision": "bf16"}, "|precision:bf16|"),
+        (
+            {"beam_sizes": (1,), "sample": True, "top_p": 0.9, "seed": 7},
+            "|sample:True|temperature:1.0|top_k:0|top_p:0.9|seed:7|",
+        ),
+    ],
+)
+def test_what_changes_a_caption_stands_in_the_signature_and_in_the_plan(parts, tmp_path, changes, said):
+    decoding = DecodingConfig(**{"beam_sizes": (1, 3), "max_length": 6, **changes})
+    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    assert all(said in row["signature"] for row in table(tmp_path, "corpus_scores"))
+    other = DecodingConfig(beam_sizes=decoding.beam_sizes, max_length=6)
+    with pytest.raises(RunExists, match="decoding"):
+        evaluate.evaluate(ask(parts, tmp_path, decoding=other, clip=None))
+
+
+def test_bf16_leaves_the_captioners_fingerprint(parts, results, tmp_path):
+    decoding = DecodingConfig(beam_sizes=(1,), max_length=6, precision="bf16")
+    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    prints = {store.read_record(store.run_folder(at, "mine"))["captioner"]["fingerprint"] for at in (results, tmp_path)}
+    assert len(prints) == 1
+
+
+def test_samples_are_the_same_after_a_kill_and_in_chunks_of_another_size(parts, tmp_path, monkeypatch):
+    decoding = DecodingConfig(beam_sizes=(1,), max_length=8, sample=True, n_best=3, seed=4)
+    for name, chunk in (("whole", 32), ("small", 2)):
+        monkeypatch.setattr(evaluate, "CHUNK", chunk)
+        assert evaluate.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
+    whole, small = (
+        {(row["image_id"], row["rank"]): row["caption"] for row in table(tmp_path, "hypotheses", name)}
+        for name in ("whole", "small")
+    )
+    assert whole == small
+    assert len(set(whole.values())) > 4
+
+
+def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(
+    parts, tmp_path, results, monkeypatch
+):
+    real, sizes = evaluate.decoding.search_n_best, []
+
+    def short(steps, images, *rest):
+        sizes.append(images)
+        if images > 1:
+            raise torch.OutOfMemoryError("no more")
+        return real(steps, images, *rest)
+
+    monkeypatch.setattr(evaluate.decoding, "search_n_best", short)
+    with pytest.warns(UserWarning, match="going on with 2"):
+        assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
+    assert sizes == [4, 2, 1, 1, 1, 1] * 2
+    captions = [
+        [(row["image_id"], row["beam_size"], row["caption"]) for row in table(at, "captions")]
+        for at in (results, tmp_path)
+    ]
+    assert captions[0] == captions[1]
+
+
+def test_the_record_says_how_long_the_model_waited_for_photos(results):
+    record = store.read_record(store.run_folder(results, "mine"))
+    assert 0 <= record["waited_for_photos"] <= 1
+    assert record["timings"]["wait for photos"] >= 0
+    assert "the model waited for photos" in summary.text(results, "mine")
+
+
 def test_imported_predictions_give_a_run_like_any_other_without_attention(parts, tmp_path):
     dataset = datasets.load(parts / "data")
     captions = {example.image_id: example.references[0] for example in dataset.examples}
@@ -242,4 +345,4 @@ def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
 
 
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
-    assert set(TABLES) == {*TABLES_WRITTEN, "training"}
+    assert set(TABLES) == {*TABLES_WRITTEN, "training", "hypotheses"}

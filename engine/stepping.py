@@ -1,0 +1,256 @@
+"""A decoder one step at a time: the newest token of every beam in, logits out, nothing computed twice.
+
+Knows a decoder's layers, the memory of images and where their keys and values lie. Knows no search and no text.
+
+Shapes: B images, K beams, R = B * K rows, T tokens, P memory tokens, D model width, H heads, d = D / H, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Product:
+    """`x W^T + b` with W laid out once for oneDNN where that is the faster way: on a CPU.
+
+    Steps multiply few rows by large matrices. Plain products lay such a matrix out anew each time, which takes two to
+    three times as long as the product.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
+        self._packed = None
+        if _can_pack(weight):
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[R, in] -> [R, out]."""
+        if self._packed is None or torch.is_autocast_enabled(x.device.type):
+            return F.linear(x, self._weight, self._bias)
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
+
+
+def _can_pack(weight: Tensor) -> bool:
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if not hasattr(torch.ops.mkldnn, "_reorder_linear_weight") or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if weight.dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype == torch.float32
+
+
+class _Layer:
+    """One decoder layer's products and norms."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        own, cross = layer.self_attn, layer.multihead_attn
+        width = own.out_proj.in_features
+        self.own = Product(own.in_proj_weight, own.in_proj_bias)
+        self.own_out = Product(own.out_proj.weight, own.out_proj.bias)
+        self.cross_query = Product(cross.in_proj_weight[:width], cross.in_proj_bias[:width])
+        self.cross_memory = Product(cross.in_proj_weight[width:], cross.in_proj_bias[width:])
+        self.cross_out = Product(cross.out_proj.weight, cross.out_proj.bias)
+        self.inner = Product(layer.linear1.weight, layer.linear1.bias)
+        self.outer = Product(layer.linear2.weight, layer.linear2.bias)
+        self.norms = layer.norm1, layer.norm2, layer.norm3
+        self.activation = layer.activation
+
+
+class Weights:
+    """A captioner's decoder and head, ready for steps."""
+
+    def __init__(self, captioner: nn.Module) -> None:
+        self.layers = [_Layer(layer) for layer in captioner.decoder.layers]
+        self.head = Product(captioner.head.weight, captioner.head.bias)
+        self.heads = captioner.config.nhead
+        self.width = captioner.config.d_model // captioner.config.nhead
+
+
+_READY: WeakKeyDictionary = WeakKeyDictionary()
+"""Captioner -> the state its weights had, and those weights ready for steps."""
+
+
+def weights_of(captioner: nn.Module) -> Weights:
+    """The captioner's weights ready for steps; laid out again only when they changed, as between training's epochs."""
+    parameters = [*captioner.decoder.parameters(), *captioner.head.parameters()]
+    state = [(each.data_ptr(), 0 if each.is_inference() else each._version, each.dtype) for each in parameters]
+    before = _READY.get(captioner)
+    if before is None or before[0] != state:
+        _READY[captioner] = (state, Weights(captioner))
+    return _READY[captioner][1]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The memory of images as the decoder's layers see it: made once, good for every beam size of a sweep."""
+
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    """Keys and values of each layer, [B, H, P, d] each."""
+
+    def __len__(self) -> int:
+        return len(self.layers[0][0])
+
+    def __getitem__(self, images: slice) -> "Looked":
+        return Looked(tuple((key[images], value[images]) for key, value in self.layers))
+
+    def keep(self, images: Tensor) -> "Looked":
+        """Only the images at int64 positions `images`."""
+        return Looked(tuple((key.index_select(0, images), value.index_select(0, images)) for key, value in self.layers))
+
+
+def look(captioner: nn.Module, memory: Tensor) -> Looked:
+    """Cross-attention keys and values of memory [B, P, D]."""
+    weights = weights_of(captioner)
+    images, tokens, _ = memory.shape
+    shape = (images, tokens, 2, weights.heads, weights.width)
+    joint = (layer.cross_memory(memory.flatten(0, 1)).view(shape) for layer in weights.layers)
+    # Contiguous [P, d] for each head: read in every step, so the one copy pays.
+    return Looked(tuple(tuple(each.permute(2, 0, 3, 1, 4).contiguous().unbind(0)) for each in joint))
+
+
+class _Past:
+    """Keys and values of the beams' own tokens in one layer, [T, R, H, d] each.
+
+    Time comes first, so that the past of any choice of beams is gathered in one pass from one block into another; two
+    buffers take turns, because fresh memory for every step costs as much as the copy itself.
+    """
+
+    def __init__(self, steps: int, heads: int, width: int) -> None:
+        self._steps, self._heads, self._width = steps, heads, width
+        self._filled = self._rows = 0
+        self._now: list[Tensor] = []
+        self._next: list[Tensor] = []
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds one step's [R, H, d]; returns all steps so far, [R, H, T, d]."""
+        if self._filled == 0:
+            self._rows = key.shape[0]
+            self._reserve(self._now, self._rows, key)
+        read = []
+        for buffer, new in zip(self._now, (key, value), strict=True):
+            past = self._view(buffer, self._rows)
+            past[self._filled] = new
+            read.append(past[: self._filled + 1].permute(1, 2, 0, 3))
+        self._filled += 1
+        return read[0], read[1]
+
+    def select(self, rows: Tensor) -> None:
+        """Row i goes on from what was row rows[i]."""
+        self._reserve(self._next, len(rows), self._now[0])
+        for source, target in zip(self._now, self._next, strict=True):
+            past = self._view(source, self._rows)[: self._filled]
+            torch.index_select(past, 1, rows, out=self._view(target, len(rows))[: self._filled])
+        self._now, self._next, self._rows = self._next, self._now, len(rows)
+
+    def _reserve(self, buffers: list[Tensor], rows: int, like: Tensor) -> None:
+        size = self._steps * rows * self._heads * self._width
+        if not buffers or buffers[0].numel() < size:
+            buffers[:] = [like.new_empty(size), like.new_empty(size)]
+
+    def _view(self, buffer: Tensor, rows: int) -> Tensor:
+        shape = (self._steps, rows, self._heads, self._width)
+        return buffer[: math.prod(shape)].view(shape)
+
+
+class Decoding:
+    """One step at a time over B images with K beams each, every key and value computed once.
+
+    Cross-attention keys and values belong to images and are never copied per beam: beams are folded into the query's
+    length. Self-attention keys and values belong to beams; what `reorder` and `keep` ask is done in one pass before the
+    next step reads them.
+    """
+
+    def __init__(self, captioner: nn.Module, looked: Looked, max_length: int) -> None:
+        self._captioner, self._weights, self._looked = captioner, weights_of(captioner), looked
+        self._position = 0
+        self._images, self._beams = len(looked), 1
+        self._rows: Tensor | None = None
+        self._past = [_Past(max_length, self._weights.heads, self._weights.width) for _ in self._weights.layers]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """The beams' newest tokens int64[B, K] -> logits [B, K, V] of the token after them."""
+        self._images, self._beams = tokens.shape
+        if self._rows is not None:
+            for past in self._past:
+                past.select(self._rows)
+            self._rows = None
+        x = self._captioner.embed(tokens.reshape(-1, 1), self._position).squeeze(1)
+        for layer, past, cross in zip(self._weights.layers, self._past, self._looked.layers, strict=True):
+            x = self._layer_step(layer, x, past, cross)
+        self._position += 1
+        return self._weights.head(x).view(self._images, self._beams, -1)
+
+    def _layer_step(self, layer: _Layer, x: Tensor, past: _Past, cross: tuple[Tensor, Tensor]) -> Tensor:
+        """x [R, D] -> the same shape."""
+        heads = (self._weights.heads, self._weights.width)
+        query, key, value = layer.own(x).unflatten(-1, (3, *heads)).unbind(1)
+        own = F.scaled_dot_product_attention(query.unsqueeze(2), *past.append(key, value)).flatten(1)
+        x = layer.norms[0](x + layer.own_out(own))
+        query = layer.cross_query(x).view(self._images, self._beams, *heads).transpose(1, 2)
+        seen = F.scaled_dot_product_attention(query, *cross).transpose(1, 2).reshape(x.shape)
+        x = layer.norms[1](x + layer.cross_out(seen))
+        return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x))))
+
+    def reorder(self, parents: Tensor) -> None:
+        """Beam k of image b goes on from what was beam parents[b, k]; int64[B, K'] with any K'."""
+        images, beams = parents.shape
+        if beams == self._beams and bool((parents == torch.arange(beams, device=parents.device)).all()):
+            return
+        self._follow((parents + torch.arange(images, device=parents.device).unsqueeze(1) * self._beams).flatten())
+        self._beams = beams
+
+    def keep(self, images: Tensor) -> None:
+        """Images that are not in `images` (int64 positions) leave."""
+        beams = torch.arange(self._beams, device=images.device)
+        self._follow((images.unsqueeze(1) * self._beams + beams).flatten())
+        self._images = len(images)
+        self._looked = self._looked.keep(images)
+
+    def _follow(self, rows: Tensor) -> None:
+        self._rows = rows if self._rows is None else self._rows[rows]
+
+
+class Reading:
+    """Whole prefixes read anew at each step and without a causal mask, as the study's rule asks.
+
+    Nothing of the prefix can be kept, as each token sees those after it. The images' keys and values can, and of the
+    last layer only the last token is computed.
+    """
+
+    def __init__(self, captioner: nn.Module, looked: Looked) -> None:
+        self._captioner, self._weights, self._looked = captioner, weights_of(captioner), looked
+
+    def __call__(self, ids: Tensor, images: Tensor) -> Tensor:
+        """Prefixes int64[R, T] of images int64[R], those of an image side by side -> the next token's logits [R, V]."""
+        found = torch.unique_consecutive(images, return_counts=True)
+        groups = list(zip(found[0].tolist(), found[1].tolist(), strict=True))
+        x = self._captioner.embed(ids)
+        for layer, cross in zip(self._weights.layers, self._looked.layers, strict=True):
+            x = self._layer(layer, x, cross, groups, only_last=layer is self._weights.layers[-1])
+        return self._weights.head(x[:, -1])
+
+    def _layer(
+        self, layer: _Layer, x: Tensor, cross: tuple[Tensor, Tensor], groups: list[tuple[int, int]], only_last: bool
+    ) -> Tensor:
+        """x [R, T, D] -> the same shape, or [R, 1, D]."""
+        heads = (self._weights.heads, self._weights.width)
+        joint = layer.own(x.flatten(0, 1)).view(*x.shape[:2], 3, *heads)
+        query, key, value = joint.permute(2, 0, 3, 1, 4)
+        if only_last:
+            x, query = x[:, -1:], query[:, :, -1:]
+        shape, x = x.shape, x.flatten(0, 1)
+        own = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(x.shape)
+        x = layer.norms[0](x + layer.own_out(own))
+        query = layer.cross_query(x).unflatten(-1, heads).transpose(0, 1)  # [H, R * T, d]
+        counts = [count * shape[1] for _, count in groups]
+        seen = [
+            F.scaled_dot_product_attention(part, cross[0][image], cross[1][image])
+            for (image, _), part in zip(groups, query.split(counts, dim=1), strict=True)
+        ]
+        x = layer.norms[1](x + layer.cross_out(torch.cat(seen, dim=1).transpose(0, 1).flatten(1)))
+        return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x)))).view(shape)

@@ -1,0 +1,244 @@
+"""Decoding at the study's shape: ours, Hugging Face transformers' `generate()`, and the study's way, side by side.
+
+`python tests/benchmarks/decoding.py [--mode quick|full] [--threads N] [--device cpu|cuda] [--precision float32|bf16]`
+
+Four layers, width 1024, 8 heads, feed-forward 2048, vocabulary 18,022, 197 memory tokens, random weights, so that no
+caption ends before 30 tokens. transformers' model is Marian's decoder with the same weights, given the same memory.
+Ours and theirs take turns in every round; each number is a median over rounds, each ratio the median of the rounds'
+ratios. Images are encoded before: what is timed begins at the memory.
+
+The study's way reads one image's whole prefix again at every step, without a cache, the keys and values of the image
+included; its beams go through the decoder together, which is kinder to it than one by one. (It also encoded the image
+again at every step, which is not counted.)
+
+Quick is a minute or two; full adds beam 100 on eight images and the sweep, and begins no row after --minutes.
+"""
+
+import argparse
+import ctypes
+import gc
+import os
+import platform
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
+
+from engine import decoding, memory
+from engine.captioner import Captioner
+from engine.config import CaptionerConfig, DecodingConfig
+from tests import peers
+
+BOS, EOS, PAD, STEPS, TOKENS, IMAGES = 2, 3, 0, 30, 197, 8
+SWEEP = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+Ids = list[tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The models and the memory that every row is measured on."""
+
+    captioner: Captioner
+    peer: nn.Module
+    study: nn.TransformerDecoder
+    encoded: Tensor
+
+    def ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
+        """Our captions of the first images at each size; keys and values of images are made once."""
+        with torch.inference_mode():
+            looked = self.captioner.look(self.encoded[:images])
+        found = []
+        for size in sizes:
+            config = DecodingConfig(beam_sizes=(size,), max_length=STEPS)
+            batch = min(images, max(1, memory.ROWS // size))
+            for at in range(0, images, batch):
+                part = looked[at : at + batch]
+                steps = self.captioner.start(part, STEPS)
+                found += decoding.search(steps, len(part), size, BOS, EOS, config, self.captioner.device)
+        return [each.tokens for each in found]
+
+    def generate(self, images: int, sizes: tuple[int, ...]) -> Ids:
+        """transformers' captions, `generate()` called once a size."""
+        found = []
+        for size in sizes:
+            found += peers.generate(self.peer, self.encoded[:images], size, EOS, max_new_tokens=STEPS)
+        return [each[0].tokens for each in found]
+
+    def study_standing(self, images: int, sizes: tuple[int, ...]) -> Ids:
+        """The study's rule, each prefix read by torch's own decoder as the study did."""
+
+        def read(ids: Tensor, rows: Tensor) -> Tensor:
+            x = self.study(self.captioner.embed(ids), self.encoded[rows])
+            return self.captioner.head(x)[:, -1]
+
+        args = (BOS, EOS, STEPS, self.captioner.device)
+        return [each.tokens for size in sizes for each in decoding.search_study(read, images, size, *args)]
+
+    def study_ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
+        """The study's rule as this project reads it."""
+        with torch.inference_mode():
+            read = self.captioner.reader(self.captioner.look(self.encoded[:images]))
+        args = (BOS, EOS, STEPS, self.captioner.device)
+        return [each.tokens for size in sizes for each in decoding.search_study(read, images, size, *args)]
+
+
+def build(device: str, dtype: torch.dtype) -> Bench:
+    torch.manual_seed(0)
+    shape = {"d_model": 1024, "num_layers": 4, "nhead": 8, "dim_feedforward": 2048, "vocab_size": 18022}
+    small = {"encoder": "vit_tiny_patch16_224", "encoder_kwargs": {"depth": 1}}
+    captioner = Captioner(CaptionerConfig(**small, **shape)).eval().to(device, dtype)
+    layer = nn.TransformerDecoderLayer(1024, 8, 2048, activation="gelu", batch_first=True)
+    study = nn.TransformerDecoder(layer, 4).eval().to(device, dtype)
+    study.load_state_dict(captioner.decoder.state_dict())
+    peer = peers.marian(captioner, BOS, EOS, PAD).to(device)
+    return Bench(captioner, peer, study, torch.randn(IMAGES, TOKENS, 1024, dtype=dtype, device=device))
+
+
+class Peak:
+    """The most memory above what was there before, in bytes, while something ran."""
+
+    def __init__(self, device: str) -> None:
+        self._device, self._running, self.bytes = device, True, 0
+
+    def __enter__(self) -> "Peak":
+        gc.collect()
+        if sys.platform == "linux":  # what earlier runs gave back, so that it is not taken again unseen
+            ctypes.CDLL(None).malloc_trim(0)
+        if self._device != "cpu":
+            torch.cuda.reset_peak_memory_stats()
+            self._before = torch.cuda.memory_allocated()
+            return self
+        self._before = self._resident()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._device != "cpu":
+            self.bytes = torch.cuda.max_memory_allocated() - self._before
+            return
+        self._running = False
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while self._running:
+            self.bytes = max(self.bytes, self._resident() - self._before)
+            time.sleep(0.005)
+
+    @staticmethod
+    def _resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+Way = Callable[[int, tuple[int, ...]], Ids]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what is measured, on how many images for each of the two."""
+
+    name: str
+    sizes: tuple[int, ...]
+    ours: Way
+    peer: Way
+    images: int
+    peer_images: int
+    goal: float
+    rounds: int
+    is_same_search: bool = True
+
+
+def rows_of(bench: Bench, mode: str, rounds: int) -> list[Row]:
+    def row(name: str, sizes: tuple[int, ...], images: int, goal: float, count: int) -> Row:
+        return Row(name, sizes, bench.ours, bench.generate, images, images, goal, count)
+
+    rows = [row(f"batch 8, beam {size}", (size,), 8, 3, rounds) for size in (1, 3, 5, 10)]
+    rows += [row(f"batch 1, beam {size}", (size,), 1, 10, rounds) for size in (1, 3)]
+    rows.append(row("batch 2, beam 100", (100,), 2, 2, 1))
+    rows.append(Row("the study's way, beam 3", (3,), bench.ours, bench.study_standing, 8, 1, 100, rounds, False))
+    rows.append(Row("the study's rule, beam 3", (3,), bench.study_ours, bench.study_standing, 8, 1, 1, 1))
+    if mode == "full":
+        rows.append(row("batch 2, the sweep of 11 sizes", SWEEP, 2, 3, 1))
+        rows.append(row("batch 8, beam 100", (100,), 8, 2, 1))
+    return rows
+
+
+def measure(row: Row, device: str, clock: Callable[[], float]) -> str:
+    times: dict[str, list[float]] = {"ours": [], "peer": []}
+    peaks, found = {}, {}
+    for _ in range(row.rounds):
+        for side, way, images in (("ours", row.ours, row.images), ("peer", row.peer, row.peer_images)):
+            with Peak(device) as peak:
+                start = clock()
+                found[side] = way(images, row.sizes)
+                if device != "cpu":
+                    torch.cuda.synchronize()
+                times[side].append((clock() - start) / images)
+            peaks[side] = max(peaks.get(side, 0), peak.bytes)
+    ratio = statistics.median(peer / own for own, peer in zip(times["ours"], times["peer"], strict=True))
+    ours, peer = (statistics.median(times[side]) for side in ("ours", "peer"))
+    equal = sum(own == their for own, their in zip(found["ours"], found["peer"], strict=False))
+    same = f"{equal} of {len(found['peer'])}" if row.is_same_search else "another rule"
+    return (
+        f"| {row.name} | {ours:.3f} | {peer:.3f} | {ratio:.1f} | {row.goal:g} | {same} | "
+        f"{peaks['ours'] / 2**20:.0f} | {peaks['peer'] / 2**20:.0f} |"
+    )
+
+
+def machine(device: str) -> str:
+    model = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    name = torch.cuda.get_device_name() if device != "cpu" else model[0] if model else platform.machine()
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of torch, load before {load}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mode", choices=("quick", "full"), default="quick")
+    parser.add_argument("--rounds", type=int, default=3, help="of each row but the longest (3)")
+    parser.add_argument("--minutes", type=float, default=15, help="no row is begun after these (15)")
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu leaves out what other processes took; with --threads 1, on a machine that is busy (wall)",
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (one a core)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=("float32", "bf16"), nargs="+", help="float32; on a GPU both")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    on_cpu = options.device == "cpu"
+    print(machine(options.device))
+    print(", ".join(f"{name} {version(name)}" for name in ("torch", "transformers")))
+    end = time.perf_counter() + 60 * options.minutes
+    for precision in options.precision or (("float32",) if on_cpu else ("float32", "bf16")):
+        bench = build(options.device, torch.float32 if precision == "float32" else torch.bfloat16)
+        bench.ours(1, (2,))  # lays the weights out
+        bench.generate(1, (2,))
+        print(f"\n{precision}; {options.clock} seconds an image, memory in MiB beyond the weights\n")
+        print("| | ours | peer | ratio | goal | equal captions | memory, ours | memory, peer |")
+        print("|---|---|---|---|---|---|---|---|")
+        for row in rows_of(bench, options.mode, options.rounds):
+            print(
+                measure(row, options.device, CLOCKS[options.clock])
+                if time.perf_counter() < end
+                else f"| {row.name} | no time left |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Decoding at float32: nothing but an image's own memory decides its caption; weights are laid out when they change."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import decoding, stepping
+from engine.config import DecodingConfig
+from tests import tiny
+
+CPU = torch.device("cpu")
+IMAGES = 7
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """A captioner whose captions end at different lengths, its tokenizer, and the memory of some images."""
+    captioner, words = tiny.captioner(), tiny.tokenizer()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        captioner.head.weight.normal_(0, 0.5, generator=generator)
+        captioner.head.bias[words.eos_id] += 5
+    return captioner, words, torch.randn(IMAGES, 20, 32, generator=generator) * 2
+
+
+def captions(captioner, words, memory, size, rule="standard", looked=None) -> list[tuple[int, ...]]:
+    config = DecodingConfig(beam_sizes=(size,), max_length=12, rule=rule)
+    ids = (words.bos_id, words.eos_id)
+    with torch.inference_mode():
+        looked = captioner.look(memory) if looked is None else looked
+    if rule == "study":
+        found = decoding.search_study(captioner.reader(looked), len(looked), size, *ids, 12, CPU)
+    else:
+        found = decoding.search(captioner.start(looked, 12), len(looked), size, *ids, config, CPU)
+    return [each.tokens for each in found]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data(), st.sampled_from([1, 2, 3, 5, 10]), st.sampled_from(["standard", "study"]))
+def test_order_batch_size_and_the_other_sizes_of_a_sweep_change_no_token(parts, data, size, rule):
+    captioner, words, memory = parts
+    alone = [captions(captioner, words, memory[image : image + 1], size, rule)[0] for image in range(IMAGES)]
+    order = data.draw(st.permutations(range(IMAGES)))
+    batch = data.draw(st.integers(1, IMAGES))
+    others = data.draw(st.lists(st.sampled_from([1, 2, 3, 5, 10]), max_size=3))
+    found = []
+    for at in range(0, IMAGES, batch):
+        with torch.inference_mode():
+            looked = captioner.look(memory[order[at : at + batch]])
+        for other in others:
+            captions(captioner, words, None, other, rule, looked)
+        found += captions(captioner, words, None, size, rule, looked)
+    assert found == [alone[image] for image in order]
+
+
+def test_captions_of_the_batch_leave_it_at_different_steps(parts):
+    captioner, words, memory = parts
+    assert len({len(tokens) for tokens in captions(captioner, words, memory, 3)}) > 2
+
+
+def test_the_padding_of_shorter_captions_changes_no_map(parts):
+    captioner, _, memory = parts
+    ids = torch.randint(4, captioner.config.vocab_size, (2, 9))
+    padded = ids.clone()
+    padded[0, 4:] = 0
+    with torch.inference_mode():
+        long, short = captioner.replay(padded, memory[:2])[1], captioner.replay(ids[:1, :4], memory[:1])[1]
+    torch.testing.assert_close(long[0, :, :, :4], short[0], atol=1e-6, rtol=0)
+
+
+def test_one_replay_has_the_weights_of_a_step_by_step_greedy_run(parts, monkeypatch):
+    captioner, words, memory = parts
+    seen, real = [], F.scaled_dot_product_attention
+
+    def watched(query, key, value, **settings):
+        if key.shape[2] == memory.shape[1]:
+            seen.append((query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).softmax(-1))
+        return real(query, key, value, **settings)
+
+    monkeypatch.setattr(stepping.F, "scaled_dot_product_attention", watched)
+    for image in range(IMAGES):
+        seen.clear()
+        (tokens,) = captions(captioner, words, memory[image : image + 1], 1)
+        stepped = torch.cat(seen).view(len(tokens), 2, 2, 20).permute(1, 2, 0, 3)  # [layers, heads, T, P]
+        ids = torch.tensor([[words.bos_id, *tokens[:-1]]])
+        with torch.inference_mode():
+            replayed = captioner.replay(ids, memory[image : image + 1])[1][0]
+        torch.testing.assert_close(replayed, stepped, atol=1e-5, rtol=0)
+
+
+def test_reading_anew_gives_the_unmasked_logits(parts):
+    captioner, _, memory = parts
+    ids, images = torch.randint(4, captioner.config.vocab_size, (5, 6)), torch.tensor([0, 0, 2, 2, 5])
+    with torch.inference_mode():
+        found = captioner.reader(captioner.look(memory))(ids, images)
+        torch.testing.assert_close(found, captioner.last_logits_unmasked(ids, memory, images), atol=1e-4, rtol=1e-4)
+
+
+def test_changed_weights_are_laid_out_anew_and_unchanged_ones_are_not():
+    captioner = tiny.captioner()
+    memory, ids = torch.randn(2, 9, 32), torch.tensor([[5], [6]])
+    before = stepping.weights_of(captioner)
+    assert stepping.weights_of(captioner) is before
+    with torch.no_grad():
+        for parameter in captioner.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    with torch.inference_mode():
+        found = captioner.start(memory, 3).step(ids)
+        torch.testing.assert_close(found, captioner.logits(ids, memory), atol=1e-5, rtol=1e-4)
+    assert stepping.weights_of(captioner) is not before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_product_is_torchs_own(dtype):
+    x, weight, bias = (torch.randn(shape).to(dtype) for shape in ((5, 16), (24, 16), (24,)))
+    found = stepping.Product(weight, bias)(x)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, F.linear(x, weight, bias))
+
+
+def test_bf16_decodes(parts):
+    captioner = tiny.captioner().to(torch.bfloat16)
+    found = captions(captioner, tiny.tokenizer(), torch.randn(2, 9, 32).bfloat16(), 3)
+    assert len(found) == 2
