@@ -191,12 +191,16 @@ def attempts(source: Source) -> Chapter:
     """All captioner runs with their hyperparameters, and what the study published."""
     title = "Attempts"
     captioners = [run for run in source.runs if run.text("kind") == "captioner"]
-    known, theirs = published.beams(source.results).frame, published.attempts(source.results).frame
+    theirs = published.attempts(source.results).frame
+    settings = "encoder" in theirs
+    known = theirs if settings else published.beams(source.results).frame
     items: list[Table] = []
     if captioners or not known.empty:
         items.append(tables.attempts(captioners, source.ask(queries.best_scores), known))
-    if not theirs.empty:
-        items.append(Table("attempts_published", "The study's attempts, as published", theirs))
+    if not theirs.empty and not settings:  # columns of its own: shown as they stand
+        items.append(
+            Table("attempts_published", "The study's attempts, as published", theirs, note="From attempts.csv")
+        )
     if not items:
         return Chapter(title, missing="There is no run of a captioner.", command=commands.EVALUATE)
     return Chapter(title, "Every captioner that has a run here.", tuple(items))
