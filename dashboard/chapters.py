@@ -19,6 +19,7 @@ from dashboard.previews import LARGE, photo, pixels
 from dashboard.record import Run
 from dashboard.tables import HEADLINES
 from engine import queries
+from engine.schema import METRICS
 
 Ask = Callable[..., pd.DataFrame]
 """Asks a function of `engine.queries` with its arguments, the cursor left out."""
@@ -257,6 +258,8 @@ def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
     if found.empty:
         return ""
     row, name = found.iloc[0], text.title(metric)
+    if METRICS[metric].corpus == "pooled":  # another number than the curve's, and it may rank the sizes otherwise
+        name = f"the mean of per-image {name} (the curve pools the whole split)"
     tested = f"randomization test over {row.images:,} images, Holm-corrected, 5 %"
     if row.smallest == row.best:
         return f"By {name}, beam size {text.beam(row.best)} is the best, and no smaller one is as good ({tested})."
