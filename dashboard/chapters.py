@@ -19,6 +19,7 @@ from dashboard.previews import LARGE, photo, pixels
 from dashboard.record import Run
 from dashboard.tables import HEADLINES
 from engine import published, queries
+from engine.schema import METRICS
 
 Ask = Callable[..., pd.DataFrame]
 """Asks a function of `engine.queries` with its arguments, the cursor left out."""
@@ -191,12 +192,16 @@ def attempts(source: Source) -> Chapter:
     """All captioner runs with their hyperparameters, and what the study published."""
     title = "Attempts"
     captioners = [run for run in source.runs if run.text("kind") == "captioner"]
-    known, theirs = published.beams(source.results).frame, published.attempts(source.results).frame
+    theirs = published.attempts(source.results).frame
+    settings = "encoder" in theirs
+    known = theirs if settings else published.beams(source.results).frame
     items: list[Table] = []
     if captioners or not known.empty:
         items.append(tables.attempts(captioners, source.ask(queries.best_scores), known))
-    if not theirs.empty:
-        items.append(Table("attempts_published", "The study's attempts, as published", theirs))
+    if not theirs.empty and not settings:  # columns of its own: shown as they stand
+        items.append(
+            Table("attempts_published", "The study's attempts, as published", theirs, note="From attempts.csv")
+        )
     if not items:
         return Chapter(title, missing="There is no run of a captioner.", command=commands.EVALUATE)
     return Chapter(title, "Every captioner that has a run here.", tuple(items))
@@ -253,6 +258,8 @@ def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
     if found.empty:
         return ""
     row, name = found.iloc[0], text.title(metric)
+    if METRICS[metric].corpus == "pooled" and not row.pooled:  # another number than the curve's: it may rank otherwise
+        name = f"the mean of per-image {name} (the curve pools the whole split)"
     tested = f"randomization test over {row.images:,} images, Holm-corrected, 5 %"
     if row.smallest == row.best:
         return f"By {name}, beam size {text.beam(row.best)} is the best, and no smaller one is as good ({tested})."

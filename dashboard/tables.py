@@ -68,15 +68,32 @@ def settings(run: Run, beam: int) -> Table:
 
 
 def attempts(runs: Sequence[Run], best: pd.DataFrame, published: pd.DataFrame) -> Table:
-    """Captioner runs with their hyperparameters, and what was published elsewhere.
+    """Captioner runs with their hyperparameters, and those that were published elsewhere.
 
     Args:
         best: `queries.best_scores`.
-        published: `published.beams`.
+        published: `published.attempts`, or `published.beams` where the settings are not known.
     """
-    rows = [_attempt(run, best[best.run == run.name]) for run in runs] + _published_rows(published)
+    rows = [_attempt(run, best[best.run == run.name]) for run in runs]
+    rows += _with_settings(published) if "encoder" in published else _without_settings(published)
     small = "Each run at its best beam size by that metric. Scores over other data, or by another CLIP, do not compare."
-    return Table("attempts", "Attempts and their settings", pd.DataFrame(rows), note=small)
+    sources = "; ".join(dict.fromkeys(published.source.dropna())) if "source" in published else ""
+    note = small + (f"\nPublished: {sources}" if sources else "")
+    return Table("attempts", "Attempts and their settings", pd.DataFrame(rows), note=note)
+
+
+def _with_settings(published: pd.DataFrame) -> list[dict[str, str]]:
+    columns = {"Encoder": "encoder", "Layers": "num_layers", "Heads": "nhead", "Width": "d_model", "Data": "data"}
+    rows = []
+    for row in published.fillna("").to_dict("records"):
+        named = {title: row.get(column) or "–" for title, column in columns.items()}
+        scores = {text.title(metric): _score(metric, row.get(metric)) for metric in HEADLINES}
+        rows.append({"Run": "published", **named, "Images": "–", **scores})
+    return rows
+
+
+def _score(metric: str, value: Any) -> str:
+    return text.score(metric, pd.to_numeric(value, errors="coerce"))
 
 
 def _attempt(run: Run, best: pd.DataFrame) -> dict[str, str]:
@@ -97,7 +114,7 @@ def _attempt(run: Run, best: pd.DataFrame) -> dict[str, str]:
     return row
 
 
-def _published_rows(published: pd.DataFrame) -> list[dict[str, str]]:
+def _without_settings(published: pd.DataFrame) -> list[dict[str, str]]:
     rows = []
     for source, found in published.groupby("source"):
         row = dict.fromkeys(["Encoder", "Layers", "Heads", "Width", "Data", "Images"], "–")

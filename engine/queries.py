@@ -140,8 +140,8 @@ def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataFrame:
     """The smallest beam size that is not significantly worse than the best, or no row where there is one size only.
 
-    Columns smallest, best (beam sizes), images (those that every size has a value for). A pooled metric is held up by
-    its corpus value, where its counts were kept.
+    Columns smallest, best (beam sizes), images (those that every size has a value for), pooled (whether the sizes were
+    held against each other by the corpus value of kept counts, and not by the mean of per-image values).
 
     Raises:
         ValueError: `metric` is no metric.
@@ -167,10 +167,11 @@ def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataF
         {"run": run},
     ).fetchall()
     if len(found) < 2:
-        return pd.DataFrame(columns=["smallest", "best", "images"])
+        return pd.DataFrame(columns=["smallest", "best", "images", "pooled"])
     score = pooled.score if pooled is not None else None
     smallest, best = statistics.smallest_not_worse({size: np.asarray(kept) for size, kept in found}, pooled=score)
-    return pd.DataFrame([{"smallest": smallest, "best": best, "images": len(found[0][1])}])
+    row = {"smallest": smallest, "best": best, "images": len(found[0][1]), "pooled": pooled is not None}
+    return pd.DataFrame([row])
 
 
 def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
@@ -532,7 +533,8 @@ def comparison(cursor: DuckDBPyConnection, run: str, beam: int, other: str, othe
 
     Columns metric, images, left, right (over those images: means, or the corpus value of a pooled metric whose counts
     were kept), difference (left - right), low, high (95 % bootstrap interval), wins, ties, losses, p_bootstrap,
-    p_randomization, p_holm (p_randomization, corrected for the number of metrics); in METRICS' order.
+    p_randomization, p_holm (p_randomization, corrected for the number of metrics), pooled (whether the values are
+    corpus values of kept counts); in METRICS' order.
     """
     columns = ", ".join(f"{side}.{metric_column(metric)} AS {side}_{metric}" for metric in METRICS for side in "ab")
     counts = ", ".join(f"{column} AS {name}" for side in "ab" for name, column in _count_columns(side).items())
@@ -541,7 +543,9 @@ def comparison(cursor: DuckDBPyConnection, run: str, beam: int, other: str, othe
         _sides(run, beam, other, other_beam),
     ).df()
     rows = [_tested(metric, found) for metric in METRICS]
-    frame = pd.DataFrame([row for row in rows if row], columns=["metric", "images", "left", "right", *_TESTED])
+    frame = pd.DataFrame(
+        [row for row in rows if row], columns=["metric", "images", "left", "right", "pooled", *_TESTED]
+    )
     frame["p_holm"] = statistics.holm(list(frame.p_randomization))
     return frame
 
@@ -568,7 +572,7 @@ def _tested(metric: str, found: pd.DataFrame) -> dict[str, Any] | None:
             (left, right), score = counted, POOLED[metric].score
     tested = statistics.compare(left, right, pooled=score)
     corpus = [float(np.mean(side)) if score is None else float(score(side.sum(0))) for side in (left, right)]
-    row = {"metric": metric, "images": len(known), "left": corpus[0], "right": corpus[1]}
+    row = {"metric": metric, "images": len(known), "left": corpus[0], "right": corpus[1], "pooled": score is not None}
     return row | {name: getattr(tested, name) for name in _TESTED}
 
 

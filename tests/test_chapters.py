@@ -56,3 +56,9 @@ def test_a_demo_clip_has_no_published_clipscore_beside_it(tmp_path):
 def test_every_item_of_a_report_has_small_print_or_is_a_table_of_settings(source):
     items = [item for chapter in chapters.chapters(source) for item in chapter.items]
     assert {item.name for item in items if not item.note} <= {"setting", "attempts_published"}
+
+
+def test_the_sentence_says_where_it_rests_on_another_mean_than_the_curve(source):
+    assert chapters.smallest_sentence(source.ask, source.run, "cider").startswith("By CIDEr, beam size")
+    pooled = chapters.smallest_sentence(source.ask, source.run, "bleu_4")
+    assert pooled.startswith("By the mean of per-image BLEU-4 (the curve pools the whole split), beam size")

@@ -349,14 +349,14 @@ def test_a_pooled_metric_is_compared_by_the_corpus_values_of_its_counts(tmp_path
     counts = [found[size].counts["bleu_counts"] for size in (3, 1)]
     expected = paired(*counts, pooled=metrics.POOLED["bleu_1"].score)
     assert (row.difference, row.p_randomization) == (pytest.approx(expected.difference), expected.p_randomization)
-    assert queries.smallest_beam(cursor, "small", "bleu_1").images.tolist() == [3]
+    assert queries.smallest_beam(cursor, "small", "bleu_1")[["images", "pooled"]].values.tolist() == [[3, True]]
 
 
 def test_the_smallest_beam_size_that_is_not_worse_rests_on_images_that_all_sizes_have(cursor):
     values = {size: scored(cursor, "cider", beam=size) for size in runs.BEAMS}
     names = sorted(values[1])
     expected = smallest_not_worse({size: [values[size][name] for name in names] for size in runs.BEAMS})
-    assert queries.smallest_beam(cursor, "demo", "cider").values.tolist() == [[*expected, 12]]
+    assert queries.smallest_beam(cursor, "demo", "cider").values.tolist() == [[*expected, 12, False]]
     assert queries.smallest_beam(cursor, "predictions", "cider").empty
     assert queries.smallest_beam(cursor, "demo", "meteor").empty
 

@@ -45,6 +45,13 @@ def test_attempts_show_hyperparameters_and_say_whose_clip_it_is():
     assert rows[1][:5] == ["bare", "–", "–", "–", "–"] and rows[2][0] == "published: study" and rows[2][-2] == "0.941"
 
 
+def test_published_attempts_with_their_settings_are_rows_of_the_same_table():
+    theirs = pd.DataFrame({"encoder": ["deit"], "num_layers": ["4"], "d_model": ["1024"], "cider": ["0.9413"]})
+    table = tables.attempts([], pd.DataFrame(), theirs.assign(source="the study's README"))
+    assert table.shown.values.tolist() == [["published", "deit", "4", "–", "1024", "–", "–", "0.941", "–"]]
+    assert table.note.endswith("Published: the study's README")
+
+
 @pytest.mark.parametrize("references", [None, np.nan, [], np.array([], dtype=object)])
 def test_a_case_without_references_has_a_dash(references):
     row = {"rank": np.nan, "scored": 3, "image_id": "a", "caption": "c", "references": references, "cider": 0.5}

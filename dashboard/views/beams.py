@@ -53,7 +53,7 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
             shown.append(chapters.metric_curve(source, scores, metric))
     st.caption(
         "The bands are 95 % bootstrap intervals over images. All sizes see the same images, so bands that overlap do "
-        "not mean that two sizes are equal: the sentences below the figures rest on paired tests of per-image values."
+        "not mean that two sizes are equal: the sentences below the figures rest on paired tests, image by image."
     )
     _say_published(theirs, run)
     parts.clip_note(run)

@@ -187,9 +187,21 @@ def _table(sides: Sides, found: pd.DataFrame) -> None:
     st.dataframe(comparison.table(data.ask, sides, found).shown, hide_index=True)
     st.caption(
         "Paired bootstrap and approximate randomization, 1,000 resamples, two-sided; Holm's correction is over "
-        f"{text.count(len(found), 'metric')}. Means are over per-image values: BLEU and METEOR of a whole split are "
-        "pooled instead, and stand on Overview."
+        f"{text.count(len(found), 'metric')}. {_means(found)}"
     )
+
+
+def _means(found: pd.DataFrame) -> str:
+    """What the values of each side are; older runs and foreign files kept no counts to pool."""
+    averaged = [
+        text.title(row.metric)
+        for row in found.itertuples()
+        if METRICS[row.metric].corpus == "pooled" and not row.pooled
+    ]
+    if not averaged:
+        return "BLEU and METEOR are pooled over the shared images, everything else is a mean of per-image values."
+    names = ", ".join(averaged)
+    return f"{names}: means of per-image values, for the counts that a corpus value is pooled from were not kept."
 
 
 def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> None:
