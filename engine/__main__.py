@@ -447,8 +447,12 @@ def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _device(name: str | None) -> str:
+    """The device that models run on; what prepares a process for them stands here as well."""
     import torch
 
+    from engine import allocator
+
+    allocator.keep_freed_memory()
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
