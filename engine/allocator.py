@@ -8,8 +8,9 @@ ends does not mind.
 
 import ctypes
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-_NEVER = 2**31 - 1  # bytes: the largest value they take
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+_NEVER = 2**31 - 1  # bytes: the largest value it takes
+_LARGE = 2**30  # bytes: what is asked for at once above this is a system's page map of its own, as before
 
 
 def keep_freed_memory() -> bool:
@@ -18,4 +19,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # another system, or a C library without it
         return False
-    return bool(mallopt(_TRIM_THRESHOLD, _NEVER)) and bool(mallopt(_MMAP_MAX, 0))
+    return bool(mallopt(_TRIM_THRESHOLD, _NEVER)) and bool(mallopt(_MMAP_THRESHOLD, _LARGE))

@@ -30,7 +30,7 @@ from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
 from engine.search import Search
 from engine.tokenizer import CaptionTokenizer
 
-CHUNK = 32
+CHUNK = 64
 """Images encoded together and kept together: what a kill can cost."""
 
 # A captioner on a dataset

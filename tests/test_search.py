@@ -1,0 +1,66 @@
+"""Images dealt to jobs: the same hypotheses in the same order, whoever searched them."""
+
+import pytest
+import torch
+
+from engine import checkpoints, memory
+from engine.config import DecodingConfig
+from engine.search import JOB_IMAGES, Search, seed_of
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    return checkpoints.load(tiny.captioner_folder(tmp_path_factory.mktemp("captioner")), None)
+
+
+def searched(parts, threads: int, config: DecodingConfig, size: int, monkeypatch) -> tuple[list, int]:
+    captioner, tokenizer = parts
+    torch.manual_seed(0)
+    images = 3 * JOB_IMAGES + 1
+    encoded = torch.randn(images, 5, captioner.config.d_model)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    search = Search(captioner, tokenizer, encoded, config, [str(image) for image in range(images)])
+    return [[each.tokens for each in found] for found in search.run(size)], search._jobs()
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("rule", ["standard", "study"])
+def test_jobs_find_what_one_finds_in_the_order_of_the_images(parts, monkeypatch, size, rule):
+    config = DecodingConfig(beam_sizes=(size,), max_length=8, rule=rule)
+    alone, one = searched(parts, 1, config, size, monkeypatch)
+    shared, jobs = searched(parts, 3, config, size, monkeypatch)
+    assert (one, jobs) == (1, 3)
+    assert shared == alone and len({tuple(found[0]) for found in alone}) > 1
+
+
+def test_samples_follow_the_image_into_its_job(parts, monkeypatch):
+    config = DecodingConfig(beam_sizes=(1,), max_length=8, sample=True, n_best=2, seed=3)
+    assert searched(parts, 1, config, 1, monkeypatch)[0] == searched(parts, 2, config, 1, monkeypatch)[0]
+    assert seed_of(3, "1") != seed_of(3, "2") != seed_of(4, "2")
+
+
+def test_few_images_are_one_job(parts, monkeypatch):
+    captioner, tokenizer = parts
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    encoded = torch.randn(JOB_IMAGES, 5, captioner.config.d_model)
+    search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(JOB_IMAGES)])
+    assert search._jobs() == 1
+
+
+def test_jobs_share_the_memory_that_is_free(parts, monkeypatch):
+    captioner, tokenizer = parts
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**26)
+    encoded = torch.randn(16, 5, captioner.config.d_model)
+    search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(16)])
+    assert search._at_once(100, 4) < search._at_once(100, 1) / 2
+
+
+def test_a_failure_in_a_job_is_raised(parts, monkeypatch):
+    captioner, tokenizer = parts
+    encoded = torch.randn(2 * JOB_IMAGES, 5, captioner.config.d_model)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(2 * JOB_IMAGES)])
+    monkeypatch.setattr(search, "_some", lambda *args: (_ for _ in ()).throw(ZeroDivisionError("in a job")))
+    with pytest.raises(ZeroDivisionError, match="in a job"):
+        search.run(3)
