@@ -58,8 +58,13 @@ class Run:
             _KINDS.get(self.text("kind"), self.text("kind", default="run")),
             " ".join(filter(None, [self.text("data", "name"), self.text("data", "split")])),
             f"{self.images:,} of {text.count(whole, 'image')}" if partial else text.count(images, "image"),
+            self._seen_in_training(),
         ]
         return [part for part in parts if part]
+
+    def _seen_in_training(self) -> str:
+        seen = self.part("trained_on")
+        return f"⚠ {text.count(seen, 'image')} of its own training" if isinstance(seen, int) and seen > 0 else ""
 
     def seconds_per_image(self) -> pd.DataFrame:
         """Columns beam_size, seconds (to decode an image), as far as the record has them and they make sense."""

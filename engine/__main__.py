@@ -13,6 +13,7 @@ from engine.config import ConfigError
 from engine.schema import METRICS
 
 RESULTS = Path("results")
+HOLD_OUT = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +68,11 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("coco", "course", "flickr8k", "folder"), help="instead of recognising it")
     parser.add_argument("--split", help="train, val, test, a full name such as val2017, or all (val, else all)")
     parser.add_argument(
-        "--hold-out", type=int, default=100, metavar="N", help="photos that make val where the data has no splits (100)"
+        "--hold-out",
+        type=int,
+        default=HOLD_OUT,
+        metavar="N",
+        help=f"photos that make val where the data has no splits ({HOLD_OUT})",
     )
 
 
@@ -351,7 +356,10 @@ def run_train(options: argparse.Namespace) -> int:
 
     done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, best validation CIDEr {done.best_cider:.3f}")
-    print(f"next: python -m engine evaluate --data {options.data} --captioner {options.out} --run {options.out.name}")
+    # The held-out photos by name: without a split of its own, the data would be evaluated whole.
+    held = "--split val" + (f" --hold-out {options.hold_out}" if options.hold_out != HOLD_OUT else "")
+    evaluate = f"python -m engine evaluate --data {options.data} {held}"
+    print(f"next: {evaluate} --captioner {options.out} --run {options.out.name}")
     return 0
 
 

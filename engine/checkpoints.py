@@ -23,6 +23,10 @@ _STUDY_KEYS = ("vocab_size", "encoder", "num_layers", "nhead", "d_model", "activ
 _STUDY_IGNORED = ("batch_first", "pretrained")  # ours is always batch first; the checkpoint brings the weights
 
 
+TRAINED_ON = "trained_on.txt"
+"""Beside a captioner that was trained here: the ids of its training images, one a line."""
+
+
 class CheckpointError(ValueError):
     """A captioner that cannot be loaded; the message names the file, what was expected and what to do."""
 
@@ -161,3 +165,9 @@ def _fill(captioner: Captioner, weights: dict[str, Tensor], folder: Path) -> Non
 def _is_classifier(name: str, own: dict[str, Tensor]) -> bool:
     """An ImageNet head that came with the encoder: nobody asks it."""
     return name not in own and name.startswith(("encoder.head.", "encoder.classifier.", "encoder.fc."))
+
+
+def trained_on(folder: Path) -> frozenset[str]:
+    """The ids of the images a captioner was trained on; none where nobody wrote them down."""
+    file = folder / TRAINED_ON
+    return frozenset(file.read_text(encoding="utf-8").split("\n")) - {""} if file.is_file() else frozenset()

@@ -101,6 +101,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "waited_for_photos": _share_waited(run.watch.seconds),
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
         "set_aside": len(chunks["set_aside"]),
+        "trained_on": len(checkpoints.trained_on(ask.captioner_path) & set(images["image_id"].to_pylist())),
         "seed": ask.decoding.seed,
     }
     run.facts.setdefault("roots", {})["images"] = str(ask.dataset.root.resolve())

@@ -28,6 +28,7 @@ def text(results: Path, run: str) -> str:
     parts += _signatures(scores)
     parts += _set_aside(queries.set_aside(cursor, run))
     parts += _waited(record)
+    parts += _trained_on(record)
     if (record.get("clip") or {}).get("demo"):
         parts.append("CLIP scores are the demo CLIP's: they rank the demo world and compare with nobody's ViT-B/32.")
     folder = store.run_folder(results, run)
@@ -124,6 +125,13 @@ def _zero_shot(accuracies: pd.DataFrame) -> list[str]:
         f"  {row.template:<{width}}  {100 * row.accuracy:6.2f} %  of {row.images:,}" for row in accuracies.itertuples()
     ]
     return ["", "zero-shot accuracy", *lines]
+
+
+def _trained_on(record: dict) -> list[str]:
+    seen = record.get("trained_on") or 0
+    images = record.get("data", {}).get("images", 0)
+    told = f"{seen:,} of these {images:,} images were in the captioner's own training: its scores on new ones are lower"
+    return [told] if seen else []
 
 
 def _waited(record: dict) -> list[str]:

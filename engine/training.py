@@ -269,6 +269,8 @@ class _Training:
                 f"{self.folder}: another training is there (its recipe, data or CLIP differ); choose another --out"
             )
         file.write_text(text, encoding="utf-8")
+        names = sorted(example.image_id for example in train_set.examples)
+        (self.folder / checkpoints.TRAINED_ON).write_text("\n".join(names) + "\n", encoding="utf-8")
 
     def _save(self) -> None:
         state = {

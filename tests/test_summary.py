@@ -68,3 +68,9 @@ def test_signatures_are_printed_once_a_metric(full_results):
     first = {row["metric"]: row["signature"] for row in reversed(rows)}
     for signature in first.values():
         assert text.count(f"  {signature}\n") == 1
+
+
+def test_a_captioner_that_is_asked_about_its_own_training_is_told_so():
+    record = {"trained_on": 3, "data": {"images": 5}}
+    assert summary._trained_on(record)[0].startswith("3 of these 5 images were in the captioner's own training")
+    assert summary._trained_on({"trained_on": 0}) == summary._trained_on({}) == []

@@ -112,6 +112,12 @@ def _no_reading_of_pixels(read_ahead):
     return guarded
 
 
+def test_a_captioner_remembers_which_images_it_was_trained_on(tmp_path, sets):
+    training.train(*sets, recipe(epochs=1), tmp_path / "out")
+    assert checkpoints.trained_on(tmp_path / "out") == {each.image_id for each in sets[0].examples}
+    assert checkpoints.trained_on(tmp_path / "elsewhere") == frozenset()
+
+
 def test_another_recipe_does_not_continue_in_the_same_folder(tmp_path, sets):
     training.train(*sets, recipe(epochs=1), tmp_path / "out")
     with pytest.raises(TrainingError, match="choose another --out"):
