@@ -19,7 +19,7 @@ BEAMS     ?= 1 3 5
 endif
 SPLIT   ?=
 RESULTS ?= results
-RECIPE  ?= engine/recipes/demo.toml
+RECIPE  ?= engine/recipes/demo_quick.toml
 # The demo's training split is a folder of its own: evaluation needs none of its 6,000 pictures.
 TRAIN_DATA := $(if $(filter $(DEMO),$(DATA)),$(DEMO)-train,$(DATA))
 TRAIN_WORLD := --train 6000 --val 200 --test 0 --classes 0
