@@ -164,8 +164,9 @@ def _axes(metrics: list[str]) -> tuple[str, str] | None:
 
 
 def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection) -> None:
-    whole = data.ask(queries.histograms, run.name, beam, queries.EVERYTHING, BINS)
-    part = whole if selection == queries.EVERYTHING else data.ask(queries.histograms, run.name, beam, selection, BINS)
+    edges = tuple((row.metric, float(row.low), float(row.high)) for row in ranges.itertuples() if row.low < row.high)
+    whole = data.ask(queries.histograms, run.name, beam, edges, queries.EVERYTHING, BINS)
+    part = data.ask(queries.histograms, run.name, beam, edges, selection, BINS)
     counts = {"whole": _counts(whole), "part": _counts(part)}
     drawn = [
         Histogram(
@@ -191,7 +192,10 @@ def _counts(found: pd.DataFrame) -> dict[tuple[str, int], int]:
 
 def _exactly(ranges: pd.DataFrame) -> None:
     """The same ranges as sliders: exact, and for those who use no pointer."""
-    with st.popover("Exact ranges", icon=":material/tune:"):
+    opened = st.popover("Exact ranges", icon=":material/tune:", key="exact_ranges", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
         for row in ranges.itertuples():
             low, high = _ends(row)
             if low < high:

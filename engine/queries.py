@@ -274,6 +274,19 @@ def _photos(cursor: DuckDBPyConnection, run: str) -> str:
     return _held(cursor, _PHOTOS, {"run": run})
 
 
+def _spoken(cursor: DuckDBPyConnection, run: str, beam_size: int, text: str) -> str:
+    """The name of a table in memory with the image_id of every case that has `text` in its caption or a reference."""
+    lines = f"""
+        SELECT image_id, lower(array_to_string("references", chr(10))) AS line FROM {_photos(cursor, run)}
+    """
+    # contains() and not LIKE: a percent sign in the search is a percent sign.
+    select = f"""
+        SELECT image_id FROM {_cases(cursor, run, beam_size)} WHERE contains(lower(caption), lower($text))
+        UNION SELECT image_id FROM {_held(cursor, lines, {})} WHERE contains(line, lower($text))
+    """
+    return _held(cursor, select, {"text": text})
+
+
 def _held(cursor: DuckDBPyConnection, select: str, bound: dict[str, Any]) -> str:
     """The name of the table that holds the rows of `select`, made on its first use.
 
@@ -311,7 +324,7 @@ def _let_go(cursor: DuckDBPyConnection, newest: str) -> None:
 
 def case_count(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection = EVERYTHING) -> pd.DataFrame:
     """One row with the columns selected and total: cases that `selection` leaves, and all of the beam size."""
-    where, bound = _condition(cursor, run, selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
     return cursor.execute(
         f"SELECT count(*) FILTER ({where}) AS selected, count(*) AS total FROM {_cases(cursor, run, beam_size)}", bound
     ).df()
@@ -337,7 +350,7 @@ def cases(
         ValueError: `sort` is no metric.
     """
     column, direction = metric_column(sort), "DESC" if descending else "ASC"
-    where, bound = _condition(cursor, run, selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
     held = _cases(cursor, run, beam_size)
     order = f"{column} {direction} NULLS LAST, image_id"
     return cursor.execute(
@@ -375,7 +388,7 @@ def neighbours(
         ValueError: `sort` is no metric.
     """
     column = metric_column(sort)
-    where, bound = _condition(cursor, run, selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
     # Ascending in (missing, key, image_id) is the order of the list: no sorting to find three places in it.
     shown = f"""
         WITH shown AS (
@@ -468,32 +481,37 @@ def metric_ranges(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.Da
 
 
 def histograms(
-    cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection = EVERYTHING, bins: int = 24
+    cursor: DuckDBPyConnection,
+    run: str,
+    beam_size: int,
+    edges: tuple[tuple[str, float, float], ...],
+    selection: Selection = EVERYTHING,
+    bins: int = 24,
 ) -> pd.DataFrame:
-    """How the values of every metric lie: columns metric, bin (0 to bins - 1), cases that `selection` leaves.
+    """How the values of metrics lie: columns metric, bin (0 to bins - 1), cases that `selection` leaves.
 
-    The bins of a metric share its range in `metric_ranges` equally; empty ones have no row.
+    Args:
+        edges: (metric, lowest, highest), the range that the bins of each metric share equally; empty ones have no row.
+
+    Raises:
+        ValueError: a metric that is none.
     """
-    ranges = metric_ranges(cursor, run, beam_size)
-    wide = ranges[ranges.high > ranges.low]
-    if wide.empty:
+    if not edges:
         return pd.DataFrame(columns=["metric", "bin", "cases"])
-    where, bound = _condition(cursor, run, selection)
-    binned = ", ".join(
-        f"least(floor(({metric_column(row.metric)} - $from_{n}) * $scale_{n}), {int(bins) - 1})::INT AS {row.metric}"
-        for n, row in enumerate(wide.itertuples())
-    )
-    for n, row in enumerate(wide.itertuples()):
-        bound |= {f"from_{n}": row.low, f"scale_{n}": bins / (row.high - row.low)}
-    columns = ", ".join(map(metric_column, wide.metric))
+    where, bound = _condition(cursor, run, beam_size, selection)
+    binned, columns = [], ", ".join(metric_column(metric) for metric, _, _ in edges)
+    for n, (metric, low, high) in enumerate(edges):
+        column = metric_column(metric)
+        binned.append(f"least(floor(({column} - $from_{n}) * $scale_{n}), $last)::INT AS {column}")
+        bound |= {f"from_{n}": low, f"scale_{n}": bins / (high - low)}
     return cursor.execute(
         f"""
         SELECT metric, bin, count(*) AS cases
-        FROM (UNPIVOT (SELECT {binned} FROM {_cases(cursor, run, beam_size)} WHERE {where})
+        FROM (UNPIVOT (SELECT {", ".join(binned)} FROM {_cases(cursor, run, beam_size)} WHERE {where})
             ON {columns} INTO NAME metric VALUE bin)
         GROUP BY metric, bin ORDER BY metric, bin
         """,
-        bound,
+        bound | {"last": bins - 1},
     ).df()
 
 
@@ -513,7 +531,7 @@ def scattered(
     Raises:
         ValueError: `x` or `y` is no metric.
     """
-    where, bound = _condition(cursor, run, selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
     first, second, held = metric_column(x), metric_column(y), _cases(cursor, run, beam_size)
     sides = " UNION ALL ".join(
         f"""(SELECT image_id, {first} AS x, {second} AS y, {selected} AS selected FROM {held}
@@ -538,7 +556,7 @@ def quadrants(
     Raises:
         ValueError: `x` or `y` is no metric.
     """
-    where, bound = _condition(cursor, run, selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
     first, second = metric_column(x), metric_column(y)
     return cursor.execute(
         f"""
@@ -556,7 +574,7 @@ def selection_scores(cursor: DuckDBPyConnection, run: str, beam_size: int, selec
     Columns metric, selected, selected_low, selected_high, selected_cases and the same of rest: the mean of per-image
     values with its 95 % bootstrap interval (null where there are no cases), in METRICS' order.
     """
-    where, bound = _condition(cursor, run, selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
     columns = ", ".join(map(metric_column, METRICS))
     found = cursor.execute(
         f"SELECT {columns}, ({where}) IS TRUE AS picked FROM {_cases(cursor, run, beam_size)} ORDER BY image_id", bound
@@ -595,7 +613,7 @@ def selection_makeup(cursor: DuckDBPyConnection, run: str, beam_size: int, selec
     Columns kind ("tag" or "condition"), name, selected, selected_cases, rest, rest_cases: cases that have it, and all
     of that side; what is most over-represented comes first.
     """
-    where, bound = _condition(cursor, run, selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
     return cursor.execute(
         f"""
         WITH cases AS (
@@ -640,27 +658,24 @@ def conditions(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     ).df()
 
 
-def _condition(cursor: DuckDBPyConnection, run: str, selection: Selection) -> tuple[str, dict[str, Any]]:
+def _condition(
+    cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection
+) -> tuple[str, dict[str, Any]]:
     """A WHERE clause over `_cases`, and the values bound in it."""
     clauses: list[str] = ["true"]
     bound: dict[str, Any] = {}
     for index, (metric, low, high) in enumerate(selection.ranges):
         clauses.append(f"{metric_column(metric)} BETWEEN $low_{index} AND $high_{index}")
         bound |= {f"low_{index}": low, f"high_{index}": high}
-    if selection.text or selection.condition:
-        photos = _photos(cursor, run)
     if selection.text:
-        # contains() and not LIKE: a percent sign in the search is a percent sign.
-        clauses.append(
-            "(contains(lower(caption), lower($text)) OR image_id IN "
-            f'(SELECT image_id FROM {photos} WHERE contains(lower(array_to_string("references", chr(10))), lower($text))))'
-        )
-        bound["text"] = selection.text
+        clauses.append(f"image_id IN (FROM {_spoken(cursor, run, beam_size, selection.text)})")
     if selection.tag:
         clauses.append("list_contains(list_transform(tags, lambda entry: entry.tag), $tag)")
         bound["tag"] = selection.tag
     if selection.condition:
-        clauses.append(f"image_id IN (SELECT image_id FROM {photos} WHERE list_contains(conditions, $condition))")
+        clauses.append(
+            f"image_id IN (SELECT image_id FROM {_photos(cursor, run)} WHERE list_contains(conditions, $condition))"
+        )
         bound["condition"] = selection.condition
     if selection.lasso is not None:
         clause, corners = _inside(selection.lasso)

@@ -407,13 +407,15 @@ def test_images_are_selected_and_left_out_by_name(cursor):
 
 
 def test_histograms_count_every_case_once_between_the_ends_of_its_metric(cursor):
-    found = queries.histograms(cursor, "demo", 1, bins=6)
+    ranges = queries.metric_ranges(cursor, "demo", 1)
+    edges = tuple((row.metric, row.low, row.high) for row in ranges.itertuples())
+    found = queries.histograms(cursor, "demo", 1, edges, bins=6)
     assert found.groupby("metric").cases.sum().eq(12).all()
     values = np.array(list(scored(cursor, "cider").values()))
     expected, _ = np.histogram(values, 6, (values.min(), values.max()))
     mine = found[found.metric == "cider"].set_index("bin").cases
     assert [mine.get(place, 0) for place in range(6)] == expected.tolist()
-    some = queries.histograms(cursor, "demo", 1, Selection(condition="dark"), bins=6)
+    some = queries.histograms(cursor, "demo", 1, edges, Selection(condition="dark"), bins=6)
     assert some.groupby("metric").cases.sum().eq(4).all()
 
 

@@ -1,6 +1,6 @@
 """A run of a hundred thousand images at eleven beam sizes, and how fast the dashboard answers on it.
 
-`python tests/benchmarks/dashboard.py [--images 100000] [--folder FOLDER] [--small RESULTS RUN]`. Captions, references
+`python tests/benchmarks/pages.py [--images 100000] [--folder FOLDER] [--small RESULTS RUN]`. Captions, references
 and scores are drawn from a seed and written through `engine.store`; the photos are three hundred drawn ones, shared.
 Then the dashboard is started as a person starts it. In a real browser: seconds from the start of `streamlit run` until
 the first view stands there. In the server: what one run of the page takes after each interaction (AppTest, with nothing
