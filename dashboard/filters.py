@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, data, text, verdicts
+from dashboard import choices, data, distributions, text, verdicts
 from dashboard.components.histograms import Histogram, histograms
 from dashboard.components.quadrant import MOST_CORNERS, Acts, Axis, Box, Corners, Quarter, quadrant
+from dashboard.exports import Figure
 from engine import queries
 from engine.queries import Lasso, Selection
 from engine.schema import METRICS
@@ -156,6 +157,27 @@ def _keep_open() -> None:
     choices.keep(plots="1" if st.session_state["plots_open"] else "0")
 
 
+def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, small: str) -> list[Figure]:
+    """The histograms and the quadrant as they are on the page, for files."""
+    edges, axes = _edges(ranges), _axes(list(ranges.metric))
+    sides = [
+        data.ask(queries.histograms, run.name, beam, edges, side, BINS) for side in (queries.EVERYTHING, selection)
+    ]
+    title = "Scores of the selection over those of all cases"
+    found = [Figure("histograms", title, lambda: distributions.histograms(edges, *sides, BINS), small)] if edges else []
+    if axes:
+        points = data.ask(queries.scattered, run.name, beam, *axes, selection)
+        middle = tuple(_middle(row) for row in ranges.itertuples() if row.metric in axes)
+        corners = selection.lasso.corners if selection.lasso else ()
+        drawn = lambda: distributions.quadrant(points, *axes, middle, corners)  # noqa: E731
+        found.append(Figure("quadrant", f"{text.title(axes[1])} against {text.title(axes[0])}", drawn, small))
+    return found
+
+
+def _edges(ranges: pd.DataFrame) -> tuple[tuple[str, float, float], ...]:
+    return tuple((row.metric, float(row.low), float(row.high)) for row in ranges.itertuples() if row.low < row.high)
+
+
 def _axes(metrics: list[str]) -> tuple[str, str] | None:
     """CIDEr against CLIPScore, or the first two metrics there are."""
     if set(_AXES) <= set(metrics):
@@ -164,7 +186,7 @@ def _axes(metrics: list[str]) -> tuple[str, str] | None:
 
 
 def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection) -> None:
-    edges = tuple((row.metric, float(row.low), float(row.high)) for row in ranges.itertuples() if row.low < row.high)
+    edges = _edges(ranges)
     whole = data.ask(queries.histograms, run.name, beam, edges, queries.EVERYTHING, BINS)
     part = data.ask(queries.histograms, run.name, beam, edges, selection, BINS)
     counts = {"whole": _counts(whole), "part": _counts(part)}

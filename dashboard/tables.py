@@ -83,6 +83,19 @@ def attempts(runs: Sequence[Run], best: pd.DataFrame, published: pd.DataFrame) -
     return Table("attempts", "Attempts and their settings", pd.DataFrame(rows), note=note)
 
 
+def sortable(shown: pd.DataFrame) -> pd.DataFrame:
+    """A table with numbers in the columns where people read numbers: 12 then comes after 4. A remark behind a number
+    stands in a column of its own."""
+    made = shown.copy()
+    for name in shown.columns:
+        parted = shown[name].astype(str).str.replace(",", "").str.extract(r"^(-?\d+(?:\.\d+)?)(?: \((.*)\))?$")
+        if parted[0].notna().any() and (parted[0].notna() | shown[name].isin(["–", ""])).all():
+            made[name] = pd.to_numeric(parted[0])
+            if parted[1].notna().any():
+                made[f"{name} of"] = parted[1].fillna("")
+    return made
+
+
 def _with_settings(published: pd.DataFrame) -> list[dict[str, str]]:
     columns = {"Encoder": "encoder", "Layers": "num_layers", "Heads": "nhead", "Width": "d_model", "Data": "data"}
     rows = []

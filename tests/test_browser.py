@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from dashboard.data import RESULTS_VARIABLE
+from engine import store
 from tests import runs
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -357,3 +358,49 @@ def test_a_verdict_survives_a_restart_of_the_server(chromium, tmp_path):
         opened.get_by_text("Kept 20").wait_for()
         assert "attention partly" in opened.locator('button.card[data-id="scene_02"] .note').text_content()
         opened.close()
+
+
+def test_the_colour_scale_is_chosen_and_stands_in_the_address(page):
+    open_viewer(page)
+    before = picture(page)
+    page.locator("select.scale").select_option("cividis")
+    assert picture(page) != before
+    wait_for_choice(page, "scale", "cividis")
+    page.goto(page.url)
+    page.locator("canvas.large[data-word]").wait_for()
+    assert page.locator("select.scale").input_value() == "cividis"
+
+
+def test_a_word_whose_map_is_the_mean_map_is_flagged(chromium, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    rows = store.read_table(folder, "attention").to_pylist()
+    for row in rows:  # every word of the caption gets the map of the first
+        size = len(row["weights"]) // len(row["words"])
+        row["weights"] = row["weights"][:size] * len(row["words"])
+        row["scale"] = row["scale"][: len(row["scale"]) // len(row["words"])] * len(row["words"])
+    store.write_table(folder, "attention", store.table_of("attention", rows))
+    with served(results) as base:
+        opened = chromium.new_page(base_url=base)
+        open_viewer(opened)
+        assert opened.locator("button.word.mean").count() == opened.locator("button.word").count() > 0
+        assert "Nearly the caption's mean map" in opened.locator(".status").text_content()
+        opened.close()
+
+
+def test_a_map_is_drawn_within_a_frame(page):
+    open_viewer(page)
+    words = page.locator("button.word")
+    took = words.first.evaluate(
+        """first => {
+            const words = [...first.parentElement.children];
+            const draw = word => {
+                const start = performance.now();
+                word.dispatchEvent(new PointerEvent("pointerenter"));
+                return performance.now() - start;
+            };
+            words.forEach(draw);  // once to warm up
+            return [...words, ...words].map(draw);
+        }"""
+    )
+    assert sorted(took)[len(took) // 2] < 16

@@ -105,6 +105,7 @@ def _keep(look: Look) -> None:
         head=look.head,
         subtract="1" if look.subtract else None,
         opacity=look.opacity if look.opacity != Look.opacity else None,
+        scale=look.scale if look.scale != Look.scale else None,
     )
 
 

@@ -231,7 +231,11 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     rows = list(frame.head(_PAGE).itertuples())
     drawn = lambda: plates.panels(title, [chapters.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
     items: list[Figure | Table] = [Figure("cases", title, drawn, small), tables.cases(frame, "cases", title, small)]
-    return items + (_rest_tables(listing) if filters.described(listing.selection) else [])
+    ranges = data.ask(queries.metric_ranges, listing.run.name, listing.beam)
+    chosen = filters.described(listing.selection)
+    drawn_from = f"Beam size {text.beam(listing.beam)}. Selected: {chosen or 'all cases'}"
+    items += filters.items(listing.run, listing.beam, ranges, listing.selection, chapters.note(listing.run, drawn_from))
+    return items + (_rest_tables(listing) if chosen else [])
 
 
 def _listed(listing: Listing, view: str, metric: str) -> pd.DataFrame:
