@@ -268,7 +268,9 @@ def _box(selection: Selection, axes: tuple[str, str], ends: list[Axis]) -> Box |
 def _quarters(
     run: data.Run, beam: int, ranges: pd.DataFrame, axes: tuple[str, str], selection: Selection
 ) -> list[Quarter]:
-    """The four parts in reading order: high y first, low x first."""
+    """The four parts in reading order: high y first, low x first; counted as if no region had been chosen yet."""
+    others = tuple(each for each in selection.ranges if each[0] not in axes)
+    selection = replace(selection, ranges=others, lasso=None)
     parted = tuple(_middle(ranges.loc[metric]) for metric in axes)
     found = data.ask(queries.quadrants, run.name, beam, *axes, parted, selection)
     counts = {(bool(row.right), bool(row.above)): int(row.cases) for row in found.itertuples()}

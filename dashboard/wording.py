@@ -92,6 +92,7 @@ def style(template: str) -> str:
 .wording table {{ border-collapse: collapse; width: 100%; font-size: 0.9rem; line-height: 1.5; }}
 .wording th, .wording td {{ text-align: left; padding: 0.25rem 0.5rem; vertical-align: top; }}
 .wording th, .wording td {{ border-bottom: 1px solid #8884; }}
+.wording th {{ white-space: nowrap; }}
 .wording td.number {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
 .wording tr.this td {{ background: #8882; }}
 </style>"""

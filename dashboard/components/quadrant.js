@@ -15,6 +15,17 @@ function element(tag, className, text) {
 
 const round = (value) => Number(value.toPrecision(4));
 
+// [value, name] of a few round places of an axis.
+function ticks({ low, high }) {
+  const raw = (high - low) / 5;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].find((times) => times * power >= raw) * power;
+  const first = Math.ceil(low / step);
+  const count = Math.floor(high / step) - first + 1;
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  return Array.from({ length: count }, (_, place) => (first + place) * step).map((value) => [value, value.toFixed(digits)]);
+}
+
 class Quadrant {
   constructor(root) {
     this.root = root;
@@ -136,14 +147,10 @@ class Quadrant {
     this.line(context, PAD.left, my, PAD.left + width, my);
     context.setLineDash([]);
     context.globalAlpha = 0.9;
-    for (let tick = 0; tick <= 4; tick++) {
-      const x = data.x.low + (tick / 4) * (data.x.high - data.x.low);
-      const y = data.y.low + (tick / 4) * (data.y.high - data.y.low);
-      context.textAlign = tick === 4 ? "right" : "center";
-      context.fillText(x.toFixed(2), this.at(x, y)[0], PAD.top + height + 14);
-      context.textAlign = "right";
-      context.fillText(y.toFixed(2), PAD.left - 5, this.at(x, y)[1] + 4);
-    }
+    context.textAlign = "center";
+    for (const [value, name] of ticks(data.x)) context.fillText(name, this.at(value, 0)[0], PAD.top + height + 14);
+    context.textAlign = "right";
+    for (const [value, name] of ticks(data.y)) context.fillText(name, PAD.left - 5, this.at(0, value)[1] + 4);
     context.textAlign = "center";
     context.fillText(data.x.title, PAD.left + width / 2, PAD.top + height + 29);
     context.save();

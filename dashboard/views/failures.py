@@ -158,7 +158,7 @@ def _rest_tables(listing: Listing) -> list[Table]:
 
 def _pairs(listing: Listing, selected: int) -> str:
     metric = listing.pair_metric
-    k = choices.number("Pairs a side", "k", 1, 20, 3, width=140)
+    k = choices.number("Pairs a side", "k", 1, 20, 1, width=140)  # the study shows top-1 and last-1
     asked = (listing.run.name, listing.beam, metric)
     best = data.ask(queries.cases, *asked, True, listing.selection, k)
     worst = data.ask(queries.cases, *asked, False, listing.selection, k)
@@ -245,7 +245,7 @@ def _listed(listing: Listing, view: str, metric: str) -> pd.DataFrame:
     if view == "gallery":
         page = st.session_state.get("widget_page", 1)  # as the page was drawn, whatever the address says
         return data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (page - 1))
-    k, asked = st.session_state.get("widget_k", 3), (listing.run.name, listing.beam, metric)
+    k, asked = st.session_state.get("widget_k", 1), (listing.run.name, listing.beam, metric)
     best, worst = (data.ask(queries.cases, *asked, down, listing.selection, k) for down in (True, False))
     return pd.concat([best, worst.iloc[::-1]]).drop_duplicates("image_id")
 
