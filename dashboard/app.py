@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import choices, data, parts, text
+from dashboard import choices, data, parts, shelf, text
 
 PAGES = [
     st.Page("views/overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -22,6 +22,7 @@ def main() -> None:
     """Draws the frame around whatever view is open."""
     st.set_page_config(page_title="CaptionScope", page_icon="🔎", layout="wide")
     st.html(_STYLE)
+    data.look()
     choices.restore()
     page = st.navigation(PAGES)
     runs = data.runs()
@@ -29,6 +30,8 @@ def main() -> None:
         parts.welcome(data.results_folder(), data.problems())
         return
     _pick_run(runs)
+    with st.sidebar:
+        shelf.draw(page.url_path, {each.url_path: each for each in PAGES})
     page.run()
 
 

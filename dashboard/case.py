@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, parts, text
+from dashboard import data, judging, parts, text, wording
 from dashboard.previews import LARGE, photo
 from engine import queries
 
@@ -22,13 +22,35 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
     """
     case = data.ask(queries.case, run.name, beam, image_id).iloc[0]
     parts.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {case.caption}", "45vh")
-    st.markdown(f"#### {text.markdown(case.caption) if case.caption else '*(an empty caption)*'}")
+    words(case)
     st.caption(text.markdown(image_id) + _facts(case))
     _tags(case)
     _attention_link(run, beam, image_id)
-    references(case)
+    judging.draw(run, beam, image_id, _said(case))
     _metrics(run, beam, image_id)
-    _other_beams(run, image_id)
+    _other_beams(run, beam, image_id, _said(case))
+
+
+def _said(case: pd.Series) -> str:
+    return case.caption if isinstance(case.caption, str) else ""
+
+
+def words(case: pd.Series) -> None:
+    """The caption against its references, word by word."""
+    caption = _said(case)
+    known = [*case.references] if isinstance(case.references, Sequence | np.ndarray) else []
+    shown = wording.html(wording.candidate(caption, known)) if known else text.escaped(caption)
+    lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or "<em>(an empty caption)</em>"}</div>']
+    if known:
+        said = wording.counted(caption)
+        rows = "".join(f"<li>{wording.html(wording.against(line, said))}</li>" for line in known)
+        lines.append(f"<strong>References</strong><ul>{rows}</ul>")
+        lines.append(
+            '<div class="legend"><mark class="w-said">in both</mark>: the caption and a reference have the word. '
+            '<mark class="w-unsaid">in one</mark>: only that side has it, or has it more often. '
+            "Compared as metrics do: lower case, no punctuation.</div>"
+        )
+    st.html(f'{wording.style(parts.template())}<div class="wording">{"".join(lines)}</div>')
 
 
 def references(case: pd.Series) -> None:
@@ -56,7 +78,7 @@ def _tags(case: pd.Series) -> None:
 
 
 def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
-    if data.ask(queries.attention, run.name, beam, image_id).empty:
+    if data.ask(queries.has_attention, run.name, beam, image_id).empty:
         return
     st.page_link(
         "views/attention.py",
@@ -92,13 +114,27 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
     )
 
 
-def _other_beams(run: data.Run, image_id: str) -> None:
+def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
+    """All beam sizes beside each other, each with what it says otherwise than the case."""
     found = data.ask(queries.case_captions, run.name, image_id)
     if len(found) < 2:
         return
     st.markdown("**What every beam size said**")
     metrics = [metric for metric in ("cider", "clipscore") if found[metric].notna().any()]
-    table = pd.DataFrame({"Beam": [text.beam(size) for size in found.beam_size], "Caption": found.caption})
-    for metric in metrics:
-        table[text.title(metric)] = [text.score(metric, value) for value in found[metric]]
-    st.dataframe(table, hide_index=True)
+    head = "".join(f"<th>{name}</th>" for name in ["Beam", "Caption", *map(text.title, metrics)])
+    rows = "".join(_beam_row(row, beam, caption, metrics) for row in found.itertuples())
+    legend = (
+        f'<div class="legend">Beside beam size {text.beam(beam)}: <ins class="w-new">said here</ins>, '
+        '<del class="w-gone">not said here</del>.</div>'
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    st.html(f'{wording.style(parts.template())}<div class="wording">{table}{legend}</div>')
+
+
+def _beam_row(row: tuple, beam: int, caption: str, metrics: list[str]) -> str:
+    said = row.caption if isinstance(row.caption, str) else ""
+    same = int(row.beam_size) == beam
+    shown = text.escaped(said) if same else wording.html(wording.changes(caption, said))
+    scores = "".join(f'<td class="number">{text.score(metric, getattr(row, metric))}</td>' for metric in metrics)
+    mark = ' class="this" aria-current="true"' if same else ""
+    return f'<tr{mark}><td class="number">{text.beam(row.beam_size)}</td><td>{shown or "(empty)"}</td>{scores}</tr>'

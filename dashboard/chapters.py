@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard import commands, contrasts, figures, plates, tables, text
+from dashboard import verdicts as judged
 from dashboard.exports import Figure, Table
 from dashboard.heatmaps import read_look
 from dashboard.plates import Panel
@@ -81,6 +82,7 @@ def chapters(source: Source) -> list[Chapter]:
         attention(source),
         pairs(source),
         tags(source),
+        verdicts(source),
     ]
 
 
@@ -288,12 +290,12 @@ def attention(source: Source) -> Chapter:
 def interesting(source: Source, beam: int) -> list[str]:
     """Images whose attention tells something: the course's five where they are, else the best, the worst, and more."""
     ask, run = source.ask, source.run.name
-    known = [image for image in COURSE if not ask(queries.attention, run, beam, image).empty]
+    known = [image for image in COURSE if not ask(queries.has_attention, run, beam, image).empty]
     if known:
         return known
     metric = pair_metric(ask, run, beam)
     ranked = [ask(queries.cases, run, beam, metric, down).image_id[:1] for down in (True, False)] if metric else []
-    found = [image for ids in ranked for image in ids if not ask(queries.attention, run, beam, image).empty]
+    found = [image for ids in ranked for image in ids if not ask(queries.has_attention, run, beam, image).empty]
     return list(dict.fromkeys([*found, *ask(queries.attention_captions, run, beam).image_id[:_STRIPS]]))[:_STRIPS]
 
 
@@ -364,6 +366,18 @@ def tags(source: Source) -> Chapter:
         return Chapter(title, f"No caption of beam size {text.beam(beam)} was given a failure tag.")
     lead = f"Of {text.count(total, 'caption')} at beam size {text.beam(beam)}; one caption may have several tags."
     return Chapter(title, lead, (tables.tags(found, total, note(run)),))
+
+
+def verdicts(source: Source) -> Chapter:
+    """What people said of cases."""
+    title, run = "Verdicts", source.run
+    found = judged.read(source.results, run.name)
+    if found.problem:
+        return Chapter(title, found.problem)
+    if not found.by_case:
+        return Chapter(title, "Nobody has judged a case of this run.")
+    lead = f"{' '.join(judged.QUESTIONS.values())} {judged.counts(found)}."
+    return Chapter(title, lead, (judged.table(run.name, found),))
 
 
 # Templates against each other, and labels against predictions: no chapter of the study's, but pages export them.

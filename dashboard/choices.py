@@ -48,6 +48,11 @@ def get(key: str, default: str = "") -> str:
     return _memory().get(key, default)
 
 
+def everything() -> dict[str, str]:
+    """All choices, as they stand in the URL."""
+    return dict(_memory())
+
+
 def keep(**values: Any) -> None:
     """Sets choices; None or an empty text takes one back."""
     restore()  # a widget's callback comes before the page has done it
@@ -124,7 +129,18 @@ def span(label: str, key: str, low: float, high: float, step: float, **settings:
     first, second = _read_span(get(key), low, high)
     name = _controlled(key, (first, second))
     st.slider(label, low, high, key=name, step=step, on_change=_keep_span, args=(key, low, high), **settings)
-    return None if (first, second) == (low, high) else (first, second)
+    return read_span(key, low, high)
+
+
+def read_span(key: str, low: float, high: float) -> tuple[float, float] | None:
+    """What `span` gives, where it is not drawn."""
+    found = _read_span(get(key), low, high)
+    return None if found == (low, high) else found
+
+
+def keep_span(key: str, span: tuple[float, float] | None) -> None:
+    """Sets a range, or takes it back."""
+    keep(**{key: span and f"{span[0]:g}:{span[1]:g}"})
 
 
 def _memory() -> dict[str, str]:

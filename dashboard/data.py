@@ -5,6 +5,7 @@ Asks `engine.queries` and keeps the answers. Knows no SQL and draws nothing.
 
 import os
 from collections.abc import Callable
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from engine import queries, store
 
 RESULTS_VARIABLE = "CAPTIONSCOPE_RESULTS"
 
-Fingerprint = tuple[tuple[str, int, int], ...]
-"""(path, bytes, time of change in ns) of every results file: equal exactly while nothing was written."""
+_LOOKED = "results_state"
+
+State = str
+"""Stands for what the results were: equal exactly while no file of them was written."""
 
 
 def results_folder() -> Path:
@@ -27,8 +30,8 @@ def results_folder() -> Path:
     return Path(named) if named else Path(__file__).resolve().parents[1] / "results"
 
 
-def fingerprint(results: Path) -> Fingerprint:
-    """What changes when a run is written, replaced or deleted."""
+def fingerprint(results: Path) -> State:
+    """What changes when a run is written, replaced or deleted: path, size and time of every results file."""
     found = []
     for path in sorted([*results.glob("runs/*/*.parquet"), *results.glob("runs/*/*.json"), *results.glob("runs/*")]):
         try:
@@ -36,32 +39,55 @@ def fingerprint(results: Path) -> Fingerprint:
         except OSError:
             continue  # deleted since the listing: the next run of the page sees that
         found.append((str(path), stat.st_size, stat.st_mtime_ns))
-    return tuple(found)
+    return blake2s(repr((str(results), found)).encode()).hexdigest()
+
+
+def look() -> None:
+    """Looks at the results folder; called once at the start of every run of the page, which then knows one state."""
+    st.session_state[_LOOKED] = fingerprint(results_folder())
+
+
+def state() -> State:
+    """What the results were when the page looked."""
+    if _LOOKED not in st.session_state:
+        look()
+    return st.session_state[_LOOKED]
 
 
 def runs() -> list[Run]:
     """All finished runs, by name."""
-    return runs_of(ask(queries.runs))
+    return _runs(state())
 
 
 def problems() -> list[store.Problem]:
     """What could not be read, and why."""
-    results = results_folder()
-    return _connection(str(results), fingerprint(results))[1]
+    return _connection(str(results_folder()), state())[1]
 
 
 def ask(query: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
-    """Runs a function of `engine.queries`, or gives the answer it gave while the results were the same."""
-    results = results_folder()
-    return _answer(query.__name__, arguments, str(results), fingerprint(results))
+    """Runs a function of `engine.queries`, or gives the answer it gave while the results were the same.
+
+    The answer is everybody's: make a new frame, and change nothing in this one.
+    """
+    return _answer(query.__name__, arguments, str(results_folder()), state())
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def _answer(query: str, arguments: tuple[Any, ...], results: str, found: Fingerprint) -> pd.DataFrame:
+# A resource and not data: Streamlit unpickles data at every look, which takes longer than most queries.
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _answer(query: str, arguments: tuple[Any, ...], results: str, found: State) -> pd.DataFrame:
     connection, _ = _connection(results, found)
-    return getattr(queries, query)(connection.cursor(), *arguments)
+    asked = getattr(queries, query)
+    try:
+        return asked(connection.cursor(), *arguments)
+    except duckdb.CatalogException:  # a table in memory was let go for another page's between two steps
+        return asked(connection.cursor(), *arguments)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _connection(results: str, found: Fingerprint) -> tuple[duckdb.DuckDBPyConnection, list[store.Problem]]:
+def _runs(found: State) -> list[Run]:
+    return runs_of(ask(queries.runs))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[store.Problem]]:
     return store.connect(Path(results))

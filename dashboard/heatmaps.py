@@ -13,18 +13,23 @@ from PIL import Image
 
 TILE = 480  # pixels of the longer side
 
-# Inferno at nine places (matplotlib, CC0), as in viewer.js: brightness alone orders it, in grey as well.
-_INFERNO = [
-    (0, 0, 4),
-    (31, 12, 72),
-    (85, 15, 109),
-    (136, 34, 106),
-    (186, 54, 85),
-    (227, 89, 51),
-    (249, 140, 10),
-    (249, 201, 50),
-    (252, 255, 164),
-]
+# Matplotlib's scales (CC0) at a few equal places. Brightness alone orders each of them, so that they are read in grey
+# and without colour vision too. The viewer in the browser is sent the same ones.
+SCALES: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "inferno": (
+        *((0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85)),
+        *((227, 89, 51), (249, 140, 10), (249, 201, 50), (252, 255, 164)),
+    ),
+    "viridis": (
+        *((68, 1, 84), (71, 45, 123), (59, 82, 139), (44, 114, 142), (33, 145, 140)),
+        *((40, 174, 128), (94, 201, 98), (173, 220, 48), (253, 231, 37)),
+    ),
+    "cividis": (
+        *((0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115)),
+        *((138, 134, 120), (165, 156, 116), (195, 179, 105), (225, 204, 85), (254, 232, 56)),
+    ),
+    "grey": ((0, 0, 0), (255, 255, 255)),
+}
 _GREY = (128, 136, 144)
 _VEIL = 0.65
 
@@ -38,6 +43,7 @@ class Look:
     head: int = 0
     subtract: bool = False  # the mean map of the caption taken away from every word's
     opacity: int = 60  # percent
+    scale: str = "inferno"  # one of SCALES
 
     @property
     def described(self) -> str:
@@ -60,6 +66,7 @@ def read_look(sent: Any, row: pd.Series) -> Look:
         head=_whole(sent.get("head"), 0, heads, 0),
         subtract=sent.get("subtract") in (True, "1"),
         opacity=_whole(sent.get("opacity"), 0, 100, 60),
+        scale=sent.get("scale") if sent.get("scale") in SCALES else Look.scale,
     )
 
 
@@ -96,7 +103,7 @@ def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.I
     seen = ground.crop((left, top, right, bottom))
     veiled = Image.blend(ground, Image.new("RGB", ground.size, _GREY), _VEIL)
     found = []
-    for heat in _heat(maps(row, look), (int(row["grid_height"]), int(row["grid_width"]))):
+    for heat in _heat(maps(row, look), (int(row["grid_height"]), int(row["grid_width"])), look.scale):
         covered = heat.resize(seen.size, Image.Resampling.BILINEAR)
         tile = veiled.copy()
         tile.paste(Image.blend(seen, covered, look.opacity / 100), (left, top))
@@ -113,10 +120,11 @@ def _size(row: pd.Series) -> tuple[int, int, float]:
     return max(1, round(width * zoom)), max(1, round(height * zoom)), zoom
 
 
-def _heat(found: np.ndarray, grid: tuple[int, int]) -> list[Image.Image]:
+def _heat(found: np.ndarray, grid: tuple[int, int], scale: str) -> list[Image.Image]:
     """One picture a map, a pixel a patch, each on a scale of its own from 0 to its brightest patch."""
-    places = np.linspace(0, 255, len(_INFERNO))
-    ramp = np.stack([np.interp(np.arange(256), places, channel) for channel in zip(*_INFERNO, strict=True)], axis=1)
+    colours = SCALES[scale]
+    places = np.linspace(0, 255, len(colours))
+    ramp = np.stack([np.interp(np.arange(256), places, channel) for channel in zip(*colours, strict=True)], axis=1)
     most = np.maximum(found.max(axis=1, keepdims=True), 1e-12)
     bytes_ = np.round(255 * found / most).astype(np.uint8).reshape(-1, *grid)
     return [Image.fromarray(ramp[each].round().astype(np.uint8), "RGB") for each in bytes_]

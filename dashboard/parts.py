@@ -35,7 +35,7 @@ def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
 
 def look() -> dict[str, str]:
     """What the address says of how attention is looked at; `heatmaps.read_look` makes a Look of it."""
-    return {key: choices.get(key) for key in ("word", "layer", "head", "subtract", "opacity")}
+    return {key: choices.get(key) for key in ("word", "layer", "head", "subtract", "opacity", "scale")}
 
 
 def titled(title: str) -> DeltaGenerator:

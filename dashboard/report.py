@@ -214,7 +214,7 @@ def _check(run: Run, ask: Ask, beam: int | None, images: tuple[str, ...]) -> Non
         raise ReportError(f"run {run.name!r} has no beam size {beam}: expected one of {known}; choose with --beam")
     kept = list(ask(queries.attention_beam_sizes, run.name).beam_size)
     for image in images:
-        if not any(len(ask(queries.attention, run.name, int(size), image)) for size in kept):
+        if not any(len(ask(queries.has_attention, run.name, int(size), image)) for size in kept):
             raise ReportError(
                 f"run {run.name!r} kept no attention of image {image!r}: expected a file name without its ending, "
                 'such as those of python -m engine sql "SELECT DISTINCT image_id FROM attention"'

@@ -14,6 +14,7 @@ from dashboard import text
 from dashboard.exports import Table
 from dashboard.record import Run
 from engine.schema import METRICS
+from engine.statistics import wilson_interval
 
 HEADLINES = ("cider", "clipscore")
 """The metrics that stand first everywhere."""
@@ -80,6 +81,19 @@ def attempts(runs: Sequence[Run], best: pd.DataFrame, published: pd.DataFrame) -
     sources = "; ".join(dict.fromkeys(published.source.dropna())) if "source" in published else ""
     note = small + (f"\nPublished: {sources}" if sources else "")
     return Table("attempts", "Attempts and their settings", pd.DataFrame(rows), note=note)
+
+
+def sortable(shown: pd.DataFrame) -> pd.DataFrame:
+    """A table with numbers in the columns where people read numbers: 12 then comes after 4. A remark behind a number
+    stands in a column of its own."""
+    made = shown.copy()
+    for name in shown.columns:
+        parted = shown[name].astype(str).str.replace(",", "").str.extract(r"^(-?\d+(?:\.\d+)?)(?: \((.*)\))?$")
+        if parted[0].notna().any() and (parted[0].notna() | shown[name].isin(["–", ""])).all():
+            made[name] = pd.to_numeric(parted[0])
+            if parted[1].notna().any():
+                made[f"{name} of"] = parted[1].fillna("")
+    return made
 
 
 def _with_settings(published: pd.DataFrame) -> list[dict[str, str]]:
@@ -158,6 +172,37 @@ def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
         shown[text.title(metric)] = [text.score(metric, value) for value in rows[metric]]
     values = rows[["image_id", "beam_size", "file_name", "caption", "logprob", *metrics, "rank", "scored"]]
     return Table(name, title, shown, values, small)
+
+
+def selection(found: pd.DataFrame, small: str) -> Table:
+    """`queries.selection_scores` as people read it."""
+    shown = pd.DataFrame({"Metric (mean of cases)": [text.title(metric) for metric in found.metric]})
+    for side, name in (("selected", "Selected"), ("rest", "Rest")):
+        shown[name] = [_mean(row, side) for row in found.itertuples()]
+        shown[f"n {side}"] = [f"{getattr(row, f'{side}_cases'):,}" for row in found.itertuples()]
+    return Table("selection", "The selection against the rest", shown, found, small)
+
+
+def _mean(row: Any, side: str) -> str:
+    value, low, high = (getattr(row, name) for name in (side, f"{side}_low", f"{side}_high"))
+    bounds = text.interval(low, high, METRICS[row.metric].digits)
+    return text.score(row.metric, value) + (f" ({bounds})" if bounds else "")
+
+
+def makeup(found: pd.DataFrame, small: str) -> Table:
+    """`queries.selection_makeup` as people read it."""
+    shown = pd.DataFrame({"Tag or condition": [f"{row.kind}: {row.name}" for row in found.itertuples()]})
+    for side, name in (("selected", "Selected"), ("rest", "Rest")):
+        pairs = zip(found[side], found[f"{side}_cases"], strict=True)
+        shown[name] = [_share(int(count), int(total)) for count, total in pairs]
+    return Table("selection_makeup", "Tags and conditions of the selection and of the rest", shown, found, small)
+
+
+def _share(count: int, total: int) -> str:
+    if not total:
+        return "–"
+    low, high = wilson_interval(count, total)
+    return f"{text.percent(count / total)} ({100 * low:.1f} to {100 * high:.1f}), {count:,}"
 
 
 def _first(references: Any) -> str:

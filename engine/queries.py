@@ -4,9 +4,12 @@ Knows the views of `store.connect` and SQL. Knows nothing of pages, figures or f
 file is bound as a parameter; what cannot be bound (a column to sort by) is checked against the contract first.
 """
 
+import threading
 from dataclasses import dataclass
+from hashlib import blake2s
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 from duckdb import DuckDBPyConnection
@@ -15,6 +18,15 @@ from engine import statistics
 from engine.pooling import BLEU_COUNTS, METEOR_COUNTS, POOLED
 from engine.schema import METRICS
 from engine.statistics import bootstrap_mean_interval, wilson_interval
+
+
+@dataclass(frozen=True)
+class Lasso:
+    """A region drawn around points of two metrics: its corners (x, y) in their units, the last joined to the first."""
+
+    x: str
+    y: str
+    corners: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,9 @@ class Selection:
     text: str = ""
     tag: str = ""
     condition: str = ""
+    lasso: Lasso | None = None
+    among: tuple[str, ...] | None = None  # image ids that alone are meant, such as those somebody judged
+    besides: tuple[str, ...] = ()  # image ids that are not meant
 
 
 EVERYTHING = Selection()
@@ -228,27 +243,90 @@ def _unzip(bounds: Any) -> tuple[list[float], list[float]]:
 
 # Cases: an image at a beam size
 
-_CASES = """
-    SELECT captions.image_id, captions.beam_size, file_name, caption, captions.words AS words, logprob, finished,
-        "references", coalesce(conditions, []) AS conditions, coalesce(tags, []) AS tags, clip_truncated, {metrics}
-    FROM captions
-    LEFT JOIN scores USING (run, image_id, beam_size)
-    LEFT JOIN images USING (run, image_id)
-    WHERE run = $run AND captions.beam_size = $beam_size
-"""
 # A NaN or an infinity of a foreign file is no score: DuckDB would rank it above every number.
 _FINITE = ", ".join(
     f"CASE WHEN isfinite({column}) THEN {column} END AS {column}" for column in map(metric_column, METRICS)
 )
-_CASES = _CASES.format(metrics=_FINITE)
+# What is sorted and filtered by. `draw` is a number of the image alone: the lowest are a sample that stays the same.
+_CASES = f"""
+    SELECT captions.image_id, captions.beam_size, caption, logprob, finished, coalesce(tags, []) AS tags,
+        clip_truncated, md5_number_lower(captions.image_id) AS draw, {_FINITE}
+    FROM (SELECT * EXCLUDE run FROM captions WHERE run = $run AND beam_size = $beam_size) captions
+    LEFT JOIN (SELECT * EXCLUDE run FROM scores WHERE run = $run AND beam_size = $beam_size) scores
+        USING (image_id, beam_size)
+"""
+_PHOTOS = """
+    SELECT image_id, file_name, "references", coalesce(conditions, []) AS conditions FROM images WHERE run = $run
+"""
+_MOST_HELD = 2_500_000
+"""Rows held in memory at a time, about 250 bytes each."""
+
+_holding = threading.Lock()
+
+
+def _cases(cursor: DuckDBPyConnection, run: str, beam_size: int) -> str:
+    """The name of a table in memory with the narrow columns of a beam size: sorting Parquet takes ten times as long."""
+    return _held(cursor, _CASES, {"run": run, "beam_size": int(beam_size)})
+
+
+def _photos(cursor: DuckDBPyConnection, run: str) -> str:
+    """The name of a table in memory with a run's images: image_id, file_name, references, conditions."""
+    return _held(cursor, _PHOTOS, {"run": run})
+
+
+def _spoken(cursor: DuckDBPyConnection, run: str, beam_size: int, text: str) -> str:
+    """The name of a table in memory with the image_id of every case that has `text` in its caption or a reference."""
+    lines = f"""
+        SELECT image_id, lower(array_to_string("references", chr(10))) AS line FROM {_photos(cursor, run)}
+    """
+    # contains() and not LIKE: a percent sign in the search is a percent sign.
+    select = f"""
+        SELECT image_id FROM {_cases(cursor, run, beam_size)} WHERE contains(lower(caption), lower($text))
+        UNION SELECT image_id FROM {_held(cursor, lines, {})} WHERE contains(line, lower($text))
+    """
+    return _held(cursor, select, {"text": text})
+
+
+def _held(cursor: DuckDBPyConnection, select: str, bound: dict[str, Any]) -> str:
+    """The name of the table that holds the rows of `select`, made on its first use.
+
+    It is as old as the connection's first look: whoever writes results opens a new connection.
+    """
+    name = "held_" + blake2s(repr((select, sorted(bound.items()))).encode(), digest_size=12).hexdigest()
+    if not _exists(cursor, name):
+        with _holding:  # two pages that open at once would make the same table
+            if not _exists(cursor, name):
+                cursor.execute(f"CREATE TABLE {name} AS {select}", bound)
+                _let_go(cursor, name)
+    return name
+
+
+def _exists(cursor: DuckDBPyConnection, name: str) -> bool:
+    try:
+        cursor.execute(f"SELECT 1 FROM {name} LIMIT 0")
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
+def _let_go(cursor: DuckDBPyConnection, newest: str) -> None:
+    """Drops the oldest held tables until at most _MOST_HELD rows are left; never the newest."""
+    held = cursor.execute(
+        "SELECT table_name, estimated_size FROM duckdb_tables() WHERE starts_with(table_name, 'held_') "
+        "ORDER BY table_oid DESC"
+    ).fetchall()
+    rows = 0
+    for name, size in held:
+        rows += size
+        if rows > _MOST_HELD and name != newest:
+            cursor.execute(f"DROP TABLE IF EXISTS {name}")
 
 
 def case_count(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection = EVERYTHING) -> pd.DataFrame:
     """One row with the columns selected and total: cases that `selection` leaves, and all of the beam size."""
-    where, parameters = _condition(selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
     return cursor.execute(
-        f"WITH cases AS ({_CASES}) SELECT count(*) FILTER ({where}) AS selected, count(*) AS total FROM cases",
-        {"run": run, "beam_size": beam_size, **parameters},
+        f"SELECT count(*) FILTER ({where}) AS selected, count(*) AS total FROM {_cases(cursor, run, beam_size)}", bound
     ).df()
 
 
@@ -264,28 +342,33 @@ def cases(
 ) -> pd.DataFrame:
     """Cases in order of a metric; those without a score come last.
 
-    Columns image_id, beam_size, file_name, caption, words, logprob, finished, references, conditions, tags,
-    clip_truncated, a column a metric, and rank and scored: the place by `sort` (1 is the best) among the scored cases
-    of the beam size, whatever the selection.
+    Columns image_id, beam_size, caption, logprob, finished, tags, clip_truncated, a column a metric, file_name,
+    references, conditions, and rank and scored: the place by `sort` (1 is the best) among the scored cases of the beam
+    size, whatever the selection.
 
     Raises:
         ValueError: `sort` is no metric.
     """
     column, direction = metric_column(sort), "DESC" if descending else "ASC"
-    where, parameters = _condition(selection)
+    where, bound = _condition(cursor, run, beam_size, selection)
+    held = _cases(cursor, run, beam_size)
+    order = f"{column} {direction} NULLS LAST, image_id"
     return cursor.execute(
         f"""
-        WITH cases AS ({_CASES}),
-        ranked AS (
-            SELECT *, count({column}) OVER () AS scored,
-                CASE WHEN {column} IS NOT NULL THEN rank() OVER (ORDER BY {column} DESC NULLS LAST) END AS rank
-            FROM cases
-        )
-        SELECT * FROM ranked WHERE {where} ORDER BY {column} {direction} NULLS LAST, image_id
-        LIMIT $limit OFFSET $offset
+        WITH shown AS (SELECT * FROM {held} WHERE {where} ORDER BY {order} LIMIT $limit OFFSET $offset),
+        values AS (SELECT {column} AS value, count(*) AS cases FROM {held} WHERE {column} IS NOT NULL GROUP BY value),
+        ranks AS (SELECT value, 1 + sum(cases) OVER (ORDER BY value DESC) - cases AS rank FROM values)
+        SELECT shown.* EXCLUDE draw, {_PHOTO_COLUMNS}, ranks.rank::BIGINT AS rank,
+            (SELECT count({column}) FROM {held}) AS scored
+        FROM shown LEFT JOIN {_photos(cursor, run)} photos USING (image_id)
+        LEFT JOIN ranks ON ranks.value = shown.{column}
+        ORDER BY {order}
         """,
-        {"run": run, "beam_size": beam_size, "limit": limit, "offset": offset, **parameters},
+        {"limit": limit, "offset": offset, **bound},
     ).df()
+
+
+_PHOTO_COLUMNS = 'file_name, "references", coalesce(conditions, []) AS conditions'
 
 
 def neighbours(
@@ -304,27 +387,44 @@ def neighbours(
     Raises:
         ValueError: `sort` is no metric.
     """
-    column, direction = metric_column(sort), "DESC" if descending else "ASC"
-    where, parameters = _condition(selection)
+    column = metric_column(sort)
+    where, bound = _condition(cursor, run, beam_size, selection)
+    # Ascending in (missing, key, image_id) is the order of the list: no sorting to find three places in it.
+    shown = f"""
+        WITH shown AS (
+            SELECT image_id, {column} IS NULL AS missing, coalesce({"-" if descending else ""}{column}, 0) AS key
+            FROM {_cases(cursor, run, beam_size)} WHERE {where}
+        )
+    """
+    mine = cursor.execute(
+        f"{shown} SELECT missing, key FROM shown WHERE image_id = $image_id", bound | {"image_id": image_id}
+    )
+    place = mine.fetchone()
+    if place is None:
+        return pd.DataFrame(columns=["previous", "next", "position", "selected"])
+    before, after = (f"(missing, key, image_id) {sign} ($missing, $key, $image_id)" for sign in "<>")
     return cursor.execute(
         f"""
-        WITH cases AS ({_CASES}),
-        placed AS (
-            SELECT image_id, lag(image_id) OVER shown AS previous, lead(image_id) OVER shown AS next,
-                row_number() OVER shown AS position, count(*) OVER () AS selected
-            FROM cases WHERE {where} WINDOW shown AS (ORDER BY {column} {direction} NULLS LAST, image_id)
-        )
-        SELECT previous, next, position, selected FROM placed WHERE image_id = $image_id
+        {shown}
+        SELECT (SELECT image_id FROM shown WHERE {before} ORDER BY missing DESC, key DESC, image_id DESC LIMIT 1)
+                AS previous,
+            (SELECT image_id FROM shown WHERE {after} ORDER BY missing, key, image_id LIMIT 1) AS next,
+            count(*) FILTER ({before}) + 1 AS position, count(*) AS selected
+        FROM shown
         """,
-        {"run": run, "beam_size": beam_size, "image_id": image_id, **parameters},
+        bound | {"image_id": image_id, "missing": place[0], "key": place[1]},
     ).df()
 
 
 def case(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
-    """The one row of `cases` (without rank) for an image, or none."""
+    """The one row of `cases` (without rank and scored) for an image, or none."""
     return cursor.execute(
-        f"WITH cases AS ({_CASES}) SELECT * FROM cases WHERE image_id = $image_id",
-        {"run": run, "beam_size": beam_size, "image_id": image_id},
+        f"""
+        SELECT cases.* EXCLUDE draw, {_PHOTO_COLUMNS} FROM {_cases(cursor, run, beam_size)} cases
+        LEFT JOIN (SELECT * FROM {_photos(cursor, run)} WHERE image_id = $image_id) photos USING (image_id)
+        WHERE cases.image_id = $image_id
+        """,
+        {"image_id": image_id},
     ).df()
 
 
@@ -334,96 +434,282 @@ def case_metrics(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id:
     Columns metric, value, rank (1 is the best), scored (cases with a value), percentile (percent of the other cases
     with a lower value; ties count half; null where there is no other case), in METRICS' order.
     """
-    columns = ", ".join(metric_column(metric) for metric in METRICS)
-    return cursor.execute(
-        f"""
-        WITH values AS (
-            FROM (UNPIVOT (SELECT image_id, {columns} FROM scores WHERE run = $run AND beam_size = $beam_size)
-                ON {columns} INTO NAME metric VALUE value)
-            WHERE isfinite(value)
-        ),
-        mine AS (SELECT metric, value FROM values WHERE image_id = $image_id)
-        SELECT mine.metric, mine.value,
-            count(*) FILTER (values.value > mine.value) + 1 AS rank, count(*) AS scored,
-            100.0 * (count(*) FILTER (values.value < mine.value)
-                + 0.5 * (count(*) FILTER (values.value = mine.value) - 1)) / nullif(count(*) - 1, 0) AS percentile
-        FROM mine JOIN values USING (metric) GROUP BY mine.metric, mine.value
-        ORDER BY list_position($metrics, mine.metric)
-        """,
-        {"run": run, "beam_size": beam_size, "image_id": image_id, "metrics": list(METRICS)},
-    ).df()
+    held, columns = _cases(cursor, run, beam_size), ", ".join(map(metric_column, METRICS))
+    mine = cursor.execute(f"SELECT {columns} FROM {held} WHERE image_id = ?", [image_id]).fetchone()
+    known = {metric: value for metric, value in zip(METRICS, mine or (), strict=False) if value is not None}
+    rows = []
+    if known:
+        counts = ", ".join(
+            f"count({metric_column(metric)}), count(*) FILTER ({metric_column(metric)} > ${metric}), "
+            f"count(*) FILTER ({metric_column(metric)} < ${metric})"
+            for metric in known
+        )
+        found = cursor.execute(f"SELECT {counts} FROM {held}", known).fetchone()
+        rows = [_stands(metric, value, *found[3 * n : 3 * n + 3]) for n, (metric, value) in enumerate(known.items())]
+    return pd.DataFrame(rows, columns=["metric", "value", "rank", "scored", "percentile"])
+
+
+def _stands(metric: str, value: float, scored: int, above: int, below: int) -> tuple[str, float, int, int, float]:
+    ties = scored - above - below - 1
+    percentile = 100 * (below + ties / 2) / (scored - 1) if scored > 1 else float("nan")
+    return metric, value, above + 1, scored, percentile
 
 
 def case_captions(cursor: DuckDBPyConnection, run: str, image_id: str) -> pd.DataFrame:
-    """What every beam size said about an image: columns beam_size, caption, logprob, finished, a column a metric."""
-    columns = ", ".join(metric_column(metric) for metric in METRICS)
+    """What every beam size said about an image: columns beam_size, caption, logprob, finished, cider, clipscore."""
+    # Each side is narrowed before the join: DuckDB then reads the few row groups that can hold the image.
     return cursor.execute(
-        f"""
-        SELECT captions.beam_size, caption, logprob, finished, {columns}
-        FROM captions LEFT JOIN scores USING (run, image_id, beam_size)
-        WHERE run = ? AND image_id = ? ORDER BY captions.beam_size
+        """
+        SELECT beam_size, caption, logprob, finished, cider, clipscore
+        FROM (SELECT beam_size, caption, logprob, finished FROM captions WHERE run = $run AND image_id = $image_id)
+        LEFT JOIN (SELECT beam_size, cider, clipscore FROM scores WHERE run = $run AND image_id = $image_id)
+            USING (beam_size)
+        ORDER BY beam_size
         """,
-        [run, image_id],
+        {"run": run, "image_id": image_id},
     ).df()
 
 
 def metric_ranges(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
-    """Columns metric, low, high, scored: the range of every metric that some case has, in METRICS' order."""
-    columns = ", ".join(metric_column(metric) for metric in METRICS)
+    """Columns metric, low, high, middle (median), scored: every metric that some case has, in METRICS' order."""
+    held = _cases(cursor, run, beam_size)
+    columns = list(map(metric_column, METRICS))
+    asked = ", ".join(f"min({column}), max({column}), median({column}), count({column})" for column in columns)
+    found = cursor.execute(f"SELECT {asked} FROM {held}").fetchone()
+    rows = [(metric, *found[4 * place : 4 * place + 4]) for place, metric in enumerate(METRICS)]
+    return pd.DataFrame([row for row in rows if row[4]], columns=["metric", "low", "high", "middle", "scored"])
+
+
+def histograms(
+    cursor: DuckDBPyConnection,
+    run: str,
+    beam_size: int,
+    edges: tuple[tuple[str, float, float], ...],
+    selection: Selection = EVERYTHING,
+    bins: int = 24,
+) -> pd.DataFrame:
+    """How the values of metrics lie: columns metric, bin (0 to bins - 1), cases that `selection` leaves.
+
+    Args:
+        edges: (metric, lowest, highest), the range that the bins of each metric share equally; empty ones have no row.
+
+    Raises:
+        ValueError: a metric that is none.
+    """
+    if not edges:
+        return pd.DataFrame(columns=["metric", "bin", "cases"])
+    where, bound = _condition(cursor, run, beam_size, selection)
+    binned, columns = [], ", ".join(metric_column(metric) for metric, _, _ in edges)
+    for n, (metric, low, high) in enumerate(edges):
+        column = metric_column(metric)
+        binned.append(f"least(floor(({column} - $from_{n}) * $scale_{n}), $last)::INT AS {column}")
+        bound |= {f"from_{n}": low, f"scale_{n}": bins / (high - low)}
     return cursor.execute(
         f"""
-        SELECT metric, min(value) AS low, max(value) AS high, count(*) AS scored
-        FROM (UNPIVOT (SELECT {columns} FROM scores WHERE run = ? AND beam_size = ?)
-            ON {columns} INTO NAME metric VALUE value)
-        WHERE isfinite(value) GROUP BY metric ORDER BY list_position(?, metric)
+        SELECT metric, bin, count(*) AS cases
+        FROM (UNPIVOT (SELECT {", ".join(binned)} FROM {_cases(cursor, run, beam_size)} WHERE {where})
+            ON {columns} INTO NAME metric VALUE bin)
+        GROUP BY metric, bin ORDER BY metric, bin
         """,
-        [run, beam_size, list(METRICS)],
+        bound | {"last": bins - 1},
+    ).df()
+
+
+def scattered(
+    cursor: DuckDBPyConnection,
+    run: str,
+    beam_size: int,
+    x: str,
+    y: str,
+    selection: Selection = EVERYTHING,
+    limit: int = 1200,
+) -> pd.DataFrame:
+    """Columns image_id, x, y, selected: two metrics of cases that `selection` leaves and of others, `limit` of each.
+
+    Of more cases a sample is given that is the same every time.
+
+    Raises:
+        ValueError: `x` or `y` is no metric.
+    """
+    where, bound = _condition(cursor, run, beam_size, selection)
+    first, second, held = metric_column(x), metric_column(y), _cases(cursor, run, beam_size)
+    sides = " UNION ALL ".join(
+        f"""(SELECT image_id, {first} AS x, {second} AS y, {selected} AS selected FROM {held}
+        WHERE {first} IS NOT NULL AND {second} IS NOT NULL AND ({where}) IS {"" if selected else "NOT"} TRUE
+        ORDER BY draw, image_id LIMIT $limit)"""
+        for selected in (False, True)
+    )
+    return cursor.execute(f"SELECT * FROM ({sides}) ORDER BY selected, image_id", bound | {"limit": limit}).df()
+
+
+def quadrants(
+    cursor: DuckDBPyConnection,
+    run: str,
+    beam_size: int,
+    x: str,
+    y: str,
+    parted: tuple[float, float],
+    selection: Selection = EVERYTHING,
+) -> pd.DataFrame:
+    """Columns right, above (whether x and y are over `parted`), cases that `selection` leaves; quadrants with any.
+
+    Raises:
+        ValueError: `x` or `y` is no metric.
+    """
+    where, bound = _condition(cursor, run, beam_size, selection)
+    first, second = metric_column(x), metric_column(y)
+    return cursor.execute(
+        f"""
+        SELECT {first} > $part_x AS right, {second} > $part_y AS above, count(*) AS cases
+        FROM {_cases(cursor, run, beam_size)} WHERE {first} IS NOT NULL AND {second} IS NOT NULL AND {where}
+        GROUP BY ALL ORDER BY ALL
+        """,
+        bound | {"part_x": parted[0], "part_y": parted[1]},
+    ).df()
+
+
+def selection_scores(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection) -> pd.DataFrame:
+    """Every metric on the cases that `selection` leaves and on the rest.
+
+    Columns metric, selected, selected_low, selected_high, selected_cases and the same of rest: the mean of per-image
+    values with its 95 % bootstrap interval (null where there are no cases), in METRICS' order.
+    """
+    where, bound = _condition(cursor, run, beam_size, selection)
+    columns = ", ".join(map(metric_column, METRICS))
+    found = cursor.execute(
+        f"SELECT {columns}, ({where}) IS TRUE AS picked FROM {_cases(cursor, run, beam_size)} ORDER BY image_id", bound
+    ).df()
+    sides = {"selected": found[found.picked], "rest": found[~found.picked]}
+    tested = {side: _means(frame[list(METRICS)].to_numpy(float)) for side, frame in sides.items()}
+    rows = []
+    for place, metric in enumerate(METRICS):
+        row = {"metric": metric}
+        for side, values in tested.items():
+            row |= dict(zip((side, f"{side}_low", f"{side}_high", f"{side}_cases"), values[place], strict=True))
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    return frame[frame.selected_cases + frame.rest_cases > 0].reset_index(drop=True)
+
+
+def _means(values: np.ndarray) -> list[tuple[float, float, float, int]]:
+    """(mean, low, high, cases) of each column of float64[cases, metrics]; NaN is no value."""
+    known = np.isfinite(values)
+    whole = np.flatnonzero(known.all(0)) if len(values) else []
+    bounds: dict[int, np.ndarray] = {}
+    if len(whole):  # all at once: drawing is most of the work
+        resampled = statistics.bootstrap_sums(values[:, whole]) / len(values)
+        bounds = dict(zip(whole, np.quantile(resampled, [0.025, 0.975], axis=0).T, strict=True))
+    found = []
+    for place in range(values.shape[1]):
+        mine = values[known[:, place], place]
+        low, high = bounds[place] if place in bounds else bootstrap_mean_interval(mine)
+        found.append((float(mine.mean()) if len(mine) else float("nan"), float(low), float(high), len(mine)))
+    return found
+
+
+def selection_makeup(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection) -> pd.DataFrame:
+    """How often tags and conditions stand among the cases that `selection` leaves, and among the rest.
+
+    Columns kind ("tag" or "condition"), name, selected, selected_cases, rest, rest_cases: cases that have it, and all
+    of that side; what is most over-represented comes first.
+    """
+    where, bound = _condition(cursor, run, beam_size, selection)
+    return cursor.execute(
+        f"""
+        WITH cases AS (
+            SELECT image_id, ({where}) IS TRUE AS picked, list_transform(tags, lambda entry: entry.tag) AS tags
+            FROM {_cases(cursor, run, beam_size)}
+        ),
+        named AS (
+            SELECT 'tag' AS kind, unnest(list_distinct(tags)) AS name, picked FROM cases WHERE len(tags) > 0
+            UNION ALL
+            SELECT 'condition', unnest(list_distinct(conditions)), picked
+            FROM cases JOIN {_photos(cursor, run)} USING (image_id) WHERE len(conditions) > 0
+        ),
+        sides AS (
+            SELECT count(*) FILTER (picked) AS selected_cases, count(*) FILTER (NOT picked) AS rest_cases FROM cases
+        )
+        SELECT kind, name, count(*) FILTER (picked) AS selected, selected_cases,
+            count(*) FILTER (NOT picked) AS rest, rest_cases
+        FROM named, sides GROUP BY kind, name, selected_cases, rest_cases
+        ORDER BY selected / nullif(selected_cases, 0) - coalesce(rest / nullif(rest_cases, 0), 0) DESC, kind, name
+        """,
+        bound,
     ).df()
 
 
 def tags(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
     """Columns tag, images: how often each failure tag was given, most frequent first."""
     return cursor.execute(
-        """
+        f"""
         SELECT unnest(list_distinct(list_transform(tags, lambda entry: entry.tag))) AS tag, count(*) AS images
-        FROM scores WHERE run = ? AND beam_size = ? GROUP BY tag ORDER BY images DESC, tag
-        """,
-        [run, beam_size],
+        FROM {_cases(cursor, run, beam_size)} WHERE len(tags) > 0 GROUP BY tag ORDER BY images DESC, tag
+        """
     ).df()
 
 
 def conditions(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     """Columns condition, images: what makes photos hard, where the dataset says so."""
     return cursor.execute(
-        """
+        f"""
         SELECT unnest(list_distinct(conditions)) AS condition, count(*) AS images
-        FROM images WHERE run = ? GROUP BY condition ORDER BY images DESC, condition
-        """,
-        [run],
+        FROM {_photos(cursor, run)} GROUP BY condition ORDER BY images DESC, condition
+        """
     ).df()
 
 
-def _condition(selection: Selection) -> tuple[str, dict[str, Any]]:
-    """A WHERE clause over `cases`, and the values bound in it."""
+def _condition(
+    cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection
+) -> tuple[str, dict[str, Any]]:
+    """A WHERE clause over `_cases`, and the values bound in it."""
     clauses: list[str] = ["true"]
     bound: dict[str, Any] = {}
     for index, (metric, low, high) in enumerate(selection.ranges):
         clauses.append(f"{metric_column(metric)} BETWEEN $low_{index} AND $high_{index}")
         bound |= {f"low_{index}": low, f"high_{index}": high}
     if selection.text:
-        # contains() and not LIKE: a percent sign in the search is a percent sign.
-        clauses.append(
-            '(contains(lower(caption), lower($text)) OR contains(lower(array_to_string("references", chr(10))), '
-            "lower($text)))"
-        )
-        bound["text"] = selection.text
+        clauses.append(f"image_id IN (FROM {_spoken(cursor, run, beam_size, selection.text)})")
     if selection.tag:
         clauses.append("list_contains(list_transform(tags, lambda entry: entry.tag), $tag)")
         bound["tag"] = selection.tag
     if selection.condition:
-        clauses.append("list_contains(conditions, $condition)")
+        clauses.append(
+            f"image_id IN (SELECT image_id FROM {_photos(cursor, run)} WHERE list_contains(conditions, $condition))"
+        )
         bound["condition"] = selection.condition
+    if selection.lasso is not None:
+        clause, corners = _inside(selection.lasso)
+        clauses.append(clause)
+        bound |= corners
+    if selection.among is not None:
+        clauses.append("image_id IN (SELECT unnest($among::VARCHAR[]))")
+        bound["among"] = list(selection.among)
+    if selection.besides:
+        clauses.append("image_id NOT IN (SELECT unnest($besides::VARCHAR[]))")
+        bound["besides"] = list(selection.besides)
     return " AND ".join(clauses), bound
+
+
+def _inside(lasso: Lasso) -> tuple[str, dict[str, float]]:
+    """Whether a point lies in the region: a ray from it crosses the border an odd number of times."""
+    x, y = metric_column(lasso.x), metric_column(lasso.y)
+    bound: dict[str, float] = {}
+    crossings = []
+    borders = zip(lasso.corners, lasso.corners[1:] + lasso.corners[:1], strict=True)
+    for n, ((x0, y0), (x1, y1)) in enumerate(borders):
+        if y0 == y1:  # level borders are crossed by no level ray
+            continue
+        # As y lies between the ends, the border is right of the point where x < start + (y - y0) * slope.
+        bound |= {f"y0_{n}": y0, f"y1_{n}": y1, f"x0_{n}": x0, f"slope_{n}": (x1 - x0) / (y1 - y0)}
+        between = f"($y0_{n} > {y}) <> ($y1_{n} > {y})"
+        crossings.append(f"({between} AND {x} < $x0_{n} + ({y} - $y0_{n}) * $slope_{n})::INT")
+    if not crossings:
+        return "false", {}
+    for axis, values in (("x", [x for x, _ in lasso.corners]), ("y", [y for _, y in lasso.corners])):
+        bound |= {f"lasso_{axis}_low": min(values), f"lasso_{axis}_high": max(values)}
+    # The box around it first: for most points that is all there is to do.
+    boxed = f"{x} BETWEEN $lasso_x_low AND $lasso_x_high AND {y} BETWEEN $lasso_y_low AND $lasso_y_high"
+    return f"({boxed} AND ({' + '.join(crossings)}) % 2 = 1)", bound
 
 
 def tag_examples(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
@@ -601,6 +887,13 @@ def attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: st
         WHERE run = ? AND attention.beam_size = ? AND image_id = ?
         """,
         [run, beam_size, image_id],
+    ).df()
+
+
+def has_attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
+    """One row where the maps of a caption were kept, none where they were not: reads no map."""
+    return cursor.execute(
+        "SELECT image_id FROM attention WHERE run = ? AND beam_size = ? AND image_id = ?", [run, beam_size, image_id]
     ).df()
 
 

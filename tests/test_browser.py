@@ -8,12 +8,14 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from dashboard.data import RESULTS_VARIABLE
+from engine import store
 from tests import runs
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -26,11 +28,18 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-
 @pytest.fixture(scope="module")
 def address(full_results) -> Iterator[str]:
     """A running dashboard over `full_results`."""
+    with served(full_results) as base:
+        yield base
+
+
+@contextmanager
+def served(results: Path) -> Iterator[str]:
+    """The address of a dashboard over `results`, which ends with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-    environment = os.environ | {RESULTS_VARIABLE: str(full_results)}
+    environment = os.environ | {RESULTS_VARIABLE: str(results)}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
@@ -237,3 +246,161 @@ def test_the_whole_report_is_made_and_downloaded(page):
         button.click()
     with zipfile.ZipFile(started.value.path()) as target:
         assert "report.md" in target.namelist() and any(name.endswith(".pdf") for name in target.namelist())
+
+
+def drag(page, locator, path: list[tuple[float, float]]) -> None:
+    """Drags over an element along places that are shares of its width and height."""
+    locator.scroll_into_view_if_needed()
+    box = locator.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in path]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+
+
+def shown_cards(page, count: int) -> None:
+    page.locator("button.card").nth(count - 1).wait_for()
+    page.wait_for_timeout(400)
+    assert page.locator("button.card").count() == count
+
+
+def test_brushing_a_histogram_filters_and_a_click_takes_it_back(page):
+    page.goto("/failures?run=demo&show=gallery&plots=1")
+    plot = page.locator('.metric[data-metric="cider"] svg')
+    plot.wait_for()
+    shown_cards(page, 12)
+    drag(page, plot, [(0.02, 0.5), (0.5, 0.5)])
+    page.wait_for_function("() => new URLSearchParams(location.search).has('in_cider')")
+    page.get_by_text("match the filters:").wait_for()
+    count = int(page.get_by_text("match the filters:").text_content().split(" of ")[0])
+    assert 0 < count < 12
+    shown_cards(page, count)
+    assert page.locator('.metric[data-metric="cider"] .brush').get_attribute("visibility") == "visible"
+    url = page.url
+    page.goto("about:blank")
+    page.goto(url)
+    shown_cards(page, count)
+    plot.click(position={"x": 5, "y": 20})
+    page.wait_for_function("() => !new URLSearchParams(location.search).has('in_cider')")
+    shown_cards(page, 12)
+
+
+def test_a_lasso_and_a_box_filter_and_the_address_restores_them(page):
+    page.goto("/failures?run=demo&show=gallery&plots=1")
+    canvas = page.locator(".quadrant canvas")
+    canvas.wait_for()
+    drag(page, canvas, [(0.15, 0.1), (0.6, 0.1), (0.6, 0.85), (0.15, 0.85)])
+    page.wait_for_function("() => new URLSearchParams(location.search).has('lasso')")
+    text = page.get_by_text("a region of CIDEr and CLIPScore")
+    text.wait_for()
+    said = text.text_content()
+    page.goto(page.url)
+    text.wait_for()
+    assert text.text_content() == said
+    page.get_by_role("button", name="Box", exact=True).click()
+    drag(page, canvas, [(0.5, 0.1), (0.9, 0.6)])
+    page.wait_for_function("() => new URLSearchParams(location.search).has('in_clipscore')")
+    assert choice(page, "lasso") is None and choice(page, "in_cider")
+    page.get_by_role("button", name="Clear the region").click()
+    page.wait_for_function("() => !new URLSearchParams(location.search).has('in_cider')")
+
+
+def test_a_quadrant_is_chosen_by_key_and_a_point_by_click(page):
+    page.goto("/failures?run=demo&show=gallery&plots=1")
+    page.get_by_role("button", name="Low CLIPScore, low CIDEr").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => new URLSearchParams(location.search).has('in_clipscore')")
+    canvas = page.locator(".quadrant canvas")
+    box = canvas.bounding_box()
+    for x in range(50, int(box["width"]) - 12, 12):  # somewhere on this grid lies a point
+        for y in range(14, 262, 12):
+            canvas.click(position={"x": x, "y": y}, no_wait_after=True)
+            if choice(page, "image"):
+                return
+    raise AssertionError("no click chose a case")
+
+
+def test_arrow_keys_walk_through_the_cases(page):
+    page.goto("/failures?run=demo&show=gallery")
+    first = page.locator('button.card[aria-pressed="true"]')
+    first.wait_for()
+    ids = page.locator("button.card").evaluate_all("cards => cards.map(card => card.dataset.id)")
+    page.keyboard.press("ArrowRight")
+    wait_for_choice(page, "image", ids[1])
+    page.locator(f'button.card[data-id="{ids[1]}"][aria-pressed="true"]').wait_for()
+    page.keyboard.press("ArrowLeft")
+    wait_for_choice(page, "image", ids[0])
+
+
+def test_a_deep_link_restores_the_case_and_its_filters(page):
+    page.goto("/failures?run=demo&show=gallery&sort=cider&condition=dark&image=scene_03&beam=3")
+    page.locator('button.card[data-id="scene_03"][aria-pressed="true"]').wait_for()
+    shown_cards(page, 4)
+    page.get_by_text("condition dark").first.wait_for()
+
+
+def test_a_verdict_survives_a_restart_of_the_server(chromium, tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    where = "/failures?run=demo&show=gallery&image=scene_02"
+    with served(results) as base:
+        opened = chromium.new_page(base_url=base)
+        opened.goto(where)
+        question = opened.get_by_role("radiogroup", name="Does the attended region reflect the words?")
+        question.get_by_text("partly").click()
+        opened.get_by_text("Kept 20").wait_for()
+        opened.close()
+    with served(results) as base:
+        opened = chromium.new_page(base_url=base)
+        opened.goto(where)
+        opened.get_by_text("Kept 20").wait_for()
+        assert "attention partly" in opened.locator('button.card[data-id="scene_02"] .note').text_content()
+        opened.close()
+
+
+def test_the_colour_scale_is_chosen_and_stands_in_the_address(page):
+    open_viewer(page)
+    before = picture(page)
+    page.locator("select.scale").select_option("cividis")
+    assert picture(page) != before
+    wait_for_choice(page, "scale", "cividis")
+    page.goto(page.url)
+    page.locator("canvas.large[data-word]").wait_for()
+    assert page.locator("select.scale").input_value() == "cividis"
+
+
+def test_a_word_whose_map_is_the_mean_map_is_flagged(chromium, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    rows = store.read_table(folder, "attention").to_pylist()
+    for row in rows:  # every word of the caption gets the map of the first
+        size = len(row["weights"]) // len(row["words"])
+        row["weights"] = row["weights"][:size] * len(row["words"])
+        row["scale"] = row["scale"][: len(row["scale"]) // len(row["words"])] * len(row["words"])
+    store.write_table(folder, "attention", store.table_of("attention", rows))
+    with served(results) as base:
+        opened = chromium.new_page(base_url=base)
+        open_viewer(opened)
+        assert opened.locator("button.word.mean").count() == opened.locator("button.word").count() > 0
+        assert "Nearly the caption's mean map" in opened.locator(".status").text_content()
+        opened.close()
+
+
+def test_a_map_is_drawn_within_a_frame(page):
+    open_viewer(page)
+    words = page.locator("button.word")
+    took = words.first.evaluate(
+        """first => {
+            const words = [...first.parentElement.children];
+            const draw = word => {
+                const start = performance.now();
+                word.dispatchEvent(new PointerEvent("pointerenter"));
+                return performance.now() - start;
+            };
+            words.forEach(draw);  // once to warm up
+            return [...words, ...words].map(draw);
+        }"""
+    )
+    assert sorted(took)[len(took) // 2] < 16

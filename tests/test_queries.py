@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from engine import queries, store
-from engine.queries import Selection
+from engine.queries import Lasso, Selection
 from engine.schema import METRICS
 from engine.statistics import bootstrap_mean_interval, compare, holm, smallest_not_worse, wilson_interval
 from tests import runs
@@ -169,16 +169,13 @@ def test_the_percentile_is_the_share_of_other_cases_that_are_lower(cursor):
     assert "meteor" not in found.index
 
 
-def test_equal_scores_share_the_middle_of_their_percentiles(cursor):
-    cursor.execute(
-        "CREATE TEMP TABLE scores AS SELECT 'x' AS run, 1 AS beam_size, 'i' || n AS image_id, "
-        + ", ".join(f'1.0 AS "{metric}"' for metric in METRICS)
-        + " FROM range(5) numbers(n)"
-    )
-    try:
-        assert set(queries.case_metrics(cursor, "x", 1, "i2").percentile) == {50.0}
-    finally:
-        cursor.execute("DROP TABLE temp.scores")
+def test_equal_scores_share_the_middle_of_their_percentiles(tmp_path):
+    folder = runs.imported_run(tmp_path / "results")
+    rows = [row | {"cider": 1.0} for row in store.read_table(folder, "scores").to_pylist()]
+    store.write_table(folder, "scores", store.table_of("scores", rows, ["cider", "bleu_1", "bleu_4", "rouge_l"]))
+    found = queries.case_metrics(store.connect(tmp_path / "results")[0].cursor(), "predictions", 0, "flickr_2")
+    assert found[found.metric == "cider"].percentile.tolist() == [50.0]
+    assert found[found.metric == "cider"]["rank"].tolist() == [1]
 
 
 def test_a_score_that_is_no_number_is_none(tmp_path):
@@ -379,3 +376,97 @@ def test_confusions_count_what_each_class_was_taken_for(cursor):
     found = queries.zero_shot_confusion(cursor, "demo", runs.TEMPLATES[0])
     assert found.images.sum() == 12 and found.values.tolist()[0] == ["circle", "circle", 3]
     assert ["circle", "square", 1] in found.values.tolist()
+
+
+def values_of(cursor, x: str, y: str) -> dict[str, tuple[float, float]]:
+    first, second = scored(cursor, x), scored(cursor, y)
+    return {image: (first[image], second[image]) for image in first}
+
+
+def test_a_lasso_selects_the_points_inside_it(cursor):
+    corners = ((0.0, 0.0), (1.2, 0.0), (1.2, 0.2), (0.6, 0.9), (0.0, 0.2))  # a house: its roof is slanted
+    found = queries.cases(cursor, "demo", 1, "cider", True, Selection(lasso=Lasso("cider", "clipscore", corners)))
+
+    def inside(x: float, y: float) -> bool:
+        roof = 0.2 + 0.7 * (x / 0.6 if x < 0.6 else (1.2 - x) / 0.6)
+        return 0 < x < 1.2 and 0 < y < roof
+
+    expected = {image for image, point in values_of(cursor, "cider", "clipscore").items() if inside(*point)}
+    assert set(found.image_id) == expected and 0 < len(expected) < 12
+
+
+def test_a_lasso_without_an_area_selects_nothing(cursor):
+    flat = Selection(lasso=Lasso("cider", "clipscore", ((0.0, 0.5), (1.0, 0.5), (2.0, 0.5))))
+    assert queries.case_count(cursor, "demo", 1, flat).selected[0] == 0
+
+
+def test_images_are_selected_and_left_out_by_name(cursor):
+    asked = Selection(among=("scene_01", "scene_02", "nobody"), besides=("scene_02",))
+    assert queries.cases(cursor, "demo", 1, "cider", True, asked).image_id.tolist() == ["scene_01"]
+    assert queries.case_count(cursor, "demo", 1, Selection(among=())).selected[0] == 0
+
+
+def test_histograms_count_every_case_once_between_the_ends_of_its_metric(cursor):
+    ranges = queries.metric_ranges(cursor, "demo", 1)
+    edges = tuple((row.metric, row.low, row.high) for row in ranges.itertuples())
+    found = queries.histograms(cursor, "demo", 1, edges, bins=6)
+    assert found.groupby("metric").cases.sum().eq(12).all()
+    values = np.array(list(scored(cursor, "cider").values()))
+    expected, _ = np.histogram(values, 6, (values.min(), values.max()))
+    mine = found[found.metric == "cider"].set_index("bin").cases
+    assert [mine.get(place, 0) for place in range(6)] == expected.tolist()
+    some = queries.histograms(cursor, "demo", 1, edges, Selection(condition="dark"), bins=6)
+    assert some.groupby("metric").cases.sum().eq(4).all()
+
+
+def test_a_scatter_has_as_many_of_the_selection_as_of_the_rest(cursor):
+    found = queries.scattered(cursor, "demo", 1, "cider", "clipscore", Selection(condition="dark"), limit=3)
+    assert found.selected.tolist() == [False] * 3 + [True] * 3
+    whole = queries.scattered(cursor, "demo", 1, "cider", "clipscore")
+    assert {row.image_id: (row.x, row.y) for row in whole.itertuples()} == values_of(cursor, "cider", "clipscore")
+    assert whole.selected.all()
+
+
+def test_quadrants_part_the_cases_at_two_values(cursor):
+    points = np.array(list(values_of(cursor, "cider", "clipscore").values()))
+    middle = tuple(np.median(points, axis=0))
+    found = queries.quadrants(cursor, "demo", 1, "cider", "clipscore", middle)
+    assert found.cases.sum() == 12
+    over = points > middle
+    for row in found.itertuples():
+        assert row.cases == np.sum((over[:, 0] == row.right) & (over[:, 1] == row.above))
+
+
+def test_the_selection_is_held_against_the_rest_with_intervals(cursor):
+    selection = Selection(condition="dark")
+    found = queries.selection_scores(cursor, "demo", 1, selection).set_index("metric")
+    inside = queries.cases(cursor, "demo", 1, "cider", True, selection).image_id
+    values = scored(cursor, "cider")
+    mine = [values[image] for image in sorted(inside)]
+    assert found.selected["cider"] == pytest.approx(np.mean(mine))
+    assert (found.selected_low["cider"], found.selected_high["cider"]) == pytest.approx(bootstrap_mean_interval(mine))
+    assert found.selected_cases["cider"] == 4 and found.rest_cases["cider"] == 8 and "meteor" not in found.index
+    nobody = queries.selection_scores(cursor, "demo", 1, Selection(text="zebra"))
+    assert nobody.selected.isna().all() and nobody.rest_cases.eq(12).all()
+
+
+def test_what_the_selection_is_made_of(cursor):
+    found = queries.selection_makeup(cursor, "demo", 1, Selection(condition="dark")).set_index("name")
+    assert found.loc["dark", ["kind", "selected", "selected_cases", "rest", "rest_cases"]].tolist() == [
+        "condition", 4, 4, 0, 8,
+    ]  # fmt: skip
+    assert found.index[0] == "dark" and found.loc["wrong colour", "selected"] + found.loc["wrong colour", "rest"] == 3
+
+
+def test_whether_maps_were_kept_is_known_without_reading_them(cursor):
+    assert len(queries.has_attention(cursor, "demo", 1, "scene_00")) == 1
+    assert queries.has_attention(cursor, "predictions", 0, "flickr_0").empty
+
+
+def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch):
+    monkeypatch.setattr(queries, "_MOST_HELD", 30)
+    cursor = store.connect(full_results)[0].cursor()
+    for beam in (1, 3, 5, 1):
+        assert queries.case_count(cursor, "demo", beam).total[0] == 12
+    held = cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE starts_with(table_name, 'held_')").fetchone()[0]
+    assert held == 2

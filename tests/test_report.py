@@ -25,6 +25,7 @@ TITLES = [
     "6. Attention",
     "7. Best and worst",
     "8. Failure tags",
+    "9. Verdicts",
     "Where this comes from",
 ]
 

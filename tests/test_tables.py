@@ -66,3 +66,12 @@ def test_a_case_without_references_has_a_dash(references):
 def test_only_wrong_predictions_are_confusions_as_shares_of_their_class():
     found = pd.DataFrame({"label": ["a", "a", "b"], "predicted": ["a", "b", "b"], "images": [3, 1, 2]})
     assert tables.confusions(found, "").shown.values.tolist() == [["a", "b", 1, "25.0 %"]]
+
+
+def test_numbers_sort_as_numbers_and_their_remarks_stand_beside_them():
+    shown = pd.DataFrame(
+        {"Run": ["a", "b"], "Layers": ["12", "4"], "Images": ["1,200", "–"], "CLIPScore": ["0.731", "1.8 (demo CLIP)"]}
+    )
+    made = tables.sortable(shown)
+    assert made.Layers.tolist() == [12, 4] and made.Images[0] == 1200 and made.Run.tolist() == ["a", "b"]
+    assert made.CLIPScore.tolist() == [0.731, 1.8] and made["CLIPScore of"].tolist() == ["", "demo CLIP"]

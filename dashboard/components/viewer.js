@@ -7,17 +7,16 @@ const LARGEST = 860; // CSS pixels of the large picture's longer side, where the
 const TILE = 200; // canvas pixels of a tile's longer side
 const END = "<end>";
 
-// Inferno at nine places (matplotlib, CC0): brightness alone orders it, so it is read without colour vision too.
-const INFERNO = [
-  [0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50],
-  [252, 255, 164],
-];
+const NEAR_MEAN = 0.1; // share of a word's attention that lies elsewhere than the mean map's: below it, it is flagged
 
-const RAMP = Array.from({ length: 256 }, (_, byte) => {
-  const place = (byte / 255) * (INFERNO.length - 1);
-  const below = Math.min(Math.floor(place), INFERNO.length - 2);
-  return INFERNO[below].map((start, channel) => start + (place - below) * (INFERNO[below + 1][channel] - start));
-});
+// 256 colours of a scale that is given at a few equal places.
+function ramp(scale) {
+  return Array.from({ length: 256 }, (_, byte) => {
+    const place = (byte / 255) * (scale.length - 1);
+    const below = Math.min(Math.floor(place), scale.length - 2);
+    return scale[below].map((start, channel) => start + (place - below) * (scale[below + 1][channel] - start));
+  });
+}
 
 const viewers = new WeakMap();
 
@@ -32,7 +31,6 @@ class Viewer {
     this.hovered = null;
     this.onKey = (event) => this.key(event);
     this.bind();
-    this.paintRamp();
     new ResizeObserver(() => this.data && this.draw()).observe(root);
   }
 
@@ -58,6 +56,10 @@ class Viewer {
     this.cache = new Map();
     this.fillSelect("layer", "Mean of layers", data.shape[1]);
     this.fillSelect("head", "Mean of heads", data.shape[2]);
+    this.ramps = Object.fromEntries(Object.entries(data.scales).map(([name, scale]) => [name, ramp(scale)]));
+    this.find("scale").replaceChildren(
+      ...Object.keys(data.scales).map((name) => new Option(name[0].toUpperCase() + name.slice(1), name)),
+    );
     this.buildWords();
     this.picture = null;
     if (!data.photo) return;
@@ -95,6 +97,18 @@ class Viewer {
       const maps = this.data.words.map((_, word) => this.raw(word));
       if (this.look.subtract) this.subtractMean(maps);
       this.cache.set(key, maps);
+    }
+    return this.cache.get(key);
+  }
+
+  // The share of each word's attention that lies elsewhere than the caption's mean map, 0 to 1.
+  moved() {
+    const key = `moved/${this.look.layer}/${this.look.head}`;
+    if (!this.cache.has(key)) {
+      const maps = this.data.words.map((_, word) => this.raw(word));
+      const mean = maps[0].map((_, p) => maps.reduce((sum, map) => sum + map[p], 0) / maps.length);
+      const apart = (map) => map.reduce((sum, weight, p) => sum + Math.abs(weight - mean[p]), 0) / 2;
+      this.cache.set(key, maps.map(apart));
     }
     return this.cache.get(key);
   }
@@ -142,6 +156,7 @@ class Viewer {
     for (const name of ["layer", "head"]) {
       this.find(name).onchange = (event) => this.move({ [name]: Number(event.target.value) });
     }
+    this.find("scale").onchange = (event) => this.move({ scale: event.target.value });
     this.find("subtract").onchange = (event) => this.move({ subtract: event.target.checked });
     this.find("opacity").oninput = (event) => this.move({ opacity: Number(event.target.value) });
     this.find("play").onclick = () => this.togglePlay();
@@ -225,8 +240,23 @@ class Viewer {
     this.find("head").value = String(this.look.head);
     this.find("subtract").checked = this.look.subtract;
     this.find("opacity").value = String(this.look.opacity);
+    this.find("scale").value = this.look.scale;
+    this.flag();
+    this.paintRamp();
     this.draw();
     if (strip) this.drawStrip();
+  }
+
+  // Words whose map is nearly the mean map say where the model looks whatever the word is.
+  flag() {
+    const moved = this.moved();
+    for (const name of ["word", "tile"]) {
+      this.root.querySelectorAll(`.${name}`).forEach((item, index) => {
+        const near = moved[index] < NEAR_MEAN;
+        item.classList.toggle("mean", near);
+        item.title = near ? "Nearly the caption's mean map" : "";
+      });
+    }
   }
 
   draw() {
@@ -322,12 +352,13 @@ class Viewer {
     const [height, width] = this.data.grid;
     const map = this.maps()[word];
     const most = this.most(map);
+    const colours = this.ramps[this.look.scale];
     const canvas = document.createElement("canvas");
     canvas.width = width;
     canvas.height = height;
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(width, height);
-    map.forEach((weight, patch) => pixels.data.set([...RAMP[Math.round((255 * weight) / most)], 255], 4 * patch));
+    map.forEach((weight, patch) => pixels.data.set([...colours[Math.round((255 * weight) / most)], 255], 4 * patch));
     context.putImageData(pixels, 0, 0);
     return canvas;
   }
@@ -346,6 +377,11 @@ class Viewer {
     this.find("status").textContent =
       `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch holds ` +
       `${(100 * sorted[0]).toFixed(1)} % of the attention${left}, the brightest tenth of the patches ${(100 * inTenth).toFixed(0)} %.`;
+    const apart = this.moved()[word];
+    if (apart < NEAR_MEAN) {
+      this.find("status").textContent +=
+        ` ≈ Nearly the caption's mean map: only ${(100 * apart).toFixed(0)} % of the attention lies elsewhere, so it says little about this word.`;
+    }
     this.find("most").textContent = `${(100 * sorted[0]).toFixed(1)} % of the attention`;
     canvas.setAttribute("aria-label", `Attention of the word ${name} over the photo`);
     canvas.dataset.word = String(word);
@@ -353,7 +389,7 @@ class Viewer {
 
   paintRamp() {
     const context = this.find("ramp").getContext("2d");
-    RAMP.forEach(([red, green, blue], x) => {
+    this.ramps[this.look.scale].forEach(([red, green, blue], x) => {
       context.fillStyle = `rgb(${red}, ${green}, ${blue})`;
       context.fillRect(x, 0, 1, 1);
     });

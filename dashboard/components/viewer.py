@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.heatmaps import Look, read_look
+from dashboard.heatmaps import SCALES, Look, read_look
 from dashboard.previews import Photo
 
 _HERE = Path(__file__).parent
@@ -40,7 +40,14 @@ def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, change
 
     _VIEWER(
         key=key,
-        data={"name": name, "look": asdict(look), "photo": photo.uri, "missing": photo.missing, **_maps(row)},
+        data={
+            "name": name,
+            "look": asdict(look),
+            "photo": photo.uri,
+            "missing": photo.missing,
+            "scales": SCALES,
+            **_maps(row),
+        },
         on_look_change=rested,
     )
 

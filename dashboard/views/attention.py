@@ -55,7 +55,7 @@ def _captions(run: data.Run, beam: int) -> dict[str, str]:
     captions = data.ask(queries.attention_captions, run.name, beam)
     said = dict(zip(captions.image_id, captions.caption.fillna(""), strict=True))
     linked = choices.get("image")
-    if linked and linked not in said and not data.ask(queries.attention, run.name, beam, linked).empty:
+    if linked and linked not in said and not data.ask(queries.has_attention, run.name, beam, linked).empty:
         said[linked] = ""
     return said
 
@@ -75,11 +75,9 @@ def _choose(image_id: str) -> None:
 def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = _row(run, beam, image_id)
     found = data.ask(queries.case, run.name, beam, image_id)
-    if not found.empty:
-        st.markdown(f"### {text.markdown(found.iloc[0].caption)}")
     _viewer(run, beam, image_id, row)
     if not found.empty:
-        case.references(found.iloc[0])
+        case.words(found.iloc[0])
     with st.expander("What these maps are, and are not"):
         st.markdown(
             "The finished caption was replayed once, and the decoder's cross-attention read for the step that predicts "
@@ -107,6 +105,7 @@ def _keep(look: Look) -> None:
         head=look.head,
         subtract="1" if look.subtract else None,
         opacity=look.opacity if look.opacity != Look.opacity else None,
+        scale=look.scale if look.scale != Look.scale else None,
     )
 
 

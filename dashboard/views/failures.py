@@ -1,13 +1,12 @@
 """Failures: which cases went wrong, by any metric, and one of them in full."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, parts, plates, tables, text
+from dashboard import case, chapters, choices, data, downloads, filters, parts, plates, tables, text, verdicts
 from dashboard.components.gallery import Card, gallery
 from dashboard.exports import Figure, Table
 from dashboard.previews import photo
@@ -61,13 +60,14 @@ def draw() -> None:
     if listing is None:
         parts.missing("The captions of this run have no scores. This command scores them:", parts.SCORE, run)
         return
+    ranges = data.ask(queries.metric_ranges, run.name, listing.beam)
+    filters.plots(run, listing.beam, ranges, listing.selection, choices.get("image"))
     counted = data.ask(queries.case_count, run.name, listing.beam, listing.selection).iloc[0]
+    _say_selection(listing, counted)
     if not counted.selected:
-        total = text.count(counted.total, "case")
-        st.info(f"None of the {total} match these filters: widen a range or clear the text.")
         return
     if counted.selected < counted.total:
-        st.caption(f"{counted.selected:,} of {text.count(counted.total, 'case')} match the filters.")
+        _against_rest(listing)
     if "clipscore" in listing.metrics:
         parts.clip_note(run)
     left, right = st.columns([5, 4], gap="medium")
@@ -89,7 +89,8 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
     columns = st.columns([2, 3, 3, 4], vertical_alignment="bottom")
     with columns[0]:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
-    metrics = tuple(data.ask(queries.metric_ranges, run.name, beam).metric)
+    ranges = data.ask(queries.metric_ranges, run.name, beam)
+    metrics = tuple(ranges.metric)
     if not metrics:
         return None, ""
     with columns[1]:
@@ -99,7 +100,7 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
         order = _segments("First", "order", _ORDERS, "asc")
     with columns[3]:
         view = _segments("Show", "show", _VIEWS, "pairs")
-    return Listing(run, beam, metrics, sort, order == "desc", _filters(run, beam)), view
+    return Listing(run, beam, metrics, sort, order == "desc", filters.choose(run, beam, ranges)), view
 
 
 def _segments(label: str, key: str, options: dict[str, str], default: str) -> str:
@@ -108,39 +109,48 @@ def _segments(label: str, key: str, options: dict[str, str], default: str) -> st
     )
 
 
-def _filters(run: data.Run, beam: int) -> queries.Selection:
-    ranges = data.ask(queries.metric_ranges, run.name, beam)
-    with st.expander("Filters", expanded=_filtered(list(ranges.metric)), icon=":material/filter_alt:"):
-        columns = st.columns([4, 3, 3])
-        with columns[0]:
-            searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog")
-        with columns[1]:
-            tags = list(data.ask(queries.tags, run.name, beam).tag)
-            tag = choices.one_of("Failure tag", "tag", ["", *tags], "", lambda name: name or "Any", disabled=not tags)
-        with columns[2]:
-            known = list(data.ask(queries.conditions, run.name).condition)
-            condition = choices.one_of(
-                "Condition", "condition", ["", *known], "", lambda name: name or "Any", disabled=not known
-            )
-        columns = st.columns(4)
-        spans = []
-        for place, row in enumerate(ranges.itertuples()):
-            with columns[place % 4]:
-                spans.append((row.metric, _span(row)))
-    bounds = tuple((metric, *span) for metric, span in spans if span is not None)
-    return queries.Selection(bounds, searched, tag, condition)
+# The selection as a whole
 
 
-def _filtered(metrics: list[str]) -> bool:
-    return any(choices.get(key) for key in ["text", "tag", "condition", *(f"in_{metric}" for metric in metrics)])
+def _say_selection(listing: Listing, counted: pd.Series) -> None:
+    problem = verdicts.read(data.results_folder(), listing.run.name).problem
+    if problem and choices.get("verdict"):
+        st.warning(text.markdown(problem), icon="⚠️")
+    said, total = text.markdown(filters.described(listing.selection)), text.count(int(counted.total), "case")
+    if not said:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if counted.selected:
+            st.markdown(f"**{counted.selected:,} of {total} match the filters:** {said}")
+        else:
+            st.info(f"None of the {total} match these filters: {said}. Widen a range or clear the text.")
+        st.button("Clear all filters", on_click=filters.clear, icon=":material/filter_alt_off:")
 
 
-def _span(row: tuple) -> tuple[float, float] | None:
-    """A range of one metric; its ends are rounded outwards, so that the widest range leaves nobody out."""
-    low, high = math.floor(row.low * 100) / 100, math.ceil(row.high * 100) / 100
-    if low == high:
-        return None
-    return choices.span(text.title(row.metric), f"in_{row.metric}", low, high, 0.01, format="%.2f")
+def _against_rest(listing: Listing) -> None:
+    """What the selected cases have that the others have not; asked for when it is opened."""
+    opened = st.expander(
+        "The selection against the rest", key="against_rest", on_change="rerun", icon=":material/balance:"
+    )
+    if not opened.open:
+        return
+    with opened:
+        columns = st.columns([5, 4], gap="medium")
+        for column, table in zip(columns, _rest_tables(listing), strict=False):
+            with column:
+                st.dataframe(table.shown, hide_index=True)
+        st.caption(
+            "Means of per-image values with 95 % bootstrap intervals; shares of cases with 95 % Wilson intervals. "
+            f"Selected: {text.markdown(filters.described(listing.selection))}."
+        )
+
+
+def _rest_tables(listing: Listing) -> list[Table]:
+    asked = (listing.run.name, listing.beam, listing.selection)
+    small = chapters.note(listing.run, f"Beam size {text.beam(listing.beam)}", filters.described(listing.selection))
+    made = data.ask(queries.selection_makeup, *asked)
+    found = [tables.selection(data.ask(queries.selection_scores, *asked), small)]
+    return found + ([tables.makeup(made, small)] if len(made) else [])
 
 
 # Showing many: each form draws the listing and gives the case that is chosen
@@ -148,7 +158,7 @@ def _span(row: tuple) -> tuple[float, float] | None:
 
 def _pairs(listing: Listing, selected: int) -> str:
     metric = listing.pair_metric
-    k = choices.number("Pairs a side", "k", 1, 20, 3, width=140)
+    k = choices.number("Pairs a side", "k", 1, 20, 1, width=140)  # the study shows top-1 and last-1
     asked = (listing.run.name, listing.beam, metric)
     best = data.ask(queries.cases, *asked, True, listing.selection, k)
     worst = data.ask(queries.cases, *asked, False, listing.selection, k)
@@ -170,18 +180,20 @@ def _gallery(listing: Listing, selected: int) -> str:
 
 
 def _cards(listing: Listing, frame: pd.DataFrame, metric: str, key: str, chosen: str) -> None:
-    gallery([_card(listing.run, row, metric) for row in frame.itertuples()], key, chosen, _choose)
+    said = verdicts.read(data.results_folder(), listing.run.name)
+    gallery([_card(listing.run, row, metric, said) for row in frame.itertuples()], key, chosen, _choose)
 
 
-def _card(run: data.Run, row: tuple, metric: str) -> Card:
-    shown = photo(run.root("images"), row.file_name)
+def _card(run: data.Run, row: tuple, metric: str, said: verdicts.Verdicts) -> Card:
+    shown, verdict = photo(run.root("images"), row.file_name), said.of(row.image_id, row.beam_size)
     return Card(
         id=row.image_id,
         photo=shown.uri,
         missing=shown.missing,
         badge=f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
         title=row.caption,
-        note=f"{text.title(metric)} {text.score(metric, getattr(row, metric))}",
+        note=f"{text.title(metric)} {text.score(metric, getattr(row, metric))}"
+        + (f" · {verdict.described}" if not verdict.empty else ""),
     )
 
 
@@ -218,7 +230,12 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     small = chapters.note(listing.run, chapters.signature(data.ask, listing.run, metric, listing.beam))
     rows = list(frame.head(_PAGE).itertuples())
     drawn = lambda: plates.panels(title, [chapters.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
-    return [Figure("cases", title, drawn, small), tables.cases(frame, "cases", title, small)]
+    items: list[Figure | Table] = [Figure("cases", title, drawn, small), tables.cases(frame, "cases", title, small)]
+    ranges = data.ask(queries.metric_ranges, listing.run.name, listing.beam)
+    chosen = filters.described(listing.selection)
+    drawn_from = f"Beam size {text.beam(listing.beam)}. Selected: {chosen or 'all cases'}"
+    items += filters.items(listing.run, listing.beam, ranges, listing.selection, chapters.note(listing.run, drawn_from))
+    return items + (_rest_tables(listing) if chosen else [])
 
 
 def _listed(listing: Listing, view: str, metric: str) -> pd.DataFrame:
@@ -228,7 +245,7 @@ def _listed(listing: Listing, view: str, metric: str) -> pd.DataFrame:
     if view == "gallery":
         page = st.session_state.get("widget_page", 1)  # as the page was drawn, whatever the address says
         return data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (page - 1))
-    k, asked = st.session_state.get("widget_k", 3), (listing.run.name, listing.beam, metric)
+    k, asked = st.session_state.get("widget_k", 1), (listing.run.name, listing.beam, metric)
     best, worst = (data.ask(queries.cases, *asked, down, listing.selection, k) for down in (True, False))
     return pd.concat([best, worst.iloc[::-1]]).drop_duplicates("image_id")
 

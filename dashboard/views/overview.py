@@ -23,6 +23,7 @@ def draw() -> None:
             with column:
                 _card(run, best[best.run == run.name])
     run = parts.current_run()
+    _attempts(run)
     _scores(run)
     _training(run)
     _set_aside(run)
@@ -97,6 +98,19 @@ def _accuracy(run: data.Run) -> None:
     if pd.notna(best.accuracy):
         bounds = f"{text.percent(best.low)} to {text.percent(best.high)}"
         st.caption(f"Zero-shot accuracy {text.percent(best.accuracy)} (95 %: {bounds}), best of its templates")
+
+
+def _attempts(run: data.Run) -> None:
+    """Every captioner with its hyperparameters, the study's among them; a click on a column sorts."""
+    items = chapters.attempts(parts.source(run)).items
+    if not items:
+        return
+    st.subheader("Attempts and their settings")
+    shown = tables.sortable(items[0].shown)
+    digits = {text.title(metric): f"%.{METRICS[metric].digits}f" for metric in _HEADLINES}
+    formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
+    st.dataframe(shown, hide_index=True, column_config=formats)
+    st.caption("  \n".join(text.markdown(line) for line in items[0].note.splitlines()))
 
 
 def _scores(run: data.Run) -> None:

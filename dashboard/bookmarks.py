@@ -1,0 +1,96 @@
+"""Saved selections: a name for a view and everything chosen on it, kept in `results/bookmarks.json`.
+
+Knows names, views and URL parameters. Knows nothing of what they mean, and draws nothing.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dashboard import ledger
+from dashboard.ledger import LedgerError
+
+LONGEST = 80  # letters of a name
+
+
+@dataclass(frozen=True)
+class Bookmark:
+    """A view (its path, "" is the first) with its URL parameters."""
+
+    name: str
+    view: str
+    parameters: dict[str, str]
+
+
+def path(results: Path) -> Path:
+    """Where the saved selections are kept."""
+    return results / "bookmarks.json"
+
+
+def read(results: Path) -> tuple[list[Bookmark], str]:
+    """All saved selections by name, and the sentence that says why the file could not be read, or ""."""
+    try:
+        found = ledger.read(path(results), _bookmark)
+    except LedgerError as error:
+        return [], str(error)
+    return sorted(found, key=lambda each: each.name.lower()), ""
+
+
+def save(results: Path, name: str, view: str, parameters: dict[str, str]) -> None:
+    """Keeps a selection under a new name.
+
+    Raises:
+        LedgerError: the name is empty, too long or taken, or the file cannot be read or written.
+    """
+    new = Bookmark(_checked(name), view, parameters)
+
+    def edit(entries: list[Bookmark]) -> list[Bookmark]:
+        _refuse_taken(entries, new.name)
+        return [*entries, new]
+
+    ledger.change(path(results), _bookmark, edit)
+
+
+def rename(results: Path, old: str, name: str) -> None:
+    """Gives a selection another name; one that is gone stays gone.
+
+    Raises:
+        LedgerError: as `save`.
+    """
+    new = _checked(name)
+
+    def edit(entries: list[Bookmark]) -> list[Bookmark]:
+        if new != old:
+            _refuse_taken(entries, new)
+        return [replace(each, name=new) if each.name == old else each for each in entries]
+
+    ledger.change(path(results), _bookmark, edit)
+
+
+def delete(results: Path, name: str) -> None:
+    """Forgets a selection.
+
+    Raises:
+        LedgerError: the file cannot be read or written.
+    """
+    ledger.change(path(results), _bookmark, lambda entries: [entry for entry in entries if entry.name != name])
+
+
+def _checked(name: str) -> str:
+    short = " ".join(name.split())
+    if not 0 < len(short) <= LONGEST:
+        raise LedgerError(f"a name of {len(short)} letters: give the selection one of 1 to {LONGEST}")
+    return short
+
+
+def _refuse_taken(entries: list[Bookmark], name: str) -> None:
+    if any(entry.name == name for entry in entries):
+        raise LedgerError(f"there is a selection named {name!r}: choose another name, or delete that one first")
+
+
+def _bookmark(entry: dict[str, Any]) -> Bookmark:
+    name, parameters = ledger.text_of(entry, "name", LONGEST), entry.get("parameters")
+    if not name or not isinstance(parameters, dict):
+        raise ValueError(f"an entry without name or parameters ({str(entry)[:80]})")
+    known = {str(key): value for key, value in parameters.items() if isinstance(value, str)}
+    return Bookmark(name, ledger.text_of(entry, "view", 40), known)

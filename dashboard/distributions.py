@@ -1,0 +1,86 @@
+"""How scores lie: histograms of every metric, two metrics against each other, the selection drawn over the whole.
+
+DataFrame in, Plotly figure out, for files and reports: what the pages draw in the browser, these draw for print. Knows
+column names of `engine.queries`, and no page.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dashboard import text
+from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, blank
+
+_ACROSS = 3
+_HIGH = 150  # pixels of a row of histograms
+
+
+def histograms(
+    edges: Sequence[tuple[str, float, float]],
+    whole: pd.DataFrame,
+    part: pd.DataFrame,
+    bins: int,
+    template: str = LIGHT,
+) -> go.Figure:
+    """A histogram a metric, of `queries.histograms` of all cases and of the selected ones."""
+    rows = -(-len(edges) // _ACROSS)
+    titles = [text.title(metric) for metric, _, _ in edges]
+    figure = make_subplots(rows, _ACROSS, subplot_titles=titles, vertical_spacing=0.3 / rows, horizontal_spacing=0.06)
+    for place, (metric, low, high) in enumerate(edges):
+        width = (high - low) / bins
+        sides = ((whole, "all cases", LINES[template]), (part, "selected", COLOURS[template][0]))
+        for frame, name, colour in sides:
+            mine = frame[frame.metric == metric]
+            figure.add_bar(
+                x=low + (mine.bin + 0.5) * width,
+                y=mine.cases,
+                width=width,
+                name=name,
+                marker={"color": colour, "line": {"color": INK[template], "width": 0.4}},
+                showlegend=place == 0,
+                row=place // _ACROSS + 1,
+                col=place % _ACROSS + 1,
+            )
+    figure.update_layout(
+        template=template, title={"text": "Scores of the selection over those of all cases"}, barmode="overlay"
+    )
+    figure.update_layout(height=130 + _HIGH * rows, **LEGEND)
+    return figure
+
+
+def quadrant(
+    points: pd.DataFrame,
+    x: str,
+    y: str,
+    middle: tuple[float, float],
+    corners: Sequence[tuple[float, float]] = (),
+    template: str = LIGHT,
+) -> go.Figure:
+    """`queries.scattered` of two metrics, parted at their medians, with the region that was drawn, if any."""
+    figure = blank(f"{text.title(y)} against {text.title(x)}", text.title(x), text.title(y), template)
+    for selected, name in ((False, "not selected"), (True, "selected")):
+        mine = points[points.selected == selected]
+        colour = COLOURS[template][0] if selected else INK[template]
+        figure.add_scatter(
+            x=mine.x,
+            y=mine.y,
+            mode="markers",
+            name=name,
+            opacity=0.6 if selected else 0.35,
+            marker={"size": 5, "color": colour, "symbol": "circle" if selected else "circle-open"},
+        )
+    figure.add_vline(x=middle[0], line={"dash": "dash", "width": 1, "color": INK[template]})
+    figure.add_hline(y=middle[1], line={"dash": "dash", "width": 1, "color": INK[template]})
+    if corners:
+        closed = [*corners, corners[0]]
+        figure.add_scatter(
+            x=[corner[0] for corner in closed],
+            y=[corner[1] for corner in closed],
+            mode="lines",
+            name="the region",
+            line={"color": COLOURS[template][0], "width": 2},
+        )
+    figure.update_layout(height=460, **LEGEND)
+    return figure

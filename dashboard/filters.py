@@ -1,0 +1,296 @@
+"""Which cases of a run are meant: filters as people set them, as the URL keeps them, and in words.
+
+Knows the metrics of a beam size and Streamlit. Asks for counts to draw; the cases themselves are the views' business.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import choices, data, distributions, text, verdicts
+from dashboard.components.histograms import Histogram, histograms
+from dashboard.components.quadrant import MOST_CORNERS, Acts, Axis, Box, Corners, Quarter, quadrant
+from dashboard.exports import Figure
+from engine import queries
+from engine.queries import Lasso, Selection
+from engine.schema import METRICS
+
+BINS = 24
+_LASSO = "lasso"
+_AXES = ("cider", "clipscore")
+_MEANINGS = {
+    (False, True): "CLIPScore finds that the caption fits the photo, the references say something else",
+    (True, False): "The caption reads like the references, and CLIPScore finds that it does not fit the photo",
+    (True, True): "Both metrics like it",
+    (False, False): "Both metrics dislike it",
+}
+
+
+def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
+    """Draws the filters that are a word or a choice, and gives the selection that stands in the URL.
+
+    Args:
+        ranges: `queries.metric_ranges`.
+    """
+    columns = st.columns([4, 3, 3, 3])
+    with columns[0]:
+        searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog")
+    with columns[1]:
+        tags = list(data.ask(queries.tags, run.name, beam).tag)
+        tag = choices.one_of("Failure tag", "tag", ["", *tags], "", _any, disabled=not tags)
+    with columns[2]:
+        known = list(data.ask(queries.conditions, run.name).condition)
+        condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)
+    with columns[3]:
+        said = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.get)
+    bounds = [(row.metric, _span(row)) for row in ranges.itertuples()]
+    kept = tuple((metric, *span) for metric, span in bounds if span is not None)
+    return _judged(Selection(kept, searched, tag, condition, _read_lasso(list(ranges.metric))), run, beam, said)
+
+
+def _any(name: str) -> str:
+    return name or "Any"
+
+
+def _judged(selection: Selection, run: data.Run, beam: int, said: str) -> Selection:
+    """The selection narrowed to cases with such a verdict."""
+    if not said:
+        return selection
+    found = verdicts.read(data.results_folder(), run.name)
+    if said == "open":
+        return replace(selection, besides=found.images(beam, "judged"))
+    return replace(selection, among=found.images(beam, said))
+
+
+def _ends(row: Any) -> tuple[float, float]:
+    """The ends of a metric's range, rounded outwards, so that the widest range leaves nobody out."""
+    return math.floor(row.low * 100) / 100, math.ceil(row.high * 100) / 100
+
+
+def _key(metric: str) -> str:
+    return f"in_{metric}"
+
+
+def _span(row: Any) -> tuple[float, float] | None:
+    return choices.read_span(_key(row.metric), *_ends(row))
+
+
+def clear() -> None:
+    """Takes all filters back."""
+    keys = ["text", "tag", "condition", "verdict", _LASSO, *(_key(metric) for metric in METRICS)]
+    choices.keep(**dict.fromkeys(keys))
+
+
+# The lasso in the URL: its two metrics, then its corners: cider,clipscore;0.1,0.5;0.3,0.9;0.2,0.4
+
+
+def _read_lasso(metrics: list[str]) -> Lasso | None:
+    """The lasso of the URL, or None where there is none or it makes no sense."""
+    head, *rest = choices.get(_LASSO).split(";")
+    axes = head.split(",")
+    if len(axes) != 2 or not set(axes) <= set(metrics) or not 3 <= len(rest) <= MOST_CORNERS:
+        return None
+    try:
+        corners = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in rest))
+    except ValueError:
+        return None
+    finite = all(math.isfinite(value) for corner in corners for value in corner)
+    return Lasso(axes[0], axes[1], corners) if finite else None
+
+
+def _keep_lasso(x: str, y: str, corners: Corners) -> None:
+    written = [f"{x},{y}", *(f"{first:g},{second:g}" for first, second in corners)]
+    choices.keep(**{_LASSO: ";".join(written), _key(x): None, _key(y): None})
+
+
+# In words
+
+
+def described(selection: Selection) -> str:
+    """What the selection says, `CIDEr 0.10 to 0.50, tag repetition`; "" where it means everything."""
+    parts = [f"{text.title(metric)} {low:.3g} to {high:.3g}" for metric, low, high in selection.ranges]
+    if selection.lasso:
+        parts.append(f"a region of {text.title(selection.lasso.x)} and {text.title(selection.lasso.y)}")
+    if selection.tag:
+        parts.append(f"tag {selection.tag}")
+    if selection.condition:
+        parts.append(f"condition {selection.condition}")
+    if selection.text:
+        parts.append(f"“{selection.text}” in the caption or a reference")
+    if selection.among is not None or choices.get("verdict") == "open":
+        parts.append(f"verdict {verdicts.FILTERS.get(choices.get('verdict'), '').lower()}")
+    return ", ".join(parts)
+
+
+# Drawn: histograms to brush, two metrics to draw a region in
+
+
+def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, chosen: str) -> None:
+    """An expander with the histograms and the quadrant; nothing is asked while it is closed."""
+    touched = bool(selection.ranges or selection.lasso)
+    shown = choices.get("plots", "1" if touched else "0") == "1"
+    st.session_state["plots_open"] = shown
+    opened = st.expander(
+        "Filter by scores: brush a histogram, draw a region where metrics disagree",
+        expanded=shown,
+        key="plots_open",
+        icon=":material/bar_chart:",
+        on_change=_keep_open,
+    )
+    if not shown:
+        return
+    with opened:
+        axes = _axes(list(ranges.metric))
+        left, right = st.columns([5, 4], gap="medium") if axes else (st.container(), None)
+        with left:
+            _histograms(run, beam, ranges, selection)
+            _exactly(ranges)
+        if axes:
+            with right:
+                _quadrant(run, beam, ranges.set_index("metric"), axes, selection, chosen)
+
+
+def _keep_open() -> None:
+    choices.keep(plots="1" if st.session_state["plots_open"] else "0")
+
+
+def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, small: str) -> list[Figure]:
+    """The histograms and the quadrant as they are on the page, for files."""
+    edges, axes = _edges(ranges), _axes(list(ranges.metric))
+    sides = [
+        data.ask(queries.histograms, run.name, beam, edges, side, BINS) for side in (queries.EVERYTHING, selection)
+    ]
+    title = "Scores of the selection over those of all cases"
+    found = [Figure("histograms", title, lambda: distributions.histograms(edges, *sides, BINS), small)] if edges else []
+    if axes:
+        points = data.ask(queries.scattered, run.name, beam, *axes, selection)
+        middle = tuple(_middle(row) for row in ranges.itertuples() if row.metric in axes)
+        corners = selection.lasso.corners if selection.lasso else ()
+        drawn = lambda: distributions.quadrant(points, *axes, middle, corners)  # noqa: E731
+        found.append(Figure("quadrant", f"{text.title(axes[1])} against {text.title(axes[0])}", drawn, small))
+    return found
+
+
+def _edges(ranges: pd.DataFrame) -> tuple[tuple[str, float, float], ...]:
+    return tuple((row.metric, float(row.low), float(row.high)) for row in ranges.itertuples() if row.low < row.high)
+
+
+def _axes(metrics: list[str]) -> tuple[str, str] | None:
+    """CIDEr against CLIPScore, or the first two metrics there are."""
+    if set(_AXES) <= set(metrics):
+        return _AXES
+    return (metrics[0], metrics[-1]) if len(metrics) > 1 else None
+
+
+def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection) -> None:
+    edges = _edges(ranges)
+    whole = data.ask(queries.histograms, run.name, beam, edges, queries.EVERYTHING, BINS)
+    part = data.ask(queries.histograms, run.name, beam, edges, selection, BINS)
+    counts = {"whole": _counts(whole), "part": _counts(part)}
+    drawn = [
+        Histogram(
+            row.metric,
+            text.title(row.metric),
+            row.low,
+            row.high,
+            **{
+                side: tuple(found.get((row.metric, place), 0) for place in range(BINS))
+                for side, found in counts.items()
+            },
+            range=_span(row),
+        )
+        for row in ranges.itertuples()
+        if row.high > row.low
+    ]
+    histograms(drawn, "histograms", lambda metric, span: choices.keep_span(_key(metric), span))
+
+
+def _counts(found: pd.DataFrame) -> dict[tuple[str, int], int]:
+    return {(row.metric, int(row.bin)): int(row.cases) for row in found.itertuples()}
+
+
+def _exactly(ranges: pd.DataFrame) -> None:
+    """The same ranges as sliders: exact, and for those who use no pointer."""
+    opened = st.popover("Exact ranges", icon=":material/tune:", key="exact_ranges", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
+        for row in ranges.itertuples():
+            low, high = _ends(row)
+            if low < high:
+                choices.span(text.title(row.metric), _key(row.metric), low, high, 0.01, format="%.2f")
+
+
+def _quadrant(
+    run: data.Run, beam: int, ranges: pd.DataFrame, axes: tuple[str, str], selection: Selection, chosen: str
+) -> None:
+    x, y = axes
+    points = data.ask(queries.scattered, run.name, beam, x, y, selection)
+    ends = [_axis(ranges, metric) for metric in axes]
+    acts = Acts(
+        lasso=lambda corners: _keep_lasso(x, y, corners),
+        box=lambda box: _keep_box(x, y, box),
+        clear=lambda: choices.keep(**{_LASSO: None, _key(x): None, _key(y): None}),
+        case=lambda image_id: choices.keep(image=image_id, word=None),
+    )
+    lasso = selection.lasso if selection.lasso and (selection.lasso.x, selection.lasso.y) == axes else None
+    found = _quarters(run, beam, ranges, axes, selection)
+    corners = lasso.corners if lasso else None
+    quadrant(points, *ends, found, "quadrant", acts, corners, _box(selection, axes, ends), chosen)
+    total = int(ranges.scored[x])
+    if len(points) < total:
+        st.caption(f"{len(points):,} of {total:,} cases are drawn, at random; a region selects among all of them.")
+
+
+def _axis(ranges: pd.DataFrame, metric: str) -> Axis:
+    row = ranges.loc[metric]
+    room = 0.03 * (row.high - row.low) or 0.5
+    return Axis(text.title(metric), float(row.low - room), float(row.high + room), _middle(row))
+
+
+def _keep_box(x: str, y: str, box: Box) -> None:
+    spans = {_key(x): box[:2], _key(y): box[2:]}
+    choices.keep(**{_LASSO: None}, **{key: f"{low:g}:{high:g}" for key, (low, high) in spans.items()})
+
+
+def _box(selection: Selection, axes: tuple[str, str], ends: list[Axis]) -> Box | None:
+    """The ranges of both axes as one box, where one of them is set."""
+    known = {metric: (low, high) for metric, low, high in selection.ranges}
+    if not known.keys() & set(axes):
+        return None
+    spans = [known.get(metric, (axis.low, axis.high)) for metric, axis in zip(axes, ends, strict=True)]
+    return *spans[0], *spans[1]
+
+
+def _quarters(
+    run: data.Run, beam: int, ranges: pd.DataFrame, axes: tuple[str, str], selection: Selection
+) -> list[Quarter]:
+    """The four parts in reading order: high y first, low x first; counted as if no region had been chosen yet."""
+    others = tuple(each for each in selection.ranges if each[0] not in axes)
+    selection = replace(selection, ranges=others, lasso=None)
+    parted = tuple(_middle(ranges.loc[metric]) for metric in axes)
+    found = data.ask(queries.quadrants, run.name, beam, *axes, parted, selection)
+    counts = {(bool(row.right), bool(row.above)): int(row.cases) for row in found.itertuples()}
+    titles = [text.title(metric) for metric in axes]
+    quarters = []
+    for above in (True, False):
+        for right in (False, True):
+            name = f"{'High' if above else 'Low'} {titles[1]}, {'high' if right else 'low'} {titles[0]}"
+            meaning = _MEANINGS[right, above] if axes == _AXES else name
+            box = (*_half(ranges.loc[axes[0]], right), *_half(ranges.loc[axes[1]], above))
+            quarters.append(Quarter(name, meaning, counts.get((right, above), 0), box))
+    return quarters
+
+
+def _half(row: pd.Series, upper: bool) -> tuple[float, float]:
+    """The lower or upper half of a metric's range, parted at its median."""
+    low, high = _ends(row)
+    return (_middle(row), high) if upper else (low, _middle(row))
+
+
+def _middle(row: pd.Series) -> float:
+    """The median with as many digits as the URL keeps, so that what is counted is what a click selects."""
+    return float(f"{row.middle:.4g}")

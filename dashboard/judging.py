@@ -1,0 +1,58 @@
+"""The two questions under a case: what a person answers is kept at once.
+
+Knows a case and its verdict. The file is `verdicts`' business.
+"""
+
+import streamlit as st
+
+from dashboard import data, text, verdicts
+from dashboard.verdicts import Verdict
+
+_FAILED = "verdict_failed"
+
+
+def draw(run: data.Run, beam: int, image_id: str, caption: str) -> None:
+    """Draws both questions and the note with what was said before."""
+    found = verdicts.read(data.results_folder(), run.name)
+    st.markdown("**Your verdict**")
+    if found.problem:
+        st.warning(text.markdown(found.problem), icon="⚠️")
+        return
+    failed = st.session_state.pop(_FAILED, "")
+    if failed:
+        st.error(text.markdown(failed))
+    said = found.of(image_id, beam)
+    case = Verdict(image_id, beam, caption)
+    for key, question in verdicts.QUESTIONS.items():
+        _question(run, case, said, key, question)
+    _note(run, case, said)
+    if said.caption and said.caption != caption:
+        st.caption(f"⚠ It was given to another caption: “{text.markdown(said.caption)}”")
+    elif not said.empty:
+        st.caption(f"Kept {text.markdown(said.changed.replace('T', ' ')[:16])} UTC")
+
+
+def _question(run: data.Run, case: Verdict, said: Verdict, key: str, question: str) -> None:
+    name = _named(run, case, key, getattr(said, key) or None)
+    st.segmented_control(question, verdicts.ANSWERS, key=name, on_change=_keep, args=(run.name, case, key, name))
+
+
+def _note(run: data.Run, case: Verdict, said: Verdict) -> None:
+    name = _named(run, case, "note", said.note)
+    st.text_input(
+        "Note", key=name, on_change=_keep, args=(run.name, case, "note", name), max_chars=2000, placeholder="Why?"
+    )
+
+
+def _named(run: data.Run, case: Verdict, key: str, value: str | None) -> str:
+    """A widget's key of this case alone, set to what the file says: another session may have changed it."""
+    name = f"verdict_{run.name}_{case.beam_size}_{case.image_id}_{key}"
+    st.session_state[name] = value
+    return name
+
+
+def _keep(run: str, case: Verdict, key: str, name: str) -> None:
+    try:
+        verdicts.keep(data.results_folder(), run, case, **{key: (st.session_state[name] or "").strip()})
+    except verdicts.LedgerError as error:
+        st.session_state[_FAILED] = str(error)

@@ -1,0 +1,78 @@
+"""The saved selections in the sidebar: open one, save what is on the page, rename and delete.
+
+Knows the views by their paths. The file is `bookmarks`' business.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from dashboard import bookmarks, choices, data, text
+from dashboard.bookmarks import Bookmark, LedgerError
+
+_FAILED = "bookmark_failed"
+
+
+def draw(view: str, pages: dict[str, Any]) -> None:
+    """Draws the shelf in the container that is open.
+
+    Args:
+        view: the path of the open view.
+        pages: path -> page, of every view that can be linked to.
+    """
+    found, problem = bookmarks.read(data.results_folder())
+    with st.expander("Saved selections", icon=":material/bookmark:", expanded=bool(found or problem)):
+        if problem:
+            st.warning(text.markdown(problem), icon="⚠️")
+            return
+        failed = st.session_state.pop(_FAILED, "")
+        if failed:
+            st.error(text.markdown(failed))
+        for place, each in enumerate(found):
+            _link(each, pages, place)
+        st.text_input("Save what is chosen now", key="bookmark_name", placeholder="a name", max_chars=bookmarks.LONGEST)
+        st.button("Save", key="bookmark_save", on_click=_save, args=(view,), width="stretch")
+        if found:
+            _manage([each.name for each in found])
+
+
+def _link(each: Bookmark, pages: dict[str, Any], place: int) -> None:
+    if each.view in pages:
+        st.page_link(pages[each.view], label=text.markdown(each.name), query_params=each.parameters)
+    else:
+        st.caption(f"{text.markdown(each.name)}: there is no view {text.markdown(each.view)}")
+
+
+def _manage(names: list[str]) -> None:
+    with st.popover("Rename or delete", width="stretch"):
+        st.selectbox("Which", names, key="bookmark_which")
+        st.text_input("New name", key="bookmark_new", max_chars=bookmarks.LONGEST)
+        st.button("Rename", key="bookmark_rename", on_click=_rename, width="stretch")
+        st.button("Delete", key="bookmark_delete", on_click=_delete, width="stretch")
+
+
+def _save(view: str) -> None:
+    name = st.session_state.bookmark_name
+    _do(lambda: bookmarks.save(data.results_folder(), name, view, choices.everything()), "bookmark_name")
+
+
+def _rename() -> None:
+    old, new = st.session_state.bookmark_which, st.session_state.bookmark_new
+    _do(lambda: bookmarks.rename(data.results_folder(), old, new), "bookmark_new")
+
+
+def _delete() -> None:
+    name = st.session_state.bookmark_which
+    _do(lambda: bookmarks.delete(data.results_folder(), name))
+
+
+def _do(act: Callable[[], None], emptied: str = "") -> None:
+    """Acts, and empties a field; what was refused is said on the page that follows."""
+    try:
+        act()
+    except LedgerError as error:
+        st.session_state[_FAILED] = str(error)
+        return
+    if emptied:
+        st.session_state[emptied] = ""
