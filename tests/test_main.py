@@ -81,7 +81,8 @@ def test_train_then_evaluate_keeps_the_training_curve(tmp_path, capsys):
     )
     out, results = tmp_path / "out", tmp_path / "results"
     assert run("train", "--data", tmp_path / "data", "--recipe", recipe, "--out", out) == 0
-    assert f"next: python -m engine evaluate --data {tmp_path / 'data'} --split val --captioner {out}" in capsys.readouterr().out
+    evaluate = f"next: python -m engine evaluate --data {tmp_path / 'data'} --split val --captioner {out}"
+    assert evaluate in capsys.readouterr().out
     evaluated = ["--data", tmp_path / "data", "--captioner", out, "--beams", 1, "--run", "r", "--results", results]
     assert run("evaluate", *evaluated) == 0
     assert store.read_table(store.run_folder(results, "r"), "training").num_rows == 4
