@@ -26,24 +26,25 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
     st.caption(text.markdown(image_id) + _facts(case))
     _tags(case)
     _attention_link(run, beam, image_id)
-    judging.draw(run, beam, image_id, _said(case))
+    judging.draw(run, beam, image_id, said(case))
     _metrics(run, beam, image_id)
-    _other_beams(run, beam, image_id, _said(case))
+    _other_beams(run, beam, image_id, said(case))
 
 
-def _said(case: pd.Series) -> str:
+def said(case: pd.Series) -> str:
+    """The caption of a row of `queries.cases`; "" where it is missing."""
     return case.caption if isinstance(case.caption, str) else ""
 
 
 def words(case: pd.Series) -> None:
     """The caption against its references, word by word."""
-    caption = _said(case)
+    caption = said(case)
     known = [*case.references] if isinstance(case.references, Sequence | np.ndarray) else []
     shown = wording.html(wording.candidate(caption, known)) if known else text.escaped(caption)
     lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or "<em>(an empty caption)</em>"}</div>']
     if known:
-        said = wording.counted(caption)
-        rows = "".join(f"<li>{wording.html(wording.against(line, said))}</li>" for line in known)
+        heard = wording.counted(caption)
+        rows = "".join(f"<li>{wording.html(wording.against(line, heard))}</li>" for line in known)
         lines.append(f"<strong>References</strong><ul>{rows}</ul>")
         lines.append(
             '<div class="legend"><mark class="w-said">in both</mark>: the caption and a reference have the word. '
@@ -132,9 +133,9 @@ def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
 
 
 def _beam_row(row: tuple, beam: int, caption: str, metrics: list[str]) -> str:
-    said = row.caption if isinstance(row.caption, str) else ""
+    mine = row.caption if isinstance(row.caption, str) else ""
     same = int(row.beam_size) == beam
-    shown = text.escaped(said) if same else wording.html(wording.changes(caption, said))
+    shown = text.escaped(mine) if same else wording.html(wording.changes(caption, mine))
     scores = "".join(f'<td class="number">{text.score(metric, getattr(row, metric))}</td>' for metric in metrics)
     mark = ' class="this" aria-current="true"' if same else ""
     return f'<tr{mark}><td class="number">{text.beam(row.beam_size)}</td><td>{shown or "(empty)"}</td>{scores}</tr>'

@@ -88,6 +88,7 @@ def _runs(found: State) -> list[Run]:
     return runs_of(ask(queries.runs))
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
+# One at a time: each holds the scores that were looked at in memory.
+@st.cache_resource(max_entries=1, show_spinner=False)
 def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[store.Problem]]:
     return store.connect(Path(results))

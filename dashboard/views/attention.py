@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, parts, text
+from dashboard import case, chapters, choices, data, downloads, judging, parts, text
 from dashboard.components.viewer import viewer
 from dashboard.exports import Figure
 from dashboard.heatmaps import Look, read_look
@@ -77,7 +77,11 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
     found = data.ask(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
     if not found.empty:
-        case.words(found.iloc[0])
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            case.words(found.iloc[0])
+        with right:
+            judging.draw(run, beam, image_id, case.said(found.iloc[0]))
     with st.expander("What these maps are, and are not"):
         st.markdown(
             "The finished caption was replayed once, and the decoder's cross-attention read for the step that predicts "
