@@ -33,30 +33,29 @@ def folder(results: Path) -> Path:
 
 def beams(results: Path) -> Published:
     """Columns beam_size (null where the source does not say it), metric, value, source."""
-    found = _read(folder(results) / "beams.csv", _BEAMS)
-    if found.frame.empty:
-        return found
-    frame = found.frame[_BEAMS].copy()
-    for column in ("beam_size", "value"):
-        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    frame, problem = _numbers(folder(results) / "beams.csv", _BEAMS, ["beam_size", "value"])
     frame["source"] = frame.source.fillna("").replace("", "published")
-    return Published(frame[frame.value.notna()].sort_values(["metric", "beam_size"]).reset_index(drop=True))
+    return Published(frame.sort_values(["metric", "beam_size"]).reset_index(drop=True), problem)
 
 
 def prompts(results: Path) -> Published:
     """Columns template, model, images, accuracy (a share), source."""
-    found = _read(folder(results) / "prompts.csv", _PROMPTS)
-    if found.frame.empty:
-        return found
-    frame = found.frame[_PROMPTS].copy()
-    for column in ("images", "accuracy"):
-        frame[column] = pd.to_numeric(frame[column], errors="coerce")
-    return Published(frame[frame.accuracy.notna()].reset_index(drop=True))
+    frame, problem = _numbers(folder(results) / "prompts.csv", _PROMPTS, ["images", "accuracy"])
+    return Published(frame.reset_index(drop=True), problem)
 
 
 def attempts(results: Path) -> Published:
     """The study's table of settings as it stands in `attempts.csv`: whatever columns it has, as text."""
     return _read(folder(results) / "attempts.csv", [])
+
+
+def _numbers(path: Path, columns: list[str], numeric: list[str]) -> tuple[pd.DataFrame, str]:
+    """The file's `columns`, those of `numeric` as numbers; a row without the last of these says nothing."""
+    found = _read(path, columns)
+    frame = found.frame[columns].copy()
+    for column in numeric:
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    return frame[frame[numeric[-1]].notna()].copy(), found.problem
 
 
 def _read(path: Path, columns: list[str]) -> Published:
