@@ -537,3 +537,12 @@ def test_a_broken_file_of_selections_is_a_sentence_on_every_view(open_view, tmp_
     (tmp_path / "results" / "bookmarks.json").write_text("no json")
     app = open_view("overview", tmp_path / "results")
     assert any("bookmarks" in each.value for each in app.sidebar.warning)
+
+
+def test_captions_of_photos_without_references_are_pointed_to_clip(open_view, tmp_path):
+    folder = runs.captioner_run(tmp_path / "results")
+    for name in ("scores", "corpus_scores"):
+        (folder / f"{name}.parquet").unlink()
+    app = open_view("failures", tmp_path / "results")
+    assert any("CLIPScore needs no references" in block.value for block in app.markdown)
+    assert any("engine evaluate" in block.value and "--clip ViT-B/32" in block.value for block in app.code)

@@ -58,7 +58,7 @@ def draw() -> None:
         return
     listing, view = _choose_listing(run, sizes)
     if listing is None:
-        parts.missing("The captions of this run have no scores. This command scores them:", parts.SCORE, run)
+        _say_unscored(run)
         return
     ranges = data.ask(queries.metric_ranges, run.name, listing.beam)
     filters.plots(run, listing.beam, ranges, listing.selection, choices.get("image"))
@@ -79,6 +79,16 @@ def draw() -> None:
         case.draw(run, listing.beam, chosen)
     with slot:
         downloads.offer(lambda: _items(listing, view), "failures")
+
+
+def _say_unscored(run: data.Run) -> None:
+    """Photos without references can be scored all the same, by CLIP."""
+    sentence = (
+        "The captions of this run have no scores: its photos came without references, or no metric was asked for. "
+        "CLIPScore needs no references; the other metrics need data that has them:"
+    )
+    by_clip = parts.EVALUATE if run.text("kind") == "captioner" else parts.SCORE
+    parts.missing(sentence, f"{by_clip} --clip ViT-B/32", run)
 
 
 # Choosing
