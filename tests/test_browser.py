@@ -103,6 +103,13 @@ def wait_for_choice(page, key: str, value: str) -> None:
     )
 
 
+def wait_for_case(page, image: str) -> None:
+    """Until the case beside the list is `image`, and everything of it is drawn: the address changes before the page."""
+    page.locator(".st-key-case").get_by_text(image).first.wait_for()
+    page.wait_for_timeout(300)
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+
+
 def picture(page) -> str:
     return page.locator("canvas.large").evaluate("canvas => canvas.toDataURL()")
 
@@ -179,6 +186,7 @@ def test_a_clicked_card_becomes_the_case_and_leads_to_its_attention_and_back(pag
     image = card.get_attribute("data-id")
     card.click()
     wait_for_choice(page, "image", image)
+    wait_for_case(page, image)
     page.get_by_role("link", name="Where did the model look?").click()
     page.locator("canvas.large[data-word]").wait_for()
     wait_for_choice(page, "image", image)
