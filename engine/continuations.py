@@ -1,12 +1,14 @@
 """The best continuations of each image's beams, to the last tie those of a sort of everything.
 
-Knows log-probabilities and running totals. Knows no tokens, no ends and no search.
+Knows log-probabilities of prefixes and running totals. Knows no tokens, no ends and no search.
 
 A beam search asks for the 2K best of K * V sums. Only the blocks of the vocabulary whose maxima are among the 2K best
-can hold one, so the sums are formed for those blocks alone and the vocabulary is read once. Where two of the best are
-equal, which one is taken is up to `torch.topk`; then, and only then, it is asked about all sums, as the field's
-reference asks it.
+can hold one, so the sums are formed for those blocks alone and the vocabulary is read once, however many searches ask.
+Where two of the best are equal, which one is taken is up to `torch.topk`; then, and only then, it is asked about all
+sums, as the field's reference asks it.
 """
+
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,49 +17,68 @@ BLOCK = 64
 """Tokens in a block: the first stage then looks at V / 64 maxima a beam, the second at 64 tokens a block."""
 
 
-def best(logprobs: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest logprobs[b, k, v] + running[b, k] of each image, best first.
+class Continuations:
+    """Every prefix with every token after it."""
 
-    Args:
-        logprobs: float32[B, K, V].
-        running: float32[B, K].
+    def __init__(self, logprobs: Tensor) -> None:
+        """`logprobs`: float32[R, V] of the token after each of R prefixes."""
+        self._logprobs = logprobs
 
-    Returns:
-        Positions k * V + v, int64[B, count], and the sums, float32[B, count]; fewer where K * V is less.
-    """
-    beams, vocabulary = logprobs.shape[1:]
-    count = min(count, beams * vocabulary)
-    # On a GPU the one large top-k is cheap and to look for ties would make the host wait.
-    if logprobs.device.type != "cpu" or beams * (vocabulary // BLOCK) <= count + 1:
-        return of_all(logprobs, running, count)
-    positions, sums = _of_blocks(logprobs, running, count + 1)
-    tied = (sums[:, 1:] == sums[:, :-1]).any(1)
-    positions, sums = positions[:, :count], sums[:, :count]
-    if bool(tied.any()):
-        positions[tied], sums[tied] = of_all(logprobs[tied], running[tied], count)
-    return positions, sums
+    def best(self, prefixes: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The `count` largest logprobs[prefixes[b, k], v] + running[b, k] of each image b, best first.
 
+        Args:
+            prefixes: int64[B, K], the image's beams; several may be the same.
+            running: float32[B, K].
 
-def of_all(logprobs: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """As `best`, by forming every sum."""
-    found = (logprobs + running.unsqueeze(-1)).flatten(1).topk(count, dim=-1)
-    return found.indices, found.values
+        Returns:
+            Beams k and tokens v, int64[B, count], and the sums, float32[B, count]; fewer where K * V is less.
+        """
+        beams, vocabulary = prefixes.shape[1], self._logprobs.shape[1]
+        count = min(count, beams * vocabulary)
+        # On a GPU the one large top-k is cheap and to look for ties would make the host wait.
+        if self._logprobs.device.type != "cpu" or beams * (vocabulary // BLOCK) <= count + 1:
+            return self.of_all(prefixes, running, count)
+        found = self._of_blocks(prefixes, running, count + 1)
+        tied = (found[2][:, 1:] == found[2][:, :-1]).any(1)
+        found = tuple(each[:, :count] for each in found)
+        if bool(tied.any()):
+            for each, exact in zip(found, self.of_all(prefixes[tied], running[tied], count), strict=True):
+                each[tied] = exact
+        return found
 
+    def of_all(self, prefixes: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """As `best`, by forming every sum."""
+        found = (self._logprobs[prefixes] + running.unsqueeze(-1)).flatten(1).topk(count, dim=-1)
+        vocabulary = self._logprobs.shape[1]
+        return found.indices // vocabulary, found.indices % vocabulary, found.values
 
-def _of_blocks(logprobs: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    images, beams, vocabulary = logprobs.shape
-    whole = vocabulary // BLOCK * BLOCK
-    peaks = logprobs[..., :whole].unflatten(-1, (-1, BLOCK)).amax(-1)
-    if whole < vocabulary:
-        peaks = torch.cat([peaks, logprobs[..., whole:].amax(-1, keepdim=True)], dim=-1)
-    blocks = (peaks + running.unsqueeze(-1)).flatten(1).topk(count, dim=-1, sorted=False).indices  # [B, count]
-    beam, token = blocks // peaks.shape[-1], blocks % peaks.shape[-1] * BLOCK
-    inside = torch.arange(BLOCK, device=logprobs.device)
-    tokens = (token.unsqueeze(-1) + inside).flatten(1)  # [B, count * BLOCK], beyond V in the last block
-    positions = beam.repeat_interleave(BLOCK, dim=1) * vocabulary + tokens.clamp(max=vocabulary - 1)
-    sums = logprobs.flatten(1).gather(1, positions)
-    sums = sums + running.gather(1, beam).repeat_interleave(BLOCK, dim=1)
-    if whole < vocabulary:
-        sums = sums.masked_fill(tokens >= vocabulary, -torch.inf)
-    found = sums.topk(count, dim=-1)
-    return positions.gather(1, found.indices), found.values
+    def are_distinct(self, prefixes: Tensor, count: int) -> bool:
+        """Whether each of prefixes int64[B] has a token beyond its `count` best, and no two of these are equal."""
+        if self._logprobs.shape[1] <= count:
+            return False
+        best = self._logprobs[prefixes].topk(count + 1, dim=-1).values
+        return bool((best[:, 1:] < best[:, :-1]).all())
+
+    @cached_property
+    def _peaks(self) -> Tensor:
+        """The largest of each block, [R, ceil(V / BLOCK)]."""
+        whole = self._logprobs.shape[1] // BLOCK * BLOCK
+        peaks = self._logprobs[:, :whole].unflatten(-1, (-1, BLOCK)).amax(-1)
+        if whole == self._logprobs.shape[1]:
+            return peaks
+        return torch.cat([peaks, self._logprobs[:, whole:].amax(-1, keepdim=True)], dim=-1)
+
+    def _of_blocks(self, prefixes: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        vocabulary, blocks = self._logprobs.shape[1], self._peaks.shape[1]
+        peaks = self._peaks[prefixes] + running.unsqueeze(-1)
+        chosen = peaks.flatten(1).topk(count, dim=-1, sorted=False).indices  # [B, count]
+        beams, first = chosen // blocks, chosen % blocks * BLOCK
+        tokens = first.unsqueeze(-1) + torch.arange(BLOCK, device=first.device)  # beyond V in the last block
+        inside = tokens.clamp(max=vocabulary - 1)
+        sums = self._logprobs.flatten()[prefixes.gather(1, beams).unsqueeze(-1) * vocabulary + inside]
+        sums = sums + running.gather(1, beams).unsqueeze(-1)
+        if vocabulary % BLOCK:
+            sums = sums.masked_fill(tokens >= vocabulary, -torch.inf)
+        found = sums.flatten(1).topk(count, dim=-1)
+        return beams.gather(1, found.indices // BLOCK), inside.flatten(1).gather(1, found.indices), found.values

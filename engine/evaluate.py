@@ -7,7 +7,8 @@ long is kept chunk by chunk, so that a killed run, started again, goes on and en
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ import pyarrow.compute as pc
 import torch
 from tqdm import tqdm
 
-from engine import attention, checkpoints, decoding, grounding, memory, metrics, provenance, store, zeroshot
+from engine import attention, checkpoints, grounding, memory, metrics, provenance, store, zeroshot
 from engine.captioner import Captioner
 from engine.clip import Clip
 from engine.config import DecodingConfig
 from engine.datasets import Dataset, Example
 from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
 from engine.predictions import PredictedClass
+from engine.prefixes import Hypothesis
 from engine.runs import RunInProgress
 from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
 from engine.search import Search
@@ -32,6 +34,9 @@ from engine.tokenizer import CaptionTokenizer
 
 CHUNK = 64
 """Images encoded together and kept together: what a kill can cost."""
+
+TIMED = 16
+"""Images that each size of a sweep searches once more by itself: together, the sizes share their time as well."""
 
 # A captioner on a dataset
 
@@ -100,6 +105,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "hardware": provenance.hardware(ask.device),
         "waited_for_photos": _share_waited(run.watch.seconds),
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
+        "sweep_seconds_per_image": _rate(run.watch.seconds.get(_DECODE, 0.0), len(images)),
         "set_aside": len(chunks["set_aside"]),
         "trained_on": len(checkpoints.trained_on(ask.captioner_path) & set(images["image_id"].to_pylist())),
         "seed": ask.decoding.seed,
@@ -128,7 +134,8 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
 
 _CHUNK_TABLES = ("images", "set_aside", "captions", "attention", "hypotheses")
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
-_WAITED = "wait for photos"
+_WAITED, _DECODE = "wait for photos", "decode"
+_ALONE = "an image at beam {} alone"
 
 
 def _caption_all(
@@ -199,9 +206,10 @@ def _caption_chunk(
         image_ids = [example.image_id for example, _ in usable]
         with watch.measure("encode"):
             search = Search(captioner, tokenizer, encoded, ask.decoding, image_ids)
-        for size in ask.decoding.beam_sizes:
-            with watch.measure(f"decode beam {size}"):
-                found = search.run(size)
+        with watch.measure(_DECODE):
+            every = search.run()
+        _time_alone(watch, search, ask.decoding.beam_sizes)
+        for size, found in every.items():
             best = [each[0] for each in found]
             captions += [
                 _caption_row(example.image_id, size, hypothesis, tokenizer)
@@ -219,6 +227,16 @@ def _caption_chunk(
         "attention": store.table_of("attention", maps),
         "hypotheses": store.table_of("hypotheses", kept),
     }
+
+
+def _time_alone(watch: provenance.Stopwatch, search: Search, sizes: Sequence[int]) -> None:
+    """Once a run: what each size of a sweep takes by itself, over the first `TIMED` images of its first chunk."""
+    if len(sizes) > 1 and _ALONE.format(sizes[0]) not in watch.seconds:
+        images = min(TIMED, len(search))
+        for size in sizes:
+            before = time.perf_counter()
+            search.run([size], images)
+            watch.seconds[_ALONE.format(size)] = (time.perf_counter() - before) / images
 
 
 def _encode(captioner: Captioner, usable: Sequence[tuple[Example, _Photo]]) -> torch.Tensor:
@@ -244,7 +262,7 @@ def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _caption_row(image_id: str, size: int, found: decoding.Hypothesis, tokenizer: CaptionTokenizer) -> dict[str, Any]:
+def _caption_row(image_id: str, size: int, found: Hypothesis, tokenizer: CaptionTokenizer) -> dict[str, Any]:
     return {
         "image_id": image_id,
         "beam_size": size,
@@ -257,7 +275,7 @@ def _caption_row(image_id: str, size: int, found: decoding.Hypothesis, tokenizer
 
 
 def _hypothesis_rows(
-    image_ids: Sequence[str], size: int, found: Sequence[Sequence[decoding.Hypothesis]], tokenizer: CaptionTokenizer
+    image_ids: Sequence[str], size: int, found: Sequence[Sequence[Hypothesis]], tokenizer: CaptionTokenizer
 ) -> list[dict[str, Any]]:
     return [
         {
@@ -279,7 +297,7 @@ def _attention_rows(
     tokenizer: CaptionTokenizer,
     encoded: torch.Tensor,
     usable: Sequence[tuple[Example, _Photo]],
-    found: Sequence[decoding.Hypothesis],
+    found: Sequence[Hypothesis],
     size: int,
     merge: str,
 ) -> list[dict[str, Any]]:
@@ -339,17 +357,20 @@ def _captioner_facts(ask: CaptionerRun, captioner: Captioner, fingerprint: str) 
 
 def _share_waited(seconds: dict[str, float]) -> float:
     """Of the captioning's time, the share in which the model had to wait for a photo."""
-    waited = seconds.get(_WAITED, 0.0)
-    busy = sum(spent for name, spent in seconds.items() if name in ("encode", "attention") or "decode beam" in name)
+    waited, busy = seconds.get(_WAITED, 0.0), sum(seconds.get(name, 0.0) for name in ("encode", _DECODE, "attention"))
     return round(waited / max(waited + busy, 1e-9), 4)
 
 
-def _seconds_per_image(run: RunInProgress, sizes: Iterable[int], images: int) -> dict[str, float]:
-    return {
-        str(size): round(run.watch.seconds[f"decode beam {size}"] / images, 6)
-        for size in sizes
-        if images and f"decode beam {size}" in run.watch.seconds
-    }
+def _seconds_per_image(run: RunInProgress, sizes: Sequence[int], images: int) -> dict[str, float]:
+    """What each beam size takes by itself, as far as there was an image."""
+    seconds = run.watch.seconds
+    if len(sizes) == 1:
+        return {str(sizes[0]): _rate(seconds[_DECODE], images)} if images else {}
+    return {str(size): round(seconds[name], 6) for size in sizes if (name := _ALONE.format(size)) in seconds}
+
+
+def _rate(seconds: float, images: int) -> float:
+    return round(seconds / max(images, 1), 6)
 
 
 def _copy_training(run: RunInProgress, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A few images searched at one beam size after the other, as many at once as the memory takes.
+"""A few images searched at all beam sizes together, as many at once as the memory takes.
 
 Knows a captioner, a tokenizer's two ids and the settings of a search. Knows no photo, no file and no table. On a CPU
 the images are dealt to jobs of one core each: a step is many small operations, and cores that share each of them wait
@@ -6,14 +6,16 @@ for each other at every one.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from engine import decoding, memory
+from engine import decoding, memory, study
 from engine.captioner import Captioner
 from engine.config import DecodingConfig
+from engine.prefixes import Hypothesis
 from engine.tokenizer import CaptionTokenizer
 
 JOB_IMAGES = 8
@@ -25,8 +27,15 @@ def seed_of(seed: int, image_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:8], "big") >> 1
 
 
+_Image = list[list[Hypothesis]]
+"""What was found for an image: at each beam size its hypotheses."""
+
+Found = dict[int, list[list[Hypothesis]]]
+"""Beam size -> the hypotheses of each image."""
+
+
 class Search:
-    """A chunk's images searched at one beam size after the other; what does not depend on the size is made once."""
+    """A chunk's images, ready to be searched: what does not depend on the beam size is made once."""
 
     def __init__(
         self,
@@ -44,32 +53,42 @@ class Search:
             self._looked = captioner.look(encoded)
         self._tokens = encoded.shape[1]
 
-    def run(self, size: int) -> list[list[decoding.Hypothesis]]:
-        """The hypotheses of each image; as many images at once as the memory takes."""
-        images, jobs = len(self._looked), self._jobs()
+    def __len__(self) -> int:
+        return len(self._looked)
+
+    def run(self, sizes: Sequence[int] | None = None, images: int | None = None) -> Found:
+        """The hypotheses of each image, or of the first `images`, at the config's beam sizes or only at `sizes`.
+
+        As many images at once as the memory takes.
+        """
+        sizes, images = sizes or self._config.beam_sizes, images or len(self._looked)
+        jobs = self._jobs(images)
         if jobs == 1:
-            return self._range(0, images, size, 1)
+            return _joined(sizes, [self._range(0, images, sizes, 1)])
         bounds = [images * job // jobs for job in range(jobs + 1)]
         with ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            parts = [pool.submit(self._range, *bounds[job : job + 2], size, jobs) for job in range(jobs)]
-            return [found for part in parts for found in part.result()]
+            parts = [pool.submit(self._range, *bounds[job : job + 2], sizes, jobs) for job in range(jobs)]
+            return _joined(sizes, [part.result() for part in parts])
 
-    def _jobs(self) -> int:
+    def _jobs(self, images: int) -> int:
         """How many jobs share the images: one a core, on a CPU."""
         if self._captioner.device.type != "cpu":
             return 1
-        return max(1, min(torch.get_num_threads(), len(self._looked) // JOB_IMAGES))
+        return max(1, min(torch.get_num_threads(), images // JOB_IMAGES))
 
-    def _range(self, start: int, stop: int, size: int, jobs: int) -> list[list[decoding.Hypothesis]]:
+    def _range(self, start: int, stop: int, sizes: Sequence[int], jobs: int) -> list[_Image]:
         """The images of one job."""
         return memory.in_batches(
-            lambda first, last: self._some(start + first, start + last, size), stop - start, self._at_once(size, jobs)
+            lambda first, last: self._some(start + first, start + last, sizes),
+            stop - start,
+            self._at_once(stop - start, sizes, jobs),
         )
 
-    def _at_once(self, size: int, jobs: int) -> int:
-        shape, beams = self._captioner.config, max(size, self._config.n_best)
+    def _at_once(self, images: int, sizes: Sequence[int], jobs: int) -> int:
+        """As many images as the memory takes, in batches of about the same size."""
+        shape, widths = self._captioner.config, [max(size, self._config.n_best) for size in sizes]
         each = memory.bytes_per_image(
-            beams=beams,
+            beams=sum(widths),  # at worst no two sizes share a prefix
             steps=self._config.max_length,
             layers=shape.num_layers,
             width=shape.d_model,
@@ -77,16 +96,23 @@ class Search:
             memory_tokens=self._tokens,
             item=self._captioner.head.weight.element_size(),
         )
-        return memory.images_at_once(each * jobs, beams, memory.free_bytes(self._captioner.device))
+        most = memory.images_at_once(each * jobs, max(widths), memory.free_bytes(self._captioner.device))
+        return math.ceil(images / math.ceil(images / most))
 
-    def _some(self, start: int, stop: int, size: int) -> list[list[decoding.Hypothesis]]:
+    def _some(self, start: int, stop: int, sizes: Sequence[int]) -> list[_Image]:
         looked, config, device = self._looked[start:stop], self._config, self._captioner.device
         if config.rule == "study":
             with torch.inference_mode():
                 read = self._captioner.reader(looked)
-            return decoding.search_study_n_best(
-                read, stop - start, size, *self._ids, config.max_length, device, config.n_best
-            )
-        with torch.inference_mode():
-            steps = self._captioner.start(looked, config.max_length)
-        return decoding.search_n_best(steps, stop - start, size, *self._ids, config, device, self._seeds[start:stop])
+            found = study.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
+        else:
+            with torch.inference_mode():
+                steps = self._captioner.start(looked, config.max_length)
+            seeds = self._seeds[start:stop]
+            found = decoding.sweep(steps, stop - start, sizes, *self._ids, config, device, seeds)
+        return [[found[size][image] for size in sizes] for image in range(stop - start)]
+
+
+def _joined(sizes: Sequence[int], parts: Sequence[list[_Image]]) -> Found:
+    images = [image for part in parts for image in part]
+    return {size: [image[at] for image in images] for at, size in enumerate(sizes)}

@@ -1,8 +1,8 @@
-"""A decoder one step at a time: the newest token of every beam in, logits out, nothing computed twice.
+"""A decoder one step at a time: the newest token of every prefix in, logits out, nothing computed twice.
 
 Knows a decoder's layers, the memory of images and where their keys and values lie. Knows no search and no text.
 
-Shapes: B images, K beams, R = B * K rows, T tokens, P memory tokens, D model width, H heads, d = D / H, V vocabulary.
+Shapes: B images, R prefixes, T tokens, P memory tokens, D model width, H heads, d = D / H, V vocabulary.
 """
 
 import math
@@ -114,10 +114,10 @@ def look(captioner: nn.Module, memory: Tensor) -> Looked:
 
 
 class _Past:
-    """Keys and values of the beams' own tokens in one layer, [T, R, H, d] each.
+    """Keys and values of the prefixes' own tokens in one layer, [T, R, H, d] each.
 
-    Time comes first, so that the past of any choice of beams is gathered in one pass from one block into another; two
-    buffers take turns, because fresh memory for every step costs as much as the copy itself.
+    Time comes first, so that the past of any choice of prefixes is gathered in one pass from one block into another;
+    two buffers take turns, because fresh memory for every step costs as much as the copy itself.
     """
 
     def __init__(self, steps: int, heads: int, width: int) -> None:
@@ -158,32 +158,31 @@ class _Past:
 
 
 class Decoding:
-    """One step at a time over B images with K beams each, every key and value computed once.
+    """One step at a time over R prefixes of B images, every key and value computed once.
 
-    Cross-attention keys and values belong to images and are never copied per beam: beams are folded into the query's
-    length. Self-attention keys and values belong to beams; what `reorder` and `keep` ask is done in one pass before the
-    next step reads them.
+    Cross-attention keys and values belong to images and are never copied per prefix: an image's prefixes are folded
+    into the query's length. Self-attention keys and values belong to prefixes; what `follow` asks is done in one pass
+    before the next step reads them. Begins with one prefix an image.
     """
 
     def __init__(self, captioner: nn.Module, looked: Looked, max_length: int) -> None:
         self._captioner, self._weights, self._looked = captioner, weights_of(captioner), looked
         self._position = 0
-        self._images, self._beams = len(looked), 1
-        self._rows: Tensor | None = None
+        self._folds = _Folds(torch.arange(len(looked), device=captioner.device), len(looked))
+        self._parents: Tensor | None = None
         self._past = [_Past(max_length, self._weights.heads, self._weights.width) for _ in self._weights.layers]
 
     def step(self, tokens: Tensor) -> Tensor:
-        """The beams' newest tokens int64[B, K] -> logits [B, K, V] of the token after them."""
-        self._images, self._beams = tokens.shape
-        if self._rows is not None:
+        """The prefixes' newest tokens int64[R] -> logits [R, V] of the token after them."""
+        if self._parents is not None:
             for past in self._past:
-                past.select(self._rows)
-            self._rows = None
-        x = self._captioner.embed(tokens.reshape(-1, 1), self._position).squeeze(1)
+                past.select(self._parents)
+            self._parents = None
+        x = self._captioner.embed(tokens.unsqueeze(1), self._position).squeeze(1)
         for layer, past, cross in zip(self._weights.layers, self._past, self._looked.layers, strict=True):
             x = self._layer_step(layer, x, past, cross)
         self._position += 1
-        return self._weights.head(x).view(self._images, self._beams, -1)
+        return self._weights.head(x)
 
     def _layer_step(self, layer: _Layer, x: Tensor, past: _Past, cross: tuple[Tensor, Tensor]) -> Tensor:
         """x [R, D] -> the same shape."""
@@ -191,28 +190,49 @@ class Decoding:
         query, key, value = layer.own(x).unflatten(-1, (3, *heads)).unbind(1)
         own = F.scaled_dot_product_attention(query.unsqueeze(2), *past.append(key, value)).flatten(1)
         x = layer.norms[0](x + layer.own_out(own))
-        query = layer.cross_query(x).view(self._images, self._beams, *heads).transpose(1, 2)
-        seen = F.scaled_dot_product_attention(query, *cross).transpose(1, 2).reshape(x.shape)
-        x = layer.norms[1](x + layer.cross_out(seen))
+        query = self._folds.fold(layer.cross_query(x)).unflatten(-1, heads).transpose(1, 2)
+        seen = F.scaled_dot_product_attention(query, *cross).transpose(1, 2).flatten(2)
+        x = layer.norms[1](x + layer.cross_out(self._folds.unfold(seen)))
         return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x))))
 
-    def reorder(self, parents: Tensor) -> None:
-        """Beam k of image b goes on from what was beam parents[b, k]; int64[B, K'] with any K'."""
-        images, beams = parents.shape
-        if beams == self._beams and bool((parents == torch.arange(beams, device=parents.device)).all()):
+    def follow(self, parents: Tensor) -> None:
+        """Prefix r goes on from what was prefix parents[r]; int64[R'], those of an image side by side as before.
+
+        Images that no prefix belongs to leave.
+        """
+        images = self._folds.images
+        same = len(parents) == len(images) and bool((parents == torch.arange(len(images), device=parents.device)).all())
+        if same:
             return
-        self._follow((parents + torch.arange(images, device=parents.device).unsqueeze(1) * self._beams).flatten())
-        self._beams = beams
+        self._parents = parents if self._parents is None else self._parents[parents]
+        stay, places = images[parents].unique_consecutive(return_inverse=True)
+        if len(stay) < len(self._looked):
+            self._looked = self._looked.keep(stay)
+        self._folds = _Folds(places, len(stay))
 
-    def keep(self, images: Tensor) -> None:
-        """Images that are not in `images` (int64 positions) leave."""
-        beams = torch.arange(self._beams, device=images.device)
-        self._follow((images.unsqueeze(1) * self._beams + beams).flatten())
-        self._images = len(images)
-        self._looked = self._looked.keep(images)
 
-    def _follow(self, rows: Tensor) -> None:
-        self._rows = rows if self._rows is None else self._rows[rows]
+class _Folds:
+    """Where an image's prefixes lie in a block [B, K, ...] that has room for the most that any image has."""
+
+    def __init__(self, images: Tensor, count: int) -> None:
+        """`images`: int64[R], ascending, the image of each prefix; each of `count` images has at least one."""
+        self.images, self._count = images, count
+        counts = torch.bincount(images, minlength=count)
+        self._room = int(counts.max())
+        self._is_full = self._room * count == len(images)
+        first = counts.cumsum(0) - counts
+        self._slots = images * self._room + torch.arange(len(images), device=images.device) - first[images]
+
+    def fold(self, x: Tensor) -> Tensor:
+        """[R, D] -> [B, K, D], zeros where an image has fewer."""
+        if not self._is_full:
+            x = x.new_zeros(self._count * self._room, x.shape[-1]).index_copy_(0, self._slots, x)
+        return x.view(self._count, self._room, -1)
+
+    def unfold(self, x: Tensor) -> Tensor:
+        """[B, K, D] -> [R, D]."""
+        x = x.reshape(self._count * self._room, -1)
+        return x if self._is_full else x.index_select(0, self._slots)
 
 
 class Reading:

@@ -106,21 +106,19 @@ class TableSteps:
 
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
-        self.before = self.last = torch.zeros(len(logits), 1, dtype=torch.long)
+        self.images = torch.arange(len(logits))
+        self.before = self.last = torch.zeros_like(self.images)
+        self.read = 0
 
     def step(self, tokens: Tensor) -> Tensor:
-        """int64[B, K] -> [B, K, V]."""
+        """int64[R] -> [R, V]."""
         self.before, self.last = self.last, tokens
-        rows = table_rows(self.before, self.last, self.logits.shape[1])
-        return self.logits[torch.arange(len(self.logits))[:, None], rows]
+        self.read += len(tokens)
+        return self.logits[self.images, table_rows(self.before, self.last, self.logits.shape[1])]
 
-    def reorder(self, parents: Tensor) -> None:
-        """Beams go on from their parents."""
-        self.before, self.last = self.before.gather(1, parents), self.last.gather(1, parents)
-
-    def keep(self, images: Tensor) -> None:
-        """The other images leave."""
-        self.logits, self.before, self.last = self.logits[images], self.before[images], self.last[images]
+    def follow(self, parents: Tensor) -> None:
+        """Prefixes go on from their parents."""
+        self.images, self.before, self.last = self.images[parents], self.before[parents], self.last[parents]
 
 
 class TableModel(PreTrainedModel, GenerationMixin):

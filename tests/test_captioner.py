@@ -68,27 +68,24 @@ def test_steps_give_the_logits_of_one_teacher_forced_reading(memory):
     ids = torch.randint(4, captioner.config.vocab_size, (3, 9))
     with torch.inference_mode():
         steps = captioner.start(memory, 9)
-        stepped = torch.cat([steps.step(ids[:, at : at + 1]) for at in range(9)], dim=1)
+        stepped = torch.stack([steps.step(ids[:, at]) for at in range(9)], dim=1)
         torch.testing.assert_close(stepped, captioner.logits(ids, memory), atol=1e-5, rtol=1e-5)
 
 
-def test_reordered_beams_and_leaving_images_keep_their_own_past(memory):
+def test_prefixes_keep_their_own_past_and_images_without_one_leave(memory):
     captioner = tiny.captioner()
-    ids = torch.randint(4, captioner.config.vocab_size, (3, 2, 3))
+    ids = torch.randint(4, captioner.config.vocab_size, (9,))
     with torch.inference_mode():
         steps = captioner.start(memory, 4)
-        steps.step(ids[:, :1, 0])
-        steps.reorder(torch.zeros(3, 2, dtype=torch.long))
-        steps.step(ids[:, :, 1])
-        steps.keep(torch.tensor([0, 2]))
-        steps.reorder(torch.tensor([[1, 0], [1, 1]]))
-        logits = steps.step(ids[[0, 2], :, 2])
-        # What each beam has read by now: the first token, then the one its parent was given, then its own.
-        for row, (image, parents) in enumerate([(0, (1, 0)), (2, (1, 1))]):
-            for beam, parent in enumerate(parents):
-                path = torch.tensor([[ids[image, 0, 0], ids[image, parent, 1], ids[image, beam, 2]]])
-                expected = captioner.logits(path, memory[image : image + 1])[0, -1]
-                torch.testing.assert_close(logits[row, beam], expected, atol=1e-5, rtol=1e-5)
+        steps.step(ids[:3])
+        steps.follow(torch.tensor([0, 1, 1, 2, 2]))  # of three images one has a single prefix
+        steps.step(ids[3:8])
+        steps.follow(torch.tensor([0, 3, 3, 4]))  # the second image leaves
+        logits = steps.step(ids[[8, 8, 3, 4]])
+        paths = [(0, (0, 3, 8)), (2, (2, 6, 8)), (2, (2, 6, 3)), (2, (2, 7, 4))]
+        for row, (image, path) in enumerate(paths):
+            expected = captioner.logits(ids[list(path)].unsqueeze(0), memory[image : image + 1])[0, -1]
+            torch.testing.assert_close(logits[row], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_vit_gives_all_its_tokens_and_a_cnn_its_map_row_by_row():

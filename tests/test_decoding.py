@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine import decoding
 from engine.config import DecodingConfig
+from engine.prefixes import Hypothesis
 from tests import tiny
 
 BOS, EOS = 0, 1
@@ -20,19 +21,18 @@ class Table:
 
     def __init__(self, logits: torch.Tensor) -> None:
         self.logits = logits
-        self.before = torch.zeros(len(logits), 1, dtype=torch.long)
-        self.last = torch.zeros(len(logits), 1, dtype=torch.long)
+        self.images = torch.arange(len(logits))
+        self.before = self.last = torch.zeros_like(self.images)
+        self.read = 0
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         self.before, self.last = self.last, tokens
-        image = torch.arange(len(self.logits))[:, None]
-        return self.logits[image, self.before, self.last]
+        self.read += len(tokens)
+        return self.logits[self.images, self.before, self.last]
 
-    def reorder(self, parents: torch.Tensor) -> None:
-        self.before, self.last = self.before.gather(1, parents), self.last.gather(1, parents)
-
-    def keep(self, images: torch.Tensor) -> None:
-        self.logits, self.before, self.last = self.logits[images], self.before[images], self.last[images]
+    def follow(self, parents: torch.Tensor) -> None:
+        assert bool((parents[1:] >= parents[:-1]).all())
+        self.images, self.before, self.last = self.images[parents], self.before[parents], self.last[parents]
 
 
 def table(seed: int, images: int = 1, vocabulary: int = 4, spread: float = 2.0) -> torch.Tensor:
@@ -40,7 +40,7 @@ def table(seed: int, images: int = 1, vocabulary: int = 4, spread: float = 2.0) 
     return torch.randn(images, vocabulary, vocabulary, vocabulary, generator=generator) * spread
 
 
-def find(logits: torch.Tensor, size: int, **changes: object) -> list[decoding.Hypothesis]:
+def find(logits: torch.Tensor, size: int, **changes: object) -> list[Hypothesis]:
     config = DecodingConfig(beam_sizes=(size,), **{"max_length": 4, **changes})
     return decoding.search(Table(logits), len(logits), size, BOS, EOS, config, torch.device("cpu"))
 
@@ -100,6 +100,37 @@ def test_neither_the_batch_nor_its_order_changes_a_caption(seed, size, order, ea
     assert [each.tokens for each in together] == [each.tokens for each in alone]
 
 
+@settings(deadline=None, max_examples=80)
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.integers(1, 9), min_size=2, max_size=5, unique=True),
+    st.booleans(),
+    st.integers(0, 2),
+    st.sampled_from([1.0, 1.5]),
+)
+def test_each_size_of_a_sweep_finds_what_it_finds_alone(seed, sizes, early, ngram, penalty):
+    logits = table(seed, images=3, vocabulary=5)
+    config = DecodingConfig(
+        beam_sizes=tuple(sizes), max_length=5, early_stopping=early, no_repeat_ngram=ngram, repetition_penalty=penalty
+    )
+    rest = (BOS, EOS, config, torch.device("cpu"))
+    together = decoding.sweep(Table(logits), 3, sizes, *rest)
+    assert list(together) == sizes
+    for size in sizes:
+        assert together[size] == decoding.sweep(Table(logits), 3, [size], *rest)[size]
+
+
+def test_a_prefix_that_several_sizes_need_is_read_once():
+    logits, config = table(3, images=2, vocabulary=6), DecodingConfig(beam_sizes=(1, 2, 3, 4), max_length=5)
+    counts = {}
+    for sizes in ((1, 2, 3, 4), (4,), (3,), (2,), (1,)):
+        steps = Table(logits)
+        decoding.sweep(steps, 2, sizes, BOS, EOS, config, torch.device("cpu"))
+        counts[sizes] = steps.read
+    alone = sum(read for sizes, read in counts.items() if len(sizes) == 1)
+    assert counts[(4,)] <= counts[(1, 2, 3, 4)] < 0.7 * alone
+
+
 def test_early_stopping_takes_the_first_candidates_and_the_default_waits_for_better_ones():
     # Each step ends with 35 % and goes on with 65 %. At penalty 2, (2, end) scores (ln .65 + ln .35) / 4 = -0.370 and
     # beats (end) = -1.050; six times 2 scores 6 ln .65 / 36 = -0.072, but only a patient search gets there.
@@ -133,79 +164,3 @@ def test_the_captioners_own_steps_and_scores_agree():
                 logprobs = captioner.logits(ids[:, :-1], memory[image : image + 1]).log_softmax(-1)
                 total = logprobs.gather(2, ids[:, 1:, None]).sum().item()
                 assert each.logprob == pytest.approx(total, abs=1e-3)
-
-
-# The study's rule
-
-
-def read_table(logits: torch.Tensor):
-    """The next token depends on the whole prefix's sum, as nothing is kept from step to step."""
-
-    def read(ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return logits[rows, ids.sum(1) % logits.shape[1], ids[:, -1]]
-
-    return read
-
-
-def study_by_hand(logits: torch.Tensor, size: int, longest: int) -> tuple[tuple[int, ...], float]:
-    """The rule as its sentences say it, for one image, with lists."""
-    read = read_table(logits)
-
-    def logprobs(tokens: list[int]) -> list[float]:
-        return read(torch.tensor([tokens]), torch.tensor([0]))[0].log_softmax(-1).tolist()
-
-    beams = sorted(((lp, [BOS, token]) for token, lp in enumerate(logprobs([BOS]))), key=lambda beam: -beam[0])[:size]
-    gone: list[tuple[float, list[int]]] = []
-    for step in range(2, longest + 1):
-        wider = [(lp + more, [*ids, token]) for lp, ids in beams for token, more in enumerate(logprobs(ids))]
-        beams = []
-        for lp, ids in sorted(wider, key=lambda beam: -beam[0])[: size - len(gone)]:
-            (gone if ids[-1] == EOS or step == longest else beams).append((lp, ids))
-        if not beams:
-            break
-    lp, ids = max(gone, key=lambda each: each[0] / len(each[1]))
-    return tuple(ids[1:]), lp / len(ids)
-
-
-@pytest.mark.parametrize("size", [2, 3, 5])
-@pytest.mark.parametrize("seed", range(40))
-def test_the_studys_rule_is_what_its_sentences_say(seed, size):
-    logits = table(seed, vocabulary=6)
-    found = decoding.search_study(read_table(logits), 1, size, BOS, EOS, 6, torch.device("cpu"))[0]
-    tokens, score = study_by_hand(logits, size, 6)
-    assert found.tokens == tokens
-    assert found.score == pytest.approx(score, abs=1e-5)
-
-
-def test_an_end_token_among_the_very_first_is_no_end_in_the_studys_rule():
-    logits = torch.full((1, 6, 6, 6), -9.0)
-    logits[..., EOS] = 5.0
-    found = decoding.search_study(read_table(logits), 1, 2, BOS, EOS, 6, torch.device("cpu"))[0]
-    assert found.tokens == (EOS, EOS)
-
-
-@pytest.mark.parametrize("size", [1, 3])
-def test_the_studys_rule_gives_each_image_of_a_batch_what_it_gets_alone(size):
-    logits = table(7, images=4, vocabulary=6)
-    together = decoding.search_study(read_table(logits), 4, size, BOS, EOS, 6, torch.device("cpu"))
-    for image in range(4):
-        alone = decoding.search_study(read_table(logits[image : image + 1]), 1, size, BOS, EOS, 6, torch.device("cpu"))
-        assert together[image].tokens == alone[0].tokens
-
-
-def test_the_studys_greedy_search_is_the_argmax_of_an_unmasked_reading():
-    captioner, words = tiny.captioner(), tiny.tokenizer()
-    with torch.inference_mode():
-        memory = captioner.encode(torch.randn(1, 3, 224, 224))
-    ids = [words.bos_id]
-    layer = torch.nn.TransformerDecoderLayer(32, 2, 48, activation="gelu", batch_first=True)
-    peer = torch.nn.TransformerDecoder(layer, 2).eval()
-    peer.load_state_dict(captioner.decoder.state_dict())
-    while len(ids) < 9 and ids[-1] != words.eos_id:
-        with torch.inference_mode():
-            ids.append(int(captioner.head(peer(captioner.embed(torch.tensor([ids])), memory))[0, -1].argmax()))
-    found = decoding.search_study(
-        lambda prefix, rows: captioner.last_logits_unmasked(prefix, memory, rows),
-        *(1, 1, words.bos_id, words.eos_id, 8, torch.device("cpu")),
-    )
-    assert found[0].tokens == tuple(ids[1:])

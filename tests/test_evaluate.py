@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import clip, datasets, evaluate, store, summary
+from engine import clip, datasets, evaluate, search, store, summary
 from engine.config import DecodingConfig
 from engine.runs import RunExists
 from engine.schema import END_WORD, TABLES
@@ -138,6 +138,8 @@ def test_the_record_says_where_everything_comes_from(results):
     assert record["data"]["images"] == 4
     assert record["captioner"]["encoder"] == "vit_tiny_patch16_224"
     assert set(record["seconds_per_image"]) == {"1", "3"}
+    assert all(0 < seconds < 60 for seconds in record["seconds_per_image"].values())
+    assert 0 < record["sweep_seconds_per_image"] < 60
     assert {"torch", "timm", "pycocoevalcap"} <= set(record["versions"])
     assert record["clip"]["demo"] is False
 
@@ -285,7 +287,7 @@ def test_samples_are_the_same_after_a_kill_and_in_chunks_of_another_size(parts, 
 def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(
     parts, tmp_path, results, monkeypatch
 ):
-    real, sizes = evaluate.decoding.search_n_best, []
+    real, sizes = search.decoding.sweep, []
 
     def short(steps, images, *rest):
         sizes.append(images)
@@ -293,10 +295,11 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
             raise torch.OutOfMemoryError("no more")
         return real(steps, images, *rest)
 
-    monkeypatch.setattr(evaluate.decoding, "search_n_best", short)
+    monkeypatch.setattr(search.decoding, "sweep", short)
     with pytest.warns(UserWarning, match="going on with 2"):
         assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
-    assert sizes == [4, 2, 1, 1, 1, 1] * 2
+    # The sweep of two sizes, and then each of them timed by itself.
+    assert sizes == [4, 2, 1, 1, 1, 1] * 3
     captions = [
         [(row["image_id"], row["beam_size"], row["caption"]) for row in table(at, "captions")]
         for at in (results, tmp_path)
@@ -346,3 +349,22 @@ def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
 
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
     assert set(TABLES) == {*TABLES_WRITTEN, "training", "hypotheses"}
+
+
+def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "CHUNK", 2)
+    monkeypatch.setattr(evaluate, "TIMED", 1)
+    real, searched = search.Search.run, []
+
+    def noted(self, sizes=None, images=None):
+        searched.append((sizes, images))
+        return real(self, sizes, images)
+
+    monkeypatch.setattr(search.Search, "run", noted)
+    assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
+    assert searched == [(None, None), ([1], 1), ([3], 1), (None, None), (None, None)]
+    searched.clear()
+    assert evaluate.evaluate(ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None))
+    assert searched == [(None, None)] * 3
+    record = store.read_record(store.run_folder(tmp_path, "greedy"))
+    assert record["seconds_per_image"]["1"] == record["sweep_seconds_per_image"] > 0

@@ -8,6 +8,7 @@ from transformers.generation.logits_process import TemperatureLogitsWarper, TopK
 
 from engine import decoding, sampling
 from engine.config import DecodingConfig
+from engine.prefixes import Hypothesis
 from tests import peers
 
 BOS, EOS = 0, 1
@@ -41,9 +42,9 @@ def test_tokens_are_drawn_with_their_probability_and_never_without():
     assert edges.tolist() == [0, 3]
 
 
-def draw(logits: torch.Tensor, seeds: list[int], **changes: object) -> list[list[decoding.Hypothesis]]:
+def draw(logits: torch.Tensor, seeds: list[int], **changes: object) -> list[list[Hypothesis]]:
     config = sampled(**{"max_length": 6, **changes})
-    return decoding.search_n_best(peers.TableSteps(logits), len(logits), 1, BOS, EOS, config, CPU, seeds)
+    return decoding.sweep(peers.TableSteps(logits), len(logits), [1], BOS, EOS, config, CPU, seeds)[1]
 
 
 def table(images: int) -> torch.Tensor:

@@ -21,7 +21,7 @@ def searched(parts, threads: int, config: DecodingConfig, size: int, monkeypatch
     encoded = torch.randn(images, 5, captioner.config.d_model)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     search = Search(captioner, tokenizer, encoded, config, [str(image) for image in range(images)])
-    return [[each.tokens for each in found] for found in search.run(size)], search._jobs()
+    return [[each.tokens for each in found] for found in search.run()[size]], search._jobs(images)
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -32,6 +32,30 @@ def test_jobs_find_what_one_finds_in_the_order_of_the_images(parts, monkeypatch,
     shared, jobs = searched(parts, 3, config, size, monkeypatch)
     assert (one, jobs) == (1, 3)
     assert shared == alone and len({tuple(found[0]) for found in alone}) > 1
+
+
+def test_a_sweep_finds_for_each_image_what_each_size_finds_alone(parts, monkeypatch):
+    captioner, tokenizer = parts
+    torch.manual_seed(0)
+    images = 2 * JOB_IMAGES + 3
+    encoded = torch.randn(images, 5, captioner.config.d_model)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    config = DecodingConfig(beam_sizes=(5, 1, 2), max_length=8, n_best=2)
+    search = Search(captioner, tokenizer, encoded, config, [str(image) for image in range(images)])
+    found = search.run()
+    assert list(found) == [5, 1, 2] and all(len(each) == images for each in found.values())
+    for size in (5, 1, 2):
+        alone = search.run([size], images=7)[size]
+        assert [[each.tokens for each in kept] for kept in found[size][:7]] == [
+            [each.tokens for each in kept] for kept in alone
+        ]
+
+
+def test_batches_are_of_about_the_same_size(parts, monkeypatch):
+    captioner, tokenizer = parts
+    search = Search(captioner, tokenizer, torch.randn(2, 5, captioner.config.d_model), DecodingConfig(), ["1", "2"])
+    monkeypatch.setattr(memory, "images_at_once", lambda *args: 10)
+    assert [search._at_once(images, [100], 1) for images in (10, 11, 32, 1)] == [10, 6, 8, 1]
 
 
 def test_samples_follow_the_image_into_its_job(parts, monkeypatch):
@@ -45,7 +69,7 @@ def test_few_images_are_one_job(parts, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
     encoded = torch.randn(JOB_IMAGES, 5, captioner.config.d_model)
     search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(JOB_IMAGES)])
-    assert search._jobs() == 1
+    assert search._jobs(JOB_IMAGES) == 1
 
 
 def test_jobs_share_the_memory_that_is_free(parts, monkeypatch):
@@ -53,7 +77,7 @@ def test_jobs_share_the_memory_that_is_free(parts, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 2**26)
     encoded = torch.randn(16, 5, captioner.config.d_model)
     search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(16)])
-    assert search._at_once(100, 4) < search._at_once(100, 1) / 2
+    assert search._at_once(16, [100], 4) < search._at_once(16, [100], 1) / 2
 
 
 def test_a_failure_in_a_job_is_raised(parts, monkeypatch):
@@ -63,4 +87,4 @@ def test_a_failure_in_a_job_is_raised(parts, monkeypatch):
     search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(2 * JOB_IMAGES)])
     monkeypatch.setattr(search, "_some", lambda *args: (_ for _ in ()).throw(ZeroDivisionError("in a job")))
     with pytest.raises(ZeroDivisionError, match="in a job"):
-        search.run(3)
+        search.run()

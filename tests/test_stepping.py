@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import decoding, stepping
+from engine import decoding, stepping, study
 from engine.config import DecodingConfig
 from tests import tiny
 
@@ -25,16 +25,17 @@ def parts():
     return captioner, words, torch.randn(IMAGES, 20, 32, generator=generator) * 2
 
 
-def captions(captioner, words, memory, size, rule="standard", looked=None) -> list[tuple[int, ...]]:
-    config = DecodingConfig(beam_sizes=(size,), max_length=12, rule=rule)
+def captions(captioner, words, memory, size, rule="standard", others=()) -> list[tuple[int, ...]]:
+    """Those of one beam size in a sweep with the others."""
+    config, sizes = DecodingConfig(beam_sizes=(size,), max_length=12, rule=rule), list(dict.fromkeys([*others, size]))
     ids = (words.bos_id, words.eos_id)
     with torch.inference_mode():
-        looked = captioner.look(memory) if looked is None else looked
+        looked = captioner.look(memory)
     if rule == "study":
-        found = decoding.search_study(captioner.reader(looked), len(looked), size, *ids, 12, CPU)
+        found = study.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, CPU)
     else:
-        found = decoding.search(captioner.start(looked, 12), len(looked), size, *ids, config, CPU)
-    return [each.tokens for each in found]
+        found = decoding.sweep(captioner.start(looked, 12), len(looked), sizes, *ids, config, CPU)
+    return [each[0].tokens for each in found[size]]
 
 
 @settings(deadline=None, max_examples=40)
@@ -47,11 +48,7 @@ def test_order_batch_size_and_the_other_sizes_of_a_sweep_change_no_token(parts, 
     others = data.draw(st.lists(st.sampled_from([1, 2, 3, 5, 10]), max_size=3))
     found = []
     for at in range(0, IMAGES, batch):
-        with torch.inference_mode():
-            looked = captioner.look(memory[order[at : at + batch]])
-        for other in others:
-            captions(captioner, words, None, other, rule, looked)
-        found += captions(captioner, words, None, size, rule, looked)
+        found += captions(captioner, words, memory[order[at : at + batch]], size, rule, others)
     assert found == [alone[image] for image in order]
 
 
@@ -107,8 +104,8 @@ def test_changed_weights_are_laid_out_anew_and_unchanged_ones_are_not():
         for parameter in captioner.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     with torch.inference_mode():
-        found = captioner.start(memory, 3).step(ids)
-        torch.testing.assert_close(found, captioner.logits(ids, memory), atol=1e-5, rtol=1e-4)
+        found = captioner.start(memory, 3).step(ids[:, 0])
+        torch.testing.assert_close(found, captioner.logits(ids, memory)[:, 0], atol=1e-5, rtol=1e-4)
     assert stepping.weights_of(captioner) is not before
 
 

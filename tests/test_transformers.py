@@ -12,6 +12,7 @@ import torch
 from engine import decoding
 from engine.captioner import Captioner
 from engine.config import DecodingConfig
+from engine.prefixes import Hypothesis
 from tests import peers, tiny
 
 CPU = torch.device("cpu")
@@ -41,10 +42,10 @@ def pair(kind: str, dtype: torch.dtype = torch.float64):
 def ours(captioner: Captioner, words, memory: torch.Tensor, beams: int, **changes: object):
     config = DecodingConfig(beam_sizes=(beams,), **{"max_length": 30, **changes})
     steps = captioner.start(memory, config.max_length)
-    return decoding.search_n_best(steps, len(memory), beams, words.bos_id, words.eos_id, config, CPU)
+    return decoding.sweep(steps, len(memory), [beams], words.bos_id, words.eos_id, config, CPU)[beams]
 
 
-def assert_same(found: list[list[decoding.Hypothesis]], expected: list[list[peers.Found]]) -> None:
+def assert_same(found: list[list[Hypothesis]], expected: list[list[peers.Found]]) -> None:
     for image, (mine, theirs) in enumerate(zip(found, expected, strict=True)):
         for rank, (own, their) in enumerate(zip(mine, theirs, strict=True)):
             assert own.tokens == their.tokens, (image, rank)
@@ -130,4 +131,4 @@ def test_ties_are_broken_as_generate_breaks_them(vocabulary, beams, early):
         for image in range(12)
     ]
     config = DecodingConfig(beam_sizes=(beams,), max_length=8, early_stopping=early)
-    assert_same(decoding.search_n_best(peers.TableSteps(logits), 12, beams, BOS, EOS, config, CPU), expected)
+    assert_same(decoding.sweep(peers.TableSteps(logits), 12, [beams], BOS, EOS, config, CPU)[beams], expected)

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
-from engine import decoding, memory
+from engine import decoding, memory, study
 from engine.captioner import Captioner
 from engine.config import CaptionerConfig, DecodingConfig
 from tests import peers
@@ -54,18 +54,18 @@ class Bench:
     encoded: Tensor
 
     def ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
-        """Our captions of the first images at each size; keys and values of images are made once."""
+        """Our captions of the first images at each size, all sizes in one sweep."""
+        config, device = DecodingConfig(beam_sizes=sizes, max_length=STEPS), self.captioner.device
         with torch.inference_mode():
             looked = self.captioner.look(self.encoded[:images])
-        found = []
-        for size in sizes:
-            config = DecodingConfig(beam_sizes=(size,), max_length=STEPS)
-            batch = min(images, max(1, memory.ROWS // size))
-            for at in range(0, images, batch):
-                part = looked[at : at + batch]
-                steps = self.captioner.start(part, STEPS)
-                found += decoding.search(steps, len(part), size, BOS, EOS, config, self.captioner.device)
-        return [each.tokens for each in found]
+        batch = min(images, max(1, memory.ROWS // max(sizes)))
+        found: dict[int, Ids] = {size: [] for size in sizes}
+        for at in range(0, images, batch):
+            part = looked[at : at + batch]
+            steps = self.captioner.start(part, STEPS)
+            for size, each in decoding.sweep(steps, len(part), sizes, BOS, EOS, config, device).items():
+                found[size] += [hypotheses[0].tokens for hypotheses in each]
+        return [tokens for size in sizes for tokens in found[size]]
 
     def generate(self, images: int, sizes: tuple[int, ...]) -> Ids:
         """transformers' captions, `generate()` called once a size."""
@@ -82,14 +82,14 @@ class Bench:
             return self.captioner.head(x)[:, -1]
 
         args = (BOS, EOS, STEPS, self.captioner.device)
-        return [each.tokens for size in sizes for each in decoding.search_study(read, images, size, *args)]
+        return [each.tokens for size in sizes for each in study.search(read, images, size, *args)]
 
     def study_ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
         """The study's rule as this project reads it."""
         with torch.inference_mode():
             read = self.captioner.reader(self.captioner.look(self.encoded[:images]))
         args = (BOS, EOS, STEPS, self.captioner.device)
-        return [each.tokens for size in sizes for each in decoding.search_study(read, images, size, *args)]
+        return [each.tokens for size in sizes for each in study.search(read, images, size, *args)]
 
 
 def build(device: str, dtype: torch.dtype) -> Bench:

@@ -1,0 +1,123 @@
+"""The field's beam search, as Hugging Face transformers defines it, at one beam size.
+
+Of the 2K best continuations of an image, those among the first K that end are candidates, the K best that do not end
+go on; a candidate ranks by logprob / tokens ** length_penalty, its end token counted; an image is done when no running
+beam can beat its worst candidate (or, with early_stopping, at its K-th candidate).
+
+Where scores are equal the choice is up to `torch.topk`. So that it chooses as in transformers, it is asked about the
+same numbers in the same order, which is why losing scores carry _NEVER as a summand here and are not left out.
+
+Knows prefixes and their scores. Knows no network.
+"""
+
+import torch
+from torch import Tensor
+
+from engine.config import DecodingConfig
+from engine.prefixes import Hypothesis, Scores
+
+_NEVER = -1e9  # a score that loses against everything and still adds up, unlike -inf
+
+
+class Beams:
+    """The running beams and the best candidates of every image that is not done; rows are images."""
+
+    _STATE = ("_logprob", "_prefixes", "_ended", "_ended_score", "_ended_logprob", "_ended_tokens")
+
+    def __init__(self, images: int, size: int, eos_id: int, config: DecodingConfig, device: torch.device) -> None:
+        self._size, self._eos_id, self._config, self._device = size, eos_id, config, device
+        self._image = list(range(images))
+        # The beams begin alike: only the first counts, so that none is found twice.
+        self._logprob = torch.full((images, size), _NEVER, device=device)
+        self._logprob[:, 0] = 0
+        self._prefixes = torch.empty(images, 0, dtype=torch.long, device=device)
+        self._ended = torch.zeros(images, size, dtype=torch.bool, device=device)
+        self._ended_score = torch.full((images, size), _NEVER, device=device)
+        self._ended_logprob = torch.full((images, size), _NEVER, device=device)
+        self._ended_tokens = torch.full((images, size, config.max_length), -1, dtype=torch.long, device=device)
+        self._results: dict[int, list[Hypothesis]] = {}
+
+    def place(self, prefixes: Tensor) -> None:
+        """At first all beams of an image go on from its one prefix."""
+        self._prefixes = prefixes.view(len(self._image), -1).expand(-1, self._size)
+
+    def advance(self, scores: Scores, length: int) -> tuple[Tensor, Tensor]:
+        """See `prefixes.Search`."""
+        is_last = length == self._config.max_length
+        parents, tokens, logprobs = self._best(scores, is_first=length == 1)
+        ends = (tokens == self._eos_id) | is_last
+        self._collect(scores.tokens, parents, tokens, logprobs, ends, length)
+        going = logprobs + ends.float() * _NEVER
+        best = going.topk(self._size, dim=-1).indices
+        self._logprob, self._prefixes, newest = (each.gather(1, best) for each in (going, parents, tokens))
+        goes = torch.zeros_like(self._ended[:, 0]) if is_last else self._can_improve(length)
+        for row in (~goes).nonzero()[:, 0].tolist():
+            self._results[self._image[row]] = self._found(row) or [self._unended(row, scores.tokens, newest)]
+        rows = goes.nonzero()[:, 0]
+        if len(rows) < len(self._image):
+            self._keep(rows)
+            newest = newest[rows]
+        return self._prefixes.flatten(), newest.flatten()
+
+    def _best(self, scores: Scores, is_first: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """The 2K best continuations (prefixes, tokens, log-probabilities), each [B, 2K], best first."""
+        count = 2 * self._size
+        if is_first and scores.continuations.are_distinct(self._prefixes[:, 0], count):
+            beams, tokens, sums = scores.continuations.best(self._prefixes[:, :1], self._logprob[:, :1], count)
+        else:  # with a tie, or a tiny vocabulary, copies of the first beam can be among the best
+            beams, tokens, sums = scores.continuations.best(self._prefixes, self._logprob, count)
+        return self._prefixes.gather(1, beams), tokens, sums
+
+    def _collect(
+        self, past: Tensor, parents: Tensor, tokens: Tensor, logprobs: Tensor, ends: Tensor, length: int
+    ) -> None:
+        """Keeps the best K of the candidates so far and those among the first K continuations that end."""
+        new = ends.clone()
+        new[:, self._size :] = False
+        score = logprobs / length**self._config.length_penalty
+        if self._config.early_stopping:  # an image with K candidates takes no more
+            score = score + self._ended.all(1, keepdim=True).float() * _NEVER
+        score = score + (~new).float() * _NEVER
+        merged = torch.cat([self._ended_score, score], dim=1)
+        best = merged.topk(self._size, dim=-1).indices
+        if bool((best == torch.arange(self._size, device=self._device)).all()):
+            return
+        found = torch.full((*tokens.shape, self._config.max_length), -1, dtype=torch.long, device=self._device)
+        found[..., : length - 1] = past[parents, 1:]
+        found[..., length - 1] = tokens
+        among = best.unsqueeze(-1).expand(-1, -1, self._config.max_length)
+        self._ended_tokens = torch.cat([self._ended_tokens, found], dim=1).gather(1, among)
+        self._ended_score = merged.gather(1, best)
+        self._ended_logprob = torch.cat([self._ended_logprob, logprobs], 1).gather(1, best)
+        self._ended = torch.cat([self._ended, new], dim=1).gather(1, best)
+
+    def _can_improve(self, length: int) -> Tensor:
+        """Which images are not done, bool[B]."""
+        possible = self._logprob[:, :1] / length**self._config.length_penalty
+        worst = self._ended_score.amin(1, keepdim=True).where(self._ended, _NEVER)
+        goes = (possible > worst).any(1)
+        return goes & ~self._ended.all(1) if self._config.early_stopping else goes
+
+    def _found(self, row: int) -> list[Hypothesis]:
+        ranks = range(min(self._config.n_best, self._size))
+        return [self._hypothesis(row, rank) for rank in ranks if bool(self._ended[row, rank])]
+
+    def _hypothesis(self, row: int, rank: int) -> Hypothesis:
+        tokens = self._ended_tokens[row, rank]
+        found = tuple(tokens[tokens >= 0].tolist())
+        logprob, score = float(self._ended_logprob[row, rank]), float(self._ended_score[row, rank])
+        return Hypothesis(found, logprob, score, found[-1] == self._eos_id)
+
+    def _unended(self, row: int, past: Tensor, newest: Tensor) -> Hypothesis:
+        """The best beam of an image whose constraints left no token at all to go on with."""
+        tokens = (*past[self._prefixes[row, 0], 1:].tolist(), int(newest[row, 0]))
+        return Hypothesis(tokens, float(self._logprob[row, 0]), float(self._logprob[row, 0]), False)
+
+    def _keep(self, rows: Tensor) -> None:
+        self._image = [self._image[row] for row in rows.tolist()]
+        for name in self._STATE:
+            setattr(self, name, getattr(self, name)[rows])
+
+    def results(self) -> list[list[Hypothesis]]:
+        """See `prefixes.Search`."""
+        return [self._results[image] for image in sorted(self._results)]

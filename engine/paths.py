@@ -1,0 +1,72 @@
+"""One token at a time along paths that never compete: greedy search, or samples of each image.
+
+Knows prefixes and their scores. Knows no beam.
+"""
+
+import torch
+from torch import Tensor
+
+from engine import sampling
+from engine.config import DecodingConfig
+from engine.prefixes import Hypothesis, Scores
+
+
+class Paths:
+    """As many paths an image as asked for; an image goes on until all of its paths have ended."""
+
+    def __init__(self, images: int, width: int, eos_id: int, config: DecodingConfig, numbers: Tensor | None) -> None:
+        """`numbers`: uniform, float64[images, width, steps], where tokens are drawn."""
+        self._images, self._width, self._eos_id, self._config = images, width, eos_id, config
+        self._numbers = numbers
+        self._active = list(range(images))
+        self._prefixes = torch.empty(0, dtype=torch.long)  # [B, K]
+        self._tokens: list[list[int]] = [[] for _ in range(images * width)]
+        self._logprobs = [0.0] * (images * width)
+
+    def place(self, prefixes: Tensor) -> None:
+        """At first all paths of an image go on from its one prefix."""
+        self._prefixes = prefixes.view(len(self._active), -1).expand(-1, self._width)
+
+    def advance(self, scores: Scores, length: int) -> tuple[Tensor, Tensor]:
+        """See `prefixes.Search`."""
+        logits = scores.logits(self._prefixes.flatten()).unflatten(0, self._prefixes.shape)
+        newest, logprobs = self._choose(logits, length)
+        self._note(newest.tolist(), logprobs.tolist())
+        going = [row for row, image in enumerate(self._active) if not self._ended(image)]
+        if length == self._config.max_length:
+            going = []
+        rows = torch.tensor(going, dtype=torch.long, device=newest.device)
+        self._active = [self._active[row] for row in going]
+        return self._prefixes[rows].flatten(), newest[rows].flatten()
+
+    def _choose(self, logits: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Tokens int64[B, K] and their log-probabilities; temperature, top-k and top-p change only which."""
+        if self._numbers is None:
+            newest = logits.argmax(-1)
+        else:
+            newest = sampling.draw(sampling.warp(logits, self._config), self._numbers[self._active, :, length - 1])
+        return newest, logits.log_softmax(-1).gather(-1, newest.unsqueeze(-1)).squeeze(-1)
+
+    def _note(self, newest: list[list[int]], logprobs: list[list[float]]) -> None:
+        for image, tokens, values in zip(self._active, newest, logprobs, strict=True):
+            for path, token, value in zip(self._paths(image), tokens, values, strict=True):
+                if not self._tokens[path] or self._tokens[path][-1] != self._eos_id:
+                    self._tokens[path].append(token)
+                    self._logprobs[path] += value
+
+    def _paths(self, image: int) -> range:
+        return range(image * self._width, (image + 1) * self._width)
+
+    def _ended(self, image: int) -> bool:
+        return all(self._tokens[path][-1] == self._eos_id for path in self._paths(image))
+
+    def results(self) -> list[list[Hypothesis]]:
+        """See `prefixes.Search`."""
+        return [
+            [self._hypothesis(self._tokens[path], self._logprobs[path]) for path in self._paths(image)]
+            for image in range(self._images)
+        ]
+
+    def _hypothesis(self, tokens: list[int], logprob: float) -> Hypothesis:
+        score = logprob / len(tokens) ** self._config.length_penalty
+        return Hypothesis(tuple(tokens), logprob, score, tokens[-1] == self._eos_id)
