@@ -75,14 +75,14 @@ class DecoderLayer(nn.Module):
         return self.norm3(x + self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x))))))
 
     def forward(
-        self, x: Tensor, memory: Tensor, rows: Tensor | None, want_weights: bool, causal: bool = True
+        self, x: Tensor, memory: Tensor, rows: Tensor | None, want_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Teacher-forced: x [B, T, D], memory [B, P, D] -> [B, T, D] and, if wanted, weights [B, H, T, P].
 
         With `rows` int64[B], the memory is that of fewer images [I, P, D] and caption b reads image rows[b].
         """
         query, key, value = self.self_attn.project(x, 0, 2)
-        heads = F.scaled_dot_product_attention(query, key, value, is_causal=causal, dropout_p=self._attention_dropout)
+        heads = F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=self._attention_dropout)
         x = self.norm1(x + self.dropout(self.self_attn.merge(heads)))
         (query,) = self.multihead_attn.project(x, 0, 0)
         key, value = self.multihead_attn.project(memory, 1, 2)
@@ -195,14 +195,6 @@ class Captioner(nn.Module):
         """
         return self.head(self._read(ids, memory, rows, want_weights=False)[0])
 
-    def last_logits_unmasked(self, ids: Tensor, memory: Tensor, rows: Tensor) -> Tensor:
-        """As the study reads a prefix: without a causal mask, so that nothing can be kept from step to step.
-
-        ids int64[R, T], memory [I, P, D] of fewer images, row r reads image rows[r] -> logits [R, V] of the next token.
-        """
-        x, _ = self._read(ids, memory, rows, want_weights=False, causal=False)
-        return self.head(x[:, -1])
-
     def replay(self, ids: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """As `logits`, with the cross-attention: logits [B, T, V], weights float32[B, layers, H, T, P].
 
@@ -212,12 +204,12 @@ class Captioner(nn.Module):
         return self.head(x), torch.stack(weights, dim=1)
 
     def _read(
-        self, ids: Tensor, memory: Tensor, rows: Tensor | None, want_weights: bool, causal: bool = True
+        self, ids: Tensor, memory: Tensor, rows: Tensor | None, want_weights: bool
     ) -> tuple[Tensor, list[Tensor]]:
         x = self.embed(ids)
         every = []
         for layer in self.decoder.layers:
-            x, weights = layer(x, memory, rows, want_weights, causal)
+            x, weights = layer(x, memory, rows, want_weights)
             every.append(weights)
         return x, every
 
@@ -226,7 +218,7 @@ class Captioner(nn.Module):
         return look(self, memory)
 
     def reader(self, looked: Looked) -> Reading:
-        """As `last_logits_unmasked` for images looked at once: what the study's rule asks at each step."""
+        """Prefixes read as the study read them, without a causal mask: nothing can be kept from step to step."""
         return Reading(self, looked)
 
     def start(self, memory: Tensor | Looked, max_length: int) -> Decoding:

@@ -16,31 +16,20 @@ def memory() -> torch.Tensor:
         return tiny.captioner().encode(torch.randn(3, 3, 224, 224))
 
 
-def torch_decoder(captioner: Captioner) -> nn.TransformerDecoder:
-    """The peer: torch's own decoder with the same weights, loaded by name."""
-    config = captioner.config
-    layer = nn.TransformerDecoderLayer(
-        config.d_model, config.nhead, config.dim_feedforward, activation=config.activation, batch_first=True
-    )
-    peer = nn.TransformerDecoder(layer, config.num_layers)
-    peer.load_state_dict(captioner.decoder.state_dict())
-    return peer.eval()
-
-
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 def test_logits_equal_torchs_decoder_with_the_same_weights(memory, activation):
     captioner = tiny.captioner(activation=activation)
     ids = torch.randint(4, captioner.config.vocab_size, (3, 11))
     mask = nn.Transformer.generate_square_subsequent_mask(11)
     with torch.inference_mode():
-        peer = captioner.head(torch_decoder(captioner)(captioner.embed(ids), memory, tgt_mask=mask))
+        peer = captioner.head(tiny.torch_decoder(captioner)(captioner.embed(ids), memory, tgt_mask=mask))
         torch.testing.assert_close(captioner.logits(ids, memory), peer, atol=1e-4, rtol=0)
 
 
 def test_replayed_attention_equals_torchs_need_weights(memory):
     captioner = tiny.captioner()
     ids = torch.randint(4, captioner.config.vocab_size, (3, 11))
-    peer, seen = torch_decoder(captioner), []
+    peer, seen = tiny.torch_decoder(captioner), []
     for layer in peer.layers:
         # torch's layer asks for no weights: the public module is asked again with what the layer gave it.
         layer.multihead_attn.register_forward_pre_hook(

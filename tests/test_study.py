@@ -70,16 +70,13 @@ def test_the_studys_greedy_search_is_the_argmax_of_an_unmasked_reading():
     with torch.inference_mode():
         memory = captioner.encode(torch.randn(1, 3, 224, 224))
     ids = [words.bos_id]
-    layer = torch.nn.TransformerDecoderLayer(32, 2, 48, activation="gelu", batch_first=True)
-    peer = torch.nn.TransformerDecoder(layer, 2).eval()
-    peer.load_state_dict(captioner.decoder.state_dict())
+    peer = tiny.torch_decoder(captioner)
     while len(ids) < 9 and ids[-1] != words.eos_id:
         with torch.inference_mode():
             ids.append(int(captioner.head(peer(captioner.embed(torch.tensor([ids])), memory))[0, -1].argmax()))
-    found = study.search(
-        lambda prefix, rows: captioner.last_logits_unmasked(prefix, memory, rows),
-        *(1, 1, words.bos_id, words.eos_id, 8, torch.device("cpu")),
-    )
+    with torch.inference_mode():
+        read = captioner.reader(captioner.look(memory))
+    found = study.search(read, 1, 1, words.bos_id, words.eos_id, 8, torch.device("cpu"))
     assert found[0].tokens == tuple(ids[1:])
 
 

@@ -36,6 +36,17 @@ def captioner(seed: int = 0, **changes: object) -> Captioner:
     return Captioner(config(**changes)).eval()
 
 
+def torch_decoder(captioner: Captioner) -> torch.nn.TransformerDecoder:
+    """torch's own decoder with the captioner's weights, as the study used it; without a mask unless it is given one."""
+    shape = captioner.config
+    layer = torch.nn.TransformerDecoderLayer(
+        shape.d_model, shape.nhead, shape.dim_feedforward, activation=shape.activation, batch_first=True
+    )
+    decoder = torch.nn.TransformerDecoder(layer, shape.num_layers).eval()
+    decoder.load_state_dict(captioner.decoder.state_dict())
+    return decoder
+
+
 def captioner_folder(folder: Path, seed: int = 0, **changes: object) -> Path:
     checkpoints.save(folder, captioner(seed, **changes), tokenizer())
     return folder

@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, t
 from engine import decoding, memory, study
 from engine.captioner import Captioner
 from engine.config import CaptionerConfig, DecodingConfig
-from tests import peers
+from tests import peers, tiny
 
 BOS, EOS, PAD, STEPS, TOKENS, IMAGES = 2, 3, 0, 30, 197, 8
 SWEEP = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
@@ -97,9 +97,7 @@ def build(device: str, dtype: torch.dtype) -> Bench:
     shape = {"d_model": 1024, "num_layers": 4, "nhead": 8, "dim_feedforward": 2048, "vocab_size": 18022}
     small = {"encoder": "vit_tiny_patch16_224", "encoder_kwargs": {"depth": 1}}
     captioner = Captioner(CaptionerConfig(**small, **shape)).eval().to(device, dtype)
-    layer = nn.TransformerDecoderLayer(1024, 8, 2048, activation="gelu", batch_first=True)
-    study = nn.TransformerDecoder(layer, 4).eval().to(device, dtype)
-    study.load_state_dict(captioner.decoder.state_dict())
+    study = tiny.torch_decoder(captioner).to(device, dtype)
     peer = peers.marian(captioner, BOS, EOS, PAD).to(device)
     return Bench(captioner, peer, study, torch.randn(IMAGES, TOKENS, 1024, dtype=dtype, device=device))
 
