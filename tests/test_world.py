@@ -64,6 +64,17 @@ def test_writing_a_split_twice_gives_the_same_files(split, tmp_path):
     assert fingerprint(tmp_path) == fingerprint(split)
 
 
+def test_processes_draw_what_one_draws(split, tmp_path, monkeypatch):
+    monkeypatch.setattr(world, "WORTH", 1)
+    monkeypatch.setattr(world.os, "cpu_count", lambda: 3)
+    world.write_split(tmp_path / "many", "val", 12)
+    assert fingerprint(tmp_path / "many") == fingerprint(split)
+    world.write_classes(tmp_path / "many", per_class=2)
+    monkeypatch.setattr(world, "WORTH", 10**6)
+    world.write_classes(tmp_path / "one", per_class=2)
+    assert fingerprint(tmp_path / "many" / "p1_data") == fingerprint(tmp_path / "one" / "p1_data")
+
+
 def test_a_split_may_not_reach_into_the_next_one(tmp_path):
     with pytest.raises(ValueError, match="at most 1000000"):
         world.write_split(tmp_path, "val", 10, first_seed=world.FIRST_SEED["test"] - 5)

@@ -6,8 +6,14 @@ is composed or drawn. `python -m engine.demo.world --out data/demo` writes every
 
 import argparse
 import json
+import os
 import shutil
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pycocotools import mask as rle
@@ -19,6 +25,7 @@ from engine.demo.scenes import Picture, Scene, compose, describe, draw, portrait
 VERSION = 1  # raised whenever the same seed gives another picture or another reference
 BLOCK = 1_000_000  # seeds a split may use; a seed is also its image's id, so ids of different splits never meet
 FIRST_SEED = {"train": 1 * BLOCK, "val": 2 * BLOCK, "test": 3 * BLOCK, "classes": 4 * BLOCK}
+WORTH = 100  # pictures for which a process of its own is started; below, starting it takes longer than drawing them
 MIN_AREA = 16  # pixels; less of an object is no object to a viewer
 # COCO's own ids and supercategories.
 CATEGORIES: dict[str, tuple[int, str]] = {
@@ -32,6 +39,20 @@ CATEGORIES: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 # A table stands under every plate, so it is no class of its own.
 CLASSES = tuple(name for name in CATEGORIES if name != "dining table")
+
+
+Item, Made = TypeVar("Item"), TypeVar("Made")
+
+
+def _on_all_cores(work: Callable[[Item], Made], items: Sequence[Item], **bar: str) -> Iterator[Made]:
+    """`map(work, items)` under a progress bar, dealt to a process a core where there is enough to do."""
+    processes = min(os.cpu_count() or 1, len(items) // WORTH)
+    if processes < 2:
+        yield from map(work, tqdm(items, **bar))
+        return
+    # An interrupt reaches every process; only this one is to answer it.
+    with ProcessPoolExecutor(processes, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield from tqdm(pool.map(work, items, chunksize=10), total=len(items), **bar)
 
 
 def _instances(scene: Scene, picture: Picture) -> list[dict]:
@@ -61,6 +82,17 @@ def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+def _write_scene(folder: Path, seed: int) -> tuple[dict, list[dict], list[dict]]:
+    """Draws the photo into `folder`; returns what COCO's files say of it: image, captions, instances."""
+    scene = compose(seed)
+    picture = draw(scene)
+    image = _image(scene)
+    picture.image.save(folder / image["file_name"], quality=92)
+    captions = [{"id": seed * 10 + k, "image_id": seed, "caption": text}
+                for k, text in enumerate(describe(scene, seed))]  # fmt: skip
+    return image, captions, _instances(scene, picture)
+
+
 def write_split(folder: Path | str, split: str, count: int, first_seed: int | None = None) -> None:
     """Writes `count` scenes as COCO does: photos, captions and instances of one split under `folder`.
 
@@ -72,14 +104,11 @@ def write_split(folder: Path | str, split: str, count: int, first_seed: int | No
     folder = Path(folder)
     (folder / split).mkdir(parents=True, exist_ok=True)
     images, captions, instances = [], [], []
-    for seed in tqdm(range(first, first + count), desc=split, unit="image"):
-        scene = compose(seed)
-        picture = draw(scene)
-        images.append(_image(scene))
-        picture.image.save(folder / split / images[-1]["file_name"], quality=92)
-        captions += [{"id": seed * 10 + k, "image_id": seed, "caption": text}
-                     for k, text in enumerate(describe(scene, seed))]  # fmt: skip
-        instances += _instances(scene, picture)
+    scenes = _on_all_cores(partial(_write_scene, folder / split), range(first, first + count), desc=split, unit="image")
+    for image, texts, things in scenes:
+        images.append(image)
+        captions += texts
+        instances += things
     info = {"description": "CaptionScope's generated world", "version": str(VERSION)}
     categories = [{"id": number, "name": name, "supercategory": above} for name, (number, above) in CATEGORIES.items()]
     notes = folder / "annotations"
@@ -88,16 +117,19 @@ def write_split(folder: Path | str, split: str, count: int, first_seed: int | No
                 {"info": info, "images": images, "annotations": instances, "categories": categories})  # fmt: skip
 
 
+def _write_portrait(folder: Path, item: tuple[int, int, int]) -> None:
+    label, number, seed = item
+    draw(portrait(CLASSES[label], seed)).image.save(folder / f"{label}_{number}.png", compress_level=3)
+
+
 def write_classes(folder: Path | str, per_class: int = 30, first_seed: int = FIRST_SEED["classes"]) -> None:
     """Writes the course layout for zero-shot classification: `p1_data/val/{label}_{id}.png` and `id2label.json`."""
     root = Path(folder) / "p1_data"
     (root / "val").mkdir(parents=True, exist_ok=True)
     _write_json(root / "id2label.json", {str(label): name for label, name in enumerate(CLASSES)})
-    for label, name in enumerate(tqdm(CLASSES, desc="classes", unit="class")):
-        for number in range(per_class):
-            draw(portrait(name, first_seed + number)).image.save(
-                root / "val" / f"{label}_{number}.png", compress_level=3
-            )
+    items = [(label, number, first_seed + number) for label in range(len(CLASSES)) for number in range(per_class)]
+    for _ in _on_all_cores(partial(_write_portrait, root / "val"), items, desc="classes", unit="image"):
+        pass
 
 
 def write_world(folder: Path | str, val: int = 600, test: int = 600, classes: int = 30, train: int = 0) -> bool:
@@ -113,16 +145,16 @@ def write_world(folder: Path | str, val: int = 600, test: int = 600, classes: in
         return False
     if folder.exists() and any(folder.iterdir()) and not mark.exists():
         raise FileExistsError(f"{folder} holds other files: choose another --out, or empty it")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    unfinished = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
     for split, count in splits.items():
         if count:
-            write_split(partial, split, count)
+            write_split(unfinished, split, count)
     if classes:
-        write_classes(partial, classes)
-    _write_json(partial / "world.json", recipe)
+        write_classes(unfinished, classes)
+    _write_json(unfinished / "world.json", recipe)
     shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    unfinished.rename(folder)
     return True
 
 
@@ -138,6 +170,8 @@ def main() -> None:
         written = write_world(options.out, options.val, options.test, options.classes, options.train)
     except (FileExistsError, ValueError) as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, f"\nstopped; {options.out} is as it was\n")
     print(f"{options.out}: {'written' if written else 'complete already, nothing to do'}")
 
 
