@@ -27,6 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        # A full disk or a folder that may not be written is no bug. Nothing that was written is lost.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}; what is written stays", file=sys.stderr)
+        return 2
     except (ValueError, RuntimeError) as error:
         # Every mistake a user can make has an error of ours with a sentence; anything else is a bug and shows itself.
         if not type(error).__module__.startswith("engine."):
@@ -61,6 +66,13 @@ def _add(commands, name: str, run: Callable, text: str, example: str) -> argpars
     parser.set_defaults(run=run)
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="results folder (results)")
     return parser
+
+
+def _positive(text: str) -> int:
+    """A count from the command line."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number above 0")
+    return int(text)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +117,7 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--attention-beams", type=int, nargs="*", metavar="K", help="sizes whose attention is kept")
     parser.add_argument("--merge", choices=("mean", "first"), default="mean", help="maps of a word's pieces (mean)")
     parser.add_argument("--templates", nargs="+", metavar="TEXT", help="zero-shot templates with {object}")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images")
     parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
     parser.add_argument("--run", dest="name", required=True, metavar="NAME", help="name of the run")
     _add_metrics(parser)
@@ -240,7 +252,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if dataset.format == "flickr8k":
         dataset = _photos_only(dataset)
     if options.limit is not None:
-        dataset = dataset.subset(dataset.examples[: max(options.limit, 1)])
+        dataset = dataset.subset(dataset.examples[: options.limit])
     device = _device(options.device)
     names = ("max_length", "length_penalty", "early_stopping", "rule", "n_best", "repetition_penalty")
     names += ("no_repeat_ngram", "sample", "temperature", "top_k", "top_p", "seed", "precision")

@@ -74,7 +74,7 @@ def evaluate(ask: CaptionerRun) -> bool:
     """Captions, scores and explains a dataset with a captioner; False where the run was finished already.
 
     Raises:
-        CheckpointError, TokenizerError, RunExists, MetricError: with what to do.
+        CheckpointError, TokenizerError, RunExists, MetricError, PhotoError: with what to do.
     """
     captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path or ask.dataset.tokenizer)
     run = RunInProgress(ask.name, ask.results, _captioner_plan(ask, captioner), ask.command)
@@ -83,6 +83,8 @@ def evaluate(ask: CaptionerRun) -> bool:
     captioner.to(ask.device, _DTYPES[ask.decoding.precision])
     chunks = _caption_all(run, ask, captioner, tokenizer)
     images, captions = chunks["images"], chunks["captions"]
+    if not len(images):
+        raise _nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
     for table in ("images", "set_aside", "captions", "attention"):
         run.write(table, chunks[table])
     if ask.decoding.n_best > 1:
@@ -130,6 +132,13 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
         "templates": list(ask.templates),
         "device": ask.device,
     }
+
+
+def _nothing_read(run: RunInProgress, dataset: Dataset, aside: Sequence[dict]) -> PhotoError:
+    """What to say where no photo at all could be used; the run is as if it had not been begun."""
+    run.abandon()
+    first = f"{aside[0]['file_name']}: {aside[0]['reason']}"
+    return PhotoError(f"{dataset.root}: no photo of {len(aside):,} can be used, expected at least one (first: {first})")
 
 
 _CHUNK_TABLES = ("images", "set_aside", "captions", "attention", "hypotheses")
@@ -483,7 +492,11 @@ class ZeroShotRun:
 
 
 def zero_shot(ask: ZeroShotRun) -> bool:
-    """Classifies photos by templates; False where the run was finished already."""
+    """Classifies photos by templates; False where the run was finished already.
+
+    Raises:
+        TemplateError, RunExists, PhotoError: with what to do.
+    """
     plan = {
         "kind": "zero_shot",
         "classes": ask.classes.fingerprint,
@@ -494,6 +507,8 @@ def zero_shot(ask: ZeroShotRun) -> bool:
     if not run.begin():
         return False
     aside = _zero_shot(run, ask.clip, ask.classes, ask.templates)
+    if len(aside) == len(ask.classes.examples):
+        raise _nothing_read(run, ask.classes, aside)
     run.write("set_aside", store.table_of("set_aside", aside))
     run.facts |= {
         "kind": "zero_shot",
@@ -564,7 +579,7 @@ def _zero_shot(run: RunInProgress, clip: Clip, classes: Dataset, templates: Sequ
         features, reasons = image_features(run.results, clip, paths, classes.fingerprint)
         usable = [row for row, reason in enumerate(reasons) if reason is None]
         rows: list[dict] = []
-        for number, (template, texts) in enumerate(zip(templates, prompts, strict=True)):
+        for number, (template, texts) in enumerate(zip(templates, prompts, strict=True) if usable else ()):
             texts_features = clip.text_features(texts).features
             found = zeroshot.classify(features[usable], texts_features, classes.labels, clip.logit_scale)
             rows += [

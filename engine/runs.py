@@ -83,6 +83,10 @@ class RunInProgress:
         store.write_record(self.folder, record)
         store.drop_parts(self.folder)
 
+    def abandon(self) -> None:
+        """Deletes what was begun."""
+        store.drop_run(self.folder)
+
     def _difference(self, before: dict[str, Any]) -> str:
         names = [name for name in {**before, **self.plan} if before.get(name) != self.plan.get(name)]
         return ", ".join(f"{name}: {before.get(name)} before, {self.plan.get(name)} now" for name in sorted(names)[:2])

@@ -163,6 +163,17 @@ def drop_parts(folder: Path) -> None:
     shutil.rmtree(folder / _PARTS, ignore_errors=True)
 
 
+def drop_run(folder: Path) -> None:
+    """Deletes a run that is not finished; a finished one stays.
+
+    Raises:
+        ValueError: the run is finished.
+    """
+    if read_record(folder) is not None:
+        raise ValueError(f"{folder} holds a finished run")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _part_folder(folder: Path, stage: str, index: int) -> Path:
     return folder / _PARTS / stage / f"{index:06d}"
 

@@ -150,6 +150,45 @@ def test_a_users_mistake_is_one_sentence_and_no_traceback(tmp_path, capsys, argu
     assert message in shown
 
 
+@pytest.mark.parametrize("count", ["0", "-3", "many"])
+def test_a_limit_is_a_whole_number_above_zero(capsys, count):
+    with pytest.raises(SystemExit, match="2"):
+        run("evaluate", "--data", "d", "--captioner", "c", "--run", "r", "--limit", count)
+    assert f"--limit: {count}: expected a whole number above 0" in capsys.readouterr().err
+
+
+def test_where_no_photo_can_be_used_the_first_reason_is_said_and_no_run_is_left(tmp_path, capsys):
+    captioner, results = tiny.captioner_folder(tmp_path / "captioner"), tmp_path / "results"
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "torn.jpg").write_bytes(b"no image")
+    (tmp_path / "photos" / "void.png").touch()
+    asked = ("evaluate", "--data", tmp_path / "photos", "--captioner", captioner, "--run", "r", "--results", results)
+    assert run(*asked, "--beams", 1, 2) == 2
+    assert "photos: no photo of 2 can be used, expected at least one (first: torn.jpg: " in capsys.readouterr().err
+    assert not store.run_folder(results, "r").exists()
+    tiny.photo(tmp_path / "photos" / "torn.jpg")
+    assert run(*asked, "--beams", 1, 2) == 0
+
+
+def test_classes_of_which_no_photo_can_be_used_end_in_a_sentence(tmp_path, capsys):
+    folder = tmp_path / "p1_data"
+    tiny.write_json(folder / "id2label.json", {"0": "dog", "1": "cat"})
+    (folder / "val").mkdir()
+    (folder / "val" / "0_1.png").write_bytes(b"no image")
+    asked = ("zeroshot", "--data", tmp_path, "--run", "z", "--clip", tiny.clip_folder(tmp_path / "clip"))
+    assert run(*asked, "--results", tmp_path / "results") == 2
+    assert "no photo of 1 can be used" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "results").write_text("a file")
+    data, captioner = tiny.coco(tmp_path / "data"), tiny.captioner_folder(tmp_path / "captioner")
+    asked = ("evaluate", "--data", data, "--captioner", captioner, "--run", "r", "--results", tmp_path / "results")
+    assert run(*asked) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ") and "results" in shown and "Not a directory" in shown
+
+
 def test_a_bug_of_ours_is_not_dressed_up_as_a_mistake_of_theirs(monkeypatch):
     monkeypatch.setattr("engine.doctor.examine", lambda: (_ for _ in ()).throw(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):

@@ -134,3 +134,14 @@ def test_a_file_from_before_a_column_was_added_is_read_with_nulls_in_its_place(t
     connection, problems = store.connect(tmp_path)
     assert not problems
     assert connection.sql("SELECT cider, bleu_counts FROM scores").fetchall() == [(0.5, None)]
+
+
+def test_an_unfinished_run_is_dropped_and_a_finished_one_is_not(tmp_path):
+    folder = store.run_folder(tmp_path, "r")
+    store.write_json(folder / ".parts" / "plan.json", {})
+    store.drop_run(folder)
+    assert not folder.exists()
+    store.write_record(folder, {"run": "r"})
+    with pytest.raises(ValueError, match="finished run"):
+        store.drop_run(folder)
+    assert store.read_record(folder)["run"] == "r"
