@@ -143,9 +143,8 @@ def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     (share of captions that differ from those of `previous`, Wilson interval; null at the smallest).
     """
     frame = _caption_counts(cursor, run).merge(_changes(cursor, run), on="beam_size", how="left")
-    lengths = _word_counts(cursor, run)
-    bounds = frame.beam_size.map(lambda beam: bootstrap_mean_interval(lengths.words[lengths.beam_size == beam]))
-    frame["words_low"], frame["words_high"] = _unzip(bounds)
+    bounds = _length_bounds(_by_size(_word_counts(cursor, run), ["words"]))
+    frame["words_low"], frame["words_high"] = _unzip(bounds.get(size, _UNKNOWN) for size in frame.beam_size)
     for share, count, total in (("unfinished", "cut", "known"), ("changed", "differing", "compared")):
         frame[share] = frame[count] / frame[total].where(frame[total] > 0)
         bounds = [_wilson(*pair) for pair in zip(frame[count], frame[total], strict=True)]
@@ -162,32 +161,38 @@ def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataF
     Raises:
         ValueError: `metric` is no metric.
     """
-    column = metric_column(metric)
-    pooled = POOLED.get(metric)
-    values = column
-    if pooled is not None and _keeps_counts(cursor, run, pooled.counts):
-        values = pooled.counts
-    else:
+    column, pooled = metric_column(metric), POOLED.get(metric)
+    if pooled is not None and not _keeps_counts(cursor, run, pooled.counts):
         pooled = None
+    # Numbers come out of the database ten times as fast as lists of them.
+    values = {metric: column} if pooled is None else _count_columns(pooled.counts)
     found = cursor.execute(
         f"""
-        SELECT beam_size, list({values} ORDER BY image_id) AS values
+        SELECT beam_size, {", ".join(f"{value} AS {name}" for name, value in values.items())}
         FROM (
             SELECT *, count(*) FILTER (isfinite({column})) OVER (PARTITION BY image_id) AS sizes
             FROM scores WHERE run = $run
         )
         WHERE sizes = (SELECT count(DISTINCT beam_size) FROM scores WHERE run = $run AND isfinite({column}))
             AND isfinite({column})
-        GROUP BY beam_size ORDER BY beam_size
+        ORDER BY beam_size, image_id
         """,
         {"run": run},
-    ).fetchall()
-    if len(found) < 2:
+    ).fetchnumpy()
+    kept = _by_size(found, list(values))
+    if len(kept) < 2:
         return pd.DataFrame(columns=["smallest", "best", "images", "pooled"])
-    score = pooled.score if pooled is not None else None
-    smallest, best = statistics.smallest_not_worse({size: np.asarray(kept) for size, kept in found}, pooled=score)
-    row = {"smallest": smallest, "best": best, "images": len(found[0][1]), "pooled": pooled is not None}
-    return pd.DataFrame([row])
+    smallest, best = statistics.smallest_not_worse(kept, pooled=pooled and pooled.score)
+    images = len(next(iter(kept.values())))
+    return pd.DataFrame([{"smallest": smallest, "best": best, "images": images, "pooled": pooled is not None}])
+
+
+def _by_size(found: dict[str, np.ndarray], names: list[str]) -> dict[int, np.ndarray]:
+    """float64[images], or float64[images, names] of several, of each beam size, smallest first."""
+    sizes = found["beam_size"]
+    columns = np.column_stack([found[name] for name in names]).astype(np.float64)
+    values = columns[:, 0] if len(names) == 1 else columns
+    return {int(size): values[sizes == size] for size in np.unique(sizes)}
 
 
 def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
@@ -199,12 +204,16 @@ def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
 def _caption_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     return cursor.execute(
         """
+        WITH spoken AS (
+            SELECT beam_size, count(DISTINCT word) AS distinct_words
+            FROM (SELECT beam_size, unnest(words) AS word FROM captions WHERE run = $run) GROUP BY beam_size
+        )
         SELECT beam_size, count(*) AS captions, avg(len(words)) AS words,
-            len(list_distinct(flatten(list(words)))) AS distinct_words,
+            coalesce(any_value(distinct_words), 0) AS distinct_words,
             count(*) FILTER (NOT finished) AS cut, count(finished) AS known
-        FROM captions WHERE run = ? GROUP BY beam_size ORDER BY beam_size
+        FROM captions LEFT JOIN spoken USING (beam_size) WHERE run = $run GROUP BY beam_size ORDER BY beam_size
         """,
-        [run],
+        {"run": run},
     ).df()
 
 
@@ -225,16 +234,29 @@ def _changes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     ).df()
 
 
-def _word_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+def _word_counts(cursor: DuckDBPyConnection, run: str) -> dict[str, np.ndarray]:
     return cursor.execute(
         "SELECT beam_size, len(words) AS words FROM captions WHERE run = ? AND words IS NOT NULL "
         "ORDER BY beam_size, image_id",
         [run],
-    ).df()
+    ).fetchnumpy()
+
+
+def _length_bounds(lengths: dict[int, np.ndarray]) -> dict[int, tuple[float, float]]:
+    """The bootstrap interval of each mean length; sizes with as many captions are drawn together."""
+    bounds = {}
+    for count in {len(values) for values in lengths.values()}:
+        alike = [size for size, values in lengths.items() if len(values) == count]
+        found = _means(np.column_stack([lengths[size] for size in alike]))
+        bounds |= {size: (low, high) for size, (_, low, high, _) in zip(alike, found, strict=True)}
+    return bounds
+
+
+_UNKNOWN = (float("nan"), float("nan"))
 
 
 def _wilson(count: float, total: float) -> tuple[float, float]:
-    return wilson_interval(int(count), int(total)) if total > 0 else (float("nan"), float("nan"))
+    return wilson_interval(int(count), int(total)) if total > 0 else _UNKNOWN
 
 
 def _unzip(bounds: Any) -> tuple[list[float], list[float]]:
@@ -868,7 +890,13 @@ def comparison(cursor: DuckDBPyConnection, run: str, beam: int, other: str, othe
     corpus values of kept counts); in METRICS' order.
     """
     columns = ", ".join(f"{side}.{metric_column(metric)} AS {side}_{metric}" for metric in METRICS for side in "ab")
-    counts = ", ".join(f"{column} AS {name}" for side in "ab" for name, column in _count_columns(side).items())
+    counted = {
+        f"{side}_{name}": f"{side}.{column}"
+        for side in "ab"
+        for kept in _COUNTS
+        for name, column in _count_columns(kept).items()
+    }
+    counts = ", ".join(f"{column} AS {name}" for name, column in counted.items())
     found = cursor.execute(
         f"{_PAIR} SELECT {columns}, {counts} FROM a JOIN b USING (image_id) ORDER BY image_id",
         _sides(run, beam, other, other_beam),
@@ -885,9 +913,9 @@ _TESTED = ["difference", "low", "high", "wins", "ties", "losses", "p_bootstrap",
 _COUNTS = {"bleu_counts": BLEU_COUNTS, "meteor_counts": METEOR_COUNTS}
 
 
-def _count_columns(side: str) -> dict[str, str]:
-    """Name -> expression of each count of one side: numbers come out of the database faster than lists."""
-    return {f"{side}_{name}_{n}": f"{side}.{name}[{n + 1}]" for name, size in _COUNTS.items() for n in range(size)}
+def _count_columns(counts: str) -> dict[str, str]:
+    """Name -> expression of each of the kept counts: numbers come out of the database faster than lists."""
+    return {f"{counts}_{n}": f"{counts}[{n + 1}]" for n in range(_COUNTS[counts])}
 
 
 def _tested(metric: str, found: pd.DataFrame) -> dict[str, Any] | None:
@@ -909,7 +937,7 @@ def _tested(metric: str, found: pd.DataFrame) -> dict[str, Any] | None:
 
 def _counted(known: pd.DataFrame, side: str, counts: str) -> np.ndarray:
     """float64[images, C]: the counts of one side; NaN where they were not kept."""
-    return known[[f"{side}_{counts}_{n}" for n in range(_COUNTS[counts])]].to_numpy(float, na_value=np.nan)
+    return known[[f"{side}_{name}" for name in _count_columns(counts)]].to_numpy(float, na_value=np.nan)
 
 
 def _sides(run: str, beam: int, other: str, other_beam: int) -> dict[str, Any]:
