@@ -90,15 +90,13 @@ def _draw_all(source: Source, asked: tuple) -> None:
 
 def _contents(told: list[Chapter]) -> None:
     for place, chapter in enumerate(told, 1):
-        with st.expander(
-            f"{place}. {chapter.title}" + (" · not in this run" if chapter.missing else ""), icon=_icon(chapter)
-        ):
-            if chapter.missing:
-                st.markdown(chapter.missing)
-                if chapter.command:
-                    st.code(chapter.command, language="bash", wrap_lines=True)
-            else:
-                st.markdown(chapter.lead)
+        title = f"{place}. {chapter.title}" + (" · not in this run" if chapter.missing else "")
+        opened = choices.opened(title, f"chapter_{place}", icon=_icon(chapter))
+        with opened:
+            st.markdown(chapter.missing or chapter.lead)
+            if chapter.missing and chapter.command:
+                st.code(chapter.command, language="bash", wrap_lines=True)
+            if opened.open and not chapter.missing:
                 downloads.rows(chapter.items, f"chapter_{place}")
 
 

@@ -139,9 +139,7 @@ def _say_selection(listing: Listing, counted: pd.Series) -> None:
 
 def _against_rest(listing: Listing) -> None:
     """What the selected cases have that the others have not; asked for when it is opened."""
-    opened = st.expander(
-        "The selection against the rest", key="against_rest", on_change="rerun", icon=":material/balance:"
-    )
+    opened = choices.opened("The selection against the rest", "rest", icon=":material/balance:")
     if not opened.open:
         return
     with opened:

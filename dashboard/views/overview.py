@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import chapters, data, downloads, figures, parts, tables, text
+from dashboard import chapters, choices, data, downloads, figures, parts, tables, text
 from dashboard.exports import Figure, Table
 from engine import queries
 from engine.schema import METRICS
@@ -131,10 +131,12 @@ def _scores(run: data.Run) -> None:
     st.dataframe(table, hide_index=True)
     st.caption("The whole split, with its 95 % interval in brackets.")
     parts.clip_note(run)
-    with st.expander("Signatures and definitions"):
-        _definitions(scores)
+    opened = choices.opened("Signatures and definitions", "definitions")
+    if opened.open:
+        with opened:
+            _definitions(scores)
     if run.text("command"):
-        with st.expander("How this run was made"):
+        with choices.opened("How this run was made", "made"):
             st.code(run.text("command"), language="bash", wrap_lines=True)
 
 
