@@ -31,7 +31,7 @@ def draw() -> None:
         items = [*_metrics(source, scores), *_captions(source)]
     table = tables.beams(scores, _statistics(run), run, chapters.note(run))
     items.append(table)
-    st.dataframe(table.shown, hide_index=True)
+    parts.table(table.shown)
     with slot:
         downloads.offer(lambda: items, "beams")
 

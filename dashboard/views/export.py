@@ -36,7 +36,7 @@ def _choose(run: data.Run) -> Source:
     if not sizes:
         return parts.source(run)
     best = parts.source(run).setting()
-    left, right = st.columns([2, 7], vertical_alignment="bottom")
+    left, right = st.columns([2, 7])
     with left:
         beam = choices.one_of("Beam size", "report_beam", sizes, best, text.beam)
     source = parts.source(run, beam)
@@ -55,6 +55,7 @@ def _choose(run: data.Run) -> Source:
             first,
             lambda image: f"{image}: {captions.get(image, '')}",
             max_selections=_MOST,
+            wrap=True,
         )
     return parts.source(run, beam, images=tuple(images), look=parts.look())
 

@@ -143,10 +143,9 @@ def _against_rest(listing: Listing) -> None:
     if not opened.open:
         return
     with opened:
-        columns = st.columns([5, 4], gap="medium")
-        for column, table in zip(columns, _rest_tables(listing), strict=False):
-            with column:
-                st.dataframe(table.shown, hide_index=True)
+        with st.container(horizontal=True, gap="medium"):  # below each other where both do not fit
+            for table in _rest_tables(listing):
+                parts.table(table.shown, width="content")
         st.caption(
             "Means of per-image values with 95 % bootstrap intervals; shares of cases with 95 % Wilson intervals. "
             f"Selected: {text.markdown(filters.described(listing.selection))}."

@@ -109,7 +109,7 @@ def _attempts(run: data.Run) -> None:
     shown = tables.sortable(items[0].shown)
     digits = {text.title(metric): f"%.{METRICS[metric].digits}f" for metric in _HEADLINES}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
-    st.dataframe(shown, hide_index=True, column_config=formats)
+    parts.table(shown, column_config=formats)
     st.caption("  \n".join(text.markdown(line) for line in items[0].note.splitlines()))
 
 
@@ -128,7 +128,7 @@ def _scores(run: data.Run) -> None:
     ordered = [*_HEADLINES, *(metric for metric in METRICS if metric not in _HEADLINES)]
     table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=text.title)
     table.insert(0, "Beam size", [text.beam(size) for size in table.index])
-    st.dataframe(table, hide_index=True)
+    parts.table(table)
     st.caption("The whole split, with its 95 % interval in brackets.")
     parts.clip_note(run)
     opened = choices.opened("Signatures and definitions", "definitions")
@@ -155,7 +155,7 @@ def _definitions(scores: pd.DataFrame) -> None:
         }
         for row in first.itertuples()
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    parts.table(pd.DataFrame(rows))
 
 
 def _training(run: data.Run) -> None:
