@@ -517,8 +517,8 @@ def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch, small):
 def test_a_small_run_held_as_a_whole_answers_as_one_that_is_read_for_each_beam_size(full_results, monkeypatch):
     def answers() -> list:
         cursor = store.connect(full_results)[0].cursor()
-        found = [queries.case_captions(cursor, "demo", "scene_03")]
-        found += [queries.cases(cursor, "demo", beam, "cider", True) for beam in (1, 3, 5)]
+        found = [queries.cases(cursor, "demo", beam, "cider", True) for beam in (1, 3, 5)]
+        found.append(queries.case_captions(cursor, "demo", "scene_03"))
         return [frame.drop(columns=["tags", "references", "conditions"], errors="ignore") for frame in found]
 
     whole = answers()
