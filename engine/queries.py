@@ -328,6 +328,12 @@ def _spoken(cursor: DuckDBPyConnection, run: str, beam_size: int, text: str) -> 
     return _held(cursor, select, {"text": text}, cases)
 
 
+def _enclosed(cursor: DuckDBPyConnection, run: str, beam_size: int, lasso: Lasso) -> str:
+    """The name of a table in memory with the rowid in `_cases` of every case inside a region, which is tried once."""
+    cases, (inside, corners) = _cases(cursor, run, beam_size), _inside(lasso)
+    return _held(cursor, f"SELECT rowid AS place FROM {cases} WHERE {inside}", corners, cases)
+
+
 def _held(cursor: DuckDBPyConnection, select: str, bound: dict[str, Any], base: str = "held") -> str:
     """The name of the table that holds the rows of `select`, made on its first use.
 
@@ -754,9 +760,7 @@ def _condition(
         )
         bound["condition"] = selection.condition
     if selection.lasso is not None:
-        clause, corners = _inside(selection.lasso)
-        clauses.append(clause)
-        bound |= corners
+        clauses.append(f"rowid IN (FROM {_enclosed(cursor, run, beam_size, selection.lasso)})")
     if selection.among is not None:
         clauses.append("image_id IN (SELECT unnest($among::VARCHAR[]))")
         bound["among"] = list(selection.among)
