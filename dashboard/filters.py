@@ -198,7 +198,7 @@ def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selec
 
 
 def _counts(found: pd.DataFrame) -> dict[tuple[str, int], int]:
-    return {(row.metric, int(row.bin)): int(row.cases) for row in found.itertuples()}
+    return dict(zip(zip(found.metric, found.bin, strict=True), found.cases.tolist(), strict=True))
 
 
 def _exactly(ranges: pd.DataFrame) -> None:

@@ -1,14 +1,12 @@
 """Failures: which cases went wrong, by any metric, and one of them in full."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
 from dashboard import case, chapters, choices, data, downloads, filters, parts, plates, tables, text, verdicts
 from dashboard.components.gallery import Card, gallery
 from dashboard.exports import Figure, Table
+from dashboard.listing import Listing
 from dashboard.previews import photo
 from engine import queries
 from engine.schema import METRICS
@@ -23,28 +21,6 @@ _STICKY = """<style>
   position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
 }
 </style>"""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Which cases are listed, and in which order."""
-
-    run: data.Run
-    beam: int
-    metrics: tuple[str, ...]  # those that some case has
-    sort: str
-    descending: bool
-    selection: queries.Selection
-
-    @property
-    def asked(self) -> tuple[Any, ...]:
-        """The arguments that `queries.cases` and `queries.neighbours` share."""
-        return self.run.name, self.beam, self.sort, self.descending, self.selection
-
-    @property
-    def pair_metric(self) -> str:
-        """What the best and worst pairs are chosen by: CLIPScore as in the study, else the first metric there is."""
-        return "clipscore" if "clipscore" in self.metrics else self.metrics[0]
 
 
 def draw() -> None:
