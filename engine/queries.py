@@ -295,12 +295,16 @@ def _cases(cursor: DuckDBPyConnection, run: str, beam_size: int) -> str:
     read = _CASES.replace("NARROWED", "beam_size = $beam_size"), {"run": run} | beam
 
     def rows() -> tuple[str, dict[str, Any]]:
-        captions = cursor.execute("SELECT count(*) FROM captions WHERE run = ?", [run]).fetchone()[0]
-        if captions > _SMALL:
+        whole = _name(*_whole(run))
+        if not _exists(cursor, whole) and _captions(cursor, run) > _SMALL:
             return read
         return f"SELECT * FROM {_held(cursor, *_whole(run))} WHERE beam_size = $beam_size", beam
 
     return _made(cursor, _name(*read), rows)
+
+
+def _captions(cursor: DuckDBPyConnection, run: str) -> int:
+    return cursor.execute("SELECT count(*) FROM captions WHERE run = ?", [run]).fetchone()[0]
 
 
 def _whole(run: str) -> tuple[str, dict[str, Any]]:
