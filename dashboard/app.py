@@ -15,7 +15,11 @@ PAGES = [
 ]
 
 # Streamlit leaves a fifth of a 1280 px screen empty around a wide page: photos need the room.
-_STYLE = "<style>.stMainBlockContainer { padding: 3.25rem 2rem 3rem; }</style>"
+# A row of choices has one height, whether they are buttons or lists.
+_STYLE = """<style>
+.stMainBlockContainer { padding: 3.25rem 2rem 3rem; }
+[data-testid="stHorizontalBlock"] [data-testid="stButtonGroup"] button { min-height: 2.5rem; }
+</style>"""
 
 
 def main() -> None:

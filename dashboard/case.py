@@ -110,9 +110,7 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
         format="%.0f",
         help="Percent of the other cases with a lower value.",
     )
-    st.dataframe(
-        table, hide_index=True, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")}
-    )
+    parts.table(table, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")})
 
 
 def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:

@@ -262,7 +262,9 @@ def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
     row, name = found.iloc[0], text.title(metric)
     if METRICS[metric].corpus == "pooled" and not row.pooled:  # another number than the curve's: it may rank otherwise
         name = f"the mean of per-image {name} (the curve pools the whole split)"
-    tested = f"randomization test over {row.images:,} images, Holm-corrected, 5 %"
+    tested = f"randomization test over {row.images:,} images, Holm-corrected, 5\N{NO-BREAK SPACE}%"
+    if row.best == ask(queries.beam_sizes, run.name).beam_size.min():
+        return f"By {name}, beam size {text.beam(row.best)}, the smallest, is the best of all ({tested})."
     if row.smallest == row.best:
         return f"By {name}, beam size {text.beam(row.best)} is the best, and no smaller one is as good ({tested})."
     return (
@@ -310,7 +312,11 @@ def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any])
     drawn = lambda: plates.attention_strip(  # noqa: E731
         f"{image_id}: {said}", row, pixels(run.root("images"), row["file_name"], LARGE), look
     )
-    small = note(run, f"Image {image_id}, beam size {text.beam(beam)}, {look.described}; cross-attention, replayed")
+    small = note(
+        run,
+        f"Image {image_id}, beam size {text.beam(beam)}, {look.described}; cross-attention, replayed. "
+        "≈: nearly the caption's mean map, which says little about the word",
+    )
     return Figure(f"attention_{image_id}", f"Attention of {image_id}: {said}", drawn, small)
 
 

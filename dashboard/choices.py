@@ -143,6 +143,14 @@ def keep_span(key: str, span: tuple[float, float] | None) -> None:
     keep(**{key: span and f"{span[0]:g}:{span[1]:g}"})
 
 
+def opened(
+    label: str, key: str, default: bool = False, widget: Callable[..., Any] = st.expander, **settings: Any
+) -> Any:
+    """A part of the page that a person opens and closes: what stands in it is made only while its `open` is true."""
+    shown = get(key, "1" if default else "0") == "1"
+    return widget(label, key=_controlled(key, shown), on_change=_keep_opened, args=(key, default), **settings)
+
+
 def _memory() -> dict[str, str]:
     return st.session_state.setdefault(_MEMORY, {})
 
@@ -160,6 +168,11 @@ def _controlled(key: str, value: Any) -> str:
 def _keep_widget(key: str, default: Any) -> None:
     value = st.session_state[f"widget_{key}"]
     keep(**{key: None if value == default else value})
+
+
+def _keep_opened(key: str, default: bool) -> None:
+    shown = bool(st.session_state[f"widget_{key}"])
+    keep(**{key: None if shown == default else int(shown)})
 
 
 def _keep_several(key: str, default: list[str]) -> None:

@@ -118,7 +118,7 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     counts = table.reindex(index=classes, columns=classes, fill_value=0)
     shares = 100 * counts.div(totals.reindex(classes).where(lambda total: total > 0, 1), axis=0)
     names = [plain(name, _NAME) for name in classes]
-    figure = blank("What each class is taken for", "Predicted", "True label", template)
+    figure = blank("What each class is taken for, % of its images", "Predicted", "True label", template)
     figure.add_heatmap(
         x=names,
         y=names,
@@ -127,12 +127,14 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         zmin=0,
         zmax=100,
         colorscale=_ramp(template),
-        colorbar={"title": {"text": "% of the<br>class"}, "thickness": 12, "len": 0.6},
+        # Narrow: fifty names need the room.
+        colorbar={"title": {"text": "%", "font": {"size": 12}}, "tickfont": {"size": 10}}
+        | {"thickness": 8, "len": 0.6, "xpad": 4, "outlinewidth": 0},
         xgap=1,
         ygap=1,
         hovertemplate="%{y}<br>taken for %{x}: %{customdata} (%{z:.1f} %)<extra></extra>",
     )
-    size = 9 if len(names) > 30 else 11
+    size = 8 if len(names) > 30 else 11
     axis = {"type": "category", "dtick": 1, "tickfont": {"size": size}, "showgrid": False}
     figure.update_xaxes(**axis, tickangle=-90 if len(names) > 8 else 0)
     figure.update_yaxes(**axis, autorange="reversed")

@@ -5,6 +5,7 @@ Asks `engine.queries` and keeps the answers. Knows no SQL and draws nothing.
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
@@ -69,18 +70,17 @@ def ask(query: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
 
     The answer is everybody's: make a new frame, and change nothing in this one.
     """
-    return _answer(query.__name__, arguments, str(results_folder()), state())
+    return _answer(query, arguments, str(results_folder()), state())
 
 
-# A resource and not data: Streamlit unpickles data at every look, which takes longer than most queries.
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _answer(query: str, arguments: tuple[Any, ...], results: str, found: State) -> pd.DataFrame:
+# Not Streamlit's cache: its hashing of the arguments, sixteen times a page, takes longer than a query on a small run.
+@lru_cache(maxsize=256)
+def _answer(query: Callable[..., pd.DataFrame], arguments: tuple[Any, ...], results: str, found: State) -> pd.DataFrame:
     connection, _ = _connection(results, found)
-    asked = getattr(queries, query)
     try:
-        return asked(connection.cursor(), *arguments)
+        return query(connection.cursor(), *arguments)
     except duckdb.CatalogException:  # a table in memory was let go for another page's between two steps
-        return asked(connection.cursor(), *arguments)
+        return query(connection.cursor(), *arguments)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

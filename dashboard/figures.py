@@ -174,7 +174,9 @@ def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         customdata=known[["right", "known"]],
         hovertemplate="%{y}<br>%{x:.2f} %, %{customdata[0]} of %{customdata[1]} right<extra></extra>",
     )
-    figure.update_xaxes(range=[0, 101])
+    # Marks and not bars: the axis need not begin at 0, where templates that differ by a point look all the same.
+    room = 2 + 10 * (known.high.max() - known.low.min())
+    figure.update_xaxes(range=[max(0, 100 * known.low.min() - room), min(100.5, 100 * known.high.max() + room)])
     figure.update_yaxes(automargin=True)
     figure.update_layout(height=120 + 48 * max(len(known), 1))
     return figure

@@ -131,16 +131,9 @@ def described(selection: Selection) -> str:
 def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, chosen: str) -> None:
     """An expander with the histograms and the quadrant; nothing is asked while it is closed."""
     touched = bool(selection.ranges or selection.lasso)
-    shown = choices.get("plots", "1" if touched else "0") == "1"
-    st.session_state["plots_open"] = shown
-    opened = st.expander(
-        "Filter by scores: brush a histogram, draw a region where metrics disagree",
-        expanded=shown,
-        key="plots_open",
-        icon=":material/bar_chart:",
-        on_change=_keep_open,
-    )
-    if not shown:
+    label = "Filter by scores: brush a histogram, draw a region where metrics disagree"
+    opened = choices.opened(label, "plots", touched, icon=":material/bar_chart:")
+    if not opened.open:
         return
     with opened:
         axes = _axes(list(ranges.metric))
@@ -151,10 +144,6 @@ def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
         if axes:
             with right:
                 _quadrant(run, beam, ranges.set_index("metric"), axes, selection, chosen)
-
-
-def _keep_open() -> None:
-    choices.keep(plots="1" if st.session_state["plots_open"] else "0")
 
 
 def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, small: str) -> list[Figure]:
@@ -209,12 +198,12 @@ def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selec
 
 
 def _counts(found: pd.DataFrame) -> dict[tuple[str, int], int]:
-    return {(row.metric, int(row.bin)): int(row.cases) for row in found.itertuples()}
+    return dict(zip(zip(found.metric, found.bin, strict=True), found.cases.tolist(), strict=True))
 
 
 def _exactly(ranges: pd.DataFrame) -> None:
     """The same ranges as sliders: exact, and for those who use no pointer."""
-    opened = st.popover("Exact ranges", icon=":material/tune:", key="exact_ranges", on_change="rerun")
+    opened = choices.opened("Exact ranges", "exact", widget=st.popover, icon=":material/tune:")
     if not opened.open:
         return
     with opened:

@@ -4,7 +4,7 @@ Knows a stored row of attention and pixels. Knows no page and no figure. What th
 for a file: the same colours, the same veil over what the model did not see.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,22 @@ SCALES: dict[str, tuple[tuple[int, int, int], ...]] = {
     ),
     "grey": ((0, 0, 0), (255, 255, 255)),
 }
+NEAR_MEAN = 0.1
+"""Below this a word's map is called nearly the caption's mean map: its `moved`, a total variation distance.
+
+That distance is the most by which the share of attention of any region can differ between two maps: below a tenth,
+whatever is seen in the word's map, the mean map shows within ten points. Measured on every layer and their mean, heads
+averaged, of a captioner of Flickr8k, one of COCO (nouns have boxes) and the demo (boxes too):
+
+- below 0.1 most words have their brightest patch where the mean map has it (63 % of 24,000 maps on Flickr8k, 55 % of
+  4,200 on COCO); from 0.1 on fewer than half, from 0.25 on about a quarter;
+- below 0.1 the boxes of a noun hold as much attention as under the mean map (+0.001 on COCO); on the demo they hold
+  +0.01 from 0.15, +0.10 from 0.25, +0.41 from 0.5 on.
+
+In the last layer, which is shown first, it flags none of the demo's words and 3.5 % of those of Flickr8k; in Flickr8k's
+first layer, which hardly tells words apart, 67 %.
+"""
+
 _GREY = (128, 136, 144)
 _VEIL = 0.65
 
@@ -88,6 +104,12 @@ def maps(row: pd.Series, look: Look) -> np.ndarray:
     weights = weights[:, :, look.head - 1 : look.head] if look.head else weights
     found = weights.mean(axis=(1, 2))
     return np.maximum(found - found.mean(axis=0), 0) if look.subtract else found
+
+
+def moved(row: pd.Series, look: Look) -> np.ndarray:
+    """float64[words], 0 to 1: the share of each word's attention that lies elsewhere than the caption's mean map."""
+    found = maps(row, replace(look, subtract=False))
+    return np.abs(found - found.mean(axis=0)).sum(axis=1) / 2
 
 
 def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.Image]:

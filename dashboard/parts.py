@@ -6,6 +6,7 @@ Knows runs and Streamlit. Asks no query.
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -66,7 +67,9 @@ def welcome(results: Path, problems: list[Problem]) -> None:
     st.code("make evaluate", language="bash")
     st.markdown("With your own photos, captions and captioner, or with predictions that were made elsewhere:")
     st.code(f"{EVALUATE}\n{SCORE}", language="bash", wrap_lines=True)
-    st.caption(f"Results are looked for in {text.markdown(str(results))}; this page follows when it is run again.")
+    st.caption(
+        f"Results are looked for in {text.markdown(str(results))}. When the command has finished, reload this page."
+    )
     show_problems(problems)
 
 
@@ -112,6 +115,11 @@ def clip_note(run: data.Run) -> None:
             "CLIPScore here comes from the demo CLIP, a small model trained on the generated scenes: it is not "
             "comparable to the CLIPScore of ViT-B/32 in papers."
         )
+
+
+def table(frame: pd.DataFrame, **settings: Any) -> None:
+    """A table as high as its rows, for those of which there are few; what is missing is a dash."""
+    st.dataframe(frame, hide_index=True, placeholder="–", **{"height": "content"} | settings)
 
 
 def template() -> str:

@@ -44,7 +44,7 @@ class Panel:
 def attention_strip(
     title: str, row: pd.Series, photo: Image.Image | None, look: Look, template: str = LIGHT
 ) -> go.Figure:
-    """All words of a caption side by side, each with its map over the photo.
+    """All words of a caption side by side, each with its map over the photo; ≈ marks what is nearly the mean map.
 
     Args:
         row: a row of `queries.attention`.
@@ -56,10 +56,12 @@ def attention_strip(
     step = height + 2 * _FONT * _LEADING
     rows = -(-len(tiles) // across)
     canvas = _Canvas(title, rows * step + _EDGE, template)
+    near = heatmaps.moved(row, look) < heatmaps.NEAR_MEAN
     for place, (tile, word) in enumerate(zip(tiles, row["words"], strict=True)):
         x, y = _EDGE + (place % across) * (width + _EDGE), (place // across) * step
         canvas.image(tile, x, y, width, height)
-        canvas.text(plain(word, int(width / (_FONT * _WIDE))), x + width / 2, y + height + 3, anchor="center")
+        name = plain(word, int(width / (_FONT * _WIDE)) - 2) + (" ≈" if near[place] else "")
+        canvas.text(name, x + width / 2, y + height + 3, anchor="center")
     return canvas.figure
 
 

@@ -45,13 +45,19 @@ def photo(root: Path | None, file_name: str | None, size: int = THUMBNAIL) -> Ph
 def inside(root: Path, file_name: str) -> Path | None:
     """The path of `file_name` if it stays inside `root` (links followed) and is named like an image, else None."""
     try:
-        folder = root.resolve()
+        folder = _resolved(root)
         path = (folder / file_name).resolve()
     except (OSError, ValueError, RuntimeError):
         return None
     if not path.is_relative_to(folder) or path.suffix.lower() not in _SUFFIXES:
         return None
     return path
+
+
+@lru_cache(maxsize=64)
+def _resolved(root: Path) -> Path:
+    """Where a folder of photos really lies. A link that is turned elsewhere later leaves its photos outside."""
+    return root.resolve()
 
 
 def pixels(root: Path | None, file_name: str | None, size: int = LARGE) -> Image.Image | None:

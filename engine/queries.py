@@ -5,6 +5,7 @@ file is bound as a parameter; what cannot be bound (a column to sort by) is chec
 """
 
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any
@@ -142,9 +143,8 @@ def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     (share of captions that differ from those of `previous`, Wilson interval; null at the smallest).
     """
     frame = _caption_counts(cursor, run).merge(_changes(cursor, run), on="beam_size", how="left")
-    lengths = _word_counts(cursor, run)
-    bounds = frame.beam_size.map(lambda beam: bootstrap_mean_interval(lengths.words[lengths.beam_size == beam]))
-    frame["words_low"], frame["words_high"] = _unzip(bounds)
+    bounds = _length_bounds(_by_size(_word_counts(cursor, run), ["words"]))
+    frame["words_low"], frame["words_high"] = _unzip(bounds.get(size, _UNKNOWN) for size in frame.beam_size)
     for share, count, total in (("unfinished", "cut", "known"), ("changed", "differing", "compared")):
         frame[share] = frame[count] / frame[total].where(frame[total] > 0)
         bounds = [_wilson(*pair) for pair in zip(frame[count], frame[total], strict=True)]
@@ -161,32 +161,38 @@ def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataF
     Raises:
         ValueError: `metric` is no metric.
     """
-    column = metric_column(metric)
-    pooled = POOLED.get(metric)
-    values = column
-    if pooled is not None and _keeps_counts(cursor, run, pooled.counts):
-        values = pooled.counts
-    else:
+    column, pooled = metric_column(metric), POOLED.get(metric)
+    if pooled is not None and not _keeps_counts(cursor, run, pooled.counts):
         pooled = None
+    # Numbers come out of the database ten times as fast as lists of them.
+    values = {metric: column} if pooled is None else _count_columns(pooled.counts)
     found = cursor.execute(
         f"""
-        SELECT beam_size, list({values} ORDER BY image_id) AS values
+        SELECT beam_size, {", ".join(f"{value} AS {name}" for name, value in values.items())}
         FROM (
             SELECT *, count(*) FILTER (isfinite({column})) OVER (PARTITION BY image_id) AS sizes
             FROM scores WHERE run = $run
         )
         WHERE sizes = (SELECT count(DISTINCT beam_size) FROM scores WHERE run = $run AND isfinite({column}))
             AND isfinite({column})
-        GROUP BY beam_size ORDER BY beam_size
+        ORDER BY beam_size, image_id
         """,
         {"run": run},
-    ).fetchall()
-    if len(found) < 2:
+    ).fetchnumpy()
+    kept = _by_size(found, list(values))
+    if len(kept) < 2:
         return pd.DataFrame(columns=["smallest", "best", "images", "pooled"])
-    score = pooled.score if pooled is not None else None
-    smallest, best = statistics.smallest_not_worse({size: np.asarray(kept) for size, kept in found}, pooled=score)
-    row = {"smallest": smallest, "best": best, "images": len(found[0][1]), "pooled": pooled is not None}
-    return pd.DataFrame([row])
+    smallest, best = statistics.smallest_not_worse(kept, pooled=pooled and pooled.score)
+    images = len(next(iter(kept.values())))
+    return pd.DataFrame([{"smallest": smallest, "best": best, "images": images, "pooled": pooled is not None}])
+
+
+def _by_size(found: dict[str, np.ndarray], names: list[str]) -> dict[int, np.ndarray]:
+    """float64[images], or float64[images, names] of several, of each beam size, smallest first."""
+    sizes = found["beam_size"]
+    columns = np.column_stack([found[name] for name in names]).astype(np.float64)
+    values = columns[:, 0] if len(names) == 1 else columns
+    return {int(size): values[sizes == size] for size in np.unique(sizes)}
 
 
 def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
@@ -198,12 +204,16 @@ def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
 def _caption_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     return cursor.execute(
         """
+        WITH spoken AS (
+            SELECT beam_size, count(DISTINCT word) AS distinct_words
+            FROM (SELECT beam_size, unnest(words) AS word FROM captions WHERE run = $run) GROUP BY beam_size
+        )
         SELECT beam_size, count(*) AS captions, avg(len(words)) AS words,
-            len(list_distinct(flatten(list(words)))) AS distinct_words,
+            coalesce(any_value(distinct_words), 0) AS distinct_words,
             count(*) FILTER (NOT finished) AS cut, count(finished) AS known
-        FROM captions WHERE run = ? GROUP BY beam_size ORDER BY beam_size
+        FROM captions LEFT JOIN spoken USING (beam_size) WHERE run = $run GROUP BY beam_size ORDER BY beam_size
         """,
-        [run],
+        {"run": run},
     ).df()
 
 
@@ -224,16 +234,29 @@ def _changes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     ).df()
 
 
-def _word_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+def _word_counts(cursor: DuckDBPyConnection, run: str) -> dict[str, np.ndarray]:
     return cursor.execute(
         "SELECT beam_size, len(words) AS words FROM captions WHERE run = ? AND words IS NOT NULL "
         "ORDER BY beam_size, image_id",
         [run],
-    ).df()
+    ).fetchnumpy()
+
+
+def _length_bounds(lengths: dict[int, np.ndarray]) -> dict[int, tuple[float, float]]:
+    """The bootstrap interval of each mean length; sizes with as many captions are drawn together."""
+    bounds = {}
+    for count in {len(values) for values in lengths.values()}:
+        alike = [size for size, values in lengths.items() if len(values) == count]
+        found = _means(np.column_stack([lengths[size] for size in alike]))
+        bounds |= {size: (low, high) for size, (_, low, high, _) in zip(alike, found, strict=True)}
+    return bounds
+
+
+_UNKNOWN = (float("nan"), float("nan"))
 
 
 def _wilson(count: float, total: float) -> tuple[float, float]:
-    return wilson_interval(int(count), int(total)) if total > 0 else (float("nan"), float("nan"))
+    return wilson_interval(int(count), int(total)) if total > 0 else _UNKNOWN
 
 
 def _unzip(bounds: Any) -> tuple[list[float], list[float]]:
@@ -251,9 +274,8 @@ _FINITE = ", ".join(
 _CASES = f"""
     SELECT captions.image_id, captions.beam_size, caption, logprob, finished, coalesce(tags, []) AS tags,
         clip_truncated, md5_number_lower(captions.image_id) AS draw, {_FINITE}
-    FROM (SELECT * EXCLUDE run FROM captions WHERE run = $run AND beam_size = $beam_size) captions
-    LEFT JOIN (SELECT * EXCLUDE run FROM scores WHERE run = $run AND beam_size = $beam_size) scores
-        USING (image_id, beam_size)
+    FROM (SELECT * EXCLUDE run FROM captions WHERE run = $run AND NARROWED) captions
+    LEFT JOIN (SELECT * EXCLUDE run FROM scores WHERE run = $run AND NARROWED) scores USING (image_id, beam_size)
 """
 _PHOTOS = """
     SELECT image_id, file_name, "references", coalesce(conditions, []) AS conditions FROM images WHERE run = $run
@@ -261,12 +283,33 @@ _PHOTOS = """
 _MOST_HELD = 2_500_000
 """Rows held in memory at a time, about 250 bytes each."""
 
+_SMALL = 50_000
+"""Captions of a run up to which all its beam sizes are held together: opening Parquet for each takes longer."""
+
 _holding = threading.Lock()
 
 
 def _cases(cursor: DuckDBPyConnection, run: str, beam_size: int) -> str:
     """The name of a table in memory with the narrow columns of a beam size: sorting Parquet takes ten times as long."""
-    return _held(cursor, _CASES, {"run": run, "beam_size": int(beam_size)})
+    beam = {"beam_size": int(beam_size)}
+    read = _CASES.replace("NARROWED", "beam_size = $beam_size"), {"run": run} | beam
+
+    def rows() -> tuple[str, dict[str, Any]]:
+        whole = _name(*_whole(run))
+        if not _exists(cursor, whole) and _captions(cursor, run) > _SMALL:
+            return read
+        return f"SELECT * FROM {_held(cursor, *_whole(run))} WHERE beam_size = $beam_size", beam
+
+    return _made(cursor, _name(*read), rows)
+
+
+def _captions(cursor: DuckDBPyConnection, run: str) -> int:
+    return cursor.execute("SELECT count(*) FROM captions WHERE run = ?", [run]).fetchone()[0]
+
+
+def _whole(run: str) -> tuple[str, dict[str, Any]]:
+    """What `_cases` gives, of all beam sizes of a run: a SELECT and what is bound in it."""
+    return _CASES.replace("NARROWED", "true"), {"run": run}
 
 
 def _photos(cursor: DuckDBPyConnection, run: str) -> str:
@@ -275,25 +318,45 @@ def _photos(cursor: DuckDBPyConnection, run: str) -> str:
 
 
 def _spoken(cursor: DuckDBPyConnection, run: str, beam_size: int, text: str) -> str:
-    """The name of a table in memory with the image_id of every case that has `text` in its caption or a reference."""
+    """The name of a table in memory with the rowid in `_cases` of every case with `text` in caption or references."""
+    cases = _cases(cursor, run, beam_size)
     lines = f"""
         SELECT image_id, lower(array_to_string("references", chr(10))) AS line FROM {_photos(cursor, run)}
     """
-    # contains() and not LIKE: a percent sign in the search is a percent sign.
+    # contains() and not LIKE: a percent sign in the search is a percent sign. Every question about the selection joins
+    # what is found here: row numbers join three times as fast as image ids.
     select = f"""
-        SELECT image_id FROM {_cases(cursor, run, beam_size)} WHERE contains(lower(caption), lower($text))
-        UNION SELECT image_id FROM {_held(cursor, lines, {})} WHERE contains(line, lower($text))
+        SELECT rowid AS place FROM {cases} WHERE contains(lower(caption), lower($text))
+            OR image_id IN (SELECT image_id FROM {_held(cursor, lines, {})} WHERE contains(line, lower($text)))
     """
-    return _held(cursor, select, {"text": text})
+    return _held(cursor, select, {"text": text}, cases)
 
 
-def _held(cursor: DuckDBPyConnection, select: str, bound: dict[str, Any]) -> str:
+def _enclosed(cursor: DuckDBPyConnection, run: str, beam_size: int, lasso: Lasso) -> str:
+    """The name of a table in memory with the rowid in `_cases` of every case inside a region, which is tried once."""
+    cases, (inside, corners) = _cases(cursor, run, beam_size), _inside(lasso)
+    return _held(cursor, f"SELECT rowid AS place FROM {cases} WHERE {inside}", corners, cases)
+
+
+def _held(cursor: DuckDBPyConnection, select: str, bound: dict[str, Any], base: str = "held") -> str:
     """The name of the table that holds the rows of `select`, made on its first use.
 
     It is as old as the connection's first look: whoever writes results opens a new connection.
+
+    Args:
+        base: the held table whose row numbers `select` gives, if it does: it takes this one with it when it goes.
     """
-    name = "held_" + blake2s(repr((select, sorted(bound.items()))).encode(), digest_size=12).hexdigest()
+    return _made(cursor, _name(select, bound, base), lambda: (select, bound))
+
+
+def _name(select: str, bound: dict[str, Any], base: str = "held") -> str:
+    return f"{base}_" + blake2s(repr((select, sorted(bound.items()))).encode(), digest_size=12).hexdigest()
+
+
+def _made(cursor: DuckDBPyConnection, name: str, rows: Callable[[], tuple[str, dict[str, Any]]]) -> str:
+    """`name`, after the table with the rows of a SELECT and what is bound in it was made, if it was not there."""
     if not _exists(cursor, name):
+        select, bound = rows()
         with _holding:  # two pages that open at once would make the same table
             if not _exists(cursor, name):
                 cursor.execute(f"CREATE TABLE {name} AS {select}", bound)
@@ -303,23 +366,27 @@ def _held(cursor: DuckDBPyConnection, select: str, bound: dict[str, Any]) -> str
 
 def _exists(cursor: DuckDBPyConnection, name: str) -> bool:
     try:
-        cursor.execute(f"SELECT 1 FROM {name} LIMIT 0")
+        cursor.table(name)  # a third of the time of a SELECT: every question of a page asks this first
     except duckdb.CatalogException:
         return False
     return True
 
 
 def _let_go(cursor: DuckDBPyConnection, newest: str) -> None:
-    """Drops the oldest held tables until at most _MOST_HELD rows are left; never the newest."""
+    """Drops the oldest held tables until at most _MOST_HELD rows are left; never the newest and what it rests on.
+
+    With a table go those that hold its row numbers: one made anew may number its rows otherwise.
+    """
     held = cursor.execute(
         "SELECT table_name, estimated_size FROM duckdb_tables() WHERE starts_with(table_name, 'held_') "
         "ORDER BY table_oid DESC"
     ).fetchall()
-    rows = 0
+    rows, names = 0, [name for name, _ in held]
     for name, size in held:
         rows += size
-        if rows > _MOST_HELD and name != newest:
-            cursor.execute(f"DROP TABLE IF EXISTS {name}")
+        if rows > _MOST_HELD and not newest.startswith(name):
+            for gone in (each for each in names if each.startswith(name)):
+                cursor.execute(f"DROP TABLE IF EXISTS {gone}")
 
 
 def case_count(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection = EVERYTHING) -> pd.DataFrame:
@@ -353,19 +420,22 @@ def cases(
     where, bound = _condition(cursor, run, beam_size, selection)
     held = _cases(cursor, run, beam_size)
     order = f"{column} {direction} NULLS LAST, image_id"
-    return cursor.execute(
+    frame = cursor.execute(
         f"""
-        WITH shown AS (SELECT * FROM {held} WHERE {where} ORDER BY {order} LIMIT $limit OFFSET $offset),
-        values AS (SELECT {column} AS value, count(*) AS cases FROM {held} WHERE {column} IS NOT NULL GROUP BY value),
-        ranks AS (SELECT value, 1 + sum(cases) OVER (ORDER BY value DESC) - cases AS rank FROM values)
-        SELECT shown.* EXCLUDE draw, {_PHOTO_COLUMNS}, ranks.rank::BIGINT AS rank,
-            (SELECT count({column}) FROM {held}) AS scored
-        FROM shown LEFT JOIN {_photos(cursor, run)} photos USING (image_id)
-        LEFT JOIN ranks ON ranks.value = shown.{column}
-        ORDER BY {order}
+        WITH shown AS (SELECT * FROM {held} WHERE {where} ORDER BY {order} LIMIT $limit OFFSET $offset)
+        SELECT shown.* EXCLUDE draw, {_PHOTO_COLUMNS}
+        FROM shown LEFT JOIN {_photos(cursor, run)} photos USING (image_id) ORDER BY {order}
         """,
         {"limit": limit, "offset": offset, **bound},
     ).df()
+    scored = _known(cursor, held, [sort])[sort]
+    return frame.assign(rank=_ranks(frame[sort].to_numpy(float, na_value=np.nan), scored), scored=len(scored))
+
+
+def _ranks(values: np.ndarray, scored: np.ndarray) -> pd.array:
+    """Int64[cases]: 1 + how many of `scored` (float64[N]) are above each value (float64[cases]); null for NaN."""
+    above = len(scored) - np.searchsorted(np.sort(scored), values, side="right")
+    return pd.array(np.where(np.isnan(values), np.nan, 1 + above), dtype="Int64")
 
 
 _PHOTO_COLUMNS = 'file_name, "references", coalesce(conditions, []) AS conditions'
@@ -437,30 +507,46 @@ def case_metrics(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id:
     held, columns = _cases(cursor, run, beam_size), ", ".join(map(metric_column, METRICS))
     mine = cursor.execute(f"SELECT {columns} FROM {held} WHERE image_id = ?", [image_id]).fetchone()
     known = {metric: value for metric, value in zip(METRICS, mine or (), strict=False) if value is not None}
-    rows = []
-    if known:
-        counts = ", ".join(
-            f"count({metric_column(metric)}), count(*) FILTER ({metric_column(metric)} > ${metric}), "
-            f"count(*) FILTER ({metric_column(metric)} < ${metric})"
-            for metric in known
-        )
-        found = cursor.execute(f"SELECT {counts} FROM {held}", known).fetchone()
-        rows = [_stands(metric, value, *found[3 * n : 3 * n + 3]) for n, (metric, value) in enumerate(known.items())]
+    everybody = _known(cursor, held, known)
+    rows = [_stands(metric, value, everybody[metric]) for metric, value in known.items()]
     return pd.DataFrame(rows, columns=["metric", "value", "rank", "scored", "percentile"])
 
 
-def _stands(metric: str, value: float, scored: int, above: int, below: int) -> tuple[str, float, int, int, float]:
+def _stands(metric: str, value: float, everybody: np.ndarray) -> tuple[str, float, int, int, float]:
+    scored, above, below = len(everybody), int((everybody > value).sum()), int((everybody < value).sum())
     ties = scored - above - below - 1
     percentile = 100 * (below + ties / 2) / (scored - 1) if scored > 1 else float("nan")
     return metric, value, above + 1, scored, percentile
 
 
+def _known(
+    cursor: DuckDBPyConnection,
+    held: str,
+    metrics: Iterable[str],
+    where: str = "true",
+    bound: dict[str, Any] | None = None,
+) -> dict[str, np.ndarray]:
+    """float64[cases] of each metric: its values in a table of `_cases`, those that are missing left out.
+
+    Counting and sorting columns here takes less time than planning the statement that would do it there.
+    """
+    asked = {metric: metric_column(metric) for metric in metrics}
+    if not asked:
+        return {}
+    found = cursor.execute(f"SELECT {', '.join(asked.values())} FROM {held} WHERE {where}", bound or {}).fetchnumpy()
+    return {metric: np.ma.compressed(found[metric]) for metric in asked}
+
+
 def case_captions(cursor: DuckDBPyConnection, run: str, image_id: str) -> pd.DataFrame:
     """What every beam size said about an image: columns beam_size, caption, logprob, finished, cider, clipscore."""
+    columns, whole = "beam_size, caption, logprob, finished, cider, clipscore", _name(*_whole(run))
+    if _exists(cursor, whole):
+        where = "WHERE image_id = ? ORDER BY beam_size"
+        return cursor.execute(f"SELECT {columns} FROM {whole} {where}", [image_id]).df()
     # Each side is narrowed before the join: DuckDB then reads the few row groups that can hold the image.
     return cursor.execute(
-        """
-        SELECT beam_size, caption, logprob, finished, cider, clipscore
+        f"""
+        SELECT {columns}
         FROM (SELECT beam_size, caption, logprob, finished FROM captions WHERE run = $run AND image_id = $image_id)
         LEFT JOIN (SELECT beam_size, cider, clipscore FROM scores WHERE run = $run AND image_id = $image_id)
             USING (beam_size)
@@ -472,12 +558,12 @@ def case_captions(cursor: DuckDBPyConnection, run: str, image_id: str) -> pd.Dat
 
 def metric_ranges(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
     """Columns metric, low, high, middle (median), scored: every metric that some case has, in METRICS' order."""
-    held = _cases(cursor, run, beam_size)
-    columns = list(map(metric_column, METRICS))
-    asked = ", ".join(f"min({column}), max({column}), median({column}), count({column})" for column in columns)
-    found = cursor.execute(f"SELECT {asked} FROM {held}").fetchone()
-    rows = [(metric, *found[4 * place : 4 * place + 4]) for place, metric in enumerate(METRICS)]
-    return pd.DataFrame([row for row in rows if row[4]], columns=["metric", "low", "high", "middle", "scored"])
+    rows = [
+        (metric, values.min(), values.max(), np.median(values), len(values))
+        for metric, values in _known(cursor, _cases(cursor, run, beam_size), METRICS).items()
+        if len(values)
+    ]
+    return pd.DataFrame(rows, columns=["metric", "low", "high", "middle", "scored"])
 
 
 def histograms(
@@ -499,20 +585,20 @@ def histograms(
     if not edges:
         return pd.DataFrame(columns=["metric", "bin", "cases"])
     where, bound = _condition(cursor, run, beam_size, selection)
-    binned, columns = [], ", ".join(metric_column(metric) for metric, _, _ in edges)
-    for n, (metric, low, high) in enumerate(edges):
-        column = metric_column(metric)
-        binned.append(f"least(floor(({column} - $from_{n}) * $scale_{n}), $last)::INT AS {column}")
-        bound |= {f"from_{n}": low, f"scale_{n}": bins / (high - low)}
-    return cursor.execute(
-        f"""
-        SELECT metric, bin, count(*) AS cases
-        FROM (UNPIVOT (SELECT {", ".join(binned)} FROM {_cases(cursor, run, beam_size)} WHERE {where})
-            ON {columns} INTO NAME metric VALUE bin)
-        GROUP BY metric, bin ORDER BY metric, bin
-        """,
-        bound | {"last": bins - 1},
-    ).df()
+    values = _known(cursor, _cases(cursor, run, beam_size), [metric for metric, _, _ in edges], where, bound)
+    rows = [
+        (metric, place, int(count))
+        for metric, low, high in sorted(edges)
+        for place, count in enumerate(_binned(values[metric], low, high, bins))
+        if count
+    ]
+    return pd.DataFrame(rows, columns=["metric", "bin", "cases"])
+
+
+def _binned(values: np.ndarray, low: float, high: float, bins: int) -> np.ndarray:
+    """int[bins]: how many of `values` lie in each of equal bins; the outer ones take what lies beyond the ends."""
+    places = np.clip((values - low) * (bins / (high - low)), 0, bins - 1).astype(int)
+    return np.bincount(places, minlength=bins)
 
 
 def scattered(
@@ -668,7 +754,7 @@ def _condition(
         clauses.append(f"{metric_column(metric)} BETWEEN $low_{index} AND $high_{index}")
         bound |= {f"low_{index}": low, f"high_{index}": high}
     if selection.text:
-        clauses.append(f"image_id IN (FROM {_spoken(cursor, run, beam_size, selection.text)})")
+        clauses.append(f"rowid IN (FROM {_spoken(cursor, run, beam_size, selection.text)})")
     if selection.tag:
         clauses.append("list_contains(list_transform(tags, lambda entry: entry.tag), $tag)")
         bound["tag"] = selection.tag
@@ -678,9 +764,7 @@ def _condition(
         )
         bound["condition"] = selection.condition
     if selection.lasso is not None:
-        clause, corners = _inside(selection.lasso)
-        clauses.append(clause)
-        bound |= corners
+        clauses.append(f"rowid IN (FROM {_enclosed(cursor, run, beam_size, selection.lasso)})")
     if selection.among is not None:
         clauses.append("image_id IN (SELECT unnest($among::VARCHAR[]))")
         bound["among"] = list(selection.among)
@@ -823,7 +907,13 @@ def comparison(cursor: DuckDBPyConnection, run: str, beam: int, other: str, othe
     corpus values of kept counts); in METRICS' order.
     """
     columns = ", ".join(f"{side}.{metric_column(metric)} AS {side}_{metric}" for metric in METRICS for side in "ab")
-    counts = ", ".join(f"{column} AS {name}" for side in "ab" for name, column in _count_columns(side).items())
+    counted = {
+        f"{side}_{name}": f"{side}.{column}"
+        for side in "ab"
+        for kept in _COUNTS
+        for name, column in _count_columns(kept).items()
+    }
+    counts = ", ".join(f"{column} AS {name}" for name, column in counted.items())
     found = cursor.execute(
         f"{_PAIR} SELECT {columns}, {counts} FROM a JOIN b USING (image_id) ORDER BY image_id",
         _sides(run, beam, other, other_beam),
@@ -840,9 +930,9 @@ _TESTED = ["difference", "low", "high", "wins", "ties", "losses", "p_bootstrap",
 _COUNTS = {"bleu_counts": BLEU_COUNTS, "meteor_counts": METEOR_COUNTS}
 
 
-def _count_columns(side: str) -> dict[str, str]:
-    """Name -> expression of each count of one side: numbers come out of the database faster than lists."""
-    return {f"{side}_{name}_{n}": f"{side}.{name}[{n + 1}]" for name, size in _COUNTS.items() for n in range(size)}
+def _count_columns(counts: str) -> dict[str, str]:
+    """Name -> expression of each of the kept counts: numbers come out of the database faster than lists."""
+    return {f"{counts}_{n}": f"{counts}[{n + 1}]" for n in range(_COUNTS[counts])}
 
 
 def _tested(metric: str, found: pd.DataFrame) -> dict[str, Any] | None:
@@ -864,7 +954,7 @@ def _tested(metric: str, found: pd.DataFrame) -> dict[str, Any] | None:
 
 def _counted(known: pd.DataFrame, side: str, counts: str) -> np.ndarray:
     """float64[images, C]: the counts of one side; NaN where they were not kept."""
-    return known[[f"{side}_{counts}_{n}" for n in range(_COUNTS[counts])]].to_numpy(float, na_value=np.nan)
+    return known[[f"{side}_{name}" for name in _count_columns(counts)]].to_numpy(float, na_value=np.nan)
 
 
 def _sides(run: str, beam: int, other: str, other_beam: int) -> dict[str, Any]:
@@ -892,9 +982,9 @@ def attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: st
 
 def has_attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
     """One row where the maps of a caption were kept, none where they were not: reads no map."""
-    return cursor.execute(
-        "SELECT image_id FROM attention WHERE run = ? AND beam_size = ? AND image_id = ?", [run, beam_size, image_id]
-    ).df()
+    held = _held(cursor, "SELECT image_id, beam_size FROM attention WHERE run = $run", {"run": run})
+    where = "WHERE image_id = ? AND beam_size = ?"
+    return cursor.execute(f"SELECT image_id FROM {held} {where}", [image_id, beam_size]).df()
 
 
 def attention_captions(cursor: DuckDBPyConnection, run: str, beam_size: int, limit: int = 1000) -> pd.DataFrame:

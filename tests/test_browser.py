@@ -337,7 +337,7 @@ def test_arrow_keys_walk_through_the_cases(page):
     ids = page.locator("button.card").evaluate_all("cards => cards.map(card => card.dataset.id)")
     page.keyboard.press("ArrowRight")
     wait_for_choice(page, "image", ids[1])
-    page.locator(f'button.card[data-id="{ids[1]}"][aria-pressed="true"]').wait_for()
+    wait_for_case(page, ids[1])  # the first case has no case before it: its button takes no key
     page.keyboard.press("ArrowLeft")
     wait_for_choice(page, "image", ids[0])
 
@@ -366,6 +366,89 @@ def test_a_verdict_survives_a_restart_of_the_server(chromium, tmp_path):
         opened.get_by_text("Kept 20").wait_for()
         assert "attention partly" in opened.locator('button.card[data-id="scene_02"] .note').text_content()
         opened.close()
+
+
+def test_what_is_opened_by_a_click_stands_in_the_address_and_a_link_opens_it(page):
+    page.goto("/failures?run=demo&condition=dark&plots=1")
+    rest = page.get_by_text("The selection against the rest")
+    rest.click()
+    wait_for_choice(page, "rest", "1")
+    page.get_by_role("button", name="Exact ranges").click()
+    wait_for_choice(page, "exact", "1")
+    page.goto(page.url)
+    page.get_by_text("Means of per-image values").wait_for()
+    page.get_by_test_id("stSlider").first.wait_for()
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !new URLSearchParams(location.search).has('exact')")
+    rest.click()
+    page.wait_for_function("() => !new URLSearchParams(location.search).has('rest')")
+
+
+def test_a_saved_selection_survives_a_restart_and_is_opened_renamed_and_deleted(chromium, tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    with served(results) as base:
+        opened = chromium.new_page(base_url=base)
+        opened.goto("/failures?run=demo&show=gallery&condition=dark&sort=cider&image=scene_03&beam=3")
+        shown_cards(opened, 4)
+        opened.get_by_text("Saved selections").click()
+        opened.get_by_placeholder("a name").fill("dark & <b>hard</b>")
+        opened.get_by_role("button", name="Save", exact=True).click()
+        opened.get_by_role("link", name="dark & <b>hard</b>").wait_for()
+        opened.close()
+    with served(results) as base:
+        opened = chromium.new_page(base_url=base)
+        opened.goto("/beams?run=demo")
+        opened.get_by_role("link", name="dark & <b>hard</b>").click()
+        opened.locator('button.card[data-id="scene_03"][aria-pressed="true"]').wait_for()
+        shown_cards(opened, 4)
+        assert [choice(opened, key) for key in ("condition", "sort", "beam")] == ["dark", "cider", "3"]
+        opened.get_by_role("button", name="Rename or delete").click()
+        opened.get_by_label("New name").fill("dark ones")
+        opened.get_by_role("button", name="Rename", exact=True).click()
+        opened.get_by_role("link", name="dark ones").wait_for()
+        assert opened.get_by_role("link", name="dark & <b>hard</b>").count() == 0
+        opened.get_by_role("button", name="Delete", exact=True).click()
+        opened.get_by_role("link", name="dark ones").wait_for(state="detached")
+        opened.goto("/failures?run=demo")
+        opened.locator("button.card").first.wait_for()
+        assert opened.get_by_role("link", name="dark ones").count() == 0
+        opened.close()
+
+
+FOCUSED = """() => {
+    let focused = document.activeElement;
+    while (focused.shadowRoot?.activeElement) focused = focused.shadowRoot.activeElement;
+    const style = getComputedStyle(focused);
+    const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+    return { name: focused.className, id: focused.dataset.id ?? null, seen: outlined || style.boxShadow !== "none" };
+}"""
+
+
+def test_cards_are_reached_and_chosen_by_key_and_the_focus_is_seen(page):
+    page.goto("/failures?run=demo&show=gallery")
+    page.locator("button.card").first.focus()
+    page.keyboard.press("Tab")
+    focused = page.evaluate(FOCUSED)
+    ids = page.locator("button.card").evaluate_all("cards => cards.map(card => card.dataset.id)")
+    assert focused["id"] == ids[1] and focused["seen"]
+    page.keyboard.press("Enter")
+    wait_for_choice(page, "image", ids[1])
+    wait_for_case(page, ids[1])
+    assert page.evaluate(FOCUSED)["id"] == ids[1]  # the page that follows leaves the focus where it was
+    page.keyboard.press("ArrowRight")
+    wait_for_choice(page, "image", ids[2])
+
+
+def test_words_of_the_viewer_and_parts_of_the_quadrant_show_the_focus(page):
+    open_viewer(page)
+    page.locator("button.word").nth(1).focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED)["seen"]
+    page.goto("/failures?run=demo&plots=1")
+    page.locator(".quadrant .names button").first.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED)["seen"]
 
 
 def test_the_colour_scale_is_chosen_and_stands_in_the_address(page):

@@ -1,9 +1,11 @@
 """The chapters of a report: which run has what, and which images tell something."""
 
+import pandas as pd
 import pytest
 
 from dashboard import chapters, report
 from dashboard.record import Run
+from engine import queries
 from tests import runs
 
 
@@ -62,3 +64,20 @@ def test_the_sentence_says_where_it_rests_on_another_mean_than_the_curve(source)
     assert chapters.smallest_sentence(source.ask, source.run, "cider").startswith("By CIDEr, beam size")
     pooled = chapters.smallest_sentence(source.ask, source.run, "bleu_4")
     assert pooled.startswith("By the mean of per-image BLEU-4 (the curve pools the whole split), beam size")
+
+
+@pytest.mark.parametrize(
+    ("smallest", "best", "said"),
+    [
+        (3, 5, "beam size 5 is the best; 3 is the smallest that is not significantly worse"),
+        (5, 5, "beam size 5 is the best, and no smaller one is as good"),
+        (1, 1, "beam size 1 (greedy), the smallest, is the best of all"),
+    ],
+)
+def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, said):
+    answers = {
+        queries.smallest_beam: {"smallest": [smallest], "best": [best], "images": [12], "pooled": [False]},
+        queries.beam_sizes: {"beam_size": [1, 3, 5]},
+    }
+    sentence = chapters.smallest_sentence(lambda query, *_: pd.DataFrame(answers[query]), source.run, "cider")
+    assert said in sentence

@@ -465,11 +465,37 @@ def test_a_quadrant_selects_as_many_cases_as_it_says(open_view):
 def test_the_selection_is_held_against_the_rest_on_demand(open_view):
     app = open_view("failures", run="demo", condition="dark")
     assert not any("Rest" in table.value for table in app.dataframe)
-    app.session_state["against_rest"] = True
-    app.run()
+    app = open_view("failures", run="demo", condition="dark", rest=1)
     scores, made = (table.value for table in app.dataframe if "Rest" in table.value)
     assert scores["n selected"].tolist() == ["4"] * len(runs.METRICS)
     assert made["Tag or condition"][0] == "condition: dark"
+
+
+@pytest.mark.parametrize(
+    ("view", "key"),
+    [
+        ("overview", "definitions"), ("overview", "made"), ("failures", "rest"), ("failures", "plots"),
+        ("attention", "about"), ("export", "chapter_1"), ("export", "chapter_9"),
+    ],
+)  # fmt: skip
+def test_what_the_address_opens_is_open(open_view, view, key):
+    def opened(app: AppTest) -> list[str]:
+        return [each.label for each in app.main.expander if each.proto.expanded]
+
+    closed = open_view(view, run="demo", condition="dark")
+    assert not opened(closed)
+    assert len(opened(open_view(view, run="demo", condition="dark", **{key: 1}))) == 1
+
+
+def test_exact_ranges_are_restored_from_the_address(open_view):
+    assert not open_view("failures", run="demo", plots=1).slider
+    app = open_view("failures", run="demo", plots=1, exact=1, in_cider="0.5:1")
+    assert {slider.label: slider.value for slider in app.slider}["CIDEr"] == (0.5, 1.0)
+
+
+def test_the_files_of_a_chapter_are_offered_while_it_is_open(open_view):
+    assert not open_view("export", run="demo").get("download_button")
+    assert open_view("export", run="demo", chapter_1=1).get("download_button")
 
 
 def test_all_filters_are_taken_back_at_once(open_view):

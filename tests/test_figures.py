@@ -119,3 +119,8 @@ def test_a_share_that_is_not_known_is_left_out():
 def test_markup_in_a_template_stays_text():
     figure = figures.zero_shot_accuracy(accuracy("<a href='x'>{object}</a> & co"))
     assert figure.data[0].y[0] == "&lt;a href='x'&gt;{object}&lt;/a&gt; &amp; co"
+
+
+def test_the_axis_of_accuracies_holds_every_interval_and_little_else():
+    shown = figures.zero_shot_accuracy(accuracy()).layout.xaxis.range  # 50 to 90 %
+    assert 40 < shown[0] < 50 and 90 < shown[1] < 100

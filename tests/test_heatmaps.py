@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dashboard.heatmaps import TILE, Look, maps, read_look, tiles
+from dashboard.heatmaps import NEAR_MEAN, TILE, Look, maps, moved, read_look, tiles
 
 
 def row(words: int = 2, crop: tuple[float, float, float, float] = (100, 0, 200, 200), size=(400, 200)) -> pd.Series:
@@ -70,3 +73,21 @@ def test_a_look_says_what_it_is():
 def test_what_does_not_fit_the_maps_falls_back_to_the_last_layer_and_the_mean_of_heads():
     assert read_look({"layer": "9", "head": "x", "opacity": None}, row()) == Look(layer=2)
     assert read_look({"layer": 0, "head": 1, "subtract": "1"}, row()) == Look(head=1, subtract=True)
+
+
+def test_the_share_that_lies_elsewhere_than_the_mean_map_is_known():
+    apart = Look(layer=1, head=2)  # word 0 on patch 0, word 1 on patch 1: half of each is where the mean map is
+    assert moved(row(), apart) == pytest.approx([0.5, 0.5])
+    assert moved(row(), Look(layer=1, head=2, subtract=True)) == pytest.approx([0.5, 0.5])
+    assert moved(row(), Look(layer=2)) == pytest.approx([0, 0])  # even maps: nothing of the word is in them
+    assert (moved(row(), apart) >= NEAR_MEAN).all() and (moved(row(), Look(layer=2)) < NEAR_MEAN).all()
+
+
+@given(arrays(np.uint8, (4, 1, 1, 9), elements=st.integers(1, 255)), st.sets(st.integers(0, 8)))
+def test_no_region_differs_from_the_mean_map_by_more_than_what_lies_elsewhere(weights, region):
+    sums = weights.sum(axis=-1, dtype=np.float64)
+    case = row(4)
+    case["shape"], case["weights"], case["scale"] = [4, 1, 1, 9], weights.tobytes(), (255 / sums).ravel()
+    found = maps(case, Look())
+    inside = found[:, sorted(region)].sum(axis=1)
+    assert (np.abs(inside - inside.mean()) <= moved(case, Look()) + 1e-9).all()

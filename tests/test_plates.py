@@ -23,6 +23,10 @@ def test_a_strip_has_a_picture_and_a_word_for_every_word():
     assert all(image.source.startswith("data:image/jpeg;base64,") for image in strip.layout.images)
 
 
+def test_a_word_whose_map_is_nearly_the_mean_map_is_marked_in_a_strip():
+    assert words(attention_strip("x", row(), PHOTO, Look(layer=2))) == ["w0 ≈", "w1 ≈"]
+
+
 def test_panels_hold_photo_badge_caption_note_and_bars_the_right_one_ticked():
     panel = Panel(
         PHOTO, badge="#1 of 12", title="a dog", note="CIDEr 1.2", bars=(("dog", 0.9, True), ("cat", 0.1, False))

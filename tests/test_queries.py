@@ -2,7 +2,10 @@
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine import queries, store
 from engine.queries import Lasso, Selection
@@ -124,6 +127,43 @@ def test_text_is_found_in_captions_and_references_as_it_stands(cursor):
     assert ids("that is blue") == ["scene_01", "scene_05", "scene_09"]
     assert ids("%") == [] and ids("_") == []
     assert ids("' OR 1=1 --") == []
+
+
+def said_or_written(cursor, text: str) -> list[str]:
+    """What ILIKE finds in the files themselves, with its wildcards taken from it."""
+    pattern = "%" + text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+    rows = cursor.execute(
+        """
+        SELECT DISTINCT image_id
+        FROM (
+            SELECT image_id, unnest(list_append("references", caption)) AS line
+            FROM captions JOIN images USING (run, image_id) WHERE run = 'demo' AND beam_size = 1
+        )
+        WHERE line ILIKE $1 ESCAPE '!' ORDER BY image_id
+        """,
+        [pattern],
+    )
+    return [image for (image,) in rows.fetchall()]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text("aAbdeEnRsSTu %_!'<", min_size=1, max_size=3) | st.sampled_from(["A Blue", "SQUARE", "on the gre"]))
+def test_text_finds_what_a_search_through_the_files_finds(cursor, text):
+    found = queries.cases(cursor, "demo", 1, "cider", True, Selection(text=text))
+    assert sorted(found.image_id) == said_or_written(cursor, text)
+
+
+def test_a_search_goes_with_the_cases_whose_rows_it_numbers(full_results, monkeypatch):
+    monkeypatch.setattr(queries, "_SMALL", 0)
+    monkeypatch.setattr(queries, "_MOST_HELD", 45)  # the references, and the cases of one beam size and a half
+    cursor = store.connect(full_results)[0].cursor()
+    for beam in (1, 3, 5) * 2:
+        found = queries.cases(cursor, "demo", beam, "cider", True, Selection(text="that is blue"))
+        assert sorted(found.image_id) == ["scene_01", "scene_05", "scene_09"]
+        tables = cursor.execute("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'held%'").fetchall()
+        held = {name for (name,) in tables}
+        searches = {name for name in held if name.count("_") == 2}
+        assert searches and {name.rpartition("_")[0] for name in searches} <= held
 
 
 def test_tags_and_conditions_select(cursor):
@@ -463,10 +503,25 @@ def test_whether_maps_were_kept_is_known_without_reading_them(cursor):
     assert queries.has_attention(cursor, "predictions", 0, "flickr_0").empty
 
 
-def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch):
+@pytest.mark.parametrize("small", [0, 50_000])
+def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch, small):
     monkeypatch.setattr(queries, "_MOST_HELD", 30)
+    monkeypatch.setattr(queries, "_SMALL", small)
     cursor = store.connect(full_results)[0].cursor()
     for beam in (1, 3, 5, 1):
         assert queries.case_count(cursor, "demo", beam).total[0] == 12
-    held = cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE starts_with(table_name, 'held_')").fetchone()[0]
-    assert held == 2
+    held = "SELECT sum(estimated_size) FROM duckdb_tables() WHERE starts_with(table_name, 'held_')"
+    assert 12 <= cursor.execute(held).fetchone()[0] <= 30
+
+
+def test_a_small_run_held_as_a_whole_answers_as_one_that_is_read_for_each_beam_size(full_results, monkeypatch):
+    def answers() -> list:
+        cursor = store.connect(full_results)[0].cursor()
+        found = [queries.cases(cursor, "demo", beam, "cider", True) for beam in (1, 3, 5)]
+        found.append(queries.case_captions(cursor, "demo", "scene_03"))
+        return [frame.drop(columns=["tags", "references", "conditions"], errors="ignore") for frame in found]
+
+    whole = answers()
+    monkeypatch.setattr(queries, "_SMALL", 0)
+    for one, other in zip(whole, answers(), strict=True):
+        pd.testing.assert_frame_equal(one, other)

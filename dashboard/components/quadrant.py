@@ -73,10 +73,10 @@ def quadrant(
         _act(st.session_state[key].acted, set(points.image_id), acts)
 
     drawn = {
-        "id": [*points.image_id],
-        "x": [round(float(value), 4) for value in points.x],
-        "y": [round(float(value), 4) for value in points.y],
-        "selected": [int(value) for value in points.selected],
+        "id": points.image_id.tolist(),
+        "x": points.x.to_numpy(float).round(4).tolist(),
+        "y": points.y.to_numpy(float).round(4).tolist(),
+        "selected": points.selected.to_numpy(int).tolist(),
     }
     data = {
         "points": drawn,

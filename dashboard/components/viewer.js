@@ -7,8 +7,6 @@ const LARGEST = 860; // CSS pixels of the large picture's longer side, where the
 const TILE = 200; // canvas pixels of a tile's longer side
 const END = "<end>";
 
-const NEAR_MEAN = 0.1; // share of a word's attention that lies elsewhere than the mean map's: below it, it is flagged
-
 // 256 colours of a scale that is given at a few equal places.
 function ramp(scale) {
   return Array.from({ length: 256 }, (_, byte) => {
@@ -252,7 +250,7 @@ class Viewer {
     const moved = this.moved();
     for (const name of ["word", "tile"]) {
       this.root.querySelectorAll(`.${name}`).forEach((item, index) => {
-        const near = moved[index] < NEAR_MEAN;
+        const near = moved[index] < this.data.near_mean;
         item.classList.toggle("mean", near);
         item.title = near ? "Nearly the caption's mean map" : "";
       });
@@ -378,7 +376,7 @@ class Viewer {
       `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch holds ` +
       `${(100 * sorted[0]).toFixed(1)} % of the attention${left}, the brightest tenth of the patches ${(100 * inTenth).toFixed(0)} %.`;
     const apart = this.moved()[word];
-    if (apart < NEAR_MEAN) {
+    if (apart < this.data.near_mean) {
       this.find("status").textContent +=
         ` ≈ Nearly the caption's mean map: only ${(100 * apart).toFixed(0)} % of the attention lies elsewhere, so it says little about this word.`;
     }

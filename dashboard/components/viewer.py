@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.heatmaps import SCALES, Look, read_look
+from dashboard.heatmaps import NEAR_MEAN, SCALES, Look, read_look
 from dashboard.previews import Photo
 
 _HERE = Path(__file__).parent
@@ -46,6 +46,7 @@ def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, change
             "photo": photo.uri,
             "missing": photo.missing,
             "scales": SCALES,
+            "near_mean": NEAR_MEAN,
             **_maps(row),
         },
         on_look_change=rested,

@@ -82,7 +82,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
             case.words(found.iloc[0])
         with right:
             judging.draw(run, beam, image_id, case.said(found.iloc[0]))
-    with st.expander("What these maps are, and are not"):
+    with choices.opened("What these maps are, and are not", "about"):
         st.markdown(
             "The finished caption was replayed once, and the decoder's cross-attention read for the step that predicts "
             "each word; parts of a word are joined. *&lt;end&gt;* is where the model looked when it decided to stop. "

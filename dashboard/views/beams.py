@@ -19,7 +19,6 @@ def draw() -> None:
         parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE, run)
         return
     source = parts.source(run)
-    table = tables.beams(scores, data.ask(queries.beam_statistics, run.name), run, chapters.note(run))
     if scores.beam_size.nunique() == 1:
         size = text.beam(scores.beam_size.iloc[0])
         parts.missing(
@@ -27,11 +26,12 @@ def draw() -> None:
             commands.BEAMS,
             run,
         )
-        st.dataframe(table.shown, hide_index=True)
-        items: list[Figure | Table] = [table]
+        items: list[Figure | Table] = []
     else:
-        items = [*_metrics(source, scores), *_captions(source), table]
-        st.dataframe(table.shown, hide_index=True)
+        items = [*_metrics(source, scores), *_captions(source)]
+    table = tables.beams(scores, _statistics(run), run, chapters.note(run))
+    items.append(table)
+    parts.table(table.shown)
     with slot:
         downloads.offer(lambda: items, "beams")
 
@@ -49,7 +49,9 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
             behind = chapters.published_beside(source, metric)
             drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template(), behind)
             parts.figure(drawn, f"figure_{key}", f"{text.title(metric)} by beam size")
-            st.markdown(chapters.smallest_sentence(source.ask, run, metric))
+            with st.spinner("Testing each beam size against the best one ..."):
+                sentence = chapters.smallest_sentence(source.ask, run, metric)
+            st.markdown(sentence)
             shown.append(chapters.metric_curve(source, scores, metric))
     st.caption(
         "The bands are 95 % bootstrap intervals over images. All sizes see the same images, so bands that overlap do "
@@ -72,9 +74,14 @@ def _say_published(theirs: published.Published, run: data.Run) -> None:
         )
 
 
+def _statistics(run: data.Run) -> pd.DataFrame:
+    with st.spinner("Counting the words of every caption ..."):  # a second for a million of them
+        return data.ask(queries.beam_statistics, run.name)
+
+
 def _captions(source: chapters.Source) -> list[Figure]:
     st.subheader("What the captions become")
-    found, seconds = data.ask(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
+    found, seconds = _statistics(source.run), source.run.seconds_per_image()
     drawn = [
         (figures.words_by_beam(found, parts.template()), "words", "Mean caption length by beam size"),
         (figures.distinct_by_beam(found, parts.template()), "distinct", "Distinct words by beam size"),

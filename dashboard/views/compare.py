@@ -184,7 +184,7 @@ def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
 
 def _table(sides: Sides, found: pd.DataFrame) -> None:
     st.subheader("Metric by metric")
-    st.dataframe(comparison.table(data.ask, sides, found).shown, hide_index=True)
+    parts.table(comparison.table(data.ask, sides, found).shown)
     st.caption(
         "Paired bootstrap and approximate randomization, 1,000 resamples, two-sided; Holm's correction is over "
         f"{text.count(len(found), 'metric')}. {_means(found)}"
@@ -270,7 +270,7 @@ def _pair(sides: Sides, image_id: str) -> None:
             "Change": [comparison.change(metric, left[metric] - right[metric]) for metric in metrics],
         }
     )
-    st.dataframe(table, hide_index=True)
+    parts.table(table)
     parts.case_link(sides.left_beam, image_id)
 
 

@@ -36,7 +36,7 @@ def _choose(run: data.Run) -> Source:
     if not sizes:
         return parts.source(run)
     best = parts.source(run).setting()
-    left, right = st.columns([2, 7], vertical_alignment="bottom")
+    left, right = st.columns([2, 7])
     with left:
         beam = choices.one_of("Beam size", "report_beam", sizes, best, text.beam)
     source = parts.source(run, beam)
@@ -55,6 +55,7 @@ def _choose(run: data.Run) -> Source:
             first,
             lambda image: f"{image}: {captions.get(image, '')}",
             max_selections=_MOST,
+            wrap=True,
         )
     return parts.source(run, beam, images=tuple(images), look=parts.look())
 
@@ -90,15 +91,13 @@ def _draw_all(source: Source, asked: tuple) -> None:
 
 def _contents(told: list[Chapter]) -> None:
     for place, chapter in enumerate(told, 1):
-        with st.expander(
-            f"{place}. {chapter.title}" + (" · not in this run" if chapter.missing else ""), icon=_icon(chapter)
-        ):
-            if chapter.missing:
-                st.markdown(chapter.missing)
-                if chapter.command:
-                    st.code(chapter.command, language="bash", wrap_lines=True)
-            else:
-                st.markdown(chapter.lead)
+        title = f"{place}. {chapter.title}" + (" · not in this run" if chapter.missing else "")
+        opened = choices.opened(title, f"chapter_{place}", icon=_icon(chapter))
+        with opened:
+            st.markdown(chapter.missing or chapter.lead)
+            if chapter.missing and chapter.command:
+                st.code(chapter.command, language="bash", wrap_lines=True)
+            if opened.open and not chapter.missing:
                 downloads.rows(chapter.items, f"chapter_{place}")
 
 

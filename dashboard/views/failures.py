@@ -1,14 +1,12 @@
 """Failures: which cases went wrong, by any metric, and one of them in full."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
 from dashboard import case, chapters, choices, data, downloads, filters, parts, plates, tables, text, verdicts
 from dashboard.components.gallery import Card, gallery
 from dashboard.exports import Figure, Table
+from dashboard.listing import Listing
 from dashboard.previews import photo
 from engine import queries
 from engine.schema import METRICS
@@ -23,28 +21,6 @@ _STICKY = """<style>
   position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
 }
 </style>"""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Which cases are listed, and in which order."""
-
-    run: data.Run
-    beam: int
-    metrics: tuple[str, ...]  # those that some case has
-    sort: str
-    descending: bool
-    selection: queries.Selection
-
-    @property
-    def asked(self) -> tuple[Any, ...]:
-        """The arguments that `queries.cases` and `queries.neighbours` share."""
-        return self.run.name, self.beam, self.sort, self.descending, self.selection
-
-    @property
-    def pair_metric(self) -> str:
-        """What the best and worst pairs are chosen by: CLIPScore as in the study, else the first metric there is."""
-        return "clipscore" if "clipscore" in self.metrics else self.metrics[0]
 
 
 def draw() -> None:
@@ -139,16 +115,13 @@ def _say_selection(listing: Listing, counted: pd.Series) -> None:
 
 def _against_rest(listing: Listing) -> None:
     """What the selected cases have that the others have not; asked for when it is opened."""
-    opened = st.expander(
-        "The selection against the rest", key="against_rest", on_change="rerun", icon=":material/balance:"
-    )
+    opened = choices.opened("The selection against the rest", "rest", icon=":material/balance:")
     if not opened.open:
         return
     with opened:
-        columns = st.columns([5, 4], gap="medium")
-        for column, table in zip(columns, _rest_tables(listing), strict=False):
-            with column:
-                st.dataframe(table.shown, hide_index=True)
+        with st.container(horizontal=True, gap="medium"):  # below each other where both do not fit
+            for table in _rest_tables(listing):
+                parts.table(table.shown, width="content")
         st.caption(
             "Means of per-image values with 95 % bootstrap intervals; shares of cases with 95 % Wilson intervals. "
             f"Selected: {text.markdown(filters.described(listing.selection))}."

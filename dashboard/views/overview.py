@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import chapters, data, downloads, figures, parts, tables, text
+from dashboard import chapters, choices, data, downloads, figures, parts, tables, text
 from dashboard.exports import Figure, Table
 from engine import queries
 from engine.schema import METRICS
@@ -109,7 +109,7 @@ def _attempts(run: data.Run) -> None:
     shown = tables.sortable(items[0].shown)
     digits = {text.title(metric): f"%.{METRICS[metric].digits}f" for metric in _HEADLINES}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
-    st.dataframe(shown, hide_index=True, column_config=formats)
+    parts.table(shown, column_config=formats)
     st.caption("  \n".join(text.markdown(line) for line in items[0].note.splitlines()))
 
 
@@ -128,13 +128,15 @@ def _scores(run: data.Run) -> None:
     ordered = [*_HEADLINES, *(metric for metric in METRICS if metric not in _HEADLINES)]
     table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=text.title)
     table.insert(0, "Beam size", [text.beam(size) for size in table.index])
-    st.dataframe(table, hide_index=True)
+    parts.table(table)
     st.caption("The whole split, with its 95 % interval in brackets.")
     parts.clip_note(run)
-    with st.expander("Signatures and definitions"):
-        _definitions(scores)
+    opened = choices.opened("Signatures and definitions", "definitions")
+    if opened.open:
+        with opened:
+            _definitions(scores)
     if run.text("command"):
-        with st.expander("How this run was made"):
+        with choices.opened("How this run was made", "made"):
             st.code(run.text("command"), language="bash", wrap_lines=True)
 
 
@@ -153,7 +155,7 @@ def _definitions(scores: pd.DataFrame) -> None:
         }
         for row in first.itertuples()
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    parts.table(pd.DataFrame(rows))
 
 
 def _training(run: data.Run) -> None:

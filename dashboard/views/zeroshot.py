@@ -42,7 +42,7 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
             drawn = figures.zero_shot_accuracy(accuracy, parts.template())
             parts.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
     with right:
-        st.dataframe(next(item for item in chapter.items if isinstance(item, Table)).shown, hide_index=True)
+        parts.table(next(item for item in chapter.items if isinstance(item, Table)).shown)
         st.caption(
             "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
             "templates are equal: the paired test below does not rest on them."
