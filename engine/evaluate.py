@@ -36,7 +36,7 @@ CHUNK = 64
 """Images encoded together and kept together: what a kill can cost."""
 
 TIMED = 16
-"""Images that each size of a sweep searches once more by itself: together, the sizes share their time as well."""
+"""Images, at least, that each size of a sweep searches once more by itself: together, the sizes share their time."""
 
 # A captioner on a dataset
 
@@ -239,10 +239,10 @@ def _caption_chunk(
 
 
 def _time_alone(watch: provenance.Stopwatch, search: Search, sizes: Sequence[int]) -> None:
-    """Once a run: what each size of a sweep takes by itself, over the first `TIMED` images of its first chunk."""
+    """Once a run: what each size of a sweep takes by itself, over as much of the first chunk as makes a full batch."""
     if len(sizes) > 1 and _ALONE.format(sizes[0]) not in watch.seconds:
-        images = min(TIMED, len(search))
         for size in sizes:
+            images = min(len(search), max(TIMED, memory.ROWS // size))
             before = time.perf_counter()
             search.run([size], images)
             watch.seconds[_ALONE.format(size)] = (time.perf_counter() - before) / images

@@ -354,6 +354,7 @@ def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
 def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "CHUNK", 2)
     monkeypatch.setattr(evaluate, "TIMED", 1)
+    monkeypatch.setattr(evaluate.memory, "ROWS", 4)
     real, searched = search.Search.run, []
 
     def noted(self, sizes=None, images=None):
@@ -362,7 +363,7 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
 
     monkeypatch.setattr(search.Search, "run", noted)
     assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
-    assert searched == [(None, None), ([1], 1), ([3], 1), (None, None), (None, None)]
+    assert searched == [(None, None), ([1], 2), ([3], 1), (None, None), (None, None)]
     searched.clear()
     assert evaluate.evaluate(ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None))
     assert searched == [(None, None)] * 3
