@@ -75,11 +75,11 @@ def bytes_per_image(
 ) -> int:
     """What decoding one image takes: `item` bytes a number, scores in float32.
 
-    Its own keys and values in each layer, those of its beams in two buffers that take turns, and for each beam the
-    scores of the vocabulary: logits, log-probabilities and a product's copy.
+    Its own keys and values in each layer, those of its beams in two buffers that take turns and have room for a quarter
+    more, and for each beam the scores of the vocabulary: logits, log-probabilities and a product's copy.
     """
     cross = layers * 2 * memory_tokens * width * item
-    past = 2 * layers * 2 * steps * beams * width * item
+    past = 2 * layers * 2 * steps * beams * width * item * 5 // 4
     scores = beams * vocabulary * (2 * 4 + item)
     return cross + past + scores
 

@@ -98,16 +98,22 @@ def walk(
         search.place(torch.arange(images, device=device))
     going = list(searches)
     for length in range(1, config.max_length + 1):
-        scores = Scores(steps.step(tokens[:, -1]), tokens, config)
-        chosen = {search: search.advance(scores, length) for search in going}
-        going = [search for search in going if len(chosen[search][0])]
+        going, parents, newest = _advance(going, Scores(steps.step(tokens[:, -1]), tokens, config), length)
         if not going:
             return
-        wanted = torch.cat([chosen[search][0] * scores.vocabulary + chosen[search][1] for search in going])
-        # Ascending, so that the prefixes of an image stay side by side, in the images' order.
-        prefixes, places = wanted.unique(return_inverse=True)
-        parents, newest = prefixes // scores.vocabulary, prefixes % scores.vocabulary
-        for search, place in zip(going, places.split([len(chosen[search][0]) for search in going]), strict=True):
-            search.place(place)
         steps.follow(parents)
         tokens = torch.cat([tokens[parents], newest.unsqueeze(1)], dim=1)
+
+
+def _advance(searches: Sequence[Search], scores: Scores, length: int) -> tuple[list[Search], Tensor, Tensor]:
+    """The searches that go on, and the prefixes they go on from: parents int64[R], ascending, and the token after."""
+    chosen = [search.advance(scores, length) for search in searches]
+    # Ascending, so that the prefixes of an image stay side by side, in the images' order.
+    wanted = torch.cat([parents * scores.vocabulary + newest for parents, newest in chosen])
+    prefixes, places = wanted.unique(return_inverse=True)
+    going = []
+    for search, place in zip(searches, places.split([len(parents) for parents, _ in chosen]), strict=True):
+        if len(place):
+            search.place(place)
+            going.append(search)
+    return going, prefixes // scores.vocabulary, prefixes % scores.vocabulary

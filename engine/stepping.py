@@ -150,7 +150,10 @@ class _Past:
     def _reserve(self, buffers: list[Tensor], rows: int, like: Tensor) -> None:
         size = self._steps * rows * self._heads * self._width
         if not buffers or buffers[0].numel() < size:
-            buffers[:] = [like.new_empty(size), like.new_empty(size)]
+            # A sweep's prefixes become a few more at each step; without room for them each step would take new memory.
+            size = size * 5 // 4 if self._filled else size
+            buffers.clear()
+            buffers += [like.new_empty(size), like.new_empty(size)]
 
     def _view(self, buffer: Tensor, rows: int) -> Tensor:
         shape = (self._steps, rows, self._heads, self._width)
