@@ -360,6 +360,14 @@ def test_templates_are_tested_against_each_other_and_confusions_listed(open_view
     assert any("Taken for" in table.value for table in app.dataframe)
 
 
+def test_at_first_the_best_template_stands_against_the_worst(open_view):
+    app = open_view("zeroshot", run="demo")
+    accuracy = app.dataframe[0].value
+    chosen = {box.label: box.value for box in app.selectbox}
+    assert chosen["Left template"] == accuracy["Template"].iloc[0]
+    assert chosen["Right template"] == accuracy["Template"].iloc[-1]
+
+
 def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     app = open_view("export", run="demo", report_images="scene_04")
     assert len(app.main.expander) == 9 and not any("not in this run" in each.label for each in app.main.expander)

@@ -62,7 +62,8 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
         left = choices.one_of("Left template", "zero_left", templates, templates[0])
     with columns[1]:
         others = [template for template in templates if template != left]
-        right = choices.one_of("Right template", "zero_right", others, others[0])
+        # The best against the worst at first: where templates matter at all, it shows there.
+        right = choices.one_of("Right template", "zero_right", others, others[-1])
     found = data.ask(queries.zero_shot_comparison, run.name, left, right)
     if found.empty:
         st.info("The two templates have no image with a known label in common.")
