@@ -31,13 +31,6 @@ class _Prefix:
     logprob: float
 
 
-def search(
-    read: Read, images: int, beam_size: int, bos_id: int, eos_id: int, max_length: int, device: torch.device
-) -> list[Hypothesis]:
-    """The first hypothesis of each of `images` at one beam size, in order; see `sweep`."""
-    return [each[0] for each in sweep(read, images, [beam_size], bos_id, eos_id, max_length, device)[beam_size]]
-
-
 def sweep(
     read: Read,
     images: int,

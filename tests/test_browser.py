@@ -1,26 +1,17 @@
 """What only a browser shows: no error in the console, no request to another host, and the keys of the viewer."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from dashboard.data import RESULTS_VARIABLE
 from engine import store
 from tests import runs
+from tests.servers import CHROMIUM, served
 
-CHROMIUM = Path("/usr/bin/chromium")
-ROOT = Path(__file__).parents[1]
 VIEWS = ["Overview", "Failures", "Beams", "Attention", "Zero-shot", "Compare", "Export"]
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-get install chromium")
@@ -29,36 +20,8 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-
 @pytest.fixture(scope="module")
 def address(full_results) -> Iterator[str]:
     """A running dashboard over `full_results`."""
-    with served(full_results) as base:
+    with served(full_results) as (base, _):
         yield base
-
-
-@contextmanager
-def served(results: Path) -> Iterator[str]:
-    """The address of a dashboard over `results`, which ends with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-    environment = os.environ | {RESULTS_VARIABLE: str(results)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            _wait_healthy(f"http://127.0.0.1:{port}/_stcore/health")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-
-
-def _wait_healthy(url: str) -> None:
-    for _ in range(150):
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise TimeoutError(f"{url} did not answer within 30 s")
 
 
 @pytest.fixture(scope="module")
@@ -360,14 +323,14 @@ def test_a_verdict_survives_a_restart_of_the_server(chromium, tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)
     where = "/failures?run=demo&show=gallery&image=scene_02"
-    with served(results) as base:
+    with served(results) as (base, _):
         opened = chromium.new_page(base_url=base)
         opened.goto(where)
         question = opened.get_by_role("radiogroup", name="Does the attended region reflect the words?")
         question.get_by_text("partly").click()
         opened.get_by_text("Kept 20").wait_for()
         opened.close()
-    with served(results) as base:
+    with served(results) as (base, _):
         opened = chromium.new_page(base_url=base)
         opened.goto(where)
         opened.get_by_text("Kept 20").wait_for()
@@ -394,7 +357,7 @@ def test_what_is_opened_by_a_click_stands_in_the_address_and_a_link_opens_it(pag
 def test_a_saved_selection_survives_a_restart_and_is_opened_renamed_and_deleted(chromium, tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)
-    with served(results) as base:
+    with served(results) as (base, _):
         opened = chromium.new_page(base_url=base)
         opened.goto("/failures?run=demo&show=gallery&condition=dark&sort=cider&image=scene_03&beam=3")
         shown_cards(opened, 4)
@@ -403,7 +366,7 @@ def test_a_saved_selection_survives_a_restart_and_is_opened_renamed_and_deleted(
         opened.get_by_role("button", name="Save", exact=True).click()
         opened.get_by_role("link", name="dark & <b>hard</b>").wait_for()
         opened.close()
-    with served(results) as base:
+    with served(results) as (base, _):
         opened = chromium.new_page(base_url=base)
         opened.goto("/beams?run=demo")
         opened.get_by_role("link", name="dark & <b>hard</b>").click()
@@ -478,27 +441,9 @@ def test_a_word_whose_map_is_the_mean_map_is_flagged(chromium, tmp_path):
         row["weights"] = row["weights"][:size] * len(row["words"])
         row["scale"] = row["scale"][: len(row["scale"]) // len(row["words"])] * len(row["words"])
     store.write_table(folder, "attention", store.table_of("attention", rows))
-    with served(results) as base:
+    with served(results) as (base, _):
         opened = chromium.new_page(base_url=base)
         open_viewer(opened)
         assert opened.locator("button.word.mean").count() == opened.locator("button.word").count() > 0
         assert "Nearly the caption's mean map" in opened.locator(".status").text_content()
         opened.close()
-
-
-def test_a_map_is_drawn_within_a_frame(page):
-    open_viewer(page)
-    words = page.locator("button.word")
-    took = words.first.evaluate(
-        """first => {
-            const words = [...first.parentElement.children];
-            const draw = word => {
-                const start = performance.now();
-                word.dispatchEvent(new PointerEvent("pointerenter"));
-                return performance.now() - start;
-            };
-            words.forEach(draw);  // once to warm up
-            return [...words, ...words].map(draw);
-        }"""
-    )
-    assert sorted(took)[len(took) // 2] < 16

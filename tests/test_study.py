@@ -6,8 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import study
+from engine.prefixes import Hypothesis
 from tests import tiny
 from tests.test_decoding import BOS, EOS, table
+
+
+def search(read: study.Read, images: int, size: int, *rest: object) -> list[Hypothesis]:
+    """The best hypothesis of each image at one beam size."""
+    return [found[0] for found in study.sweep(read, images, [size], *rest)[size]]
 
 
 def read_table(logits: torch.Tensor):
@@ -43,7 +49,7 @@ def study_by_hand(logits: torch.Tensor, size: int, longest: int) -> tuple[tuple[
 @pytest.mark.parametrize("seed", range(40))
 def test_the_studys_rule_is_what_its_sentences_say(seed, size):
     logits = table(seed, vocabulary=6)
-    found = study.search(read_table(logits), 1, size, BOS, EOS, 6, torch.device("cpu"))[0]
+    found = search(read_table(logits), 1, size, BOS, EOS, 6, torch.device("cpu"))[0]
     tokens, score = study_by_hand(logits, size, 6)
     assert found.tokens == tokens
     assert found.score == pytest.approx(score, abs=1e-5)
@@ -52,16 +58,16 @@ def test_the_studys_rule_is_what_its_sentences_say(seed, size):
 def test_an_end_token_among_the_very_first_is_no_end_in_the_studys_rule():
     logits = torch.full((1, 6, 6, 6), -9.0)
     logits[..., EOS] = 5.0
-    found = study.search(read_table(logits), 1, 2, BOS, EOS, 6, torch.device("cpu"))[0]
+    found = search(read_table(logits), 1, 2, BOS, EOS, 6, torch.device("cpu"))[0]
     assert found.tokens == (EOS, EOS)
 
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_the_studys_rule_gives_each_image_of_a_batch_what_it_gets_alone(size):
     logits = table(7, images=4, vocabulary=6)
-    together = study.search(read_table(logits), 4, size, BOS, EOS, 6, torch.device("cpu"))
+    together = search(read_table(logits), 4, size, BOS, EOS, 6, torch.device("cpu"))
     for image in range(4):
-        alone = study.search(read_table(logits[image : image + 1]), 1, size, BOS, EOS, 6, torch.device("cpu"))
+        alone = search(read_table(logits[image : image + 1]), 1, size, BOS, EOS, 6, torch.device("cpu"))
         assert together[image].tokens == alone[0].tokens
 
 
@@ -76,7 +82,7 @@ def test_the_studys_greedy_search_is_the_argmax_of_an_unmasked_reading():
             ids.append(int(captioner.head(peer(captioner.embed(torch.tensor([ids])), memory))[0, -1].argmax()))
     with torch.inference_mode():
         read = captioner.reader(captioner.look(memory))
-    found = study.search(read, 1, 1, words.bos_id, words.eos_id, 8, torch.device("cpu"))
+    found = search(read, 1, 1, words.bos_id, words.eos_id, 8, torch.device("cpu"))
     assert found[0].tokens == tuple(ids[1:])
 
 

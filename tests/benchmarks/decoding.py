@@ -50,7 +50,7 @@ class Bench:
 
     captioner: Captioner
     peer: nn.Module
-    study: nn.TransformerDecoder
+    standing: nn.TransformerDecoder
     encoded: Tensor
 
     def ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
@@ -78,18 +78,20 @@ class Bench:
         """The study's rule, each prefix read by torch's own decoder as the study did."""
 
         def read(ids: Tensor, rows: Tensor) -> Tensor:
-            x = self.study(self.captioner.embed(ids), self.encoded[rows])
+            x = self.standing(self.captioner.embed(ids), self.encoded[rows])
             return self.captioner.head(x)[:, -1]
 
-        args = (BOS, EOS, STEPS, self.captioner.device)
-        return [each.tokens for size in sizes for each in study.search(read, images, size, *args)]
+        return self._by_study(read, images, sizes)
 
     def study_ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
         """The study's rule as this project reads it."""
         with torch.inference_mode():
             read = self.captioner.reader(self.captioner.look(self.encoded[:images]))
-        args = (BOS, EOS, STEPS, self.captioner.device)
-        return [each.tokens for size in sizes for each in study.search(read, images, size, *args)]
+        return self._by_study(read, images, sizes)
+
+    def _by_study(self, read: study.Read, images: int, sizes: tuple[int, ...]) -> Ids:
+        found = study.sweep(read, images, sizes, BOS, EOS, STEPS, self.captioner.device)
+        return [each[0].tokens for size in sizes for each in found[size]]
 
 
 def build(device: str, dtype: torch.dtype) -> Bench:

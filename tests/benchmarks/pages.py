@@ -5,38 +5,35 @@ and scores are drawn from a seed and written through `engine.store`; the photos 
 Then the dashboard is started as a person starts it. In a real browser: seconds from the start of `streamlit run` until
 the first view stands there. In the server: what one run of the page takes after each interaction (AppTest, with nothing
 kept from before: every turn asks something new), and the most memory the server took while a browser walked through the
-views. `--small` measures the interactions on a run that is there already.
+views. `--small` measures the interactions on a run that is there already, and how long its browser draws a word's map.
 """
 
 import argparse
 import os
 import platform
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
+
 from engine import store
 from engine.schema import TABLES, scores_schema
+from tests.conftest import ROOT
+from tests.servers import CHROMIUM, served
 
 BEAMS = [1, 2, 3, 4, 5, 6, 8, 10, 20, 50, 100]
 METRICS = ["cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "meteor", "clipscore", "refclipscore"]
 RUN = "large"
-ROOT = Path(__file__).resolve().parents[2]
 _PHOTOS = 300
 _TURNS = 20
-_HEALTHY = 60  # seconds for the server to answer
-_CHROMIUM = "/usr/bin/chromium"
 
 
 # The run
@@ -238,42 +235,16 @@ def interactions(results: Path, run: str, beams: list[int], turns: int = _TURNS)
 # The browser
 
 
-@contextmanager
-def served(results: Path) -> Iterator[tuple[str, subprocess.Popen, float]]:
-    """(address, server, when it was started) of `streamlit run dashboard/app.py`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {"CAPTIONSCOPE_RESULTS": str(results), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-    start = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as server:
-        try:
-            _wait_healthy(f"http://127.0.0.1:{port}/_stcore/health")
-            yield f"http://127.0.0.1:{port}", server, start
-        finally:
-            server.terminate()
-
-
-def _wait_healthy(url: str) -> None:
-    for _ in range(10 * _HEALTHY):
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError(f"{url} did not answer within {_HEALTHY} s")
-
-
 def in_a_browser(results: Path, run: str, beams: list[int]) -> dict[str, float]:
     """Seconds until the first view and the Failures view stand there, and the server's largest memory in MB."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(60_000)
-        with served(results) as (address, server, start):
+        start = time.perf_counter()
+        with served(results) as (address, server):
             page.goto(f"{address}/?run={run}")
             page.get_by_text("The whole split").wait_for()
             found = {"first view, s": time.perf_counter() - start}
@@ -287,9 +258,35 @@ def in_a_browser(results: Path, run: str, beams: list[int]) -> dict[str, float]:
             for view in ("beams", "compare"):
                 page.goto(f"{address}/{view}?run={run}")
                 page.get_by_test_id("stDataFrame").first.wait_for()
-            found["memory of the server, MB"] = _peak(server.pid)
+            found["memory of the server, MB"] = _peak(server)
         browser.close()
     return found
+
+
+def maps_drawn(results: Path, run: str) -> list[float]:
+    """Milliseconds that the attention viewer takes for the map of each word of the first caption, five times over."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, served(results) as (address, _):
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1920, "height": 1000})
+        page.goto(f"{address}/attention?run={run}")
+        page.locator("canvas.large[data-word]").wait_for()
+        page.wait_for_timeout(500)  # the photo below the map is decoded
+        took = page.locator("button.word").first.evaluate(
+            """first => {
+                const words = [...first.parentElement.children];
+                const draw = word => {
+                    const start = performance.now();
+                    word.dispatchEvent(new PointerEvent("pointerenter"));
+                    return performance.now() - start;
+                };
+                words.forEach(draw);  // once to warm up
+                return [...Array(5)].flatMap(() => words.map(draw));
+            }"""
+        )
+        browser.close()
+    return took
 
 
 def _peak(pid: int) -> float:
@@ -326,6 +323,9 @@ def main() -> None:
             folder, run = Path(options.small[0]), options.small[1]
             record = store.read_record(store.run_folder(folder, run))
             _print_turns(run, interactions(folder, run, record["beam_sizes"]))
+            if not options.no_browser:
+                took = maps_drawn(folder.resolve(), run)
+                print(f"a word's map drawn, ms: median {statistics.median(took):.1f}, worst {max(took):.1f}")
 
 
 if __name__ == "__main__":
