@@ -194,7 +194,7 @@ class Decoding:
         own = F.scaled_dot_product_attention(query.unsqueeze(2), *past.append(key, value)).flatten(1)
         x = layer.norms[0](x + layer.own_out(own))
         query = self._folds.fold(layer.cross_query(x)).unflatten(-1, heads).transpose(1, 2)
-        seen = F.scaled_dot_product_attention(query, *cross).transpose(1, 2).flatten(2)
+        seen = attend(query, *cross).transpose(1, 2).flatten(2)
         x = layer.norms[1](x + layer.cross_out(self._folds.unfold(seen)))
         return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x))))
 
@@ -212,6 +212,23 @@ class Decoding:
         if len(stay) < len(self._looked):
             self._looked = self._looked.keep(stay)
         self._folds = _Folds(places, len(stay))
+
+
+FEW = 5
+"""Prefixes an image up to which plain products read its keys and values faster than the fused attention, on a CPU."""
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Queries [B, H, K, d], keys and values [B, H, P, d] -> [B, H, K, d].
+
+    With few queries the time is that of reading the keys and values. MKL reads them at twice the fused attention's
+    speed if the keys stand on the left of their product.
+    """
+    if query.shape[2] > FEW or query.device.type != "cpu" or query.dtype != torch.float32:
+        return F.scaled_dot_product_attention(query, key, value)
+    scaled = (query * query.shape[-1] ** -0.5).flatten(0, 1)
+    weights = torch.bmm(key.flatten(0, 1), scaled.transpose(1, 2)).transpose(1, 2).softmax(-1)
+    return torch.bmm(weights, value.flatten(0, 1)).view(query.shape)
 
 
 class _Folds:

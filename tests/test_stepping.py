@@ -69,14 +69,13 @@ def test_the_padding_of_shorter_captions_changes_no_map(parts):
 
 def test_one_replay_has_the_weights_of_a_step_by_step_greedy_run(parts, monkeypatch):
     captioner, words, memory = parts
-    seen, real = [], F.scaled_dot_product_attention
+    seen, real = [], stepping.attend
 
-    def watched(query, key, value, **settings):
-        if key.shape[2] == memory.shape[1]:
-            seen.append((query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).softmax(-1))
-        return real(query, key, value, **settings)
+    def watched(query, key, value):
+        seen.append((query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).softmax(-1))
+        return real(query, key, value)
 
-    monkeypatch.setattr(stepping.F, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(stepping, "attend", watched)
     for image in range(IMAGES):
         seen.clear()
         (tokens,) = captions(captioner, words, memory[image : image + 1], 1)
@@ -116,6 +115,15 @@ def test_a_product_is_torchs_own(dtype):
     found = stepping.Product(weight, bias)(x)
     assert found.dtype == dtype
     torch.testing.assert_close(found, F.linear(x, weight, bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("queries", [1, 2, stepping.FEW, stepping.FEW + 1, 40])
+def test_few_queries_and_many_attend_alike(queries, dtype):
+    query, key, value = (torch.randn(3, count, 4, 16).to(dtype).transpose(1, 2) for count in (queries, 21, 21))
+    found = stepping.attend(query, key.contiguous(), value.contiguous())
+    assert found.shape == (3, 4, queries, 16)
+    torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value))
 
 
 def test_bf16_decodes(parts):
