@@ -1,0 +1,71 @@
+"""What a machine allows a decoder that reads its weights once a step: its roofline, measured and not looked up.
+
+A step takes at least what reading the weights and the images' keys and values takes, and at least what the arithmetic
+of its prefixes takes. Both speeds are those of the products that decoding uses: of one row for reading, of many for
+arithmetic. Williams et al. 2009, "Roofline".
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from engine.captioner import Captioner
+from engine.stepping import Product
+
+_SQUARE = 2048  # rows and columns of a product that is bound by arithmetic alone
+
+
+class Limits:
+    """Bytes that a captioner's decoder reads and operations that it does, and how fast this machine is at both."""
+
+    def __init__(self, captioner: Captioner) -> None:
+        width = captioner.config.d_model
+        self._seen = 2 * width * len(captioner.decoder.layers)  # numbers a memory token has as keys and values
+        self._look = 0  # elements of the matrices that make them
+        matrices = [captioner.head.weight.detach()]
+        for name, each in captioner.decoder.named_parameters():
+            if "multihead_attn.in_proj_weight" in name:
+                self._look += each[width:].numel()
+                matrices.append(each[:width].detach())
+            elif each.dim() == 2:
+                matrices.append(each.detach())
+        self._elements, self._item = sum(each.numel() for each in matrices), matrices[0].element_size()
+        self._products = [(Product(each, None), torch.randn(1, each.shape[1]).to(each)) for each in matrices]
+        self._square = torch.randn(_SQUARE, _SQUARE).to(matrices[0])
+
+    def bandwidth(self) -> float:
+        """Bytes of weights read a second, now: on a shared machine this varies by the minute."""
+        return self._elements * self._item / _fastest(lambda: [product(row) for product, row in self._products])
+
+    def arithmetic(self) -> float:
+        """Operations a second."""
+        product = Product(self._square, None)
+        return 2 * _SQUARE**3 / _fastest(lambda: product(self._square))
+
+    def least(self, prefixes: Sequence[int], images: int, at_once: int, tokens: int) -> float:
+        """Seconds an image below which no decoder of the same steps can be.
+
+        Args:
+            prefixes: read by each step.
+            images: all of them together.
+            at_once: images whose keys and values a step reads.
+            tokens: of an image's memory.
+        """
+        bandwidth, arithmetic = self.bandwidth(), self.arithmetic()
+        reading = (self._elements + at_once * tokens * self._seen) * self._item / bandwidth
+        steps = sum(max(reading, 2 * self._elements * count / arithmetic) for count in prefixes)
+        return steps / images + 2 * self._look * tokens / arithmetic
+
+
+def _fastest(function: Callable[[], object], rounds: int = 20) -> float:
+    """The least seconds of several calls."""
+    times = []
+    with torch.inference_mode():
+        for _ in range(rounds):
+            start = time.perf_counter()
+            function()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+    return min(times)
