@@ -12,6 +12,7 @@ from engine.schema import METRICS
 
 _MOST_CLASSES = 50  # in a confusion matrix; more cannot be read
 _LONGEST = 30  # rows of a bar chart
+_WHOLE = 4  # images up to which an axis has a tick for each
 _NAME = 24  # letters of a class's name on an axis
 
 
@@ -100,7 +101,8 @@ def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LI
     figure.update_layout(
         **LEGEND, barmode="relative", bargap=0.25, height=170 + 22 * max(len(ordered), 1),
     )  # fmt: skip
-    figure.update_xaxes(tickmode="auto", tickformat="d")
+    # Images are counted whole: left to itself, a small axis has ticks between them.
+    figure.update_xaxes(tickformat="d", dtick=1 if changed.change.abs().max() <= _WHOLE else None)
     return figure
 
 

@@ -69,6 +69,12 @@ def test_classes_that_stay_are_left_out_and_names_are_no_markup():
     assert list(gained.y) == ["dog"] and list(lost.y) == ["&lt;cat&gt;"]
 
 
+@pytest.mark.parametrize(("change", "step"), [(1, 1), (4, 1), (5, None), (60, None)])
+def test_a_small_axis_of_counted_images_has_no_ticks_between_whole_ones(change, step):
+    frame = changes().assign(change=[change, -1, 0])
+    assert contrasts.class_changes(frame, "l", "r").layout.xaxis.dtick == step
+
+
 def test_confusions_are_shares_of_the_true_class():
     heat = contrasts.confusion(confused()).data[0]
     assert heat.z.tolist() == [[75, 25], [0, 100]]
