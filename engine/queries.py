@@ -1093,7 +1093,7 @@ def zero_shot_comparison(cursor: DuckDBPyConnection, run: str, left: str, right:
 
 
 def zero_shot_changes(cursor: DuckDBPyConnection, run: str, left: str, right: str) -> pd.DataFrame:
-    """Classes under two templates: what the left one gains over the right one, largest gain first.
+    """Classes under two templates: what the left one gains over the right one, largest change first.
 
     Columns label, images, left, right (images classified rightly), change (left - right).
     """
@@ -1101,7 +1101,7 @@ def zero_shot_changes(cursor: DuckDBPyConnection, run: str, left: str, right: st
         f"""
         SELECT label, count(*) AS images, count(*) FILTER (a) AS left, count(*) FILTER (b) AS right,
             count(*) FILTER (a) - count(*) FILTER (b) AS change
-        FROM ({_TEMPLATES}) GROUP BY label ORDER BY change DESC, label
+        FROM ({_TEMPLATES}) GROUP BY label ORDER BY abs(change) DESC, change DESC, label
         """,
         {"run": run, "left": left, "right": right},
     ).df()

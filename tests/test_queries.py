@@ -412,6 +412,18 @@ def test_templates_are_compared_on_the_same_images(cursor):
     assert changes.change.tolist() == [1, 1, 1] and changes["left"].tolist() == [3, 3, 3]
 
 
+def test_a_class_that_loses_comes_before_those_that_stay():
+    rows = [("r", f"{label}{image}", label, template, right)
+            for label, left, other in (("gains", 2, 1), ("loses", 0, 2), ("stays", 1, 1))
+            for template, count in (("l", left), ("o", other))
+            for image, right in enumerate([True] * count + [False] * (2 - count))]  # fmt: skip
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE zero_shot (run TEXT, image_id TEXT, label TEXT, template TEXT, correct BOOL)")
+        connection.executemany("INSERT INTO zero_shot VALUES (?, ?, ?, ?, ?)", rows)
+        found = queries.zero_shot_changes(connection, "r", "l", "o")
+    assert found[["label", "change"]].values.tolist() == [["loses", -2], ["gains", 1], ["stays", 0]]
+
+
 def test_confusions_count_what_each_class_was_taken_for(cursor):
     found = queries.zero_shot_confusion(cursor, "demo", runs.TEMPLATES[0])
     assert found.images.sum() == 12 and found.values.tolist()[0] == ["circle", "circle", 3]
