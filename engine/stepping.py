@@ -221,8 +221,8 @@ FEW = 5
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Queries [B, H, K, d], keys and values [B, H, P, d] -> [B, H, K, d].
 
-    With few queries the time is that of reading the keys and values. MKL reads them at up to twice the fused attention's
-    speed if the keys stand on the left of their product.
+    With few queries the time is that of reading the keys and values. MKL reads them up to twice as fast as the fused
+    attention does, if the keys stand on the left of their product.
     """
     if query.shape[2] > FEW or query.device.type != "cpu" or query.dtype != torch.float32:
         return F.scaled_dot_product_attention(query, key, value)
