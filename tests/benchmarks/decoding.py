@@ -9,7 +9,7 @@ ratios. Memory is that of one more round, because watching it costs time. Images
 begins at the memory. Freed memory is kept, for both, as it is in the project's commands.
 
 `least` is what the machine allows anything that reads its weights once a step (`limits.py`), measured before each row;
-`at most` is the peer's time over it, which no ratio can exceed.
+`at most` is the peer's time over it, the largest ratio that any such decoder can have.
 
 The study's way reads one image's whole prefix again at every step, without a cache, the keys and values of the image
 included; its beams go through the decoder together.
