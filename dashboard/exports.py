@@ -6,7 +6,6 @@ what stands in its small print is handed in. Text in a table may be a stranger's
 
 import asyncio
 import atexit
-import math
 import re
 import textwrap
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard import latex, text
 from dashboard.figures import INK, LIGHT, plain
 
 PICTURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
@@ -227,8 +227,8 @@ def _browser_path() -> str | None:
 
 
 def table(content: Table, kind: str) -> bytes:
-    """`content` as CSV (numbers in full), LaTeX (booktabs) or Markdown."""
-    return {"csv": csv, "tex": latex, "md": markdown}[kind](content).encode("utf-8")
+    """`content` as CSV (numbers in full), LaTeX or Markdown."""
+    return {"csv": csv, "tex": _tex, "md": markdown}[kind](content).encode("utf-8")
 
 
 def csv(content: Table) -> str:
@@ -241,34 +241,14 @@ def csv(content: Table) -> str:
     return safe.to_csv(index=False, lineterminator="\n")
 
 
-def latex(content: Table) -> str:
-    """A table environment with booktabs rules; needs \\usepackage{booktabs}."""
-    columns = list(content.shown.columns)
-    sides = "".join("r" if _is_numeric(content.shown[column]) else "l" for column in columns)
-    rows = [" & ".join(map(latex_text, row)) + r" \\" for row in content.shown.itertuples(index=False)]
-    note = [rf"\par\smallskip{{\footnotesize {latex_text(content.note)}\par}}"] if content.note else []
-    lines = [
-        r"% Needs \usepackage{booktabs}.",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{latex_text(content.title)}}}",
-        rf"\begin{{tabular}}{{{sides}}}",
-        r"\toprule",
-        " & ".join(map(latex_text, columns)) + r" \\",
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-        *note,
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+def _tex(content: Table) -> str:
+    return latex.table(content.title, content.shown, content.note)
 
 
 def markdown(content: Table) -> str:
     """A GitHub-flavoured table, its title above and its note below."""
     columns = list(content.shown.columns)
-    rules = ["---:" if _is_numeric(content.shown[column]) else "---" for column in columns]
+    rules = ["---:" if text.are_numbers(content.shown[column]) else "---" for column in columns]
     rows = [columns, *content.shown.itertuples(index=False)]
     lines = ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
     lines.insert(1, "| " + " | ".join(rules) + " |")
@@ -276,58 +256,16 @@ def markdown(content: Table) -> str:
     return f"**{markdown_text(content.title)}**\n\n" + "\n".join(lines) + "\n" + note
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    # After the end of a row, LaTeX takes these for a part of its command.
-    "[": "{[}",
-    "*": "{*}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "–": "--",
-    "±": r"$\pm$",
-    "→": r"$\rightarrow$",
-    "\u2212": "$-$",
-}
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&]|^[#+=.-])")
-
-
-def latex_text(stranger: Any) -> str:
-    """Text that LaTeX prints as it stands."""
-    escaped = "".join(_LATEX.get(character, character) for character in _line(stranger).replace("--", "-\0-"))
-    return escaped.replace("\0", "{}")  # two hyphens stay two, and do not become a dash
 
 
 def markdown_text(stranger: Any) -> str:
     """Text that Markdown shows as it stands, also in a cell of a table; a number keeps its dot."""
-    line = _line(stranger)
-    return line if _NUMBER.fullmatch(line) else _MARKDOWN.sub(r"\\\1", line)
-
-
-_NUMBER = re.compile(r"[-+]?(0|[1-9][\d,]*)(\.\d+)?( %)?|–")
-
-
-def _line(value: Any) -> str:
-    """One line of any value; what is not known is a dash."""
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
-        return "–"
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in str(value)).split())
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    return bool(len(column)) and all(_NUMBER.fullmatch(_line(value)) for value in column)
+    line = text.line(stranger)
+    return line if text.is_number(line) else _MARKDOWN.sub(r"\\\1", line)
 
 
 def _no_formula(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
-    return value if _NUMBER.fullmatch(value) else "'" + value
+    return value if text.is_number(value) else "'" + value

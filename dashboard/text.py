@@ -6,10 +6,14 @@ Knows strings, and nothing of what they say.
 import html
 import math
 import re
+from collections.abc import Sequence
+
+import pandas as pd
 
 from engine.schema import METRICS
 
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
+_NUMBER = re.compile(r"[-+]?(0|[1-9][\d,]*)(\.\d+)?( %)?|–")
 IMPORTED = "imported"
 
 
@@ -65,3 +69,20 @@ def beam(size: int) -> str:
 def count(n: int, noun: str) -> str:
     """`1 image`, `1,200 images`."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def line(value: object) -> str:
+    """One line of any value, as a cell of a table holds it; what is not known is a dash."""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
+        return "–"
+    return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in str(value)).split())
+
+
+def is_number(written: str) -> bool:
+    """Whether a cell reads as a number or as one that is not known; `000012` is a name."""
+    return bool(_NUMBER.fullmatch(written))
+
+
+def are_numbers(cells: Sequence[object]) -> bool:
+    """Whether a column holds numbers alone, and at least one cell."""
+    return bool(len(cells)) and all(is_number(line(cell)) for cell in cells)

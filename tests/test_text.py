@@ -31,3 +31,12 @@ def test_numbers_have_sensible_digits_and_unknown_ones_a_dash():
 
 def test_beam_sizes_have_names():
     assert [text.beam(size) for size in (0, 1, 5)] == ["imported", "1 (greedy)", "5"]
+
+
+def test_a_cell_is_one_line_and_what_is_not_known_a_dash():
+    assert text.line("a\n b\x00") == "a b\ufffd" and text.line(None) == text.line(float("nan")) == "–"
+
+
+def test_a_name_of_digits_is_no_number():
+    assert text.are_numbers(["1,234", "-0.5", "+12.5 %", "–", 3]) and not text.are_numbers([])
+    assert not text.are_numbers(["1.0", "000012"]) and not text.are_numbers(["1 (greedy)"])
