@@ -31,10 +31,11 @@ def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: s
         x=ends, y=ends, mode="lines", line={"color": INK[template], "width": 1, "dash": "dot"}, hoverinfo="skip",
         showlegend=False,
     )  # fmt: skip
+    change = frame.left - frame.right
     sides = (
-        (frame.left > frame.right, "left is better", "triangle-up", 0),
-        (frame.left < frame.right, "right is better", "circle-open", 1),
-        (frame.left == frame.right, "equal", "x-thin-open", 7),
+        (change >= described.tie, "left is better", "triangle-up", 0),
+        (change <= -described.tie, "right is better", "circle-open", 1),
+        (change.abs() < described.tie, "equal", "x-thin-open", 7),
     )
     for place, name, symbol, colour in sides:
         shown = frame[place]

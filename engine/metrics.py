@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from engine import meteor, ngrams, spice
 from engine.pooling import POOLED
-from engine.statistics import bootstrap_mean_interval, bootstrap_sums
+from engine.statistics import bootstrap_mean_interval, bootstrap_sums, percentiles
 
 CAPTION_METRICS = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l")
 """What `score_captions` computes unless told otherwise."""
@@ -200,13 +200,17 @@ def mean_with_interval(values: np.ndarray) -> Corpus:
     known = values[np.isfinite(values)]
     if known.size == 0:
         return Corpus(float("nan"), None, None)
-    return Corpus(float(known.mean()), *bootstrap_mean_interval(known, RESAMPLES, _SEED))
+    return _corpus(known.mean(), *bootstrap_mean_interval(known, RESAMPLES, _SEED))
 
 
 def _pooled(key: str, counts: np.ndarray, sums: np.ndarray) -> Corpus:
     """A corpus value of per-image counts [N, C]; its interval is that of the resampled sums of counts."""
-    low, high = np.quantile(POOLED[key].score(sums), [0.025, 0.975])
-    return Corpus(float(POOLED[key].score(counts.sum(axis=0))), float(low), float(high))
+    return _corpus(POOLED[key].score(counts.sum(axis=0)), *percentiles(POOLED[key].score(sums), len(counts)))
+
+
+def _corpus(value: float, low: float, high: float) -> Corpus:
+    known = np.isfinite(low)
+    return Corpus(float(value), low if known else None, high if known else None)
 
 
 # CLIP

@@ -137,10 +137,11 @@ def set_aside(cursor: DuckDBPyConnection, run: str, limit: int = 1000) -> pd.Dat
 def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     """What the captions of each beam size are like.
 
-    Columns beam_size, captions; words, words_low, words_high (mean words a caption, bootstrap interval); distinct_words
-    (in all captions together); unfinished, unfinished_low, unfinished_high (share cut at the maximum length, Wilson
-    interval; null where it is not known); previous (the next smaller beam size), changed, changed_low, changed_high
-    (share of captions that differ from those of `previous`, Wilson interval; null at the smallest).
+    Columns beam_size, captions; words, words_low, words_high (mean words a caption, marks not counted, bootstrap
+    interval); distinct_words (in all captions together); unfinished, unfinished_low, unfinished_high (share cut at the
+    maximum length, Wilson interval; null where it is not known); previous (the next smaller beam size), changed,
+    changed_low, changed_high (share of captions that differ from those of `previous`, Wilson interval; null at the
+    smallest).
     """
     frame = _caption_counts(cursor, run).merge(_changes(cursor, run), on="beam_size", how="left")
     bounds = _length_bounds(_by_size(_word_counts(cursor, run), ["words"]))
@@ -206,15 +207,25 @@ def _caption_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
         """
         WITH spoken AS (
             SELECT beam_size, count(DISTINCT word) AS distinct_words
-            FROM (SELECT beam_size, unnest(words) AS word FROM captions WHERE run = $run) GROUP BY beam_size
+            FROM (SELECT beam_size, unnest(words) AS word FROM captions WHERE run = $run)
+            WHERE NOT list_contains($marks, word) GROUP BY beam_size
         )
-        SELECT beam_size, count(*) AS captions, avg(len(words)) AS words,
+        SELECT beam_size, count(*) AS captions, avg(SPOKEN) AS words,
             coalesce(any_value(distinct_words), 0) AS distinct_words,
             count(*) FILTER (NOT finished) AS cut, count(finished) AS known
         FROM captions LEFT JOIN spoken USING (beam_size) WHERE run = $run GROUP BY beam_size ORDER BY beam_size
-        """,
-        {"run": run},
+        """.replace("SPOKEN", _SPOKEN_WORDS),
+        {"run": run, "marks": _marks(cursor, run)},
     ).df()
+
+
+_SPOKEN_WORDS = "len(list_filter(words, lambda word: NOT list_contains($marks, word)))"
+
+
+def _marks(cursor: DuckDBPyConnection, run: str) -> list[str]:
+    """What stands among a run's words and is none: full stops and the like, which no metric counts."""
+    found = cursor.execute("SELECT DISTINCT unnest(words) AS word FROM captions WHERE run = ?", [run]).fetchall()
+    return sorted(word for (word,) in found if not any(letter.isalnum() for letter in word))
 
 
 def _changes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
@@ -236,9 +247,9 @@ def _changes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 def _word_counts(cursor: DuckDBPyConnection, run: str) -> dict[str, np.ndarray]:
     return cursor.execute(
-        "SELECT beam_size, len(words) AS words FROM captions WHERE run = ? AND words IS NOT NULL "
+        f"SELECT beam_size, {_SPOKEN_WORDS} AS words FROM captions WHERE run = $run AND words IS NOT NULL "
         "ORDER BY beam_size, image_id",
-        [run],
+        {"run": run, "marks": _marks(cursor, run)},
     ).fetchnumpy()
 
 
@@ -407,7 +418,7 @@ def cases(
     limit: int = 50,
     offset: int = 0,
 ) -> pd.DataFrame:
-    """Cases in order of a metric; those without a score come last.
+    """Cases in order of a metric as it is written; those without a score come last, those alike by image.
 
     Columns image_id, beam_size, caption, logprob, finished, tags, clip_truncated, a column a metric, file_name,
     references, conditions, and rank and scored: the place by `sort` (1 is the best) among the scored cases of the beam
@@ -416,10 +427,10 @@ def cases(
     Raises:
         ValueError: `sort` is no metric.
     """
-    column, direction = metric_column(sort), "DESC" if descending else "ASC"
+    direction = "DESC" if descending else "ASC"
     where, bound = _condition(cursor, run, beam_size, selection)
     held = _cases(cursor, run, beam_size)
-    order = f"{column} {direction} NULLS LAST, image_id"
+    order = f"{_written(sort)} {direction} NULLS LAST, image_id"
     frame = cursor.execute(
         f"""
         WITH shown AS (SELECT * FROM {held} WHERE {where} ORDER BY {order} LIMIT $limit OFFSET $offset)
@@ -429,7 +440,19 @@ def cases(
         {"limit": limit, "offset": offset, **bound},
     ).df()
     scored = _known(cursor, held, [sort])[sort]
-    return frame.assign(rank=_ranks(frame[sort].to_numpy(float, na_value=np.nan), scored), scored=len(scored))
+    ranks = _ranks(_rounded(frame[sort].to_numpy(float, na_value=np.nan), sort), _rounded(scored, sort))
+    return frame.assign(rank=ranks, scored=len(scored))
+
+
+def _written(metric: str) -> str:
+    """A metric as it is written, to its last digit: values that people read as equal share a rank."""
+    return f"round({metric_column(metric)}, {METRICS[metric].digits})"
+
+
+def _rounded(values: np.ndarray, metric: str) -> np.ndarray:
+    """As `_written` rounds: halves away from zero, where numpy would take the even one."""
+    scale = 10 ** METRICS[metric].digits
+    return np.trunc(values * scale + np.copysign(0.5, values)) / scale
 
 
 def _ranks(values: np.ndarray, scored: np.ndarray) -> pd.array:
@@ -457,7 +480,7 @@ def neighbours(
     Raises:
         ValueError: `sort` is no metric.
     """
-    column = metric_column(sort)
+    column = _written(sort)
     where, bound = _condition(cursor, run, beam_size, selection)
     # Ascending in (missing, key, image_id) is the order of the list: no sorting to find three places in it.
     shown = f"""
@@ -513,7 +536,8 @@ def case_metrics(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id:
 
 
 def _stands(metric: str, value: float, everybody: np.ndarray) -> tuple[str, float, int, int, float]:
-    scored, above, below = len(everybody), int((everybody > value).sum()), int((everybody < value).sum())
+    written, mine, scored = _rounded(everybody, metric), _rounded(np.float64(value), metric), len(everybody)
+    above, below = int((written > mine).sum()), int((written < mine).sum())
     ties = scored - above - below - 1
     percentile = 100 * (below + ties / 2) / (scored - 1) if scored > 1 else float("nan")
     return metric, value, above + 1, scored, percentile
@@ -682,7 +706,7 @@ def _means(values: np.ndarray) -> list[tuple[float, float, float, int]]:
     known = np.isfinite(values)
     whole = np.flatnonzero(known.all(0)) if len(values) else []
     bounds: dict[int, np.ndarray] = {}
-    if len(whole):  # all at once: drawing is most of the work
+    if len(whole) and len(values) > 1:  # all at once: drawing is most of the work
         resampled = statistics.bootstrap_sums(values[:, whole]) / len(values)
         bounds = dict(zip(whole, np.quantile(resampled, [0.025, 0.975], axis=0).T, strict=True))
     found = []
@@ -877,7 +901,7 @@ def paired_cases(
     descending: bool,
     limit: int = 6,
 ) -> pd.DataFrame:
-    """Shared images with the largest change of a metric, only those that changed in that direction.
+    """Shared images with the largest change of a metric, only those that changed in that direction by more than a tie.
 
     Columns image_id, file_name (in the left run), left, right, change (left - right), left_caption, right_caption.
 
@@ -891,7 +915,7 @@ def paired_cases(
         SELECT image_id, file_name, a.{column} AS left, b.{column} AS right, a.{column} - b.{column} AS change,
             a.caption AS left_caption, b.caption AS right_caption
         FROM a JOIN b USING (image_id) LEFT JOIN images ON images.run = $left_run AND images.image_id = a.image_id
-        WHERE a.{column} {">" if descending else "<"} b.{column}
+        WHERE {f"a.{column} - b.{column}" if descending else f"b.{column} - a.{column}"} >= {METRICS[metric].tie}
         ORDER BY change {direction}, a.image_id LIMIT $limit
         """,
         _sides(run, beam, other, other_beam) | {"limit": limit},
@@ -946,7 +970,7 @@ def _tested(metric: str, found: pd.DataFrame) -> dict[str, Any] | None:
         counted = [_counted(known, side, POOLED[metric].counts) for side in "ab"]
         if all(np.isfinite(counts).all() for counts in counted):
             (left, right), score = counted, POOLED[metric].score
-    tested = statistics.compare(left, right, pooled=score)
+    tested = statistics.compare(left, right, pooled=score, tie=METRICS[metric].tie)
     corpus = [float(np.mean(side)) if score is None else float(score(side.sum(0))) for side in (left, right)]
     row = {"metric": metric, "images": len(known), "left": corpus[0], "right": corpus[1], "pooled": score is not None}
     return row | {name: getattr(tested, name) for name in _TESTED}

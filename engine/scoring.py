@@ -244,7 +244,7 @@ def _corpus_rows(
     for name in names:
         if name not in found.corpus:
             continue
-        corpus = found.corpus[name]
+        corpus, images = found.corpus[name], int(np.isfinite(found.per_image[name]).sum())
         rows.append(
             {
                 "beam_size": size,
@@ -252,8 +252,8 @@ def _corpus_rows(
                 "value": _number(corpus.value),
                 "low": corpus.low,
                 "high": corpus.high,
-                "images": int(np.isfinite(found.per_image[name]).sum()),
-                "signature": _signature(name, size, facts, clip),
+                "images": images,
+                "signature": _signature(name, size, facts | {"images": images}, clip),
             }
         )
     return rows

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 _OURS_TO_DIFFER = {"beam"}  # the choice itself; everything else is said
 
-_SEARCH = {"rule", "max_length", "length_penalty", "early_stopping"}
+_SEARCH = {
+    *("rule", "max_length", "length_penalty", "early_stopping", "repetition_penalty", "no_repeat_ngram", "n_best"),
+    *("sample", "temperature", "top_k", "top_p", "seed", "precision"),
+}
+
+# What a signature that names its search leaves unsaid: `DecodingConfig.facts` gives these only where asked for.
+_UNSAID = {
+    **{"repetition_penalty": "1.0", "no_repeat_ngram": "0", "sample": "False", "temperature": "1.0"},
+    **{"n_best": "1", "top_k": "0", "top_p": "1.0", "seed": "0", "precision": "float32"},
+}
 
 _WORDS = {
     "": "metric",
@@ -53,13 +62,17 @@ def facts(signature: str) -> dict[str, str]:
     return found
 
 
+def _value(known: dict[str, str], key: str) -> str:
+    unsaid = _UNSAID.get(key, _UNKNOWN) if "rule" in known else _UNKNOWN
+    return known.get(key, unsaid)
+
+
 def differences(left: str, right: str) -> list[Difference]:
     """What differs apart from the beam size, in the order of the signatures."""
     one, other = facts(left), facts(right)
-    return [
-        Difference(
-            _WORDS.get(key, key.replace("_", " ")), one.get(key, _UNKNOWN), other.get(key, _UNKNOWN), key in _SEARCH
-        )
-        for key in dict.fromkeys([*one, *other])
-        if key not in _OURS_TO_DIFFER and one.get(key) != other.get(key)
-    ]
+    found = []
+    for key in dict.fromkeys([*one, *other]):
+        mine, theirs = _value(one, key), _value(other, key)
+        if key not in _OURS_TO_DIFFER and mine != theirs:
+            found.append(Difference(_WORDS.get(key, key.replace("_", " ")), mine, theirs, key in _SEARCH))
+    return found

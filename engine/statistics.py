@@ -31,7 +31,7 @@ def bootstrap_mean_interval(
         level: the share of resampled means that lies inside.
 
     Returns:
-        (low, high) in the unit of `values`; (nan, nan) where there are none.
+        (low, high) in the unit of `values`; (nan, nan) where there are fewer than two.
 
     Raises:
         ValueError: a value is not finite, or `level` is not between 0 and 1.
@@ -43,8 +43,17 @@ def bootstrap_mean_interval(
     if not np.isfinite(sample).all():
         raise ValueError("values must be finite: leave out images without a score before asking for an interval")
     means = bootstrap_sums(sample[:, None], resamples, seed)[:, 0] / sample.size
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    return percentiles(means, sample.size, level)
+
+
+def percentiles(resampled: ArrayLike, images: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval (low, high) that holds the share `level` of a metric's resampled values float[resamples].
+
+    (nan, nan) for fewer than two `images`: drawn again and again, one image only ever gives itself.
+    """
+    if images < 2:
+        return float("nan"), float("nan")
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -87,7 +96,7 @@ class Comparison:
     wins: int
     ties: int
     losses: int
-    """Images on which left is better, equal, worse."""
+    """Images on which left is better, as good, worse."""
 
 
 Pooled = Callable[[np.ndarray], np.ndarray]
@@ -95,36 +104,45 @@ Pooled = Callable[[np.ndarray], np.ndarray]
 
 
 def compare(
-    left: ArrayLike, right: ArrayLike, resamples: int = 1000, seed: int = 0, pooled: Pooled | None = None
+    left: ArrayLike,
+    right: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+    pooled: Pooled | None = None,
+    tie: float = 0.0,
 ) -> Comparison:
     """Compares two settings image by image, by paired bootstrap and by approximate randomization.
 
     The bootstrap (Koehn, EMNLP 2004) asks how often a resampled difference lies as far from the observed one as that
     lies from 0; the randomization (Noreen, 1989) how often a difference is as large when each image's two values are
-    swapped at random. Of more than 5,000 images, random groups of equal size are drawn and swapped in their place: the
-    randomization stays exact (swapping groups is a part of all the ways to swap), the interval is as wide on average.
+    swapped at random. Of more than 5,000 images, random groups of about equal size are drawn and swapped in
+    their place: the randomization stays exact (swapping groups is a part of all the ways to swap), the interval is as
+    wide on average.
 
     Args:
         left, right: float[n], values of the same images in the same order; or counts float[n, C] where `pooled` makes
             the metric of their sums.
+        tie: images whose values are at least as far apart are won or lost; closer ones, and equal ones, are ties.
 
     Raises:
         ValueError: different shapes, no images, or a value that is not finite.
     """
+    own = pooled or (lambda values: values[:, 0])  # an image's value: the metric of its own counts, or what is given
     first, second, pooled = _sides(left, right, pooled)
-    change = pooled(first) - pooled(second)
+    change = own(first) - own(second)
+    differs = (np.abs(change) >= tie) & (change != 0)
     resampled = _difference(pooled, bootstrap_sums(np.hstack([first, second]), resamples, seed))
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    low, high = percentiles(resampled, len(first))
     observed = float(pooled(first.sum(0)) - pooled(second.sum(0)))
     return Comparison(
         difference=observed,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         p_bootstrap=_share_at_least(np.abs(resampled - observed), abs(observed)),
         p_randomization=_randomization(first, second, pooled, resamples, seed),
-        wins=int((change > 0).sum()),
-        ties=int((change == 0).sum()),
-        losses=int((change < 0).sum()),
+        wins=int((differs & (change > 0)).sum()),
+        ties=int((~differs).sum()),
+        losses=int((differs & (change < 0)).sum()),
     )
 
 
@@ -239,7 +257,15 @@ def bootstrap_sums(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> 
     All columns see the same resamples, and so do all calls with the same n, `resamples` and `seed`: drawing and
     counting is most of the work, and one product with the counts then serves every metric of a setting.
     """
-    units = _units(values)
+    if len(values) > _UNITS:
+        # Groups differ by an image. Were their sums drawn as they are, so would the number of images of a resample, and
+        # an interval be up to three times as wide; what is drawn is how far they lie from the mean of as many images.
+        mean = values.mean(0)
+        return _drawn_sums(_units(values - mean), resamples, seed) + len(values) * mean
+    return _drawn_sums(values, resamples, seed)
+
+
+def _drawn_sums(units: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     rows = max(1, _CHUNK // len(units))
     if resamples <= rows:
         return _resampled_counts(len(units), resamples, seed) @ units

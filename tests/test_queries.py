@@ -87,6 +87,50 @@ def test_what_is_not_known_of_imported_predictions_is_null_and_not_zero(cursor):
     assert (row.words, row.distinct_words) == (5, 4)
 
 
+def test_full_stops_are_no_words(full_results):
+    connection = store.connect(full_results)[0]
+    connection.execute(
+        """CREATE OR REPLACE VIEW captions AS SELECT 'dots' AS run, 1 AS beam_size, image_id, caption, words,
+        true AS finished FROM (VALUES ('a', 'a dog .', ['a', 'dog', '.']), ('b', '猫 , 2', ['猫', ',', '2']))
+        AS found (image_id, caption, words)"""
+    )
+    row = queries.beam_statistics(connection.cursor(), "dots").iloc[0]
+    assert (row.words, row.distinct_words, row.words_low, row.words_high) == (2, 4, 2, 2)
+
+
+@pytest.fixture
+def nearly_tied(full_results) -> duckdb.DuckDBPyConnection:
+    """BLEU-4 as its smoothing leaves it where no 4-gram is right, twice; d and e differ by what is read."""
+    connection = store.connect(full_results)[0]
+    connection.execute(
+        """
+        CREATE OR REPLACE VIEW captions AS SELECT 'tied' AS run, size AS beam_size, image_id, image_id AS caption,
+            0.0 AS logprob, true AS finished, ['x'] AS words
+        FROM (SELECT unnest(['a', 'b', 'c', 'd', 'e']) AS image_id), (SELECT unnest([1, 3]) AS size);
+        CREATE TABLE tied AS SELECT * REPLACE ('tied' AS run) FROM scores WHERE false;
+        INSERT INTO tied BY NAME SELECT 'tied' AS run, beam_size, image_id, bleu_4 FROM (VALUES
+            (1, 'a', 3e-5), (1, 'b', 2e-5), (1, 'c', 1e-5), (1, 'd', 0.5), (1, 'e', 0.4),
+            (3, 'a', 1e-5), (3, 'b', 9e-5), (3, 'c', 1e-5), (3, 'd', 0.4), (3, 'e', 0.5)
+        ) AS found (beam_size, image_id, bleu_4);
+        CREATE OR REPLACE VIEW scores AS FROM tied;
+        """
+    )
+    return connection.cursor()
+
+
+def test_what_only_smoothing_parts_is_tied_in_order_rank_and_comparison(nearly_tied):
+    found = queries.cases(nearly_tied, "tied", 1, "bleu_4", True)
+    assert found.image_id.tolist() == ["d", "e", "a", "b", "c"] and found["rank"].tolist() == [1, 2, 3, 3, 3]
+    assert queries.cases(nearly_tied, "tied", 1, "bleu_4", False).image_id.tolist() == ["a", "b", "c", "e", "d"]
+    place = queries.neighbours(nearly_tied, "tied", 1, "bleu_4", True, Selection(), "b").iloc[0]
+    assert (place.previous, place.next, place.position) == ("a", "c", 4)
+    stands = queries.case_metrics(nearly_tied, "tied", 1, "c").iloc[0]
+    assert (stands["rank"], stands.percentile) == (3, 25)
+    compared = queries.comparison(nearly_tied, "tied", 1, "tied", 3).iloc[0]
+    assert (compared.wins, compared.ties, compared.losses) == (1, 3, 1)
+    assert queries.paired_cases(nearly_tied, "tied", 1, "tied", 3, "bleu_4", False).image_id.tolist() == ["e"]
+
+
 @pytest.mark.parametrize("descending", [True, False])
 def test_cases_are_sorted_by_the_metric_and_ranked_over_the_whole_split(cursor, descending):
     found = queries.cases(cursor, "demo", 1, "clipscore", descending, limit=3)

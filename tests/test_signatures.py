@@ -33,3 +33,11 @@ def test_what_one_side_does_not_say_is_not_known():
 def test_nothing_and_nonsense_are_read_without_an_error():
     assert differences("", "") == []
     assert differences("x|||", "x|y") != []
+
+
+def test_an_option_of_the_search_that_one_side_leaves_unsaid_has_its_default():
+    found = differences(LEFT, LEFT + "|sample:True|top_p:0.9|no_repeat_ngram:0")
+    assert [str(each) for each in found] == ["sample: False against True", "top p: 1.0 against 0.9"]
+    assert all(each.search for each in found)
+    imported = LEFT.replace("|rule:standard", "")
+    assert "sample: not known against True" in map(str, differences(imported, LEFT + "|sample:True"))

@@ -105,6 +105,31 @@ def test_joined_images_give_nearly_the_interval_and_p_of_all_of_them(monkeypatch
     assert joined.p_randomization == pytest.approx(whole.p_randomization, abs=0.025)
 
 
+@pytest.mark.parametrize("images", [5_001, 6_000, 7_500, 12_345])
+def test_an_interval_of_joined_images_is_as_wide_as_that_of_all_of_them(images):
+    values = np.random.default_rng(1).normal(0.75, 0.1, images)  # far from 0, as scores are
+    low, high = bootstrap_mean_interval(values, resamples=2000)
+    normal = 2 * 1.96 * values.std() / np.sqrt(images)
+    assert high - low == pytest.approx(normal, rel=0.12)
+    compared = statistics.compare(values + 0.1, values)
+    assert (compared.low, compared.high) == pytest.approx((0.1, 0.1))
+
+
+def test_one_image_has_no_interval():
+    assert np.isnan(bootstrap_mean_interval([0.7])).all()
+    found = statistics.compare([0.7], [0.6])
+    assert np.isnan([found.low, found.high]).all() and found.wins == 1
+
+
+def test_values_closer_than_a_tie_are_neither_won_nor_lost():
+    left, right = [0.5, 0.5001, 0.3, 0.2], [0.5, 0.5, 0.2, 0.3]
+    counted = [statistics.compare(left, right, tie=tie) for tie in (0.0, 0.0005)]
+    assert [(each.wins, each.ties, each.losses) for each in counted] == [(2, 1, 1), (1, 2, 1)]
+    counts = np.array([[1.0, 2.0], [1.0, 3.0]])
+    share = statistics.compare(counts, counts + [[1e-9, 0], [1, 0]], pooled=lambda s: s[..., 0] / s[..., 1], tie=1e-3)
+    assert (share.wins, share.ties, share.losses) == (0, 1, 1)
+
+
 def test_equal_settings_differ_by_nothing_and_are_not_significant():
     found = statistics.compare([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
     assert (found.difference, found.ties, found.p_bootstrap, found.p_randomization) == (0.0, 3, 1.0, 1.0)
