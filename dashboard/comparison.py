@@ -182,4 +182,4 @@ def _panel(sides: Sides, metric: str, row: Any) -> Panel:
 
 def change(metric: str, value: float) -> str:
     """A difference with its sign."""
-    return f"{value:+.{METRICS[metric].digits}f}"
+    return f"{value:+z.{METRICS[metric].digits}f}"

@@ -31,7 +31,7 @@ def number(value: float | None, digits: int = 3) -> str:
     """`value` with `digits` decimals; a dash where it is not known."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.{digits}f}"
+    return f"{value:z.{digits}f}"
 
 
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
@@ -61,9 +61,9 @@ def title(metric: str) -> str:
     return METRICS[metric].title
 
 
-def beam(size: int) -> str:
+def beam(size: int, is_sampled: bool = False) -> str:
     """A beam size as a word: 0 stands for predictions whose decoding is not known."""
-    return {0: IMPORTED, 1: "1 (greedy)"}.get(int(size), str(size))
+    return {0: IMPORTED, 1: "1 (sampled)" if is_sampled else "1 (greedy)"}.get(int(size), str(size))
 
 
 def count(n: int, noun: str) -> str:
