@@ -27,7 +27,7 @@ def draw() -> None:
     template = _choose_template(accuracy)
     if accuracy.known.any():
         items += _confusion(run, template)
-    items += _images(run, template)
+    items += _images(run, template, int(accuracy.images.max()))
     with slot:
         downloads.offer(lambda: items, "zeroshot")
 
@@ -121,7 +121,7 @@ def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
     return [matrix, confusions]
 
 
-def _images(run: data.Run, template: str) -> list[Figure | Table]:
+def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     st.markdown("**Images**")
     columns = st.columns([3, 3, 2], vertical_alignment="bottom")
     with columns[0]:
@@ -134,7 +134,8 @@ def _images(run: data.Run, template: str) -> list[Figure | Table]:
     found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, 0)
     total = int(found.matching.iloc[0]) if len(found) else 0
     with columns[2]:
-        page = choices.number("Page", "zero_page", 1, max(1, -(-total // _PAGE)), 1)
+        pages = max(1, -(-total // _PAGE))
+        page = choices.number("Page", "zero_page", 1, pages, 1)
     if page > 1:
         found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
     if found.empty:
@@ -146,7 +147,9 @@ def _images(run: data.Run, template: str) -> list[Figure | Table]:
     rows = list(found.itertuples())
     gallery([_card(run, row) for row in rows], "zero_gallery")
     title = f"{_OUTCOMES[outcome]} predictions with their five surest labels"
-    small = chapters.note(run, f'Template: "{template}"')
+    listed = [f"Listed: {len(rows):,} of {total:,}", f"true label {label}" if label else ""]
+    listed.append(f"page {page} of {pages}" if pages > 1 else "")
+    small = chapters.class_note(run, images, f'Template: "{template}"', ", ".join(filter(None, listed)))
     return [
         Figure("images", title, lambda: plates.panels(title, [chapters.class_panel(run, row) for row in rows]), small)
     ]
