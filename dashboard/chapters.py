@@ -192,9 +192,9 @@ def best_setting(source: Source) -> Chapter:
     if mine.empty:
         return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     small = note(run, *(signature(source.ask, run, metric, beam) for metric in HEADLINES))
-    lead = f"Beam size {text.beam(beam)}. Intervals are 95 % bootstrap intervals over images."
+    lead = f"The scores {text.of_setting(beam)}, with 95 % bootstrap intervals over images."
     return Chapter(
-        title, lead, (tables.settings(run, beam), tables.scores(mine, f"Scores at beam size {text.beam(beam)}", small))
+        title, lead, (tables.settings(run, beam), tables.scores(mine, f"Scores {text.of_setting(beam)}", small))
     )
 
 
@@ -349,7 +349,7 @@ def pairs(source: Source) -> Chapter:
         across=2,
     )
     figure = Figure("best_and_worst", f"Highest and lowest {text.title(metric)}", drawn, small)
-    lead = f"By {text.title(metric)} at beam size {text.beam(beam)}."
+    lead = f"By {text.title(metric)} {text.of_setting(beam)}."
     return Chapter(title, lead, (figure, tables.cases(rows, "best_and_worst", "Best and worst case", small)))
 
 
@@ -376,9 +376,10 @@ def tags(source: Source) -> Chapter:
         return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
     found = source.ask(queries.tag_examples, run.name, beam)
     total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
+    where = f" {text.of_setting(beam)}" if beam else ""
     if found.empty:
-        return Chapter(title, f"No caption of beam size {text.beam(beam)} was given a failure tag.")
-    lead = f"Of {text.count(total, 'caption')} at beam size {text.beam(beam)}; one caption may have several tags."
+        return Chapter(title, f"No caption{where} was given a failure tag.")
+    lead = f"Of {text.count(total, 'caption')}{where}; one caption may have several tags."
     return Chapter(title, lead, (tables.tags(found, total, note(run)),))
 
 

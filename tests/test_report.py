@@ -108,6 +108,7 @@ def test_what_an_imported_run_lacks_is_a_sentence_with_the_command(full_results,
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == TITLES
     assert "Not in this report: No attention was kept" in text
     assert "    python -m engine zeroshot" in text and "CIDEr" in text
+    assert "size imported" not in text and "Scores of imported captions" in text
 
 
 def test_classes_predicted_elsewhere_make_a_report_without_bars(tmp_path, no_browser):
