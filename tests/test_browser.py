@@ -338,6 +338,28 @@ def test_a_verdict_survives_a_restart_of_the_server(chromium, tmp_path):
         opened.close()
 
 
+_CUT = """() => {
+  // A table's hidden tools reach beyond it.
+  const cut = node => node.scrollWidth > node.clientWidth + 1 && !node.querySelector('[data-testid="stDataFrame"]');
+  const named = selector => [...document.querySelectorAll(selector)];
+  const narrow = named('[data-testid="stPlotlyChart"]').filter(node => node.clientWidth < 300);
+  const hidden = named('[data-testid="stColumn"], [data-testid="stMetricValue"] *, [data-testid="stButtonGroup"] *');
+  const marks = '[data-testid="stDataFrame"], [data-testid="stHtml"], [data-testid="stPlotlyChart"]';
+  return [...hidden.filter(node => cut(node) && !node.closest(marks)), ...narrow].map(node => node.innerText);
+}"""
+
+
+@pytest.mark.parametrize("width", [800, 1024, 1280])
+@pytest.mark.parametrize("view", ["failures", "compare", "zeroshot", "beams", "attention"])
+def test_nothing_is_cut_or_squeezed_in_a_narrow_window(page, view, width):
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.goto(f"/{view}?run=demo")
+    page.locator("h1").wait_for()
+    page.wait_for_timeout(1500)
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    assert page.evaluate(_CUT) == []
+
+
 _CONTRAST = """element => {
   const parse = text => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(c => c / 255)

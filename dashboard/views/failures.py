@@ -17,9 +17,9 @@ _PAGE = 24
 _ROWS = 500
 # The chosen case stays in sight while a long gallery scrolls past it.
 _STICKY = """<style>
-[data-testid="stColumn"]:has(.st-key-case) {
+@media (min-width: 960px) { [data-testid="stColumn"]:has(.st-key-case) {
   position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
-}
+} }
 </style>"""
 
 
@@ -46,7 +46,7 @@ def draw() -> None:
         _against_rest(listing)
     if "clipscore" in listing.metrics:
         parts.clip_note(run)
-    left, right = st.columns([5, 4], gap="medium")
+    left, right = parts.columns([5, 4], "case", "cases", gap="medium")
     with left:
         chosen = _FORMS[view](listing, int(counted.selected))
     with right, st.container(key="case"):
@@ -72,7 +72,7 @@ def _say_unscored(run: data.Run) -> None:
 
 def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, str]:
     """The listing that is asked for (None where nothing was scored), and the form to show it in."""
-    columns = st.columns([2, 3, 3, 4], vertical_alignment="bottom")
+    columns = parts.columns([2, 3, 3, 4], "choice", "listing", vertical_alignment="bottom")
     with columns[0]:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
     ranges = data.ask(queries.metric_ranges, run.name, beam)
