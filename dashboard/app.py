@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import choices, data, parts, shelf, text
+from dashboard import choices, data, figures, parts, shelf, text
 
 PAGES = [
     st.Page("views/overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -16,9 +16,21 @@ PAGES = [
 
 # Streamlit leaves a fifth of a 1280 px screen empty around a wide page: photos need the room.
 # A row of choices has one height, whether they are buttons or lists.
-_STYLE = """<style>
-.stMainBlockContainer { padding: 3.25rem 2rem 3rem; }
-[data-testid="stHorizontalBlock"] [data-testid="stButtonGroup"] button { min-height: 2.5rem; }
+_STYLE = f"""<style>
+.stMainBlockContainer {{ padding: 3.25rem 2rem 3rem; }}
+[data-testid="stHorizontalBlock"] [data-testid="stButtonGroup"] button {{ min-height: 2.5rem; }}
+[data-testid="stMetricLabel"] p {{ white-space: normal; }}
+{parts.widths()}
+</style>"""
+
+
+# Streamlit writes white on the primary colour. On a dark ground that colour is light, since it is also written in, and
+# no blue is at once dark enough below white and light enough above that ground.
+_DARK = f"""<style>
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"]:is(:hover, :focus, :active),
+[data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] button {{
+  color: {figures.PAPER[figures.DARK]};
+}}
 </style>"""
 
 
@@ -26,6 +38,8 @@ def main() -> None:
     """Draws the frame around whatever view is open."""
     st.set_page_config(page_title="CaptionScope", page_icon="🔎", layout="wide")
     st.html(_STYLE)
+    if parts.template() == figures.DARK:
+        st.html(_DARK)
     data.look()
     choices.restore()
     page = st.navigation(PAGES)

@@ -88,8 +88,16 @@ def chapters(source: Source) -> list[Chapter]:
 
 def note(run: Run, *lines: str) -> str:
     """The small print of a figure: the run, then how its numbers came about, a line each."""
-    described = ", ".join(run.described())
-    return "\n".join([f"Run {run.name}: {described}", *filter(None, lines)])
+    return _note(run, run.described(), lines)
+
+
+def class_note(run: Run, images: int, *lines: str) -> str:
+    """The same below what is about `images` photos of classes."""
+    return _note(run, run.classified(images), lines)
+
+
+def _note(run: Run, described: Sequence[str], lines: Sequence[str]) -> str:
+    return "\n".join([f"Run {run.name}: {', '.join(described)}", *filter(None, lines)])
 
 
 def signature(ask: Ask, run: Run, metric: str, beam: int | None = None) -> str:
@@ -113,7 +121,7 @@ def prompts(source: Source) -> Chapter:
     accuracy = source.ask(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
         return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
-    small = note(run, _clip(run))
+    small = class_note(run, int((accuracy.known if accuracy.known.any() else accuracy.images).max()), _clip(run))
     items: list[Figure | Table] = [tables.accuracy(accuracy, small)]
     if accuracy.accuracy.notna().any():
         items.append(Figure("accuracy", "Accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small))
@@ -136,7 +144,7 @@ def top_five(source: Source) -> Chapter:
     rows = _three(source, template)
     if not rows:
         return Chapter(title, missing="The classes were predicted elsewhere, without probabilities: no bars to draw.")
-    small = note(run, f'Template: "{template}"', _clip(run))
+    small = class_note(run, int(accuracy.images.iloc[0]), f'Template: "{template}"', _clip(run))
     drawn = lambda: plates.panels("Five surest labels", [class_panel(run, row) for row in rows])  # noqa: E731
     lead = "One that is surely right, one that is barely right, and one that is surely wrong, as far as there are any."
     items = (Figure("top_five", "Five surest labels", drawn, small), tables.top_five(rows, title, small))
@@ -184,9 +192,9 @@ def best_setting(source: Source) -> Chapter:
     if mine.empty:
         return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     small = note(run, *(signature(source.ask, run, metric, beam) for metric in HEADLINES))
-    lead = f"Beam size {text.beam(beam)}. Intervals are 95 % bootstrap intervals over images."
+    lead = f"The scores {text.of_setting(beam)}, with 95 % bootstrap intervals over images."
     return Chapter(
-        title, lead, (tables.settings(run, beam), tables.scores(mine, f"Scores at beam size {text.beam(beam)}", small))
+        title, lead, (tables.settings(run, beam), tables.scores(mine, f"Scores {text.of_setting(beam)}", small))
     )
 
 
@@ -341,7 +349,7 @@ def pairs(source: Source) -> Chapter:
         across=2,
     )
     figure = Figure("best_and_worst", f"Highest and lowest {text.title(metric)}", drawn, small)
-    lead = f"By {text.title(metric)} at beam size {text.beam(beam)}."
+    lead = f"By {text.title(metric)} {text.of_setting(beam)}."
     return Chapter(title, lead, (figure, tables.cases(rows, "best_and_worst", "Best and worst case", small)))
 
 
@@ -368,9 +376,10 @@ def tags(source: Source) -> Chapter:
         return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
     found = source.ask(queries.tag_examples, run.name, beam)
     total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
+    where = f" {text.of_setting(beam)}" if beam else ""
     if found.empty:
-        return Chapter(title, f"No caption of beam size {text.beam(beam)} was given a failure tag.")
-    lead = f"Of {text.count(total, 'caption')} at beam size {text.beam(beam)}; one caption may have several tags."
+        return Chapter(title, f"No caption{where} was given a failure tag.")
+    lead = f"Of {text.count(total, 'caption')}{where}; one caption may have several tags."
     return Chapter(title, lead, (tables.tags(found, total, note(run)),))
 
 
@@ -396,7 +405,7 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
         found: `queries.zero_shot_comparison`.
         changes: `queries.zero_shot_changes`.
     """
-    small = note(run, f'Left: "{left}"', f'Right: "{right}"', _clip(run))
+    small = class_note(run, int(found.images.iloc[0]), f'Left: "{left}"', f'Right: "{right}"', _clip(run))
     figure = Figure(
         "class_changes", "Classes gained and lost", lambda: contrasts.class_changes(changes, left, right), small
     )
@@ -405,6 +414,6 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
 
 def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figure, Table]:
     """The confusion matrix of a template, and what is confused most."""
-    small = note(run, f'Template: "{template}"', _clip(run))
+    small = class_note(run, int(found.images.sum()), f'Template: "{template}"', _clip(run))
     matrix = Figure("confusion", "What each class is taken for", lambda: contrasts.confusion(found), small)
     return matrix, tables.confusions(found, small)

@@ -7,13 +7,14 @@ is told apart by its mark or hatching as well as by its colour, so that it survi
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, PAPER, blank, plain
+from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, PAPER, blank, labels, named_axis, whole
 from engine.schema import METRICS
 
 _MOST_CLASSES = 50  # in a confusion matrix; more cannot be read
 _LONGEST = 30  # rows of a bar chart
 _WHOLE = 4  # images up to which an axis has a tick for each
 _NAME = 24  # letters of a class's name on an axis
+_ACROSS = 64  # letters of all classes' names below an axis
 
 
 def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: str = LIGHT) -> go.Figure:
@@ -25,7 +26,8 @@ def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: s
     """
     described = METRICS[metric]
     title = f"{described.title}, image by image"
-    figure = blank(title, f"{described.title}, {plain(right)}", f"{described.title}, {plain(left)}", template)
+    below, beside = (f"{described.title}, {name}" for name in labels([right, left]))
+    figure = blank(title, below, beside, template)
     ends = [float(frame[["left", "right"]].min().min()), float(frame[["left", "right"]].max().max())]
     figure.add_scatter(
         x=ends, y=ends, mode="lines", line={"color": INK[template], "width": 1, "dash": "dot"}, hoverinfo="skip",
@@ -45,7 +47,7 @@ def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: s
             name=f"{name} ({len(shown):,})",
             mode="markers",
             marker={"symbol": symbol, "size": 7, "opacity": 0.75, "color": COLOURS[template][colour]},
-            customdata=[plain(image) for image in shown.image_id],
+            customdata=[whole(image) for image in shown.image_id],
             hovertemplate=f"%{{customdata}}<br>left %{{y:.{described.digits}f}}, right %{{x:.{described.digits}f}}"
             "<extra></extra>",
         )
@@ -84,21 +86,21 @@ def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LI
     figure = blank("Classes gained and lost", "Images more classified rightly by the left template", "", template)
     changed = frame[frame.change != 0]
     strongest = changed.loc[changed.change.abs().sort_values(ascending=False, kind="stable").index[:_LONGEST]]
-    ordered = strongest.sort_values(["change", "label"])
+    ordered = strongest.sort_values(["change", "label"], ignore_index=True)
     for gained, name, colour, hatch in ((True, "gained", 0, ""), (False, "lost", 1, "/")):
         rows = ordered[(ordered.change > 0) == gained]
         figure.add_bar(
-            y=[plain(label, _NAME) for label in rows.label],
+            y=rows.index,
             x=rows.change,
             name=name,
             orientation="h",
             marker={"color": COLOURS[template][colour], "line": {"color": INK[template], "width": 0.5}}
             | {"pattern": {"shape": hatch, "fgcolor": PAPER[template], "fillmode": "overlay"}},
-            customdata=rows[["left", "right", "images"]],
-            hovertemplate="%{y}<br>left %{customdata[0]}, right %{customdata[1]} of %{customdata[2]}<extra></extra>",
+            customdata=[*zip(map(whole, rows.label), rows.left, rows.right, rows.images, strict=True)],
+            hovertemplate="%{customdata[0]}<br>left %{customdata[1]}, right %{customdata[2]} of %{customdata[3]}"
+            "<extra></extra>",
         )
-    names = [plain(label, _NAME) for label in ordered.label]
-    figure.update_yaxes(categoryorder="array", categoryarray=names, type="category", dtick=1)
+    figure.update_yaxes(**named_axis([*ordered.label], _NAME))
     figure.update_layout(
         **LEGEND, barmode="relative", bargap=0.25, height=170 + 22 * max(len(ordered), 1),
     )  # fmt: skip
@@ -120,13 +122,15 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     totals = table.sum(axis=1)
     counts = table.reindex(index=classes, columns=classes, fill_value=0)
     shares = 100 * counts.div(totals.reindex(classes).where(lambda total: total > 0, 1), axis=0)
-    names = [plain(name, _NAME) for name in classes]
+    full = [whole(name) for name in classes]
+    told = [
+        [[row, column, count] for column, count in zip(full, line, strict=True)]
+        for row, line in zip(full, counts.to_numpy(), strict=True)
+    ]
     figure = blank("What each class is taken for, % of its images", "Predicted", "True label", template)
     figure.add_heatmap(
-        x=names,
-        y=names,
         z=shares.to_numpy(),
-        customdata=counts.to_numpy(),
+        customdata=told,
         zmin=0,
         zmax=100,
         colorscale=_ramp(template),
@@ -135,14 +139,18 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         | {"thickness": 8, "len": 0.6, "xpad": 4, "outlinewidth": 0},
         xgap=1,
         ygap=1,
-        hovertemplate="%{y}<br>taken for %{x}: %{customdata} (%{z:.1f} %)<extra></extra>",
+        hovertemplate="%{customdata[0]}<br>taken for %{customdata[1]}: %{customdata[2]} (%{z:.1f} %)<extra></extra>",
     )
-    size = 8 if len(names) > 30 else 11
-    axis = {"type": "category", "dtick": 1, "tickfont": {"size": size}, "showgrid": False}
-    figure.update_xaxes(**axis, tickangle=-90 if len(names) > 8 else 0)
-    figure.update_yaxes(**axis, autorange="reversed")
-    figure.update_layout(height=260 + max(240, 13 * len(names)))
+    axis = named_axis(classes, _NAME) | {"tickfont": {"size": 8 if len(classes) > 30 else 11}, "showgrid": False}
+    figure.update_xaxes(**axis, tickangle=-90 if _wide(axis["ticktext"]) else 0)
+    figure.update_yaxes(**axis | {"range": axis["range"][::-1]})
+    figure.update_layout(height=260 + max(240, 13 * len(classes)))
     return figure
+
+
+def _wide(names: list[str]) -> bool:
+    """Whether names side by side would stand on each other."""
+    return len(names) > 8 or len(names) * max(map(len, names), default=0) > _ACROSS
 
 
 def confused_most(frame: pd.DataFrame) -> list[str]:

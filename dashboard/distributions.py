@@ -14,7 +14,9 @@ from dashboard import text
 from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, blank
 
 _ACROSS = 3
-_HIGH = 150  # pixels of a row of histograms
+_HIGH = 104  # pixels of a row of histograms
+_BETWEEN = 64  # pixels between two rows: numbers of the upper one, title of the lower one
+_TITLE = 24  # pixels of a row's titles
 
 
 def histograms(
@@ -26,8 +28,11 @@ def histograms(
 ) -> go.Figure:
     """A histogram a metric, of `queries.histograms` of all cases and of the selected ones."""
     rows = -(-len(edges) // _ACROSS)
+    drawn = rows * _HIGH + (rows - 1) * _BETWEEN  # pixels from the first row's top to the last one's bottom
     titles = [text.title(metric) for metric, _, _ in edges]
-    figure = make_subplots(rows, _ACROSS, subplot_titles=titles, vertical_spacing=0.3 / rows, horizontal_spacing=0.06)
+    figure = make_subplots(
+        rows, _ACROSS, subplot_titles=titles, vertical_spacing=_BETWEEN / drawn, horizontal_spacing=0.06
+    )
     for place, (metric, low, high) in enumerate(edges):
         width = (high - low) / bins
         sides = ((whole, "all cases", LINES[template]), (part, "selected", COLOURS[template][0]))
@@ -46,7 +51,9 @@ def histograms(
     figure.update_layout(
         template=template, title={"text": "Scores of the selection over those of all cases"}, barmode="overlay"
     )
-    figure.update_layout(height=130 + _HIGH * rows, **LEGEND)
+    margin = {"t": LEGEND["margin"]["t"] + _TITLE, "b": 40}
+    figure.update_layout(height=drawn + sum(margin.values()), margin=margin, showlegend=True)
+    figure.update_layout(legend={"y": 1 + _TITLE / drawn})  # above the titles of the first row
     return figure
 
 

@@ -252,7 +252,8 @@ def markdown(content: Table) -> str:
     rows = [columns, *content.shown.itertuples(index=False)]
     lines = ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
     lines.insert(1, "| " + " | ".join(rules) + " |")
-    note = f"\n{markdown_text(content.note)}\n" if content.note else ""
+    small = "\\\n".join(map(markdown_text, content.note.splitlines()))  # a backslash breaks a line
+    note = f"\n{small}\n" if small else ""
     return f"**{markdown_text(content.title)}**\n\n" + "\n".join(lines) + "\n" + note
 
 

@@ -5,6 +5,9 @@ looks the same on a page, in a test and in an exported file.
 """
 
 import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -25,6 +28,7 @@ PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
 DASHES = ["solid", "dash", "dot", "dashdot"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
 _HEIGHT = 340  # pixels
+_TEMPLATE, _COLUMNS = 60, 28  # letters of a prompt template on an axis, and of a line of it: the marks need the room
 LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
 
 
@@ -45,8 +49,9 @@ def metric_by_beam(
     described = METRICS[metric]
     figure = blank(f"{described.title} by beam size", "Beam size", f"{described.title} ({described.unit})", template)
     theirs = published if published is not None else pd.DataFrame(columns=["beam_size", "value", "source"])
-    for place, (source, known) in enumerate(theirs.groupby("source")):
-        _published(figure, known, source, described.digits, place, frame, template)
+    sources = theirs.groupby("source")
+    for place, ((source, known), name) in enumerate(zip(sources, labels(sources.groups), strict=True)):
+        _published(figure, known, (source, name), described.digits, place, frame, template)
     _band(figure, frame, "value", 0, "this run", described.digits, template)
     if len(theirs):
         figure.update_layout(**LEGEND)
@@ -161,7 +166,7 @@ def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     figure = blank("Zero-shot accuracy by template", "Accuracy (%)", "", template)
     figure.add_scatter(
         x=100 * known.accuracy,
-        y=[plain(name) for name in known.template],
+        y=[*range(len(known))],
         mode="markers",
         marker={"size": 11, "color": COLOURS[template][0]},
         error_x={
@@ -171,14 +176,16 @@ def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
             "thickness": 2,
             "width": 6,
         },
-        customdata=known[["right", "known"]],
-        hovertemplate="%{y}<br>%{x:.2f} %, %{customdata[0]} of %{customdata[1]} right<extra></extra>",
+        customdata=[*zip(known.right, known.known, map(whole, known.template), strict=True)],
+        hovertemplate="%{customdata[2]}<br>%{x:.2f} %, %{customdata[0]} of %{customdata[1]} right<extra></extra>",
     )
     # Marks and not bars: the axis need not begin at 0, where templates that differ by a point look all the same.
     room = 2 + 10 * (known.high.max() - known.low.min())
     figure.update_xaxes(range=[max(0, 100 * known.low.min() - room), min(100.5, 100 * known.high.max() + room)])
-    figure.update_yaxes(automargin=True)
-    figure.update_layout(height=120 + 48 * max(len(known), 1))
+    axis = named_axis([*known.template], _TEMPLATE, _COLUMNS)
+    figure.update_yaxes(**axis)
+    lines = max((name.count("<br>") + 1 for name in axis["ticktext"]), default=1)
+    figure.update_layout(height=120 + max(48, 20 * lines + 6) * max(len(known), 1))
     return figure
 
 
@@ -191,9 +198,16 @@ def blank(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
 
 
 def _published(
-    figure: go.Figure, known: pd.DataFrame, source: str, digits: int, place: int, ours: pd.DataFrame, template: str
+    figure: go.Figure,
+    known: pd.DataFrame,
+    source: tuple[str, str],
+    digits: int,
+    place: int,
+    ours: pd.DataFrame,
+    template: str,
 ) -> None:
-    """Figures of one source: a dashed line with open marks, level across ours where their beam size is not known."""
+    """Figures of one source (in full, and as it is labelled): a dashed line with open marks, level across ours where
+    their beam size is not known."""
     sized = known[known.beam_size.notna()]
     if sized.empty:
         ends = [ours.beam_size.min(), ours.beam_size.max()]
@@ -201,11 +215,11 @@ def _published(
     figure.add_scatter(
         x=sized.beam_size,
         y=sized.value,
-        name=plain(source),
+        name=source[1],
         mode="lines+markers",
         line={"color": INK[template], "dash": DASHES[1 + place % 3], "width": 1.5},
         marker={"symbol": f"{SYMBOLS[1 + place % 7]}-open", "size": 10},
-        hovertemplate=f"{plain(source)}<br>beam size %{{x}}<br>%{{y:.{digits}f}}<extra></extra>",
+        hovertemplate=f"{whole(source[0])}<br>beam size %{{x}}<br>%{{y:.{digits}f}}<extra></extra>",
     )
 
 
@@ -270,9 +284,63 @@ def _faint(colour: str) -> str:
 
 def plain(stranger: str, longest: int = 60) -> str:
     """A stranger's text in a label: Plotly reads a little HTML there, so its marks are written as entities."""
-    line = " ".join(str(stranger).split())
-    short = line if len(line) <= longest else line[: longest - 3] + "..."
-    return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _entities(_shortened(_line(stranger), longest))
+
+
+def whole(stranger: str) -> str:
+    """All of a stranger's text where the mouse rests, in lines that fit on the page."""
+    return _broken(_line(stranger), 70)
+
+
+def labels(names: Iterable[str], longest: int = 60, columns: int = 0) -> list[str]:
+    """Names as they stand on an axis, at most `longest` letters each: different names look different.
+
+    They only say what stands at a place. Whoever draws puts things at numbers, for two names that begin alike would be
+    one place if the shortened name were it.
+
+    Args:
+        columns: letters in a line; 0 breaks none.
+    """
+    written: dict[str, str] = {}
+    for name in dict.fromkeys(map(str, names)):
+        short, number, taken = _shortened(_line(name), longest), 1, set(written.values())
+        while short in taken:
+            number += 1
+            mark = f" ({number})"
+            short = _shortened(_line(name), longest - len(mark)) + mark
+        written[name] = short
+    return [_broken(written[name], columns) if columns else _entities(written[name]) for name in map(str, names)]
+
+
+def named_axis(names: Sequence[str], longest: int, columns: int = 0) -> dict[str, Any]:
+    """Settings of an axis with a name at each of 0, 1, 2, ..."""
+    return {
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": labels(names, longest, columns),
+        "range": [-0.5, len(names) - 0.5],
+        "zeroline": False,
+    }
+
+
+def _line(stranger: str) -> str:
+    return " ".join(str(stranger).split())
+
+
+def _shortened(line: str, longest: int) -> str:
+    """Cut in the middle: names that begin alike are told apart by their ends."""
+    if len(line) <= longest:
+        return line
+    kept = max(longest - 1, 2)
+    return line[: kept - kept // 2].rstrip() + "…" + line[-(kept // 2) :].lstrip()
+
+
+def _broken(line: str, columns: int) -> str:
+    return "<br>".join(map(_entities, textwrap.wrap(line, columns) or [line]))
+
+
+def _entities(line: str) -> str:
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _template(name: str) -> go.layout.Template:

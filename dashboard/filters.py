@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, data, distributions, text, verdicts
+from dashboard import choices, data, distributions, parts, text, verdicts
 from dashboard.components.histograms import Histogram, histograms
 from dashboard.components.quadrant import MOST_CORNERS, Acts, Axis, Box, Corners, Quarter, quadrant
 from dashboard.exports import Figure
@@ -35,7 +35,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     Args:
         ranges: `queries.metric_ranges`.
     """
-    columns = st.columns([4, 3, 3, 3])
+    columns = parts.columns([4, 3, 3, 3], "choice", "filters", vertical_alignment="bottom")
     with columns[0]:
         searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog")
     with columns[1]:
@@ -137,7 +137,7 @@ def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
         return
     with opened:
         axes = _axes(list(ranges.metric))
-        left, right = st.columns([5, 4], gap="medium") if axes else (st.container(), None)
+        left, right = parts.columns([5, 4], "figure", "plots", gap="medium") if axes else (st.container(), None)
         with left:
             _histograms(run, beam, ranges, selection)
             _exactly(ranges)

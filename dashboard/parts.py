@@ -41,11 +41,34 @@ def look() -> dict[str, str]:
 
 def titled(title: str) -> DeltaGenerator:
     """The title of a view; gives the place at its right, for the Export button that comes when all is drawn."""
-    left, right = st.columns([5, 1], vertical_alignment="bottom")
-    with left:
-        st.title(title)
-    with right:
-        return st.container(horizontal=True, horizontal_alignment="right")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        st.title(title, width="content")
+        return st.container(width="content")
+
+
+LEAST = {"choice": 8.5, "number": 9.4, "case": 17.0, "figure": 21.0}
+"""What stands in columns, and how narrow such a column may be, in rem: it goes below its neighbour before that."""
+
+
+def columns(spec: int | list[int], least: str, key: str, **settings: Any) -> list[DeltaGenerator]:
+    """Columns side by side where there is room, each at least as wide as `LEAST` says, below each other where not.
+
+    Args:
+        key: of a page alone.
+    """
+    with st.container(key=f"{least}_columns_{key}"):
+        return st.columns(spec, **settings)
+
+
+def widths() -> str:
+    """The style of `columns`. The answers of a choice are all to be seen."""
+    inside = '> [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]'
+    rules = [
+        f'[class*="st-key-{name}_columns_"] {inside} {{ min-width: min(100%, {least}rem); }}'
+        for name, least in LEAST.items()
+    ]
+    rules.append(f'[class*="st-key-choice_columns_"] {inside}:has([data-testid="stButtonGroup"]) {{')
+    return "\n".join(rules) + " min-width: max-content; max-width: 100%; }"
 
 
 def missing(sentence: str, command: str, run: data.Run) -> None:

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from dashboard import heatmaps
-from dashboard.figures import COLOURS, INK, LIGHT, LINES, PAPER, plain
+from dashboard.figures import COLOURS, INK, LIGHT, LINES, PAPER, labels, plain
 from dashboard.heatmaps import Look
 from dashboard.previews import uri
 
@@ -22,6 +22,7 @@ _WIDTH = 1000  # pixels of a whole figure
 _EDGE = 14  # pixels around everything, and between neighbours
 _TOP = 50  # pixels for the title
 _WIDE = 0.58  # of a letter, in font sizes: what a line of text needs at most
+_BOLD = 0.66  # the same of a bold letter
 _FONT = 13
 _LEADING = 1.35  # font sizes from line to line
 _ACROSS = 6  # words in a row of a strip
@@ -113,15 +114,14 @@ def _draw_panel(canvas: "_Canvas", panel: Panel, x: float, y: float, width: floa
         if lines:
             canvas.text("<br>".join(map(_whole, lines)), x + 8, below, size=size)
             below += len(lines) * _FONT * _LEADING
-    for label, share, right in panel.bars:
-        _draw_bar(canvas, label, share, right, x + 8, below, width - 16)
+    names = labels([label for label, _, _ in panel.bars], int((width - 86) / (12 * _BOLD)))
+    for name, (_, share, right) in zip(names, panel.bars, strict=True):
+        _draw_bar(canvas, name, share, right, x + 8, below, width - 16)
         below += _BAR
 
 
-def _draw_bar(canvas: "_Canvas", label: str, share: float, right: bool, x: float, y: float, width: float) -> None:
+def _draw_bar(canvas: "_Canvas", name: str, share: float, right: bool, x: float, y: float, width: float) -> None:
     """The right one is dark with a tick, the others are light with an edge: told apart in black and white."""
-    longest = int((width - 70) / (12 * _WIDE))
-    name = plain(label, longest)
     canvas.text(f"<b>✓ {name}</b>" if right else name, x, y + 2, size=12)
     canvas.text(f"{100 * share:.1f} %", x + width, y + 2, anchor="right", size=12)
     canvas.box(x, y + 21, width, 7, fill=canvas.paper, line=canvas.line)

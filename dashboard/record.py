@@ -54,13 +54,16 @@ class Run:
         whole = self.part("data", "of_images")
         partial = isinstance(whole, int) and whole > self.images
         images = self.images or self.zero_shot
-        parts = [
-            _KINDS.get(self.text("kind"), self.text("kind", default="run")),
-            " ".join(filter(None, [self.text("data", "name"), self.text("data", "split")])),
-            f"{self.images:,} of {text.count(whole, 'image')}" if partial else text.count(images, "image"),
-            self._seen_in_training(),
-        ]
-        return [part for part in parts if part]
+        counted = f"{self.images:,} of {text.count(whole, 'image')}" if partial else text.count(images, "image")
+        return [part for part in (*self._named(), counted, self._seen_in_training()) if part]
+
+    def classified(self, images: int) -> list[str]:
+        """The same for what is about `images` photos of classes: they are others than those with captions."""
+        return [part for part in (*self._named(), f"{text.count(images, 'image')} classified by prompts") if part]
+
+    def _named(self) -> tuple[str, str]:
+        kind = _KINDS.get(self.text("kind"), self.text("kind", default="run"))
+        return kind, " ".join(filter(None, [self.text("data", "name"), self.text("data", "split")]))
 
     def _seen_in_training(self) -> str:
         seen = self.part("trained_on")

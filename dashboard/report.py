@@ -12,13 +12,13 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dashboard import exports
-from dashboard.chapters import Ask, Chapter, Source, chapters
+from dashboard.chapters import Ask, Chapter, Source, chapters, note
 from dashboard.exports import Figure, Table, markdown_text
 from dashboard.record import Run, runs_of
 from engine import queries, store
@@ -73,21 +73,23 @@ def document(source: Source, told: list[Chapter], vector: bool) -> str:
         parts.append(f"**The figures are HTML pages.** {exports.browser_missing()} Then make the report again.")
     for place, chapter in enumerate(told, 1):
         parts.append(f"## {place}. {markdown_text(chapter.title)}")
-        parts += _told(chapter, numbered, vector)
+        parts += _told(chapter, source, numbered, vector)
     return "\n\n".join([*parts, *_provenance(source)]) + "\n"
 
 
-def _told(chapter: Chapter, numbered: dict[int, _Entry], vector: bool) -> Iterable[str]:
+def _told(chapter: Chapter, source: Source, numbered: dict[int, _Entry], vector: bool) -> Iterable[str]:
     if chapter.missing:
         yield f"Not in this report: {chapter.missing}"
         if chapter.command:
             yield f"    {chapter.command}"
         return
+    # What the document says once, at its head or at its foot, is not said below each table.
+    told = {note(source.run), *_signatures(source)}
     if chapter.lead:
         yield chapter.lead
     for item in chapter.items:
         entry = numbered[id(item)]
-        yield _figure(entry, vector) if isinstance(item, Figure) else _table(entry)
+        yield _figure(entry, vector) if isinstance(item, Figure) else _table(entry, told)
 
 
 def _figure(entry: _Entry, vector: bool) -> str:
@@ -97,8 +99,10 @@ def _figure(entry: _Entry, vector: bool) -> str:
     return f"![{label}]({stem}.png)\n\n*{label}* ([SVG]({stem}.svg), [PDF]({stem}.pdf))"
 
 
-def _table(entry: _Entry) -> str:
-    numbered = Table(entry.item.name, f"Table {entry.number}. {entry.item.title}", entry.item.shown)
+def _table(entry: _Entry, told: Collection[str]) -> str:
+    """The table with what its note says beyond what is `told` elsewhere."""
+    small = "\n".join(line for line in entry.item.note.splitlines() if line not in told)
+    numbered = Table(entry.item.name, f"Table {entry.number}. {entry.item.title}", entry.item.shown, note=small)
     return exports.markdown(numbered) + f"\n([CSV]({entry.stem}.csv), [LaTeX]({entry.stem}.tex))"
 
 

@@ -66,6 +66,16 @@ def beam(size: int, is_sampled: bool = False) -> str:
     return {0: IMPORTED, 1: "1 (sampled)" if is_sampled else "1 (greedy)"}.get(int(size), str(size))
 
 
+def setting(size: int) -> str:
+    """Where captions come from, `beam size 3`, `imported captions`."""
+    return f"{IMPORTED} captions" if int(size) == 0 else f"beam size {beam(size)}"
+
+
+def of_setting(size: int) -> str:
+    """The same behind a noun, `at beam size 3`, `of imported captions`."""
+    return ("of " if int(size) == 0 else "at ") + setting(size)
+
+
 def count(n: int, noun: str) -> str:
     """`1 image`, `1,200 images`."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")

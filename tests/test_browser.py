@@ -338,6 +338,58 @@ def test_a_verdict_survives_a_restart_of_the_server(chromium, tmp_path):
         opened.close()
 
 
+_CUT = """() => {
+  // A table's hidden tools reach beyond it.
+  const cut = node => node.scrollWidth > node.clientWidth + 1 && !node.querySelector('[data-testid="stDataFrame"]');
+  const named = selector => [...document.querySelectorAll(selector)];
+  const narrow = named('[data-testid="stPlotlyChart"]').filter(node => node.clientWidth < 300);
+  const hidden = named('[data-testid="stColumn"], [data-testid="stMetricValue"] *, [data-testid="stButtonGroup"] *');
+  const marks = '[data-testid="stDataFrame"], [data-testid="stHtml"], [data-testid="stPlotlyChart"]';
+  return [...hidden.filter(node => cut(node) && !node.closest(marks)), ...narrow].map(node => node.innerText);
+}"""
+
+
+@pytest.mark.parametrize("width", [800, 1024, 1280])
+@pytest.mark.parametrize("view", ["failures", "compare", "zeroshot", "beams", "attention"])
+def test_nothing_is_cut_or_squeezed_in_a_narrow_window(page, view, width):
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.goto(f"/{view}?run=demo")
+    page.locator("h1").wait_for()
+    page.wait_for_timeout(1500)
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    assert page.evaluate(_CUT) == []
+
+
+_CONTRAST = """element => {
+  const parse = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, place) => sum + c * [0.2126, 0.7152, 0.0722][place], 0);
+  const ground = node => {  // a translucent ground lies over the one below it
+    const [r, g, b, share = 1] = parse(getComputedStyle(node).backgroundColor);
+    if (share === 1 || !node.parentElement) return [r, g, b];
+    return ground(node.parentElement).map((c, place) => share * [r, g, b][place] + (1 - share) * c);
+  };
+  const [one, other] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
+  return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_written_on_and_in_the_primary_colour_can_be_read(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto("/export?run=demo&report_images=scene_04")
+    for written in ('[data-testid="stBaseButton-primary"] p', '[data-testid="stMultiSelect"] [data-tag] [title]'):
+        assert page.locator(written).first.evaluate(_CONTRAST) >= 4.5, written
+    button = page.get_by_test_id("stBaseButton-primary").first
+    button.hover()
+    page.wait_for_timeout(400)
+    assert button.locator("p").evaluate(_CONTRAST) >= 4.5
+    page.goto("/failures?run=demo")
+    chosen = page.get_by_test_id("stButtonGroup").get_by_text("Best and worst")
+    assert chosen.evaluate(_CONTRAST) >= 4.5
+
+
 def test_what_is_opened_by_a_click_stands_in_the_address_and_a_link_opens_it(page):
     page.goto("/failures?run=demo&condition=dark&plots=1")
     rest = page.get_by_text("The selection against the rest")

@@ -1,5 +1,7 @@
 """The chapters of a report: which run has what, and which images tell something."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -29,6 +31,19 @@ def test_the_signature_of_a_curve_names_every_beam_size(source, tmp_path):
 
 def test_small_print_names_the_run_first_and_leaves_nothing_empty():
     assert chapters.note(Run("r", {"kind": "captioner"}, images=2), "", "a") == "Run r: captioner, 2 images\na"
+
+
+def test_small_print_below_classes_counts_the_photos_that_were_classified(source):
+    run, template = replace(source.run, images=5), runs.TEMPLATES[0]
+    items = [*chapters.prompts(replace(source, run=run)).items, *chapters.top_five(replace(source, run=run)).items]
+    items += chapters.confusion_items(run, template, source.ask(queries.zero_shot_confusion, "demo", template))
+    pair = ("demo", *runs.TEMPLATES[:2])
+    found, changes = (source.ask(query, *pair) for query in (queries.zero_shot_comparison, queries.zero_shot_changes))
+    items += chapters.template_items(run, *pair[1:], found, changes)
+    assert len(items) == 9
+    assert {item.note.splitlines()[0] for item in items} == {
+        "Run demo: captioner, demo val, 12 images classified by prompts"
+    }
 
 
 def test_strips_are_those_of_the_course_where_they_are_else_of_the_best_and_the_worst(source, tmp_path):

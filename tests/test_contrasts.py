@@ -66,7 +66,35 @@ def test_outcomes_are_shares_and_losses_are_hatched():
 
 def test_classes_that_stay_are_left_out_and_names_are_no_markup():
     gained, lost = contrasts.class_changes(changes(), "l", "r").data
-    assert list(gained.y) == ["dog"] and list(lost.y) == ["&lt;cat&gt;"]
+    axis = contrasts.class_changes(changes(), "l", "r").layout.yaxis
+    named = dict(zip(axis.tickvals, axis.ticktext, strict=True))
+    assert [named[y] for y in gained.y] == ["dog"] and [named[y] for y in lost.y] == ["&lt;cat&gt;"]
+
+
+LONG = [f"an extremely long class name number {number}" for number in ("one", "two", "three")]
+
+
+def test_classes_whose_long_names_begin_alike_have_a_bar_each_and_look_different():
+    frame = pd.DataFrame({"label": LONG, "images": 5, "left": [3, 2, 1], "right": 2, "change": [3, -1, 1]})
+    figure = contrasts.class_changes(frame, "l", "r")
+    assert sorted(y for trace in figure.data for y in trace.y) == [0, 1, 2]
+    assert len(set(figure.layout.yaxis.ticktext)) == 3
+    assert {told[0] for trace in figure.data for told in trace.customdata} == set(LONG)
+
+
+def test_the_matrix_has_a_row_and_a_column_for_every_class_however_long_its_name():
+    frame = pd.DataFrame({"label": LONG, "predicted": [LONG[1], *LONG[1:]], "images": 2})
+    figure = contrasts.confusion(frame)
+    heat, axes = figure.data[0], (figure.layout.xaxis, figure.layout.yaxis)
+    assert heat.z.shape == (3, 3) and heat.x is None
+    for axis in axes:
+        assert list(axis.tickvals) == [0, 1, 2] and len(set(axis.ticktext)) == 3
+    assert heat.customdata[0][2][:2] == [LONG[0], LONG[1]]
+
+
+def test_two_sides_with_long_names_have_axes_that_look_different():
+    layout = contrasts.scatter(pairs(), "cider", "run" * 30 + " 1", "run" * 30 + " 2").layout
+    assert layout.xaxis.title.text != layout.yaxis.title.text
 
 
 @pytest.mark.parametrize(("change", "step"), [(1, 1), (4, 1), (5, None), (60, None)])

@@ -1,6 +1,7 @@
 """Every view, run by Streamlit without a browser: with a captioner run, an imported one, and with nothing."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -396,6 +397,23 @@ def test_a_list_of_cases_is_exported_as_it_is_on_screen(open_view, monkeypatch):
     assert offered[-1][1].shown.Image.tolist() == on_screen
     app = open_view("failures", run="demo", show="gallery", sort="cider", order="desc", in_clipscore="0.3:0.5")
     assert offered[-1][1].shown.Image.tolist() == cards(app, "gallery")
+
+
+def test_exported_cases_say_which_they_are(open_view, monkeypatch):
+    offered = []
+    monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.append(items()))
+
+    def notes(**chosen: Any) -> list[str]:
+        open_view("failures", **chosen)
+        return [item.note for item in offered[-1] if item.name == "cases"]
+
+    for note in notes(run="demo", show="gallery", sort="cider", order="desc", in_clipscore="0.3:0.5"):
+        assert "Selected: CLIPScore 0.3" in note
+        assert re.search(r"Shown: 1 to (\d+) of \1 selected of 12 cases, highest CIDEr first", note)
+    assert all("Shown: 4, those with the highest and the lowest CLIPScore, of 12" in n for n in notes(run="demo", k=2))
+    open_view("failures", run="predictions", show="gallery", sort="cider")
+    assert offered[-1][0].title == "Cases by CIDEr of imported captions"
+    assert not any("beam size imported" in f"{item.title} {item.note}".lower() for item in offered[-1])
 
 
 @pytest.mark.parametrize("view", ["overview", "failures", "beams", "attention", "zeroshot", "compare"])

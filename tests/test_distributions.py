@@ -1,8 +1,10 @@
 """How scores lie, drawn for print."""
 
 import pandas as pd
+import pytest
 
 from dashboard import distributions
+from engine.schema import METRICS
 
 
 def test_the_selection_stands_over_the_whole_in_every_histogram():
@@ -12,6 +14,21 @@ def test_the_selection_stands_over_the_whole_in_every_histogram():
     assert [trace.name for trace in figure.data] == ["all cases", "selected"] * 2
     assert list(figure.data[0].x) == [0.25, 1.75] and list(figure.data[1].y) == [5]
     assert [note.text for note in figure.layout.annotations] == ["CIDEr", "CLIPScore"]
+
+
+@pytest.mark.parametrize("metrics", [1, 3, 4, 8])
+def test_titles_of_histograms_stand_clear_of_the_legend_and_of_the_numbers_above(metrics):
+    edges = [(metric, 0.0, 1.0) for metric in list(METRICS)[:metrics]]
+    none = pd.DataFrame({"metric": [], "bin": [], "cases": []})
+    layout = distributions.histograms(edges, none, none, bins=4).layout
+    pixels = layout.height - layout.margin.t - layout.margin.b
+    title = 22  # pixels of a line of 16 px type
+    tops = {round(layout[name].domain[1] * pixels) for name in layout if str(name).startswith("yaxis")}
+    bottoms = {round(layout[name].domain[0] * pixels) for name in layout if str(name).startswith("yaxis")}
+    assert layout.legend.y * pixels >= pixels + title
+    for top in tops - {max(tops)}:
+        assert min(bottom for bottom in bottoms if bottom > top) - top >= title + 28  # a tick and its number
+    assert layout.margin.t >= (layout.legend.y - 1) * pixels + 28 + 30  # the legend, and the figure's own title
 
 
 def test_selected_points_differ_by_more_than_their_colour():

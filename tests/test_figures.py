@@ -118,7 +118,29 @@ def test_a_share_that_is_not_known_is_left_out():
 
 def test_markup_in_a_template_stays_text():
     figure = figures.zero_shot_accuracy(accuracy("<a href='x'>{object}</a> & co"))
-    assert figure.data[0].y[0] == "&lt;a href='x'&gt;{object}&lt;/a&gt; &amp; co"
+    assert figure.layout.yaxis.ticktext[0].replace("<br>", " ") == "&lt;a href='x'&gt;{object}&lt;/a&gt; &amp; co"
+
+
+def test_templates_that_begin_alike_have_a_row_each_and_their_whole_text_under_the_mouse():
+    names = [f"A blurry black and white photograph taken at night that shows one {word}" for word in ("big", "small")]
+    figure = figures.zero_shot_accuracy(pd.concat([accuracy(name) for name in names]))
+    assert list(figure.data[0].y) == [0, 1] and len(set(figure.layout.yaxis.ticktext)) == 2
+    assert max(len(line) for name in figure.layout.yaxis.ticktext for line in name.split("<br>")) <= 28
+    assert [told[2].replace("<br>", " ") for told in figure.data[0].customdata] == names[::-1]
+
+
+def test_labels_of_different_names_differ_wherever_the_names_do():
+    names = ["a" * 40 + middle + "z" * 40 for middle in "bcd"] + ["a" * 40, "<b>", "<b>"]
+    written = figures.labels(names, 20)
+    assert len(set(written)) == len(set(names)) and max(map(len, written[:4])) <= 20
+    assert written[-1] == written[-2] == "&lt;b&gt;"
+
+
+def test_sources_that_begin_alike_are_told_apart_in_the_legend():
+    sources = ["the study " * 8 + end for end in ("one", "two")]
+    published = pd.DataFrame({"beam_size": [3, 3], "value": [0.9, 0.8], "source": sources})
+    first, second, *_ = figures.metric_by_beam(by_beam([1, 3]), "cider", published=published).data
+    assert first.name != second.name
 
 
 def test_the_axis_of_accuracies_holds_every_interval_and_little_else():

@@ -35,6 +35,12 @@ def test_panels_hold_photo_badge_caption_note_and_bars_the_right_one_ticked():
     assert shown == ["<b>#1 of 12</b>", "a dog", "CIDEr 1.2", "<b>✓ dog</b>", "90.0 %", "cat", "10.0 %"]
 
 
+def test_labels_of_bars_that_begin_alike_look_different():
+    names = [f"an extremely long class name number {number}" for number in ("one", "two", "three")]
+    shown = words(panels("t", [Panel(PHOTO, bars=tuple((name, 0.3, False) for name in names))] * 3))
+    assert len(set(shown[:6:2])) == 3
+
+
 def test_bars_are_told_apart_without_colour():
     figure = panels("t", [Panel(PHOTO, bars=(("dog", 0.5, True), ("cat", 0.5, False)))], template=DARK)
     fills = [shape.fillcolor for shape in figure.layout.shapes]

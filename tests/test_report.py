@@ -11,7 +11,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from dashboard import exports, report
+from dashboard import chapters, exports, report
 from tests import runs
 from tests.conftest import ROOT
 
@@ -108,6 +108,7 @@ def test_what_an_imported_run_lacks_is_a_sentence_with_the_command(full_results,
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == TITLES
     assert "Not in this report: No attention was kept" in text
     assert "    python -m engine zeroshot" in text and "CIDEr" in text
+    assert "size imported" not in text and "Scores of imported captions" in text
 
 
 def test_classes_predicted_elsewhere_make_a_report_without_bars(tmp_path, no_browser):
@@ -133,7 +134,16 @@ def test_the_studys_figures_stand_beside_ours(tmp_path, no_browser):
     (results / "published" / "attempts.csv").write_text("attempt,CIDEr\nbest,0.94\n")
     text = made(results, "demo").read("report.md").decode()
     assert "| published: the study |" in text and "0.941" in text
+    assert r"Each run at its best beam size by that metric." in text and "\nPublished: the study\n" in text
+    assert "From attempts.csv" in text
     assert "The study's attempts, as published" in text
+
+
+def test_what_the_report_says_of_the_whole_is_not_said_again_below_each_table(full_results, no_browser):
+    text = made(full_results, "demo").read("report.md").decode()
+    assert "Run demo: captioner" in text  # what classified photos of classes is not at the head
+    assert chapters.note(report.open_source(full_results, "demo")[0].run) not in text.splitlines()
+    assert text.count("cider|tok:ptb|n:12|v:0.1") == 1 and r"cider\|tok" not in text
 
 
 def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

@@ -24,7 +24,7 @@ def draw() -> None:
             run,
         )
         return
-    left, middle, right = st.columns([2, 4, 5], vertical_alignment="bottom")
+    left, middle, right = parts.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
     with left:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
     said = _captions(run, beam)
@@ -77,7 +77,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
     found = data.ask(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
     if not found.empty:
-        left, right = st.columns([3, 2], gap="medium")
+        left, right = parts.columns([3, 2], "case", "case", gap="medium")
         with left:
             case.words(found.iloc[0])
         with right:

@@ -40,7 +40,7 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
     run, theirs = source.run, published.beams(source.results)
     present = list(dict.fromkeys(scores.metric))
     ordered = [metric for metric in _FIRST if metric in present] + [m for m in present if m not in _FIRST]
-    columns, shown = st.columns(2), []
+    columns, shown = parts.columns(2, "figure", "metrics"), []
     for place, column in enumerate(columns[: len(ordered)]):
         with column:
             key = ("left", "right")[place]
@@ -92,7 +92,7 @@ def _captions(source: chapters.Source) -> list[Figure]:
     if not seconds.empty:
         times = figures.seconds_by_beam(seconds, parts.template())
         drawn.append((times, "seconds", "Decoding time an image by beam size"))
-    columns = st.columns(2)
+    columns = parts.columns(2, "figure", "captions")
     for place, (figure, key, alt) in enumerate(drawn):
         with columns[place % 2]:
             parts.figure(figure, key, alt)

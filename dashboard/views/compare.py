@@ -15,9 +15,9 @@ from engine.schema import METRICS
 _CARDS = 6
 # What both sides said stays in sight while the cards scroll past it.
 _STICKY = """<style>
-[data-testid="stColumn"]:has(.st-key-pair) {
+@media (min-width: 960px) { [data-testid="stColumn"]:has(.st-key-pair) {
   position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
-}
+} }
 </style>"""
 
 
@@ -70,7 +70,7 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
     by_name = {each.name: each for each in data.runs()}
     shared = dict(zip(partners.run, partners.shared, strict=True))
     sizes = _sizes(run)
-    columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
+    columns = parts.columns([3, 4, 3, 2], "choice", "sides", vertical_alignment="bottom")
     with columns[0]:
         left = choices.one_of(f"Left: beam size of {run.name}", "left_beam", sizes, _best(run, sizes), text.beam)
     with columns[1]:
@@ -121,7 +121,7 @@ def _say_overlap(sides: Sides) -> bool:
 
 
 def _choose_metric(sides: Sides, found: pd.DataFrame) -> str:
-    left, right = st.columns([3, 9], vertical_alignment="bottom")
+    left, right = parts.columns([3, 9], "choice", "metric", vertical_alignment="bottom")
     with left:
         metric = choices.one_of("Metric", "contrast", list(found.metric), found.metric.iloc[0], text.title)
     with right:
@@ -152,7 +152,7 @@ def _say_terms(sides: Sides, metric: str) -> None:
 
 
 def _verdict(row: Any) -> None:
-    columns = st.columns(4)
+    columns = parts.columns(4, "number", "verdict")
     digits = METRICS[row.metric].digits
     with columns[0]:
         st.metric("Difference of the means", comparison.change(row.metric, row.difference))
@@ -170,7 +170,7 @@ def _verdict(row: Any) -> None:
 
 def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
     scores = data.ask(queries.paired_scores, *sides.asked, metric)
-    left, right = st.columns([3, 2])
+    left, right = parts.columns([3, 2], "figure", "figures")
     with left:
         drawn = contrasts.scatter(scores, metric, *sides.names, parts.template())
         parts.figure(drawn, "scatter", f"{text.title(metric)} of the two settings, image by image")
@@ -210,7 +210,7 @@ def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> Non
         st.info(f"No image changed in {text.title(metric)}.")
         return
     chosen = _chosen(sides, changes)
-    left, right = st.columns([5, 4], gap="medium")
+    left, right = parts.columns([5, 4], "case", "changes", gap="medium")
     with left:
         for name, rows in changes.items():
             st.markdown(f"**Biggest {name} of the left setting**")

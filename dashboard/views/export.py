@@ -36,7 +36,7 @@ def _choose(run: data.Run) -> Source:
     if not sizes:
         return parts.source(run)
     best = parts.source(run).setting()
-    left, right = st.columns([2, 7])
+    left, right = parts.columns([2, 7], "choice", "report")
     with left:
         beam = choices.one_of("Beam size", "report_beam", sizes, best, text.beam)
     source = parts.source(run, beam)

@@ -17,9 +17,9 @@ _PAGE = 24
 _ROWS = 500
 # The chosen case stays in sight while a long gallery scrolls past it.
 _STICKY = """<style>
-[data-testid="stColumn"]:has(.st-key-case) {
+@media (min-width: 960px) { [data-testid="stColumn"]:has(.st-key-case) {
   position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
-}
+} }
 </style>"""
 
 
@@ -46,7 +46,7 @@ def draw() -> None:
         _against_rest(listing)
     if "clipscore" in listing.metrics:
         parts.clip_note(run)
-    left, right = st.columns([5, 4], gap="medium")
+    left, right = parts.columns([5, 4], "case", "cases", gap="medium")
     with left:
         chosen = _FORMS[view](listing, int(counted.selected))
     with right, st.container(key="case"):
@@ -72,7 +72,7 @@ def _say_unscored(run: data.Run) -> None:
 
 def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, str]:
     """The listing that is asked for (None where nothing was scored), and the form to show it in."""
-    columns = st.columns([2, 3, 3, 4], vertical_alignment="bottom")
+    columns = parts.columns([2, 3, 3, 4], "choice", "listing", vertical_alignment="bottom")
     with columns[0]:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
     ranges = data.ask(queries.metric_ranges, run.name, beam)
@@ -130,7 +130,7 @@ def _against_rest(listing: Listing) -> None:
 
 def _rest_tables(listing: Listing) -> list[Table]:
     asked = (listing.run.name, listing.beam, listing.selection)
-    small = chapters.note(listing.run, f"Beam size {text.beam(listing.beam)}", filters.described(listing.selection))
+    small = chapters.note(listing.run, _setting(listing), filters.described(listing.selection))
     made = data.ask(queries.selection_makeup, *asked)
     found = [tables.selection(data.ask(queries.selection_scores, *asked), small)]
     return found + ([tables.makeup(made, small)] if len(made) else [])
@@ -209,16 +209,41 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     """What is listed, as cards and as a table."""
     metric = listing.pair_metric if view == "pairs" else listing.sort
     frame = _listed(listing, view, metric)
-    title = f"Cases by {text.title(metric)} at beam size {text.beam(listing.beam)}"
-    small = chapters.note(listing.run, chapters.signature(data.ask, listing.run, metric, listing.beam))
-    rows = list(frame.head(_PAGE).itertuples())
-    drawn = lambda: plates.panels(title, [chapters.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
-    items: list[Figure | Table] = [Figure("cases", title, drawn, small), tables.cases(frame, "cases", title, small)]
-    ranges = data.ask(queries.metric_ranges, listing.run.name, listing.beam)
+    title = f"Cases by {text.title(metric)} {text.of_setting(listing.beam)}"
     chosen = filters.described(listing.selection)
-    drawn_from = f"Beam size {text.beam(listing.beam)}. Selected: {chosen or 'all cases'}"
-    items += filters.items(listing.run, listing.beam, ranges, listing.selection, chapters.note(listing.run, drawn_from))
+    selected = f"Selected: {chosen or 'all cases'}"
+    rows = list(frame.head(_PAGE).itertuples())
+    terms = [selected, chapters.signature(data.ask, listing.run, metric, listing.beam)]
+    notes = [chapters.note(listing.run, _place(listing, view, len(shown)), *terms) for shown in (rows, frame)]
+    drawn = lambda: plates.panels(title, [chapters.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
+    items: list[Figure | Table] = [
+        Figure("cases", title, drawn, notes[0]),
+        tables.cases(frame, "cases", title, notes[1]),
+    ]
+    ranges = data.ask(queries.metric_ranges, listing.run.name, listing.beam)
+    small = chapters.note(listing.run, f"{_setting(listing)}. {selected}")
+    items += filters.items(listing.run, listing.beam, ranges, listing.selection, small)
     return items + (_rest_tables(listing) if chosen else [])
+
+
+def _setting(listing: Listing) -> str:
+    setting = text.setting(listing.beam)
+    return setting[0].upper() + setting[1:]
+
+
+def _place(listing: Listing, view: str, shown: int) -> str:
+    """Which of the selected cases an export shows, `the 24 from 25 on of 310, lowest CIDEr first`."""
+    counted = data.ask(queries.case_count, listing.run.name, listing.beam, listing.selection).iloc[0]
+    among = f"{int(counted.selected):,} selected of {text.count(int(counted.total), 'case')}"
+    if view == "pairs":
+        return f"Shown: {shown:,}, those with the highest and the lowest {text.title(listing.pair_metric)}, of {among}"
+    first = _PAGE * (_shown_page() - 1) if view == "gallery" else 0
+    end = "highest" if listing.descending else "lowest"
+    return f"Shown: {first + 1:,} to {first + shown:,} of {among}, {end} {text.title(listing.sort)} first"
+
+
+def _shown_page() -> int:
+    return st.session_state.get("widget_page", 1)  # as the page was drawn, whatever the address says
 
 
 def _listed(listing: Listing, view: str, metric: str) -> pd.DataFrame:
@@ -226,8 +251,7 @@ def _listed(listing: Listing, view: str, metric: str) -> pd.DataFrame:
     if view == "table":
         return data.ask(queries.cases, *listing.asked, _ROWS)
     if view == "gallery":
-        page = st.session_state.get("widget_page", 1)  # as the page was drawn, whatever the address says
-        return data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (page - 1))
+        return data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (_shown_page() - 1))
     k, asked = st.session_state.get("widget_k", 1), (listing.run.name, listing.beam, metric)
     best, worst = (data.ask(queries.cases, *asked, down, listing.selection, k) for down in (True, False))
     return pd.concat([best, worst.iloc[::-1]]).drop_duplicates("image_id")

@@ -18,7 +18,7 @@ def draw() -> None:
     runs = data.runs()
     best = data.ask(queries.best_scores)
     for start in range(0, len(runs), _ACROSS):
-        columns = st.columns(_ACROSS)
+        columns = parts.columns(_ACROSS, "case", f"runs_{start}")
         for column, run in zip(columns, runs[start : start + _ACROSS], strict=False):
             with column:
                 _card(run, best[best.run == run.name])
@@ -165,7 +165,7 @@ def _training(run: data.Run) -> None:
             parts.missing("This captioner came without its training curve. This command trains one:", parts.TRAIN, run)
         return
     st.subheader("Training")
-    left, right = st.columns(2)
+    left, right = parts.columns(2, "figure", "training")
     with left:
         parts.figure(figures.training_loss(training, parts.template()), "training_loss", "Training loss by step")
     with right:

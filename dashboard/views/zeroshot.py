@@ -27,7 +27,7 @@ def draw() -> None:
     template = _choose_template(accuracy)
     if accuracy.known.any():
         items += _confusion(run, template)
-    items += _images(run, template)
+    items += _images(run, template, int(accuracy.images.max()))
     with slot:
         downloads.offer(lambda: items, "zeroshot")
 
@@ -36,7 +36,7 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
     if run.text("clip", "name"):
         st.caption(f"Classified by {text.markdown(run.text('clip', 'name'))}.")
     chapter = chapters.prompts(parts.source(run))
-    left, right = st.columns([1, 1])
+    left, right = parts.columns([1, 1], "figure", "templates")
     with left:
         if accuracy.accuracy.notna().any():
             drawn = figures.zero_shot_accuracy(accuracy, parts.template())
@@ -57,7 +57,7 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
     if len(templates) < 2:
         return []
     st.subheader("Two templates against each other")
-    columns = st.columns(2)
+    columns = parts.columns(2, "choice", "pair")
     with columns[0]:
         left = choices.one_of("Left template", "zero_left", templates, templates[0])
     with columns[1]:
@@ -74,7 +74,7 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
     if not changes.change.any():
         st.info("No class gains or loses an image.")
         return [item for item in items if isinstance(item, Table)]
-    columns = st.columns([3, 2])
+    columns = parts.columns([3, 2], "figure", "changes")
     with columns[0]:
         drawn = contrasts.class_changes(changes, left, right, parts.template())
         parts.figure(drawn, "changes", "Classes gained and lost between the two templates")
@@ -84,7 +84,7 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
 
 
 def _test(row: pd.Series) -> None:
-    columns = st.columns(4)
+    columns = parts.columns(4, "number", "test")
     shown = (
         ("Right under both", f"{int(row.both):,}", f"of {text.count(int(row.images), 'image')}"),
         ("Right under the left only", f"{int(row.only_left):,}", text.percent(row.only_left / row.images)),
@@ -111,7 +111,7 @@ def _choose_template(accuracy: pd.DataFrame) -> str:
 def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
     found = data.ask(queries.zero_shot_confusion, run.name, template)
     matrix, confusions = chapters.confusion_items(run, template, found)
-    left, right = st.columns([3, 2])
+    left, right = parts.columns([3, 2], "figure", "confusion")
     with left:
         drawn = contrasts.confusion(found, parts.template())
         parts.figure(drawn, "confusion", "What each class is taken for, as a share of its images")
@@ -121,9 +121,9 @@ def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
     return [matrix, confusions]
 
 
-def _images(run: data.Run, template: str) -> list[Figure | Table]:
+def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     st.markdown("**Images**")
-    columns = st.columns([3, 3, 2], vertical_alignment="bottom")
+    columns = parts.columns([3, 3, 2], "choice", "images", vertical_alignment="bottom")
     with columns[0]:
         outcome = choices.one_of(
             "Predictions", "outcome", list(_OUTCOMES), "all", _OUTCOMES.get, st.segmented_control, required=True
@@ -134,7 +134,8 @@ def _images(run: data.Run, template: str) -> list[Figure | Table]:
     found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, 0)
     total = int(found.matching.iloc[0]) if len(found) else 0
     with columns[2]:
-        page = choices.number("Page", "zero_page", 1, max(1, -(-total // _PAGE)), 1)
+        pages = max(1, -(-total // _PAGE))
+        page = choices.number("Page", "zero_page", 1, pages, 1)
     if page > 1:
         found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
     if found.empty:
@@ -146,7 +147,9 @@ def _images(run: data.Run, template: str) -> list[Figure | Table]:
     rows = list(found.itertuples())
     gallery([_card(run, row) for row in rows], "zero_gallery")
     title = f"{_OUTCOMES[outcome]} predictions with their five surest labels"
-    small = chapters.note(run, f'Template: "{template}"')
+    listed = [f"Listed: {len(rows):,} of {total:,}", f"true label {label}" if label else ""]
+    listed.append(f"page {page} of {pages}" if pages > 1 else "")
+    small = chapters.class_note(run, images, f'Template: "{template}"', ", ".join(filter(None, listed)))
     return [
         Figure("images", title, lambda: plates.panels(title, [chapters.class_panel(run, row) for row in rows]), small)
     ]
