@@ -4,7 +4,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -201,7 +201,26 @@ def test_comparing_by_a_click_stands_in_the_address(page):
     wait_for_choice(page, "image", image)
     page.get_by_role("button", name="Swap").click()
     wait_for_choice(page, "left_beam", "1")
-    wait_for_choice(page, "right_beam", "3")  # the address is written choice by choice
+    assert choice(page, "right_beam") == "3"
+
+
+def test_one_act_is_one_step_of_the_history_however_many_choices_it_makes(page):
+    page.goto("/compare?run=demo&left_beam=3&right=demo_cnn&right_beam=1")
+    page.get_by_role("button", name="Swap").click()
+    wait_for_choice(page, "run", "demo_cnn")
+    page.wait_for_timeout(1200)  # sooner, a URL from before could still be one on its way
+    assert [choice(page, key) for key in ("left_beam", "right", "right_beam")] == ["1", "demo", "3"]
+    page.go_back()
+    wait_for_choice(page, "run", "demo")
+    assert [choice(page, key) for key in ("left_beam", "right", "right_beam")] == ["3", "demo_cnn", "1"]
+    filters = {"text": "a", "condition": "dark", "in_cider": "0:2", "in_clipscore": "0:0.9"}
+    page.goto(f"/failures?run=demo&{urlencode(filters)}")
+    page.get_by_role("button", name="Clear all filters").click()
+    page.wait_for_function("() => !new URLSearchParams(location.search).has('in_clipscore')")
+    page.wait_for_timeout(1200)
+    page.go_back()
+    page.get_by_text("match the filters:").wait_for()
+    assert {key: choice(page, key) for key in filters} == filters
 
 
 def test_a_figure_and_a_table_of_the_page_are_downloaded_when_asked_for(page):
@@ -374,11 +393,13 @@ def test_a_saved_selection_survives_a_restart_and_is_opened_renamed_and_deleted(
         shown_cards(opened, 4)
         assert [choice(opened, key) for key in ("condition", "sort", "beam")] == ["dark", "cider", "3"]
         opened.get_by_role("button", name="Rename or delete").click()
+        opened.get_by_test_id("stPopoverBody").get_by_label("Which").click()
+        opened.get_by_role("option", name="dark & <b>hard</b>").click()
         opened.get_by_label("New name").fill("dark ones")
         opened.get_by_role("button", name="Rename", exact=True).click()
         opened.get_by_role("link", name="dark ones").wait_for()
         assert opened.get_by_role("link", name="dark & <b>hard</b>").count() == 0
-        opened.get_by_role("button", name="Delete", exact=True).click()
+        opened.get_by_role("button", name="Delete “dark ones”", exact=True).click()
         opened.get_by_role("link", name="dark ones").wait_for(state="detached")
         opened.goto("/failures?run=demo")
         opened.locator("button.card").first.wait_for()
