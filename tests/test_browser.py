@@ -150,6 +150,44 @@ def test_a_chosen_word_layer_and_head_stand_in_the_address_and_come_back_from_it
     assert picture(page) == shown
 
 
+def test_back_and_forward_show_in_the_viewer_what_the_address_says(page):
+    def rest_on(act) -> None:
+        act()
+        page.mouse.move(5, 5)
+        page.wait_for_timeout(1800)  # reported after half a second; sooner than one more, a URL could be on its way
+
+    def shown() -> tuple[str, str]:
+        return page.locator("canvas.large").get_attribute("data-word"), page.locator("select.layer").input_value()
+
+    open_viewer(page)
+    rest_on(lambda: page.locator("button.word").nth(2).click())
+    rest_on(lambda: page.locator("button.word").nth(4).click())
+    rest_on(lambda: page.locator("select.layer").select_option("1"))
+    seen = []
+    for act in (page.go_back, page.go_back, page.go_forward, page.go_forward):
+        rest_on(act)
+        assert shown() == (choice(page, "word"), choice(page, "layer"))
+        seen.append(shown())
+    assert seen == [("4", "2"), ("2", "2"), ("4", "2"), ("4", "1")]
+    rest_on(page.go_back)
+    rest_on(lambda: page.locator("select.layer").select_option("1"))  # reported once before, and chosen again
+    assert choice(page, "layer") == "1"
+
+
+def test_space_on_a_focused_button_presses_that_button(page):
+    open_viewer(page)
+    page.locator("button.word").nth(3).focus()
+    page.keyboard.press(" ")
+    page.locator('button.word[aria-pressed="true"]').and_(page.locator("button.word").nth(3)).wait_for()
+    assert page.locator("button.play").text_content() == "▶ Play"
+    page.locator("button.play").focus()
+    page.keyboard.press(" ")
+    assert page.locator("button.play").text_content() == "❚❚ Pause"
+    page.locator(".viewer").focus()
+    page.keyboard.press(" ")
+    assert page.locator("button.play").text_content() == "▶ Play"
+
+
 def test_a_clicked_card_becomes_the_case_and_leads_to_its_attention_and_back(page):
     page.goto("/failures?run=demo&show=gallery")
     card = page.locator("button.card").nth(5)
