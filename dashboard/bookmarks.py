@@ -76,8 +76,13 @@ def delete(results: Path, name: str) -> None:
     ledger.change(path(results), _bookmark, lambda entries: [entry for entry in entries if entry.name != name])
 
 
+def tidy(name: str) -> str:
+    """A name as it is kept: its words with single spaces between them."""
+    return " ".join(name.split())
+
+
 def _checked(name: str) -> str:
-    short = " ".join(name.split())
+    short = tidy(name)
     if not 0 < len(short) <= LONGEST:
         raise LedgerError(f"a name of {len(short)} letters: give the selection one of 1 to {LONGEST}")
     return short

@@ -22,14 +22,24 @@ _ON_THE_WAY = 1.0  # seconds in which a browser may still send the URL from befo
 
 def restore() -> None:
     """Joins URL and memory; called once at the start of every run of the app."""
+    _join()
+    _write()
+
+
+def _join() -> None:
+    """Takes up what the URL says."""
     memory, found = _memory(), st.query_params.to_dict()
     if RUN not in found:
         memory.update(found)
     elif not _overtaken(found):
         memory.clear()
         memory.update(found)
-    if memory != found:
-        st.query_params.from_dict(memory)
+
+
+def _write() -> None:
+    """Makes the URL say what was chosen, all of it at once: every writing is a step of the browser's history."""
+    if st.query_params.to_dict() != _memory():
+        st.query_params.from_dict(_memory())
 
 
 def _overtaken(found: dict[str, str]) -> bool:
@@ -54,20 +64,17 @@ def everything() -> dict[str, str]:
 
 
 def keep(**values: Any) -> None:
-    """Sets choices; None or an empty text takes one back."""
-    restore()  # a widget's callback comes before the page has done it
-    before = dict(_memory())
+    """Sets choices, in one step of the browser's history; None or an empty text takes one back."""
+    _join()  # a widget's callback comes before the page has done it
+    memory, before = _memory(), everything()
     for key, value in values.items():
         text = "" if value is None else str(value)
         if text:
-            _memory()[key] = text
-            if st.query_params.get(key) != text:
-                st.query_params[key] = text
+            memory[key] = text
         else:
-            _memory().pop(key, None)
-            if key in st.query_params:
-                del st.query_params[key]
-    if _memory() != before:
+            memory.pop(key, None)
+    _write()
+    if memory != before:
         st.session_state[_REPLACED] = [*_just_replaced(), (before, time.monotonic())]
 
 

@@ -12,6 +12,7 @@ from dashboard import bookmarks, choices, data, text
 from dashboard.bookmarks import Bookmark, LedgerError
 
 _FAILED = "bookmark_failed"
+_WHICH = "bookmark_which"
 
 
 def draw(view: str, pages: dict[str, Any]) -> None:
@@ -45,34 +46,39 @@ def _link(each: Bookmark, pages: dict[str, Any], place: int) -> None:
 
 
 def _manage(names: list[str]) -> None:
+    """Both buttons act on the name they were drawn with; none is chosen at first, nor after one was deleted."""
     with st.popover("Rename or delete", width="stretch"):
-        st.selectbox("Which", names, key="bookmark_which")
-        st.text_input("New name", key="bookmark_new", max_chars=bookmarks.LONGEST)
-        st.button("Rename", key="bookmark_rename", on_click=_rename, width="stretch")
-        st.button("Delete", key="bookmark_delete", on_click=_delete, width="stretch")
+        chosen = st.selectbox("Which", names, index=None, key=_WHICH, placeholder="choose one")
+        none = chosen not in names
+        st.text_input("New name", key="bookmark_new", max_chars=bookmarks.LONGEST, disabled=none)
+        st.button("Rename", key="bookmark_rename", on_click=_rename, args=(chosen,), disabled=none, width="stretch")
+        label = "Delete" if none else f"Delete “{text.markdown(chosen)}”"
+        st.button(label, key="bookmark_delete", on_click=_delete, args=(chosen,), disabled=none, width="stretch")
 
 
 def _save(view: str) -> None:
     name = st.session_state.bookmark_name
-    _do(lambda: bookmarks.save(data.results_folder(), name, view, choices.everything()), "bookmark_name")
+    if _do(lambda: bookmarks.save(data.results_folder(), name, view, choices.everything())):
+        st.session_state.bookmark_name = ""
 
 
-def _rename() -> None:
-    old, new = st.session_state.bookmark_which, st.session_state.bookmark_new
-    _do(lambda: bookmarks.rename(data.results_folder(), old, new), "bookmark_new")
+def _rename(old: str) -> None:
+    new = st.session_state.bookmark_new
+    if _do(lambda: bookmarks.rename(data.results_folder(), old, new)):
+        st.session_state[_WHICH] = bookmarks.tidy(new)  # it stays the chosen one under its new name
+        st.session_state.bookmark_new = ""
 
 
-def _delete() -> None:
-    name = st.session_state.bookmark_which
-    _do(lambda: bookmarks.delete(data.results_folder(), name))
+def _delete(name: str) -> None:
+    if _do(lambda: bookmarks.delete(data.results_folder(), name)):
+        st.session_state[_WHICH] = None  # not the next one, which a second press would delete
 
 
-def _do(act: Callable[[], None], emptied: str = "") -> None:
-    """Acts, and empties a field; what was refused is said on the page that follows."""
+def _do(act: Callable[[], None]) -> bool:
+    """Acts, and tells whether it was done; what was refused is said on the page that follows."""
     try:
         act()
     except LedgerError as error:
         st.session_state[_FAILED] = str(error)
-        return
-    if emptied:
-        st.session_state[emptied] = ""
+        return False
+    return True

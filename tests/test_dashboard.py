@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import choices, exports, text
+from dashboard import bookmarks, choices, exports, text
 from dashboard.data import RESULTS_VARIABLE
 from tests import runs
 
@@ -580,8 +580,32 @@ def test_a_selection_is_saved_by_name_and_opened_again(open_view, tmp_path):
     assert not app.exception
     links = [each.proto for each in app.sidebar.get("page_link")]
     assert len(links) == 1 and r"\[CIDEr\]" in links[0].label and "in_cider=0%3A1" in links[0].query_string
-    next(button for button in app.button if button.label == "Delete").click().run()
+    next(box for box in app.selectbox if box.label == "Which").set_value("low [CIDEr](x)").run()
+    next(button for button in app.button if button.label == r"Delete “low \[CIDEr\]\(x\)”").click().run()
     assert not app.sidebar.get("page_link")
+
+
+def test_a_renamed_selection_stays_chosen_and_only_what_the_button_names_is_deleted(open_view, tmp_path):
+    results = tmp_path / "results"
+    app = judged_view(open_view, tmp_path)
+    for name in ("AAA", "BBB"):
+        bookmarks.save(results, name, "failures", {"run": "demo"})
+
+    def saved() -> list[str]:
+        return [each.name for each in bookmarks.read(results)[0]]
+
+    def press(label: str) -> None:
+        next(button for button in app.button if button.label == label).click().run()
+
+    app.run()
+    assert next(button for button in app.button if button.label == "Delete").disabled  # nothing is chosen yet
+    next(box for box in app.selectbox if box.label == "Which").set_value("BBB").run()
+    next(field for field in app.text_input if field.label == "New name").set_value("  ZZ  Z ")
+    press("Rename")
+    assert saved() == ["AAA", "ZZ Z"]
+    press("Delete “ZZ Z”")
+    assert saved() == ["AAA"]
+    assert next(box for box in app.selectbox if box.label == "Which").value is None
 
 
 def test_a_broken_file_of_selections_is_a_sentence_on_every_view(open_view, tmp_path):

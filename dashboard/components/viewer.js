@@ -25,6 +25,8 @@ function decode(text) {
 class Viewer {
   constructor(root) {
     this.root = root;
+    this.reported = []; // looks that were reported and have not come back yet
+    this.turn = Date.now(); // other than any of a page before
     this.find = (name) => root.querySelector(`.${name}`);
     this.hovered = null;
     this.onKey = (event) => this.key(event);
@@ -37,12 +39,22 @@ class Viewer {
   take(data, report) {
     this.report = report;
     const fresh = !this.data || this.data.name !== data.name;
-    // What comes back from a report of ours is no news: the person may have moved on meanwhile.
-    const news = fresh || (JSON.stringify(data.look) !== this.reported && JSON.stringify(data.look) !== this.received);
-    this.received = JSON.stringify(data.look);
+    const news = this.isNews(JSON.stringify(data.look)) || fresh;
     if (fresh) this.load(data);
-    if (news) this.look = { ...data.look };
-    if (fresh || news) this.refresh();
+    if (!news) return;
+    this.look = { ...data.look };
+    clearTimeout(this.timer);
+    this.refresh();
+  }
+
+  // What comes back from a report of ours is no news: the person may have moved on meanwhile. It comes back once; the
+  // next time it is the address that says it.
+  isNews(look) {
+    const place = this.reported.indexOf(look);
+    const known = place >= 0 || look === this.received;
+    this.reported = known ? this.reported.slice(place + 1) : [];
+    this.received = look;
+    return !known;
   }
 
   load(data) {
@@ -50,7 +62,7 @@ class Viewer {
     this.data = data;
     this.bytes = decode(data.weights);
     this.hovered = null;
-    this.reported = null;
+    this.reported = [];
     this.cache = new Map();
     this.fillSelect("layer", "Mean of layers", data.shape[1]);
     this.fillSelect("head", "Mean of heads", data.shape[2]);
@@ -174,8 +186,8 @@ class Viewer {
     this.refresh(!("word" in change));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.reported = JSON.stringify(this.look);
-      this.report(this.look);
+      this.reported.push(JSON.stringify(this.look));
+      this.report({ ...this.look, turn: ++this.turn }); // what is reported twice must be heard twice
     }, REST);
   }
 
@@ -205,8 +217,9 @@ class Viewer {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0];
     // Keys act from anywhere on the page, but not while somebody types or moves another control.
+    const pressed = event.key === " " && target.closest && target.closest("button"); // space presses a focused button
     const busy = target.closest && target.closest("input, select, textarea, [contenteditable], [role=slider], [role=combobox]");
-    if (busy || (target !== document.body && !event.composedPath().includes(this.root))) return;
+    if (busy || pressed || (target !== document.body && !event.composedPath().includes(this.root))) return;
     if (event.key === "ArrowRight") this.step(1);
     else if (event.key === "ArrowLeft") this.step(-1);
     else if (event.key === " ") this.togglePlay();
