@@ -128,12 +128,13 @@ class PredictedClass:
     """A photo's predicted class and the true one, both as the numbers the course's file names have."""
 
     file_name: str
+    """Without folders."""
     predicted: str
     true: str
 
 
 def read_classes(path: Path) -> list[PredictedClass]:
-    """Reads the course's `filename,label` file; the true label is the part of the file name before `_`.
+    """Reads the course's `filename,label` file; the true label is what the file name, without folders, has before `_`.
 
     Raises:
         PredictionsError: no such file, another header, a line that is not file name and label, or a photo twice.
@@ -155,9 +156,10 @@ def read_classes(path: Path) -> list[PredictedClass]:
 
 
 def _class_row(path: Path, line: int, row: list[str]) -> PredictedClass:
-    if len(row) != 2 or "_" not in row[0]:
+    name = _base_name(row[0].strip())
+    if len(row) != 2 or "_" not in name:
         raise PredictionsError(f"{path}: line {line} is {','.join(row)!r}, expected {{label}}_{{id}}.png,label")
-    return PredictedClass(row[0], row[1].strip(), row[0].split("_")[0])
+    return PredictedClass(name, row[1].strip(), name.split("_")[0])
 
 
 def _entries(path: Path, content: Any) -> Iterator[tuple[str, Any, bool]]:
@@ -191,9 +193,13 @@ def _number(digits: str) -> str:
 
 def _key(name: str) -> str:
     """A file name or id without folder and picture extension."""
-    last = name.replace("\\", "/").rpartition("/")[2]
+    last = _base_name(name)
     stem, dot, suffix = last.rpartition(".")
     return stem if dot and suffix.lower() in ("jpg", "jpeg", "png", "webp") else last
+
+
+def _base_name(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
 
 
 def _reject_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -53,6 +53,13 @@ def test_the_studys_zero_shot_predictions_have_their_published_accuracy(prompt, 
     assert sum(each.predicted == each.true for each in found) / 2500 == accuracy
 
 
+def test_a_folder_before_a_class_photo_is_no_part_of_its_label(tmp_path):
+    (tmp_path / "p.csv").write_text("filename,label\nval/12_0.png,12\np1_data\\val\\3_0.png,4\n")
+    first, second = predictions.read_classes(tmp_path / "p.csv")
+    assert (first.file_name, first.true, first.predicted) == ("12_0.png", "12", "12")
+    assert (second.file_name, second.true, second.predicted) == ("3_0.png", "3", "4")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
