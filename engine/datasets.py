@@ -123,7 +123,7 @@ def load_classes(path: Path) -> Dataset:
     `path` is that folder, or one that holds it as `p1_data`.
 
     Raises:
-        DatasetError: no such layout there, a photo whose label is unknown, or no photo at all.
+        DatasetError: no such layout there, two classes of one name, a photo whose label is unknown, or no photo at all.
     """
     folder = path / "p1_data" if (path / "p1_data").is_dir() else path
     table = folder / "id2label.json"
@@ -132,6 +132,7 @@ def load_classes(path: Path) -> Dataset:
     names = _read_json(table)
     if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):
         raise DatasetError(f"{table}: expected an object from label number to class name")
+    _check_class_names(table, names)
     root = folder / "val" if (folder / "val").is_dir() else folder
     examples = []
     for photo in sorted(filter(is_photo, root.iterdir())):
@@ -145,6 +146,18 @@ def load_classes(path: Path) -> Dataset:
     labels = tuple(names[key] for key in ids)
     dataset = Dataset(folder.resolve().parent.name, "classes", path, "val", root, _ordered(examples), labels, ids)
     return _checked(dataset)
+
+
+def _check_class_names(table: Path, names: dict[str, str]) -> None:
+    """CLIP and the tables tell classes apart by name: of two with one name (ImageNet's cranes), neither is right."""
+    first: dict[str, str] = {}
+    for number, name in names.items():
+        other = first.setdefault(" ".join(name.split()), number)
+        if other != number:
+            raise DatasetError(
+                f"{table}: the classes {other} and {number} are both named {name!r}, which no template can tell apart; "
+                f"give them different names, such as '{name} (a kind of ...)'"
+            )
 
 
 # Recognition
