@@ -259,8 +259,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     beams = tuple(options.beams or ((1,) if options.sample else (1, 3, 5)))
     decoding = DecodingConfig(beam_sizes=beams, **{name: getattr(options, name) for name in names})
     templates = tuple(options.templates or zeroshot.TEMPLATES)
-    for template in templates:
-        zeroshot.prompts(template, [])
+    zeroshot.check(templates)
     clip = _clip_settings(options, device)
     ask = evaluate.CaptionerRun(
         name=options.name,
@@ -312,8 +311,7 @@ def run_zeroshot(options: argparse.Namespace) -> int:
     if options.data is None:
         raise ConfigError("give --data, a folder with id2label.json and val/, or --predictions made elsewhere")
     templates = tuple(options.templates or zeroshot.TEMPLATES)
-    for template in templates:
-        zeroshot.prompts(template, [])
+    zeroshot.check(templates)
     ask = evaluate.ZeroShotRun(
         name=options.name,
         results=options.results,
@@ -330,10 +328,13 @@ def _run_imported_classes(options: argparse.Namespace) -> int:
     from engine import datasets, evaluate, predictions
 
     names = options.templates or [path.stem for path in options.predictions]
-    if len(names) != len(options.predictions) or len(set(names)) != len(names):
+    if len(names) != len(options.predictions):
         raise ConfigError(
             f"--templates gives {len(names)} names, expected one for each of {len(options.predictions)} files"
         )
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise ConfigError(f"two files are named {twice!r}; give each another name with --templates")
     classes = datasets.load_classes(options.data) if options.data else None
     ask = evaluate.ImportedClassesRun(
         name=options.name,

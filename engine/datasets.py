@@ -48,6 +48,8 @@ class Example:
     conditions: tuple[str, ...] = ()
     label: str | None = None
     """The class, in a classification set."""
+    source_id: str | None = None
+    """The id that the annotation file gives the image, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def load_classes(path: Path) -> Dataset:
     `path` is that folder, or one that holds it as `p1_data`.
 
     Raises:
-        DatasetError: no such layout there, a photo whose label is unknown, or no photo at all.
+        DatasetError: no such layout there, two classes of one name, a photo whose label is unknown, or no photo at all.
     """
     folder = path / "p1_data" if (path / "p1_data").is_dir() else path
     table = folder / "id2label.json"
@@ -130,6 +132,7 @@ def load_classes(path: Path) -> Dataset:
     names = _read_json(table)
     if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):
         raise DatasetError(f"{table}: expected an object from label number to class name")
+    _check_class_names(table, names)
     root = folder / "val" if (folder / "val").is_dir() else folder
     examples = []
     for photo in sorted(filter(is_photo, root.iterdir())):
@@ -143,6 +146,18 @@ def load_classes(path: Path) -> Dataset:
     labels = tuple(names[key] for key in ids)
     dataset = Dataset(folder.resolve().parent.name, "classes", path, "val", root, _ordered(examples), labels, ids)
     return _checked(dataset)
+
+
+def _check_class_names(table: Path, names: dict[str, str]) -> None:
+    """CLIP and the tables tell classes apart by name: of two with one name (ImageNet's cranes), neither is right."""
+    first: dict[str, str] = {}
+    for number, name in names.items():
+        other = first.setdefault(" ".join(name.split()), number)
+        if other != number:
+            raise DatasetError(
+                f"{table}: the classes {other} and {number} are both named {name!r}, which no template can tell apart; "
+                f"give them different names, such as '{name} (a kind of ...)'"
+            )
 
 
 # Recognition
@@ -215,43 +230,49 @@ def _coco_photos(base: Path, split: str, captions: Path) -> Path:
 
 def _coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
     content = _coco_content(captions)
-    files: dict[Any, str] = {}
-    conditions: dict[Any, tuple[str, ...]] = {}
+    files: dict[str, str] = {}
+    conditions: dict[str, tuple[str, ...]] = {}
     for image in content["images"]:
-        key, name = _entry(captions, image, "id"), _entry(captions, image, "file_name")
+        key, name = _id(captions, image, "id"), _entry(captions, image, "file_name")
         if key in files:
-            raise DatasetError(f"{captions}: the image id {key!r} stands there twice ({files[key]} and {name})")
+            raise DatasetError(f"{captions}: the image id {key} stands there twice ({files[key]} and {name})")
         files[key] = _file_name(name, captions)
         conditions[key] = tuple(map(str, image.get("conditions", ())))
-    references: dict[Any, list[str]] = defaultdict(list)
+    references: dict[str, list[str]] = defaultdict(list)
     for annotation in content["annotations"]:
-        key, caption = _entry(captions, annotation, "image_id"), _entry(captions, annotation, "caption")
+        key, caption = _id(captions, annotation, "image_id"), _entry(captions, annotation, "caption")
         if key not in files:
             raise DatasetError(
-                f"{captions}: caption {annotation.get('id')!r} is for the image {key!r}, which is not listed"
+                f"{captions}: caption {annotation.get('id')!r} is for the image {key}, which is not listed"
             )
         references[key].append(_caption(caption, f"{captions}: caption {annotation.get('id')!r}"))
     boxes = _coco_boxes(instances, files) if instances.is_file() else {}
     return _ordered(
-        Example(Path(name).stem, name, tuple(references[key]), tuple(boxes.get(key, ())), conditions[key])
+        Example(
+            Path(name).stem,
+            name,
+            tuple(references[key]),
+            tuple(boxes.get(key, ())),
+            conditions[key],
+            source_id=key,
+        )
         for key, name in files.items()
     )
 
 
-def _coco_boxes(path: Path, files: dict[Any, str]) -> dict[Any, list[Box]]:
+def _coco_boxes(path: Path, files: dict[str, str]) -> dict[str, list[Box]]:
     content = _coco_content(path)
-    names = {_entry(path, item, "id"): str(_entry(path, item, "name")) for item in content.get("categories", ())}
-    boxes: dict[Any, list[Box]] = defaultdict(list)
+    names = {_id(path, item, "id"): str(_entry(path, item, "name")) for item in content.get("categories") or ()}
+    boxes: dict[str, list[Box]] = defaultdict(list)
     for item in content["annotations"]:
-        key, category, box = (_entry(path, item, name) for name in ("image_id", "category_id", "bbox"))
+        key, category = _id(path, item, "image_id"), _id(path, item, "category_id")
+        box = _entry(path, item, "bbox")
         if key not in files:
             raise DatasetError(
-                f"{path}: instance {item.get('id')!r} is for the image {key!r}, which has no captions entry"
+                f"{path}: instance {item.get('id')!r} is for the image {key}, which has no captions entry"
             )
         if category not in names:
-            raise DatasetError(
-                f"{path}: instance {item.get('id')!r} has the category {category!r}, which is not listed"
-            )
+            raise DatasetError(f"{path}: instance {item.get('id')!r} has the category {category}, which is not listed")
         if not (isinstance(box, list) and len(box) == 4 and all(isinstance(side, int | float) for side in box)):
             raise DatasetError(
                 f"{path}: instance {item.get('id')!r} has the box {box!r}, expected [x, y, width, height]"
@@ -425,6 +446,16 @@ def _entry(file: Path, item: object, name: str) -> Any:
     if not isinstance(item, dict) or name not in item:
         raise DatasetError(f"{file}: the entry {str(item)[:80]!r} has no {name!r}")
     return item[name]
+
+
+def _id(file: Path, item: object, name: str) -> str:
+    """An id as text: some tools write one image's id as 1, "1" and 1.0."""
+    value = _entry(file, item, name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise DatasetError(f"{file}: the {name!r} {str(value)[:80]!r} is no id, expected a number or text")
+    return str(value)
 
 
 def _read_json(file: Path) -> Any:

@@ -573,7 +573,8 @@ def _imported_class_row(template: str, found: PredictedClass, names: dict[str, s
 
 def _zero_shot(run: RunInProgress, clip: Clip, classes: Dataset, templates: Sequence[str]) -> list[dict]:
     """Writes the `zero_shot` table and the course's CSV a template; returns the photos set aside."""
-    prompts = [zeroshot.prompts(template, classes.labels) for template in templates]  # a bad template fails first
+    zeroshot.check(templates)
+    prompts = [zeroshot.prompts(template, classes.labels) for template in templates]
     paths = [classes.photo(example) for example in classes.examples]
     with run.watch.measure("zero-shot"):
         features, reasons = image_features(run.results, clip, paths, classes.fingerprint)

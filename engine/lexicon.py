@@ -25,6 +25,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "horse": ("pony", "foal"),
     "sheep": ("lamb", "ram"),
     "cow": ("cattle", "bull", "calf", "ox"),
+    "fish": ("fishes",),
     "bird": ("seagull", "gull", "pigeon", "duck", "parrot", "eagle"),
     "backpack": ("rucksack", "knapsack"),
     "umbrella": ("parasol",),
@@ -50,15 +51,21 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 
 _IRREGULAR = {
-    "person": "persons",
-    "child": "children",
-    "man": "men",
-    "woman": "women",
-    "calf": "calves",
-    "knife": "knives",
+    **{"person": "persons", "ox": "oxen", "goose": "geese", "potato": "potatoes", "tomato": "tomatoes"},
+    **{"human": "humans", "ottoman": "ottomans", "hoof": "hooves"},
 }
-_SAME = {"sheep", "skis", "scissors", "people", "men", "women", "children", "cattle", "luggage", "baggage"}
-_WORD = re.compile(r"[a-z']+")
+_ENDINGS = {
+    **{"man": "men", "child": "children", "mouse": "mice", "foot": "feet", "tooth": "teeth"},
+    **{"calf": "calves", "half": "halves", "knife": "knives", "wife": "wives", "leaf": "leaves", "loaf": "loaves"},
+    **{"shelf": "shelves", "wolf": "wolves", "scarf": "scarves", "thief": "thieves", "fish": "fish", "deer": "deer"},
+}
+"""Irregular nouns that also end others: a woman, a bookshelf, a reindeer."""
+_SAME = {
+    *("sheep", "skis", "scissors", "people", "men", "women", "children", "cattle", "luggage", "baggage", "aircraft"),
+    *("moose", "shrimp", "salmon", "bison", "glasses", "sunglasses", "binoculars", "pants", "jeans", "shorts"),
+}
+_WORD = re.compile(r"([^\W_]+(?:['’](?!s\b)[^\W_]+)*)(?:['’]s\b)?")
+"""A word without the possessive s; hyphens and underscores part words, as in `t-shirt` and `traffic_light`."""
 
 
 def plural(noun: str) -> str:
@@ -68,6 +75,9 @@ def plural(noun: str) -> str:
         return noun
     if last in _IRREGULAR:
         return head + space + _IRREGULAR[last]
+    ending = next((each for each in _ENDINGS if last.endswith(each)), None)
+    if ending is not None:
+        return noun.removesuffix(ending) + _ENDINGS[ending]
     if last.endswith(("s", "sh", "ch", "x")):
         return f"{noun}es"
     if last.endswith("y") and last[-2:-1] not in "aeiou":
@@ -76,13 +86,19 @@ def plural(noun: str) -> str:
 
 
 def names(label: str) -> frozenset[str]:
-    """Every way to say `label`: itself, its synonyms, and their plurals."""
-    singular = (label, *SYNONYMS.get(label, ()))
+    """Every way to say `label`, in lower case and single words: itself, its synonyms, and their plurals."""
+    plain = " ".join(_WORD.findall(label.lower()))
+    if not plain:
+        return frozenset()
+    singular = (plain, *SYNONYMS.get(plain, ()))
     return frozenset({*singular, *map(plural, singular)})
 
 
 class Mentions:
-    """Finds which of some labels a text names; compounds before their parts, so that a hot dog is no dog."""
+    """Finds which of some labels a text names; compounds before their parts, so that a hot dog is no dog.
+
+    Neither the case of a label nor its hyphens or underscores matter.
+    """
 
     def __init__(self, labels: Iterable[str]) -> None:
         self._label: dict[tuple[str, ...], str] = {}
@@ -97,17 +113,22 @@ class Mentions:
         """Label -> the words that named it first."""
         words = _WORD.findall(text.lower())
         found: dict[str, str] = {}
-        for start, stop, label in self.spans(words):
+        for start, stop, label in self._named(words):
             found.setdefault(label, " ".join(words[start:stop]))
         return found
 
     def spans(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
         """(start, stop, label) of the words that name a label, from left to right, the longest name first."""
-        lowered = [word.lower() for word in words]
+        # A word such as "traffic-light" has two parts; a mark has none, and stands between its neighbours.
+        parts = [(part, at) for at, word in enumerate(words) for part in _WORD.findall(word.lower()) or [""]]
+        named = self._named([part for part, _ in parts])
+        return [(parts[start][1], parts[stop - 1][1] + 1, label) for start, stop, label in named]
+
+    def _named(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
         found, at = [], 0
-        while at < len(lowered):
-            length = next((n for n in range(self._longest, 0, -1) if self._is_name(lowered[at : at + n], n)), 0)
-            label = self._label.get(tuple(lowered[at : at + length]))
+        while at < len(words):
+            length = next((n for n in range(self._longest, 0, -1) if self._is_name(words[at : at + n], n)), 0)
+            label = self._label.get(tuple(words[at : at + length]))
             if label is not None:
                 found.append((at, at + length, label))
             at += max(length, 1)

@@ -7,7 +7,7 @@ Knows three forms of captions: COCO results `[{"image_id", "caption"}]`, the cou
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,18 @@ class PredictionsError(ValueError):
     """A predictions file that cannot be used; the message names the file and the entry."""
 
 
-def read(path: Path) -> dict[str, str]:
-    """Image name (without folder and extension) -> caption.
+@dataclass(frozen=True)
+class PredictedCaption:
+    """A caption and the image it is for, both as the file has them."""
+
+    name: str
+    caption: str
+    is_id: bool = False
+    """Whether `name` was given as COCO's `image_id`: an id of the annotation file before it is a file name."""
+
+
+def read(path: Path) -> list[PredictedCaption]:
+    """The captions of a file, in its order, their white space made single spaces.
 
     Raises:
         PredictionsError: no such file, an unknown form, a caption that is no text, an image twice.
@@ -33,44 +43,84 @@ def read(path: Path) -> dict[str, str]:
         raise PredictionsError(f"{path}: not JSON ({error})") from error
     except KeyError as error:
         raise PredictionsError(f"{path}: the image {error.args[0]!r} is there twice; keep one caption") from error
-    captions: dict[str, str] = {}
-    for name, caption in _entries(path, content):
+    found: dict[str, PredictedCaption] = {}
+    for name, caption, is_id in _entries(path, content):
         if not isinstance(caption, str):
             raise PredictionsError(f"{path}: the caption of {name!r} is {caption!r}, expected text")
-        key = _key(name)
-        if key in captions:
-            raise PredictionsError(f"{path}: the image {name!r} is there twice; keep one caption")
-        captions[key] = " ".join(caption.split())
-    if not captions:
+        if (key := _key(name)) in found:
+            raise PredictionsError(f"{path}: {_twice(found[key].name, name)}")
+        found[key] = PredictedCaption(name, " ".join(caption.split()), is_id)
+    if not found:
         raise PredictionsError(f"{path}: no predictions in it")
-    return captions
+    return list(found.values())
 
 
-def match(captions: dict[str, str], dataset: Dataset, path: Path, partial: bool) -> dict[str, str]:
-    """The captions by the dataset's image ids; a COCO number finds its zero-padded file name.
+def match(found: Sequence[PredictedCaption], dataset: Dataset, path: Path, partial: bool) -> dict[str, str]:
+    """Image id of the dataset -> caption.
+
+    COCO's `image_id` is looked up among the ids of the annotation file, then among the file names; any other name the
+    other way round. Only where the dataset has no ids does a number find the file name that ends in it.
 
     Raises:
-        PredictionsError: a prediction for an image the dataset does not have, or, unless `partial`, images without one.
+        PredictionsError: a prediction for an image the dataset does not have, a number that several file names end in,
+            two for one image, or, unless `partial`, images without one.
     """
-    known = {example.image_id for example in dataset.examples}
-    numbers = {str(int(image_id)): image_id for image_id in known if image_id.isdecimal()}
-    numbers |= {str(int(tail)): each for each in known if (tail := each.rpartition("_")[2]).isdecimal() and "_" in each}
+    images = _Images(dataset, path)
+    named: dict[str, str] = {}
     matched: dict[str, str] = {}
-    for name, caption in captions.items():
-        image_id = name if name in known else numbers.get(name.lstrip("0") or "0")
-        if image_id is None:
-            raise PredictionsError(
-                f"{path}: the image {name!r} is not in {dataset.path} (split {dataset.split}, {len(known)} images); "
-                "choose the data or --split it was made for"
-            )
-        matched[image_id] = caption
-    missing = sorted(known - set(matched))
+    for each in found:
+        image_id = images.find(each)
+        if image_id in named:
+            raise PredictionsError(f"{path}: {_twice(named[image_id], each.name)}")
+        named[image_id], matched[image_id] = each.name, each.caption
+    missing = sorted(images.known - set(matched))
     if missing and not partial:
         raise PredictionsError(
-            f"{path}: {len(missing)} of {len(known)} images have no caption, the first is {missing[0]!r}; score what "
-            "is there with --partial (CIDEr's document frequencies are then those of these images)"
+            f"{path}: {len(missing)} of {len(images.known)} images have no caption, the first is {missing[0]!r}; score "
+            "what is there with --partial (CIDEr's document frequencies are then those of these images)"
         )
     return matched
+
+
+class _Images:
+    """The images of a dataset by all that a file of predictions may call them."""
+
+    def __init__(self, dataset: Dataset, path: Path) -> None:
+        self._dataset, self._path = dataset, path
+        self.known = {example.image_id for example in dataset.examples}
+        self._by_id = {each.source_id: each.image_id for each in dataset.examples if each.source_id is not None}
+        self._by_number: dict[str, list[str]] = {}
+        if self._by_id:
+            numbers = ((source_id, image_id) for source_id, image_id in self._by_id.items())
+        else:
+            numbers = ((image_id.rpartition("_")[2], image_id) for image_id in sorted(self.known))
+        for text, image_id in numbers:
+            if text.isdecimal():
+                self._by_number.setdefault(_number(text), []).append(image_id)
+
+    def find(self, each: PredictedCaption) -> str:
+        """The image id that a prediction is for."""
+        key = _key(each.name)
+        by_name = key if key in self.known else None
+        # What has a picture's extension is the name of a file: its digits are no id.
+        by_id = self._by_id.get(each.name) if key == each.name else None
+        image_id = (by_id or by_name) if each.is_id else (by_name or by_id)
+        return image_id or self._by_digits(each.name, key)
+
+    def _by_digits(self, name: str, key: str) -> str:
+        is_file_name = key != name and self._by_id
+        close = self._by_number.get(_number(key), []) if key.isdecimal() and not is_file_name else []
+        if len(close) > 1:
+            raise PredictionsError(
+                f"{self._path}: the image {name!r} may be {close[0]!r} or {close[1]!r}; give the file names of "
+                f"{self._dataset.path} instead"
+            )
+        if not close:
+            raise PredictionsError(
+                f"{self._path}: the image {name!r} is not in {self._dataset.path} (split {self._dataset.split}, "
+                f"{len(self.known)} images); choose the data or --split it was made for"
+            )
+        return close[0]
 
 
 @dataclass(frozen=True)
@@ -78,12 +128,13 @@ class PredictedClass:
     """A photo's predicted class and the true one, both as the numbers the course's file names have."""
 
     file_name: str
+    """Without folders."""
     predicted: str
     true: str
 
 
 def read_classes(path: Path) -> list[PredictedClass]:
-    """Reads the course's `filename,label` file; the true label is the part of the file name before `_`.
+    """Reads the course's `filename,label` file; the true label is what the file name, without folders, has before `_`.
 
     Raises:
         PredictionsError: no such file, another header, a line that is not file name and label, or a photo twice.
@@ -105,34 +156,50 @@ def read_classes(path: Path) -> list[PredictedClass]:
 
 
 def _class_row(path: Path, line: int, row: list[str]) -> PredictedClass:
-    if len(row) != 2 or "_" not in row[0]:
+    name = _base_name(row[0].strip())
+    if len(row) != 2 or "_" not in name:
         raise PredictionsError(f"{path}: line {line} is {','.join(row)!r}, expected {{label}}_{{id}}.png,label")
-    return PredictedClass(row[0], row[1].strip(), row[0].split("_")[0])
+    return PredictedClass(name, row[1].strip(), name.split("_")[0])
 
 
-def _entries(path: Path, content: Any) -> Iterator[tuple[str, Any]]:
+def _entries(path: Path, content: Any) -> Iterator[tuple[str, Any, bool]]:
+    """(name, caption, whether the name is a COCO id) of each entry."""
     if isinstance(content, dict):
-        yield from content.items()
+        yield from ((name, caption, False) for name, caption in content.items())
         return
     if not isinstance(content, list):
         raise PredictionsError(f"{path}: expected a JSON object or list of predictions")
     for item in content:
         if isinstance(item, dict) and "image_id" in item and "caption" in item:
-            yield str(item["image_id"]), item["caption"]
+            yield str(item["image_id"]), item["caption"], True
         elif isinstance(item, dict) and "img_id" in item and isinstance(item.get("prediction"), list):
             first = item["prediction"][0] if item["prediction"] else None
-            yield str(item["img_id"]), first
+            yield str(item["img_id"]), first, False
         else:
             raise PredictionsError(
                 f"{path}: the entry {str(item)[:80]!r} is neither {{image_id, caption}} nor {{img_id, prediction: []}}"
             )
 
 
+def _twice(first: str, second: str) -> str:
+    also = "" if first == second else f", also as {first!r}"
+    return f"the image {second!r} is there twice{also}; keep one caption"
+
+
+def _number(digits: str) -> str:
+    """A number without the zeros in front."""
+    return digits.lstrip("0") or "0"
+
+
 def _key(name: str) -> str:
     """A file name or id without folder and picture extension."""
-    last = name.replace("\\", "/").rpartition("/")[2]
+    last = _base_name(name)
     stem, dot, suffix = last.rpartition(".")
     return stem if dot and suffix.lower() in ("jpg", "jpeg", "png", "webp") else last
+
+
+def _base_name(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
 
 
 def _reject_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ TEMPLATES = ("This is a photo of {object}", "This is a {object} image.", "No {ob
 
 
 class TemplateError(ValueError):
-    """A template without the slot."""
+    """A template without the slot, or one that is there twice."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,18 @@ class Prediction:
     def label(self) -> str:
         """The predicted class."""
         return self.top[0][0]
+
+
+def check(templates: Sequence[str]) -> None:
+    """Checks templates before anything is computed with them.
+
+    Raises:
+        TemplateError: no `{object}` in one, or one twice, whose photos would be counted twice.
+    """
+    for number, template in enumerate(templates):
+        prompts(template, [])
+        if template in templates[:number]:
+            raise TemplateError(f"template {template!r} is there twice; give each template once")
 
 
 def prompts(template: str, labels: Sequence[str]) -> list[str]:

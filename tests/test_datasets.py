@@ -161,3 +161,10 @@ def test_a_class_photo_with_an_unknown_label_is_named(tmp_path):
     tiny.photo(folder / "p1_data" / "val" / "9_0.png")
     with pytest.raises(DatasetError, match="9_0.png: its label '9' is not in id2label.json"):
         datasets.load_classes(folder)
+
+
+def test_two_classes_of_one_name_are_an_error_that_names_both(tmp_path):
+    folder = tiny.classes(tmp_path)
+    tiny.write_json(folder / "p1_data" / "id2label.json", {"0": "crane", "1": "bus", "2": "crane"})
+    with pytest.raises(DatasetError, match="the classes 0 and 2 are both named 'crane'.*give them different names"):
+        datasets.load_classes(folder)

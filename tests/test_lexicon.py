@@ -15,6 +15,18 @@ from engine.lexicon import SYNONYMS, Mentions, names, plural
         ("sheep", "sheep"),
         ("potted plant", "potted plants"),
         ("box", "boxes"),
+        ("mouse", "mice"),
+        ("goose", "geese"),
+        ("mongoose", "mongooses"),
+        ("fireman", "firemen"),
+        ("human", "humans"),
+        ("bookshelf", "bookshelves"),
+        ("knife", "knives"),
+        ("loaf", "loaves"),
+        ("tooth", "teeth"),
+        ("ox", "oxen"),
+        ("reindeer", "reindeer"),
+        ("gold fish", "gold fish"),
     ],
 )
 def test_plurals(singular, several):
@@ -35,6 +47,29 @@ def test_words_are_found_whole_and_compounds_hide_their_parts():
     }
     assert Mentions(["dog", "bear"]).find("a hot dog beside a teddy bear") == {}
     assert mentions.find("a doghouse") == {}
+
+
+def test_a_possessive_and_an_irregular_plural_name_what_they_are_of():
+    mentions = Mentions(["dog", "mouse", "person"])
+    assert mentions.find("a dog's toy") == {"dog": "dog"}
+    assert mentions.find("the dogs’ toy") == {"dog": "dogs"}
+    assert mentions.find("two mice and a woman’s hat") == {"mouse": "mice", "person": "woman"}
+    assert mentions.spans(["the", "dog's", "toy"]) == [(1, 2, "dog")]
+
+
+@pytest.mark.parametrize("label", ["traffic light", "traffic_light", "Traffic-Light", "TRAFFIC LIGHT"])
+def test_how_a_label_is_written_does_not_matter(label):
+    mentions = Mentions([label])
+    assert mentions.find("Two traffic-lights") == {label: "traffic lights"}
+    assert mentions.find("a stoplight") == {label: "stoplight"}
+    assert mentions.spans(["a", "Traffic", "light", "."]) == [(1, 3, label)]
+    assert mentions.spans(["a", "traffic-light"]) == [(1, 2, label)]
+    assert mentions.spans(["traffic", ".", "light"]) == []
+
+
+def test_a_hyphenated_label_is_found_in_a_sentence():
+    assert Mentions(["t-shirt"]).find("a man in a T-shirt") == {"t-shirt": "t shirt"}
+    assert Mentions(["Person"]).find("a Man in a t-shirt") == {"Person": "man"}
 
 
 def test_no_word_names_two_categories():

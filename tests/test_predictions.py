@@ -1,9 +1,7 @@
-import json
-
 import pytest
 
 from engine import datasets, predictions
-from engine.predictions import PredictionsError
+from engine.predictions import PredictedCaption, PredictionsError
 from tests import tiny
 from tests.conftest import SHARED, needs_shared
 
@@ -55,6 +53,13 @@ def test_the_studys_zero_shot_predictions_have_their_published_accuracy(prompt, 
     assert sum(each.predicted == each.true for each in found) / 2500 == accuracy
 
 
+def test_a_folder_before_a_class_photo_is_no_part_of_its_label(tmp_path):
+    (tmp_path / "p.csv").write_text("filename,label\nval/12_0.png,12\np1_data\\val\\3_0.png,4\n")
+    first, second = predictions.read_classes(tmp_path / "p.csv")
+    assert (first.file_name, first.true, first.predicted) == ("12_0.png", "12", "12")
+    assert (second.file_name, second.true, second.predicted) == ("3_0.png", "3", "4")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -72,17 +77,82 @@ def test_a_bad_file_of_classes_names_the_line(tmp_path, text, message):
 
 def test_unknown_and_missing_images_are_named(tmp_path):
     dataset = datasets.load(tiny.coco(tmp_path, count=2))
+    first, unknown = PredictedCaption("1", "a"), PredictedCaption("77", "a")
     with pytest.raises(PredictionsError, match="the image '77' is not in"):
-        predictions.match({"77": "a"}, dataset, tmp_path, partial=True)
+        predictions.match([unknown], dataset, tmp_path, partial=True)
     with pytest.raises(PredictionsError, match="1 of 2 images have no caption, the first is '000000000002'"):
-        predictions.match({"1": "a"}, dataset, tmp_path, partial=False)
-    assert predictions.match({"1": "a"}, dataset, tmp_path, partial=True) == {"000000000001": "a"}
+        predictions.match([first], dataset, tmp_path, partial=False)
+    assert predictions.match([first], dataset, tmp_path, partial=True) == {"000000000001": "a"}
 
 
-def test_a_coco_2014_file_name_is_found_by_its_number(tmp_path):
+def shifted(folder):
+    """COCO data whose images 1 and 2 are the files photo_2.jpg and photo_3.jpg."""
+    for number in (2, 3):
+        tiny.photo(folder / "val" / f"photo_{number}.jpg", seed=number)
+    images = [{"id": number, "file_name": f"photo_{number + 1}.jpg"} for number in (1, 2)]
+    tiny.write_json(folder / "annotations" / "captions_val.json", {"images": images, "annotations": []})
+    return folder
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"image_id": 1, "caption": "first"}, {"image_id": "2", "caption": "second"}],
+        [{"image_id": "photo_2", "caption": "first"}, {"image_id": "photo_3.jpg", "caption": "second"}],
+        {"photo_2.jpg": "first", "val/photo_3.jpg": "second"},
+        {"1": "first", "002": "second"},
+    ],
+)
+def test_an_id_is_that_of_the_annotation_file_whatever_digits_the_file_names_have(tmp_path, content):
+    path = tiny.write_json(tmp_path / "p.json", content)
+    matched = predictions.match(predictions.read(path), datasets.load(shifted(tmp_path / "d")), path, partial=False)
+    assert matched == {"photo_2": "first", "photo_3": "second"}
+
+
+def test_the_digits_of_a_file_name_are_no_id(tmp_path):
+    dataset = datasets.load(shifted(tmp_path))
+    for name in ("3", "2.jpg"):
+        with pytest.raises(PredictionsError, match=f"the image '{name}' is not in"):
+            predictions.match([PredictedCaption(name, "a")], dataset, tmp_path, partial=True)
+
+
+def test_a_name_that_is_an_id_as_well_means_what_its_form_says(tmp_path):
+    images = [{"id": 1, "file_name": "2.jpg"}, {"id": 2, "file_name": "1.jpg"}]
+    (tmp_path / "val").mkdir()
+    tiny.write_json(tmp_path / "annotations" / "captions_val.json", {"images": images, "annotations": []})
+    dataset = datasets.load(tmp_path)
+    results, named = PredictedCaption("1", "a", is_id=True), PredictedCaption("1", "a")
+    assert predictions.match([results], dataset, tmp_path, partial=True) == {"2": "a"}
+    assert predictions.match([named], dataset, tmp_path, partial=True) == {"1": "a"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"1": "a dog", "000000000001": "a cat"},
+        [{"image_id": 1, "caption": "a dog"}, {"image_id": "000000000001", "caption": "a cat"}],
+    ],
+)
+def test_two_captions_of_one_image_are_both_named(tmp_path, content):
+    dataset = datasets.load(tiny.coco(tmp_path / "data", count=1))
+    path = tiny.write_json(tmp_path / "p.json", content)
+    with pytest.raises(PredictionsError, match="the image '000000000001' is there twice, also as '1'"):
+        predictions.match(predictions.read(path), dataset, path, partial=True)
+
+
+def test_without_ids_a_number_finds_the_file_name_that_ends_in_it(tmp_path):
+    for name in ("a_1.jpg", "b_2.jpg", "c_2.jpg"):
+        tiny.photo(tmp_path / name)
+    dataset = datasets.load(tmp_path)
+    assert predictions.match([PredictedCaption("001", "x")], dataset, tmp_path, partial=True) == {"a_1": "x"}
+    with pytest.raises(PredictionsError, match="the image '2' may be 'b_2' or 'c_2'; give the file names"):
+        predictions.match([PredictedCaption("2", "x")], dataset, tmp_path, partial=True)
+
+
+def test_a_coco_2014_file_name_is_found_by_its_id(tmp_path):
     folder = tiny.coco(tmp_path, count=1)
     path = folder / "annotations" / "captions_val.json"
     path.write_text(path.read_text().replace("000000000001.jpg", "COCO_val2014_000000000001.jpg"))
     (folder / "annotations" / "instances_val.json").unlink()
-    dataset = datasets.load(folder)
-    assert json.dumps([*predictions.match({"1": "a"}, dataset, path, False)]) == '["COCO_val2014_000000000001"]'
+    matched = predictions.match([PredictedCaption("1", "a")], datasets.load(folder), path, partial=False)
+    assert [*matched] == ["COCO_val2014_000000000001"]

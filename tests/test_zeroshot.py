@@ -14,6 +14,14 @@ def test_a_template_without_the_slot_is_one_clear_error():
         zeroshot.prompts("a photo", ["dog"])
 
 
+def test_a_repeated_template_is_one_clear_error():
+    zeroshot.check(zeroshot.TEMPLATES)
+    with pytest.raises(TemplateError, match="template 'a {object}' is there twice"):
+        zeroshot.check(["a {object}", "the {object}", "a {object}"])
+    with pytest.raises(TemplateError, match="expected {object}"):
+        zeroshot.check(["a {object}", "a photo"])
+
+
 def test_probabilities_are_the_softmax_with_the_learned_scale():
     images = np.array([[1.0, 0.0]])
     texts = np.array([[0.6, 0.8], [0.8, 0.6], [0.0, 1.0]])
