@@ -192,10 +192,9 @@ def best_setting(source: Source) -> Chapter:
     if mine.empty:
         return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     small = note(run, *(signature(source.ask, run, metric, beam) for metric in HEADLINES))
-    lead = f"The scores {text.of_setting(beam)}, with 95 % bootstrap intervals over images."
-    return Chapter(
-        title, lead, (tables.settings(run, beam), tables.scores(mine, f"Scores {text.of_setting(beam)}", small))
-    )
+    where = text.of_setting(beam, run.is_sampled)
+    lead = f"The scores {where}, with 95 % bootstrap intervals over images."
+    return Chapter(title, lead, (tables.settings(run, beam), tables.scores(mine, f"Scores {where}", small)))
 
 
 def attempts(source: Source) -> Chapter:
@@ -293,7 +292,7 @@ def attention(source: Source) -> Chapter:
         return Chapter(title, missing=missing, command=commands.EVALUATE)
     beam = source.setting() if source.setting() in sizes else sizes[0]
     strips = [strip(run, beam, image, ask, source.look) for image in source.images or interesting(source, beam)]
-    lead = f"Beam size {text.beam(beam)}. Every map has its own scale; what the model did not see is veiled."
+    lead = f"Beam size {run.beam(beam)}. Every map has its own scale; what the model did not see is veiled."
     return Chapter(title, lead, tuple(each for each in strips if each is not None))
 
 
@@ -322,7 +321,7 @@ def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any])
     )
     small = note(
         run,
-        f"Image {image_id}, beam size {text.beam(beam)}, {look.described}; cross-attention, replayed. "
+        f"Image {image_id}, beam size {run.beam(beam)}, {look.described}; cross-attention, replayed. "
         "≈: nearly the caption's mean map, which says little about the word",
     )
     return Figure(f"attention_{image_id}", f"Attention of {image_id}: {said}", drawn, small)
@@ -349,7 +348,7 @@ def pairs(source: Source) -> Chapter:
         across=2,
     )
     figure = Figure("best_and_worst", f"Highest and lowest {text.title(metric)}", drawn, small)
-    lead = f"By {text.title(metric)} {text.of_setting(beam)}."
+    lead = f"By {text.title(metric)} {text.of_setting(beam, run.is_sampled)}."
     return Chapter(title, lead, (figure, tables.cases(rows, "best_and_worst", "Best and worst case", small)))
 
 
@@ -376,7 +375,7 @@ def tags(source: Source) -> Chapter:
         return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
     found = source.ask(queries.tag_examples, run.name, beam)
     total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
-    where = f" {text.of_setting(beam)}" if beam else ""
+    where = f" {text.of_setting(beam, run.is_sampled)}" if beam else ""
     if found.empty:
         return Chapter(title, f"No caption{where} was given a failure tag.")
     lead = f"Of {text.count(total, 'caption')}{where}; one caption may have several tags."

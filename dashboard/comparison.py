@@ -39,7 +39,7 @@ class Sides:
     @property
     def names(self) -> tuple[str, str]:
         """What the two are called, as short as tells them apart."""
-        beams = [_beam(self.left_beam), _beam(self.right_beam)]
+        beams = [_beam(self.left, self.left_beam), _beam(self.right, self.right_beam)]
         if self.left.name == self.right.name:
             return beams[0], beams[1]
         if self.left_beam == self.right_beam:
@@ -49,8 +49,8 @@ class Sides:
     def note(self, ask: Ask, metrics: Iterable[str]) -> str:
         """The small print: both settings, and the signatures of both sides for each of `metrics`."""
         lines = [
-            f"Left: run {self.left.name}, {_beam(self.left_beam)}. Right: run {self.right.name}, "
-            f"{_beam(self.right_beam)}. Images that both have."
+            f"Left: run {self.left.name}, {_beam(self.left, self.left_beam)}. Right: run {self.right.name}, "
+            f"{_beam(self.right, self.right_beam)}. Images that both have."
         ]
         for metric in metrics:
             found = [
@@ -61,8 +61,8 @@ class Sides:
         return "\n".join(lines)
 
 
-def _beam(size: int) -> str:
-    return "imported" if size == 0 else f"beam size {text.beam(size)}"
+def _beam(run: Run, size: int) -> str:
+    return "imported" if size == 0 else f"beam size {run.beam(size)}"
 
 
 def terms(ask: Ask, sides: Sides) -> dict[str, list[Difference]]:

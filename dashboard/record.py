@@ -69,6 +69,15 @@ class Run:
         seen = self.part("trained_on")
         return f"⚠ {text.count(seen, 'image')} of its own training" if isinstance(seen, int) and seen > 0 else ""
 
+    def beam(self, size: int) -> str:
+        """A beam size of this run as a word: size 1 is greedy, unless its tokens were drawn by chance."""
+        return text.beam(size, self.is_sampled)
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether captions were drawn by chance instead of searched for."""
+        return self.part("decoding", "sample") is True
+
     def seconds_per_image(self) -> pd.DataFrame:
         """Columns beam_size, seconds (to decode an image), as far as the record has them and they make sense."""
         recorded = self.part("seconds_per_image")

@@ -49,6 +49,13 @@ def scores(found: pd.DataFrame, title: str, small: str) -> Table:
     return Table("scores", title, shown, found, small)
 
 
+# What a record has of a search only where it was asked for.
+_ASKED_FOR = {
+    **{"repetition_penalty": "Repetition penalty", "no_repeat_ngram": "No n-gram twice, tokens", "n_best": "N-best"},
+    **{"temperature": "Temperature", "top_k": "Top k", "top_p": "Top p", "seed": "Seed", "precision": "Precision"},
+}
+
+
 def settings(run: Run, beam: int) -> Table:
     """What a record says of the captioner and its search."""
     rows = {
@@ -56,10 +63,11 @@ def settings(run: Run, beam: int) -> Table:
         "Decoder layers": run.text("captioner", "decoder_layers"),
         "Heads": run.text("captioner", "heads"),
         "Width": run.text("captioner", "d_model"),
-        "Beam size": text.beam(beam),
+        "Beam size": run.beam(beam),
         "Search rule": run.text("decoding", "rule"),
         "Maximum length": run.text("decoding", "max_length"),
         "Length penalty": run.text("decoding", "length_penalty"),
+        **{title: run.text("decoding", key) for key, title in _ASKED_FOR.items()},
         "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
         "Images": f"{run.images:,}",
     }

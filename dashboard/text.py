@@ -66,14 +66,14 @@ def beam(size: int, is_sampled: bool = False) -> str:
     return {0: IMPORTED, 1: "1 (sampled)" if is_sampled else "1 (greedy)"}.get(int(size), str(size))
 
 
-def setting(size: int) -> str:
+def setting(size: int, is_sampled: bool = False) -> str:
     """Where captions come from, `beam size 3`, `imported captions`."""
-    return f"{IMPORTED} captions" if int(size) == 0 else f"beam size {beam(size)}"
+    return f"{IMPORTED} captions" if int(size) == 0 else f"beam size {beam(size, is_sampled)}"
 
 
-def of_setting(size: int) -> str:
+def of_setting(size: int, is_sampled: bool = False) -> str:
     """The same behind a noun, `at beam size 3`, `of imported captions`."""
-    return ("of " if int(size) == 0 else "at ") + setting(size)
+    return ("of " if int(size) == 0 else "at ") + setting(size, is_sampled)
 
 
 def count(n: int, noun: str) -> str:

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bookmarks, choices, exports, text
+from dashboard import bookmarks, choices, exports, filters, text
 from dashboard.data import RESULTS_VARIABLE
 from tests import runs
 
@@ -486,6 +488,15 @@ def test_a_quadrant_selects_as_many_cases_as_it_says(open_view):
         app = open_view("failures", run="demo", show="gallery", **spans)
         found = len(cards(app, "gallery")) if each["cases"] else 0
         assert found == each["cases"]
+
+
+def test_cases_at_the_median_are_in_one_half_alone():
+    for values in ([0.0, 0.0, 0.0, 0.5, 1.0], [0.0625] * 3 + [0.0624, 0.9], [0.5]):
+        row = pd.Series({"low": min(values), "high": max(values), "middle": float(np.median(values))})
+        (low, parted), (again, high) = (filters._half(row, upper) for upper in (False, True))
+        assert parted == again and f"{parted:g}" == str(parted)
+        halves = [low <= value <= parted for value in values] + [parted <= value <= high for value in values]
+        assert sum(halves) == len(values)
 
 
 def test_the_selection_is_held_against_the_rest_on_demand(open_view):

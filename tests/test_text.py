@@ -24,6 +24,7 @@ def test_html_is_escaped_in_elements_and_attributes():
 def test_numbers_have_sensible_digits_and_unknown_ones_a_dash():
     assert text.score("cider", 1.23456) == "1.235"
     assert text.number(float("nan")) == text.number(None) == text.percent(float("nan")) == "–"
+    assert text.number(-0.0001) == "0.000"
     assert text.percent(0.0625) == "6.2 %"
     assert text.interval(0.1, 0.2) == "0.100 to 0.200" and text.interval(float("nan"), 1.0) == ""
     assert text.count(1, "image") == "1 image" and text.count(1200, "image") == "1,200 images"
@@ -31,6 +32,7 @@ def test_numbers_have_sensible_digits_and_unknown_ones_a_dash():
 
 def test_beam_sizes_have_names():
     assert [text.beam(size) for size in (0, 1, 5)] == ["imported", "1 (greedy)", "5"]
+    assert text.of_setting(1, is_sampled=True) == "at beam size 1 (sampled)"
 
 
 def test_a_cell_is_one_line_and_what_is_not_known_a_dash():

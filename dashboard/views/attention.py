@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, judging, parts, text
+from dashboard import case, chapters, choices, data, downloads, judging, parts
 from dashboard.components.viewer import viewer
 from dashboard.exports import Figure
 from dashboard.heatmaps import Look, read_look
@@ -26,7 +26,7 @@ def draw() -> None:
         return
     left, middle, right = parts.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
     with left:
-        beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
+        beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
     said = _captions(run, beam)
     with middle:
         shown = {image: f"{image}: {caption}" for image, caption in said.items()}

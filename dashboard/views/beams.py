@@ -20,7 +20,7 @@ def draw() -> None:
         return
     source = parts.source(run)
     if scores.beam_size.nunique() == 1:
-        size = text.beam(scores.beam_size.iloc[0])
+        size = run.beam(scores.beam_size.iloc[0])
         parts.missing(
             f"This run has one setting only ({size}), so there is nothing to compare. This command decodes several:",
             commands.BEAMS,

@@ -72,13 +72,13 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
     sizes = _sizes(run)
     columns = parts.columns([3, 4, 3, 2], "choice", "sides", vertical_alignment="bottom")
     with columns[0]:
-        left = choices.one_of(f"Left: beam size of {run.name}", "left_beam", sizes, _best(run, sizes), text.beam)
+        left = choices.one_of(f"Left: beam size of {run.name}", "left_beam", sizes, _best(run, sizes), run.beam)
     with columns[1]:
         named = {name: f"{name} ({text.count(int(count), 'shared image')})" for name, count in shared.items()}
         other = by_name[choices.one_of("Right: run", "right", list(named), next(iter(named)), named.get)]
     with columns[2]:
         others = [size for size in _sizes(other) if other.name != run.name or size != left]
-        right = choices.one_of("Right: beam size", "right_beam", others, others[0], text.beam)
+        right = choices.one_of("Right: beam size", "right_beam", others, others[0], other.beam)
     sides = Sides(run, left, other, right)
     with columns[3]:
         st.button("Swap", icon=":material/swap_horiz:", on_click=_swap, args=(sides,), width="stretch")

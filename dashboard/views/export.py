@@ -38,7 +38,7 @@ def _choose(run: data.Run) -> Source:
     best = parts.source(run).setting()
     left, right = parts.columns([2, 7], "choice", "report")
     with left:
-        beam = choices.one_of("Beam size", "report_beam", sizes, best, text.beam)
+        beam = choices.one_of("Beam size", "report_beam", sizes, best, run.beam)
     source = parts.source(run, beam)
     kept = {int(size) for size in data.ask(queries.attention_beam_sizes, run.name).beam_size}
     if not kept:

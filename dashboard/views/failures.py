@@ -74,7 +74,7 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
     """The listing that is asked for (None where nothing was scored), and the form to show it in."""
     columns = parts.columns([2, 3, 3, 4], "choice", "listing", vertical_alignment="bottom")
     with columns[0]:
-        beam = choices.one_of("Beam size", "beam", sizes, sizes[0], text.beam)
+        beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
     ranges = data.ask(queries.metric_ranges, run.name, beam)
     metrics = tuple(ranges.metric)
     if not metrics:
@@ -209,7 +209,7 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     """What is listed, as cards and as a table."""
     metric = listing.pair_metric if view == "pairs" else listing.sort
     frame = _listed(listing, view, metric)
-    title = f"Cases by {text.title(metric)} {text.of_setting(listing.beam)}"
+    title = f"Cases by {text.title(metric)} {text.of_setting(listing.beam, listing.run.is_sampled)}"
     chosen = filters.described(listing.selection)
     selected = f"Selected: {chosen or 'all cases'}"
     rows = list(frame.head(_PAGE).itertuples())
@@ -227,7 +227,7 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
 
 
 def _setting(listing: Listing) -> str:
-    setting = text.setting(listing.beam)
+    setting = text.setting(listing.beam, listing.run.is_sampled)
     return setting[0].upper() + setting[1:]
 
 

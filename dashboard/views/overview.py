@@ -127,7 +127,7 @@ def _scores(run: data.Run) -> None:
     ).pivot(index="beam_size", columns="metric", values="shown")
     ordered = [*_HEADLINES, *(metric for metric in METRICS if metric not in _HEADLINES)]
     table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=text.title)
-    table.insert(0, "Beam size", [text.beam(size) for size in table.index])
+    table.insert(0, "Beam size", [run.beam(size) for size in table.index])
     parts.table(table)
     st.caption("The whole split, with its 95 % interval in brackets.")
     parts.clip_note(run)
