@@ -75,6 +75,7 @@ class Quadrant {
       const made = element("button", "", `${quadrant.name}: ${quadrant.cases.toLocaleString("en")}`);
       made.type = "button";
       made.title = quadrant.meaning;
+      made.disabled = quadrant.cases === 0;
       made.onclick = () => this.send({ kind: "box", box: quadrant.box });
       return made;
     }));
