@@ -1,6 +1,7 @@
 """Every view, run by Streamlit without a browser: with a captioner run, an imported one, and with nothing."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bookmarks, choices, exports, text
+from dashboard import bookmarks, choices, exports, report, text, verdicts
 from dashboard.data import RESULTS_VARIABLE
 from tests import runs
 
@@ -371,7 +372,7 @@ def test_at_first_the_best_template_stands_against_the_worst(open_view):
 def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     app = open_view("export", run="demo", report_images="scene_04")
     assert len(app.main.expander) == 9 and not any("not in this run" in each.label for each in app.main.expander)
-    assert "python -m dashboard.report demo --out report.zip --beam" in words(app)
+    assert "python -m dashboard.report demo --out report.zip --results" in words(app) and "--beam" in words(app)
     assert "--images scene_04" in words(app)
     looked = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
     assert "--layer 1 --head 2 --subtract-mean" in looked
@@ -383,9 +384,47 @@ def test_the_report_is_made_on_the_page_and_a_missing_browser_is_said(open_view,
     monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
     app = open_view("export", run="predictions")
     assert "No browser was found" in words(app)
-    next(button for button in app.button if button.label == "Make the report").click().run(timeout=60)
+    make_report(app)
     assert not app.exception
     assert any("report_predictions.zip" in button.label for button in app.get("download_button"))
+
+
+def make_report(app: AppTest) -> AppTest:
+    return next(button for button in app.button if button.label == "Make the report").click().run(timeout=60)
+
+
+def test_the_printed_command_writes_the_bytes_that_the_page_offers(open_view, monkeypatch, tmp_path):
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
+    looked = {"layer": 1, "head": 2, "subtract": 1, "opacity": 35, "scale": "cividis"}
+    app = make_report(open_view("export", run="demo", report_beam=3, report_images="scene_04", **looked))
+    printed = next(shlex.split(each.value) for each in app.code if "dashboard.report" in each.value)
+    assert printed[-4:] == ["--colours", "cividis", "--opacity", "35"]
+    printed[printed.index("report.zip")] = str(tmp_path / "report.zip")
+    assert report.main(printed[3:]) == 0
+    assert (tmp_path / "report.zip").read_bytes() == app.session_state["report"][1]
+
+
+def test_the_command_is_short_where_nothing_was_chosen(open_view, monkeypatch, full_results):
+    monkeypatch.setattr("dashboard.data.RESULTS", full_results)
+    odd = {"layer": "x", "head": "-1", "subtract": "yes", "opacity": 101, "scale": "drop"}
+    for chosen in ({"opacity": 60, "scale": "inferno"}, odd):
+        printed = [each.value for each in open_view("export", run="predictions", **chosen).code]
+        assert "python -m dashboard.report predictions --out report.zip --beam 0" in printed
+
+
+def test_a_report_is_not_offered_once_a_verdict_or_a_published_figure_is_another(open_view, monkeypatch, tmp_path):
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
+    results = tmp_path / "results"
+    runs.imported_run(results)
+    app = open_view("export", results)
+    verdicts.keep(results, "predictions", verdicts.Verdict("flickr_0", 0), reasonable="yes")
+    for change in (
+        lambda: verdicts.keep(results, "predictions", verdicts.Verdict("flickr_0", 0), reasonable="no"),
+        lambda: ((results / "published").mkdir(), (results / "published" / "beams.csv").write_text("beam_size\n")),
+    ):
+        assert make_report(app).get("download_button")
+        change()
+        assert not app.run().get("download_button")
 
 
 def test_a_list_of_cases_is_exported_as_it_is_on_screen(open_view, monkeypatch):
