@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import bookmarks, choices, exports, report, text, verdicts
 from dashboard.data import RESULTS_VARIABLE
+from engine import store
 from tests import runs
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -138,6 +140,15 @@ def test_nonsense_in_the_address_falls_back_to_the_defaults(open_view):
     open_view("zeroshot", run="demo", template="none", outcome="odd", label="odd", zero_page="-3")
 
 
+def test_a_run_that_is_gone_is_said_and_another_one_shown(open_view):
+    app = open_view("overview", run="*gone* run")
+    said = r"There is no finished run \*gone\* run in these results: **demo\_cnn** is shown instead."
+    assert [each.value for each in app.main.warning][0] == said
+    assert app.query_params["run"] in ("demo_cnn", ["demo_cnn"])
+    assert not any("is shown instead" in each.value for each in app.run().main.warning)
+    assert not any("is shown instead" in each.value for each in open_view("overview").main.warning)
+
+
 def test_choices_survive_a_change_of_view(open_view):
     app = open_view("failures", run="demo_cnn")
     by_label = {box.label: box for box in app.selectbox}
@@ -224,6 +235,26 @@ def test_the_next_image_begins_at_its_first_word(open_view):
     app = open_view("attention", run="demo", image="scene_02", word=4)
     next(button for button in app.button if button.label == "Next").click().run()
     assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["look"]["word"] == 0
+
+
+def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    kept = [row for row in store.read_table(folder, "attention").to_pylist() if row["beam_size"] == 3]
+    store.write_table(folder, "attention", store.table_of("attention", kept))
+
+    def link(app: AppTest) -> dict[str, list[str]]:
+        return next(parse_qs(each.proto.query_string) for each in app.get("page_link") if "Scores" in each.proto.label)
+
+    app = open_view("attention", results, run="demo", beam=5, image="scene_02")
+    assert [each.value for each in app.warning] == ["No maps were kept of beam size 5: these are of beam size 3."]
+    assert link(app)["image"] == ["scene_02"] and link(app)["beam"] == ["3"]
+    app = open_view("attention", results, run="demo", image="a_b")
+    assert [each.value for each in app.warning] == [
+        r"No maps were kept of image a\_b at this beam size: these are of scene\_00."
+    ]
+    assert link(app)["image"] == ["scene_00"] and link(app)["beam"] == ["3"]
+    assert not open_view("attention", results, run="demo", beam=3, image="scene_02").warning
 
 
 def test_a_coarser_grid_is_drawn_as_well(open_view):
