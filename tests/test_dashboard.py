@@ -120,6 +120,62 @@ def test_failures_open_with_the_best_and_worst_pairs_in_order(open_view):
     assert best[0]["photo"].startswith("data:image/jpeg")
 
 
+def test_best_and_worst_are_those_by_the_metric_and_from_the_end_that_were_chosen(open_view):
+    app = open_view("failures", run="demo", sort="cider", order="desc")
+    assert "**Highest CIDEr**" in words(app) and "**Lowest CIDEr**" in words(app)
+    order = cards(open_view("failures", run="demo", sort="cider", order="desc", show="gallery"), "gallery")
+    assert cards(app, "pairs_highest") == [order[0]] and cards(app, "pairs_lowest") == [order[-1]]
+    assert sent(app, "pairs_highest")["chosen"] == order[0] and "1 of 12 by CIDEr" in words(app)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_case_that_is_the_best_and_the_worst_is_shown_once(open_view, k):
+    app = open_view("failures", run="demo", text="script", k=k)
+    assert cards(app, "pairs_only") == [runs.SCRIPT_IMAGE] and "**The only case**" in words(app)
+    with pytest.raises(AssertionError, match="no component"):
+        sent(app, "pairs_highest")
+
+
+def test_another_list_begins_at_its_first_page(open_view):
+    long = {"run": "demo", "show": "gallery", "page": 3, "zero_page": 2}
+
+    def pages(app: AppTest) -> list[str]:
+        return [key for key in ("page", "zero_page") if key in app.query_params]
+
+    def chosen(label: str, value: Any) -> list[str]:
+        app = open_view("failures", **long)
+        assert pages(app) == ["page", "zero_page"]
+        next(each for each in (*app.selectbox, *app.text_input) if each.label == label).set_value(value).run()
+        return pages(app)
+
+    for label, value in (("Condition", "dark"), ("Words in the caption or a reference", "a"), ("Sort by", "cider")):
+        assert chosen(label, value) == ["zero_page"]
+    assert chosen("Beam size", 3) == ["zero_page"]
+    assert chosen("Run", "demo_cnn") == []
+    app = open_view("failures", **long, in_cider="0:1")
+    next(button for button in app.button if button.label == "Next").click().run()
+    assert pages(app) == ["page", "zero_page"]  # another case of the same list
+    next(button for button in app.button if button.label == "Clear all filters").click().run()
+    assert pages(app) == ["zero_page"]
+    assert pages(open_view("failures", show="gallery", page=3)) == ["page"]  # a link that names no run
+    app = open_view("zeroshot", **long)
+    next(each for each in app.selectbox if each.label == "True label").set_value("circle").run()
+    assert pages(app) == ["page"]
+
+
+def test_an_empty_caption_is_said_on_its_card(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    rows = store.read_table(folder, "captions").to_pylist()
+    for row in rows:
+        row["caption"] = "" if row["beam_size"] == 1 else row["caption"]
+    store.write_table(folder, "captions", store.table_of("captions", rows))
+    app = open_view("failures", results, run="demo", show="gallery")
+    assert {card["title"] for card in sent(app, "gallery")["cards"]} == {"(an empty caption)"}
+    app = open_view("compare", results, run="demo", left_beam=1, right_beam=3, contrast="clipscore")
+    assert all(card["title"].endswith(": (an empty caption)") for card in sent(app, "compare_gains")["cards"])
+
+
 def test_the_address_restores_sort_order_filter_and_case(open_view):
     lowest = cards(open_view("failures", run="demo", show="gallery", sort="cider"), "gallery")
     highest = cards(open_view("failures", run="demo", show="gallery", sort="cider", order="desc"), "gallery")
