@@ -47,13 +47,20 @@ def main() -> None:
     if not runs:
         parts.welcome(data.results_folder(), data.problems())
         return
-    _pick_run(runs)
+    asked, chosen = choices.get(choices.RUN), _pick_run(runs)
     with st.sidebar:
         shelf.draw(page.url_path, {each.url_path: each for each in PAGES})
+    if asked and asked != chosen:
+        st.warning(
+            f"There is no finished run {text.markdown(asked)} in these results: **{text.markdown(chosen)}** is shown "
+            "instead.",
+            icon="⚠️",
+        )
     page.run()
 
 
-def _pick_run(runs: list[data.Run]) -> None:
+def _pick_run(runs: list[data.Run]) -> str:
+    """Draws the choice of a run, and gives the name of the one that is shown."""
     by_name = {run.name: run for run in runs}
     first = parts.first_run(runs).name
     with st.sidebar:
@@ -63,6 +70,7 @@ def _pick_run(runs: list[data.Run]) -> None:
         st.caption(" · ".join(text.markdown(line) for line in run.described()))
         if data.problems():
             st.caption(f"⚠ {text.count(len(data.problems()), 'file')} could not be read: see Overview.")
+    return chosen
 
 
 main()

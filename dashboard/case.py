@@ -41,7 +41,7 @@ def words(case: pd.Series) -> None:
     caption = said(case)
     known = [*case.references] if isinstance(case.references, Sequence | np.ndarray) else []
     shown = wording.html(wording.candidate(caption, known)) if known else text.escaped(caption)
-    lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or "<em>(an empty caption)</em>"}</div>']
+    lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or f"<em>{text.EMPTY}</em>"}</div>']
     if known:
         heard = wording.counted(caption)
         rows = "".join(f"<li>{wording.html(wording.against(line, heard))}</li>" for line in known)

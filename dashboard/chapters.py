@@ -334,22 +334,21 @@ def pair_metric(ask: Ask, run: str, beam: int) -> str:
 
 
 def pairs(source: Source) -> Chapter:
-    """The best and the worst case with their scores."""
+    """The best and the worst case with their scores; one that is both stands there once."""
     title, run, beam = "Best and worst", source.run, source.setting()
     metric = "" if beam is None else pair_metric(source.ask, run.name, beam)
     if not metric:
         return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     ends = [source.ask(queries.cases, run.name, beam, metric, down) for down in (True, False)]
-    rows = pd.concat([frame[frame[metric].notna()].head(1) for frame in ends])
-    small = note(run, signature(source.ask, run, metric, beam))
-    drawn = lambda: plates.panels(  # noqa: E731
-        f"Highest and lowest {text.title(metric)}",
-        [case_panel(run, row, metric) for row in rows.itertuples()],
-        across=2,
-    )
-    figure = Figure("best_and_worst", f"Highest and lowest {text.title(metric)}", drawn, small)
-    lead = f"By {text.title(metric)} {text.of_setting(beam, run.is_sampled)}."
-    return Chapter(title, lead, (figure, tables.cases(rows, "best_and_worst", "Best and worst case", small)))
+    rows = pd.concat([frame[frame[metric].notna()].head(1) for frame in ends]).drop_duplicates("image_id")
+    small, name = note(run, signature(source.ask, run, metric, beam)), text.title(metric)
+    only = f"The only case with a {name}" if (rows.scored == 1).all() else ""
+    heading = only or f"Highest and lowest {name}"
+    shown = lambda: [case_panel(run, row, metric) for row in rows.itertuples()]  # noqa: E731
+    drawn = lambda: plates.panels(heading, shown(), across=2)  # noqa: E731
+    figure = Figure("best_and_worst", heading, drawn, small)
+    lead = f"By {name} {text.of_setting(beam, run.is_sampled)}."
+    return Chapter(title, lead, (figure, tables.cases(rows, "best_and_worst", only or "Best and worst case", small)))
 
 
 def case_panel(run: Run, row: Any, metric: str) -> Panel:
@@ -363,7 +362,7 @@ def case_panel(run: Run, row: Any, metric: str) -> Panel:
         pixels(root, row.file_name),
         photo(root, row.file_name).missing,
         f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
-        row.caption if isinstance(row.caption, str) and row.caption else "(an empty caption)",
+        text.caption(row.caption),
         " · ".join(scores),
     )
 

@@ -15,6 +15,12 @@ import streamlit as st
 RUN = "run"
 """The choice that every complete URL has."""
 
+_LISTS = {
+    "page": ("run", "beam", "sort", "order", "text", "tag", "condition", "verdict", "lasso", "in_"),
+    "zero_page": ("run", "template", "outcome", "label"),
+}
+"""Page number -> what its list is made of: choices, or beginnings of them (in_cider). Another list begins at page 1."""
+
 _MEMORY = "choices"
 _REPLACED = "replaced_urls"
 _ON_THE_WAY = 1.0  # seconds in which a browser may still send the URL from before the last choice
@@ -66,16 +72,23 @@ def everything() -> dict[str, str]:
 def keep(**values: Any) -> None:
     """Sets choices, in one step of the browser's history; None or an empty text takes one back."""
     _join()  # a widget's callback comes before the page has done it
-    memory, before = _memory(), everything()
-    for key, value in values.items():
-        text = "" if value is None else str(value)
-        if text:
-            memory[key] = text
-        else:
-            memory.pop(key, None)
+    before = everything()
+    _change({key: "" if value is None else str(value) for key, value in values.items()})
     _write()
-    if memory != before:
+    if _memory() != before:
         st.session_state[_REPLACED] = [*_just_replaced(), (before, time.monotonic())]
+
+
+def _change(values: dict[str, str]) -> None:
+    """Sets choices in the memory; lists that become others begin anew."""
+    memory = _memory()
+    changed = [key for key, value in values.items() if memory.get(key, "") != value]
+    if RUN not in memory:
+        changed.clear()  # the first page names the run that it shows anyway
+    anew = [page for page, made_of in _LISTS.items() if any(key.startswith(made_of) for key in changed)]
+    memory.update(dict.fromkeys(anew, "") | values)
+    for key in [key for key, value in memory.items() if not value]:
+        del memory[key]
 
 
 def one_of(

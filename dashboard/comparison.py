@@ -175,8 +175,8 @@ def _panel(sides: Sides, metric: str, row: Any) -> Panel:
         pixels(root, row.file_name),
         photo(root, row.file_name).missing,
         change(metric, row.change),
-        f"Left ({text.score(metric, row.left)}): {row.left_caption}",
-        f"Right ({text.score(metric, row.right)}): {row.right_caption}",
+        f"Left ({text.score(metric, row.left)}): {text.caption(row.left_caption)}",
+        f"Right ({text.score(metric, row.right)}): {text.caption(row.right_caption)}",
     )
 
 

@@ -4,7 +4,7 @@ Asks `engine.queries` and keeps the answers. Knows no SQL and draws nothing.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2s
 from pathlib import Path
@@ -19,6 +19,13 @@ from engine import queries, store
 
 RESULTS_VARIABLE = "CAPTIONSCOPE_RESULTS"
 
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+"""Where results are while nothing else is said."""
+
+RUNS = ("runs/*/*.parquet", "runs/*/*.json", "runs/*")
+BESIDE = ("verdicts/*.json", "published/*")
+"""Which files of a results folder hold the runs, and which hold what is told beside them."""
+
 _LOOKED = "results_state"
 
 State = str
@@ -28,13 +35,13 @@ State = str
 def results_folder() -> Path:
     """Where results are read from: the variable CAPTIONSCOPE_RESULTS, else `results` beside the dashboard."""
     named = os.environ.get(RESULTS_VARIABLE)
-    return Path(named) if named else Path(__file__).resolve().parents[1] / "results"
+    return Path(named) if named else RESULTS
 
 
-def fingerprint(results: Path) -> State:
-    """What changes when a run is written, replaced or deleted: path, size and time of every results file."""
+def fingerprint(results: Path, patterns: Sequence[str] = RUNS) -> State:
+    """What changes when a file is written, replaced or deleted: path, size and time of those that fit `patterns`."""
     found = []
-    for path in sorted([*results.glob("runs/*/*.parquet"), *results.glob("runs/*/*.json"), *results.glob("runs/*")]):
+    for path in sorted(path for pattern in patterns for path in results.glob(pattern)):
         try:
             stat = path.stat()
         except OSError:

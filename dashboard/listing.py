@@ -25,8 +25,3 @@ class Listing:
     def asked(self) -> tuple[Any, ...]:
         """The arguments that `queries.cases` and `queries.neighbours` share."""
         return self.run.name, self.beam, self.sort, self.descending, self.selection
-
-    @property
-    def pair_metric(self) -> str:
-        """What the best and worst pairs are chosen by: CLIPScore as in the study, else the first metric there is."""
-        return "clipscore" if "clipscore" in self.metrics else self.metrics[0]

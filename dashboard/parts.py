@@ -121,11 +121,11 @@ def picture(photo: Photo, alt: str, height: str) -> None:
     )
 
 
-def case_link(beam: int, image_id: str) -> None:
+def case_link(beam: int, image_id: str, label: str = "This case in full") -> None:
     """The way to everything about a case."""
     st.page_link(
         "views/failures.py",
-        label="This case in full",
+        label=label,
         icon=":material/search:",
         query_params={"image": image_id, "beam": str(beam)},
     )

@@ -67,8 +67,8 @@ def attention_strip(
 
 
 def panels(title: str, shown: Sequence[Panel], template: str = LIGHT, across: int = 3) -> go.Figure:
-    """Panels in rows of `across`, each row as high as its highest."""
-    across = max(1, min(across, len(shown)))
+    """Panels in rows of `across` (2 or more), each row as high as its highest."""
+    across = max(2, min(across, len(shown)))  # one alone takes half of the page: photos are not that large
     width = (_WIDTH - _EDGE * (across + 1)) / across
     rows = [shown[start : start + across] for start in range(0, len(shown), across)]
     heights = [max(_panel_height(panel, width) for panel in row) for row in rows]

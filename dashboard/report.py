@@ -20,6 +20,7 @@ from typing import Any
 from dashboard import exports
 from dashboard.chapters import Ask, Chapter, Source, chapters, note
 from dashboard.exports import Figure, Table, markdown_text
+from dashboard.heatmaps import SCALES, Look
 from dashboard.record import Run, runs_of
 from engine import queries, store
 
@@ -245,14 +246,42 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--layer", type=int, metavar="N", help="layer of the attention, 0 for the mean (the last)")
     parser.add_argument("--head", type=int, metavar="N", help="head of the attention, 0 for the mean (0)")
     parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
+    parser.add_argument("--colours", choices=SCALES, help=f"colours of the maps ({Look.scale})")
+    parser.add_argument(
+        "--opacity", type=_percent, metavar="PERCENT", help=f"how much the maps cover the photo ({Look.opacity})"
+    )
     return parser
+
+
+def _percent(written: str) -> int:
+    if not written.isdecimal() or int(written) > 100:
+        raise argparse.ArgumentTypeError(f"{written!r}: expected a whole number from 0 to 100")
+    return int(written)
+
+
+def look_options(look: Mapping[str, Any]) -> list[str]:
+    """The options that look at attention as an address says; what is the default or makes no sense is left out."""
+    words = []
+    for name in ("layer", "head"):
+        words += [f"--{name}", look[name]] if str(look.get(name)).isdecimal() else []
+    words += ["--subtract-mean"] if look.get("subtract") == "1" else []
+    scale, opacity = look.get("scale"), str(look.get("opacity"))
+    words += ["--colours", scale] if scale in SCALES and scale != Look.scale else []
+    sensible = opacity.isdecimal() and int(opacity) <= 100 and int(opacity) != Look.opacity
+    return words + (["--opacity", opacity] if sensible else [])
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes a report; gives the exit status."""
     asked = build_parser().parse_args(arguments)
     try:
-        look = {"layer": asked.layer, "head": asked.head, "subtract": asked.subtract_mean}
+        look = {
+            "layer": asked.layer,
+            "head": asked.head,
+            "subtract": asked.subtract_mean,
+            "opacity": asked.opacity,
+            "scale": asked.colours,
+        }
         source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look)
         for problem in problems:
             print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)

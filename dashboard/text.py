@@ -15,6 +15,7 @@ from engine.schema import METRICS
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 _NUMBER = re.compile(r"[-+]?(0|[1-9][\d,]*)(\.\d+)?( %)?|–")
 IMPORTED = "imported"
+EMPTY = "(an empty caption)"
 
 
 def markdown(stranger: str) -> str:
@@ -59,6 +60,11 @@ def score(metric: str, value: float | None) -> str:
 def title(metric: str) -> str:
     """What people call a metric."""
     return METRICS[metric].title
+
+
+def caption(said: object) -> str:
+    """A caption, or the words that stand where there is none."""
+    return said if isinstance(said, str) and said.strip() else EMPTY
 
 
 def beam(size: int, is_sampled: bool = False) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from dashboard import chapters, report
 from dashboard.record import Run
-from engine import queries
+from engine import queries, store
 from tests import runs
 
 
@@ -50,6 +50,20 @@ def test_strips_are_those_of_the_course_where_they_are_else_of_the_best_and_the_
     best, worst, _ = chapters.interesting(source, 1)
     ranked = source.ask(chapters.queries.cases, "demo", 1, "clipscore", True).image_id
     assert (best, worst) == (ranked.iloc[0], ranked.iloc[-1])
+
+
+def test_a_single_case_is_shown_once_and_not_as_two_ends(tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    for table in ("scores", "captions"):
+        rows = [row for row in store.read_table(folder, table).to_pylist() if row["image_id"] == "scene_03"]
+        made = store.table_of(table, rows, runs.METRICS) if table == "scores" else store.table_of(table, rows)
+        store.write_table(folder, table, made)
+    source = report.open_source(results, "demo")[0]
+    figure, table = chapters.pairs(source).items
+    assert table.shown.Image.tolist() == ["scene_03"]
+    assert figure.title == table.title == figure.draw().layout.title.text == "The only case with a CLIPScore"
+    assert len(figure.draw().layout.images) == 1
 
 
 def test_three_images_are_surely_right_barely_right_and_surely_wrong(source):

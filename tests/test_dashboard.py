@@ -2,19 +2,22 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bookmarks, choices, exports, filters, text
+from dashboard import bookmarks, choices, exports, filters, report, text, verdicts
 from dashboard.data import RESULTS_VARIABLE
+from engine import store
 from tests import runs
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -120,6 +123,62 @@ def test_failures_open_with_the_best_and_worst_pairs_in_order(open_view):
     assert best[0]["photo"].startswith("data:image/jpeg")
 
 
+def test_best_and_worst_are_those_by_the_metric_and_from_the_end_that_were_chosen(open_view):
+    app = open_view("failures", run="demo", sort="cider", order="desc")
+    assert "**Highest CIDEr**" in words(app) and "**Lowest CIDEr**" in words(app)
+    order = cards(open_view("failures", run="demo", sort="cider", order="desc", show="gallery"), "gallery")
+    assert cards(app, "pairs_highest") == [order[0]] and cards(app, "pairs_lowest") == [order[-1]]
+    assert sent(app, "pairs_highest")["chosen"] == order[0] and "1 of 12 by CIDEr" in words(app)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_case_that_is_the_best_and_the_worst_is_shown_once(open_view, k):
+    app = open_view("failures", run="demo", text="script", k=k)
+    assert cards(app, "pairs_only") == [runs.SCRIPT_IMAGE] and "**The only case**" in words(app)
+    with pytest.raises(AssertionError, match="no component"):
+        sent(app, "pairs_highest")
+
+
+def test_another_list_begins_at_its_first_page(open_view):
+    long = {"run": "demo", "show": "gallery", "page": 3, "zero_page": 2}
+
+    def pages(app: AppTest) -> list[str]:
+        return [key for key in ("page", "zero_page") if key in app.query_params]
+
+    def chosen(label: str, value: Any) -> list[str]:
+        app = open_view("failures", **long)
+        assert pages(app) == ["page", "zero_page"]
+        next(each for each in (*app.selectbox, *app.text_input) if each.label == label).set_value(value).run()
+        return pages(app)
+
+    for label, value in (("Condition", "dark"), ("Words in the caption or a reference", "a"), ("Sort by", "cider")):
+        assert chosen(label, value) == ["zero_page"]
+    assert chosen("Beam size", 3) == ["zero_page"]
+    assert chosen("Run", "demo_cnn") == []
+    app = open_view("failures", **long, in_cider="0:1")
+    next(button for button in app.button if button.label == "Next").click().run()
+    assert pages(app) == ["page", "zero_page"]  # another case of the same list
+    next(button for button in app.button if button.label == "Clear all filters").click().run()
+    assert pages(app) == ["zero_page"]
+    assert pages(open_view("failures", show="gallery", page=3)) == ["page"]  # a link that names no run
+    app = open_view("zeroshot", **long)
+    next(each for each in app.selectbox if each.label == "True label").set_value("circle").run()
+    assert pages(app) == ["page"]
+
+
+def test_an_empty_caption_is_said_on_its_card(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    rows = store.read_table(folder, "captions").to_pylist()
+    for row in rows:
+        row["caption"] = "" if row["beam_size"] == 1 else row["caption"]
+    store.write_table(folder, "captions", store.table_of("captions", rows))
+    app = open_view("failures", results, run="demo", show="gallery")
+    assert {card["title"] for card in sent(app, "gallery")["cards"]} == {"(an empty caption)"}
+    app = open_view("compare", results, run="demo", left_beam=1, right_beam=3, contrast="clipscore")
+    assert all(card["title"].endswith(": (an empty caption)") for card in sent(app, "compare_gains")["cards"])
+
+
 def test_the_address_restores_sort_order_filter_and_case(open_view):
     lowest = cards(open_view("failures", run="demo", show="gallery", sort="cider"), "gallery")
     highest = cards(open_view("failures", run="demo", show="gallery", sort="cider", order="desc"), "gallery")
@@ -138,6 +197,15 @@ def test_nonsense_in_the_address_falls_back_to_the_defaults(open_view):
     assert len(cards(app, "pairs_highest")) == 1
     open_view("attention", run="demo", word="99", layer="-1", head="x", opacity="1e9", image="nobody")
     open_view("zeroshot", run="demo", template="none", outcome="odd", label="odd", zero_page="-3")
+
+
+def test_a_run_that_is_gone_is_said_and_another_one_shown(open_view):
+    app = open_view("overview", run="*gone* run")
+    said = r"There is no finished run \*gone\* run in these results: **demo\_cnn** is shown instead."
+    assert [each.value for each in app.main.warning][0] == said
+    assert app.query_params["run"] in ("demo_cnn", ["demo_cnn"])
+    assert not any("is shown instead" in each.value for each in app.run().main.warning)
+    assert not any("is shown instead" in each.value for each in open_view("overview").main.warning)
 
 
 def test_choices_survive_a_change_of_view(open_view):
@@ -226,6 +294,26 @@ def test_the_next_image_begins_at_its_first_word(open_view):
     app = open_view("attention", run="demo", image="scene_02", word=4)
     next(button for button in app.button if button.label == "Next").click().run()
     assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["look"]["word"] == 0
+
+
+def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    kept = [row for row in store.read_table(folder, "attention").to_pylist() if row["beam_size"] == 3]
+    store.write_table(folder, "attention", store.table_of("attention", kept))
+
+    def link(app: AppTest) -> dict[str, list[str]]:
+        return next(parse_qs(each.proto.query_string) for each in app.get("page_link") if "Scores" in each.proto.label)
+
+    app = open_view("attention", results, run="demo", beam=5, image="scene_02")
+    assert [each.value for each in app.warning] == ["No maps were kept of beam size 5: these are of beam size 3."]
+    assert link(app)["image"] == ["scene_02"] and link(app)["beam"] == ["3"]
+    app = open_view("attention", results, run="demo", image="a_b")
+    assert [each.value for each in app.warning] == [
+        r"No maps were kept of image a\_b at this beam size: these are of scene\_00."
+    ]
+    assert link(app)["image"] == ["scene_00"] and link(app)["beam"] == ["3"]
+    assert not open_view("attention", results, run="demo", beam=3, image="scene_02").warning
 
 
 def test_a_coarser_grid_is_drawn_as_well(open_view):
@@ -374,7 +462,7 @@ def test_at_first_the_best_template_stands_against_the_worst(open_view):
 def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     app = open_view("export", run="demo", report_images="scene_04")
     assert len(app.main.expander) == 9 and not any("not in this run" in each.label for each in app.main.expander)
-    assert "python -m dashboard.report demo --out report.zip --beam" in words(app)
+    assert "python -m dashboard.report demo --out report.zip --results" in words(app) and "--beam" in words(app)
     assert "--images scene_04" in words(app)
     looked = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
     assert "--layer 1 --head 2 --subtract-mean" in looked
@@ -386,9 +474,47 @@ def test_the_report_is_made_on_the_page_and_a_missing_browser_is_said(open_view,
     monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
     app = open_view("export", run="predictions")
     assert "No browser was found" in words(app)
-    next(button for button in app.button if button.label == "Make the report").click().run(timeout=60)
+    make_report(app)
     assert not app.exception
     assert any("report_predictions.zip" in button.label for button in app.get("download_button"))
+
+
+def make_report(app: AppTest) -> AppTest:
+    return next(button for button in app.button if button.label == "Make the report").click().run(timeout=60)
+
+
+def test_the_printed_command_writes_the_bytes_that_the_page_offers(open_view, monkeypatch, tmp_path):
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
+    looked = {"layer": 1, "head": 2, "subtract": 1, "opacity": 35, "scale": "cividis"}
+    app = make_report(open_view("export", run="demo", report_beam=3, report_images="scene_04", **looked))
+    printed = next(shlex.split(each.value) for each in app.code if "dashboard.report" in each.value)
+    assert printed[-4:] == ["--colours", "cividis", "--opacity", "35"]
+    printed[printed.index("report.zip")] = str(tmp_path / "report.zip")
+    assert report.main(printed[3:]) == 0
+    assert (tmp_path / "report.zip").read_bytes() == app.session_state["report"][1]
+
+
+def test_the_command_is_short_where_nothing_was_chosen(open_view, monkeypatch, full_results):
+    monkeypatch.setattr("dashboard.data.RESULTS", full_results)
+    odd = {"layer": "x", "head": "-1", "subtract": "yes", "opacity": 101, "scale": "drop"}
+    for chosen in ({"opacity": 60, "scale": "inferno"}, odd):
+        printed = [each.value for each in open_view("export", run="predictions", **chosen).code]
+        assert "python -m dashboard.report predictions --out report.zip --beam 0" in printed
+
+
+def test_a_report_is_not_offered_once_a_verdict_or_a_published_figure_is_another(open_view, monkeypatch, tmp_path):
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
+    results = tmp_path / "results"
+    runs.imported_run(results)
+    app = open_view("export", results)
+    verdicts.keep(results, "predictions", verdicts.Verdict("flickr_0", 0), reasonable="yes")
+    for change in (
+        lambda: verdicts.keep(results, "predictions", verdicts.Verdict("flickr_0", 0), reasonable="no"),
+        lambda: ((results / "published").mkdir(), (results / "published" / "beams.csv").write_text("beam_size\n")),
+    ):
+        assert make_report(app).get("download_button")
+        change()
+        assert not app.run().get("download_button")
 
 
 def test_a_list_of_cases_is_exported_as_it_is_on_screen(open_view, monkeypatch):

@@ -68,3 +68,8 @@ def test_a_long_caption_makes_its_whole_row_higher_and_is_all_there():
 def test_a_bar_never_leaves_its_track():
     figure = panels("t", [Panel(PHOTO, bars=(("a", 7.0, False), ("b", -1.0, False)))])
     assert all(0 <= shape.x0 <= shape.x1 <= 1000 for shape in figure.layout.shapes)
+
+
+def test_a_panel_alone_takes_half_of_the_page():
+    figure = panels("One", [Panel(Image.new("RGB", (300, 300)), title="a dog")])
+    assert figure.layout.images[0].sizex < figure.layout.width / 2

@@ -177,6 +177,14 @@ def test_what_cannot_be_reported_is_one_sentence_that_says_what_to_do(full_resul
     assert not (tmp_path / "r.zip").exists()
 
 
+@pytest.mark.parametrize(("option", "value"), [("--opacity", "101"), ("--opacity", "half"), ("--colours", "rainbow")])
+def test_a_look_that_there_is_not_is_refused_by_the_option(capsys, option, value):
+    with pytest.raises(SystemExit):
+        report.build_parser().parse_args(["demo", "--out", "r.zip", option, value])
+    said = capsys.readouterr().err
+    assert option in said and value in said
+
+
 def test_the_command_needs_neither_streamlit_nor_torch():
     code = "import sys, dashboard.report; sys.exit(bool({'streamlit', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -42,3 +42,8 @@ def test_a_cell_is_one_line_and_what_is_not_known_a_dash():
 def test_a_name_of_digits_is_no_number():
     assert text.are_numbers(["1,234", "-0.5", "+12.5 %", "–", 3]) and not text.are_numbers([])
     assert not text.are_numbers(["1.0", "000012"]) and not text.are_numbers(["1 (greedy)"])
+
+
+def test_a_caption_that_is_missing_or_blank_is_said_to_be_empty():
+    assert text.caption("a dog") == "a dog"
+    assert {text.caption(said) for said in ("", "  ", None, float("nan"))} == {text.EMPTY}

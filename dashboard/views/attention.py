@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, judging, parts
+from dashboard import case, chapters, choices, data, downloads, judging, parts, text
 from dashboard.components.viewer import viewer
 from dashboard.exports import Figure
 from dashboard.heatmaps import Look, read_look
@@ -33,9 +33,8 @@ def draw() -> None:
         image_id = choices.one_of("Image", "image", list(said), next(iter(said)), shown.get)
     with right, st.container(horizontal=True, vertical_alignment="center"):
         _steps(list(said), image_id)
-        st.page_link(
-            "views/failures.py", label="Scores of this case", icon=":material/search:", query_params={"image": image_id}
-        )
+        parts.case_link(beam, image_id, "Scores of this case")
+    _say_replaced(beam, image_id)
     _case(run, beam, image_id)
     with slot:
         downloads.offer(lambda: _strip(run, beam, image_id), "attention")
@@ -58,6 +57,22 @@ def _captions(run: data.Run, beam: int) -> dict[str, str]:
     if linked and linked not in said and not data.ask(queries.has_attention, run.name, beam, linked).empty:
         said[linked] = ""
     return said
+
+
+def _say_replaced(beam: int, image_id: str) -> None:
+    """Says where the address names a case whose maps were not kept, and another one is shown."""
+    asked, linked = choices.get("beam"), choices.get("image")
+    if asked.isdecimal() and int(asked) != beam:
+        st.warning(
+            f"No maps were kept of beam size {text.beam(int(asked))}: these are of beam size {text.beam(beam)}.",
+            icon="⚠️",
+        )
+    if linked and linked != image_id:
+        st.warning(
+            f"No maps were kept of image {text.markdown(linked)} at this beam size: these are of "
+            f"{text.markdown(image_id)}.",
+            icon="⚠️",
+        )
 
 
 def _steps(images: list[str], image_id: str) -> None:

@@ -229,8 +229,8 @@ def _card(sides: Sides, metric: str, row: Any) -> Card:
         photo=shown.uri,
         missing=shown.missing,
         badge=comparison.change(metric, row.change),
-        title=f"Left ({text.score(metric, row.left)}): {row.left_caption}",
-        note=f"Right ({text.score(metric, row.right)}): {row.right_caption}",
+        title=f"Left ({text.score(metric, row.left)}): {text.caption(row.left_caption)}",
+        note=f"Right ({text.score(metric, row.right)}): {text.caption(row.right_caption)}",
     )
 
 
@@ -258,7 +258,7 @@ def _pair(sides: Sides, image_id: str) -> None:
     parts.picture(shown, f"Photo {image_id}", "38vh")
     st.caption(text.markdown(image_id))
     for name, side, row in (("Left", sides.names[0], left), ("Right", sides.names[1], right)):
-        said = text.markdown(row.caption) if row.caption else "*(an empty caption)*"
+        said = text.markdown(row.caption) if row.caption else f"*{text.EMPTY}*"
         st.markdown(f"**{name}** ({text.markdown(side)}): {said}")
     case.references(left)
     metrics = [metric for metric in METRICS if pd.notna(left[metric]) and pd.notna(right[metric])]

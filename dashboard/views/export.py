@@ -61,7 +61,7 @@ def _choose(run: data.Run) -> Source:
 
 
 def _make(source: Source) -> None:
-    asked = (source.run.name, source.beam, source.images, dict(source.look), data.fingerprint(source.results))
+    asked = _asked(source)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Make the report", type="primary", icon=":material/inventory_2:"):
             _draw_all(source, asked)
@@ -72,6 +72,12 @@ def _make(source: Source) -> None:
         name = exports.file_name(f"report {source.run.name}", "zip")
         st.download_button(f"Download {name}", made[1], name, "application/zip", on_click="ignore", type="primary")
         st.caption(f"{len(made[1]) / 1e6:.1f} MB")
+
+
+def _asked(source: Source) -> tuple:
+    """Everything that a report is made of: one that was made of something else is not offered."""
+    files = data.fingerprint(source.results, (*data.RUNS, *data.BESIDE))
+    return source.run.name, source.beam, source.images, dict(source.look), files, exports.browser_missing()
 
 
 def _draw_all(source: Source, asked: tuple) -> None:
@@ -107,12 +113,12 @@ def _icon(chapter: Chapter) -> str:
 
 def _command(source: Source) -> str:
     words = ["python", "-m", "dashboard.report", source.run.name, "--out", "report.zip"]
+    results = source.results.resolve()
+    # The command's own default is the folder of the project, from which it is run.
+    words += ["--results", str(results)] if results != data.RESULTS.resolve() else []
     words += ["--beam", str(source.beam)] if source.beam is not None else []
     words += ["--images", *source.images] if source.images else []
-    for name in ("layer", "head"):
-        words += [f"--{name}", source.look[name]] if source.look.get(name) else []
-    words += ["--subtract-mean"] if source.look.get("subtract") else []
-    return shlex.join(words)
+    return shlex.join([*words, *report.look_options(source.look)])
 
 
 draw()

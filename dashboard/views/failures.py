@@ -140,17 +140,24 @@ def _rest_tables(listing: Listing) -> list[Table]:
 
 
 def _pairs(listing: Listing, selected: int) -> str:
-    metric = listing.pair_metric
     k = choices.number("Pairs a side", "k", 1, 20, 1, width=140)  # the study shows top-1 and last-1
-    asked = (listing.run.name, listing.beam, metric)
-    best = data.ask(queries.cases, *asked, True, listing.selection, k)
-    worst = data.ask(queries.cases, *asked, False, listing.selection, k)
-    chosen = _chosen(listing, worst)
-    for column, (word, frame) in zip(st.columns(2), (("Highest", best), ("Lowest", worst)), strict=True):
+    best, worst = _ends(listing, k)
+    chosen = _chosen(listing, best if listing.descending else worst)
+    title = text.title(listing.sort)
+    sides = [(f"Highest {title}", best, "pairs_highest"), (f"Lowest {title}", worst, "pairs_lowest")]
+    if best.image_id.tolist() == worst.image_id.tolist():  # one case is both, alone or among equals
+        sides = [("The only case" if selected == 1 else f"Highest and lowest {title}", best, "pairs_only")]
+    for column, (heading, frame, key) in zip(st.columns(2), sides, strict=False):
         with column:
-            st.markdown(f"**{word} {text.title(metric)}**")
-            _cards(listing, frame, metric, f"pairs_{word.lower()}", chosen)
+            st.markdown(f"**{heading}**")
+            _cards(listing, frame, key, chosen)
     return chosen
+
+
+def _ends(listing: Listing, k: int) -> list[pd.DataFrame]:
+    """The k highest and the k lowest, each from its end."""
+    run, beam, sort, _, selection = listing.asked
+    return [data.ask(queries.cases, run, beam, sort, down, selection, k) for down in (True, False)]
 
 
 def _gallery(listing: Listing, selected: int) -> str:
@@ -158,13 +165,13 @@ def _gallery(listing: Listing, selected: int) -> str:
     page = choices.number(f"Page (of {pages})", "page", 1, pages, 1, width=140) if pages > 1 else 1
     frame = data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (page - 1))
     chosen = _chosen(listing, frame)
-    _cards(listing, frame, listing.sort, "gallery", chosen)
+    _cards(listing, frame, "gallery", chosen)
     return chosen
 
 
-def _cards(listing: Listing, frame: pd.DataFrame, metric: str, key: str, chosen: str) -> None:
+def _cards(listing: Listing, frame: pd.DataFrame, key: str, chosen: str) -> None:
     said = verdicts.read(data.results_folder(), listing.run.name)
-    gallery([_card(listing.run, row, metric, said) for row in frame.itertuples()], key, chosen, _choose)
+    gallery([_card(listing.run, row, listing.sort, said) for row in frame.itertuples()], key, chosen, _choose)
 
 
 def _card(run: data.Run, row: tuple, metric: str, said: verdicts.Verdicts) -> Card:
@@ -174,7 +181,7 @@ def _card(run: data.Run, row: tuple, metric: str, said: verdicts.Verdicts) -> Ca
         photo=shown.uri,
         missing=shown.missing,
         badge=f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
-        title=row.caption,
+        title=text.caption(row.caption),
         note=f"{text.title(metric)} {text.score(metric, getattr(row, metric))}"
         + (f" · {verdict.described}" if not verdict.empty else ""),
     )
@@ -207,8 +214,7 @@ def _table(listing: Listing, selected: int) -> str:
 
 def _items(listing: Listing, view: str) -> list[Figure | Table]:
     """What is listed, as cards and as a table."""
-    metric = listing.pair_metric if view == "pairs" else listing.sort
-    frame = _listed(listing, view, metric)
+    metric, frame = listing.sort, _listed(listing, view)
     title = f"Cases by {text.title(metric)} {text.of_setting(listing.beam, listing.run.is_sampled)}"
     chosen = filters.described(listing.selection)
     selected = f"Selected: {chosen or 'all cases'}"
@@ -236,7 +242,7 @@ def _place(listing: Listing, view: str, shown: int) -> str:
     counted = data.ask(queries.case_count, listing.run.name, listing.beam, listing.selection).iloc[0]
     among = f"{int(counted.selected):,} selected of {text.count(int(counted.total), 'case')}"
     if view == "pairs":
-        return f"Shown: {shown:,}, those with the highest and the lowest {text.title(listing.pair_metric)}, of {among}"
+        return f"Shown: {shown:,}, those with the highest and the lowest {text.title(listing.sort)}, of {among}"
     first = _PAGE * (_shown_page() - 1) if view == "gallery" else 0
     end = "highest" if listing.descending else "lowest"
     return f"Shown: {first + 1:,} to {first + shown:,} of {among}, {end} {text.title(listing.sort)} first"
@@ -246,14 +252,13 @@ def _shown_page() -> int:
     return st.session_state.get("widget_page", 1)  # as the page was drawn, whatever the address says
 
 
-def _listed(listing: Listing, view: str, metric: str) -> pd.DataFrame:
+def _listed(listing: Listing, view: str) -> pd.DataFrame:
     """The rows that `view` shows, asked for as it asks for them."""
     if view == "table":
         return data.ask(queries.cases, *listing.asked, _ROWS)
     if view == "gallery":
         return data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (_shown_page() - 1))
-    k, asked = st.session_state.get("widget_k", 1), (listing.run.name, listing.beam, metric)
-    best, worst = (data.ask(queries.cases, *asked, down, listing.selection, k) for down in (True, False))
+    best, worst = _ends(listing, st.session_state.get("widget_k", 1))
     return pd.concat([best, worst.iloc[::-1]]).drop_duplicates("image_id")
 
 
