@@ -220,9 +220,12 @@ def _is_torchscript(path: Path) -> bool:
 def _open_clip_tokenize(tokenizer: object) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
     def tokenize(texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
         ids = tokenizer(list(texts))
-        # One place longer shows which texts were cut; the tokenizer keeps the end token in any case.
+        # One place longer shows which texts were cut: another token stands where the end token was, or, where there is
+        # none, the last place is not padding. Which id pads (not always 0) is what an empty text ends in.
         longer = tokenizer(list(texts), context_length=ids.shape[1] + 1)
-        return ids, (longer[:, -1] != 0).tolist()
+        padding = tokenizer([""])[0, -1]
+        cut = (longer[:, :-1] != ids).any(dim=1) | (longer[:, -1] != padding)
+        return ids, cut.tolist()
 
     return tokenize
 

@@ -73,6 +73,21 @@ def test_open_clips_own_tokenizer_marks_what_it_cuts():
     assert ids[2, -1] == 49407  # CLIP's end of text
 
 
+@pytest.mark.parametrize(("end", "padding"), [(1, 1), (2, 1), (2, 0), (None, 1), (None, 0)])
+def test_what_is_cut_is_known_whatever_the_padding(end, padding):
+    def tokenizer(texts, context_length=4):
+        rows = []
+        for text in texts:
+            ids = [10 + len(word) for word in text.split()][: context_length - (end is not None)]
+            ids += [] if end is None else [end]
+            rows.append(ids + [padding] * (context_length - len(ids)))
+        return torch.tensor(rows)
+
+    room = 4 if end is None else 3
+    _, cut = clip._open_clip_tokenize(tokenizer)(["", "a", "a " * room, "a " * (room + 1), "a b cc ddd eeee"])
+    assert cut == [False, False, False, True, True]
+
+
 def test_another_weight_gives_another_fingerprint(small, tmp_path):
     folder = tiny.clip_folder(tmp_path / "other")
     assert clip.load(str(folder)).fingerprint == small.fingerprint
