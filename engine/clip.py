@@ -220,11 +220,11 @@ def _is_torchscript(path: Path) -> bool:
 def _open_clip_tokenize(tokenizer: object) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
     def tokenize(texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
         ids = tokenizer(list(texts))
-        # One place longer shows which texts were cut: another token stands where the end token was, or, where there is
-        # none, the last place is not padding. Which id pads (not always 0) is what an empty text ends in.
+        # One place longer takes one more token of a text that was cut. Which id pads (SigLIP's is 1, and also ends a
+        # text; CLIPS puts another token behind it) is what an empty text has most of.
         longer = tokenizer(list(texts), context_length=ids.shape[1] + 1)
-        padding = tokenizer([""])[0, -1]
-        cut = (longer[:, :-1] != ids).any(dim=1) | (longer[:, -1] != padding)
+        padding = tokenizer([""]).mode(dim=1).values
+        cut = (longer != padding).sum(dim=1) > (ids != padding).sum(dim=1)
         return ids, cut.tolist()
 
     return tokenize

@@ -73,18 +73,19 @@ def test_open_clips_own_tokenizer_marks_what_it_cuts():
     assert ids[2, -1] == 49407  # CLIP's end of text
 
 
-@pytest.mark.parametrize(("end", "padding"), [(1, 1), (2, 1), (2, 0), (None, 1), (None, 0)])
-def test_what_is_cut_is_known_whatever_the_padding(end, padding):
-    def tokenizer(texts, context_length=4):
+@pytest.mark.parametrize(
+    ("end", "padding", "last"), [([1], 1, []), ([2], 1, []), ([2], 0, [3]), ([], 1, []), ([], 0, [])]
+)
+def test_what_is_cut_is_known_whatever_the_padding(end, padding, last):
+    def tokenizer(texts, context_length=8):
         rows = []
         for text in texts:
-            ids = [10 + len(word) for word in text.split()][: context_length - (end is not None)]
-            ids += [] if end is None else [end]
-            rows.append(ids + [padding] * (context_length - len(ids)))
+            ids = [10 + len(word) for word in text.split()][: context_length - len(end + last)] + end
+            rows.append(ids + [padding] * (context_length - len(ids + last)) + last)
         return torch.tensor(rows)
 
-    room = 4 if end is None else 3
-    _, cut = clip._open_clip_tokenize(tokenizer)(["", "a", "a " * room, "a " * (room + 1), "a b cc ddd eeee"])
+    room = 8 - len(end + last)
+    _, cut = clip._open_clip_tokenize(tokenizer)(["", "a", "a " * room, "a " * (room + 1), "word " * 20])
     assert cut == [False, False, False, True, True]
 
 
