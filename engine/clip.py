@@ -220,9 +220,12 @@ def _is_torchscript(path: Path) -> bool:
 def _open_clip_tokenize(tokenizer: object) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
     def tokenize(texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
         ids = tokenizer(list(texts))
-        # One place longer shows which texts were cut; the tokenizer keeps the end token in any case.
+        # One place longer takes one more token of a text that was cut. Which id pads (SigLIP's is 1, and also ends a
+        # text; CLIPS puts another token behind it) is what an empty text has most of.
         longer = tokenizer(list(texts), context_length=ids.shape[1] + 1)
-        return ids, (longer[:, -1] != 0).tolist()
+        padding = tokenizer([""]).mode(dim=1).values
+        cut = (longer != padding).sum(dim=1) > (ids != padding).sum(dim=1)
+        return ids, cut.tolist()
 
     return tokenize
 

@@ -3,9 +3,7 @@
 Knows files and formats and checks them where they enter. Opens no photo: whether one can be used shows when it is read.
 """
 
-import csv
 import hashlib
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -14,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from engine.documents import id_text, parse_json, quoted, read_text, rows
 from engine.photos import is_photo
 
 HOLD_OUT = 100
@@ -139,7 +138,7 @@ def load_classes(path: Path) -> Dataset:
         number = photo.stem.split("_")[0]
         if number not in names:
             raise DatasetError(
-                f"{photo}: its label {number!r} is not in {table.name}; expected {{label}}_{{id}}{photo.suffix}"
+                f"{photo}: its label {quoted(number)} is not in {table.name}; expected {{label}}_{{id}}{photo.suffix}"
             )
         examples.append(Example(photo.stem, photo.name, label=names[number]))
     ids = tuple(sorted(names, key=lambda key: (len(key), key)))
@@ -155,8 +154,8 @@ def _check_class_names(table: Path, names: dict[str, str]) -> None:
         other = first.setdefault(" ".join(name.split()), number)
         if other != number:
             raise DatasetError(
-                f"{table}: the classes {other} and {number} are both named {name!r}, which no template can tell apart; "
-                f"give them different names, such as '{name} (a kind of ...)'"
+                f"{table}: the classes {other} and {number} are both named {quoted(name)}, which CLIP reads alike; "
+                f"give them different names, such as {quoted(name + ' (a kind of ...)')}"
             )
 
 
@@ -235,17 +234,18 @@ def _coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
     for image in content["images"]:
         key, name = _id(captions, image, "id"), _entry(captions, image, "file_name")
         if key in files:
-            raise DatasetError(f"{captions}: the image id {key} stands there twice ({files[key]} and {name})")
+            raise DatasetError(
+                f"{captions}: the image id {quoted(key)} stands there twice ({quoted(files[key])} and {quoted(name)})"
+            )
         files[key] = _file_name(name, captions)
-        conditions[key] = tuple(map(str, image.get("conditions", ())))
+        conditions[key] = _conditions(captions, image)
     references: dict[str, list[str]] = defaultdict(list)
     for annotation in content["annotations"]:
         key, caption = _id(captions, annotation, "image_id"), _entry(captions, annotation, "caption")
+        where = f"{captions}: caption {quoted(annotation.get('id'))}"
         if key not in files:
-            raise DatasetError(
-                f"{captions}: caption {annotation.get('id')!r} is for the image {key}, which is not listed"
-            )
-        references[key].append(_caption(caption, f"{captions}: caption {annotation.get('id')!r}"))
+            raise DatasetError(f"{where} is for the image {quoted(key)}, which is not listed")
+        references[key].append(_caption(caption, where))
     boxes = _coco_boxes(instances, files) if instances.is_file() else {}
     return _ordered(
         Example(
@@ -260,23 +260,32 @@ def _coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
     )
 
 
+def _conditions(captions: Path, image: dict[str, Any]) -> tuple[str, ...]:
+    found = image.get("conditions")
+    if found is None:
+        return ()
+    if not isinstance(found, list):
+        raise DatasetError(f"{captions}: the conditions {quoted(found)} are no list")
+    return tuple(each if isinstance(each, str) else quoted(each) for each in found)
+
+
 def _coco_boxes(path: Path, files: dict[str, str]) -> dict[str, list[Box]]:
     content = _coco_content(path)
-    names = {_id(path, item, "id"): str(_entry(path, item, "name")) for item in content.get("categories") or ()}
+    categories = content.get("categories") or []
+    if not isinstance(categories, list):
+        raise DatasetError(f"{path}: the categories {quoted(categories)} are no list")
+    names = {_id(path, item, "id"): str(_entry(path, item, "name")) for item in categories}
     boxes: dict[str, list[Box]] = defaultdict(list)
     for item in content["annotations"]:
         key, category = _id(path, item, "image_id"), _id(path, item, "category_id")
         box = _entry(path, item, "bbox")
+        where = f"{path}: instance {quoted(item.get('id'))}"
         if key not in files:
-            raise DatasetError(
-                f"{path}: instance {item.get('id')!r} is for the image {key}, which has no captions entry"
-            )
+            raise DatasetError(f"{where} is for the image {quoted(key)}, which has no captions entry")
         if category not in names:
-            raise DatasetError(f"{path}: instance {item.get('id')!r} has the category {category}, which is not listed")
+            raise DatasetError(f"{where} has the category {quoted(category)}, which is not listed")
         if not (isinstance(box, list) and len(box) == 4 and all(isinstance(side, int | float) for side in box)):
-            raise DatasetError(
-                f"{path}: instance {item.get('id')!r} has the box {box!r}, expected [x, y, width, height]"
-            )
+            raise DatasetError(f"{where} has the box {quoted(box)}, expected [x, y, width, height]")
         boxes[key].append(Box(names[category], *map(float, box)))
     return boxes
 
@@ -330,25 +339,29 @@ def _flickr_captions(file: Path) -> Iterable[tuple[str, str]]:
     """(file name, caption) of `captions.txt` (CSV with a header) or `Flickr8k.token.txt` (name#n, tab, caption)."""
     text = _read_text(file)
     if "\t" in text.split("\n", 1)[0]:
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if not line.strip():
                 continue
             name, tab, caption = line.partition("\t")
             if not tab or "#" not in name:
-                raise DatasetError(f"{file}: line {number} is {line[:60]!r}, expected name#number, a tab, a caption")
+                raise DatasetError(f"{file}: line {number} is {quoted(line)}, expected name#number, a tab, a caption")
             yield _file_name(name.rpartition("#")[0], file), _caption(caption, f"{file}: line {number}")
         return
-    rows = csv.reader(text.splitlines())
-    header = next(rows, None)
-    if header is None or [name.strip() for name in header] != ["image", "caption"]:
-        raise DatasetError(f"{file}: the first line is {header}, expected the header image,caption")
-    for row in rows:
-        if not row:
-            continue
+    table = rows(text, file, DatasetError)
+    _, _, header = next(table, (0, 0, []))
+    if [name.strip() for name in header] != ["image", "caption"]:
+        raise DatasetError(f"{file}: the first line is {quoted(header)}, expected the header image,caption")
+    lines = text.split("\n")
+    for first, last, row in table:
         # A caption with a comma stands unquoted in some copies of the file: everything after the name is caption.
         if len(row) < 2:
-            raise DatasetError(f"{file}: line {rows.line_num} is {row!r}, expected image,caption")
-        yield _file_name(row[0], file), _caption(",".join(row[1:]), f"{file}: line {rows.line_num}")
+            raise DatasetError(f"{file}: line {first} is {quoted(row)}, expected image,caption")
+        swallowed = next((n for n in range(first + 1, last + 1) if is_photo(Path(lines[n - 1].split(",")[0]))), None)
+        if swallowed is not None:
+            raise DatasetError(
+                f"{file}: line {first} opens a quote that is not closed before the next caption, in line {swallowed}"
+            )
+        yield _file_name(row[0], file), _caption(",".join(row[1:]), f"{file}: line {first}")
 
 
 def _flickr_splits(*folders: Path) -> dict[str, set[str]]:
@@ -416,12 +429,22 @@ FORMATS: dict[str, Callable[[Path, str | None, int], Dataset]] = {
 def _checked(dataset: Dataset) -> Dataset:
     if not dataset.examples:
         raise DatasetError(f"{dataset.path}: no images in split {dataset.split!r}; expected photos in {dataset.root}")
+    for example in dataset.examples:
+        _check_name(dataset, example.file_name)
     counts = Counter(example.image_id for example in dataset.examples)
     twice = next((image_id for image_id, count in counts.items() if count > 1), None)
     if twice is not None:
         files = [example.file_name for example in dataset.examples if example.image_id == twice]
-        raise DatasetError(f"{dataset.path}: the image {twice!r} is there twice ({', '.join(files)}); keep one of them")
+        both = ", ".join(map(quoted, files[:2]))
+        raise DatasetError(f"{dataset.path}: the image {quoted(twice)} is there twice ({both}); keep one of them")
     return dataset
+
+
+def _check_name(dataset: Dataset, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(f"{dataset.root}: the file name {quoted(name)} is not UTF-8; rename the file") from None
 
 
 def _ordered(examples: Iterable[Example]) -> tuple[Example, ...]:
@@ -432,41 +455,33 @@ def _file_name(name: object, file: Path) -> str:
     """A file name that stays inside the photos' folder."""
     text = str(name).strip()
     if not text or text.startswith(("/", "\\")) or ".." in Path(text).parts or re.match(r"[A-Za-z]:", text):
-        raise DatasetError(f"{file}: the file name {name!r} does not stay inside the photos' folder")
+        raise DatasetError(f"{file}: the file name {quoted(name)} does not stay inside the photos' folder")
     return text
 
 
 def _caption(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise DatasetError(f"{where} is {value!r}, expected text")
+        raise DatasetError(f"{where} is {quoted(value)}, expected text")
     return " ".join(value.split())
 
 
 def _entry(file: Path, item: object, name: str) -> Any:
     if not isinstance(item, dict) or name not in item:
-        raise DatasetError(f"{file}: the entry {str(item)[:80]!r} has no {name!r}")
+        raise DatasetError(f"{file}: the entry {quoted(item)} has no {name!r}")
     return item[name]
 
 
 def _id(file: Path, item: object, name: str) -> str:
-    """An id as text: some tools write one image's id as 1, "1" and 1.0."""
     value = _entry(file, item, name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise DatasetError(f"{file}: the {name!r} {str(value)[:80]!r} is no id, expected a number or text")
-    return str(value)
+    found = id_text(value)
+    if found is None:
+        raise DatasetError(f"{file}: the {name!r} {quoted(value)} is no id, expected a number or text")
+    return found
 
 
 def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(_read_text(file))
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{file}: not JSON ({error})") from error
+    return parse_json(_read_text(file), str(file), DatasetError)
 
 
 def _read_text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{file}: not UTF-8 text ({error})") from error
+    return read_text(file, DatasetError)

@@ -4,12 +4,14 @@ Knows a file of rated captions (one JSON object a line: image, caption, human_me
 values come in as an array.
 """
 
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import kendalltau
+
+from engine.documents import parse_json, quoted, read_text
 
 
 class RatingsError(ValueError):
@@ -44,7 +46,7 @@ def read(path: Path) -> list[Rating]:
     """
     if not path.is_file():
         raise RatingsError(f"{path}: there is no such file; expected JSON lines of image, caption and human_mean")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path, RatingsError).split("\n")
     found = [_rating(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise RatingsError(f"{path}: no ratings in it")
@@ -52,13 +54,16 @@ def read(path: Path) -> list[Rating]:
 
 
 def _rating(path: Path, number: int, line: str) -> Rating:
+    entry = parse_json(line, f"{path}: line {number}", RatingsError)
     try:
-        entry = json.loads(line)
-        return Rating(Path(str(entry["image"])).stem, str(entry["caption"]), float(entry["human_mean"]))
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        found = Rating(Path(str(entry["image"])).stem, str(entry["caption"]), float(entry["human_mean"]))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RatingsError(
-            f"{path}: line {number} is {line[:80]!r}, expected an object with image, caption and human_mean"
+            f"{path}: line {number} is {quoted(line)}, expected an object with image, caption and human_mean"
         ) from error
+    if not math.isfinite(found.rating):
+        raise RatingsError(f"{path}: line {number} has the human_mean {found.rating}, expected a number")
+    return found
 
 
 def agreement(values: np.ndarray, ratings: np.ndarray) -> Agreement:

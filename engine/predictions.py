@@ -4,8 +4,6 @@ Knows three forms of captions: COCO results `[{"image_id", "caption"}]`, the cou
 `{"img_id", "prediction": [caption]}`; and the course's CSV of classes, `filename,label`. Knows no metric.
 """
 
-import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.datasets import Dataset
+from engine.documents import id_text, parse_json, quoted, read_text, rows
 
 
 class PredictionsError(ValueError):
@@ -38,15 +37,13 @@ def read(path: Path) -> list[PredictedCaption]:
     if not path.is_file():
         raise PredictionsError(f"{path}: there is no such file; expected a JSON file of predicted captions")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_reject_twice)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PredictionsError(f"{path}: not JSON ({error})") from error
+        content = parse_json(read_text(path, PredictionsError), str(path), PredictionsError, _reject_twice)
     except KeyError as error:
-        raise PredictionsError(f"{path}: the image {error.args[0]!r} is there twice; keep one caption") from error
+        raise PredictionsError(f"{path}: {_twice(error.args[0], error.args[0])}") from error
     found: dict[str, PredictedCaption] = {}
     for name, caption, is_id in _entries(path, content):
         if not isinstance(caption, str):
-            raise PredictionsError(f"{path}: the caption of {name!r} is {caption!r}, expected text")
+            raise PredictionsError(f"{path}: the caption of {quoted(name)} is {quoted(caption)}, expected text")
         if (key := _key(name)) in found:
             raise PredictionsError(f"{path}: {_twice(found[key].name, name)}")
         found[key] = PredictedCaption(name, " ".join(caption.split()), is_id)
@@ -76,8 +73,8 @@ def match(found: Sequence[PredictedCaption], dataset: Dataset, path: Path, parti
     missing = sorted(images.known - set(matched))
     if missing and not partial:
         raise PredictionsError(
-            f"{path}: {len(missing)} of {len(images.known)} images have no caption, the first is {missing[0]!r}; score "
-            "what is there with --partial (CIDEr's document frequencies are then those of these images)"
+            f"{path}: {len(missing)} of {len(images.known)} images have no caption, the first is {quoted(missing[0])}; "
+            "score what is there with --partial (CIDEr's document frequencies are then those of these images)"
         )
     return matched
 
@@ -112,12 +109,12 @@ class _Images:
         close = self._by_number.get(_number(key), []) if key.isdecimal() and not is_file_name else []
         if len(close) > 1:
             raise PredictionsError(
-                f"{self._path}: the image {name!r} may be {close[0]!r} or {close[1]!r}; give the file names of "
-                f"{self._dataset.path} instead"
+                f"{self._path}: the image {quoted(name)} may be {quoted(close[0])} or {quoted(close[1])}; "
+                f"give the file names of {self._dataset.path} instead"
             )
         if not close:
             raise PredictionsError(
-                f"{self._path}: the image {name!r} is not in {self._dataset.path} (split {self._dataset.split}, "
+                f"{self._path}: the image {quoted(name)} is not in {self._dataset.path} (split {self._dataset.split}, "
                 f"{len(self.known)} images); choose the data or --split it was made for"
             )
         return close[0]
@@ -141,15 +138,14 @@ def read_classes(path: Path) -> list[PredictedClass]:
     """
     if not path.is_file():
         raise PredictionsError(f"{path}: there is no such file; expected a CSV with the header filename,label")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
-        header = next(rows, None)
-        if header != ["filename", "label"]:
-            raise PredictionsError(f"{path}: the first line is {header}, expected the header filename,label")
-        found = [_class_row(path, rows.line_num, row) for row in rows if row]
+    table = rows(read_text(path, PredictionsError), path, PredictionsError)
+    _, _, header = next(table, (0, 0, []))
+    if header != ["filename", "label"]:
+        raise PredictionsError(f"{path}: the first line is {quoted(header)}, expected the header filename,label")
+    found = [_class_row(path, line, row) for line, _, row in table]
     twice = next((name for name, count in Counter(each.file_name for each in found).items() if count > 1), None)
     if twice is not None:
-        raise PredictionsError(f"{path}: the photo {twice!r} is there twice; keep one label")
+        raise PredictionsError(f"{path}: the photo {quoted(twice)} is there twice; keep one label")
     if not found:
         raise PredictionsError(f"{path}: no predictions in it")
     return found
@@ -158,7 +154,7 @@ def read_classes(path: Path) -> list[PredictedClass]:
 def _class_row(path: Path, line: int, row: list[str]) -> PredictedClass:
     name = _base_name(row[0].strip())
     if len(row) != 2 or "_" not in name:
-        raise PredictionsError(f"{path}: line {line} is {','.join(row)!r}, expected {{label}}_{{id}}.png,label")
+        raise PredictionsError(f"{path}: line {line} is {quoted(','.join(row))}, expected {{label}}_{{id}}.png,label")
     return PredictedClass(name, row[1].strip(), name.split("_")[0])
 
 
@@ -171,19 +167,26 @@ def _entries(path: Path, content: Any) -> Iterator[tuple[str, Any, bool]]:
         raise PredictionsError(f"{path}: expected a JSON object or list of predictions")
     for item in content:
         if isinstance(item, dict) and "image_id" in item and "caption" in item:
-            yield str(item["image_id"]), item["caption"], True
+            yield _id(path, item["image_id"]), item["caption"], True
         elif isinstance(item, dict) and "img_id" in item and isinstance(item.get("prediction"), list):
             first = item["prediction"][0] if item["prediction"] else None
-            yield str(item["img_id"]), first, False
+            yield _id(path, item["img_id"]), first, False
         else:
             raise PredictionsError(
-                f"{path}: the entry {str(item)[:80]!r} is neither {{image_id, caption}} nor {{img_id, prediction: []}}"
+                f"{path}: the entry {quoted(item)} is neither {{image_id, caption}} nor {{img_id, prediction: []}}"
             )
 
 
+def _id(path: Path, value: object) -> str:
+    found = id_text(value)
+    if found is None:
+        raise PredictionsError(f"{path}: the image id {quoted(value)} is no id, expected a number or text")
+    return found
+
+
 def _twice(first: str, second: str) -> str:
-    also = "" if first == second else f", also as {first!r}"
-    return f"the image {second!r} is there twice{also}; keep one caption"
+    also = "" if first == second else f", also as {quoted(first)}"
+    return f"the image {quoted(second)} is there twice{also}; keep one caption"
 
 
 def _number(digits: str) -> str:

@@ -73,6 +73,22 @@ def test_open_clips_own_tokenizer_marks_what_it_cuts():
     assert ids[2, -1] == 49407  # CLIP's end of text
 
 
+@pytest.mark.parametrize(
+    ("end", "padding", "last"), [([1], 1, []), ([2], 1, []), ([2], 0, [3]), ([], 1, []), ([], 0, [])]
+)
+def test_what_is_cut_is_known_whatever_the_padding(end, padding, last):
+    def tokenizer(texts, context_length=8):
+        rows = []
+        for text in texts:
+            ids = [10 + len(word) for word in text.split()][: context_length - len(end + last)] + end
+            rows.append(ids + [padding] * (context_length - len(ids + last)) + last)
+        return torch.tensor(rows)
+
+    room = 8 - len(end + last)
+    _, cut = clip._open_clip_tokenize(tokenizer)(["", "a", "a " * room, "a " * (room + 1), "word " * 20])
+    assert cut == [False, False, False, True, True]
+
+
 def test_another_weight_gives_another_fingerprint(small, tmp_path):
     folder = tiny.clip_folder(tmp_path / "other")
     assert clip.load(str(folder)).fingerprint == small.fingerprint

@@ -1,4 +1,5 @@
 import csv
+import os
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_the_courses_classes_have_labels_from_the_file_name(tmp_path):
 def flickr(folder, rows, name="captions.txt"):
     for photo in {row[0].split("#")[0] for row in rows}:
         tiny.photo(folder / "Images" / photo)
-    with open(folder / name, "w", newline="") as file:
+    with open(folder / name, "w", newline="", encoding="utf-8") as file:
         if name == "captions.txt":
             csv.writer(file).writerows([("image", "caption"), *rows])
         else:
@@ -86,6 +87,46 @@ def test_flickr8k_reads_captions_with_commas_and_quotes(tmp_path):
     folder = flickr(tmp_path, [("a.jpg", 'a man , a "dog"'), ("a.jpg", "two"), ("b.jpg", "three")])
     dataset = datasets.load(folder)
     assert dataset.examples[0].references == ('a man , a "dog"', "two")
+
+
+@pytest.mark.parametrize("text", ["a dog\nruns fast", "a dog\u2028runs fast", "a dog\x85runs fast"])
+@pytest.mark.parametrize("name", ["captions.txt", "Flickr8k.token.txt"])
+def test_a_line_break_in_a_caption_is_white_space(tmp_path, name, text):
+    if name == "captions.txt":
+        rows = [("a.jpg", text), ("b.jpg", "two")]
+    else:
+        rows = [("a.jpg#0", text.replace("\n", " ")), ("b.jpg#0", "two")]
+    first, second = datasets.load(flickr(tmp_path, rows, name)).examples
+    assert (first.references, second.references) == (("a dog runs fast",), ("two",))
+
+
+def test_a_quote_that_is_never_closed_swallows_no_captions(tmp_path):
+    folder = flickr(tmp_path, [("a.jpg", "one"), ("b.jpg", "two")])
+    (folder / "captions.txt").write_text('image,caption\na.jpg,one\na.jpg,"a dog\nb.jpg,two\nb.jpg,three\n')
+    with pytest.raises(DatasetError, match="line 3 opens a quote .* not closed before the next caption, in line 4"):
+        datasets.load(folder)
+    (folder / "captions.txt").write_text('image,caption\na.jpg,one\na.jpg,"a dog\n' + "b.jpg,two\n" * 20_000)
+    with pytest.raises(DatasetError, match="line 3: field larger than field limit .*a quote that is never closed"):
+        datasets.load(folder)
+    (folder / "captions.txt").write_text('image,caption\na.jpg,one\nb.jpg,a "dog\nb.jpg,"last\n')
+    assert datasets.load(folder).examples[1].references == ('a "dog', "last")
+
+
+def test_conditions_that_are_null_are_none(tmp_path):
+    content = {"images": [{**IMAGE, "conditions": None}], "annotations": []}
+    (tmp_path / "val").mkdir()
+    tiny.write_json(tmp_path / "annotations" / "captions_val.json", content)
+    assert datasets.load(tmp_path).examples[0].conditions == ()
+
+
+def test_a_photo_whose_name_is_not_utf8_is_named(tmp_path):
+    source = tiny.photo(tmp_path / "ok.jpg")
+    try:
+        source.rename(tmp_path / os.fsdecode(b"caf\xe9.jpg"))
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    with pytest.raises(DatasetError, match=r"the file name 'caf\\udce9.jpg' is not UTF-8; rename the file"):
+        datasets.load(tmp_path)
 
 
 def test_the_older_token_file_reads_the_same(tmp_path):
@@ -128,15 +169,19 @@ CAPTION = {"id": 7, "image_id": 1, "caption": "a dog"}
     [
         (
             {"images": [IMAGE], "annotations": [{**CAPTION, "image_id": 9}]},
-            "caption 7 is for the image 9, which is not",
+            "caption 7 is for the image '9', which is not",
         ),
-        ({"images": [IMAGE, IMAGE], "annotations": []}, "the image id 1 stands there twice"),
+        ({"images": [IMAGE, IMAGE], "annotations": []}, "the image id '1' stands there twice"),
         ({"images": [IMAGE, {"id": 2, "file_name": "b/a.jpg"}], "annotations": []}, "the image 'a' is there twice"),
         ({"images": [], "annotations": []}, "no images in split 'val'"),
         ({"images": [{"id": 1}], "annotations": []}, "has no 'file_name'"),
         ({"images": [{"id": 1, "file_name": "../../etc/x.jpg"}], "annotations": []}, "does not stay inside"),
         ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": None}]}, "caption 7 is None, expected text"),
         ({"images": [IMAGE]}, "expected a COCO object with the lists"),
+        ({"images": [{**IMAGE, "conditions": 3}], "annotations": []}, "the conditions 3 are no list"),
+        ({"images": [{**IMAGE, "id": [1]}], "annotations": []}, r"the 'id' \[1\] is no id"),
+        ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": "a \ud83d"}]}, r"half of a character, '\\ud83d'"),
+        ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": ["a"] * 9999}]}, r"caption 7 is \['a', .{,99}$"),
     ],
 )
 def test_captions_that_make_no_sense_name_the_file_and_the_entry(tmp_path, content, message):

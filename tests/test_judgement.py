@@ -52,7 +52,10 @@ def test_a_file_of_ratings_is_read(tmp_path):
     ("text", "message"),
     [
         ("", "no ratings in it"),
-        ("not json\n", "line 1 is 'not json'"),
+        ("not json\n", "line 1: not JSON"),
+        ('{"image": "a.jpg", "caption": "a", "human_mean": NaN}\n', "line 1 has the human_mean nan, expected a number"),
+        ('{"image": "a.jpg", "caption": "\\ud83d", "human_mean": 1}\n', "line 1: half of a character"),
+        ("\n" + "[" * 100_000, "line 2: .*nested too deep"),
         ('{"image": "a.jpg", "caption": "a"}\n', "expected an object with image, caption and human_mean"),
         ('{"image": "a.jpg", "caption": "a", "human_mean": "good"}\n', "line 1"),
         ("[1]\n", "line 1"),
@@ -64,3 +67,15 @@ def test_a_bad_file_names_the_line(tmp_path, text, message):
         judgement.read(tmp_path / "r.jsonl")
     with pytest.raises(RatingsError, match="there is no such file"):
         judgement.read(tmp_path / "other.jsonl")
+
+
+def test_only_a_line_end_ends_a_line_and_a_byte_order_mark_is_no_part_of_one(tmp_path):
+    line = '{"image": "a.jpg", "caption": "a \u2028dog", "human_mean": 2}\r\n'
+    (tmp_path / "r.jsonl").write_bytes(line.encode("utf-8-sig"))
+    assert [each.rating for each in judgement.read(tmp_path / "r.jsonl")] == [2.0]
+
+
+def test_another_encoding_is_one_clear_error(tmp_path):
+    (tmp_path / "r.jsonl").write_bytes('{"image": "a.jpg", "caption": "café", "human_mean": 2}'.encode("latin-1"))
+    with pytest.raises(RatingsError, match="r.jsonl: not UTF-8 text .*; save it as UTF-8"):
+        judgement.read(tmp_path / "r.jsonl")

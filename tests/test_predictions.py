@@ -37,6 +37,10 @@ def test_the_courses_real_predictions_are_read_whole(name):
         ('{"1": "a", "1": "b"}', "the image '1' is there twice"),
         ('{"1": "a", "1.jpg": "b"}', "the image '1.jpg' is there twice"),
         ('[{"id": 1}]', "is neither"),
+        ('[{"image_id": [1], "caption": "a"}]', r"the image id \[1\] is no id"),
+        ('{"1": "a \\ud83d"}', r"half of a character, '\\ud83d', after .*a '; write it whole"),
+        ("[" * 100_000, "nested too deep"),
+        ('{"1": ' + "9" * 5000 + "}", "not JSON"),
     ],
 )
 def test_a_bad_file_names_the_entry(tmp_path, text, message):
@@ -71,6 +75,30 @@ def test_a_folder_before_a_class_photo_is_no_part_of_its_label(tmp_path):
 )
 def test_a_bad_file_of_classes_names_the_line(tmp_path, text, message):
     (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(PredictionsError, match=message):
+        predictions.read_classes(tmp_path / "p.csv")
+
+
+def test_a_large_value_is_quoted_short(tmp_path):
+    text = "word " * 100_000
+    for content in ({"results": [{"image_id": 1, "caption": text}] * 10}, {text: 1}, [{text: text}], [[text] * 10]):
+        path = tiny.write_json(tmp_path / "p.json", content)
+        with pytest.raises(PredictionsError) as caught:
+            predictions.read(path)
+        assert len(str(caught.value)) < len(str(path)) + 250
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("filename,label\ncaf\xe9_1.png,0\n".encode("latin-1"), "not UTF-8 text"),
+        ("filename,label\n0_1.png,0\n".encode("utf-16"), "not UTF-8 text"),
+        (b"filename,label\n0_1.png," + b"0" * 200_000, "line 2: field larger than field limit"),
+        (b'filename,label\n0_1.png,0\n"0_2.png,0\n0_3.png,0\n', "line 3 is"),
+    ],
+)
+def test_an_odd_file_of_classes_is_one_clear_error(tmp_path, content, message):
+    (tmp_path / "p.csv").write_bytes(content)
     with pytest.raises(PredictionsError, match=message):
         predictions.read_classes(tmp_path / "p.csv")
 
