@@ -127,11 +127,15 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
         "metrics": list(ask.metrics),
         "attention_beams": list(ask.kept_beams),
         "merge": ask.merge,
-        "clip": None if ask.clip is None else [ask.clip.clip.fingerprint, ask.clip.prefix],
+        **_clip_plan(ask.clip),
         "classes": None if ask.classes is None else ask.classes.fingerprint,
         "templates": list(ask.templates),
         "device": ask.device,
     }
+
+
+def _clip_plan(clip: ClipSettings | None) -> dict[str, Any]:
+    return {"clip": None, "clip_setup": None} if clip is None else clip.plan()
 
 
 def _nothing_read(run: RunInProgress, dataset: Dataset, aside: Sequence[dict]) -> PhotoError:
@@ -424,7 +428,7 @@ def score(ask: PredictionsRun) -> bool:
         "data": dataset.fingerprint,
         "predictions": digest,
         "metrics": list(ask.metrics),
-        "clip": None if ask.clip is None else [ask.clip.clip.fingerprint, ask.clip.prefix],
+        **_clip_plan(ask.clip),
     }
     run = RunInProgress(ask.name, ask.results, plan, ask.command)
     if not run.begin():
@@ -501,6 +505,7 @@ def zero_shot(ask: ZeroShotRun) -> bool:
         "kind": "zero_shot",
         "classes": ask.classes.fingerprint,
         "clip": ask.clip.fingerprint,
+        "clip_setup": ask.clip.setup,
         "templates": list(ask.templates),
     }
     run = RunInProgress(ask.name, ask.results, plan, ask.command)

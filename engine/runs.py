@@ -41,18 +41,18 @@ class RunInProgress:
         """
         record = store.read_record(self.folder)
         if record is not None:
-            if record.get("plan_digest") == self.digest:
+            if not (different := self._difference(record.get("plan") or {"kind": None})):
                 return False
             raise RunExists(
-                f"run {self.name!r} is there with other settings ({self._difference(record.get('plan', {}))}); "
+                f"run {self.name!r} is there with other settings ({different}); "
                 f"choose another --run, or delete {self.folder}"
             )
         state = self.folder / ".parts" / "plan.json"
         if state.is_file():
             before = json.loads(state.read_text(encoding="utf-8"))
-            if before["digest"] != self.digest:
+            if different := self._difference(before["plan"]):
                 raise RunExists(
-                    f"run {self.name!r} was begun with other settings ({self._difference(before['plan'])}); "
+                    f"run {self.name!r} was begun with other settings ({different}); "
                     f"choose another --run, or delete {self.folder}"
                 )
             self.watch = provenance.Stopwatch(before["seconds"])
@@ -88,5 +88,8 @@ class RunInProgress:
         store.drop_run(self.folder)
 
     def _difference(self, before: dict[str, Any]) -> str:
-        names = [name for name in {**before, **self.plan} if before.get(name) != self.plan.get(name)]
+        """What is not as it was, in words; nothing where all is. A setting that an earlier form of the plan did not
+        have is not known, and so no difference."""
+        plan = json.loads(json.dumps(self.plan))  # as it was read: tuples are lists
+        names = [name for name in before if before[name] != plan.get(name)]
         return ", ".join(f"{name}: {before.get(name)} before, {self.plan.get(name)} now" for name in sorted(names)[:2])

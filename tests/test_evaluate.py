@@ -347,6 +347,30 @@ def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
     assert evaluate.evaluate(ask(parts, tmp_path, "second", decoding=DecodingConfig(beam_sizes=(2,), max_length=8)))
 
 
+def test_another_preprocessing_of_the_same_weights_is_another_clip(parts, tmp_path):
+    folder = tiny.clip_folder(tmp_path / "clip")
+    dataset = datasets.load(parts / "data")
+    captions = {example.image_id: example.references[0] for example in dataset.examples}
+
+    def score(name: str) -> bool:
+        settings = ClipSettings(clip.load(str(folder)))
+        return evaluate.score(
+            evaluate.PredictionsRun(name, tmp_path / "r", dataset, captions, Path("p.json"), clip=settings)
+        )
+
+    assert score("before")
+    file = folder / "open_clip_config.json"
+    config = json.loads(file.read_text())
+    tiny.write_json(file, config | {"preprocess_cfg": {"size": 32, "mean": [0.9, 0.1, 0.5], "std": [0.1, 0.2, 0.9]}})
+    with pytest.raises(RunExists, match="clip_setup: .* before"):
+        score("before")
+    assert score("after")
+    before, after = (table(tmp_path / "r", "corpus_scores", name) for name in ("before", "after"))
+    by_clip = [{row["metric"]: row for row in rows}["clipscore"] for rows in (before, after)]
+    assert by_clip[0]["value"] != by_clip[1]["value"]
+    assert by_clip[0]["signature"] != by_clip[1]["signature"]
+
+
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
     assert set(TABLES) == {*TABLES_WRITTEN, "training", "hypotheses"}
 

@@ -34,3 +34,17 @@ def test_a_finished_run_is_finished_for_the_same_plan_only(tmp_path):
     record = store.read_record(run.folder)
     assert (record["kind"], record["command"], record["plan"]) == ("captioner", run.command, {"beams": [1]})
     assert not (run.folder / ".parts").exists()
+
+
+def test_a_setting_that_an_earlier_plan_did_not_have_is_no_difference_but_one_that_is_gone_is(tmp_path):
+    run, _ = begin(tmp_path, kind="captioner", beams=[1])
+    run.finish()
+    assert begin(tmp_path, kind="captioner", beams=(1,), clip_setup="a")[1] is False
+    with pytest.raises(RunExists, match=r"beams: \[1\] before, None now"):
+        begin(tmp_path, kind="captioner")
+
+
+def test_a_record_without_a_plan_is_nobodys(tmp_path):
+    store.write_record(store.run_folder(tmp_path, "mine"), {"run": "mine"})
+    with pytest.raises(RunExists):
+        begin(tmp_path, kind="captioner")
