@@ -92,4 +92,11 @@ class RunInProgress:
         have is not known, and so no difference."""
         plan = json.loads(json.dumps(self.plan))  # as it was read: tuples are lists
         names = [name for name in before if before[name] != plan.get(name)]
-        return ", ".join(f"{name}: {before.get(name)} before, {self.plan.get(name)} now" for name in sorted(names)[:2])
+        shown = [f"{name}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]]
+        return ", ".join(shown)
+
+
+def _short(value: object) -> str:
+    """The value for a message; of many names the first."""
+    text = str(value)
+    return text if len(text) <= 500 else f"{text[:500]} ..."

@@ -267,13 +267,8 @@ def _corpus_rows(
 def _signature(name: str, size: int, facts: dict[str, Any], clip: ClipSettings | None) -> str:
     own: dict[str, Any] = {"beam": "imported" if size == IMPORTED else size, **facts}
     if "clip" in name and clip is not None:
-        own |= {
-            "clip": clip.clip.name,
-            "weights": clip.clip.fingerprint,
-            "clip_setup": clip.clip.setup,
-            "dtype": "float32",
-        }
-        own |= {"prefix": json.dumps(clip.prefix)}
+        own |= {"clip": clip.clip.name, "weights": clip.clip.fingerprint, "clip_setup": clip.clip.setup}
+        own |= {"dtype": "float32", "prefix": json.dumps(clip.prefix)}
     else:
         own |= {"tok": "ptb"}
     variant = {"cider": "CIDEr-D"}.get(name, METRICS[name].title)

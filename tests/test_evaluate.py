@@ -10,6 +10,7 @@ import torch
 
 from engine import clip, datasets, evaluate, search, store, summary
 from engine.config import DecodingConfig
+from engine.predictions import PredictedClass
 from engine.runs import RunExists
 from engine.schema import END_WORD, TABLES
 from engine.scoring import ClipSettings
@@ -393,3 +394,38 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
     assert searched == [(None, None)] * 3
     record = store.read_record(store.run_folder(tmp_path, "greedy"))
     assert record["seconds_per_image"]["1"] == record["sweep_seconds_per_image"] > 0
+
+
+def test_another_tokenizer_of_the_same_size_is_another_run(parts, tmp_path):
+    folder = tmp_path / "captioner"
+    tiny.captioner_folder(folder)
+    assert evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None))
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    vocabulary = content["model"]["vocab"]
+    one, other = [token for token in vocabulary if token.isalpha() and len(token) > 1][:2]
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+    changed = tiny.write_json(tmp_path / "other.json", content)
+    assert not evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=file))
+    with pytest.raises(RunExists, match="tokenizer: "):
+        evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=changed))
+
+
+def test_a_class_without_photos_that_is_gone_makes_another_zero_shot_run(parts, tmp_path):
+    folder = tiny.classes(tmp_path / "data")
+    names = {"0": "dog", "1": "bus", "2": "cat"}
+    tiny.write_json(folder / "p1_data" / "id2label.json", names | {"7": "umbrella"})
+    model = clip.load(str(parts / "clip"))
+    assert evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
+    tiny.write_json(folder / "p1_data" / "id2label.json", names)
+    with pytest.raises(RunExists, match="labels: "):
+        evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
+
+
+def test_class_names_given_later_make_another_run_of_imported_classes(tmp_path):
+    found = {"a": [PredictedClass("0_1.png", "0", "0")]}
+    assert evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found))
+    assert not evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found))
+    for changes in ({"names": {"0": "dog"}}, {"root": tmp_path}):
+        with pytest.raises(RunExists, match="with other settings"):
+            evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found, **changes))
