@@ -32,17 +32,23 @@ class RunInProgress:
         self.folder = store.run_folder(self.results, self.name)
         self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
         self.watch = provenance.Stopwatch()
+        self.tables: list[str] = []
 
     def begin(self) -> bool:
-        """Claims the folder; False where the same run is finished already.
+        """Claims the folder; False where the same run is finished already and whole.
+
+        A run whose record or tables cannot be read, or are gone, is made again.
 
         Raises:
             RunExists: other settings are there, finished or not.
         """
-        record = store.read_record(self.folder)
+        record = self._record()
         if record is not None:
             if not (different := self._difference(record.get("plan") or {"kind": None})):
-                return False
+                if not store.lost_tables(self.folder, record.get("tables", [])):
+                    return False
+                store.drop_record(self.folder)
+                return self.begin()
             raise RunExists(
                 f"run {self.name!r} is there with other settings ({different}); "
                 f"choose another --run, or delete {self.folder}"
@@ -59,6 +65,13 @@ class RunInProgress:
         self.keep_time()
         return True
 
+    def _record(self) -> dict[str, Any] | None:
+        try:
+            return store.read_record(self.folder)
+        except store.ResultsError:
+            store.drop_record(self.folder)  # nobody can read it: as if the run had not been finished
+            return None
+
     def keep_time(self) -> None:
         """Writes down the plan and the time so far, for a run that is continued."""
         content = {"digest": self.digest, "plan": self.plan, "seconds": self.watch.seconds}
@@ -67,6 +80,7 @@ class RunInProgress:
     def write(self, table: str, rows: pa.Table) -> None:
         """Writes a table of the contract into the run's folder."""
         store.write_table(self.folder, table, rows)
+        self.tables.append(table)
 
     def finish(self) -> None:
         """Writes the record, which makes the run finished."""
@@ -76,6 +90,7 @@ class RunInProgress:
             "command": self.command,
             "plan": self.plan,
             "plan_digest": self.digest,
+            "tables": sorted(set(self.tables)),
             "versions": provenance.versions(),
             "timings": {name: round(seconds, 3) for name, seconds in self.watch.seconds.items()},
             **self.facts,

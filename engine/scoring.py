@@ -146,8 +146,8 @@ def image_features(
     """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
     names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
     cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{clip.setup}-{fingerprint}-{names}.npz"
-    if cache.is_file():
-        kept = np.load(cache)
+    kept = store.read_arrays(cache)
+    if kept is not None and {"features", "reasons"} <= set(kept):
         return kept["features"], [str(reason) or None for reason in kept["reasons"]]
 
     def read(path: Path | None) -> torch.Tensor | str:

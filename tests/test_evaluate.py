@@ -372,6 +372,26 @@ def test_another_preprocessing_of_the_same_weights_is_another_clip(parts, tmp_pa
     assert by_clip[0]["signature"] != by_clip[1]["signature"]
 
 
+def test_kept_features_that_cannot_be_read_are_made_again(parts, tmp_path):
+    assert evaluate.evaluate(ask(parts, tmp_path, "first"))
+    kept = list((tmp_path / ".cache" / "clip").glob("*.npz"))
+    assert len(kept) == 2
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:-100])
+    assert evaluate.evaluate(ask(parts, tmp_path, "second"))
+    assert table(tmp_path, "scores", "second") == table(tmp_path, "scores", "first")
+
+
+def test_a_table_that_is_lost_is_made_again_by_the_same_command(parts, tmp_path):
+    assert evaluate.evaluate(ask(parts, tmp_path))
+    folder = store.run_folder(tmp_path, "mine")
+    before = digests(folder)
+    (folder / "scores.parquet").write_bytes(b"PAR1")
+    assert evaluate.evaluate(ask(parts, tmp_path))
+    assert digests(folder) == before
+    assert not evaluate.evaluate(ask(parts, tmp_path))
+
+
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
     assert set(TABLES) == {*TABLES_WRITTEN, "training", "hypotheses"}
 

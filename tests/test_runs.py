@@ -48,3 +48,36 @@ def test_a_record_without_a_plan_is_nobodys(tmp_path):
     store.write_record(store.run_folder(tmp_path, "mine"), {"run": "mine"})
     with pytest.raises(RunExists):
         begin(tmp_path, kind="captioner")
+
+
+def table(run: RunInProgress) -> None:
+    run.write("images", store.table_of("images", [{"image_id": "x", "file_name": "x.jpg"}]))
+
+
+@pytest.mark.parametrize("damage", ["record", "broken table", "deleted table"])
+def test_the_same_command_makes_a_damaged_run_again(tmp_path, damage):
+    run, _ = begin(tmp_path, beams=[1])
+    table(run)
+    run.finish()
+    if damage == "record":
+        (run.folder / "run.json").write_text("{")
+    elif damage == "broken table":
+        (run.folder / "images.parquet").write_bytes(b"PAR1")
+    else:
+        (run.folder / "images.parquet").unlink()
+    again, is_open = begin(tmp_path, beams=[1])
+    assert is_open
+    table(again)
+    again.finish()
+    assert begin(tmp_path, beams=[1])[1] is False
+    assert store.connect(tmp_path)[1] == []
+
+
+def test_a_damaged_run_with_other_settings_is_not_touched(tmp_path):
+    run, _ = begin(tmp_path, beams=[1])
+    table(run)
+    run.finish()
+    (run.folder / "images.parquet").unlink()
+    with pytest.raises(RunExists):
+        begin(tmp_path, beams=[3])
+    assert store.read_record(run.folder) is not None
