@@ -85,7 +85,7 @@ def evaluate(ask: CaptionerRun) -> bool:
     images, captions = chunks["images"], chunks["captions"]
     if not len(images):
         raise _nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
-    for table in ("images", "set_aside", "captions", "attention"):
+    for table in ("images", "captions", "attention"):
         run.write(table, chunks[table])
     if ask.decoding.n_best > 1:
         run.write("hypotheses", chunks["hypotheses"])
@@ -95,8 +95,11 @@ def evaluate(ask: CaptionerRun) -> bool:
     write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts)
     with run.watch.measure("grounding"):
         run.write("grounding", _ground(images, chunks["attention"]))
+    aside = chunks["set_aside"].to_pylist()
     if ask.clip is not None and ask.classes is not None:
-        _zero_shot(run, ask.clip.clip, ask.classes, ask.templates)
+        lost = _zero_shot(run, ask.clip.clip, ask.classes, ask.templates)
+        aside += [row | {"reason": f"{row['reason']} (a zero-shot photo)"} for row in lost]
+    run.write("set_aside", store.table_of("set_aside", aside))
     _copy_training(run, ask.captioner_path)
     run.facts |= {
         "kind": "captioner",
@@ -108,7 +111,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "waited_for_photos": _share_waited(run.watch.seconds),
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
         "sweep_seconds_per_image": _rate(run.watch.seconds.get(_DECODE, 0.0), len(images)),
-        "set_aside": len(chunks["set_aside"]),
+        "set_aside": len(aside),
         "trained_on": len(checkpoints.trained_on(ask.captioner_path) & set(images["image_id"].to_pylist())),
         "seed": ask.decoding.seed,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from engine import clip, datasets, evaluate, search, store, summary
 from engine.config import DecodingConfig
@@ -198,6 +199,24 @@ def test_a_bare_folder_gets_captions_attention_and_clipscores_only(parts, tmp_pa
     assert row["clipscore"] is not None
     assert "cider" not in row
     assert {each["metric"] for each in table(tmp_path, "corpus_scores")} == {"clipscore"}
+
+
+def test_a_strip_is_set_aside_and_the_run_finishes(parts, tmp_path):
+    tiny.photo(tmp_path / "photos" / "good.png")
+    Image.new("L", (1, 60_000)).save(tmp_path / "photos" / "strip.png")
+    bare = datasets.load(tmp_path / "photos")
+    assert evaluate.evaluate(ask(parts, tmp_path, dataset=bare, classes=None))
+    assert [row["file_name"] for row in table(tmp_path, "set_aside")] == ["strip.png"]
+
+
+def test_a_broken_photo_of_the_classes_is_set_aside_beside_those_of_the_captions(parts, tmp_path):
+    classes = datasets.load_classes(tiny.classes(tmp_path / "data"))
+    (classes.root / "1_0.png").write_bytes(b"")
+    assert evaluate.evaluate(ask(parts, tmp_path, classes=classes))
+    found = {row["file_name"]: row["reason"] for row in table(tmp_path, "set_aside")}
+    assert found == {"000000000003.jpg": "the file is empty", "1_0.png": "the file is empty (a zero-shot photo)"}
+    assert store.read_record(store.run_folder(tmp_path, "mine"))["set_aside"] == 2
+    assert "of 5" in summary.text(tmp_path, "mine")
 
 
 def test_without_a_clip_the_caption_metrics_stand_alone(parts, tmp_path):
