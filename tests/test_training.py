@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -169,3 +171,22 @@ def test_data_without_captions_cannot_be_learned_from(tmp_path):
     bare = datasets.load(tmp_path / "photos")
     with pytest.raises(TrainingError, match="no captions in split 'all'"):
         training.train(bare, bare, recipe(), tmp_path / "out")
+
+
+def test_a_training_that_failed_before_it_learned_anything_does_not_hold_its_folder(tmp_path, sets, monkeypatch):
+    out, bare = tmp_path / "out", replace(sets[0], examples=tuple(replace(e, references=()) for e in sets[0].examples))
+    with pytest.raises(TrainingError, match="no captions in split"):
+        training.train(bare, sets[1], recipe(epochs=1), out)
+    assert not out.exists()
+    monkeypatch.setattr(training._Training, "_epoch", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        training.train(*sets, recipe(epochs=1, batch_size=64), out)
+    monkeypatch.undo()
+    assert training.train(*sets, recipe(epochs=1), out).epoch == 1
+
+
+def test_a_split_of_which_no_photo_can_be_used_is_one_sentence(tmp_path, sets):
+    for example in sets[0].examples:
+        sets[0].photo(example).write_bytes(b"")
+    with pytest.raises(TrainingError, match="no photo of 6 can be used"):
+        training.train(*sets, recipe(epochs=1), tmp_path / "out")
