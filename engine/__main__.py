@@ -258,6 +258,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     names += ("no_repeat_ngram", "sample", "temperature", "top_k", "top_p", "seed", "precision")
     beams = tuple(options.beams or ((1,) if options.sample else (1, 3, 5)))
     decoding = DecodingConfig(beam_sizes=beams, **{name: getattr(options, name) for name in names})
+    _check_attention_beams(options.attention_beams or (), beams)
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     for template in templates:
         zeroshot.prompts(template, [])
@@ -454,6 +455,13 @@ def _clip_settings(options: argparse.Namespace, device: str):
     return scoring.ClipSettings(clip.load(options.clip, device), options.clip_prefix)
 
 
+def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:
+    unknown = [size for size in kept if size not in beams]
+    if unknown:
+        sizes = ", ".join(map(str, beams))
+        raise ConfigError(f"--attention-beams {unknown[0]}: not searched; expected some of {sizes}")
+
+
 def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:
     from engine import metrics
 
@@ -476,6 +484,8 @@ def _device(name: str | None) -> str:
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if torch.device(name).type not in ("cpu", "cuda"):
+            raise ConfigError(f"--device {name}: not usable here; expected cpu or cuda")
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
