@@ -291,10 +291,13 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     connection.execute("CREATE TABLE runs (run VARCHAR, record VARCHAR)")
     for run in runs:
         connection.execute("INSERT INTO runs VALUES (?, ?)", [run.name, json.dumps(run.record)])
+    linked: list[str] = []
     for table in TABLES:
         paths, broken = _readable(runs, table)
         problems += broken
         _create_view(connection, table, paths)
+        linked += [_literal(str(path.resolve())) for path in paths if path.resolve() != path]
+    connection.execute(f"SET allowed_paths = [{', '.join(linked)}]")  # where a linked run's files really are
     connection.execute(f"SET allowed_directories = [{_literal(str(results.resolve()) + os.sep)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -309,7 +312,8 @@ def _readable(runs: list[Run], table: str) -> tuple[list[Path], list[Problem]]:
             continue
         problem = check_table(path)
         if problem is None:
-            paths.append(path.resolve())
+            # The folder as it stands in the results, a link or not: its name is the run's.
+            paths.append(run.folder.parent.resolve() / run.name / path.name)
         else:
             problems.append(problem)
     return paths, problems

@@ -166,3 +166,13 @@ def test_arrays_that_cannot_be_read_are_none(tmp_path, content):
     store.write_arrays(path, features=np.arange(400.0))
     path.write_bytes(path.read_bytes()[:-1000])
     assert store.read_arrays(path) is None
+
+
+def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
+    elsewhere = finished(tmp_path / "elsewhere", "other", {"images": images("far")})
+    own = finished(tmp_path / "results", "own", {"images": images("near")})
+    (own.parent / "outside").symlink_to(elsewhere)
+    (own.parent / "inside").symlink_to(own)
+    connection, problems = store.connect(tmp_path / "results")
+    found = connection.execute("SELECT run, image_id FROM images ORDER BY run").fetchall()
+    assert (found, problems) == ([("inside", "near"), ("outside", "far"), ("own", "near")], [])
