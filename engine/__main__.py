@@ -411,11 +411,28 @@ def run_sql(options: argparse.Namespace) -> int:
         answer = connection.sql(options.query)
         if answer is None:
             return 0
-        print(answer.df().to_csv(index=False), end="") if options.csv else answer.show(max_width=200)
+        _print_csv(answer) if options.csv else answer.show(max_width=200)
     except duckdb.Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _print_csv(answer) -> None:
+    """A DuckDB answer as CSV: NULL is an empty field, a list or a struct is JSON."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows([_field(value) for value in row] for row in answer.fetchall())
+
+
+def _field(value: object) -> object:
+    import json
+
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value != value else value  # not a number has no other sign in CSV
 
 
 def run_doctor(options: argparse.Namespace) -> int:

@@ -1,5 +1,7 @@
 """The command line as a user types it: exit status, sentences, no traceback."""
 
+import csv
+import json
 import subprocess
 import sys
 
@@ -232,3 +234,12 @@ def test_the_module_runs_as_a_program():
     )
     assert done.returncode == 2
     assert "--data" in done.stderr
+
+
+def test_csv_keeps_every_element_of_a_list_as_json(tmp_path, capsys):
+    query = "SELECT ['a', 'b\"c'] AS words, range(2000) AS many, {'x': NULL} AS box, NULL AS nothing, 3 AS three"
+    assert run("sql", query, "--csv", "--results", tmp_path) == 0
+    header, row = csv.reader(capsys.readouterr().out.splitlines())
+    assert header == ["words", "many", "box", "nothing", "three"]
+    assert [json.loads(field) for field in row[:3]] == [["a", 'b"c'], [*range(2000)], {"x": None}]
+    assert row[3:] == ["", "3"]
