@@ -269,7 +269,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         dataset=dataset,
         captioner_path=options.captioner,
         decoding=decoding,
-        metrics=_metrics(options.metrics),
+        metrics=_metrics(options.metrics, dataset),
         attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),
         merge=options.merge,
         tokenizer_path=options.tokenizer,
@@ -296,7 +296,7 @@ def run_score(options: argparse.Namespace) -> int:
         dataset=dataset,
         captions=captions,
         source=options.predictions,
-        metrics=_metrics(options.metrics),
+        metrics=_metrics(options.metrics, dataset),
         clip=_clip_settings(options, _device(options.device)),
         command=_command(),
     )
@@ -368,7 +368,8 @@ def run_train(options: argparse.Namespace) -> int:
         store.write_table(options.out, "training", store.table_of("training", rows))
 
     done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
-    print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, best validation CIDEr {done.best_cider:.3f}")
+    best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
+    print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
     # The held-out photos by name: without a split of its own, the data would be evaluated whole.
     held = "--split val" + (f" --hold-out {options.hold_out}" if options.hold_out != HOLD_OUT else "")
     evaluate = f"python -m engine evaluate --data {options.data} {held}"
@@ -391,7 +392,7 @@ def run_correlate(options: argparse.Namespace) -> int:
     ratings = judgement.read(options.ratings)
     dataset = datasets.load(options.data, options.format, options.split or "all", options.hold_out)
     clip = _clip_settings(options, _device(options.device))
-    found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics), clip)
+    found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics, dataset), clip)
     print(f"{'metric':<14}{'tau-c x 100':>12}{'tau-b x 100':>12}{'captions':>10}")
     for name, each in found.items():
         print(f"{METRICS[name].title:<14}{100 * each.tau_c:>12.1f}{100 * each.tau_b:>12.1f}{each.pairs:>10,}")
@@ -479,7 +480,7 @@ def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:
         raise ConfigError(f"--attention-beams {unknown[0]}: not searched; expected some of {sizes}")
 
 
-def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:
+def _metrics(names: Sequence[str] | None, dataset) -> tuple[str, ...]:
     from engine import metrics
 
     if names is None:
@@ -488,6 +489,8 @@ def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(f"--metrics {unknown[0]}: expected some of {', '.join(known)}")
+    if not any(example.references for example in dataset.examples):
+        raise ConfigError(f"--metrics {names[0]}: {dataset.path} has no reference captions; leave --metrics out")
     return tuple(name for name in known if name in names)
 
 

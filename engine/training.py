@@ -49,6 +49,11 @@ class Progress:
     best_cider: float = -math.inf
     best_clipscore: float = -math.inf
 
+    @property
+    def is_validated(self) -> bool:
+        """Whether there were photos to choose the best captioner by."""
+        return self.best_cider > -math.inf
+
 
 def train(
     train_set: Dataset,
@@ -68,7 +73,8 @@ def train(
         log: called after each epoch with every row of the `training` table so far.
 
     Raises:
-        TrainingError: no captions to learn from, a folder of another training, or encoder weights that do not fit.
+        TrainingError: no captions to learn from, a folder of another training, encoder weights that do not fit, or a
+            full disk.
     """
     return _Training(train_set, validation_set, recipe, folder, device, clip, log).run()
 
@@ -292,7 +298,10 @@ class _Training:
             "optimizer": self.optimizer.state_dict(),
         }
         temporary = self.folder / f"{_STATE}.tmp"
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # torch's own writer raises it where the disk is full
+            raise TrainingError(checkpoints.unwritten(temporary, error)) from error
         os.replace(temporary, self.folder / _STATE)
 
     def _restore(self) -> None:

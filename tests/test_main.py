@@ -243,3 +243,24 @@ def test_csv_keeps_every_element_of_a_list_as_json(tmp_path, capsys):
     assert header == ["words", "many", "box", "nothing", "three"]
     assert [json.loads(field) for field in row[:3]] == [["a", 'b"c'], [*range(2000)], {"x": None}]
     assert row[3:] == ["", "3"]
+
+
+def test_metrics_asked_for_where_nothing_has_references_are_refused(tmp_path, capsys):
+    tiny.photo(tmp_path / "photos" / "a.png")
+    captioner = tiny.captioner_folder(tmp_path / "captioner")
+    asked = ("evaluate", "--data", tmp_path / "photos", "--captioner", captioner, "--run", "r", "--beams", 1)
+    assert run(*asked, "--results", tmp_path / "results", "--metrics", "cider") == 2
+    assert "--metrics cider: " in (shown := capsys.readouterr().err) and "has no reference captions" in shown
+
+
+def test_a_training_without_photos_to_validate_on_says_so(tmp_path, capsys):
+    tiny.coco(tmp_path / "data", 3, "train")
+    tiny.coco(tmp_path / "data", 1, "val")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
+        "num_layers = 1\nnhead = 2\n[training]\nepochs = 1\nvocab_size = 90\nvalidation_images = 0\n"
+    )
+    assert run("train", "--data", tmp_path / "data", "--recipe", recipe, "--out", tmp_path / "out") == 0
+    shown = capsys.readouterr().out
+    assert "1 steps, no photos to validate on" in shown and "inf" not in shown
