@@ -258,6 +258,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     names += ("no_repeat_ngram", "sample", "temperature", "top_k", "top_p", "seed", "precision")
     beams = tuple(options.beams or ((1,) if options.sample else (1, 3, 5)))
     decoding = DecodingConfig(beam_sizes=beams, **{name: getattr(options, name) for name in names})
+    _check_attention_beams(options.attention_beams or (), beams)
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     zeroshot.check(templates)
     clip = _clip_settings(options, device)
@@ -267,7 +268,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         dataset=dataset,
         captioner_path=options.captioner,
         decoding=decoding,
-        metrics=_metrics(options.metrics),
+        metrics=_metrics(options.metrics, dataset),
         attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),
         merge=options.merge,
         tokenizer_path=options.tokenizer,
@@ -294,7 +295,7 @@ def run_score(options: argparse.Namespace) -> int:
         dataset=dataset,
         captions=captions,
         source=options.predictions,
-        metrics=_metrics(options.metrics),
+        metrics=_metrics(options.metrics, dataset),
         clip=_clip_settings(options, _device(options.device)),
         command=_command(),
     )
@@ -368,7 +369,8 @@ def run_train(options: argparse.Namespace) -> int:
         store.write_table(options.out, "training", store.table_of("training", rows))
 
     done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
-    print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, best validation CIDEr {done.best_cider:.3f}")
+    best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
+    print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
     # The held-out photos by name: without a split of its own, the data would be evaluated whole.
     held = "--split val" + (f" --hold-out {options.hold_out}" if options.hold_out != HOLD_OUT else "")
     evaluate = f"python -m engine evaluate --data {options.data} {held}"
@@ -391,7 +393,7 @@ def run_correlate(options: argparse.Namespace) -> int:
     ratings = judgement.read(options.ratings)
     dataset = datasets.load(options.data, options.format, options.split or "all", options.hold_out)
     clip = _clip_settings(options, _device(options.device))
-    found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics), clip)
+    found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics, dataset), clip)
     print(f"{'metric':<14}{'tau-c x 100':>12}{'tau-b x 100':>12}{'captions':>10}")
     for name, each in found.items():
         print(f"{METRICS[name].title:<14}{100 * each.tau_c:>12.1f}{100 * each.tau_b:>12.1f}{each.pairs:>10,}")
@@ -411,11 +413,28 @@ def run_sql(options: argparse.Namespace) -> int:
         answer = connection.sql(options.query)
         if answer is None:
             return 0
-        print(answer.df().to_csv(index=False), end="") if options.csv else answer.show(max_width=200)
+        _print_csv(answer) if options.csv else answer.show(max_width=200)
     except duckdb.Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _print_csv(answer) -> None:
+    """A DuckDB answer as CSV: NULL is an empty field, a list or a struct is JSON."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows([_field(value) for value in row] for row in answer.fetchall())
+
+
+def _field(value: object) -> object:
+    import json
+
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value != value else value  # not a number has no other sign in CSV
 
 
 def run_doctor(options: argparse.Namespace) -> int:
@@ -455,7 +474,14 @@ def _clip_settings(options: argparse.Namespace, device: str):
     return scoring.ClipSettings(clip.load(options.clip, device), options.clip_prefix)
 
 
-def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:
+def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:
+    unknown = [size for size in kept if size not in beams]
+    if unknown:
+        sizes = ", ".join(map(str, beams))
+        raise ConfigError(f"--attention-beams {unknown[0]}: not searched; expected some of {sizes}")
+
+
+def _metrics(names: Sequence[str] | None, dataset) -> tuple[str, ...]:
     from engine import metrics
 
     if names is None:
@@ -464,6 +490,8 @@ def _metrics(names: Sequence[str] | None) -> tuple[str, ...]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(f"--metrics {unknown[0]}: expected some of {', '.join(known)}")
+    if not any(example.references for example in dataset.examples):
+        raise ConfigError(f"--metrics {names[0]}: {dataset.path} has no reference captions; leave --metrics out")
     return tuple(name for name in known if name in names)
 
 
@@ -477,6 +505,8 @@ def _device(name: str | None) -> str:
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if torch.device(name).type not in ("cpu", "cuda"):
+            raise ConfigError(f"--device {name}: not usable here; expected cpu or cuda")
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(

@@ -6,6 +6,7 @@ Ours is `config.json`, `model.safetensors` and `tokenizer.json`; the study's is 
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -32,7 +33,11 @@ class CheckpointError(ValueError):
 
 
 def save(folder: Path, captioner: Captioner, tokenizer: CaptionTokenizer) -> None:
-    """Writes `config.json`, `tokenizer.json` and `model.safetensors` (float16 where that is the weights' type)."""
+    """Writes `config.json`, `tokenizer.json` and `model.safetensors` (float16 where that is the weights' type).
+
+    Raises:
+        CheckpointError: the disk is full, or refuses otherwise.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().contiguous().cpu() for name, tensor in captioner.state_dict().items()}
     weights.pop("positional_embedding.pe")  # computed, not learned
@@ -43,8 +48,21 @@ def save(folder: Path, captioner: Captioner, tokenizer: CaptionTokenizer) -> Non
         ("model.safetensors", lambda path: save_file(weights, str(path))),
     ):
         temporary = folder / f"{name}.tmp"
-        write(temporary)
+        try:
+            write(temporary)
+        except OSError:
+            raise
+        except Exception as error:  # safetensors and tokenizers raise their own kinds, on a full disk for one
+            raise CheckpointError(unwritten(temporary, error)) from error
         temporary.replace(folder / name)
+
+
+def unwritten(path: Path, error: Exception) -> str:
+    """What to say of a file that could not be written; what there is of it is deleted."""
+    is_full = shutil.disk_usage(path.parent).free < 2**20
+    path.unlink(missing_ok=True)
+    reason = "the disk is full" if is_full else (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return f"{path}: {reason}; make room and run the same command again, it continues where it was"
 
 
 def load(folder: Path, tokenizer: Path | None = None) -> tuple[Captioner, CaptionTokenizer]:

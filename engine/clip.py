@@ -64,6 +64,9 @@ class Clip:
         self.model, self.prepare, self.name, self.is_demo = model.eval(), prepare, name, is_demo
         self._tokenize = tokenize
         self.fingerprint = _fingerprint(model)
+        """Of the weights."""
+        self.setup = _setup(model, prepare)
+        """Of what makes other numbers of the same weights: the architecture, its activation and the preprocessing."""
 
     @property
     def device(self) -> torch.device:
@@ -285,6 +288,24 @@ def _fingerprint(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _setup(model: nn.Module, prepare: Callable[[Image.Image], Tensor]) -> str:
+    lines = [
+        f"{name} {type(module).__name__} {_shape(module)} {module.extra_repr()}"
+        for name, module in model.named_modules()
+    ]
+    steps = re.sub(r" at 0x[0-9a-f]+", "", str(prepare))  # a function among the steps shows its address
+    return hashlib.sha256("\n".join([*lines, steps]).encode()).hexdigest()[:16]
+
+
+def _shape(module: nn.Module) -> dict[str, object]:
+    """The module's own numbers and choices, such as the count of heads, that stand in no weight."""
+    return {
+        name: value
+        for name, value in sorted(vars(module).items())
+        if isinstance(value, int | float | str) and name != "training" and not name.startswith("_")
+    }
 
 
 def _first_line(error: Exception) -> str:

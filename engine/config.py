@@ -4,6 +4,7 @@ Knows names, types, defaults and their units. Knows nothing of what is done with
 """
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ T = TypeVar("T")
 ACTIVATIONS = ("gelu", "relu")
 PRECISIONS = ("float32", "bf16")
 RULES = ("standard", "study")
+LONGEST = 500
+"""Tokens of a caption at most."""
 
 
 class ConfigError(ValueError):
@@ -109,8 +112,13 @@ class DecodingConfig:
         for size in self.beam_sizes:
             _require(1 <= size <= 100, "beam_sizes", size, "sizes from 1 to 100")
         _require(len(set(self.beam_sizes)) == len(self.beam_sizes), "beam_sizes", self.beam_sizes, "each size once")
-        _require(1 <= self.max_length <= 500, "max_length", self.max_length, "1 to 500 tokens")
-        _require(self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "a number above 0")
+        _require(1 <= self.max_length <= LONGEST, "max_length", self.max_length, f"1 to {LONGEST} tokens")
+        # Beyond these a score is infinite or no number, and no caption is better than another.
+        _require(-10 <= self.length_penalty <= 10, "length_penalty", self.length_penalty, "a number from -10 to 10")
+        _require(
+            0.01 <= self.repetition_penalty <= 100,
+            *("repetition_penalty", self.repetition_penalty, "a number above 0 (0.01 to 100)"),
+        )
         _require(self.no_repeat_ngram >= 0, "no_repeat_ngram", self.no_repeat_ngram, "0, or a number of tokens")
         self._check_sampling()
         if self.rule == "study":
@@ -119,7 +127,10 @@ class DecodingConfig:
     def _check_sampling(self) -> None:
         if self.sample:
             _require(self.beam_sizes == (1,), "beam_sizes", self.beam_sizes, "1 alone where captions are sampled")
-            _require(self.temperature > 0, "temperature", self.temperature, "a number above 0; near 0 is greedy")
+            _require(
+                0 < self.temperature <= 1e6,
+                *("temperature", self.temperature, "a number above 0; near 0 is greedy, and a million is blind"),
+            )
             _require(self.top_k >= 0, "top_k", self.top_k, "0, or a number of tokens")
             _require(0 < self.top_p <= 1, "top_p", self.top_p, "a share above 0, up to 1")
             _require(1 <= self.n_best <= 100, "n_best", self.n_best, "1 to 100 samples an image")
@@ -198,7 +209,14 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "max_length", "vocab_size", "log_steps"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a positive number")
+        for name in ("learning_rate", "clip_norm"):
+            _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "a positive number")
+        _require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 or a positive number")
+        for name in ("warmup_steps", "validation_images"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or a positive whole number")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0, below 2 ** 32")
+        _require(self.max_length <= LONGEST, "max_length", self.max_length, f"1 to {LONGEST} tokens")
+        _require(self.vocab_size > 4, "vocab_size", self.vocab_size, "more than the 4 special tokens")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "a share below 1")
         _require(

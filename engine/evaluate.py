@@ -77,7 +77,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         CheckpointError, TokenizerError, RunExists, MetricError, PhotoError: with what to do.
     """
     captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path or ask.dataset.tokenizer)
-    run = RunInProgress(ask.name, ask.results, _captioner_plan(ask, captioner), ask.command)
+    run = RunInProgress(ask.name, ask.results, _captioner_plan(ask, captioner, tokenizer), ask.command)
     if not run.begin():
         return False
     captioner.to(ask.device, _DTYPES[ask.decoding.precision])
@@ -85,7 +85,7 @@ def evaluate(ask: CaptionerRun) -> bool:
     images, captions = chunks["images"], chunks["captions"]
     if not len(images):
         raise _nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
-    for table in ("images", "set_aside", "captions", "attention"):
+    for table in ("images", "captions", "attention"):
         run.write(table, chunks[table])
     if ask.decoding.n_best > 1:
         run.write("hypotheses", chunks["hypotheses"])
@@ -95,8 +95,11 @@ def evaluate(ask: CaptionerRun) -> bool:
     write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts)
     with run.watch.measure("grounding"):
         run.write("grounding", _ground(images, chunks["attention"]))
+    aside = chunks["set_aside"].to_pylist()
     if ask.clip is not None and ask.classes is not None:
-        _zero_shot(run, ask.clip.clip, ask.classes, ask.templates)
+        lost = _zero_shot(run, ask.clip.clip, ask.classes, ask.templates)
+        aside += [row | {"reason": f"{row['reason']} (a zero-shot photo)"} for row in lost]
+    run.write("set_aside", store.table_of("set_aside", aside))
     _copy_training(run, ask.captioner_path)
     run.facts |= {
         "kind": "captioner",
@@ -108,7 +111,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "waited_for_photos": _share_waited(run.watch.seconds),
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
         "sweep_seconds_per_image": _rate(run.watch.seconds.get(_DECODE, 0.0), len(images)),
-        "set_aside": len(chunks["set_aside"]),
+        "set_aside": len(aside),
         "trained_on": len(checkpoints.trained_on(ask.captioner_path) & set(images["image_id"].to_pylist())),
         "seed": ask.decoding.seed,
     }
@@ -118,20 +121,36 @@ def evaluate(ask: CaptionerRun) -> bool:
     return True
 
 
-def _captioner_plan(ask: CaptionerRun, captioner: Captioner) -> dict[str, Any]:
+def _captioner_plan(ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionTokenizer) -> dict[str, Any]:
     return {
         "kind": "captioner",
         "data": ask.dataset.fingerprint,
         "captioner": checkpoints.fingerprint(captioner),
+        "tokenizer": _digest(tokenizer.to_json()),
         "decoding": {**asdict(ask.decoding), "beam_sizes": list(ask.decoding.beam_sizes)},
         "metrics": list(ask.metrics),
         "attention_beams": list(ask.kept_beams),
         "merge": ask.merge,
-        "clip": None if ask.clip is None else [ask.clip.clip.fingerprint, ask.clip.prefix],
+        **_clip_plan(ask.clip),
         "classes": None if ask.classes is None else ask.classes.fingerprint,
+        "labels": None if ask.classes is None else _labels(ask.classes),
         "templates": list(ask.templates),
         "device": ask.device,
     }
+
+
+def _clip_plan(clip: ClipSettings | None) -> dict[str, Any]:
+    return {"clip": None, "clip_setup": None} if clip is None else clip.plan()
+
+
+def _labels(classes: Dataset) -> str:
+    """The classes to choose among, with their numbers; also those that no photo has."""
+    return _digest([classes.labels, classes.label_ids])
+
+
+def _digest(content: object) -> str:
+    """16 hex digits of anything JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _nothing_read(run: RunInProgress, dataset: Dataset, aside: Sequence[dict]) -> PhotoError:
@@ -418,13 +437,13 @@ class PredictionsRun:
 def score(ask: PredictionsRun) -> bool:
     """Scores predictions like any other run, without attention; False where the run was finished already."""
     dataset = ask.dataset.subset(example for example in ask.dataset.examples if example.image_id in ask.captions)
-    digest = hashlib.sha256(json.dumps(ask.captions, sort_keys=True).encode()).hexdigest()[:16]
+    digest = _digest(ask.captions)
     plan = {
         "kind": "predictions",
         "data": dataset.fingerprint,
         "predictions": digest,
         "metrics": list(ask.metrics),
-        "clip": None if ask.clip is None else [ask.clip.clip.fingerprint, ask.clip.prefix],
+        **_clip_plan(ask.clip),
     }
     run = RunInProgress(ask.name, ask.results, plan, ask.command)
     if not run.begin():
@@ -500,7 +519,9 @@ def zero_shot(ask: ZeroShotRun) -> bool:
     plan = {
         "kind": "zero_shot",
         "classes": ask.classes.fingerprint,
+        "labels": _labels(ask.classes),
         "clip": ask.clip.fingerprint,
+        "clip_setup": ask.clip.setup,
         "templates": list(ask.templates),
     }
     run = RunInProgress(ask.name, ask.results, plan, ask.command)
@@ -538,8 +559,10 @@ class ImportedClassesRun:
 def imported_classes(ask: ImportedClassesRun) -> bool:
     """A zero-shot run of classes predicted elsewhere, without probabilities; False where it was finished already."""
     content = {template: [asdict(each) for each in found] for template, found in ask.predictions.items()}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    run = RunInProgress(ask.name, ask.results, {"kind": "zero_shot", "predictions": digest}, ask.command)
+    digest = _digest(content)
+    root = None if ask.root is None else str(ask.root.resolve())
+    plan = {"kind": "zero_shot", "predictions": digest, "names": ask.names, "root": root}
+    run = RunInProgress(ask.name, ask.results, plan, ask.command)
     if not run.begin():
         return False
     rows = [
@@ -552,8 +575,8 @@ def imported_classes(ask: ImportedClassesRun) -> bool:
         "data": {"name": "imported", "format": "classes", "split": "val", "images": images, "fingerprint": digest},
         "clip": None,
     }
-    if ask.root is not None:
-        run.facts["roots"] = {"zero_shot": str(ask.root.resolve())}
+    if root is not None:
+        run.facts["roots"] = {"zero_shot": root}
     run.finish()
     return True
 

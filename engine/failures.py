@@ -84,8 +84,8 @@ def _generic(case: Case, count: int, often: float) -> list[Tag]:
 
 def _objects(case: Case, mentions: Mentions) -> list[Tag]:
     named = mentions.find(case.caption)
-    by_reference = [set(mentions.find(text)) for text in case.references]
-    in_references = Counter(label for labels in by_reference for label in labels)
+    # In the order of the texts: a set's order differs from one process to the next.
+    in_references = Counter(label for text in case.references for label in mentions.find(text))
     tags = [
         Tag("invented object", f"{words} ({label})" if words != label else label)
         for label, words in named.items()

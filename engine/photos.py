@@ -16,6 +16,8 @@ from PIL import Image, ImageOps
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_PIXELS = 100_000_000
 """A larger photo is set aside: decoded it would take 300 MB, and Pillow calls it a decompression bomb soon after."""
+MAX_RATIO = 100
+"""A longer strip is set aside: scaled until its short side fills a model's input, it would take gigabytes."""
 
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -96,7 +98,7 @@ def open_photo(path: Path) -> Image.Image:
     """The whole photo, decoded, upright (EXIF rotation applied), RGB of 8 bits.
 
     Raises:
-        PhotoError: missing, empty, broken, of an unknown format, or larger than MAX_PIXELS.
+        PhotoError: missing, empty, broken, of an unknown format, larger than MAX_PIXELS, or longer than MAX_RATIO.
     """
     try:
         if path.stat().st_size == 0:
@@ -104,6 +106,8 @@ def open_photo(path: Path) -> Image.Image:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise PhotoError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
+            if max(image.size) > MAX_RATIO * min(image.size):
+                raise PhotoError(f"{image.width} x {image.height} pixels, one side over {MAX_RATIO} times the other")
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except PhotoError:

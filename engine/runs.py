@@ -32,32 +32,45 @@ class RunInProgress:
         self.folder = store.run_folder(self.results, self.name)
         self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
         self.watch = provenance.Stopwatch()
+        self.tables: list[str] = []
 
     def begin(self) -> bool:
-        """Claims the folder; False where the same run is finished already.
+        """Claims the folder; False where the same run is finished already and whole.
+
+        A run whose record or tables cannot be read, or are gone, is made again.
 
         Raises:
             RunExists: other settings are there, finished or not.
         """
-        record = store.read_record(self.folder)
+        record = self._record()
         if record is not None:
-            if record.get("plan_digest") == self.digest:
-                return False
+            if not (different := self._difference(record.get("plan") or {"kind": None})):
+                if not store.lost_tables(self.folder, record.get("tables", [])):
+                    return False
+                store.drop_record(self.folder)
+                return self.begin()
             raise RunExists(
-                f"run {self.name!r} is there with other settings ({self._difference(record.get('plan', {}))}); "
+                f"run {self.name!r} is there with other settings ({different}); "
                 f"choose another --run, or delete {self.folder}"
             )
         state = self.folder / ".parts" / "plan.json"
         if state.is_file():
             before = json.loads(state.read_text(encoding="utf-8"))
-            if before["digest"] != self.digest:
+            if different := self._difference(before["plan"]):
                 raise RunExists(
-                    f"run {self.name!r} was begun with other settings ({self._difference(before['plan'])}); "
+                    f"run {self.name!r} was begun with other settings ({different}); "
                     f"choose another --run, or delete {self.folder}"
                 )
             self.watch = provenance.Stopwatch(before["seconds"])
         self.keep_time()
         return True
+
+    def _record(self) -> dict[str, Any] | None:
+        try:
+            return store.read_record(self.folder)
+        except store.ResultsError:
+            store.drop_record(self.folder)  # nobody can read it: as if the run had not been finished
+            return None
 
     def keep_time(self) -> None:
         """Writes down the plan and the time so far, for a run that is continued."""
@@ -67,6 +80,7 @@ class RunInProgress:
     def write(self, table: str, rows: pa.Table) -> None:
         """Writes a table of the contract into the run's folder."""
         store.write_table(self.folder, table, rows)
+        self.tables.append(table)
 
     def finish(self) -> None:
         """Writes the record, which makes the run finished."""
@@ -76,6 +90,7 @@ class RunInProgress:
             "command": self.command,
             "plan": self.plan,
             "plan_digest": self.digest,
+            "tables": sorted(set(self.tables)),
             "versions": provenance.versions(),
             "timings": {name: round(seconds, 3) for name, seconds in self.watch.seconds.items()},
             **self.facts,
@@ -88,5 +103,15 @@ class RunInProgress:
         store.drop_run(self.folder)
 
     def _difference(self, before: dict[str, Any]) -> str:
-        names = [name for name in {**before, **self.plan} if before.get(name) != self.plan.get(name)]
-        return ", ".join(f"{name}: {before.get(name)} before, {self.plan.get(name)} now" for name in sorted(names)[:2])
+        """What is not as it was, in words; nothing where all is. A setting that an earlier form of the plan did not
+        have is not known, and so no difference."""
+        plan = json.loads(json.dumps(self.plan))  # as it was read: tuples are lists
+        names = [name for name in before if before[name] != plan.get(name)]
+        shown = [f"{name}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]]
+        return ", ".join(shown)
+
+
+def _short(value: object) -> str:
+    """The value for a message; of many names the first."""
+    text = str(value)
+    return text if len(text) <= 500 else f"{text[:500]} ..."

@@ -35,12 +35,17 @@ class ClipSettings:
     clip: Clip
     prefix: str = ""
 
+    def plan(self) -> dict[str, Any]:
+        """What must be the same for the same numbers."""
+        return {"clip": [self.clip.fingerprint, self.prefix], "clip_setup": self.clip.setup}
+
     def facts(self) -> dict[str, Any]:
         """What run.json keeps."""
         return {
             "model": self.clip.name,
             "name": self.clip.name,
             "fingerprint": self.clip.fingerprint,
+            "setup": self.clip.setup,
             "demo": self.clip.is_demo,
             "prefix": self.prefix,
         }
@@ -140,9 +145,9 @@ def image_features(
 ) -> tuple[np.ndarray, list[str | None]]:
     """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
     names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
-    cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{fingerprint}-{names}.npz"
-    if cache.is_file():
-        kept = np.load(cache)
+    cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{clip.setup}-{fingerprint}-{names}.npz"
+    kept = store.read_arrays(cache)
+    if kept is not None and {"features", "reasons"} <= set(kept):
         return kept["features"], [str(reason) or None for reason in kept["reasons"]]
 
     def read(path: Path | None) -> torch.Tensor | str:
@@ -262,8 +267,8 @@ def _corpus_rows(
 def _signature(name: str, size: int, facts: dict[str, Any], clip: ClipSettings | None) -> str:
     own: dict[str, Any] = {"beam": "imported" if size == IMPORTED else size, **facts}
     if "clip" in name and clip is not None:
-        own |= {"clip": clip.clip.name, "weights": clip.clip.fingerprint, "dtype": "float32"}
-        own |= {"prefix": json.dumps(clip.prefix)}
+        own |= {"clip": clip.clip.name, "weights": clip.clip.fingerprint, "clip_setup": clip.clip.setup}
+        own |= {"dtype": "float32", "prefix": json.dumps(clip.prefix)}
     else:
         own |= {"tok": "ptb"}
     variant = {"cider": "CIDEr-D"}.get(name, METRICS[name].title)

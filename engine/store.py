@@ -7,6 +7,9 @@ import json
 import os
 import re
 import shutil
+import uuid
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,7 +122,7 @@ def check_table(path: Path) -> Problem | None:
     try:
         found = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
-        return Problem(path, f"not a whole Parquet file ({_first_line(error)}); delete it and run the command again")
+        return Problem(path, f"not a whole Parquet file ({_first_line(error)}); run the command again")
     expected = schema_of(path.stem, found.names)
     added = ADDED.get(path.stem, ())
     missing = [name for name in expected.names if name not in found.names and name not in added]
@@ -197,10 +200,24 @@ def write_text(path: Path, text: str) -> None:
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes named arrays as a numpy archive (.npz), whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name("." + path.name)
-    with open(temporary, "wb") as handle:
-        np.savez(handle, **arrays)
-    _publish(temporary, path)
+    # A name of its own: two runs may keep the same features at the same time.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "wb") as handle:
+            np.savez(handle, **arrays)
+        _publish(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a numpy archive, or None where there is none that can be read."""
+    try:
+        with np.load(path) as kept:
+            return dict(kept)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
@@ -224,6 +241,17 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not isinstance(record, dict):
         raise ResultsError(f"{path}: expected a JSON object; run the command again")
     return record
+
+
+def drop_record(folder: Path) -> None:
+    """Makes a run unfinished: its tables are to be written again."""
+    (folder / RUN_RECORD).unlink(missing_ok=True)
+
+
+def lost_tables(folder: Path, tables: list[str]) -> list[str]:
+    """Those of `tables` that are not there, and those that are there and cannot be read."""
+    there = [path.stem for path in sorted(folder.glob("*.parquet")) if path.stem in TABLES]
+    return [table for table in dict.fromkeys([*tables, *there]) if not has_table(folder, table)]
 
 
 def find_runs(results: Path) -> tuple[list[Run], list[Problem]]:
@@ -263,10 +291,13 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     connection.execute("CREATE TABLE runs (run VARCHAR, record VARCHAR)")
     for run in runs:
         connection.execute("INSERT INTO runs VALUES (?, ?)", [run.name, json.dumps(run.record)])
+    linked: list[str] = []
     for table in TABLES:
         paths, broken = _readable(runs, table)
         problems += broken
         _create_view(connection, table, paths)
+        linked += [_literal(str(path.resolve())) for path in paths if path.resolve() != path]
+    connection.execute(f"SET allowed_paths = [{', '.join(linked)}]")  # where a linked run's files really are
     connection.execute(f"SET allowed_directories = [{_literal(str(results.resolve()) + os.sep)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -281,7 +312,8 @@ def _readable(runs: list[Run], table: str) -> tuple[list[Path], list[Problem]]:
             continue
         problem = check_table(path)
         if problem is None:
-            paths.append(path.resolve())
+            # The folder as it stands in the results, a link or not: its name is the run's.
+            paths.append(run.folder.parent.resolve() / run.name / path.name)
         else:
             problems.append(problem)
     return paths, problems

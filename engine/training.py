@@ -33,6 +33,7 @@ from engine.tokenizer import CaptionTokenizer
 
 _IGNORED = -100  # cross_entropy's own mark for a target that does not count
 _ENCODE_BATCH = 32
+_STATE = "state.pt"
 
 
 class TrainingError(ValueError):
@@ -47,6 +48,11 @@ class Progress:
     step: int = 0
     best_cider: float = -math.inf
     best_clipscore: float = -math.inf
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether there were photos to choose the best captioner by."""
+        return self.best_cider > -math.inf
 
 
 def train(
@@ -67,7 +73,8 @@ def train(
         log: called after each epoch with every row of the `training` table so far.
 
     Raises:
-        TrainingError: no captions to learn from, a folder of another training, or encoder weights that do not fit.
+        TrainingError: no captions to learn from, a folder of another training, encoder weights that do not fit, or a
+            full disk.
     """
     return _Training(train_set, validation_set, recipe, folder, device, clip, log).run()
 
@@ -93,7 +100,7 @@ class _Training:
     ) -> None:
         self.recipe, self.config, self.folder = recipe, recipe.training, folder
         self.device, self.clip, self._log = torch.device(device), clip, log
-        self._claim_folder(train_set)
+        self._check_folder(train_set)
         torch.manual_seed(self.config.seed)
         usable = [example for example in train_set.examples if example.references]
         if not usable:
@@ -101,8 +108,11 @@ class _Training:
         self.tokenizer = _tokenizer(train_set, usable, recipe)
         self.captioner = build_captioner(recipe, self.tokenizer.vocab_size).to(self.device)
         self.train_set = _readable(train_set.subset(usable))
+        if not self.train_set.examples:
+            raise TrainingError(f"{train_set.root}: no photo of {len(usable):,} can be used, expected at least one")
         held = [example for example in validation_set.examples if example.references]
         self.validation_set = _readable(validation_set.subset(held[: self.config.validation_images]))
+        self._claim_folder(train_set)
         self.images = _images(self.captioner, self.train_set, self.config, folder / "features_train.f16", self.device)
         still = replace(self.config, augment=False)
         self.validation_images = _images(
@@ -258,17 +268,25 @@ class _Training:
         for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
             self.writer.add_scalar(f"training/{name}", value, self.progress.step)
 
-    def _claim_folder(self, train_set: Dataset) -> None:
-        """A folder belongs to one recipe on one dataset: another one must not continue its state."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _claim(self, train_set: Dataset) -> str:
         mine = {"recipe": asdict(self.recipe), "data": train_set.fingerprint, "clip": getattr(self.clip, "name", None)}
+        return json.dumps(mine, indent=2, sort_keys=True) + "\n"
+
+    def _check_folder(self, train_set: Dataset) -> None:
+        """A folder belongs to one recipe on one dataset: another one must not continue its state.
+
+        One that failed before it had a state or a captioner to keep holds nothing back.
+        """
         file = self.folder / "training.json"
-        text = json.dumps(mine, indent=2, sort_keys=True) + "\n"
-        if file.is_file() and file.read_text(encoding="utf-8") != text:
+        is_trained = any((self.folder / name).is_file() for name in (_STATE, "model.safetensors"))
+        if is_trained and file.is_file() and file.read_text(encoding="utf-8") != self._claim(train_set):
             raise TrainingError(
                 f"{self.folder}: another training is there (its recipe, data or CLIP differ); choose another --out"
             )
-        file.write_text(text, encoding="utf-8")
+
+    def _claim_folder(self, train_set: Dataset) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "training.json").write_text(self._claim(train_set), encoding="utf-8")
         names = sorted(example.image_id for example in train_set.examples)
         (self.folder / checkpoints.TRAINED_ON).write_text("\n".join(names) + "\n", encoding="utf-8")
 
@@ -279,12 +297,15 @@ class _Training:
             "model": self.captioner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        temporary = self.folder / "state.pt.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / "state.pt")
+        temporary = self.folder / f"{_STATE}.tmp"
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # torch's own writer raises it where the disk is full
+            raise TrainingError(checkpoints.unwritten(temporary, error)) from error
+        os.replace(temporary, self.folder / _STATE)
 
     def _restore(self) -> None:
-        file = self.folder / "state.pt"
+        file = self.folder / _STATE
         if not file.is_file():
             return
         state = torch.load(file, map_location=self.device, weights_only=True)

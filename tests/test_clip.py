@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,24 @@ def test_another_weight_gives_another_fingerprint(small, tmp_path):
     with torch.no_grad():
         small_model.logit_scale += 1
     assert clip._fingerprint(small_model) != small.fingerprint
+
+
+def test_preprocessing_and_activation_give_another_setup_and_the_weights_alone_do_not(small, tmp_path):
+    folder = tiny.clip_folder(tmp_path / "other")
+    assert clip.load(str(folder)).setup == small.setup
+    file = folder / "open_clip_config.json"
+    config = json.loads(file.read_text())
+    for part, change in (("preprocess_cfg", {"mean": [0.1, 0.1, 0.1]}), ("model_cfg", {"quick_gelu": True})):
+        tiny.write_json(file, config | {part: config[part] | change})
+        other = clip.load(str(folder))
+        assert other.fingerprint == small.fingerprint
+        assert other.setup != small.setup
+
+
+def test_the_setup_is_the_same_after_use(small):
+    before = small.setup
+    small.image_features([small.prepare(noise(0))])
+    assert clip._setup(small.model, small.prepare) == before
 
 
 def test_a_model_that_is_not_in_the_cache_names_itself_and_the_two_ways_to_get_it(monkeypatch, tmp_path):

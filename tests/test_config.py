@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from engine.config import CaptionerConfig, ConfigError, DecodingConfig, Recipe, TrainingConfig, from_dict, read_recipe
@@ -81,6 +83,12 @@ def test_the_defaults_are_the_studys():
         ({"sample": True, "beam_sizes": (1,), "n_best": 101}, "n_best is 101, expected 1 to 100 samples"),
         ({"n_best": 6}, r"n_best is 6, expected 1 to the largest beam size \(5\)"),
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0, expected a number above 0"),
+        ({"length_penalty": math.nan}, "length_penalty is nan, expected a number from -10 to 10"),
+        ({"length_penalty": math.inf}, "length_penalty is inf"),
+        ({"length_penalty": 1e308}, "length_penalty is 1e"),
+        ({"repetition_penalty": math.inf}, "repetition_penalty is inf"),
+        ({"repetition_penalty": math.nan}, "repetition_penalty is nan"),
+        ({"sample": True, "beam_sizes": (1,), "temperature": math.inf}, "temperature is inf"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1, expected 0, or a number of tokens"),
         ({"precision": "fp8"}, "precision is 'fp8', expected one of"),
         ({"rule": "study", "no_repeat_ngram": 2}, "no_repeat_ngram is 2, expected 0 under the study's rule"),
@@ -91,6 +99,18 @@ def test_the_defaults_are_the_studys():
 def test_a_search_that_contradicts_itself_is_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         DecodingConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("max_length", 600), ("clip_norm", 0.0), ("clip_norm", math.nan), ("learning_rate", math.inf)),
+        *(("warmup_steps", -5), ("validation_images", -1), ("vocab_size", 3), ("seed", -1), ("weight_decay", -1.0)),
+    ],
+)
+def test_a_training_that_could_not_end_well_does_not_begin(name, value):
+    with pytest.raises(ConfigError, match=f"recipe: training: {name} is {value}, expected"):
+        from_dict(Recipe, {"model": {"encoder": "vit"}, "training": {name: value}}, "recipe")
 
 
 def test_a_signature_says_the_rule_always_and_the_rest_where_it_was_asked_for():

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from engine import clip, datasets, evaluate, search, store, summary
 from engine.config import DecodingConfig
+from engine.predictions import PredictedClass
 from engine.runs import RunExists
 from engine.schema import END_WORD, TABLES
 from engine.scoring import ClipSettings
@@ -199,6 +201,24 @@ def test_a_bare_folder_gets_captions_attention_and_clipscores_only(parts, tmp_pa
     assert {each["metric"] for each in table(tmp_path, "corpus_scores")} == {"clipscore"}
 
 
+def test_a_strip_is_set_aside_and_the_run_finishes(parts, tmp_path):
+    tiny.photo(tmp_path / "photos" / "good.png")
+    Image.new("L", (1, 60_000)).save(tmp_path / "photos" / "strip.png")
+    bare = datasets.load(tmp_path / "photos")
+    assert evaluate.evaluate(ask(parts, tmp_path, dataset=bare, classes=None))
+    assert [row["file_name"] for row in table(tmp_path, "set_aside")] == ["strip.png"]
+
+
+def test_a_broken_photo_of_the_classes_is_set_aside_beside_those_of_the_captions(parts, tmp_path):
+    classes = datasets.load_classes(tiny.classes(tmp_path / "data"))
+    (classes.root / "1_0.png").write_bytes(b"")
+    assert evaluate.evaluate(ask(parts, tmp_path, classes=classes))
+    found = {row["file_name"]: row["reason"] for row in table(tmp_path, "set_aside")}
+    assert found == {"000000000003.jpg": "the file is empty", "1_0.png": "the file is empty (a zero-shot photo)"}
+    assert store.read_record(store.run_folder(tmp_path, "mine"))["set_aside"] == 2
+    assert "of 5" in summary.text(tmp_path, "mine")
+
+
 def test_without_a_clip_the_caption_metrics_stand_alone(parts, tmp_path):
     assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
     assert "clipscore" not in table(tmp_path, "scores")[0]
@@ -347,6 +367,50 @@ def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
     assert evaluate.evaluate(ask(parts, tmp_path, "second", decoding=DecodingConfig(beam_sizes=(2,), max_length=8)))
 
 
+def test_another_preprocessing_of_the_same_weights_is_another_clip(parts, tmp_path):
+    folder = tiny.clip_folder(tmp_path / "clip")
+    dataset = datasets.load(parts / "data")
+    captions = {example.image_id: example.references[0] for example in dataset.examples}
+
+    def score(name: str) -> bool:
+        settings = ClipSettings(clip.load(str(folder)))
+        return evaluate.score(
+            evaluate.PredictionsRun(name, tmp_path / "r", dataset, captions, Path("p.json"), clip=settings)
+        )
+
+    assert score("before")
+    file = folder / "open_clip_config.json"
+    config = json.loads(file.read_text())
+    tiny.write_json(file, config | {"preprocess_cfg": {"size": 32, "mean": [0.9, 0.1, 0.5], "std": [0.1, 0.2, 0.9]}})
+    with pytest.raises(RunExists, match="clip_setup: .* before"):
+        score("before")
+    assert score("after")
+    before, after = (table(tmp_path / "r", "corpus_scores", name) for name in ("before", "after"))
+    by_clip = [{row["metric"]: row for row in rows}["clipscore"] for rows in (before, after)]
+    assert by_clip[0]["value"] != by_clip[1]["value"]
+    assert by_clip[0]["signature"] != by_clip[1]["signature"]
+
+
+def test_kept_features_that_cannot_be_read_are_made_again(parts, tmp_path):
+    assert evaluate.evaluate(ask(parts, tmp_path, "first"))
+    kept = list((tmp_path / ".cache" / "clip").glob("*.npz"))
+    assert len(kept) == 2
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:-100])
+    assert evaluate.evaluate(ask(parts, tmp_path, "second"))
+    assert table(tmp_path, "scores", "second") == table(tmp_path, "scores", "first")
+
+
+def test_a_table_that_is_lost_is_made_again_by_the_same_command(parts, tmp_path):
+    assert evaluate.evaluate(ask(parts, tmp_path))
+    folder = store.run_folder(tmp_path, "mine")
+    before = digests(folder)
+    (folder / "scores.parquet").write_bytes(b"PAR1")
+    assert evaluate.evaluate(ask(parts, tmp_path))
+    assert digests(folder) == before
+    assert not evaluate.evaluate(ask(parts, tmp_path))
+
+
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
     assert set(TABLES) == {*TABLES_WRITTEN, "training", "hypotheses"}
 
@@ -369,3 +433,38 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
     assert searched == [(None, None)] * 3
     record = store.read_record(store.run_folder(tmp_path, "greedy"))
     assert record["seconds_per_image"]["1"] == record["sweep_seconds_per_image"] > 0
+
+
+def test_another_tokenizer_of_the_same_size_is_another_run(parts, tmp_path):
+    folder = tmp_path / "captioner"
+    tiny.captioner_folder(folder)
+    assert evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None))
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    vocabulary = content["model"]["vocab"]
+    one, other = [token for token in vocabulary if token.isalpha() and len(token) > 1][:2]
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+    changed = tiny.write_json(tmp_path / "other.json", content)
+    assert not evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=file))
+    with pytest.raises(RunExists, match="tokenizer: "):
+        evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=changed))
+
+
+def test_a_class_without_photos_that_is_gone_makes_another_zero_shot_run(parts, tmp_path):
+    folder = tiny.classes(tmp_path / "data")
+    names = {"0": "dog", "1": "bus", "2": "cat"}
+    tiny.write_json(folder / "p1_data" / "id2label.json", names | {"7": "umbrella"})
+    model = clip.load(str(parts / "clip"))
+    assert evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
+    tiny.write_json(folder / "p1_data" / "id2label.json", names)
+    with pytest.raises(RunExists, match="labels: "):
+        evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
+
+
+def test_class_names_given_later_make_another_run_of_imported_classes(tmp_path):
+    found = {"a": [PredictedClass("0_1.png", "0", "0")]}
+    assert evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found))
+    assert not evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found))
+    for changes in ({"names": {"0": "dog"}}, {"root": tmp_path}):
+        with pytest.raises(RunExists, match="with other settings"):
+            evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found, **changes))

@@ -1,7 +1,12 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from engine import failures
 from engine.failures import Case, Tag, repeated_phrase, tag_all
+from tests.conftest import ROOT
 
 
 def case(caption: str, references=(), labels=(), finished=True) -> Case:
@@ -59,6 +64,20 @@ def test_an_object_most_references_name_is_missed():
     references = ["a man rides a horse", "a horse with a rider", "a field"]
     found = tag_all([case("a person outside", references, ["person", "horse"])])[0]
     assert found == [Tag("missed object", "horse, in 2 of 3 references")]
+
+
+def test_missed_objects_stand_in_the_order_of_the_references_whatever_the_hash_seed():
+    code = (
+        "from engine.failures import Case, tag_all; text = 'a dog, a cat, a horse, a bus and a kite'; "
+        "case = Case('x', ['x'], True, [text], ['kite', 'bus', 'dog', 'horse', 'cat']); "
+        "print([tag.evidence.split(',')[0] for tag in tag_all([case])[0]])"
+    )
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        found = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert found.stdout.strip() == "['dog', 'cat', 'horse', 'bus', 'kite']"
 
 
 def test_a_split_without_annotations_has_no_object_tags():

@@ -1,5 +1,7 @@
 """The command line as a user types it: exit status, sentences, no traceback."""
 
+import csv
+import json
 import subprocess
 import sys
 
@@ -134,6 +136,27 @@ def test_zero_shot_predictions_made_elsewhere_give_a_run(tmp_path, capsys):
             ["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--device", "tpu"],
             "--device tpu: not usable",
         ),
+        (
+            ["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--device", "meta"],
+            "--device meta: not usable here; expected cpu or cuda",
+        ),
+        (
+            [
+                "evaluate",
+                "--data",
+                "DATA",
+                "--captioner",
+                "x",
+                "--run",
+                "r",
+                "--beams",
+                "1",
+                "3",
+                "--attention-beams",
+                "7",
+            ],
+            "--attention-beams 7: not searched; expected some of 1, 3",
+        ),
         (["evaluate", "--data", "DATA", "--captioner", "CAPTIONER", "--run", "../x"], "choose another with --run"),
         (["score", "nowhere.json", "--data", "DATA", "--run", "r"], "nowhere.json: there is no such file"),
         (["train", "--data", "DATA", "--recipe", "nowhere.toml", "--out", "o"], "there is no such recipe"),
@@ -213,3 +236,33 @@ def test_the_module_runs_as_a_program():
     )
     assert done.returncode == 2
     assert "--data" in done.stderr
+
+
+def test_csv_keeps_every_element_of_a_list_as_json(tmp_path, capsys):
+    query = "SELECT ['a', 'b\"c'] AS words, range(2000) AS many, {'x': NULL} AS box, NULL AS nothing, 3 AS three"
+    assert run("sql", query, "--csv", "--results", tmp_path) == 0
+    header, row = csv.reader(capsys.readouterr().out.splitlines())
+    assert header == ["words", "many", "box", "nothing", "three"]
+    assert [json.loads(field) for field in row[:3]] == [["a", 'b"c'], [*range(2000)], {"x": None}]
+    assert row[3:] == ["", "3"]
+
+
+def test_metrics_asked_for_where_nothing_has_references_are_refused(tmp_path, capsys):
+    tiny.photo(tmp_path / "photos" / "a.png")
+    captioner = tiny.captioner_folder(tmp_path / "captioner")
+    asked = ("evaluate", "--data", tmp_path / "photos", "--captioner", captioner, "--run", "r", "--beams", 1)
+    assert run(*asked, "--results", tmp_path / "results", "--metrics", "cider") == 2
+    assert "--metrics cider: " in (shown := capsys.readouterr().err) and "has no reference captions" in shown
+
+
+def test_a_training_without_photos_to_validate_on_says_so(tmp_path, capsys):
+    tiny.coco(tmp_path / "data", 3, "train")
+    tiny.coco(tmp_path / "data", 1, "val")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
+        "num_layers = 1\nnhead = 2\n[training]\nepochs = 1\nvocab_size = 90\nvalidation_images = 0\n"
+    )
+    assert run("train", "--data", tmp_path / "data", "--recipe", recipe, "--out", tmp_path / "out") == 0
+    shown = capsys.readouterr().out
+    assert "1 steps, no photos to validate on" in shown and "inf" not in shown

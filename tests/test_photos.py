@@ -50,6 +50,17 @@ def test_each_bad_photo_has_a_reason(tmp_path, monkeypatch):
     assert reasons["missing.jpg"] == "there is no such file"
 
 
+@pytest.mark.parametrize(("size", "is_usable"), [((1, 60_000), False), ((60_000, 1), False), ((3, 300), True)])
+def test_a_long_strip_is_no_photo(tmp_path, size, is_usable):
+    path = tmp_path / "strip.png"
+    Image.new("RGB", size).save(path)
+    if is_usable:
+        assert Preprocessing(32).pixels(open_photo(path)).shape == (3, 32, 32)
+        return
+    with pytest.raises(PhotoError, match=f"{size[0]} x {size[1]} pixels, one side over 100 times the other"):
+        open_photo(path)
+
+
 def test_pixels_equal_the_transform_timm_would_use():
     from timm.data import create_transform
 

@@ -34,3 +34,50 @@ def test_a_finished_run_is_finished_for_the_same_plan_only(tmp_path):
     record = store.read_record(run.folder)
     assert (record["kind"], record["command"], record["plan"]) == ("captioner", run.command, {"beams": [1]})
     assert not (run.folder / ".parts").exists()
+
+
+def test_a_setting_that_an_earlier_plan_did_not_have_is_no_difference_but_one_that_is_gone_is(tmp_path):
+    run, _ = begin(tmp_path, kind="captioner", beams=[1])
+    run.finish()
+    assert begin(tmp_path, kind="captioner", beams=(1,), clip_setup="a")[1] is False
+    with pytest.raises(RunExists, match=r"beams: \[1\] before, None now"):
+        begin(tmp_path, kind="captioner")
+
+
+def test_a_record_without_a_plan_is_nobodys(tmp_path):
+    store.write_record(store.run_folder(tmp_path, "mine"), {"run": "mine"})
+    with pytest.raises(RunExists):
+        begin(tmp_path, kind="captioner")
+
+
+def table(run: RunInProgress) -> None:
+    run.write("images", store.table_of("images", [{"image_id": "x", "file_name": "x.jpg"}]))
+
+
+@pytest.mark.parametrize("damage", ["record", "broken table", "deleted table"])
+def test_the_same_command_makes_a_damaged_run_again(tmp_path, damage):
+    run, _ = begin(tmp_path, beams=[1])
+    table(run)
+    run.finish()
+    if damage == "record":
+        (run.folder / "run.json").write_text("{")
+    elif damage == "broken table":
+        (run.folder / "images.parquet").write_bytes(b"PAR1")
+    else:
+        (run.folder / "images.parquet").unlink()
+    again, is_open = begin(tmp_path, beams=[1])
+    assert is_open
+    table(again)
+    again.finish()
+    assert begin(tmp_path, beams=[1])[1] is False
+    assert store.connect(tmp_path)[1] == []
+
+
+def test_a_damaged_run_with_other_settings_is_not_touched(tmp_path):
+    run, _ = begin(tmp_path, beams=[1])
+    table(run)
+    run.finish()
+    (run.folder / "images.parquet").unlink()
+    with pytest.raises(RunExists):
+        begin(tmp_path, beams=[3])
+    assert store.read_record(run.folder) is not None

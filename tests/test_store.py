@@ -1,5 +1,7 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -145,3 +147,32 @@ def test_an_unfinished_run_is_dropped_and_a_finished_one_is_not(tmp_path):
     with pytest.raises(ValueError, match="finished run"):
         store.drop_run(folder)
     assert store.read_record(folder)["run"] == "r"
+
+
+def test_two_writers_of_the_same_arrays_do_not_meet(tmp_path):
+    path, arrays = tmp_path / "cache" / "x.npz", {"features": np.zeros((2000, 64), np.float32)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: store.write_arrays(path, **arrays), range(80)))
+    assert store.read_arrays(path)["features"].shape == (2000, 64)
+    assert [each.name for each in path.parent.iterdir()] == ["x.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"no archive"])
+def test_arrays_that_cannot_be_read_are_none(tmp_path, content):
+    path = tmp_path / "x.npz"
+    assert store.read_arrays(path) is None
+    path.write_bytes(content)
+    assert store.read_arrays(path) is None
+    store.write_arrays(path, features=np.arange(400.0))
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert store.read_arrays(path) is None
+
+
+def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
+    elsewhere = finished(tmp_path / "elsewhere", "other", {"images": images("far")})
+    own = finished(tmp_path / "results", "own", {"images": images("near")})
+    (own.parent / "outside").symlink_to(elsewhere)
+    (own.parent / "inside").symlink_to(own)
+    connection, problems = store.connect(tmp_path / "results")
+    found = connection.execute("SELECT run, image_id FROM images ORDER BY run").fetchall()
+    assert (found, problems) == ([("inside", "near"), ("outside", "far"), ("own", "near")], [])

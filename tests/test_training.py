@@ -1,5 +1,9 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from engine import checkpoints, datasets, training
@@ -169,3 +173,42 @@ def test_data_without_captions_cannot_be_learned_from(tmp_path):
     bare = datasets.load(tmp_path / "photos")
     with pytest.raises(TrainingError, match="no captions in split 'all'"):
         training.train(bare, bare, recipe(), tmp_path / "out")
+
+
+def test_a_training_that_failed_before_it_learned_anything_does_not_hold_its_folder(tmp_path, sets, monkeypatch):
+    out, bare = tmp_path / "out", replace(sets[0], examples=tuple(replace(e, references=()) for e in sets[0].examples))
+    with pytest.raises(TrainingError, match="no captions in split"):
+        training.train(bare, sets[1], recipe(epochs=1), out)
+    assert not out.exists()
+    monkeypatch.setattr(training._Training, "_epoch", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        training.train(*sets, recipe(epochs=1, batch_size=64), out)
+    monkeypatch.undo()
+    assert training.train(*sets, recipe(epochs=1), out).epoch == 1
+
+
+def test_a_split_of_which_no_photo_can_be_used_is_one_sentence(tmp_path, sets):
+    for example in sets[0].examples:
+        sets[0].photo(example).write_bytes(b"")
+    with pytest.raises(TrainingError, match="no photo of 6 can be used"):
+        training.train(*sets, recipe(epochs=1), tmp_path / "out")
+
+
+@pytest.mark.parametrize("writer", ["torch.save", "engine.checkpoints.save_file"])
+def test_a_full_disk_is_one_sentence_and_the_training_goes_on_afterwards(tmp_path, sets, monkeypatch, writer):
+    def fail(*args):
+        raise (RuntimeError if writer == "torch.save" else SafetensorError)("unexpected pos 189568 vs 189456")
+
+    monkeypatch.setattr(writer, fail)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises((TrainingError, checkpoints.CheckpointError), match="the disk is full; make room and run"):
+        training.train(*sets, recipe(epochs=1), tmp_path / "out")
+    monkeypatch.undo()
+    assert not list((tmp_path / "out").glob("*.tmp"))
+    assert training.train(*sets, recipe(epochs=1), tmp_path / "out").epoch == 1
+
+
+def test_without_photos_to_validate_on_the_last_captioner_stays_and_nothing_is_best(tmp_path, sets):
+    done = training.train(sets[0], replace(sets[1], examples=()), recipe(epochs=1), tmp_path / "out")
+    assert not done.is_validated
+    checkpoints.load(tmp_path / "out")
