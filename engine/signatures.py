@@ -30,6 +30,7 @@ _WORDS = {
     "tok": "tokeniser",
     "clip": "CLIP",
     "weights": "CLIP weights",
+    "clip_setup": "CLIP architecture and preprocessing (fingerprint)",
 }
 _UNKNOWN = "not known"
 
