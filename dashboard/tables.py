@@ -67,6 +67,7 @@ def settings(run: Run, beam: int) -> Table:
         "Search rule": run.text("decoding", "rule"),
         "Maximum length": run.text("decoding", "max_length"),
         "Length penalty": run.text("decoding", "length_penalty"),
+        "Early stopping": {True: "yes", False: "no"}.get(run.part("decoding", "early_stopping"), ""),
         **{title: run.text("decoding", key) for key, title in _ASKED_FOR.items()},
         "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
         "Images": f"{run.images:,}",

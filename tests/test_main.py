@@ -12,6 +12,10 @@ from engine import store
 from tests import tiny
 from tests.conftest import ROOT
 
+_SMALL = (
+    '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
+    "num_layers = 1\nnhead = 2\n[training]\n"
+)
 COMMANDS = ("train", "evaluate", "score", "zeroshot", "compare", "correlate", "sql", "doctor")
 
 
@@ -77,10 +81,7 @@ def test_train_then_evaluate_keeps_the_training_curve(tmp_path, capsys):
     tiny.coco(tmp_path / "data", 6, "train")
     tiny.coco(tmp_path / "data", 3, "val")
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(
-        '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
-        "num_layers = 1\nnhead = 2\n[training]\nepochs = 1\nbatch_size = 4\nvocab_size = 90\nlog_steps = 1\n"
-    )
+    recipe.write_text(f"{_SMALL}epochs = 1\nbatch_size = 4\nvocab_size = 90\nlog_steps = 1\n")
     out, results = tmp_path / "out", tmp_path / "results"
     assert run("train", "--data", tmp_path / "data", "--recipe", recipe, "--out", out) == 0
     evaluate = f"next: python -m engine evaluate --data {tmp_path / 'data'} --split val --captioner {out}"
@@ -138,7 +139,7 @@ def test_zero_shot_predictions_made_elsewhere_give_a_run(tmp_path, capsys):
         ),
         (
             ["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--device", "meta"],
-            "--device meta: not usable here; expected cpu or cuda",
+            "--device meta: not usable here",
         ),
         (
             [
@@ -259,10 +260,7 @@ def test_a_training_without_photos_to_validate_on_says_so(tmp_path, capsys):
     tiny.coco(tmp_path / "data", 3, "train")
     tiny.coco(tmp_path / "data", 1, "val")
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(
-        '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
-        "num_layers = 1\nnhead = 2\n[training]\nepochs = 1\nvocab_size = 90\nvalidation_images = 0\n"
-    )
+    recipe.write_text(f"{_SMALL}epochs = 1\nvocab_size = 90\nvalidation_images = 0\n")
     assert run("train", "--data", tmp_path / "data", "--recipe", recipe, "--out", tmp_path / "out") == 0
     shown = capsys.readouterr().out
     assert "1 steps, no photos to validate on" in shown and "inf" not in shown

@@ -78,7 +78,8 @@ def test_numbers_sort_as_numbers_and_their_remarks_stand_beside_them():
 
 
 def test_a_sampled_run_is_not_called_greedy_and_says_how_it_was_drawn():
-    searched, drawn = ({"decoding": {"rule": "standard", **more}} for more in ({}, {"sample": True, "top_p": 0.9}))
-    assert list(tables.settings(Run("r", searched), 1).shown.Value) == ["1 (greedy)", "standard", "0"]
+    asked = {"rule": "standard", "early_stopping": False}
+    searched, drawn = {"decoding": asked}, {"decoding": asked | {"sample": True, "top_p": 0.9}}
+    assert list(tables.settings(Run("r", searched), 1).shown.Value) == ["1 (greedy)", "standard", "no", "0"]
     shown = tables.settings(Run("r", drawn), 1).shown.set_index("Setting").Value
     assert shown["Beam size"] == "1 (sampled)" and shown["Top p"] == "0.9"
