@@ -4,7 +4,7 @@ Knows words, references and object labels. Knows no model, no score and no resul
 verdict: a caption without one may still be wrong, and each says what it rests on.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,16 +66,32 @@ def _form(case: Case) -> list[Tag]:
 
 
 def repeated_phrase(words: Sequence[str]) -> str | None:
-    """The longest phrase of two words or more that follows itself or stands there three times."""
-    for length in range(len(words) // 2, 1, -1):
-        phrases = [tuple(words[at : at + length]) for at in range(len(words) - length + 1)]
-        counts = Counter(phrases)
-        for at, phrase in enumerate(phrases):
-            if not any(word.isalpha() for word in phrase):
-                continue
-            if phrases[at + length : at + length + 1] == [phrase] or counts[phrase] >= 3:
-                return " ".join(phrase)
-    return None
+    """The longest phrase of two words or more that follows itself or stands there three times; of several, the first."""
+    found, groups = None, _split([list(range(len(words)))], words, 1)
+    for length in range(2, len(words) // 2 + 1):
+        # A phrase that stands there once has no longer one that stands there twice, so few are left to grow.
+        groups = _split(groups, words, length)
+        firsts = [at for places in groups for at in _repeats(places, length)[:1]]
+        phrases = [words[at : at + length] for at in sorted(firsts)]
+        found = next((phrase for phrase in phrases if any(word.isalpha() for word in phrase)), found)
+    return " ".join(found) if found else None
+
+
+def _split(groups: list[list[int]], words: Sequence[str], length: int) -> list[list[int]]:
+    """Places that begin the same `length` words, twice or more, out of those that begin the same words but one."""
+    parted = []
+    for places in groups:
+        by_word = defaultdict(list)
+        for at in places:
+            if at + length <= len(words):
+                by_word[words[at + length - 1]].append(at)
+        parted += [each for each in by_word.values() if len(each) > 1]
+    return parted
+
+
+def _repeats(places: list[int], length: int) -> list[int]:
+    """The places of a phrase that count as a repetition."""
+    return places if len(places) >= 3 else [at for at in places if at + length in places]
 
 
 def _generic(case: Case, count: int, often: float) -> list[Tag]:

@@ -3,6 +3,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import failures
 from engine.failures import Case, Tag, repeated_phrase, tag_all
@@ -39,6 +41,21 @@ def test_an_empty_and_an_unfinished_caption_say_so():
 )
 def test_a_phrase_that_follows_itself_is_repetition(text, phrase):
     assert repeated_phrase(text.split()) == phrase
+
+
+@given(st.lists(st.sampled_from(["a", "man", "in", ",", "."]), max_size=20))
+def test_of_all_repetitions_the_longest_is_told_and_of_those_the_first(words):
+    def is_repeated(phrase: list[str], at: int) -> bool:
+        stands = [words[other : other + len(phrase)] for other in range(len(words) - len(phrase) + 1)]
+        return words[at + len(phrase) : at + 2 * len(phrase)] == phrase or stands.count(phrase) >= 3
+
+    told = [
+        " ".join(words[at : at + length])
+        for length in range(len(words) // 2, 1, -1)
+        for at in range(len(words) - length + 1)
+        if is_repeated(words[at : at + length], at) and any(word.isalpha() for word in words[at : at + length])
+    ]
+    assert repeated_phrase(words) == next(iter(told), None)
 
 
 def test_a_caption_under_many_images_is_generic():
