@@ -20,6 +20,7 @@ from engine.schema import METRICS
 
 BINS = 24
 _LASSO = "lasso"
+_SEARCH = "“dog” also finds dogs. In quotation marks, whole words alone are found."
 _AXES = ("cider", "clipscore")
 _MEANINGS = {
     (False, True): "CLIPScore finds that the caption fits the photo, the references say something else",
@@ -37,7 +38,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     """
     columns = parts.columns([4, 3, 3, 3], "choice", "filters", vertical_alignment="bottom")
     with columns[0]:
-        searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog")
+        searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog", help=_SEARCH)
     with columns[1]:
         tags = list(data.ask(queries.tags, run.name, beam).tag)
         tag = choices.one_of("Failure tag", "tag", ["", *tags], "", _any, disabled=not tags)
@@ -119,7 +120,8 @@ def described(selection: Selection) -> str:
     if selection.condition:
         parts.append(f"condition {selection.condition}")
     if selection.text:
-        parts.append(f"“{selection.text}” in the caption or a reference")
+        phrase, is_whole = queries.sought(selection.text)
+        parts.append(f"“{phrase}”{' as whole words' * is_whole} in the caption or a reference")
     if selection.among is not None or choices.get("verdict") == "open":
         parts.append(f"verdict {verdicts.FILTERS.get(choices.get('verdict'), '').lower()}")
     return ", ".join(parts)

@@ -1,5 +1,7 @@
 """Every SELECT against results whose content is known (tests/runs.py)."""
 
+import unicodedata
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -174,27 +176,65 @@ def test_text_is_found_in_captions_and_references_as_it_stands(cursor):
 
 
 def said_or_written(cursor, text: str) -> list[str]:
-    """What ILIKE finds in the files themselves, with its wildcards taken from it."""
-    pattern = "%" + text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+    """The images that a search by hand finds: `text` at a word's beginning, as whole words if it stands in quotes."""
+    is_whole = len(text) > 2 and text[0] == text[-1] == '"'
+    phrase = (text[1:-1] if is_whole else text).lower()
     rows = cursor.execute(
         """
-        SELECT DISTINCT image_id
-        FROM (
-            SELECT image_id, unnest(list_append("references", caption)) AS line
-            FROM captions JOIN images USING (run, image_id) WHERE run = 'demo' AND beam_size = 1
-        )
-        WHERE line ILIKE $1 ESCAPE '!' ORDER BY image_id
-        """,
-        [pattern],
+        SELECT image_id, unnest(list_append("references", caption))
+        FROM captions JOIN images USING (run, image_id) WHERE run = 'demo' AND beam_size = 1
+        """
     )
-    return [image for (image,) in rows.fetchall()]
+    return sorted({image for image, line in rows.fetchall() if is_said(line.lower(), phrase, is_whole)})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text("aAbdeEnRsSTu %_!'<", min_size=1, max_size=3) | st.sampled_from(["A Blue", "SQUARE", "on the gre"]))
+def is_said(line: str, phrase: str, is_whole: bool) -> bool:
+    places = [at for at in range(len(line)) if line.startswith(phrase, at)]
+    begun = [at for at in places if not (at and is_spaced(phrase[0]) and is_spaced(line[at - 1]))]
+    ends = [line[at + len(phrase) :][:1] for at in begun]
+    return bool([end for end in ends if not (is_whole and end and is_spaced(phrase[-1]) and is_spaced(end))])
+
+
+def is_spaced(letter: str) -> bool:
+    """A letter or figure of a script that writes spaces between words."""
+    return unicodedata.category(letter) in ("Lu", "Ll", "Lt", "Mn", "Mc", "Me", "Nd", "Nl", "No")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.text("aAbdeEnRsSTu %_!'<\"", min_size=1, max_size=3)
+    | st.sampled_from(["A Blue", "SQUARE", "on the gre", '"square"', '"squar"', '"the green"', '"n the green"'])
+)
 def test_text_finds_what_a_search_through_the_files_finds(cursor, text):
     found = queries.cases(cursor, "demo", 1, "cider", True, Selection(text=text))
     assert sorted(found.image_id) == said_or_written(cursor, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("man", ["a man.", "two Mannequins"]),
+        ('"man"', ["a man."]),
+        ("“Man”", ["a man."]),
+        ("ann", []),
+        ("été", ["l'été"]),
+        ("人", ["一个人在跑"]),
+        ('"个人"', ["一个人在跑"]),
+        (".", ["a man."]),
+        ('"', ['a "stop" sign']),
+    ],
+)
+def test_a_search_is_for_beginnings_of_words_or_for_whole_words(tmp_path, text, found):
+    said = ["a man.", "a woman", "two Mannequins", "l'été", "一个人在跑", 'a "stop" sign', "répété"]
+    folder, keys = store.run_folder(tmp_path, "said"), [{"image_id": str(image)} for image in range(len(said))]
+    captions = [{**key, "beam_size": 1, "caption": caption} for key, caption in zip(keys, said, strict=True)]
+    scores = [{**key, "beam_size": 1, "cider": 0.0} for key in keys]
+    store.write_table(folder, "images", store.table_of("images", [{**key, "references": []} for key in keys]))
+    store.write_table(folder, "captions", store.table_of("captions", captions))
+    store.write_table(folder, "scores", store.table_of("scores", scores, ["cider"]))
+    store.write_record(folder, {"run": "said"})
+    kept = queries.cases(store.connect(tmp_path)[0].cursor(), "said", 1, "cider", True, Selection(text=text))
+    assert kept.caption.tolist() == found
 
 
 def test_a_search_goes_with_the_cases_whose_rows_it_numbers(full_results, monkeypatch):
