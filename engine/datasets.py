@@ -393,10 +393,11 @@ def _hashed_split(dataset: Dataset, split: str | None, hold_out: int) -> Dataset
             f"{dataset.path}: split {split!r} is not there; without split files it has train, val and all"
         )
     here = dataset.on_disk()
-    if not 0 < hold_out < len(here.examples):
-        raise DatasetError(
-            f"--hold-out {hold_out}: expected 1 to {len(here.examples) - 1}, {dataset.path} has so many photos"
-        )
+    count = len(here.examples)
+    if count < 2:
+        raise DatasetError(f"{dataset.path}: photos on disk: {count}; train and val need two, choose --split all")
+    if not 0 < hold_out < count:
+        raise DatasetError(f"--hold-out {hold_out}: expected 1 to {count - 1}, {dataset.path} has {count} photos")
     ranked = sorted(here.examples, key=lambda example: hashlib.sha256(example.image_id.encode()).digest())
     held = {example.image_id for example in ranked[:hold_out]}
     chosen = replace(here, split=split)

@@ -66,7 +66,7 @@ def _form(case: Case) -> list[Tag]:
 
 
 def repeated_phrase(words: Sequence[str]) -> str | None:
-    """The longest phrase of two words or more that follows itself or stands there three times; of several, the first."""
+    """The longest phrase of two words or more that follows itself or stands there thrice; of several, the first."""
     found, groups = None, _split([list(range(len(words)))], words, 1)
     for length in range(2, len(words) // 2 + 1):
         # A phrase that stands there once has no longer one that stands there twice, so few are left to grow.

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -330,19 +331,22 @@ class _KeptFeatures:
         key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}"
         mark = file.with_suffix(".key")
         shape = (len(dataset.examples), *self._shape())
-        if mark.is_file() and mark.read_text() == key and file.stat().st_size == 2 * math.prod(shape):
-            return np.memmap(file, np.float16, "r", shape=shape)
-        kept = np.memmap(file, np.float16, "w+", shape=shape)
+        is_whole = file.is_file() and file.stat().st_size == 2 * math.prod(shape)
+        if not (is_whole and mark.is_file() and mark.read_text() == key):
+            self._compute(dataset, file)
+            mark.write_text(key)
+        return np.memmap(file, np.float16, "r", shape=shape)
+
+    def _compute(self, dataset: Dataset, file: Path) -> None:
+        """Writes the features of all images one batch after the other: a file cut short is seen by its size, and a full
+        disk is an error (mapped memory that finds no room ends the process by a signal)."""
         prepare = self._captioner.preprocessing.pixels
         paths = [dataset.photo(example) for example in dataset.examples]
         bar = tqdm(read_ahead(paths, lambda path: prepare(open_photo(path))), "encode photos", len(paths))
-        for at, batch in _batched(bar, _ENCODE_BATCH):
-            with torch.inference_mode():
+        with file.open("wb") as kept, torch.inference_mode():
+            for batch in _batched(iter(bar), _ENCODE_BATCH):
                 pixels = torch.from_numpy(np.stack(batch)).to(self._device)
-                kept[at : at + len(batch)] = self._captioner.features(pixels).half().cpu().numpy()
-        kept.flush()
-        mark.write_text(key)
-        return kept
+                kept.write(self._captioner.features(pixels).half().cpu().numpy().tobytes())
 
     def _shape(self) -> tuple[int, int]:
         size = self._captioner.config.image_size
@@ -478,13 +482,7 @@ def _encoder_fingerprint(captioner: Captioner) -> str:
     return f"{captioner.config.encoder} {total!r} {captioner.preprocessing}"
 
 
-def _batched(items: Iterator, size: int) -> Iterator[tuple[int, list]]:
-    """(position of the first, items) in lists of `size`."""
-    batch, at = [], 0
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield at, batch
-            at, batch = at + size, []
-    if batch:
-        yield at, batch
+def _batched(items: Iterator, size: int) -> Iterator[list]:
+    """The items in lists of `size`; the last may be shorter."""
+    while batch := list(islice(items, size)):
+        yield batch

@@ -36,6 +36,16 @@ def test_a_dataset_without_splits_holds_the_same_photos_out_every_time():
     assert {each.image_id for each in datasets.load(SHARED / "flickr8k", split="val", hold_out=50).examples} <= held
 
 
+def test_a_hold_out_that_leaves_a_split_empty_says_how_many_photos_there_are(tmp_path):
+    photos = tiny.coco(tmp_path) / "val"
+    with pytest.raises(DatasetError, match="--hold-out 9: expected 1 to 4, .* has 5 photos"):
+        datasets.load(photos, split="val", hold_out=9)
+    for photo in sorted(photos.iterdir())[1:]:
+        photo.unlink()
+    with pytest.raises(DatasetError, match="photos on disk: 1; train and val need two"):
+        datasets.load(photos, split="val", hold_out=1)
+
+
 def test_coco_examples_carry_references_boxes_and_conditions(tmp_path):
     folder = tiny.coco(tmp_path / "world")
     dataset = datasets.load(folder)

@@ -105,6 +105,22 @@ def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, sets, monkeypa
     assert (out / "features_train.f16").stat().st_mtime_ns == before
 
 
+def test_features_cut_short_are_computed_again_and_a_full_disk_is_an_error(tmp_path, sets):
+    out = tmp_path / "out"
+    training.train(*sets, recipe(epochs=1), out)
+    kept = out / "features_train.f16"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-2])
+    (out / "state.pt").unlink()
+    training.train(*sets, recipe(epochs=1), out)
+    assert kept.read_bytes() == whole
+    kept.unlink()
+    kept.symlink_to("/dev/full")
+    (out / "state.pt").unlink()
+    with pytest.raises(OSError, match="No space left"):
+        training.train(*sets, recipe(epochs=1), out)
+
+
 def _no_reading_of_pixels(read_ahead):
     """Photos may be checked again, but no pixels be prepared: that is what the kept features spare."""
 
