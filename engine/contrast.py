@@ -33,7 +33,14 @@ def text(results: Path, left: str, right: str) -> str:
         raise SettingError(f"{left} and {right} have no metric in common: score both with the same --metrics")
     names = [f"{run}:{beam}" if beam else run for run, beam in sides]
     head = f"{names[0]} against {names[1]} on {overlap.shared:,} shared images, {overlap.same:,} with the same caption"
-    return "\n".join([head, "", *_table(found), "", _READING, *_differing(cursor, sides, found)])
+    doubt = _doubt(queries.namesakes(cursor, sides[0][0], sides[1][0]).images.item())
+    return "\n".join([head, *doubt, "", *_table(found), "", _READING, *_differing(cursor, sides, found)])
+
+
+def _doubt(namesakes: int) -> list[str]:
+    if not namesakes:
+        return []
+    return [f"{namesakes:,} of them have no reference in common: other photos with the same names?"]
 
 
 _READING = (

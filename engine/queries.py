@@ -889,6 +889,20 @@ def overlap(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_b
     ).df()
 
 
+def namesakes(cursor: DuckDBPyConnection, run: str, other: str) -> pd.DataFrame:
+    """One row: images, how many of two runs have one id and references on both sides, but none in common.
+
+    Two datasets may give the same id to different photos.
+    """
+    return cursor.execute(
+        """
+        SELECT count(*) AS images FROM images a JOIN images b USING (image_id) WHERE a.run = $run AND b.run = $other
+            AND len(a."references") > 0 AND len(b."references") > 0 AND NOT list_has_any(a."references", b."references")
+        """,
+        {"run": run, "other": other},
+    ).df()
+
+
 def paired_scores(
     cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int, metric: str, limit: int = 4000
 ) -> pd.DataFrame:

@@ -67,6 +67,17 @@ def partial_run(results: Path, run: str = "partial") -> Path:
     return folder
 
 
+def strangers_run(results: Path, run: str = "strangers") -> Path:
+    """The demo run again, as if its images had only their ids from it."""
+    folder, demo = store.run_folder(results, run), store.run_folder(results, "demo")
+    for table in ("captions", "scores", "corpus_scores"):
+        store.write_table(folder, table, store.read_table(demo, table))
+    rows = [{**row, "references": ["nothing of the kind"]} for row in store.read_table(demo, "images").to_pylist()]
+    store.write_table(folder, "images", store.table_of("images", rows))
+    store.write_record(folder, {"run": run})
+    return folder
+
+
 def imported_run(results: Path, run: str = "predictions") -> Path:
     """A scored prediction file: beam size 0, no logprob, no attention, and photos that are nowhere."""
     folder = store.run_folder(results, run)

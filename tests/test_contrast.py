@@ -53,3 +53,11 @@ def test_numbers_that_were_measured_in_different_ways_are_named(results):
     store.write_record(folder, {"run": "other"})
     text = contrast.text(results, "demo:3", "other:3")
     assert "not measured or searched alike: tokeniser: " in text and " against other (" in text
+
+
+def test_photos_of_one_name_that_no_reference_connects_are_doubted(results):
+    folder = runs.strangers_run(results)
+    assert "12 of them have no reference in common: other photos with the same names?" in contrast.text(
+        results, "demo:3", f"{folder.name}:3"
+    )
+    assert "no reference in common" not in contrast.text(results, "demo:3", "demo:1")

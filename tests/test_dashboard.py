@@ -418,6 +418,16 @@ def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
         assert "nothing to hold this run against" in words(open_view("compare", tmp_path / "results", run=run))
 
 
+def test_images_that_share_a_name_but_no_reference_are_doubted(open_view, tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    runs.strangers_run(results)
+    assert "**12 shared images without a reference in common**" in words(
+        open_view("compare", results, run="demo", right="strangers")
+    )
+    assert "without a reference in common" not in words(open_view("compare", results, run="demo", right="demo"))
+
+
 def test_settings_without_a_common_metric_or_image_are_a_sentence(open_view, tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)

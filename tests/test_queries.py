@@ -400,6 +400,18 @@ def test_partners_share_images_and_the_run_itself_comes_first(partial):
     assert queries.partners(partial, "partial").values.tolist() == [["partial", 6], ["demo", 5]]
 
 
+def test_images_of_one_name_without_a_reference_in_common_are_counted(tmp_path):
+    said = {"mine": [["a", "b"], ["c"], [], ["d"]], "theirs": [["b"], ["x"], ["y"], ["z"], ["w"]]}
+    for run, references in said.items():
+        folder = store.run_folder(tmp_path, run)
+        rows = [{"image_id": str(image), "references": each} for image, each in enumerate(references)]
+        store.write_table(folder, "images", store.table_of("images", rows))
+        store.write_record(folder, {"run": run})
+    cursor = store.connect(tmp_path)[0].cursor()
+    assert queries.namesakes(cursor, "mine", "theirs").images.item() == 2
+    assert queries.namesakes(cursor, "mine", "mine").images.item() == 0
+
+
 def test_the_overlap_counts_both_sides_and_equal_captions(partial):
     assert queries.overlap(partial, "demo", 3, "partial", 0).values.tolist() == [[12, 6, 5, 0]]
     found = queries.overlap(partial, "demo", 3, "demo", 5).iloc[0]

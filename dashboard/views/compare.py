@@ -117,6 +117,13 @@ def _say_overlap(sides: Sides) -> bool:
             f"right: everything below is about those that are shared. {same}",
             icon="⚠️",
         )
+    namesakes = data.ask(queries.namesakes, sides.left.name, sides.right.name).images.item()
+    if namesakes:
+        st.warning(
+            f"**{text.count(namesakes, 'shared image')} without a reference in common**: are they the same photos? Two "
+            "datasets may have the same names for different photos, and then nothing below means anything.",
+            icon="⚠️",
+        )
     return True
 
 
