@@ -390,7 +390,7 @@ def verdicts(source: Source) -> Chapter:
     if not found.by_case:
         return Chapter(title, "Nobody has judged a case of this run.")
     lead = f"{' '.join(judged.QUESTIONS.values())} {judged.counts(found)}."
-    return Chapter(title, lead, (judged.table(run.name, found),))
+    return Chapter(title, lead, (judged.table(run, found),))
 
 
 # Templates against each other, and labels against predictions: no chapter of the study's, but pages export them.

@@ -13,6 +13,7 @@ import pandas as pd
 from dashboard import ledger, text
 from dashboard.exports import Table
 from dashboard.ledger import LedgerError
+from dashboard.record import Run
 
 QUESTIONS = {
     "reasonable": "Is the caption reasonable?",
@@ -119,13 +120,13 @@ def _verdict(entry: dict[str, Any]) -> Verdict:
     return Verdict(beam_size=size, **words, **answers)
 
 
-def table(run: str, found: Verdicts) -> Table:
+def table(run: Run, found: Verdicts) -> Table:
     """All verdicts on a run, by image and beam size."""
     rows = [each for _, each in sorted(found.by_case.items())]
     shown = pd.DataFrame(
         {
             "Image": [each.image_id for each in rows],
-            "Beam size": [text.beam(each.beam_size) for each in rows],
+            "Beam size": [run.beam(each.beam_size) for each in rows],
             "Caption": [each.caption for each in rows],
             "Reasonable": [each.reasonable or "–" for each in rows],
             "Attends": [each.attends or "–" for each in rows],
@@ -133,7 +134,7 @@ def table(run: str, found: Verdicts) -> Table:
         }
     )
     values = pd.DataFrame([asdict(each) for each in rows], columns=list(Verdict.__dataclass_fields__))
-    return Table("verdicts", f"Verdicts on {run}", shown, values, " ".join(QUESTIONS.values()))
+    return Table("verdicts", f"Verdicts on {run.name}", shown, values, " ".join(QUESTIONS.values()))
 
 
 def counts(found: Verdicts) -> str:

@@ -10,6 +10,7 @@ import pytest
 from dashboard import bookmarks, ledger, verdicts
 from dashboard.exports import table
 from dashboard.ledger import LedgerError
+from dashboard.record import Run
 from dashboard.verdicts import Verdict
 
 
@@ -59,7 +60,7 @@ def test_verdicts_are_filtered_by_answer(tmp_path):
     assert found.images(1, "attends:no") == ("b",) and found.images(1, "drop:no") == ()
     assert "3 cases: caption yes 1, partly 0, no 2" in verdicts.counts(found)
     assert (
-        table(verdicts.table("demo", found), "csv").decode("utf-8-sig").startswith("image_id,beam_size,caption,reason")
+        table(verdicts.table(Run("demo", {}), found), "csv").decode("utf-8-sig").startswith("image_id,beam_size,caption,reason")
     )
 
 

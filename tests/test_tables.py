@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard import tables
+from dashboard import tables, verdicts
 from dashboard.record import Run
+from dashboard.verdicts import Verdict, Verdicts
 
 
 def scores() -> pd.DataFrame:
@@ -33,6 +34,14 @@ def test_a_column_that_says_nothing_at_any_beam_size_is_left_out():
         "Beam size", "CIDEr", "Words", "Distinct", "Changed", "s an image", "BLEU-4",
     ]  # fmt: skip
     assert table.shown["s an image"].tolist() == ["0.010", "–"] and table.shown["BLEU-4"].tolist() == ["0.300", "–"]
+
+
+@pytest.mark.parametrize(("sample", "said"), [(True, "1 (sampled)"), (False, "1 (greedy)")])
+def test_captions_that_were_drawn_are_not_called_greedy(sample, said):
+    run = Run("r", {"decoding": {"sample": sample}})
+    assert tables.beams(scores(), beam_statistics(), run, "").shown["Beam size"].iloc[0] == said
+    judged = Verdicts({("a", 1): Verdict("a", 1, reasonable="yes")})
+    assert verdicts.table(run, judged).shown["Beam size"].tolist() == [said]
 
 
 def test_attempts_show_hyperparameters_and_say_whose_clip_it_is():

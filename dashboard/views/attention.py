@@ -34,7 +34,7 @@ def draw() -> None:
     with right, st.container(horizontal=True, vertical_alignment="center"):
         _steps(list(said), image_id)
         parts.case_link(beam, image_id, "Scores of this case")
-    _say_replaced(beam, image_id)
+    _say_replaced(run, beam, image_id)
     _case(run, beam, image_id)
     with slot:
         downloads.offer(lambda: _strip(run, beam, image_id), "attention")
@@ -59,12 +59,12 @@ def _captions(run: data.Run, beam: int) -> dict[str, str]:
     return said
 
 
-def _say_replaced(beam: int, image_id: str) -> None:
+def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
     """Says where the address names a case whose maps were not kept, and another one is shown."""
     asked, linked = choices.get("beam"), choices.get("image")
     if asked.isdecimal() and int(asked) != beam:
         st.warning(
-            f"No maps were kept of beam size {text.beam(int(asked))}: these are of beam size {text.beam(beam)}.",
+            f"No maps were kept of beam size {run.beam(int(asked))}: these are of beam size {run.beam(beam)}.",
             icon="⚠️",
         )
     if linked and linked != image_id:
