@@ -100,7 +100,7 @@ def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
             "Left": [text.score(row.metric, row.left) for row in found.itertuples()],
             "Right": [text.score(row.metric, row.right) for row in found.itertuples()],
             "Difference": [change(row.metric, row.difference) for row in found.itertuples()],
-            "95 % interval": [f"{row.low:+.3f} to {row.high:+.3f}" for row in found.itertuples()],
+            "95 % interval": [bounds(row) or "–" for row in found.itertuples()],
             "Wins, ties, losses": [f"{row.wins:,} · {row.ties:,} · {row.losses:,}" for row in found.itertuples()],
             "p Holm": [resampled(p) for p in found.p_holm],
             "Verdict": [verdict(row) for row in found.itertuples()],
@@ -119,6 +119,11 @@ def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
 def _alike(differ: list[Difference]) -> str:
     measured = [found for found in differ if not found.search]
     return "yes" if not measured else "no: " + ", ".join(found.what for found in measured)
+
+
+def bounds(row: Any) -> str:
+    """The interval of a row's difference, or nothing: one image has none."""
+    return text.interval(row.low, row.high, METRICS[row.metric].digits, "+")
 
 
 def resampled(p: float) -> str:

@@ -35,11 +35,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:z.{digits}f}"
 
 
-def interval(low: float | None, high: float | None, digits: int = 3) -> str:
-    """`0.71 to 0.80`, or nothing where it is not known."""
+def interval(low: float | None, high: float | None, digits: int = 3, sign: str = "") -> str:
+    """`0.71 to 0.80`, with `sign` "+" `+0.71 to +0.80`, or nothing where it is not known."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"{low:.{digits}f} to {high:.{digits}f}"
+    return f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -48,8 +48,8 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def probability(p: float) -> str:
-    """A p-value with sensible digits."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """A p-value with sensible digits; a dash where it is not known."""
+    return "< 0.001" if p < 0.001 else number(p)
 
 
 def score(metric: str, value: float | None) -> str:

@@ -3,6 +3,7 @@
 Knows queries and plain text. The numbers are those of the dashboard's Compare view, asked by the same query.
 """
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -75,7 +76,7 @@ def _table(found: pd.DataFrame) -> list[str]:
     lines = [f"{columns}{'wins':>7}{'ties':>7}{'losses':>7}"]
     for row in found.itertuples():
         digits = METRICS[row.metric].digits
-        bounds = f"{row.low:+.{digits}f} to {row.high:+.{digits}f}"
+        bounds = f"{row.low:+.{digits}f} to {row.high:+.{digits}f}" if math.isfinite(row.low) else "-"
         values = f"{row.left:>8.{digits}f}{row.right:>8.{digits}f}{row.difference:>+12.{digits}f}{bounds:>20}"
         counts = f"{row.wins:>7,}{row.ties:>7,}{row.losses:>7,}"
         lines.append(f"{METRICS[row.metric].title:<14}{values}{row.p_holm:>10.3f}{counts}")

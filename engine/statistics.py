@@ -92,7 +92,8 @@ class Comparison:
     """The 95 % bootstrap interval of the difference."""
     p_bootstrap: float
     p_randomization: float
-    """Two-sided; never 0: an observed difference is one of its own resamples."""
+    """Two-sided; never 0: an observed difference is one of its own resamples. Of one image, interval and bootstrap are
+    nan."""
     wins: int
     ties: int
     losses: int
@@ -138,7 +139,8 @@ def compare(
         difference=observed,
         low=low,
         high=high,
-        p_bootstrap=_share_at_least(np.abs(resampled - observed), abs(observed)),
+        # One image, drawn again and again, only ever gives itself: as far as from 0 it never lies.
+        p_bootstrap=_share_at_least(np.abs(resampled - observed), abs(observed)) if len(first) > 1 else float("nan"),
         p_randomization=_randomization(first, second, pooled, resamples, seed),
         wins=int((differs & (change > 0)).sum()),
         ties=int((~differs).sum()),

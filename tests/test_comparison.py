@@ -3,12 +3,13 @@
 from types import SimpleNamespace
 
 import pandas as pd
+import pyarrow.compute as pc
 import pytest
 
 from dashboard import comparison, report
 from dashboard.comparison import Sides
 from dashboard.record import Run
-from engine import queries
+from engine import contrast, queries, store
 from tests import runs
 
 
@@ -38,6 +39,21 @@ def test_the_verdict_rests_on_the_corrected_p(p, difference, said):
 
 def test_a_resampled_p_is_never_said_to_be_zero():
     assert comparison.resampled(1 / 1001) == "≤ 0.001" and comparison.resampled(0.0519) == "0.052"
+
+
+def test_one_image_has_neither_interval_nor_bootstrap(tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    for table in ("images", "captions", "scores"):
+        rows = store.read_table(folder, table)
+        store.write_table(folder, table, rows.filter(pc.equal(rows["image_id"], "scene_03")))
+    source = report.open_source(results, "demo")[0]
+    pair = Sides(source.run, 3, source.run, 1)
+    found = source.ask(queries.comparison, *pair.asked)
+    shown = comparison.table(source.ask, pair, found).shown
+    assert set(shown["95 % interval"]) == set(shown["p bootstrap"]) == {"–"} and set(shown["p Holm"]) == {"1.000"}
+    printed = contrast.text(results, "demo:3", "demo:1")
+    assert "nan" not in printed
 
 
 def test_metrics_that_were_not_measured_alike_are_marked_in_the_table(tmp_path):

@@ -118,7 +118,7 @@ def test_an_interval_of_joined_images_is_as_wide_as_that_of_all_of_them(images):
 def test_one_image_has_no_interval():
     assert np.isnan(bootstrap_mean_interval([0.7])).all()
     found = statistics.compare([0.7], [0.6])
-    assert np.isnan([found.low, found.high]).all() and found.wins == 1
+    assert np.isnan([found.low, found.high, found.p_bootstrap]).all() and found.wins == 1
 
 
 def test_values_closer_than_a_tie_are_neither_won_nor_lost():

@@ -160,10 +160,11 @@ def _say_terms(sides: Sides, metric: str) -> None:
 
 def _verdict(row: Any) -> None:
     columns = parts.columns(4, "number", "verdict")
-    digits = METRICS[row.metric].digits
+    bounds = comparison.bounds(row)
     with columns[0]:
-        st.metric("Difference of the means", comparison.change(row.metric, row.difference))
-        st.caption(f"95 %: {row.low:+.{digits}f} to {row.high:+.{digits}f}")
+        what = "Difference of corpus values" if row.pooled else "Difference of the means"
+        st.metric(what, comparison.change(row.metric, row.difference))
+        st.caption(f"95 %: {bounds}" if bounds else "of one image, without an interval")
     with columns[1]:
         st.metric("Wins : losses", f"{row.wins:,} : {row.losses:,}")
         st.caption(f"{text.count(int(row.ties), 'tie')}, {text.count(int(row.images), 'image')}")
