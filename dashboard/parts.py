@@ -83,6 +83,11 @@ def missing(sentence: str, command: str, run: data.Run) -> None:
         st.code(command, language="bash", wrap_lines=True)
 
 
+def scoring(run: data.Run) -> str:
+    """The command that scores captions of the kind that a run has."""
+    return EVALUATE if run.text("kind") == "captioner" else SCORE
+
+
 def welcome(results: Path, problems: list[Problem]) -> None:
     """The page of a results folder with no finished run."""
     st.title("Welcome to CaptionScope")

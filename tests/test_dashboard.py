@@ -436,6 +436,12 @@ def test_settings_without_a_common_metric_or_image_are_a_sentence(open_view, tmp
     assert "no metric in common" in words(open_view("compare", results, run="demo", right="partial"))
 
 
+def test_a_run_of_the_address_that_shares_no_image_is_said_and_not_silently_replaced(open_view):
+    warned = [each.value for each in open_view("compare", run="demo", right="predictions").warning]
+    assert warned == ["Run predictions has no captions of images of demo, which is held against itself instead."]
+    assert not open_view("compare", run="demo", right="demo_cnn").warning
+
+
 def test_nonsense_in_the_address_of_the_new_views_falls_back(open_view):
     open_view("compare", run="demo", left_beam="x", right="nobody", right_beam="-1", contrast="drop", image="../x")
     open_view("export", run="demo", report_beam="x", report_images="nobody,%2e%2e,,")

@@ -40,8 +40,11 @@ def draw() -> None:
     with st.spinner("Testing every metric on every image ..."):
         found = data.ask(queries.comparison, *sides.asked)
     if found.empty:
-        st.info("The two settings have no metric in common on the images they share. Score both with the same metrics:")
-        st.code(parts.SCORE, language="bash", wrap_lines=True)
+        st.info(
+            "The two settings have no metric in common on the images they share. Score both with the same metrics; "
+            "CLIPScore is the one that needs no references:"
+        )
+        st.code(f"{parts.scoring(run)} --clip ViT-B/32", language="bash", wrap_lines=True)
         return
     metric = _choose_metric(sides, found)
     _verdict(found[found.metric == metric].iloc[0])
@@ -79,10 +82,23 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
     with columns[2]:
         others = [size for size in _sizes(other) if other.name != run.name or size != left]
         right = choices.one_of("Right: beam size", "right_beam", others, others[0], other.beam)
+    _say_replaced(run, other)
     sides = Sides(run, left, other, right)
     with columns[3]:
         st.button("Swap", icon=":material/swap_horiz:", on_click=_swap, args=(sides,), width="stretch")
     return sides if _say_overlap(sides) else None
+
+
+def _say_replaced(run: data.Run, other: data.Run) -> None:
+    """Says where the address names a run that shares no image with this one, and another stands on the right."""
+    asked = choices.get("right")
+    if asked and asked != other.name:
+        named = "itself" if other.name == run.name else text.markdown(other.name)
+        st.warning(
+            f"Run {text.markdown(asked)} has no captions of images of {text.markdown(run.name)}, which is held against "
+            f"{named} instead.",
+            icon="⚠️",
+        )
 
 
 def _sizes(run: data.Run) -> list[int]:

@@ -63,8 +63,7 @@ def _say_unscored(run: data.Run) -> None:
         "The captions of this run have no scores: its photos came without references, or no metric was asked for. "
         "CLIPScore needs no references; the other metrics need data that has them:"
     )
-    by_clip = parts.EVALUATE if run.text("kind") == "captioner" else parts.SCORE
-    parts.missing(sentence, f"{by_clip} --clip ViT-B/32", run)
+    parts.missing(sentence, f"{parts.scoring(run)} --clip ViT-B/32", run)
 
 
 # Choosing
