@@ -269,7 +269,8 @@ def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
     row, name = found.iloc[0], text.title(metric)
     if METRICS[metric].corpus == "pooled" and not row.pooled:  # another number than the curve's: it may rank otherwise
         name = f"the mean of per-image {name} (the curve pools the whole split)"
-    tested = f"randomization test over {row.images:,} images, Holm-corrected, 5\N{NO-BREAK SPACE}%"
+    images = text.count(int(row.images), "image")
+    tested = f"randomization test over {images}, Holm-corrected, 5\N{NO-BREAK SPACE}%"
     if row.best == ask(queries.beam_sizes, run.name).beam_size.min():
         return f"By {name}, beam size {text.beam(row.best)}, the smallest, is the best of all ({tested})."
     if row.smallest == row.best:

@@ -7,12 +7,11 @@ is told apart by its mark or hatching as well as by its colour, so that it survi
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, PAPER, blank, labels, named_axis, whole
+from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, PAPER, blank, labels, named_axis, whole, whole_ticks
 from engine.schema import METRICS
 
 _MOST_CLASSES = 50  # in a confusion matrix; more cannot be read
 _LONGEST = 30  # rows of a bar chart
-_WHOLE = 4  # images up to which an axis has a tick for each
 _NAME = 24  # letters of a class's name on an axis
 _ACROSS = 64  # letters of all classes' names below an axis
 
@@ -104,8 +103,7 @@ def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LI
     figure.update_layout(
         **LEGEND, barmode="relative", bargap=0.25, height=170 + 22 * max(len(ordered), 1),
     )  # fmt: skip
-    # Images are counted whole: left to itself, a small axis has ticks between them.
-    figure.update_xaxes(tickformat="d", dtick=1 if changed.change.abs().max() <= _WHOLE else None)
+    figure.update_xaxes(**whole_ticks(changed.change.abs().max()))
     return figure
 
 

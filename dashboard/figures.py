@@ -29,6 +29,7 @@ DASHES = ["solid", "dash", "dot", "dashdot"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
 _HEIGHT = 340  # pixels
 _TEMPLATE, _COLUMNS = 60, 28  # letters of a prompt template on an axis, and of a line of it: the marks need the room
+_WHOLE = 4  # steps up to which an axis that counts has a tick for each
 LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
 
 
@@ -69,6 +70,7 @@ def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         marker={"size": 9},
         hovertemplate="beam size %{x}<br>%{y} distinct words<extra></extra>",
     )
+    figure.update_yaxes(**whole_ticks(frame.distinct_words.max() - frame.distinct_words.min()))
     return _beam_axis(figure, frame)
 
 
@@ -187,6 +189,11 @@ def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     lines = max((name.count("<br>") + 1 for name in axis["ticktext"]), default=1)
     figure.update_layout(height=120 + max(48, 20 * lines + 6) * max(len(known), 1))
     return figure
+
+
+def whole_ticks(span: float) -> dict[str, Any]:
+    """Settings of an axis that counts: left to itself, one of few steps has ticks between them."""
+    return {"tickformat": "d", "dtick": 1 if span <= _WHOLE else None}
 
 
 def blank(title: str, x_title: str, y_title: str, template: str) -> go.Figure:

@@ -384,6 +384,17 @@ def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path)
         open_view(view, tmp_path / "results", run="classes")
 
 
+def test_beams_speak_of_published_figures_only_where_some_are_drawn(open_view):
+    assert "Dashed, with open marks" in words(open_view("beams", run="demo"))
+    assert "Dashed, with open marks" not in words(
+        open_view("beams", run="demo", metric_left="bleu_1", metric_right="rouge_l")
+    )
+
+
+def test_a_run_of_one_setting_names_it(open_view):
+    assert "one setting only (imported captions)" in words(open_view("beams", run="predictions"))
+
+
 def test_compare_tests_every_metric_and_shows_where_it_changed_most(open_view):
     app = open_view("compare", run="demo", left_beam=3, right_beam=1, contrast="clipscore")
     shown = words(app)

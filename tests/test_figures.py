@@ -146,3 +146,9 @@ def test_sources_that_begin_alike_are_told_apart_in_the_legend():
 def test_the_axis_of_accuracies_holds_every_interval_and_little_else():
     shown = figures.zero_shot_accuracy(accuracy()).layout.xaxis.range  # 50 to 90 %
     assert 40 < shown[0] < 50 and 90 < shown[1] < 100
+
+
+def test_few_distinct_words_are_counted_whole():
+    frame = pd.DataFrame({"beam_size": [1, 3], "distinct_words": [13, 14]})
+    assert figures.distinct_by_beam(frame).layout.yaxis.dtick == 1
+    assert figures.distinct_by_beam(frame.assign(distinct_words=[13, 140])).layout.yaxis.dtick is None

@@ -20,9 +20,9 @@ def draw() -> None:
         return
     source = parts.source(run)
     if scores.beam_size.nunique() == 1:
-        size = run.beam(scores.beam_size.iloc[0])
+        setting = text.setting(scores.beam_size.iloc[0], run.is_sampled)
         parts.missing(
-            f"This run has one setting only ({size}), so there is nothing to compare. This command decodes several:",
+            f"This run has one setting only ({setting}), so there is nothing to compare. This command decodes several:",
             commands.BEAMS,
             run,
         )
@@ -37,7 +37,7 @@ def draw() -> None:
 
 
 def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
-    run, theirs = source.run, published.beams(source.results)
+    run, beside = source.run, []
     present = list(dict.fromkeys(scores.metric))
     ordered = [metric for metric in _FIRST if metric in present] + [m for m in present if m not in _FIRST]
     columns, shown = parts.columns(2, "figure", "metrics"), []
@@ -47,6 +47,7 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
             label = ("Left figure", "Right figure")[place]
             metric = choices.one_of(label, f"metric_{key}", ordered, ordered[place], text.title)
             behind = chapters.published_beside(source, metric)
+            beside.append(behind)
             drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template(), behind)
             parts.figure(drawn, f"figure_{key}", f"{text.title(metric)} by beam size")
             with st.spinner("Testing each beam size against the best one ..."):
@@ -57,17 +58,19 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
         "The bands are 95 % bootstrap intervals over images. All sizes see the same images, so bands that overlap do "
         "not mean that two sizes are equal: the sentences below the figures rest on paired tests, image by image."
     )
-    _say_published(theirs, run)
+    _say_published(source, pd.concat(beside))
     parts.clip_note(run)
     return shown
 
 
-def _say_published(theirs: published.Published, run: data.Run) -> None:
+def _say_published(source: chapters.Source, drawn: pd.DataFrame) -> None:
+    """Whose figures stand behind the curves, if any do."""
+    theirs = published.beams(source.results)
     if theirs.problem:
         st.warning(text.markdown(theirs.problem), icon="⚠️")
-    elif not theirs.frame.empty:
-        sources = "; ".join(text.markdown(source) for source in theirs.frame.source.unique())
-        demo = " Their CLIPScore is not drawn: the demo CLIP's is another measure." if run.demo_clip else ""
+    elif not drawn.empty:
+        sources = "; ".join(text.markdown(name) for name in drawn.source.unique())
+        demo = " Their CLIPScore is not drawn: the demo CLIP's is another measure." if source.run.demo_clip else ""
         st.caption(
             f"Dashed, with open marks: {sources}. Published for another captioner on other data: a place to compare "
             f"with, not a target. A level line is a figure whose source does not say the beam size.{demo}"
