@@ -145,6 +145,18 @@ def clip_note(run: data.Run) -> None:
         )
 
 
+def partly_scored(run: data.Run, scores: pd.DataFrame) -> None:
+    """Names the metrics that some images of a run have no value of, as CLIPScore where their photos are missing.
+
+    Args:
+        scores: `queries.corpus_scores`.
+    """
+    fewer = scores[scores.images < run.images].drop_duplicates("metric")
+    for images, found in fewer.groupby("images"):
+        names = " and ".join(text.title(metric) for metric in found.metric)
+        st.caption(f"{names}: over the {images:,} of {text.count(run.images, 'image')} that have a value.")
+
+
 def table(frame: pd.DataFrame, **settings: Any) -> None:
     """A table as high as its rows, for those of which there are few; what is missing is a dash."""
     st.dataframe(frame, hide_index=True, placeholder="–", **{"height": "content"} | settings)

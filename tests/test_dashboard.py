@@ -103,6 +103,20 @@ def test_overview_shows_the_best_beam_size_with_its_interval_and_what_failed(ope
     assert "unfinished" in shown and "stopped" in shown
 
 
+def test_scores_of_a_part_of_the_images_are_said_to_be_of_that_part(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.imported_run(results)
+    corpus = store.read_table(folder, "corpus_scores").to_pylist()
+    fewer = [row | {"images": 2 if row["metric"] == "rouge_l" else row["images"]} for row in corpus]
+    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", fewer))
+    aside = [{"image_id": f"flickr_{i}", "file_name": f"flickr_{i}.jpg", "reason": "gone"} for i in range(3)]
+    store.write_table(folder, "set_aside", store.table_of("set_aside", aside))
+    shown = words(open_view("overview", results))
+    assert "ROUGE-L: over the 2 of 5 images that have a value." in shown and "CIDEr: over" not in shown
+    assert "3 photos of this run could not be used, for scores by CLIP: scores by references count their" in shown
+    assert "ROUGE-L: over the 2 of 5 images" in words(open_view("beams", results))
+
+
 def test_a_demo_clip_is_said_to_be_one_wherever_a_clipscore_stands(open_view):
     for view in ("overview", "failures", "beams"):
         assert "not comparable to the CLIPScore of ViT-B/32" in words(open_view(view, run="demo"))

@@ -26,12 +26,14 @@ def draw() -> None:
             commands.BEAMS,
             run,
         )
+        parts.clip_note(run)
         items: list[Figure | Table] = []
     else:
         items = [*_metrics(source, scores), *_captions(source)]
     table = tables.beams(scores, _statistics(run), run, chapters.note(run))
     items.append(table)
     parts.table(table.shown)
+    parts.partly_scored(run, scores)
     with slot:
         downloads.offer(lambda: items, "beams")
 

@@ -76,7 +76,8 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
     st.metric(text.title(metric), text.score(metric, row.value))
     bounds = text.interval(row.low, row.high, METRICS[metric].digits)
     size = ("demo CLIP · " if demo else "") + ("imported" if row.beam_size == 0 else f"beam size {run.beam(row.beam_size)}")
-    st.caption(size + (f"  \n95 %: {bounds}" if bounds else ""))
+    partly = f"  \n{row.images:,} of {text.count(run.images, 'image')}" if row.images < run.images else ""
+    st.caption(size + partly + (f"  \n95 %: {bounds}" if bounds else ""))
 
 
 def _signatures(best: pd.DataFrame) -> None:
@@ -130,6 +131,7 @@ def _scores(run: data.Run) -> None:
     table.insert(0, "Beam size", [run.beam(size) for size in table.index])
     parts.table(table)
     st.caption("The whole split, with its 95 % interval in brackets.")
+    parts.partly_scored(run, scores)
     parts.clip_note(run)
     opened = choices.opened("Signatures and definitions", "definitions")
     if opened.open:
@@ -177,8 +179,11 @@ def _set_aside(run: data.Run) -> None:
     if not run.set_aside:
         return
     st.subheader("Photos set aside")
-    st.markdown(f"{text.count(run.set_aside, 'photo')} of this run could not be used.")
     frame = data.ask(queries.set_aside, run.name)
+    said = f"{text.count(run.set_aside, 'photo')} of this run could not be used"
+    if run.text("kind") == "predictions":
+        said += ", for scores by CLIP: scores by references count their captions"
+    st.markdown(said + (f". The first {len(frame):,} are:" if len(frame) < run.set_aside else "."))
     st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Why"}), hide_index=True)
 
 
