@@ -131,7 +131,9 @@ def described(selection: Selection) -> str:
 
 
 def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, chosen: str) -> None:
-    """An expander with the histograms and the quadrant; nothing is asked while it is closed."""
+    """An expander with the histograms and the quadrant, where scores differ; nothing is asked while it is closed."""
+    if not _edges(ranges):
+        return
     touched = bool(selection.ranges or selection.lasso)
     label = "Filter by scores: brush a histogram, draw a region where metrics disagree"
     opened = choices.opened(label, "plots", touched, icon=":material/bar_chart:")
@@ -231,9 +233,25 @@ def _quadrant(
     found = _quarters(run, beam, ranges, axes, selection)
     corners = lasso.corners if lasso else None
     quadrant(points, *ends, found, "quadrant", acts, corners, _box(selection, axes, ends), chosen)
-    total = int(ranges.scored[x])
-    if len(points) < total:
-        st.caption(f"{len(points):,} of {total:,} cases are drawn, at random; a region selects among all of them.")
+    _say_drawn(points, axes, max(int(ranges.scored[metric]) for metric in axes))
+
+
+def _say_drawn(points: pd.DataFrame, axes: tuple[str, str], scored: int) -> None:
+    """Says which cases are no points: those of a sample left out, and those that a region cannot hold.
+
+    Args:
+        points: `queries.scattered`.
+        scored: cases with the metric that more of them have.
+    """
+    known = int(points.drop_duplicates("selected").matching.sum())
+    if len(points) < known:
+        st.caption(f"{len(points):,} of {known:,} cases are drawn, at random; a region selects among all of them.")
+    if known < scored:
+        both = " and ".join(text.title(metric) for metric in axes)
+        st.caption(
+            f"{text.count(scored - known, 'case')} without both {both} "
+            f"{'is' if scored - known == 1 else 'are'} not drawn: no region selects them."
+        )
 
 
 def _axis(ranges: pd.DataFrame, metric: str) -> Axis:

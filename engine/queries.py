@@ -656,7 +656,8 @@ def scattered(
 ) -> pd.DataFrame:
     """Columns image_id, x, y, selected: two metrics of cases that `selection` leaves and of others, `limit` of each.
 
-    Of more cases a sample is given that is the same every time.
+    Of more cases a sample is given that is the same every time; `matching` counts all that have both metrics and are
+    selected, or are not.
 
     Raises:
         ValueError: `x` or `y` is no metric.
@@ -664,7 +665,7 @@ def scattered(
     where, bound = _condition(cursor, run, beam_size, selection)
     first, second, held = metric_column(x), metric_column(y), _cases(cursor, run, beam_size)
     sides = " UNION ALL ".join(
-        f"""(SELECT image_id, {first} AS x, {second} AS y, {selected} AS selected FROM {held}
+        f"""(SELECT image_id, {first} AS x, {second} AS y, {selected} AS selected, count(*) OVER () AS matching FROM {held}
         WHERE {first} IS NOT NULL AND {second} IS NOT NULL AND ({where}) IS {"" if selected else "NOT"} TRUE
         ORDER BY draw, image_id LIMIT $limit)"""
         for selected in (False, True)

@@ -398,6 +398,36 @@ def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path)
         open_view(view, tmp_path / "results", run="classes")
 
 
+def test_a_region_names_the_cases_that_it_cannot_hold(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    rows = store.read_table(folder, "scores").to_pylist()
+    for row in rows:
+        row["clipscore"] = row["clipscore"] if row["image_id"] < "scene_04" else None
+    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    shown = words(open_view("failures", results, plots=1))
+    assert "8 cases without both CIDEr and CLIPScore are not drawn: no region selects them." in shown
+    assert "at random" not in shown
+    assert "without both" not in words(open_view("failures", plots=1))
+
+
+def test_scores_that_do_not_differ_offer_no_ranges(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    rows = [row for row in store.read_table(folder, "captions").to_pylist() if row["image_id"] == "scene_03"]
+    store.write_table(folder, "captions", store.table_of("captions", rows))
+    assert not any("brush a histogram" in each.label for each in open_view("failures", results).expander)
+    assert any("brush a histogram" in each.label for each in open_view("failures").expander)
+
+
+def test_captions_without_scores_are_still_to_be_read(open_view, tmp_path):
+    results = tmp_path / "results"
+    (runs.captioner_run(results) / "scores.parquet").unlink()
+    app = open_view("failures", results)
+    assert "have no scores" in words(app)
+    assert [link.label for link in app.get("page_link")][-1] == "Read the captions in Attention"
+
+
 def test_beams_speak_of_published_figures_only_where_some_are_drawn(open_view):
     assert "Dashed, with open marks" in words(open_view("beams", run="demo"))
     assert "Dashed, with open marks" not in words(

@@ -569,7 +569,7 @@ def test_histograms_count_every_case_once_between_the_ends_of_its_metric(cursor)
 
 def test_a_scatter_has_as_many_of_the_selection_as_of_the_rest(cursor):
     found = queries.scattered(cursor, "demo", 1, "cider", "clipscore", Selection(condition="dark"), limit=3)
-    assert found.selected.tolist() == [False] * 3 + [True] * 3
+    assert found.selected.tolist() == [False] * 3 + [True] * 3 and found.matching.tolist() == [8] * 3 + [4] * 3
     whole = queries.scattered(cursor, "demo", 1, "cider", "clipscore")
     assert {row.image_id: (row.x, row.y) for row in whole.itertuples()} == values_of(cursor, "cider", "clipscore")
     assert whole.selected.all()

@@ -64,6 +64,8 @@ def _say_unscored(run: data.Run) -> None:
         "CLIPScore needs no references; the other metrics need data that has them:"
     )
     parts.missing(sentence, f"{parts.scoring(run)} --clip ViT-B/32", run)
+    if run.attention:
+        st.page_link("views/attention.py", label="Read the captions in Attention", icon=":material/visibility:")
 
 
 # Choosing
