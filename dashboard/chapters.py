@@ -413,6 +413,8 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
 
 def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figure, Table]:
     """The confusion matrix of a template, and what is confused most."""
-    small = class_note(run, int(found.images.sum()), f'Template: "{template}"', _clip(run))
-    matrix = Figure("confusion", "What each class is taken for", lambda: contrasts.confusion(found), small)
+    lines = (f'Template: "{template}"', _clip(run))
+    small = class_note(run, int(found.images.sum()), *lines)
+    drawn = class_note(run, int(found.images.sum()), *lines, contrasts.confusion_part(found))
+    matrix = Figure("confusion", "What each class is taken for", lambda: contrasts.confusion(found), drawn)
     return matrix, tables.confusions(found, small)

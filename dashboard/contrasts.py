@@ -82,9 +82,11 @@ def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LI
     Args:
         frame: `queries.zero_shot_changes`: label, images, change.
     """
-    figure = blank("Classes gained and lost", "Images more classified rightly by the left template", "", template)
     changed = frame[frame.change != 0]
-    strongest = changed.loc[changed.change.abs().sort_values(ascending=False, kind="stable").index[:_LONGEST]]
+    strongest = _strongest(changed)
+    cut = f": the {len(strongest)} largest of {len(changed):,} changes" if len(strongest) < len(changed) else ""
+    axis = "Images more classified rightly by the left template"
+    figure = blank(f"Classes gained and lost{cut}", axis, "", template)
     ordered = strongest.sort_values(["change", "label"], ignore_index=True)
     for gained, name, colour, hatch in ((True, "gained", 0, ""), (False, "lost", 1, "/")):
         rows = ordered[(ordered.change > 0) == gained]
@@ -105,6 +107,14 @@ def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LI
     )  # fmt: skip
     figure.update_xaxes(**whole_ticks(changed.change.abs().max()))
     return figure
+
+
+def _strongest(changed: pd.DataFrame) -> pd.DataFrame:
+    """The largest changes; of equally large ones, gains and losses in the shares in which there are any."""
+    alike = changed.groupby("change").change
+    turn = (alike.cumcount() + 0.5) / alike.transform("size")
+    ranked = changed.assign(size=changed.change.abs(), turn=turn)
+    return ranked.sort_values(["size", "turn"], ascending=[False, True], kind="stable").head(_LONGEST)
 
 
 def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
@@ -144,6 +154,14 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     figure.update_yaxes(**axis | {"range": axis["range"][::-1]})
     figure.update_layout(height=260 + max(240, 13 * len(classes)))
     return figure
+
+
+def confusion_part(frame: pd.DataFrame) -> str:
+    """Says which classes `confusion` draws where it does not draw all of them; "" where it does."""
+    classes = frame.melt(value_vars=["label", "predicted"]).value.nunique()
+    if classes <= _MOST_CLASSES:
+        return ""
+    return f"Drawn: the {_MOST_CLASSES} of {classes:,} classes that are confused most, and only among each other"
 
 
 def _wide(names: list[str]) -> bool:

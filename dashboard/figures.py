@@ -171,6 +171,7 @@ def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         y=[*range(len(known))],
         mode="markers",
         marker={"size": 11, "color": COLOURS[template][0]},
+        cliponaxis=False,  # a mark at 0 % stands on the end of the axis
         error_x={
             "type": "data",
             "array": 100 * (known.high - known.accuracy),

@@ -665,7 +665,8 @@ def scattered(
     where, bound = _condition(cursor, run, beam_size, selection)
     first, second, held = metric_column(x), metric_column(y), _cases(cursor, run, beam_size)
     sides = " UNION ALL ".join(
-        f"""(SELECT image_id, {first} AS x, {second} AS y, {selected} AS selected, count(*) OVER () AS matching FROM {held}
+        f"""(SELECT image_id, {first} AS x, {second} AS y, {selected} AS selected, count(*) OVER () AS matching
+        FROM {held}
         WHERE {first} IS NOT NULL AND {second} IS NOT NULL AND ({where}) IS {"" if selected else "NOT"} TRUE
         ORDER BY draw, image_id LIMIT $limit)"""
         for selected in (False, True)

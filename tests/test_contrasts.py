@@ -115,3 +115,15 @@ def test_of_many_classes_those_confused_most_are_shown():
     )
     kept = contrasts.confused_most(frame)
     assert len(kept) == 50 and {"c0", "c40", "c79"} <= set(kept)
+    assert contrasts.confusion_part(frame).startswith("Drawn: the 50 of 80 classes")
+    assert contrasts.confusion_part(confused()) == ""
+
+
+def test_of_many_equal_changes_gains_and_losses_are_drawn_in_their_shares_and_the_cut_is_said():
+    change = [2] * 60 + [-2] * 30 + [3]
+    frame = pd.DataFrame({"label": [f"c{i}" for i in range(91)], "images": 5, "left": 3, "right": 1, "change": change})
+    figure = contrasts.class_changes(frame, "l", "r")
+    gained, lost = (sorted(bar.x) for bar in figure.data)
+    assert gained == [2] * 19 + [3] and lost == [-2] * 10
+    assert figure.layout.title.text == "Classes gained and lost: the 30 largest of 91 changes"
+    assert contrasts.class_changes(changes(), "l", "r").layout.title.text == "Classes gained and lost"

@@ -75,7 +75,8 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
     demo = metric == "clipscore" and run.demo_clip
     st.metric(text.title(metric), text.score(metric, row.value))
     bounds = text.interval(row.low, row.high, METRICS[metric].digits)
-    size = ("demo CLIP · " if demo else "") + ("imported" if row.beam_size == 0 else f"beam size {run.beam(row.beam_size)}")
+    setting = text.IMPORTED if row.beam_size == 0 else f"beam size {run.beam(row.beam_size)}"
+    size = ("demo CLIP · " if demo else "") + setting
     partly = f"  \n{row.images:,} of {text.count(run.images, 'image')}" if row.images < run.images else ""
     st.caption(size + partly + (f"  \n95 %: {bounds}" if bounds else ""))
 

@@ -1,5 +1,7 @@
 """Zero-shot: what the wording of a prompt changes, and what CLIP thought of each photo."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -11,6 +13,7 @@ from engine import queries
 
 _OUTCOMES = {"all": "All", "right": "Right", "wrong": "Wrong"}
 _PAGE = 24
+_LETTER = 7  # pixels of one in a table
 
 
 def draw() -> None:
@@ -42,7 +45,8 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
             drawn = figures.zero_shot_accuracy(accuracy, parts.template())
             parts.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
     with right:
-        parts.table(next(item for item in chapter.items if isinstance(item, Table)).shown)
+        shown = next(item for item in chapter.items if isinstance(item, Table)).shown
+        parts.table(shown, column_config=_names(shown, "Template", width=180))
         st.caption(
             "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
             "templates are equal: the paired test below does not rest on them."
@@ -79,8 +83,20 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
         drawn = contrasts.class_changes(changes, left, right, parts.template())
         parts.figure(drawn, "changes", "Classes gained and lost between the two templates")
     with columns[1]:
-        st.dataframe(items[-1].shown, hide_index=True, height=min(640, 36 * (len(changes) + 1) + 2))
+        shown = items[-1].shown
+        columns = _names(shown, "Class", width=120)
+        st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(changes) + 1) + 2), column_config=columns)
     return items
+
+
+def _names(shown: pd.DataFrame, *columns: str, width: int) -> dict[str, Any]:
+    """Settings of columns with strangers' names: a long one leaves the numbers beside it their room.
+
+    Args:
+        width: of a column that needs more, in pixels.
+    """
+    long = [name for name in columns if shown[name].str.len().max() * _LETTER > width]
+    return dict.fromkeys(long, st.column_config.Column(width=width))
 
 
 def _test(row: pd.Series) -> None:
@@ -115,9 +131,14 @@ def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
     with left:
         drawn = contrasts.confusion(found, parts.template())
         parts.figure(drawn, "confusion", "What each class is taken for, as a share of its images")
+        part = contrasts.confusion_part(found)
+        if part:
+            st.caption(f"{part}.")
     with right:
         st.markdown("**Confused most**")
-        st.dataframe(confusions.shown.head(50), hide_index=True, height=min(640, 36 * (len(confusions.shown) + 1) + 2))
+        shown = confusions.shown.head(50)
+        columns = _names(shown, "True label", "Taken for", width=95)
+        st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(shown) + 1) + 2), column_config=columns)
     return [matrix, confusions]
 
 
@@ -135,7 +156,7 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     total = int(found.matching.iloc[0]) if len(found) else 0
     with columns[2]:
         pages = max(1, -(-total // _PAGE))
-        page = choices.number("Page", "zero_page", 1, pages, 1)
+        page = choices.number(f"Page (of {pages})", "zero_page", 1, pages, 1)
     if page > 1:
         found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
     if found.empty:
