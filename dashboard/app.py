@@ -69,7 +69,9 @@ def _pick_run(runs: list[data.Run]) -> str:
         run = by_name[chosen]
         st.caption(" · ".join(text.markdown(line) for line in run.described()))
         if data.problems():
-            st.caption(f"⚠ {text.count(len(data.problems()), 'file')} could not be read: see Overview.")
+            left_out = len(data.problems())
+            counted = "1 run or file is" if left_out == 1 else f"{left_out:,} runs or files are"
+            st.caption(f"⚠ {counted} left out: see Overview.")
     return chosen
 
 

@@ -102,10 +102,10 @@ def welcome(results: Path, problems: list[Problem]) -> None:
 
 
 def show_problems(problems: list[Problem]) -> None:
-    """Names each file that could not be read, with the reason."""
+    """Names each run and file that is left out, with the reason: one that is broken, or a run that is still made."""
     if not problems:
         return
-    st.subheader("What could not be read")
+    st.subheader("What is left out")
     for problem in problems:
         where = "/".join(problem.path.parts[-2:])
         st.warning(f"**{text.markdown(where)}**: {text.markdown(problem.reason)}", icon="⚠️")

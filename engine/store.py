@@ -267,7 +267,8 @@ def find_runs(results: Path) -> tuple[list[Run], list[Problem]]:
             problems.append(Problem(folder / RUN_RECORD, str(error)))
             continue
         if record is None:
-            problems.append(Problem(folder, f"run {folder.name!r} is unfinished; run its command again to continue"))
+            stopped = f"run {folder.name!r} is unfinished; where it was stopped, run its command again to continue"
+            problems.append(Problem(folder, stopped))
         else:
             runs.append(Run(folder.name, folder, record))
     return runs, problems

@@ -47,7 +47,7 @@ def test_a_run_without_its_record_is_unfinished_and_says_so(tmp_path):
     store.write_table(store.run_folder(tmp_path, "half"), "images", images("x"))
     runs, problems = store.find_runs(tmp_path)
     assert runs == []
-    assert "'half' is unfinished; run its command again" in problems[0].reason
+    assert "'half' is unfinished; where it was stopped, run its command again" in problems[0].reason
 
 
 def test_a_half_written_file_is_left_out_and_the_others_stay_usable(tmp_path):
