@@ -231,8 +231,14 @@ def beams(source: Source) -> Chapter:
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
     """A metric against beam size, the study's figures behind it."""
     theirs = published_beside(source, metric)
-    drawn = lambda: figures.metric_by_beam(scores[scores.metric == metric], metric, published=theirs)  # noqa: E731
-    small = note(source.run, signature(source.ask, source.run, metric), "Band: 95 % bootstrap interval over images")
+    mine = scores[scores.metric == metric]
+    drawn = lambda: figures.metric_by_beam(mine, metric, published=theirs)  # noqa: E731
+    small = note(
+        source.run,
+        signature(source.ask, source.run, metric),
+        "Band: 95 % bootstrap interval over images" if mine.low.notna().any() else "",
+        "" if theirs.empty else "Dashed, with open marks: published for another captioner on other data",
+    )
     return Figure(f"{metric}_by_beam", f"{text.title(metric)} by beam size", drawn, small)
 
 

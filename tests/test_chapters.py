@@ -84,6 +84,19 @@ def test_a_demo_clip_has_no_published_clipscore_beside_it(tmp_path):
     assert chapters.published_beside(source, "clipscore").empty
 
 
+def test_the_small_print_of_a_curve_tells_what_is_drawn_and_nothing_else(tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    (results / "published").mkdir()
+    (results / "published" / "beams.csv").write_text("beam_size,metric,value,source\n3,cider,0.9,study")
+    source = report.open_source(results, "demo")[0]
+    scores = source.ask(queries.corpus_scores, "demo")
+    notes = [chapters.metric_curve(source, scores, metric).note for metric in ("cider", "clipscore")]
+    assert ["published for another captioner on other data" in note for note in notes] == [True, False]
+    alone = chapters.metric_curve(source, scores.assign(low=None, high=None), "cider").note
+    assert "Band: 95 %" in notes[0] and "Band" not in alone
+
+
 def test_every_item_of_a_report_has_small_print_or_is_a_table_of_settings(source):
     items = [item for chapter in chapters.chapters(source) for item in chapter.items]
     assert {item.name for item in items if not item.note} <= {"setting", "attempts_published"}
