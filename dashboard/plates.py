@@ -139,8 +139,12 @@ class _Canvas:
     def __init__(self, title: str, height: float, template: str) -> None:
         self.ink, self.line, self.paper = INK[template], LINES[template], PAPER[template]
         self.light = COLOURS[template][4]
-        self.figure = go.Figure()
-        self.figure.update_layout(
+        # Gathered, and given to the figure at once: Plotly copies all that it has for each one that is added.
+        self._images: list[dict[str, Any]] = []
+        self._boxes: list[dict[str, Any]] = []
+        self._texts: list[dict[str, Any]] = []
+        self._empty = go.Figure()
+        self._empty.update_layout(
             template=template,
             title={"text": plain(title, 88)},
             showlegend=False,
@@ -149,24 +153,25 @@ class _Canvas:
             margin={"l": 0, "r": 0, "t": _TOP, "b": 0},
         )
         hidden = {"visible": False, "fixedrange": True, "automargin": False}
-        self.figure.update_xaxes(range=[0, _WIDTH], **hidden)
-        self.figure.update_yaxes(range=[height, 0], **hidden)
+        self._empty.update_xaxes(range=[0, _WIDTH], **hidden)
+        self._empty.update_yaxes(range=[height, 0], **hidden)
+
+    @property
+    def figure(self) -> go.Figure:
+        """All that was drawn."""
+        return self._empty.update_layout(images=self._images, shapes=self._boxes, annotations=self._texts)
 
     def image(self, picture: Image.Image, x: float, y: float, width: float, height: float) -> None:
-        self.figure.add_layout_image(
-            source=uri(picture), x=x, y=y, sizex=width, sizey=height, xref="x", yref="y", xanchor="left", yanchor="top",
-            sizing="stretch",
-        )  # fmt: skip
+        place = {"x": x, "y": y, "sizex": width, "sizey": height, "xanchor": "left", "yanchor": "top"}
+        self._images.append({"source": uri(picture), "xref": "x", "yref": "y", "sizing": "stretch", **place})
 
     def box(self, x: float, y: float, width: float, height: float, fill: str, line: str = "") -> None:
         edge = {"color": line or fill, "width": 1 if line else 0}
-        self.figure.add_shape(
-            type="rect", x0=x, y0=y, x1=x + width, y1=y + height, fillcolor=fill, line=edge, layer="below"
-        )
+        place = {"x0": x, "y0": y, "x1": x + width, "y1": y + height}
+        self._boxes.append({"type": "rect", "fillcolor": fill, "line": edge, "layer": "below", **place})
 
     def text(self, marked: str, x: float, y: float, anchor: str = "left", size: int = _FONT, **settings: Any) -> None:
         """`marked` is Plotly's little HTML: what comes from a stranger was escaped before."""
-        self.figure.add_annotation(
-            text=marked, x=x, y=y, xref="x", yref="y", showarrow=False, align=anchor, xanchor=anchor, yanchor="top",
-            font={"size": size, "color": self.ink}, **{"borderpad": 0, **settings},
-        )  # fmt: skip
+        place = {"x": x, "y": y, "xref": "x", "yref": "y", "xanchor": anchor, "yanchor": "top", "align": anchor}
+        font = {"size": size, "color": self.ink}
+        self._texts.append({"text": marked, "showarrow": False, "font": font, "borderpad": 0, **place, **settings})
