@@ -15,10 +15,11 @@ PAGES = [
 ]
 
 # Streamlit leaves a fifth of a 1280 px screen empty around a wide page: photos need the room.
-# A row of choices has one height, whether they are buttons or lists.
+# A row of choices has one height, whether they are buttons or lists. Captions at Streamlit's 60 % are hard to read.
 _STYLE = f"""<style>
 .stMainBlockContainer {{ padding: 3.25rem 2rem 3rem; }}
 [data-testid="stHorizontalBlock"] [data-testid="stButtonGroup"] button {{ min-height: 2.5rem; }}
+[data-testid="stCaptionContainer"] {{ opacity: 0.75; }}
 [data-testid="stMetricLabel"] p {{ white-space: normal; }}
 {parts.widths()}
 </style>"""

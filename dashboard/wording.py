@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from dashboard.figures import COLOURS
+from dashboard.figures import COLOURS, DARK, LIGHT
 from dashboard.text import escaped
 
 _EDGES = re.compile(r"^\W+|\W+$")
 _CLITIC = re.compile(r"(?<=\w)('s|'re|'ve|'ll|'d|'m|n't)$")
+
+# What is written in a colour is darker on white than what is drawn in it: letters are thin.
+_ORANGE = {LIGHT: "#A84A00", DARK: COLOURS[DARK][1]}
 
 SAID, UNSAID = "said", "unsaid"
 NEW, GONE = "new", "gone"
@@ -78,17 +81,17 @@ def html(marked: Sequence[tuple[str, str]]) -> str:
 
 def style(template: str) -> str:
     """The marks: a colour and a line each, so that either alone is enough."""
-    blue, orange = COLOURS[template][0], COLOURS[template][1]
+    blue, orange = COLOURS[template][0], _ORANGE[template]
     return f"""<style>
 .w-said, .w-unsaid, .w-new, .w-gone {{ background: none; padding: 0 0.05em; }}
 .w-said {{ color: {blue}; text-decoration: underline 2px; text-underline-offset: 0.22em; }}
 .w-unsaid {{ color: {orange}; text-decoration: underline wavy 1.5px; text-underline-offset: 0.22em; }}
 .w-new {{ color: {blue}; font-weight: 700; text-decoration: underline 2px; text-underline-offset: 0.22em; }}
-.w-gone {{ color: {orange}; text-decoration: line-through 2px; opacity: 0.9; }}
+.w-gone {{ color: {orange}; text-decoration: line-through 2px; }}
 .wording {{ line-height: 1.75; overflow-wrap: anywhere; }}
 .wording ul {{ margin: 0.2rem 0 0.4rem; padding-left: 1.1rem; }}
 .wording .candidate {{ font-size: 1.25rem; font-weight: 600; line-height: 1.6; margin: 0.2rem 0; }}
-.wording .legend {{ font-size: 0.8rem; opacity: 0.85; line-height: 1.4; }}
+.wording .legend {{ font-size: 0.8rem; line-height: 1.4; }}
 .wording table {{ border-collapse: collapse; width: 100%; font-size: 0.9rem; line-height: 1.5; }}
 .wording th, .wording td {{ text-align: left; padding: 0.25rem 0.5rem; vertical-align: top; }}
 .wording th, .wording td {{ border-bottom: 1px solid #8884; }}

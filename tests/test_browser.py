@@ -427,7 +427,11 @@ _CONTRAST = """element => {
     if (share === 1 || !node.parentElement) return [r, g, b];
     return ground(node.parentElement).map((c, place) => share * [r, g, b][place] + (1 - share) * c);
   };
-  const [one, other] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
+  const opacity = node => node ? getComputedStyle(node).opacity * opacity(node.parentElement) : 1;
+  const behind = ground(element), share = opacity(element);
+  const written = parse(getComputedStyle(element).color).slice(0, 3);
+  const ink = written.map((c, place) => share * c + (1 - share) * behind[place]);
+  const [one, other] = [light(ink), light(behind)];
   return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
 }"""
 
@@ -445,6 +449,10 @@ def test_what_is_written_on_and_in_the_primary_colour_can_be_read(page, scheme):
     page.goto("/failures?run=demo")
     chosen = page.get_by_test_id("stButtonGroup").get_by_text("Best and worst")
     assert chosen.evaluate(_CONTRAST) >= 4.5
+    for written in (".w-said", ".w-unsaid", ".wording .legend mark", '[data-testid="stCaptionContainer"] p'):
+        page.locator(written).first.wait_for()
+        for place in range(page.locator(written).count()):
+            assert page.locator(written).nth(place).evaluate(_CONTRAST) >= 4.5, written
 
 
 def test_what_is_opened_by_a_click_stands_in_the_address_and_a_link_opens_it(page):
