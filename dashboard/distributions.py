@@ -48,6 +48,7 @@ def histograms(
                 row=place // _ACROSS + 1,
                 col=place % _ACROSS + 1,
             )
+    figure.update_yaxes(title={"text": "Cases"}, col=1)
     figure.update_layout(
         template=template, title={"text": "Scores of the selection over those of all cases"}, barmode="overlay"
     )

@@ -168,7 +168,12 @@ def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
 
 
 def _edges(ranges: pd.DataFrame) -> tuple[tuple[str, float, float], ...]:
-    return tuple((row.metric, float(row.low), float(row.high)) for row in ranges.itertuples() if row.low < row.high)
+    return tuple((row.metric, float(row.low), float(row.high)) for row in ranges.itertuples() if _differs(row))
+
+
+def _differs(row: Any) -> bool:
+    """Whether a metric's values differ in the digits that are shown: BLEU-4's do not where no 4-gram is right."""
+    return row.high - row.low >= METRICS[row.metric].tie
 
 
 def _axes(metrics: list[str]) -> tuple[str, str] | None:
@@ -196,7 +201,7 @@ def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selec
             range=_span(row),
         )
         for row in ranges.itertuples()
-        if row.high > row.low
+        if _differs(row)
     ]
     histograms(drawn, "histograms", lambda metric, span: choices.keep_span(_key(metric), span))
 
@@ -212,9 +217,8 @@ def _exactly(ranges: pd.DataFrame) -> None:
         return
     with opened:
         for row in ranges.itertuples():
-            low, high = _ends(row)
-            if low < high:
-                choices.span(text.title(row.metric), _key(row.metric), low, high, 0.01, format="%.2f")
+            if _differs(row):
+                choices.span(text.title(row.metric), _key(row.metric), *_ends(row), 0.01, format="%.2f")
 
 
 def _quadrant(

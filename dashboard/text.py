@@ -39,7 +39,7 @@ def interval(low: float | None, high: float | None, digits: int = 3, sign: str =
     """`0.71 to 0.80`, with `sign` "+" `+0.71 to +0.80`, or nothing where it is not known."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
+    return f"{low:{sign}z.{digits}f} to {high:{sign}z.{digits}f}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

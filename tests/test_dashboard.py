@@ -420,6 +420,16 @@ def test_scores_that_do_not_differ_offer_no_ranges(open_view, tmp_path):
     assert any("brush a histogram" in each.label for each in open_view("failures").expander)
 
 
+def test_a_metric_that_differs_in_no_digit_that_is_shown_has_no_histogram(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    rows = store.read_table(folder, "scores").to_pylist()
+    rows = [row | {"bleu_4": row["bleu_4"] / 1e5} for row in rows]
+    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    drawn = [each["key"] for each in sent(open_view("failures", results, plots=1), "histograms")["metrics"]]
+    assert drawn == [metric for metric in runs.METRICS if metric != "bleu_4"]
+
+
 def test_captions_without_scores_are_still_to_be_read(open_view, tmp_path):
     results = tmp_path / "results"
     (runs.captioner_run(results) / "scores.parquet").unlink()

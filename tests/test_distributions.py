@@ -14,6 +14,7 @@ def test_the_selection_stands_over_the_whole_in_every_histogram():
     assert [trace.name for trace in figure.data] == ["all cases", "selected"] * 2
     assert list(figure.data[0].x) == [0.25, 1.75] and list(figure.data[1].y) == [5]
     assert [note.text for note in figure.layout.annotations] == ["CIDEr", "CLIPScore"]
+    assert figure.layout.yaxis.title.text == "Cases"
 
 
 @pytest.mark.parametrize("metrics", [1, 3, 4, 8])

@@ -26,6 +26,7 @@ def test_numbers_have_sensible_digits_and_unknown_ones_a_dash():
     assert text.number(float("nan")) == text.number(None) == text.percent(float("nan")) == "–"
     assert text.number(-0.0001) == "0.000"
     assert text.percent(0.0625) == "6.2 %"
+    assert text.interval(-0.0001, 0.2) == "0.000 to 0.200" and text.interval(-1, 0.2, 1, "+") == "-1.0 to +0.2"
     assert text.interval(0.1, 0.2) == "0.100 to 0.200" and text.interval(float("nan"), 1.0) == ""
     assert text.count(1, "image") == "1 image" and text.count(1200, "image") == "1,200 images"
 

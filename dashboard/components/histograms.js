@@ -3,6 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 240;
 const HEIGHT = 56;
+const NARROW = 0.1; // of a range: with two decimals its ends would look alike
 const CLICK = 4; // CSS pixels: a shorter drag is a click, and takes the range back
 
 function element(tag, className, text) {
@@ -61,7 +62,7 @@ class Histogram {
   }
 
   say(value) {
-    return value.toFixed(2);
+    return value.toFixed(this.metric.high - this.metric.low < NARROW ? 3 : 2);
   }
 
   place(value) {
