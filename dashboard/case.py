@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, judging, parts, text, wording
+from dashboard import choices, data, judging, parts, text, wording
 from dashboard.previews import LARGE, photo
 from engine import queries
 
@@ -85,7 +85,7 @@ def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
         "views/attention.py",
         label="Where did the model look?",
         icon=":material/visibility:",
-        query_params={"image": image_id, "beam": str(beam)},
+        query_params=choices.linked(image=image_id, beam=beam),
     )
 
 

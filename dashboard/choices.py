@@ -1,7 +1,8 @@
 """Everything a person has chosen: kept in the URL, so that the address of a page is the whole state of it.
 
 A URL that names a run is the whole state, so that the browser's back button undoes a choice. A URL without one comes
-from a link between views, and the session's memory fills it in. Widgets are controlled by a choice: they are set from
+from the navigation, and the session's memory fills it in; so it does for a link between views, which names its run for
+a new tab, where there is no memory. Widgets are controlled by a choice: they are set from
 it before they are drawn, and write it when they change.
 """
 
@@ -14,6 +15,8 @@ import streamlit as st
 
 RUN = "run"
 """The choice that every complete URL has."""
+
+_LINK = "link"  # a parameter of links between views alone
 
 _LISTS = {
     "page": ("run", "beam", "sort", "order", "text", "tag", "condition", "verdict", "lasso", "in_"),
@@ -35,7 +38,8 @@ def restore() -> None:
 def _join() -> None:
     """Takes up what the URL says."""
     memory, found = _memory(), st.query_params.to_dict()
-    if RUN not in found:
+    is_link = bool(found.pop(_LINK, ""))
+    if RUN not in found or (is_link and found[RUN] == memory.get(RUN)):
         memory.update(found)
     elif not _overtaken(found):
         memory.clear()
@@ -67,6 +71,11 @@ def get(key: str, default: str = "") -> str:
 def everything() -> dict[str, str]:
     """All choices, as they stand in the URL."""
     return dict(_memory())
+
+
+def linked(**values: Any) -> dict[str, str]:
+    """The parameters of a link to another view of the same run: `values` are chosen there, and all else stays."""
+    return {_LINK: "1", RUN: get(RUN)} | {key: str(value) for key, value in values.items()}
 
 
 def keep(**values: Any) -> None:

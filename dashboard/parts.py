@@ -132,7 +132,7 @@ def case_link(beam: int, image_id: str, label: str = "This case in full") -> Non
         "views/failures.py",
         label=label,
         icon=":material/search:",
-        query_params={"image": image_id, "beam": str(beam)},
+        query_params=choices.linked(image=image_id, beam=beam),
     )
 
 

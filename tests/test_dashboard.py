@@ -330,6 +330,23 @@ def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(
     assert not open_view("attention", results, run="demo", beam=3, image="scene_02").warning
 
 
+@pytest.mark.parametrize(
+    ("view", "label"), [("failures", "Where did the model"), ("attention", "Scores of this"), ("compare", "in full")]
+)
+def test_a_link_to_another_view_shows_the_same_run_in_a_new_tab_and_forgets_nothing_in_this_one(open_view, view, label):
+    app = open_view(view, run="demo_cnn", sort="rouge_l", layer=1)
+    link = next(each.proto for each in app.get("page_link") if label in each.proto.label)
+    there = {key: values[0] for key, values in parse_qs(link.query_string).items()}
+    assert there["run"] == "demo_cnn" and "sort" not in there
+    elsewhere = open_view("beams", **there)
+    assert elsewhere.query_params["run"] in ("demo_cnn", ["demo_cnn"]) and "link" not in elsewhere.query_params
+    app.query_params.clear()
+    app.query_params.update(there)
+    app.run()
+    kept = {key: value if isinstance(value, str) else value[0] for key, value in app.query_params.items()}
+    assert kept == {"run": "demo_cnn", "sort": "rouge_l", "layer": "1", "image": there["image"], "beam": there["beam"]}
+
+
 def test_a_coarser_grid_is_drawn_as_well(open_view):
     assert sent(open_view("attention", run="demo_cnn"), "viewer")["grid"] == [7, 7]
 

@@ -65,7 +65,8 @@ def _say_unscored(run: data.Run) -> None:
     )
     parts.missing(sentence, f"{parts.scoring(run)} --clip ViT-B/32", run)
     if run.attention:
-        st.page_link("views/attention.py", label="Read the captions in Attention", icon=":material/visibility:")
+        label, there = "Read the captions in Attention", choices.linked()
+        st.page_link("views/attention.py", label=label, icon=":material/visibility:", query_params=there)
 
 
 # Choosing
