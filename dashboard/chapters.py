@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import commands, contrasts, figures, plates, tables, text
+from dashboard import commands, contrasts, figures, oracle, plates, tables, text
 from dashboard import verdicts as judged
 from dashboard.exports import Figure, Table
 from dashboard.heatmaps import read_look
@@ -72,13 +72,14 @@ class Chapter:
 
 
 def chapters(source: Source) -> list[Chapter]:
-    """The whole report in the study's order."""
+    """The whole report in the study's order; what the study has not stands where it belongs, if the run has it."""
     return [
         prompts(source),
         top_five(source),
         best_setting(source),
         attempts(source),
         beams(source),
+        *nbest(source),
         attention(source),
         pairs(source),
         tags(source),
@@ -226,6 +227,21 @@ def beams(source: Source) -> Chapter:
     curves = [metric_curve(source, scores, metric) for metric in HEADLINES if (scores.metric == metric).any()]
     lead = " ".join(filter(None, (smallest_sentence(ask, run, metric) for metric in HEADLINES)))
     return Chapter(title, lead, (table, *curves, *caption_curves(source)))
+
+
+def nbest(source: Source) -> list[Chapter]:
+    """Whether the search passed over something better, where several hypotheses an image were kept and scored."""
+    found = source.ask(queries.oracle, source.run.name)
+    if found.empty:
+        return []
+    lead = " ".join(oracle.sentences(source.run, source.setting(), found))
+    return [Chapter("What the n best hold", lead, tuple(oracle_items(source.run, found)))]
+
+
+def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
+    """`queries.oracle` as a table and as figures, with their small print."""
+    small = note(run, "Kept: hypotheses an image", "Gain: the best of them less the chosen, 95 % bootstrap interval")
+    return [tables.oracle(found, run, small), *oracle.curves(found, small)]
 
 
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:

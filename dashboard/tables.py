@@ -170,6 +170,29 @@ def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str) -> Ta
     return Table("beams", "Scores and captions by beam size", shown, joined, small)
 
 
+def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
+    """`queries.oracle`: what was chosen of the n best, beside all of them and the best of them."""
+    rows = [(row, METRICS[row.metric].digits) for row in found.itertuples()]
+    shown = pd.DataFrame(
+        {
+            "Beam size": [run.beam(size) for size in found.beam_size],
+            "Metric": [text.title(metric) for metric in found.metric],
+            "Kept": [text.mean_count(count) for count in found.kept],
+            "Chosen": [text.number(row.chosen, digits) for row, digits in rows],
+            "Mean of all": [text.number(row.average, digits) for row, digits in rows],
+            "Best of them": [text.number(row.best, digits) for row, digits in rows],
+            "Gain (95 %)": [_bounded(row.gain, row.gain_low, row.gain_high, digits) for row, digits in rows],
+            "Images with a better one": [text.percent(share) for share in found.better],
+        }
+    )
+    return Table("oracle", "What the n best hold", shown, found, small)
+
+
+def _bounded(value: float, low: float, high: float, digits: int) -> str:
+    bounds = text.interval(low, high, digits)
+    return text.number(value, digits) + (f" ({bounds})" if bounds else "")
+
+
 def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
     """Rows of `queries.cases` with every score that some of them has."""
     metrics = [metric for metric in METRICS if rows[metric].notna().any()]
@@ -194,8 +217,7 @@ def selection(found: pd.DataFrame, small: str) -> Table:
 
 def _mean(row: Any, side: str) -> str:
     value, low, high = (getattr(row, name) for name in (side, f"{side}_low", f"{side}_high"))
-    bounds = text.interval(low, high, METRICS[row.metric].digits)
-    return text.score(row.metric, value) + (f" ({bounds})" if bounds else "")
+    return _bounded(value, low, high, METRICS[row.metric].digits)
 
 
 def makeup(found: pd.DataFrame, small: str) -> Table:

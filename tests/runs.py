@@ -67,6 +67,22 @@ def partial_run(results: Path, run: str = "partial") -> Path:
     return folder
 
 
+WORTH = {1: [1.0], 3: [0.5, 1.5, 0.25], 5: [1.0, 0.5]}
+"""CIDEr of each hypothesis of every image at a beam size; CLIPScore is half of it."""
+
+
+def add_hypotheses(folder: Path) -> Path:
+    """The n best of a captioner run, with the scores of WORTH; rank 1 says what the caption says."""
+    rows = [
+        {**{key: row[key] for key in ("image_id", "beam_size", "logprob", "score", "finished")}, "rank": rank}
+        | {"caption": f"{row['caption']} again" * (rank > 1) or row["caption"], "cider": cider, "clipscore": cider / 2}
+        for row in _captions()
+        for rank, cider in enumerate(WORTH[row["beam_size"]], 1)
+    ]
+    store.write_table(folder, "hypotheses", store.table_of("hypotheses", rows, ["cider", "clipscore"]))
+    return folder
+
+
 def strangers_run(results: Path, run: str = "strangers") -> Path:
     """The demo run again, as if its images had only their ids from it."""
     folder, demo = store.run_folder(results, run), store.run_folder(results, "demo")

@@ -1,6 +1,7 @@
 """Every view, run by Streamlit without a browser: with a captioner run, an imported one, and with nothing."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -416,6 +417,23 @@ def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
     runs.imported_classes_run(tmp_path / "results")
     for run in ("predictions", "classes"):
         assert "nothing to hold this run against" in words(open_view("compare", tmp_path / "results", run=run))
+
+
+def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    page = open_view("beams", results, run="demo")
+    assert "is told of a run made with `--n-best 5`" in words(page)
+    runs.add_hypotheses(folder)
+    os.utime(folder / "run.json")
+    page = open_view("beams", results, run="demo")
+    assert "What the n best hold" in words(page) and "At beam size 5, 0.0 % of 12 images" in words(page)
+    case = open_view("failures", results, run="demo", beam=3, image="scene_02")
+    assert "**The 3 best that beam size 3 found**" in words(case)
+    html = [element.proto.body for element in case.main if element.type == "html"]
+    (table,) = [each for each in html if "Bold: the highest" in each]
+    assert table.count("<tr") == 4 and "<strong>1.500</strong>" in table and "<strong>0.500</strong>" not in table
+    assert "best that beam size 1 found" not in words(open_view("failures", results, run="demo", beam=1))
 
 
 def test_images_that_share_a_name_but_no_reference_are_doubted(open_view, tmp_path):

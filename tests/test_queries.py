@@ -374,6 +374,7 @@ def test_every_query_of_an_empty_folder_gives_an_empty_answer(empty_results):
         queries.attention_beam_sizes,
         queries.zero_shot_accuracy,
         queries.zero_shot_labels,
+        queries.oracle,
     ):
         assert query(cursor, "demo").empty, query.__name__
     assert queries.cases(cursor, "demo", 1, "cider", True).empty
@@ -398,6 +399,20 @@ def partial(tmp_path) -> duckdb.DuckDBPyConnection:
 def test_partners_share_images_and_the_run_itself_comes_first(partial):
     assert queries.partners(partial, "demo").values.tolist() == [["demo", 12], ["partial", 5]]
     assert queries.partners(partial, "partial").values.tolist() == [["partial", 6], ["demo", 5]]
+
+
+def test_the_oracle_holds_the_chosen_against_all_and_the_best(tmp_path):
+    runs.add_hypotheses(runs.captioner_run(tmp_path / "results"))
+    cursor = store.connect(tmp_path / "results")[0].cursor()
+    found = queries.oracle(cursor, "demo").set_index(["beam_size", "metric"])
+    assert list(found.index) == [(3, "cider"), (3, "clipscore"), (5, "cider"), (5, "clipscore")]
+    three, five = found.loc[3, "cider"], found.loc[5, "cider"]
+    assert (three.images, three.kept, three.chosen, three.average, three.best) == (12, 3, 0.5, 0.75, 1.5)
+    assert (three.better, three.gain, three.gain_low, three.gain_high, three.lead) == (1, 1, 1, 1, -0.25)
+    assert (five.better, five.gain, five.lead, five.lead_low) == (0, 0, 0.25, 0.25)
+    assert found.loc[(3, "clipscore"), "best"] == 0.75
+    case = queries.case_hypotheses(cursor, "demo", 3, "scene_02")
+    assert case["rank"].tolist() == [1, 2, 3] and case.cider.tolist() == runs.WORTH[3]
 
 
 def test_images_of_one_name_without_a_reference_in_common_are_counted(tmp_path):
