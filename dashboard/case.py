@@ -123,10 +123,10 @@ def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
         return
     st.markdown("**What every beam size said**")
     metrics = _headlines(found)
-    rows = [
-        _row(text.beam(row.beam_size), row.caption, caption, int(row.beam_size) == beam, _scores(row, metrics))
-        for row in found.itertuples()
-    ]
+    rows = []
+    for row in found.itertuples():
+        name, is_this = {"Beam": text.beam(row.beam_size)}, int(row.beam_size) == beam
+        rows.append(_row(name, row.caption, caption, is_this, _scores(row, metrics)))
     _wordings(["Beam", "Caption", *map(text.title, metrics)], rows, f"Beside {text.setting(beam)}")
 
 
@@ -138,16 +138,10 @@ def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     st.markdown(f"**The {len(found)} {'samples' if run.is_sampled else f'best that beam size {beam} found'}**")
     metrics = _headlines(found)
     highest = {metric: found[metric].max() for metric in metrics}
-    rows = [
-        _row(
-            str(row.rank),
-            row.caption,
-            caption,
-            row.rank == 1,
-            [text.number(row.score, 2), *_scores(row, metrics, highest)],
-        )
-        for row in found.itertuples()
-    ]
+    rows = []
+    for row in found.itertuples():
+        scores = {"Score": text.number(row.score, 2), **_scores(row, metrics, highest)}
+        rows.append(_row({"#": str(row.rank)}, row.caption, caption, row.rank == 1, scores))
     _wordings(["#", "Caption", "Score", *map(text.title, metrics)], rows, "Bold: the highest. Beside the first")
 
 
@@ -155,20 +149,26 @@ def _headlines(found: pd.DataFrame) -> list[str]:
     return [metric for metric in HEADLINES if found[metric].notna().any()]
 
 
-def _scores(row: tuple, metrics: Sequence[str], highest: Mapping[str, float] = MappingProxyType({})) -> list[str]:
-    """A row's scores as HTML, those in bold that are the `highest` of theirs as far as the digits go."""
-    written = {metric: text.score(metric, getattr(row, metric)) for metric in metrics}
-    best = {metric: text.score(metric, value) for metric, value in highest.items()}
-    return [f"<strong>{value}</strong>" if value == best.get(metric) else value for metric, value in written.items()]
+def _scores(row: tuple, metrics: Sequence[str], highest: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
+    """A row's scores as HTML by their titles, bold where they are the `highest` of theirs as far as the digits go."""
+    shown = {}
+    for metric in metrics:
+        written = text.score(metric, getattr(row, metric))
+        is_highest = metric in highest and written == text.score(metric, highest[metric])
+        shown[text.title(metric)] = f"<strong>{written}</strong>" if is_highest else written
+    return shown
 
 
-def _row(name: str, said: object, caption: str, is_this: bool, scores: Sequence[str]) -> str:
-    """A row of a table of wordings: `said` with what it says otherwise than `caption`."""
+def _row(name: Mapping[str, str], said: object, caption: str, is_this: bool, scores: Mapping[str, str]) -> str:
+    """A row of a table of wordings: `said` with what it says otherwise than `caption`, cells by their column."""
     mine = said if isinstance(said, str) else ""
     shown = text.escaped(mine) if is_this else wording.html(wording.changes(caption, mine))
-    numbers = "".join(f'<td class="number">{score}</td>' for score in scores)
     mark = ' class="this" aria-current="true"' if is_this else ""
-    return f'<tr{mark}><td class="number">{name}</td><td>{shown or "(empty)"}</td>{numbers}</tr>'
+    return f"<tr{mark}>{_numbers(name)}<td>{shown or '(empty)'}</td>{_numbers(scores)}</tr>"
+
+
+def _numbers(cells: Mapping[str, str]) -> str:
+    return "".join(f'<td class="number" data-name="{name}">{cell}</td>' for name, cell in cells.items())
 
 
 def _wordings(head: Sequence[str], rows: Sequence[str], beside: str) -> None:

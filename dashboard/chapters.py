@@ -235,7 +235,7 @@ def nbest(source: Source) -> list[Chapter]:
     if found.empty:
         return []
     lead = " ".join(oracle.sentences(source.run, source.setting(), found))
-    return [Chapter("What the n best hold", lead, tuple(oracle_items(source.run, found)))]
+    return [Chapter(tables.oracle_title(source.run), lead, tuple(oracle_items(source.run, found)))]
 
 
 def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:

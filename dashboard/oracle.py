@@ -47,6 +47,7 @@ def title(metric: str) -> str:
 def _sentence(run: Run, metric: str, row: Any) -> str:
     best, chosen, mean = (text.number(each, METRICS[metric].digits) for each in (row.best, row.chosen, row.average))
     where, images = text.of_setting(row.beam_size, run.is_sampled), text.count(int(row.images), "image")
+    each = "a sample" if run.is_sampled else "a hypothesis"
     if run.is_sampled:
         ranking = f"On average the samples have {mean}."
     elif row.lead_low > 0:
@@ -54,7 +55,7 @@ def _sentence(run: Run, metric: str, row: Any) -> str:
     else:
         ranking = f"Ranking them by log-probability is no better than picking any: on average they have {mean}."
     return (
-        f"{where[0].upper()}{where[1:]}, {text.percent(row.better)} of {images} have a hypothesis with a higher "
+        f"{where[0].upper()}{where[1:]}, {text.percent(row.better)} of {images} have {each} with a higher "
         f"{text.title(metric)} than the caption; the best of {text.mean_count(row.kept)} would give {best} instead of "
         f"{chosen}. {ranking}"
     )

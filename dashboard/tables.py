@@ -153,7 +153,7 @@ def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str) -> Ta
     values = scores.pivot(index="beam_size", columns="metric", values="value")
     values = values[list(dict.fromkeys(scores.metric))].reset_index()
     joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
-    shown = pd.DataFrame({"Beam size": [text.beam(size) for size in joined.beam_size]})
+    shown = pd.DataFrame({"Beam size": [run.beam(size) for size in joined.beam_size]})
     metrics = list(dict.fromkeys(scores.metric))
     first = [metric for metric in HEADLINES if metric in metrics]
     for metric in first:
@@ -185,7 +185,12 @@ def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
             "Images with a better one": [text.percent(share) for share in found.better],
         }
     )
-    return Table("oracle", "What the n best hold", shown, found, small)
+    return Table("oracle", oracle_title(run), shown, found, small)
+
+
+def oracle_title(run: Run) -> str:
+    """What `queries.oracle` is about."""
+    return f"What the {'samples' if run.is_sampled else 'n best'} hold"
 
 
 def _bounded(value: float, low: float, high: float, digits: int) -> str:

@@ -29,6 +29,7 @@ def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
     ("run", "lead_low", "said"),
     [
         (Run("r", {}), -0.01, "Ranking them by log-probability is no better than picking any"),
+        (SAMPLED, 0.1, "have a sample with a higher CIDEr"),
         (SAMPLED, 0.1, "On average the samples have 0.900."),
     ],
 )

@@ -35,6 +35,11 @@ def test_a_column_that_says_nothing_at_any_beam_size_is_left_out():
     assert table.shown["s an image"].tolist() == ["0.010", "–"] and table.shown["BLEU-4"].tolist() == ["0.300", "–"]
 
 
+def test_a_sampled_run_is_not_called_greedy():
+    run = Run("r", {"decoding": {"sample": True}})
+    assert tables.beams(scores(), beam_statistics(), run, "").shown["Beam size"].iloc[0] == "1 (sampled)"
+
+
 def test_attempts_show_hyperparameters_and_say_whose_clip_it_is():
     captioner = {"encoder": "vit", "decoder_layers": 4, "heads": 8, "d_model": 512}
     run = Run("mine", {"captioner": captioner, "clip": {"demo": True}, "data": {"name": "coco"}}, images=5)

@@ -112,12 +112,11 @@ def _oracle(run: data.Run) -> list[Figure | Table]:
         if run.text("kind") == "captioner":
             st.caption("Whether the search passed over something better is told of a run made with `--n-best 5`.")
         return []
-    st.subheader("What the n best hold", help=_ORACLE)
+    st.subheader(tables.oracle_title(run), help=_ORACLE)
     for sentence in oracle.sentences(run, None, found):
         st.markdown(sentence)
-    columns = parts.columns(2, "figure", "oracle")
     several = [(metric, mine) for metric, mine in oracle.headlines(found) if mine.beam_size.nunique() > 1]
-    for column, (metric, mine) in zip(columns, several, strict=False):
+    for column, (metric, mine) in zip(parts.columns(2, "figure", "oracle") if several else [], several, strict=False):
         with column:
             drawn = figures.oracle_by_beam(mine, metric, parts.template())
             parts.figure(drawn, f"oracle_{metric}", oracle.title(metric))
