@@ -6,12 +6,13 @@ figures and tables that `exports` can make, or the sentence that says why there 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dashboard import commands, contrasts, figures, oracle, plates, tables, text
+from dashboard import commands, contrasts, figures, groundings, oracle, plates, tables, text
 from dashboard import verdicts as judged
 from dashboard.exports import Figure, Table
 from dashboard.heatmaps import read_look
@@ -81,6 +82,7 @@ def chapters(source: Source) -> list[Chapter]:
         beams(source),
         *nbest(source),
         attention(source),
+        *grounding(source),
         pairs(source),
         tags(source),
         verdicts(source),
@@ -310,6 +312,36 @@ def attention(source: Source) -> Chapter:
     strips = [strip(run, beam, image, ask, source.look) for image in source.images or interesting(source, beam)]
     lead = f"Beam size {run.beam(beam)}. Every map has its own scale; what the model did not see is veiled."
     return Chapter(title, lead, tuple(each for each in strips if each is not None))
+
+
+def grounding(source: Source) -> list[Chapter]:
+    """Whether the maps of nouns point at what they name, where the images have boxes."""
+    sizes = list(source.ask(queries.attention_beam_sizes, source.run.name).beam_size)
+    beam = source.setting() if source.setting() in sizes else (sizes or [None])[0]
+    heads = source.ask(queries.grounding_heads, source.run.name, beam) if sizes else pd.DataFrame()
+    if heads.empty:
+        return []
+    items = grounding_items(source, beam, heads, groundings.best(heads))
+    return [Chapter(groundings.TITLE, groundings.sentence(source.run, beam, heads), tuple(items))]
+
+
+def grounding_items(source: Source, beam: int, heads: pd.DataFrame, chosen: tuple[int, int]) -> list[Figure | Table]:
+    """Every layer and head, the words around the noun, and the labels under the `chosen` layer and head."""
+    run, ask = source.run, source.ask
+    small = note(
+        run,
+        f"Beam size {run.beam(beam)}. In a box: the map's brightest patch. By chance: the same with the label's boxes "
+        "in another image. Lift: attention inside the boxes over their share of the picture. 95 % bootstrap intervals "
+        "over images, of labels Wilson's",
+    )
+    offsets = ask(queries.grounding_offsets, run.name, beam)
+    labels = ask(queries.grounding_labels, run.name, beam, *chosen)
+    return [
+        Figure("grounding_heads", "Hits by layer and head", partial(groundings.by_head, heads), small),
+        Figure("grounding_offsets", "Hits of the maps around the noun", partial(groundings.by_offset, offsets), small),
+        tables.grounding_heads(heads, small),
+        tables.grounding_labels(labels, groundings.named(*chosen), small),
+    ]
 
 
 def interesting(source: Source, beam: int) -> list[str]:

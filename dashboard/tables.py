@@ -198,6 +198,41 @@ def _bounded(value: float, low: float, high: float, digits: int) -> str:
     return text.number(value, digits) + (f" ({bounds})" if bounds else "")
 
 
+def grounding_heads(found: pd.DataFrame, small: str) -> Table:
+    """`queries.grounding_heads` as people read it."""
+    shown = pd.DataFrame(
+        {
+            "Layer": [f"{layer + 1}" for layer in found.layer],
+            "Head": ["mean" if head < 0 else f"{head + 1}" for head in found["head"]],
+            "Nouns": [f"{count:,}" for count in found.nouns],
+            "In a box": [text.percent(share) for share in found.hit],
+            "By chance": [text.percent(share) for share in found.chance],
+            "Above chance (95 %), points": [_points(row) for row in found.itertuples()],
+            "Lift (median)": [text.number(lift, 2) for lift in found.lift],
+        }
+    )
+    return Table("grounding_heads", "Nouns whose map peaks in a box of what they name", shown, found, small)
+
+
+def _points(row: Any) -> str:
+    return _bounded(100 * row.gain, 100 * row.low, 100 * row.high, 1)
+
+
+def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
+    """`queries.grounding_labels` of the layer and head called `named`, as people read it."""
+    shown = pd.DataFrame(
+        {
+            "Label": found.label,
+            "Nouns": [f"{count:,}" for count in found.nouns],
+            "In a box (95 %)": [_share(round(row.hit * row.nouns), row.nouns) for row in found.itertuples()],
+            "By chance": [text.percent(share) for share in found.chance],
+            "Lift (median)": [text.number(lift, 2) for lift in found.lift],
+            "Furthest off": found.image_id,
+        }
+    )
+    return Table("grounding_labels", f"The same by label, {named}", shown, found, small)
+
+
 def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
     """Rows of `queries.cases` with every score that some of them has."""
     metrics = [metric for metric in METRICS if rows[metric].notna().any()]

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bookmarks, choices, exports, filters, report, text, verdicts
+from dashboard import bookmarks, choices, exports, filters, groundings, report, text, verdicts
 from dashboard.data import RESULTS_VARIABLE
 from engine import store
 from tests import runs
@@ -417,6 +417,18 @@ def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
     runs.imported_classes_run(tmp_path / "results")
     for run in ("predictions", "classes"):
         assert "nothing to hold this run against" in words(open_view("compare", tmp_path / "results", run=run))
+
+
+def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view):
+    page = open_view("attention", run="demo", beam=1, image="scene_01")
+    assert groundings.TITLE in words(page) and "75.0 % of 4 nouns" in words(page)
+    assert sent(page, "viewer")["nouns"][0]["found"]["1/0"] == [4.0, True]
+    assert [table.value.Label.tolist() for table in page.dataframe] == [["triangle", "circle", "square"]]
+    other = open_view("attention", run="demo", beam=1, pointing="1.-1")
+    assert other.dataframe[0].value["In a box (95 %)"].tolist()[0].startswith("0.0 %")
+    for away in ({"run": "demo", "beam": 3}, {"run": "demo_cnn", "beam": 1}):
+        page = open_view("attention", **away)
+        assert groundings.TITLE not in words(page) and sent(page, "viewer")["nouns"] == []
 
 
 def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_path):
