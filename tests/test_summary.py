@@ -23,6 +23,13 @@ def test_the_summary_says_what_the_n_best_hold(tmp_path):
     assert said in text and "by CIDEr at beam size 1" not in text
 
 
+def test_the_summary_says_whether_the_maps_point_at_what_nouns_name(full_results):
+    text = summary.text(full_results, "demo")
+    said = "maps at beam size 1 peak in a box of what the noun names for 25.0% of 4 nouns (33.3% by chance), layer 2"
+    assert said in text
+    assert "maps at beam size 3" not in text
+
+
 def test_a_number_is_the_one_the_store_holds(full_results):
     rows = store.read_table(store.run_folder(full_results, "demo"), "corpus_scores").to_pylist()
     text = summary.text(full_results, "demo")
