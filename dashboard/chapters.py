@@ -21,7 +21,7 @@ from dashboard.previews import LARGE, photo, pixels
 from dashboard.record import Run
 from dashboard.tables import HEADLINES
 from engine import published, queries
-from engine.schema import METRICS
+from engine.schema import METRICS, TAGS
 
 Ask = Callable[..., pd.DataFrame]
 """Asks a function of `engine.queries` with its arguments, the cursor left out."""
@@ -426,7 +426,8 @@ def tags(source: Source) -> Chapter:
     if found.empty:
         return Chapter(title, f"No caption{where} was given a failure tag.")
     lead = f"Of {text.count(total, 'caption')}{where}; one caption may have several tags."
-    return Chapter(title, lead, (tables.tags(found, total, note(run)),))
+    defined = (f"{tag}: {TAGS[tag]}" for tag in found.tag if tag in TAGS)
+    return Chapter(title, lead, (tables.tags(found, total, note(run, *defined)),))
 
 
 def verdicts(source: Source) -> Chapter:

@@ -199,6 +199,17 @@ METRICS: dict[str, Metric] = {
 }
 
 
+TAGS = {
+    "empty": "no words at all",
+    "unfinished": "cut at the maximum length, no end token",
+    "repetition": "a phrase of two words or more follows itself, or stands there three times",
+    "generic": "the same caption stands under at least 3 images and 1 % of the split",
+    "invented object": "names an object that is not annotated in the image and that no reference names",
+    "missed object": "leaves out an object that most references name",
+    "passed over": "another of the n best has at least twice its CIDEr, and 0.5 more",
+}
+"""The failure tags with their definitions; `failures` gives them, the last one `hypotheses`."""
+
 SCORED = {"scores": 2, "hypotheses": 7}
 """The tables with metric columns, each with the number of columns that stand before those."""
 

@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import bookmarks, choices, exports, filters, groundings, report, text, verdicts
 from dashboard.data import RESULTS_VARIABLE
 from engine import store
+from engine.schema import TAGS
 from tests import runs
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -417,6 +418,16 @@ def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
     runs.imported_classes_run(tmp_path / "results")
     for run in ("predictions", "classes"):
         assert "nothing to hold this run against" in words(open_view("compare", tmp_path / "results", run=run))
+
+
+def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
+    folder = runs.captioner_run(tmp_path / "results")
+    rows = store.read_table(folder, "scores").to_pylist()
+    rows[0]["tags"] = [{"tag": "generic", "evidence": "said of 3 images"}]
+    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    page = open_view("failures", tmp_path / "results", run="demo", beam=1)
+    (chosen,) = [each for each in page.selectbox if each.label == "Failure tag"]
+    assert chosen.help == f"- **generic**: {TAGS['generic']}"  # a stranger's tag has no definition
 
 
 def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view):
