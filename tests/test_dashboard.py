@@ -58,6 +58,12 @@ def words(app: AppTest) -> str:
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
+def links(app: AppTest, view: str) -> list[str]:
+    """The labels of the links to a view on the page."""
+    found = [element.proto for element in app.main if element.type == "page_link"]
+    return [proto.label for proto in found if proto.page.endswith(view)]
+
+
 def sent(app: AppTest, key: str) -> dict[str, Any]:
     """The data that a component with `key` (or one beginning so) was given."""
     for element in app.main:
@@ -425,6 +431,18 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     rows = store.read_table(folder, "scores").to_pylist()
     rows[0]["tags"] = [{"tag": "generic", "evidence": "said of 3 images"}]
     store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    overview = open_view("overview", tmp_path / "results", run="demo")
+    assert "What went wrong at beam size" in words(overview) and "was given a failure tag" in words(overview)
+    for each in rows:
+        each["cider"] += 5.0 * (each["beam_size"] == 1)  # beam size 1 is the best now
+    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    corpus = store.read_table(folder, "corpus_scores").to_pylist()
+    best = [{**row, "value": row["value"] + 5 * (row["beam_size"] == 1)} for row in corpus]
+    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", best))
+    os.utime(folder / "run.json")
+    overview = open_view("overview", tmp_path / "results", run="demo")
+    assert "What went wrong at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
+    assert ["**wrong colour**: 3 (25.0 %)", "**generic**: 1 (8.3 %)"] == links(overview, "failures")
     page = open_view("failures", tmp_path / "results", run="demo", beam=1)
     (chosen,) = [each for each in page.selectbox if each.label == "Failure tag"]
     assert chosen.help == f"- **generic**: {TAGS['generic']}"  # a stranger's tag has no definition
