@@ -442,7 +442,7 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     os.utime(folder / "run.json")
     overview = open_view("overview", tmp_path / "results", run="demo")
     assert "What went wrong at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
-    assert ["**wrong colour**: 3 (25.0 %)", "**generic**: 1 (8.3 %)"] == links(overview, "failures")
+    assert links(overview, "failures") == ["**wrong colour**: 3 (25.0 %)", "**generic**: 1 (8.3 %)"]
     page = open_view("failures", tmp_path / "results", run="demo", beam=1)
     (chosen,) = [each for each in page.selectbox if each.label == "Failure tag"]
     assert chosen.help == f"- **generic**: {TAGS['generic']}"  # a stranger's tag has no definition
