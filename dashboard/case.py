@@ -3,7 +3,8 @@
 Knows an image at a beam size of a run. Knows nothing of lists, orders or filters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import streamlit as st
 
 from dashboard import choices, data, judging, parts, text, wording
 from dashboard.previews import LARGE, photo
+from dashboard.tables import HEADLINES
 from engine import queries
 
 
@@ -29,6 +31,7 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
     judging.draw(run, beam, image_id, said(case))
     _metrics(run, beam, image_id)
     _other_beams(run, beam, image_id, said(case))
+    _hypotheses(run, beam, image_id, said(case))
 
 
 def said(case: pd.Series) -> str:
@@ -119,21 +122,61 @@ def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     if len(found) < 2:
         return
     st.markdown("**What every beam size said**")
-    metrics = [metric for metric in ("cider", "clipscore") if found[metric].notna().any()]
-    head = "".join(f"<th>{name}</th>" for name in ["Beam", "Caption", *map(text.title, metrics)])
-    rows = "".join(_beam_row(row, beam, caption, metrics) for row in found.itertuples())
+    metrics = _headlines(found)
+    rows = []
+    for row in found.itertuples():
+        name, is_this = {"Beam": text.beam(row.beam_size)}, int(row.beam_size) == beam
+        rows.append(_row(name, row.caption, caption, is_this, _scores(row, metrics)))
+    _wordings(["Beam", "Caption", *map(text.title, metrics)], rows, f"Beside {text.setting(beam)}")
+
+
+def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
+    """What else was found for the case, in the order of the search, and what it is worth."""
+    found = data.ask(queries.case_hypotheses, run.name, beam, image_id)
+    if len(found) < 2:
+        return
+    st.markdown(f"**The {len(found)} {'samples' if run.is_sampled else f'best that beam size {beam} found'}**")
+    metrics = _headlines(found)
+    highest = {metric: found[metric].max() for metric in metrics}
+    rows = []
+    for row in found.itertuples():
+        scores = {"Score": text.number(row.score, 2), **_scores(row, metrics, highest)}
+        rows.append(_row({"#": str(row.rank)}, row.caption, caption, row.rank == 1, scores))
+    _wordings(["#", "Caption", "Score", *map(text.title, metrics)], rows, "Bold: the highest. Beside the first")
+
+
+def _headlines(found: pd.DataFrame) -> list[str]:
+    return [metric for metric in HEADLINES if found[metric].notna().any()]
+
+
+def _scores(row: tuple, metrics: Sequence[str], highest: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
+    """A row's scores as HTML by their titles, bold where they are the `highest` of theirs as far as the digits go."""
+    shown = {}
+    for metric in metrics:
+        written = text.score(metric, getattr(row, metric))
+        is_highest = metric in highest and written == text.score(metric, highest[metric])
+        shown[text.title(metric)] = f"<strong>{written}</strong>" if is_highest else written
+    return shown
+
+
+def _row(name: Mapping[str, str], said: object, caption: str, is_this: bool, scores: Mapping[str, str]) -> str:
+    """A row of a table of wordings: `said` with what it says otherwise than `caption`, cells by their column."""
+    mine = said if isinstance(said, str) else ""
+    shown = text.escaped(mine) if is_this else wording.html(wording.changes(caption, mine))
+    mark = ' class="this" aria-current="true"' if is_this else ""
+    return f"<tr{mark}>{_numbers(name)}<td>{shown or '(empty)'}</td>{_numbers(scores)}</tr>"
+
+
+def _numbers(cells: Mapping[str, str]) -> str:
+    return "".join(f'<td class="number" data-name="{name}">{cell}</td>' for name, cell in cells.items())
+
+
+def _wordings(head: Sequence[str], rows: Sequence[str], beside: str) -> None:
+    """A table of captions, with what its marks mean."""
+    names = "".join(f"<th>{name}</th>" for name in head)
     legend = (
-        f'<div class="legend">Beside beam size {text.beam(beam)}: <ins class="w-new">said here</ins>, '
+        f'<div class="legend">{beside}: <ins class="w-new">said here</ins>, '
         '<del class="w-gone">not said here</del>.</div>'
     )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     st.html(f'{wording.style(parts.template())}<div class="wording">{table}{legend}</div>')
-
-
-def _beam_row(row: tuple, beam: int, caption: str, metrics: list[str]) -> str:
-    mine = row.caption if isinstance(row.caption, str) else ""
-    same = int(row.beam_size) == beam
-    shown = text.escaped(mine) if same else wording.html(wording.changes(caption, mine))
-    scores = "".join(f'<td class="number">{text.score(metric, getattr(row, metric))}</td>' for metric in metrics)
-    mark = ' class="this" aria-current="true"' if same else ""
-    return f'<tr{mark}><td class="number">{text.beam(row.beam_size)}</td><td>{shown or "(empty)"}</td>{scores}</tr>'

@@ -6,12 +6,13 @@ figures and tables that `exports` can make, or the sentence that says why there 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dashboard import commands, contrasts, figures, plates, tables, text
+from dashboard import commands, contrasts, figures, groundings, oracle, plates, tables, text
 from dashboard import verdicts as judged
 from dashboard.exports import Figure, Table
 from dashboard.heatmaps import read_look
@@ -20,7 +21,7 @@ from dashboard.previews import LARGE, photo, pixels
 from dashboard.record import Run
 from dashboard.tables import HEADLINES
 from engine import published, queries
-from engine.schema import METRICS
+from engine.schema import METRICS, TAGS
 
 Ask = Callable[..., pd.DataFrame]
 """Asks a function of `engine.queries` with its arguments, the cursor left out."""
@@ -72,14 +73,16 @@ class Chapter:
 
 
 def chapters(source: Source) -> list[Chapter]:
-    """The whole report in the study's order."""
+    """The whole report in the study's order; what the study has not stands where it belongs, if the run has it."""
     return [
         prompts(source),
         top_five(source),
         best_setting(source),
         attempts(source),
         beams(source),
+        *nbest(source),
         attention(source),
+        *grounding(source),
         pairs(source),
         tags(source),
         verdicts(source),
@@ -228,6 +231,21 @@ def beams(source: Source) -> Chapter:
     return Chapter(title, lead, (table, *curves, *caption_curves(source)))
 
 
+def nbest(source: Source) -> list[Chapter]:
+    """Whether the search passed over something better, where several hypotheses an image were kept and scored."""
+    found = source.ask(queries.oracle, source.run.name)
+    if found.empty:
+        return []
+    lead = " ".join(oracle.sentences(source.run, source.setting(), found))
+    return [Chapter(tables.oracle_title(source.run), lead, tuple(oracle_items(source.run, found)))]
+
+
+def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
+    """`queries.oracle` as a table and as figures, with their small print."""
+    small = note(run, "Kept: hypotheses an image", "Gain: the best of them less the chosen, 95 % bootstrap interval")
+    return [tables.oracle(found, run, small), *oracle.curves(found, small)]
+
+
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
     """A metric against beam size, the study's figures behind it."""
     theirs = published_beside(source, metric)
@@ -301,6 +319,36 @@ def attention(source: Source) -> Chapter:
     strips = [strip(run, beam, image, ask, source.look) for image in source.images or interesting(source, beam)]
     lead = f"Beam size {run.beam(beam)}. Every map has its own scale; what the model did not see is veiled."
     return Chapter(title, lead, tuple(each for each in strips if each is not None))
+
+
+def grounding(source: Source) -> list[Chapter]:
+    """Whether the maps of nouns point at what they name, where the images have boxes."""
+    sizes = list(source.ask(queries.attention_beam_sizes, source.run.name).beam_size)
+    beam = source.setting() if source.setting() in sizes else (sizes or [None])[0]
+    heads = source.ask(queries.grounding_heads, source.run.name, beam) if sizes else pd.DataFrame()
+    if heads.empty:
+        return []
+    items = grounding_items(source, beam, heads, groundings.best(heads))
+    return [Chapter(groundings.TITLE, groundings.sentence(source.run, beam, heads), tuple(items))]
+
+
+def grounding_items(source: Source, beam: int, heads: pd.DataFrame, chosen: tuple[int, int]) -> list[Figure | Table]:
+    """Every layer and head, the words around the noun, and the labels under the `chosen` layer and head."""
+    run, ask = source.run, source.ask
+    small = note(
+        run,
+        f"Beam size {run.beam(beam)}. In a box: the map's brightest patch. By chance: the same with the label's boxes "
+        "in another image. Lift: attention inside the boxes over their share of the picture. 95 % bootstrap intervals "
+        "over images, of labels Wilson's",
+    )
+    offsets = ask(queries.grounding_offsets, run.name, beam)
+    labels = ask(queries.grounding_labels, run.name, beam, *chosen)
+    return [
+        Figure("grounding_heads", "Hits by layer and head", partial(groundings.by_head, heads), small),
+        Figure("grounding_offsets", "Hits of the maps around the noun", partial(groundings.by_offset, offsets), small),
+        tables.grounding_heads(heads, small),
+        tables.grounding_labels(labels, groundings.named(*chosen), small),
+    ]
 
 
 def interesting(source: Source, beam: int) -> list[str]:
@@ -385,7 +433,8 @@ def tags(source: Source) -> Chapter:
     if found.empty:
         return Chapter(title, f"No caption{where} was given a failure tag.")
     lead = f"Of {text.count(total, 'caption')}{where}; one caption may have several tags."
-    return Chapter(title, lead, (tables.tags(found, total, note(run)),))
+    defined = (f"{tag}: {TAGS[tag]}" for tag in found.tag if tag in TAGS)
+    return Chapter(title, lead, (tables.tags(found, total, note(run, *defined)),))
 
 
 def verdicts(source: Source) -> Chapter:

@@ -115,6 +115,25 @@ def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     return _beam_axis(figure, frame)
 
 
+def oracle_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> go.Figure:
+    """What the n best of each beam size are worth by one metric, from `queries.oracle`."""
+    described = METRICS[metric]
+    figure = blank(f"{described.title} of the n best", "Beam size", f"{described.title} ({described.unit})", template)
+    parts = (("best", "the best of them"), ("chosen", "the one that was chosen"), ("average", "the mean of all"))
+    for place, (column, name) in enumerate(parts):
+        figure.add_scatter(
+            x=frame.beam_size,
+            y=frame[column],
+            name=name,
+            mode="lines+markers",
+            line={"color": COLOURS[template][place], "dash": DASHES[place]},
+            marker={"symbol": SYMBOLS[place], "size": 9},
+            hovertemplate=f"beam size %{{x}}<br>{name} %{{y:.{described.digits}f}}<extra></extra>",
+        )
+    figure.update_layout(showlegend=True, margin={"t": 106}, height=_HEIGHT + 22)  # a line more than LEGEND's two
+    return _beam_axis(figure, frame)
+
+
 def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Training loss against step, from `queries.training`."""
     logged = frame[frame.loss.notna()]

@@ -16,7 +16,7 @@ from dashboard.components.quadrant import MOST_CORNERS, Acts, Axis, Box, Corners
 from dashboard.exports import Figure
 from engine import queries
 from engine.queries import Lasso, Selection
-from engine.schema import METRICS
+from engine.schema import METRICS, TAGS
 
 BINS = 24
 _LASSO = "lasso"
@@ -41,7 +41,8 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
         searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog", help=_SEARCH)
     with columns[1]:
         tags = list(data.ask(queries.tags, run.name, beam).tag)
-        tag = choices.one_of("Failure tag", "tag", ["", *tags], "", _any, disabled=not tags)
+        defined = "\n".join(f"- **{name}**: {TAGS[name]}" for name in tags if name in TAGS) or None
+        tag = choices.one_of("Failure tag", "tag", ["", *tags], "", _any, disabled=not tags, help=defined)
     with columns[2]:
         known = list(data.ask(queries.conditions, run.name).condition)
         condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)

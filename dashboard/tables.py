@@ -170,6 +170,69 @@ def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str) -> Ta
     return Table("beams", "Scores and captions by beam size", shown, joined, small)
 
 
+def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
+    """`queries.oracle`: what was chosen of the n best, beside all of them and the best of them."""
+    rows = [(row, METRICS[row.metric].digits) for row in found.itertuples()]
+    shown = pd.DataFrame(
+        {
+            "Beam size": [run.beam(size) for size in found.beam_size],
+            "Metric": [text.title(metric) for metric in found.metric],
+            "Kept": [text.mean_count(count) for count in found.kept],
+            "Chosen": [text.number(row.chosen, digits) for row, digits in rows],
+            "Mean of all": [text.number(row.average, digits) for row, digits in rows],
+            "Best of them": [text.number(row.best, digits) for row, digits in rows],
+            "Gain (95 %)": [_bounded(row.gain, row.gain_low, row.gain_high, digits) for row, digits in rows],
+            "Images with a better one": [text.percent(share) for share in found.better],
+        }
+    )
+    return Table("oracle", oracle_title(run), shown, found, small)
+
+
+def oracle_title(run: Run) -> str:
+    """What `queries.oracle` is about."""
+    return f"What the {'samples' if run.is_sampled else 'n best'} hold"
+
+
+def _bounded(value: float, low: float, high: float, digits: int) -> str:
+    bounds = text.interval(low, high, digits)
+    return text.number(value, digits) + (f" ({bounds})" if bounds else "")
+
+
+def grounding_heads(found: pd.DataFrame, small: str) -> Table:
+    """`queries.grounding_heads` as people read it."""
+    shown = pd.DataFrame(
+        {
+            "Layer": [f"{layer + 1}" for layer in found.layer],
+            "Head": ["mean" if head < 0 else f"{head + 1}" for head in found["head"]],
+            "Nouns": [f"{count:,}" for count in found.nouns],
+            "In a box": [text.percent(share) for share in found.hit],
+            "By chance": [text.percent(share) for share in found.chance],
+            "Above chance (95 %), points": [_points(row) for row in found.itertuples()],
+            "Lift (median)": [text.number(lift, 2) for lift in found.lift],
+        }
+    )
+    return Table("grounding_heads", "Nouns whose map peaks in a box of what they name", shown, found, small)
+
+
+def _points(row: Any) -> str:
+    return _bounded(100 * row.gain, 100 * row.low, 100 * row.high, 1)
+
+
+def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
+    """`queries.grounding_labels` of the layer and head called `named`, as people read it."""
+    shown = pd.DataFrame(
+        {
+            "Label": found.label,
+            "Nouns": [f"{count:,}" for count in found.nouns],
+            "In a box (95 %)": [_share(round(row.hit * row.nouns), row.nouns) for row in found.itertuples()],
+            "By chance": [text.percent(share) for share in found.chance],
+            "Lift (median)": [text.number(lift, 2) for lift in found.lift],
+            "Furthest off": found.image_id,
+        }
+    )
+    return Table("grounding_labels", f"The same by label, {named}", shown, found, small)
+
+
 def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
     """Rows of `queries.cases` with every score that some of them has."""
     metrics = [metric for metric in METRICS if rows[metric].notna().any()]
@@ -194,8 +257,7 @@ def selection(found: pd.DataFrame, small: str) -> Table:
 
 def _mean(row: Any, side: str) -> str:
     value, low, high = (getattr(row, name) for name in (side, f"{side}_low", f"{side}_high"))
-    bounds = text.interval(low, high, METRICS[row.metric].digits)
-    return text.score(row.metric, value) + (f" ({bounds})" if bounds else "")
+    return _bounded(value, low, high, METRICS[row.metric].digits)
 
 
 def makeup(found: pd.DataFrame, small: str) -> Table:

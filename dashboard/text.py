@@ -87,6 +87,11 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
+def mean_count(mean: float) -> str:
+    """A mean of whole numbers: `5` where it is whole itself, else `4.7`."""
+    return number(mean, 0 if mean == round(mean) else 1)
+
+
 def line(value: object) -> str:
     """One line of any value, as a cell of a table holds it; what is not known is a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:

@@ -98,4 +98,14 @@ def style(template: str) -> str:
 .wording th {{ white-space: nowrap; }}
 .wording td.number {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
 .wording tr.this td {{ background: #8882; }}
+.wording {{ container-type: inline-size; }}
+@container (max-width: 24rem) {{ /* numbers below the caption, each with its name */
+  .wording thead {{ display: none; }}
+  .wording tr {{ display: block; padding: 0.3rem 0; border-bottom: 1px solid #8884; }}
+  .wording tr.this {{ background: #8882; }}
+  .wording td {{ display: block; border: 0; padding: 0 0.5rem; }}
+  .wording tr.this td {{ background: none; }}
+  .wording td.number {{ display: inline-block; }}
+  .wording td.number::before {{ content: attr(data-name) " "; opacity: 0.7; }}
+}}
 </style>"""

@@ -124,7 +124,7 @@ def _add_evaluate(commands) -> None:
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--n-best", type=int, default=1, metavar="N", help="hypotheses kept an image (1)")
+    parser.add_argument("--n-best", type=int, default=1, metavar="N", help="hypotheses kept and scored an image (1)")
     parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="P", help="above 1: repeat less (1.0)")
     parser.add_argument("--no-repeat-ngram", type=int, default=0, metavar="N", help="no N tokens twice (0, all may)")
     parser.add_argument("--sample", action="store_true", help="draw captions by chance instead of searching")

@@ -6,7 +6,7 @@ Knows files and formats and checks them where they enter. Opens no photo: whethe
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -411,8 +411,16 @@ def _load_folder(path: Path, split: str | None, hold_out: int) -> Dataset:
     if not path.is_dir():
         raise DatasetError(f"{path}: expected a folder of photos")
     photos = sorted(filter(is_photo, path.iterdir())) or sorted(filter(is_photo, path.rglob("*")))
-    examples = _ordered(Example(photo.stem, photo.relative_to(path).as_posix()) for photo in photos)
+    names = [photo.relative_to(path) for photo in photos]
+    named = zip(_photo_ids(names), names, strict=True)
+    examples = _ordered(Example(image_id, name.as_posix()) for image_id, name in named)
     return _hashed_split(Dataset(path.resolve().name, "folder", path, "all", path, examples), split, hold_out)
+
+
+def _photo_ids(names: Sequence[Path]) -> list[str]:
+    """File names without extension; with their folders, then with extensions too, where those alone would be equal."""
+    forms = ([name.stem for name in names], [name.with_suffix("").as_posix() for name in names])
+    return next((ids for ids in forms if len(set(ids)) == len(ids)), [name.as_posix() for name in names])
 
 
 FORMATS: dict[str, Callable[[Path, str | None, int], Dataset]] = {

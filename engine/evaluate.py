@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import torch
 from tqdm import tqdm
 
-from engine import attention, checkpoints, grounding, memory, metrics, provenance, store, zeroshot
+from engine import attention, checkpoints, grounding, hypotheses, memory, metrics, provenance, store, zeroshot
 from engine.captioner import Captioner
 from engine.clip import Clip
 from engine.config import DecodingConfig
@@ -87,12 +87,16 @@ def evaluate(ask: CaptionerRun) -> bool:
         raise _nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
     for table in ("images", "captions", "attention"):
         run.write(table, chunks[table])
-    if ask.decoding.n_best > 1:
-        run.write("hypotheses", chunks["hypotheses"])
     photos = [ask.dataset.root / name for name in images["file_name"].to_pylist()]
+    passed_over = {}
+    if ask.decoding.n_best > 1:
+        asked = (images, photos, ask.metrics, ask.clip, ask.dataset)
+        kept = hypotheses.scored(run, chunks["hypotheses"], *asked)
+        run.write("hypotheses", kept)
+        passed_over = hypotheses.passed_over(kept)
     settings = _by_setting(captions, images["image_id"].to_pylist())
     facts = ask.decoding.facts()
-    write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts)
+    write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts, passed_over)
     with run.watch.measure("grounding"):
         run.write("grounding", _ground(images, chunks["attention"]))
     aside = chunks["set_aside"].to_pylist()

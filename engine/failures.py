@@ -10,16 +10,6 @@ from dataclasses import dataclass
 
 from engine.lexicon import Mentions
 
-TAGS = {
-    "empty": "no words at all",
-    "unfinished": "cut at the maximum length, no end token",
-    "repetition": "a phrase of two words or more follows itself, or stands there three times",
-    "generic": "the same caption stands under at least 3 images and 1 % of the split",
-    "invented object": "names an object that is not annotated in the image and that no reference names",
-    "missed object": "leaves out an object that most references name",
-}
-"""The tags with their definitions."""
-
 _GENERIC_SHARE = 0.01
 _GENERIC_LEAST = 3
 

@@ -98,7 +98,9 @@ class _Images:
     def find(self, each: PredictedCaption) -> str:
         """The image id that a prediction is for."""
         key = _key(each.name)
-        by_name = key if key in self.known else None
+        # In a folder of folders with photos of equal names, ids have their folders, or even their extensions.
+        whole = each.name.replace("\\", "/")
+        by_name = next((name for name in (whole, _without_extension(whole), key) if name in self.known), None)
         # What has a picture's extension is the name of a file: its digits are no id.
         by_id = self._by_id.get(each.name) if key == each.name else None
         image_id = (by_id or by_name) if each.is_id else (by_name or by_id)
@@ -196,9 +198,12 @@ def _number(digits: str) -> str:
 
 def _key(name: str) -> str:
     """A file name or id without folder and picture extension."""
-    last = _base_name(name)
-    stem, dot, suffix = last.rpartition(".")
-    return stem if dot and suffix.lower() in ("jpg", "jpeg", "png", "webp") else last
+    return _without_extension(_base_name(name))
+
+
+def _without_extension(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and suffix.lower() in ("jpg", "jpeg", "png", "webp") else name
 
 
 def _base_name(name: str) -> str:

@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 from engine import statistics
 from engine.pooling import BLEU_COUNTS, METEOR_COUNTS, POOLED
 from engine.schema import METRICS
-from engine.statistics import bootstrap_mean_interval, wilson_interval
+from engine.statistics import bootstrap_mean_interval, bootstrap_ratio_interval, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -274,6 +274,49 @@ def _wilson(count: float, total: float) -> tuple[float, float]:
 def _unzip(bounds: Any) -> tuple[list[float], list[float]]:
     pairs = list(bounds)
     return [low for low, _ in pairs], [high for _, high in pairs]
+
+
+def oracle(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+    """What each beam size's n best are worth beside the caption that was chosen, a row a metric that is a mean.
+
+    Over the images of which several hypotheses were kept: columns beam_size, metric, images, kept (hypotheses an
+    image), chosen, average, best (means of the first, of all, and of the highest of an image's hypotheses), better
+    (share of images with a higher one than the first, more than a tie), gain (best - chosen) and lead (chosen -
+    average), each with its 95 % bootstrap interval gain_low, gain_high, lead_low, lead_high. No row where nothing was
+    kept or scored.
+    """
+    means = [metric for metric, each in METRICS.items() if each.corpus == "mean"]
+    rows = [row for metric in means for row in _worth(cursor, run, metric)]
+    frame = pd.DataFrame(rows, columns=_WORTH)
+    return frame.sort_values("beam_size", kind="stable", ignore_index=True)
+
+
+_WORTH = [
+    *("beam_size", "metric", "images", "kept", "chosen", "average", "best", "better"),
+    *("gain", "gain_low", "gain_high", "lead", "lead_low", "lead_high"),
+]
+
+
+def _worth(cursor: DuckDBPyConnection, run: str, metric: str) -> list[tuple[Any, ...]]:
+    """The rows of `oracle` of one metric."""
+    column = metric_column(metric)
+    found = cursor.execute(
+        f"""
+        SELECT beam_size, count(*) AS kept, arg_min({column}, rank) AS chosen, avg({column}) AS average,
+            max({column}) AS best
+        FROM hypotheses WHERE run = $run AND isfinite({column})
+        GROUP BY beam_size, image_id HAVING count(*) > 1 ORDER BY beam_size, image_id
+        """,
+        {"run": run},
+    ).df()
+    rows = []
+    for size, group in found.groupby("beam_size"):
+        differences = np.column_stack([group.best - group.chosen, group.chosen - group.average])
+        gain, lead = (each[:3] for each in _means(differences))
+        means = [float(group[name].mean()) for name in ("kept", "chosen", "average", "best")]
+        better = float((differences[:, 0] > METRICS[metric].tie).mean())
+        rows.append((int(size), metric, len(group), *means, better, *gain, *lead))
+    return rows
 
 
 # Cases: an image at a beam size
@@ -597,6 +640,18 @@ def case_captions(cursor: DuckDBPyConnection, run: str, image_id: str) -> pd.Dat
         ORDER BY beam_size
         """,
         {"run": run, "image_id": image_id},
+    ).df()
+
+
+def case_hypotheses(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
+    """The n best of one case, in order: columns rank, caption, logprob, score, finished, cider, clipscore."""
+    return cursor.execute(
+        f"""
+        SELECT rank, caption, logprob, score, finished, cider, clipscore
+        FROM (SELECT * REPLACE ({_FINITE}) FROM hypotheses)
+        WHERE run = $run AND beam_size = $beam AND image_id = $image_id ORDER BY rank
+        """,
+        {"run": run, "beam": int(beam_size), "image_id": image_id},
     ).df()
 
 
@@ -1063,6 +1118,115 @@ def attention_beam_sizes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     return cursor.execute(
         "SELECT beam_size, count(*) AS captions FROM attention WHERE run = ? GROUP BY beam_size ORDER BY beam_size",
         [run],
+    ).df()
+
+
+# Grounding: nouns against the boxes of what they name. head -1 is the mean of a layer's heads.
+
+
+def grounding_heads(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
+    """How well each layer and head points at what the nouns name, by layer and head.
+
+    Columns layer, head, nouns, images, hit (share of nouns whose brightest patch lies in a box of theirs), lift (median
+    over the nouns), tested (nouns whose label is boxed in another image as well), chance (the share of those whose
+    brightest patch lies in the boxes of that other image), gain (their hit share - chance) and its 95 % interval low,
+    high, bootstrapped over images; chance and gain are null where no noun could be tested.
+    """
+    found = cursor.execute(
+        f"""
+        SELECT layer, head, image_id, count(*) AS nouns, count_if(hit) AS hits, count(shuffled_hit) AS tested,
+            count_if(shuffled_hit) AS others, count_if(hit AND shuffled_hit IS NOT NULL) - others AS more
+        FROM {_GROUNDED} AND "offset" = 0 GROUP BY layer, head, image_id ORDER BY layer, head, image_id
+        """,
+        {"run": run, "beam": int(beam_size)},
+    ).df()
+    lifts = cursor.execute(
+        f'SELECT layer, head, median(lift) AS lift FROM {_GROUNDED} AND "offset" = 0 GROUP BY layer, head',
+        {"run": run, "beam": int(beam_size)},
+    ).df()
+    rows = [(*of, *_pointing(group)) for of, group in found.groupby(["layer", "head"])]
+    frame = pd.DataFrame(rows, columns=["layer", "head", *_POINTING])
+    return frame.merge(lifts, on=["layer", "head"], how="left")
+
+
+_GROUNDED = "grounding WHERE run = $run AND beam_size = $beam"
+_POINTING = ["nouns", "images", "hit", "tested", "chance", "gain", "low", "high"]
+
+
+def _pointing(group: pd.DataFrame) -> tuple[float, ...]:
+    """The columns _POINTING of one layer and head, of its counts by image."""
+    nouns, tested = int(group.nouns.sum()), group[group.tested > 0]
+    hit, count = float(group.hits.sum()) / nouns, int(tested.tested.sum())
+    if not count:
+        return nouns, len(group), hit, 0, float("nan"), float("nan"), float("nan"), float("nan")
+    low, high = bootstrap_ratio_interval(tested.more, tested.tested)
+    chance, gain = float(tested.others.sum()) / count, float(tested.more.sum()) / count
+    return nouns, len(group), hit, count, chance, gain, low, high
+
+
+def grounding_offsets(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
+    """How well the maps of words before and after a noun point at what it names, heads averaged.
+
+    Columns layer, offset (words after the noun, -3 to 3), nouns, hit (share) and its 95 % interval low, high,
+    bootstrapped over images. Nouns near an end of the caption lack some offsets.
+    """
+    found = cursor.execute(
+        f"""
+        SELECT layer, "offset", image_id, count(*) AS nouns, count_if(hit) AS hits
+        FROM {_GROUNDED} AND head = -1 GROUP BY layer, "offset", image_id ORDER BY layer, "offset", image_id
+        """,
+        {"run": run, "beam": int(beam_size)},
+    ).df()
+    rows = [
+        (*of, int(group.nouns.sum()), group.hits.sum() / group.nouns.sum())
+        + bootstrap_ratio_interval(group.hits, group.nouns)
+        for of, group in found.groupby(["layer", "offset"])
+    ]
+    return pd.DataFrame(rows, columns=["layer", "offset", "nouns", "hit", "low", "high"])
+
+
+def grounding_labels(cursor: DuckDBPyConnection, run: str, beam_size: int, layer: int, head: int) -> pd.DataFrame:
+    """How well one layer and head points at each label, the worst first.
+
+    Columns label, nouns, hit (share) and its 95 % Wilson interval low, high, chance (as in `grounding_heads`, null
+    where no other image has the label), lift (median), image_id and word_index (of the noun it is furthest off).
+    """
+    frame = cursor.execute(
+        f"""
+        SELECT label, count(*) AS nouns, count_if(hit) AS hits, avg(shuffled_hit::INT) AS chance, median(lift) AS lift,
+            arg_min(image_id, (hit, lift, image_id, word_index)) AS image_id,
+            arg_min(word_index, (hit, lift, image_id, word_index)) AS word_index
+        FROM {_GROUNDED} AND "offset" = 0 AND layer = $layer AND head = $head GROUP BY label
+        """,
+        {"run": run, "beam": int(beam_size), "layer": int(layer), "head": int(head)},
+    ).df()
+    frame["hit"] = frame.hits / frame.nouns
+    frame["low"], frame["high"] = _unzip(_wilson(*pair) for pair in zip(frame.hits, frame.nouns, strict=True))
+    ordered = frame.sort_values(["hit", "nouns", "label"], ascending=[True, False, True], ignore_index=True)
+    return ordered[["label", "nouns", "hit", "low", "high", "chance", "lift", "image_id", "word_index"]]
+
+
+def case_grounding(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
+    """The nouns of one caption with a box to hold them against, under every layer and head.
+
+    Columns word_index, word, label, layer, head, mass, lift, hit, ordered by the first and by layer and head.
+    """
+    return cursor.execute(
+        f"""
+        SELECT word_index, word, label, layer, head, mass, lift, hit FROM {_GROUNDED} AND image_id = $image_id
+            AND "offset" = 0 ORDER BY word_index, layer, head
+        """,
+        {"run": run, "beam": int(beam_size), "image_id": image_id},
+    ).df()
+
+
+def boxes(cursor: DuckDBPyConnection, run: str, image_id: str) -> pd.DataFrame:
+    """The annotated objects of an image: columns label, x, y, width, height, in pixels of the upright photo."""
+    return cursor.execute(
+        """
+        SELECT unnest(objects, recursive := true) FROM images WHERE run = $run AND image_id = $image_id
+        """,
+        {"run": run, "image_id": image_id},
     ).df()
 
 

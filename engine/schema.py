@@ -55,7 +55,8 @@ TABLES: dict[str, pa.Schema] = {
             "finished": pa.bool_(),  # an end token was produced before the maximum length
         }
     ),
-    # A row is one of an image's n best hypotheses at a beam size (--n-best); rank 1 is the caption itself.
+    # A row is one of an image's n best hypotheses at a beam size (--n-best), with metric columns as in scores; rank 1
+    # is the caption itself.
     "hypotheses": pa.schema(
         {
             "image_id": pa.string(),
@@ -198,8 +199,23 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def scores_schema(metrics: list[str]) -> pa.Schema:
-    """The `scores` table with a DOUBLE column for each of `metrics`, in METRICS' order.
+TAGS = {
+    "empty": "no words at all",
+    "unfinished": "cut at the maximum length, no end token",
+    "repetition": "a phrase of two words or more follows itself, or stands there three times",
+    "generic": "the same caption stands under at least 3 images and 1 % of the split",
+    "invented object": "names an object that is not annotated in the image and that no reference names",
+    "missed object": "leaves out an object that most references name",
+    "passed over": "another of the n best has at least twice its CIDEr, and 0.5 more",
+}
+"""The failure tags with their definitions; `failures` gives them, the last one `hypotheses`."""
+
+SCORED = {"scores": 2, "hypotheses": 7}
+"""The tables with metric columns, each with the number of columns that stand before those."""
+
+
+def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
+    """A table of SCORED with a DOUBLE column for each of `metrics`, in METRICS' order.
 
     Raises:
         KeyError: a metric that METRICS does not define.
@@ -207,13 +223,11 @@ def scores_schema(metrics: list[str]) -> pa.Schema:
     unknown = sorted(set(metrics) - set(METRICS))
     if unknown:
         raise KeyError(f"unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
-    base = TABLES["scores"]
+    base, before = list(TABLES[table]), SCORED[table]
     columns = [pa.field(key, pa.float64()) for key in METRICS if key in metrics]
-    return pa.schema([*list(base)[:2], *columns, *list(base)[2:]])
+    return pa.schema([*base[:before], *columns, *base[before:]])
 
 
 def schema_of(table: str, columns: list[str]) -> pa.Schema:
-    """The schema of `table`; for `scores` it takes the metric columns from `columns`."""
-    if table == "scores":
-        return scores_schema([name for name in columns if name in METRICS])
-    return TABLES[table]
+    """The schema of `table`, the metric columns among `columns` included where it may have any."""
+    return scored_schema(table, [name for name in columns if name in METRICS]) if table in SCORED else TABLES[table]

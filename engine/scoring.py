@@ -6,9 +6,10 @@ in `metrics`, the models in `clip`.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,22 +61,21 @@ def write_scores(
     clip: ClipSettings | None,
     dataset: Dataset,
     decoding_facts: dict[str, Any],
+    further: Mapping[tuple[int, str], failures.Tag] = MappingProxyType({}),
 ) -> None:
-    """Writes `scores` and `corpus_scores`."""
+    """Writes `scores` and `corpus_scores`; `further` are tags that rest on more than is known here."""
     captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
     references = images["references"].to_pylist()
-    found = {size: metrics.Scores() for size in settings}
-    if any(references) and wanted:
-        with run.watch.measure("caption metrics"):
-            _score_captions(found, captions, references, wanted)
-    truncated = {size: [None] * len(references) for size in settings}
+    found, truncated = measure(run, captions, references, photos, wanted, clip, dataset)
     if clip is not None:
-        with run.watch.measure("CLIP"):
-            truncated = _score_clip(run, found, captions, references, photos, clip, dataset)
         run.facts["clip"] = clip.facts()
-    names = [key for key in METRICS if any(key in each.per_image for each in found.values())]
+    names = measured(found)
     facts = {"images": len(references), "refs": _reference_range(references), "data": dataset.fingerprint}
     tags = {size: failures.tag_all(_cases(images, rows)) for size, rows in settings.items()}
+    for size, each in tags.items():
+        for image_id, given in zip(images["image_id"].to_pylist(), each, strict=True):
+            if tag := further.get((size, image_id)):
+                given.append(tag)
     run.write("scores", _scores_table(images["image_id"].to_pylist(), found, truncated, tags, names))
     corpus = [
         row
@@ -84,6 +84,35 @@ def write_scores(
     ]
     run.write("corpus_scores", store.table_of("corpus_scores", corpus))
     run.facts["metrics"] = names
+
+
+def measure(
+    run: RunInProgress,
+    captions: dict[int, list[str]],
+    references: Sequence[Sequence[str]],
+    photos: Sequence[Path | None],
+    wanted: Sequence[str],
+    clip: ClipSettings | None,
+    dataset: Dataset,
+) -> tuple[dict[int, metrics.Scores], dict[int, list[bool | None]]]:
+    """Every score of each setting's captions, one an image, NaN where an image lacks what a metric needs.
+
+    Returns:
+        setting -> scores, and setting -> whether CLIP cut the caption.
+    """
+    found = {setting: metrics.Scores() for setting in captions}
+    if any(references) and wanted:
+        with run.watch.measure("caption metrics"):
+            _score_captions(found, captions, references, wanted)
+    if clip is None:
+        return found, {setting: [None] * len(references) for setting in captions}
+    with run.watch.measure("CLIP"):
+        return found, _score_clip(run, found, captions, references, photos, clip, dataset)
+
+
+def measured(found: dict[int, metrics.Scores]) -> list[str]:
+    """The metrics that some setting has, in METRICS' order."""
+    return [key for key in METRICS if any(key in each.per_image for each in found.values())]
 
 
 def _score_captions(

@@ -46,6 +46,31 @@ def bootstrap_mean_interval(
     return percentiles(means, sample.size, level)
 
 
+def bootstrap_ratio_interval(
+    over: ArrayLike, under: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """The percentile bootstrap interval of sum(over) / sum(under), such as hits over nouns: images are drawn, and with
+    an image all that it holds, for what stands in one image is not independent.
+
+    Args:
+        over, under: float[n], one pair an image; `under` is above 0.
+
+    Returns:
+        (low, high); (nan, nan) where there are fewer than two images.
+
+    Raises:
+        ValueError: a value of `under` is not above 0, or `level` is not between 0 and 1.
+    """
+    _check_level(level)
+    pairs = np.column_stack([np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64)])
+    if not (pairs[:, 1] > 0).all():
+        raise ValueError("under must be above 0: leave out images that hold nothing")
+    if len(pairs) < 2:
+        return float("nan"), float("nan")
+    sums = bootstrap_sums(pairs, resamples, seed)
+    return percentiles(sums[:, 0] / sums[:, 1], len(pairs), level)
+
+
 def percentiles(resampled: ArrayLike, images: int, level: float = 0.95) -> tuple[float, float]:
     """The interval (low, high) that holds the share `level` of a metric's resampled values float[resamples].
 

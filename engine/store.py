@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.schema import ADDED, METRICS, RUN_RECORD, TABLES, VERSION, schema_of, scores_schema
+from engine.schema import ADDED, METRICS, RUN_RECORD, TABLES, VERSION, schema_of
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)
@@ -85,7 +85,7 @@ def table_of(table: str, rows: list[dict[str, Any]], metrics: list[str] | None =
     Raises:
         ResultsError: a key that the table does not have, or a value of the wrong type.
     """
-    schema = scores_schema(metrics or []) if table == "scores" else TABLES[table]
+    schema = schema_of(table, metrics or [])
     for row in rows:
         unknown = sorted(set(row) - set(schema.names))
         if unknown:
@@ -280,9 +280,9 @@ def find_runs(results: Path) -> tuple[list[Run], list[Problem]]:
 def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     """An in-memory DuckDB with a view per table over all finished runs, each with a `run` column.
 
-    A view exists for every table of the contract, empty where no run has it; `scores` has every metric column. There is
-    also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The connection
-    can read the results folder and nothing else. Use a `.cursor()` per thread.
+    A view exists for every table of the contract, empty where no run has it; those of SCORED have every metric column.
+    There is also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The
+    connection can read the results folder and nothing else. Use a `.cursor()` per thread.
 
     Returns:
         The connection, and what was left out.
@@ -322,7 +322,7 @@ def _readable(runs: list[Run], table: str) -> tuple[list[Path], list[Problem]]:
 
 def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path]) -> None:
     # An empty table of the full width stands first, so that a metric no run has is a NULL column and not an error.
-    schema = scores_schema(list(METRICS)) if table == "scores" else TABLES[table]
+    schema = schema_of(table, list(METRICS))
     # A table and not a registered object: those are not seen by the connection's cursors.
     connection.register("shape", pa.schema([pa.field("run", pa.string()), *schema]).empty_table())
     connection.execute(f"CREATE TABLE empty_{table} AS SELECT * FROM shape")

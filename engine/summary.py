@@ -22,6 +22,9 @@ def text(results: Path, run: str) -> str:
     if _is_studys(record.get("data", {}), published.CAPTION_IMAGES):
         parts += _study_captions(published.beams(results).frame, scores)
     parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"))
+    parts += _oracle(queries.oracle(cursor, run))
+    for size in queries.attention_beam_sizes(cursor, run).beam_size:
+        parts += _pointing(int(size), queries.grounding_heads(cursor, run, int(size)))
     accuracies = queries.zero_shot_accuracy(cursor, run)
     parts += _zero_shot(accuracies)
     parts += _study_prompts(published.prompts(results).frame, accuracies)
@@ -107,6 +110,28 @@ def _smallest_beam(found: pd.DataFrame) -> list[str]:
     return [
         f"best by CIDEr: beam size {row.best}; the smallest that is not significantly worse: {row.smallest} "
         "(paired randomization test, Holm, 5 %)"
+    ]
+
+
+def _oracle(found: pd.DataFrame) -> list[str]:
+    """How much of a headline metric lies among the hypotheses that were not chosen."""
+    return [
+        f"the best of an image's {row.kept:.4g} hypotheses by {METRICS[row.metric].title} at beam size "
+        f"{row.beam_size}: {row.best:.3f} instead of {row.chosen:.3f}, a better one in {row.better:.1%} of the images"
+        for row in found[found.metric.isin(("cider", "clipscore"))].itertuples()
+    ]
+
+
+def _pointing(size: int, heads: pd.DataFrame) -> list[str]:
+    """Whether the maps of the last layer, heads averaged, point at what nouns name."""
+    mean = list(heads[heads["head"] == -1].itertuples())
+    if not mean:
+        return []
+    row = mean[-1]
+    chance = "" if pd.isna(row.chance) else f" ({row.chance:.1%} by chance)"
+    return [
+        f"maps at beam size {size} peak in a box of what the noun names for {row.hit:.1%} of {row.nouns:,} nouns"
+        f"{chance}, layer {row.layer + 1}, mean of heads"
     ]
 
 

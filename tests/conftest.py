@@ -24,7 +24,7 @@ def needs_shared(name: str) -> pytest.MarkDecorator:
 def full_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a captioner run, a second one on a 7 x 7 grid, an imported run and an unfinished one."""
     results = tmp_path_factory.mktemp("full") / "results"
-    runs.captioner_run(results)
+    runs.add_grounding(runs.captioner_run(results))
     runs.captioner_run(results, "demo_cnn", grid=7)
     runs.imported_run(results)
     runs.unfinished_run(results)

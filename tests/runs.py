@@ -67,6 +67,43 @@ def partial_run(results: Path, run: str = "partial") -> Path:
     return folder
 
 
+HITS = {"scene_00": (True, False), "scene_01": (True, True), "scene_02": (False, False), "scene_03": (True, None)}
+"""By image: whether the brightest patch of a noun lies in its box, and in another image's (None: there is none)."""
+
+
+def add_grounding(folder: Path) -> Path:
+    """At beam size 1 of a captioner run, the third words, shapes, held against their boxes as HITS says: two layers
+    with a head each, whose second points as chance does, and the words beside the noun at the mean of heads."""
+    measured = [(0, -1, 0), (0, 0, 0), (1, -1, 0), (1, 0, 0), (0, -1, -1), (1, -1, 1)]
+    found = [
+        {
+            **{"image_id": image_id, "beam_size": 1, "word_index": 2, "word": shape, "label": shape},
+            **{"layer": layer, "head": head, "offset": offset, "mass": 0.5, "lift": 4.0 if layer == 0 else 1.0},
+            **{"hit": hit if layer == 0 else bool(chance), "shuffled_hit": chance},
+        }
+        for (image_id, (hit, chance)), shape in zip(HITS.items(), _SHAPES + _SHAPES[:1], strict=True)
+        for layer, head, offset in measured
+    ]
+    store.write_table(folder, "grounding", store.table_of("grounding", found))
+    return folder
+
+
+WORTH = {1: [1.0], 3: [0.5, 1.5, 0.25], 5: [1.0, 0.5]}
+"""CIDEr of each hypothesis of every image at a beam size; CLIPScore is half of it."""
+
+
+def add_hypotheses(folder: Path) -> Path:
+    """The n best of a captioner run, with the scores of WORTH; rank 1 says what the caption says."""
+    rows = [
+        {**{key: row[key] for key in ("image_id", "beam_size", "logprob", "score", "finished")}, "rank": rank}
+        | {"caption": f"{row['caption']} again" * (rank > 1) or row["caption"], "cider": cider, "clipscore": cider / 2}
+        for row in _captions()
+        for rank, cider in enumerate(WORTH[row["beam_size"]], 1)
+    ]
+    store.write_table(folder, "hypotheses", store.table_of("hypotheses", rows, ["cider", "clipscore"]))
+    return folder
+
+
 def strangers_run(results: Path, run: str = "strangers") -> Path:
     """The demo run again, as if its images had only their ids from it."""
     folder, demo = store.run_folder(results, run), store.run_folder(results, "demo")

@@ -122,6 +122,27 @@ def test_hovering_and_keys_change_the_map_without_asking_the_server(page):
     assert page.locator("canvas.large").get_attribute("data-word") == str(last)
 
 
+def test_a_noun_has_its_box_drawn_and_its_map_held_against_it(page, full_results):
+    open_viewer(page)
+    status = page.locator(".status")
+    assert "solid frame" not in status.text_content()
+    page.locator("button.word").nth(2).hover()
+    said = "The solid frame is the box of “square”"
+    assert status.text_content().endswith(
+        f"{said}: inside lies 1.0 times the attention of an even spread, the brightest patch is inside."
+    )
+    row = store.read_table(store.run_folder(full_results, "demo"), "images").to_pylist()[1]
+    box, size = row["objects"][0], [row["width"], row["height"]]
+    edge = [box["x"] / size[0], (box["y"] + box["height"] / 2) / size[1]]
+    drawn = page.locator("canvas.large").evaluate(
+        "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(canvas.width * x, canvas.height * y, 1, 1).data]",
+        edge,
+    )
+    assert drawn == [255, 255, 255, 255]
+    page.locator("select.layer").select_option("0")
+    assert status.text_content().endswith(f"{said}.")
+
+
 def test_space_plays_from_word_to_word_without_asking_the_server(page):
     asked: list[object] = []
     page.on("websocket", lambda opened: opened.on("framesent", lambda frame: asked.append(frame)))

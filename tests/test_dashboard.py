@@ -1,6 +1,7 @@
 """Every view, run by Streamlit without a browser: with a captioner run, an imported one, and with nothing."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -15,9 +16,10 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bookmarks, choices, exports, filters, report, text, verdicts
+from dashboard import bookmarks, choices, exports, filters, groundings, report, text, verdicts
 from dashboard.data import RESULTS_VARIABLE
 from engine import store
+from engine.schema import TAGS
 from tests import runs
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -54,6 +56,12 @@ def words(app: AppTest) -> str:
     """All text that Streamlit itself shows on the page."""
     kinds = (app.title, app.header, app.subheader, app.markdown, app.caption, app.code, app.info, app.warning)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def links(app: AppTest, view: str) -> list[str]:
+    """The labels of the links to a view on the page."""
+    found = [element.proto for element in app.main if element.type == "page_link"]
+    return [proto.label for proto in found if proto.page.endswith(view)]
 
 
 def sent(app: AppTest, key: str) -> dict[str, Any]:
@@ -498,6 +506,57 @@ def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
     runs.imported_classes_run(tmp_path / "results")
     for run in ("predictions", "classes"):
         assert "nothing to hold this run against" in words(open_view("compare", tmp_path / "results", run=run))
+
+
+def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
+    folder = runs.captioner_run(tmp_path / "results")
+    rows = store.read_table(folder, "scores").to_pylist()
+    rows[0]["tags"] = [{"tag": "generic", "evidence": "said of 3 images"}]
+    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    overview = open_view("overview", tmp_path / "results", run="demo")
+    assert "What went wrong at beam size" in words(overview) and "was given a failure tag" in words(overview)
+    for each in rows:
+        each["cider"] += 5.0 * (each["beam_size"] == 1)  # beam size 1 is the best now
+    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    corpus = store.read_table(folder, "corpus_scores").to_pylist()
+    best = [{**row, "value": row["value"] + 5 * (row["beam_size"] == 1)} for row in corpus]
+    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", best))
+    os.utime(folder / "run.json")
+    overview = open_view("overview", tmp_path / "results", run="demo")
+    assert "What went wrong at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
+    assert links(overview, "failures") == ["**wrong colour**: 3 (25.0 %)", "**generic**: 1 (8.3 %)"]
+    page = open_view("failures", tmp_path / "results", run="demo", beam=1)
+    (chosen,) = [each for each in page.selectbox if each.label == "Failure tag"]
+    assert chosen.help == f"- **generic**: {TAGS['generic']}"  # a stranger's tag has no definition
+
+
+def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view):
+    page = open_view("attention", run="demo", beam=1, image="scene_01")
+    assert groundings.TITLE in words(page) and "75.0 % of 4 nouns" in words(page)
+    assert sent(page, "viewer")["nouns"][0]["found"]["1/0"] == [4.0, True]
+    assert [table.value.Label.tolist() for table in page.dataframe] == [["triangle", "circle", "square"]]
+    other = open_view("attention", run="demo", beam=1, pointing="1.-1")
+    assert other.dataframe[0].value["In a box (95 %)"].tolist()[0].startswith("0.0 %")
+    for away in ({"run": "demo", "beam": 3}, {"run": "demo_cnn", "beam": 1}):
+        page = open_view("attention", **away)
+        assert groundings.TITLE not in words(page) and sent(page, "viewer")["nouns"] == []
+
+
+def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    page = open_view("beams", results, run="demo")
+    assert "is told of a run made with `--n-best 5`" in words(page)
+    runs.add_hypotheses(folder)
+    os.utime(folder / "run.json")
+    page = open_view("beams", results, run="demo")
+    assert "What the n best hold" in words(page) and "At beam size 5, 0.0 % of 12 images" in words(page)
+    case = open_view("failures", results, run="demo", beam=3, image="scene_02")
+    assert "**The 3 best that beam size 3 found**" in words(case)
+    html = [element.proto.body for element in case.main if element.type == "html"]
+    (table,) = [each for each in html if "Bold: the highest" in each]
+    assert table.count("<tr") == 4 and "<strong>1.500</strong>" in table and "<strong>0.500</strong>" not in table
+    assert "best that beam size 1 found" not in words(open_view("failures", results, run="demo", beam=1))
 
 
 def test_images_that_share_a_name_but_no_reference_are_doubted(open_view, tmp_path):

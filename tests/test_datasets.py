@@ -202,6 +202,23 @@ def test_captions_that_make_no_sense_name_the_file_and_the_entry(tmp_path, conte
     assert str(file) in str(caught.value) or str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["cat/1.png", "dog/2.png"], ["1", "2"]),
+        (["cat/1.png", "dog/1.png"], ["cat/1", "dog/1"]),
+        (["a/1.jpg", "a/1.png"], ["a/1.jpg", "a/1.png"]),
+    ],
+)
+def test_photos_of_one_name_are_told_apart_by_folder_then_by_extension(tmp_path, names, ids):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = datasets.load(tmp_path, "folder").examples
+    assert [each.image_id for each in found] == ids
+    assert [each.file_name for each in found] == names
+
+
 def test_a_missing_folder_an_empty_one_and_an_unknown_format_are_one_sentence_each(tmp_path):
     with pytest.raises(DatasetError, match="there is no such file or folder"):
         datasets.load(tmp_path / "nothing")

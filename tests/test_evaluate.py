@@ -246,6 +246,7 @@ def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts,
     assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     rows = table(tmp_path, "hypotheses")
     captions = {(row["image_id"], row["beam_size"]): row["caption"] for row in table(tmp_path, "captions")}
+    scores = {(row["image_id"], row["beam_size"]): row for row in table(tmp_path, "scores")}
     by_setting: dict[tuple, list[dict]] = {}
     for row in rows:
         by_setting.setdefault((row["image_id"], row["beam_size"]), []).append(row)
@@ -254,6 +255,10 @@ def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts,
         assert [row["rank"] for row in kept] == list(range(1, size + 1))
         assert kept[0]["caption"] == captions[image_id, size]
         assert [row["score"] for row in kept] == sorted((row["score"] for row in kept), reverse=True)
+        assert kept[0]["cider"] == pytest.approx(scores[image_id, size]["cider"], abs=1e-12)
+        assert [tag["tag"] for tag in scores[image_id, size]["tags"]].count("passed over") == (
+            max(row["cider"] for row in kept) >= max(2 * kept[0]["cider"], kept[0]["cider"] + 0.5)
+        )
     answer = store.connect(tmp_path)[0].execute("SELECT count(*) FROM hypotheses WHERE rank > 1").fetchone()
     assert answer == (4 * 2,)
     assert all("|n_best:3|" in row["signature"] for row in table(tmp_path, "corpus_scores"))

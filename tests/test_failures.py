@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import failures
+from engine import store
 from engine.failures import Case, Tag, repeated_phrase, tag_all
+from engine.hypotheses import passed_over
+from engine.schema import TAGS
 from tests.conftest import ROOT
 
 
@@ -101,5 +103,17 @@ def test_a_split_without_annotations_has_no_object_tags():
     assert tags_of(case("a cat", ["a dog", "a dog"])) == []
 
 
-def test_every_tag_has_a_definition():
-    assert all(failures.TAGS.values())
+def test_every_tag_that_is_given_is_defined_and_the_other_way_round():
+    split = [
+        case(""),
+        case("a dog and", finished=False),
+        case("a man in a man in a man"),
+        *[case("a cat", ["a dog", "the dog"], ["dog", "cup"]) for _ in range(3)],
+        case("x", (), ["cat"]),
+    ]
+    given = {tag.tag for tags in tag_all(split) for tag in tags}
+    given |= {tag.tag for tag in passed_over(store.table_of("hypotheses", PASSED, ["cider"])).values()}
+    assert given == set(TAGS)
+
+
+PASSED = [{"image_id": "a", "beam_size": 5, "rank": rank, "caption": "x", "cider": rank / 2.0} for rank in (1, 2)]

@@ -41,6 +41,7 @@ def every_figure(template: str) -> dict[str, figures.go.Figure]:
         "shares": figures.shares_by_beam(frame, template),
         "distinct": figures.distinct_by_beam(frame, template),
         "seconds": figures.seconds_by_beam(frame, template),
+        "oracle": figures.oracle_by_beam(frame.assign(chosen=1.0, average=0.9, best=1.2), "cider", template),
         "loss": figures.training_loss(training(), template),
         "validation": figures.training_validation(training(), template),
         "accuracy": figures.zero_shot_accuracy(accuracy(), template),

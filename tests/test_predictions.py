@@ -184,3 +184,14 @@ def test_a_coco_2014_file_name_is_found_by_its_id(tmp_path):
     (folder / "annotations" / "instances_val.json").unlink()
     matched = predictions.match([PredictedCaption("1", "a")], datasets.load(folder), path, partial=False)
     assert [*matched] == ["COCO_val2014_000000000001"]
+
+
+def test_photos_of_one_name_in_two_folders_are_matched_by_their_folders(tmp_path):
+    for folder in ("cat", "dog"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(b"")
+    dataset = datasets.load(tmp_path, "folder")
+    found = [PredictedCaption("dog/1.png", "a dog"), PredictedCaption("cat\\1", "a cat")]
+    assert predictions.match(found, dataset, tmp_path, partial=False) == {"dog/1": "a dog", "cat/1": "a cat"}
+    with pytest.raises(PredictionsError, match="the image '1.png' is not in"):
+        predictions.match([PredictedCaption("1.png", "x")], dataset, tmp_path, partial=True)

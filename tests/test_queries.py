@@ -374,6 +374,7 @@ def test_every_query_of_an_empty_folder_gives_an_empty_answer(empty_results):
         queries.attention_beam_sizes,
         queries.zero_shot_accuracy,
         queries.zero_shot_labels,
+        queries.oracle,
     ):
         assert query(cursor, "demo").empty, query.__name__
     assert queries.cases(cursor, "demo", 1, "cider", True).empty
@@ -398,6 +399,60 @@ def partial(tmp_path) -> duckdb.DuckDBPyConnection:
 def test_partners_share_images_and_the_run_itself_comes_first(partial):
     assert queries.partners(partial, "demo").values.tolist() == [["demo", 12], ["partial", 5]]
     assert queries.partners(partial, "partial").values.tolist() == [["partial", 6], ["demo", 5]]
+
+
+@pytest.fixture
+def grounded(tmp_path) -> duckdb.DuckDBPyConnection:
+    runs.add_grounding(runs.captioner_run(tmp_path / "results"))
+    return store.connect(tmp_path / "results")[0].cursor()
+
+
+def test_layers_and_heads_are_held_against_chance_on_nouns_that_have_one(grounded):
+    found = queries.grounding_heads(grounded, "demo", 1).set_index(["layer", "head"])
+    assert list(found.index) == [(0, -1), (0, 0), (1, -1), (1, 0)]
+    row = found.loc[0, -1]
+    assert (row.nouns, row.images, row.hit, row.lift) == (4, 4, 0.75, 4.0)
+    assert (row.tested, row.chance, row.gain) == (3, pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert (row.low, row.high) == pytest.approx(bootstrap_mean_interval([1, 0, 0]))
+    assert found.loc[1, -1].gain == 0 and found.loc[1, -1].hit == 0.25
+    assert queries.grounding_heads(grounded, "demo", 3).empty
+
+
+def test_maps_around_a_noun_and_labels_are_counted(grounded):
+    offsets = queries.grounding_offsets(grounded, "demo", 1)
+    assert offsets[["layer", "offset", "nouns", "hit"]].values.tolist() == [
+        [0, -1, 4, 0.75], [0, 0, 4, 0.75], [1, 0, 4, 0.25], [1, 1, 4, 0.25],
+    ]  # fmt: skip
+    labels = queries.grounding_labels(grounded, "demo", 1, 0, -1)
+    assert labels[["label", "nouns", "hit", "image_id", "word_index"]].values.tolist() == [
+        ["triangle", 1, 0, "scene_02", 2], ["circle", 2, 1, "scene_00", 2], ["square", 1, 1, "scene_01", 2],
+    ]  # fmt: skip
+    assert (labels.low[1], labels.high[1]) == wilson_interval(2, 2) and labels.chance.tolist() == [0, 0, 1]
+    assert queries.grounding_labels(grounded, "demo", 3, 0, -1).empty
+
+
+def test_the_nouns_and_boxes_of_a_case(grounded, tmp_path):
+    found = queries.case_grounding(grounded, "demo", 1, "scene_00")
+    assert found[["word_index", "layer", "head", "hit"]].values.tolist() == [
+        [2, 0, -1, True], [2, 0, 0, True], [2, 1, -1, False], [2, 1, 0, False],
+    ]  # fmt: skip
+    boxes = queries.boxes(grounded, "demo", "scene_00")
+    box = store.read_table(store.run_folder(tmp_path / "results", "demo"), "images")["objects"][0].as_py()[0]
+    assert boxes.to_dict("records") == [box]
+
+
+def test_the_oracle_holds_the_chosen_against_all_and_the_best(tmp_path):
+    runs.add_hypotheses(runs.captioner_run(tmp_path / "results"))
+    cursor = store.connect(tmp_path / "results")[0].cursor()
+    found = queries.oracle(cursor, "demo").set_index(["beam_size", "metric"])
+    assert list(found.index) == [(3, "cider"), (3, "clipscore"), (5, "cider"), (5, "clipscore")]
+    three, five = found.loc[3, "cider"], found.loc[5, "cider"]
+    assert (three.images, three.kept, three.chosen, three.average, three.best) == (12, 3, 0.5, 0.75, 1.5)
+    assert (three.better, three.gain, three.gain_low, three.gain_high, three.lead) == (1, 1, 1, 1, -0.25)
+    assert (five.better, five.gain, five.lead, five.lead_low) == (0, 0, 0.25, 0.25)
+    assert found.loc[(3, "clipscore"), "best"] == 0.75
+    case = queries.case_hypotheses(cursor, "demo", 3, "scene_02")
+    assert case["rank"].tolist() == [1, 2, 3] and case.cider.tolist() == runs.WORTH[3]
 
 
 def test_images_of_one_name_without_a_reference_in_common_are_counted(tmp_path):

@@ -5,7 +5,7 @@ from engine import schema
 
 
 def test_scores_take_their_metric_columns_in_one_order():
-    found = schema.scores_schema(["rouge_l", "cider"])
+    found = schema.scored_schema("scores", ["rouge_l", "cider"])
     metrics = ["cider", "rouge_l"]
     counts = ["bleu_counts", "meteor_counts"]
     assert found.names == ["image_id", "beam_size", *metrics, "clip_truncated", "tags", *counts]
@@ -14,12 +14,13 @@ def test_scores_take_their_metric_columns_in_one_order():
 
 def test_an_unknown_metric_is_named():
     with pytest.raises(KeyError, match="unknown metric 'wer'"):
-        schema.scores_schema(["wer"])
+        schema.scored_schema("hypotheses", ["wer"])
 
 
 def test_the_schema_of_a_scores_file_follows_its_own_columns():
     assert schema.schema_of("scores", ["image_id", "beam_size", "meteor", "tags"]).names[2] == "meteor"
-    assert schema.schema_of("images", []) == schema.TABLES["images"]
+    assert schema.schema_of("hypotheses", ["image_id", "cider"]).names[-1] == "cider"
+    assert schema.schema_of("images", ["cider"]) == schema.TABLES["images"]
 
 
 @pytest.mark.parametrize("metric", schema.METRICS.values(), ids=lambda metric: metric.key)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine import statistics
-from engine.statistics import bootstrap_mean_interval, wilson_interval
+from engine.statistics import bootstrap_mean_interval, bootstrap_ratio_interval, wilson_interval
 
 SCIPY_PERMUTATION = 0.1865
 
@@ -181,3 +181,19 @@ def test_a_95_percent_interval_covers_the_truth_93_to_97_times_in_100(draw):
         low, high = statistics.bootstrap_mean_interval(sample, resamples=400, seed=trial)
         covered += low <= 2 <= high
     assert 930 <= covered <= 970
+
+
+def test_a_ratios_interval_draws_images_with_all_that_they_hold():
+    over, under = np.array([4.0, 0.0] * 50), np.array([4.0, 1.0] * 50)
+    low, high = bootstrap_ratio_interval(over, under)
+    assert low < 0.8 < high
+    # Drawn one by one, the 250 nouns would seem to say more than their 100 images do.
+    alone = bootstrap_mean_interval(np.repeat([1.0, 0.0], [200, 50]))
+    assert high - low > alone[1] - alone[0]
+    assert bootstrap_ratio_interval(over, np.ones(100)) == bootstrap_mean_interval(over)
+
+
+def test_a_ratio_of_one_image_has_no_interval_and_an_empty_image_is_refused():
+    assert np.isnan(bootstrap_ratio_interval([1], [2])).all()
+    with pytest.raises(ValueError, match="under must be above 0"):
+        bootstrap_ratio_interval([1, 0], [2, 0])

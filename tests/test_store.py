@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine import store
-from engine.schema import METRICS, TABLES, VERSION
+from engine.schema import METRICS, SCORED, TABLES, VERSION
 from engine.store import ResultsError
 
 
@@ -88,7 +88,7 @@ def test_an_empty_results_folder_has_every_view_with_every_column(tmp_path):
     assert problems == []
     for table, schema in TABLES.items():
         columns = [name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
-        expected = set(schema.names) | {"run"} | (set(METRICS) if table == "scores" else set())
+        expected = set(schema.names) | {"run"} | (set(METRICS) if table in SCORED else set())
         assert set(columns) == expected
 
 

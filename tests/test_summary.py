@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from engine import store, summary
+from tests import runs
 
 
 def test_the_summary_says_scores_intervals_and_the_next_command(full_results):
@@ -13,6 +14,20 @@ def test_the_summary_says_scores_intervals_and_the_next_command(full_results):
     for part in ("CIDEr", "CLIPScore", "±", "95 % bootstrap interval", "set aside: 1 photos"):
         assert part in text
     assert text.endswith(f"next: CAPTIONSCOPE_RESULTS={full_results} streamlit run dashboard/app.py")
+
+
+def test_the_summary_says_what_the_n_best_hold(tmp_path):
+    runs.add_hypotheses(runs.captioner_run(tmp_path / "results"))
+    text = summary.text(tmp_path / "results", "demo")
+    said = "the best of an image's 3 hypotheses by CIDEr at beam size 3: 1.500 instead of 0.500, a better one in 100.0%"
+    assert said in text and "by CIDEr at beam size 1" not in text
+
+
+def test_the_summary_says_whether_the_maps_point_at_what_nouns_name(full_results):
+    text = summary.text(full_results, "demo")
+    said = "maps at beam size 1 peak in a box of what the noun names for 25.0% of 4 nouns (33.3% by chance), layer 2"
+    assert said in text
+    assert "maps at beam size 3" not in text
 
 
 def test_a_number_is_the_one_the_store_holds(full_results):

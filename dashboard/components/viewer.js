@@ -328,6 +328,22 @@ class Viewer {
     context.restore();
     context.globalAlpha = 1;
     if (framed) this.outline(context, frame, canvas);
+    if (framed) this.box(context, word, zoom);
+  }
+
+  noun(word) {
+    return this.data.nouns.find((noun) => noun.word === word);
+  }
+
+  // The boxes of what a word names; two colours, so that they are seen on any ground.
+  box(context, word, zoom) {
+    for (const [x, y, width, height] of this.noun(word)?.boxes ?? []) {
+      for (const [colour, line] of [["#000", 5], ["#fff", 2]]) {
+        context.strokeStyle = colour;
+        context.lineWidth = line;
+        context.strokeRect(x * zoom, y * zoom, width * zoom, height * zoom);
+      }
+    }
   }
 
   // What the model did not see fades, so that it is not mistaken for what it ignored.
@@ -393,9 +409,25 @@ class Viewer {
       this.find("status").textContent +=
         ` ≈ Nearly the caption's mean map: only ${(100 * apart).toFixed(0)} % of the attention lies elsewhere, so it says little about this word.`;
     }
+    this.find("status").textContent += this.pointing(word);
     this.find("most").textContent = `${(100 * sorted[0]).toFixed(1)} % of the attention`;
     canvas.setAttribute("aria-label", `Attention of the word ${name} over the photo`);
     canvas.dataset.word = String(word);
+  }
+
+  // Whether the map points at the boxes; of single layers, as they are: the mean of layers was not held against them.
+  pointing(word) {
+    const noun = this.noun(word);
+    if (!noun) return "";
+    const { layer, head, subtract } = this.look;
+    const found = subtract ? null : noun.found[`${layer}/${head}`];
+    const frames = ` The solid ${noun.boxes.length > 1 ? "frames are the boxes" : "frame is the box"} of “${noun.label}”`;
+    if (!found) return `${frames}.`;
+    const [lift, hit] = found;
+    return (
+      `${frames}: inside lies ${lift.toFixed(1)} times the attention of an even spread, the brightest patch is ` +
+      `${hit ? "inside" : "outside"}.`
+    );
   }
 
   paintRamp() {

@@ -5,8 +5,8 @@ heads asks nothing here.
 """
 
 import base64
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,29 @@ _VIEWER = st.components.v2.component(
 )
 
 
-def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, changed: Callable[[Look], None]) -> None:
+@dataclass(frozen=True)
+class Noun:
+    """A word that names something with boxes: (x, y, width, height) in pixels of the upright photo.
+
+    `found` says of a layer and head, counted from 1 (head 0 is the mean): the lift, and whether the brightest patch
+    lies in a box.
+    """
+
+    word: int
+    label: str
+    boxes: tuple[tuple[float, float, float, float], ...]
+    found: dict[str, tuple[float, bool]]  # "layer/head", a key of JSON
+
+
+def viewer(
+    name: str,
+    row: pd.Series,
+    photo: Photo,
+    look: Look,
+    key: str,
+    changed: Callable[[Look], None],
+    nouns: Sequence[Noun] = (),
+) -> None:
     """Draws the maps of one caption.
 
     Args:
@@ -47,6 +69,7 @@ def viewer(name: str, row: pd.Series, photo: Photo, look: Look, key: str, change
             "missing": photo.missing,
             "scales": SCALES,
             "near_mean": NEAR_MEAN,
+            "nouns": [asdict(noun) for noun in nouns],
             **_maps(row),
         },
         on_look_change=rested,

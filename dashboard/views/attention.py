@@ -1,14 +1,23 @@
 """Attention: where the captioner looked for every word, over the photo."""
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, judging, parts, text
-from dashboard.components.viewer import viewer
-from dashboard.exports import Figure
+from dashboard import case, chapters, choices, data, downloads, groundings, judging, parts, tables, text
+from dashboard.components.viewer import Noun, viewer
+from dashboard.exports import Figure, Table
 from dashboard.heatmaps import Look, read_look
 from dashboard.previews import LARGE, photo
 from engine import queries
+
+_MOST_LABELS = 12  # rows of the table that show without scrolling
+_GROUNDING = (
+    "A noun counts where its image has a box of what it names. Chance is the same with the label's boxes in another "
+    "image: large objects in the middle are hit whatever the word is. A map that points at the object shows that the "
+    "model read from there, not that it understood it."
+)
 
 
 def draw() -> None:
@@ -36,8 +45,9 @@ def draw() -> None:
         parts.case_link(beam, image_id, "Scores of this case")
     _say_replaced(run, beam, image_id)
     _case(run, beam, image_id)
+    pointing = _grounding(run, beam)
     with slot:
-        downloads.offer(lambda: _strip(run, beam, image_id), "attention")
+        downloads.offer(lambda: [*_strip(run, beam, image_id), *pointing()], "attention")
 
 
 def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
@@ -107,14 +117,69 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
         )
 
 
+def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
+    """Whether the maps of all nouns point at what they name; gives what can be exported of it."""
+    with st.spinner("Holding the maps of all nouns against the boxes ..."):
+        heads = data.ask(queries.grounding_heads, run.name, beam)
+    if heads.empty:
+        return list
+    st.subheader(groundings.TITLE, help=_GROUNDING)
+    st.markdown(groundings.sentence(run, beam, heads))
+    left, right = parts.columns(2, "figure", "grounding")
+    with left:
+        parts.figure(groundings.by_head(heads, parts.template()), "by_head", "Hits above chance by layer and head")
+    with right:
+        offsets = data.ask(queries.grounding_offsets, run.name, beam)
+        parts.figure(groundings.by_offset(offsets, parts.template()), "by_offset", "Hits of the maps around the noun")
+    options = {f"{row.layer}.{row.head}": (int(row.layer), int(row.head)) for row in heads.itertuples()}
+    first = "{}.{}".format(*groundings.best(heads))
+    with parts.columns([4, 8], "choice", "labels")[0]:
+        named = {key: groundings.named(*at) for key, at in options.items()}
+        at = options[choices.one_of("Labels under", "pointing", list(options), first, named.get)]
+    source = parts.source(run)
+    labels = data.ask(queries.grounding_labels, run.name, beam, *at)
+    parts.table(
+        tables.grounding_labels(labels, "", "").shown,
+        key="pointing_labels",
+        height=min(_MOST_LABELS, len(labels)) * 35 + 38,
+        on_select=lambda: _choose_label(labels),
+        selection_mode="single-cell",
+    )
+    st.caption("Click a row to see the image whose map of such a word is furthest off.")
+    return lambda: chapters.grounding_items(source, beam, heads, at)
+
+
+def _choose_label(labels: pd.DataFrame) -> None:
+    """The image and the word of the row that was clicked."""
+    cells = st.session_state["pointing_labels"]["selection"]["cells"]
+    if cells and 0 <= cells[0][0] < len(labels):
+        row = labels.iloc[cells[0][0]]
+        choices.keep(image=row.image_id, word=int(row.word_index))
+
+
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
     @st.fragment
     def drawn() -> None:
         look = read_look(parts.look(), row)
         shown = photo(run.root("images"), row["file_name"], LARGE)
-        viewer(f"{run.name}/{beam}/{image_id}", row, shown, look, "viewer", _keep)
+        viewer(f"{run.name}/{beam}/{image_id}", row, shown, look, "viewer", _keep, _nouns(run, beam, image_id))
 
     drawn()
+
+
+def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:
+    """The words of a caption that name something with boxes, and how each layer and head points at those."""
+    found = data.ask(queries.case_grounding, run.name, beam, image_id)
+    boxes = data.ask(queries.boxes, run.name, image_id) if len(found) else found
+    return [
+        Noun(
+            int(word),
+            label,
+            tuple(boxes.loc[boxes.label == label, ["x", "y", "width", "height"]].itertuples(index=False, name=None)),
+            {f"{row.layer + 1}/{row.head + 1}": (row.lift, bool(row.hit)) for row in rows.itertuples()},
+        )
+        for (word, label), rows in found.groupby(["word_index", "label"])
+    ]
 
 
 def _keep(look: Look) -> None:

@@ -3,11 +3,16 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import chapters, choices, commands, data, downloads, figures, parts, tables, text
+from dashboard import chapters, choices, commands, data, downloads, figures, oracle, parts, tables, text
 from dashboard.exports import Figure, Table
 from engine import published, queries
 
 _FIRST = ["cider", "clipscore"]
+_ORACLE = (
+    "The best of an image's hypotheses is what a perfect choice among them would give: an upper bound, which grows "
+    "with their number. A large gain says that the model knows better and chooses wrongly; a small one, that it found "
+    "nothing better."
+)
 
 
 def draw() -> None:
@@ -34,6 +39,7 @@ def draw() -> None:
     items.append(table)
     parts.table(table.shown)
     parts.partly_scored(run, scores)
+    items += _oracle(run)
     with slot:
         downloads.offer(lambda: items, "beams")
 
@@ -102,6 +108,26 @@ def _captions(source: chapters.Source) -> list[Figure]:
         with columns[place % 2]:
             parts.figure(figure, key, alt)
     return chapters.caption_curves(source)
+
+
+def _oracle(run: data.Run) -> list[Figure | Table]:
+    """Whether the search passed over something better; only where several hypotheses were kept."""
+    found = data.ask(queries.oracle, run.name)
+    if found.empty:
+        if run.text("kind") == "captioner":
+            st.caption("Whether the search passed over something better is told of a run made with `--n-best 5`.")
+        return []
+    st.subheader(tables.oracle_title(run), help=_ORACLE)
+    for sentence in oracle.sentences(run, None, found):
+        st.markdown(sentence)
+    several = [(metric, mine) for metric, mine in oracle.headlines(found) if mine.beam_size.nunique() > 1]
+    for column, (metric, mine) in zip(parts.columns(2, "figure", "oracle") if several else [], several, strict=False):
+        with column:
+            drawn = figures.oracle_by_beam(mine, metric, parts.template())
+            parts.figure(drawn, f"oracle_{metric}", oracle.title(metric))
+    items = chapters.oracle_items(run, found)
+    parts.table(items[0].shown)
+    return items
 
 
 draw()

@@ -6,7 +6,7 @@ import streamlit as st
 from dashboard import chapters, choices, data, downloads, figures, parts, tables, text
 from dashboard.exports import Figure, Table
 from engine import queries
-from engine.schema import METRICS
+from engine.schema import METRICS, TAGS
 
 _HEADLINES = ["cider", "clipscore"]
 _ACROSS = 3
@@ -25,6 +25,7 @@ def draw() -> None:
     run = parts.current_run()
     _attempts(run)
     _scores(run)
+    _tags(run)
     _training(run)
     _set_aside(run)
     parts.show_problems(data.problems())
@@ -39,6 +40,7 @@ def _items(run: data.Run) -> list[Figure | Table]:
     items: list[Figure | Table] = list(chapters.attempts(parts.source(run)).items)
     if not scores.empty:
         items.append(tables.beams(scores, data.ask(queries.beam_statistics, run.name), run, small))
+        items += chapters.tags(parts.source(run)).items
     if not training.empty:
         items.append(Figure("training_loss", "Training loss", lambda: figures.training_loss(training), small))
         validation = lambda: figures.training_validation(training)  # noqa: E731
@@ -159,6 +161,29 @@ def _definitions(scores: pd.DataFrame) -> None:
         for row in first.itertuples()
     ]
     parts.table(pd.DataFrame(rows))
+
+
+def _tags(run: data.Run) -> None:
+    """How often each failure tag was given at the best beam size, each with the way to its cases."""
+    beam = parts.source(run).setting()
+    if beam is None:
+        return
+    found, total = data.ask(queries.tags, run.name, beam), data.ask(queries.case_count, run.name, beam).total.item()
+    where = text.of_setting(beam, run.is_sampled)
+    st.subheader(f"What went wrong {where}")
+    if found.empty:
+        st.caption(f"None of the {text.count(int(total), 'caption')} was given a failure tag.")
+    for row in found.itertuples():
+        link, meaning = parts.columns([4, 8], "case", f"tag_{row.tag}", vertical_alignment="center")
+        with link:
+            st.page_link(
+                "views/failures.py",
+                label=f"**{text.markdown(row.tag)}**: {row.images:,} ({text.percent(row.images / total)})",
+                icon=":material/search:",
+                query_params={"run": run.name, "beam": str(beam), "tag": row.tag},
+            )
+        with meaning:
+            st.caption(TAGS.get(row.tag, ""))
 
 
 def _training(run: data.Run) -> None:

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
 from engine import store
-from engine.schema import TABLES, scores_schema
+from engine.schema import TABLES, scored_schema
 from tests.conftest import ROOT
 from tests.servers import CHROMIUM, served
 
@@ -132,7 +132,7 @@ def _keys(names: np.ndarray) -> dict[str, np.ndarray]:
 
 def _scores(names: np.ndarray, quality: np.ndarray, generator: np.random.Generator) -> pa.Table:
     count = len(names) * len(BEAMS)
-    schema = scores_schema(METRICS)
+    schema = scored_schema("scores", METRICS)
     tags = [
         [],
         [{"tag": "generic", "evidence": "said of 12 images"}],

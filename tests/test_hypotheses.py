@@ -1,0 +1,70 @@
+"""What the n best are worth: their scores are those of captions, and what was passed over is told with its rank."""
+
+import pytest
+
+from engine import hypotheses, metrics, store
+from engine.failures import Tag
+from engine.runs import RunInProgress
+
+IMAGES = [
+    {"image_id": "a", "references": ["a dog runs on the beach", "a brown dog runs"]},
+    {"image_id": "b", "references": []},
+    {"image_id": "c", "references": ["two cats sleep on a sofa", "cats on a couch"]},
+]
+FOUND = {
+    ("a", 1): ["a dog"],
+    ("a", 2): ["a man on a horse", "a brown dog runs"],
+    ("b", 2): ["a bus"],
+    ("c", 1): ["two cats sleep"],
+    ("c", 2): ["two cats sleep", "two cats sleep on a sofa", "a sofa"],
+}
+
+
+def rows(found: dict[tuple[str, int], list[str]]) -> list[dict]:
+    return [
+        {"image_id": image, "beam_size": size, "rank": rank, "caption": caption}
+        for (image, size), captions in found.items()
+        for rank, caption in enumerate(captions, 1)
+    ]
+
+
+@pytest.fixture
+def scored(tmp_path) -> list[dict]:
+    run = RunInProgress("mine", tmp_path, {}, "")
+    tables = store.table_of("hypotheses", rows(FOUND)), store.table_of("images", IMAGES)
+    kept = hypotheses.scored(run, *tables, [None] * 3, ["cider", "bleu_4"], None, None)
+    store.write_table(run.folder, "hypotheses", kept)
+    return store.read_table(run.folder, "hypotheses").to_pylist()
+
+
+def test_each_has_the_scores_it_would_have_as_a_caption(scored):
+    assert [(row["image_id"], row["beam_size"], row["rank"], row["caption"]) for row in scored] == [
+        (row["image_id"], row["beam_size"], row["rank"], row["caption"]) for row in rows(FOUND)
+    ]
+    references = {row["image_id"]: row["references"] for row in IMAGES}
+    for row in (row for row in scored if row["image_id"] != "b"):
+        captions = {"a": "", "c": ""} | {row["image_id"]: row["caption"]}
+        alone = metrics.score_captions({1: [*captions.values()]}, [references[image] for image in captions])[1]
+        place = [*captions].index(row["image_id"])
+        assert row["cider"] == pytest.approx(alone.per_image["cider"][place], abs=1e-12)
+        assert row["bleu_4"] == pytest.approx(alone.per_image["bleu_4"][place], abs=1e-12)
+
+
+def test_without_references_there_is_no_score(scored):
+    assert [row["cider"] for row in scored if row["image_id"] == "b"] == [None]
+
+
+def test_a_far_better_hypothesis_that_was_not_chosen_is_a_tag_with_its_rank(tmp_path):
+    found = {("a", 5): [0.4, 0.9, 0.8], ("b", 5): [0.4, 0.89], ("c", 5): [1.0, 1.9], ("c", 3): [0.0, 0.5, 0.6]}
+    columns = [
+        {"image_id": image, "beam_size": size, "rank": rank, "caption": f"said {rank}", "cider": cider}
+        for (image, size), values in found.items()
+        for rank, cider in enumerate(values, 1)
+    ]
+    columns.append({"image_id": "d", "beam_size": 5, "rank": 1, "caption": "x", "cider": None})
+    kept = store.table_of("hypotheses", columns, ["cider"])
+    assert hypotheses.passed_over(kept) == {
+        (5, "a"): Tag("passed over", "rank 2, CIDEr 0.90 instead of 0.40: said 2"),
+        (3, "c"): Tag("passed over", "rank 3, CIDEr 0.60 instead of 0.00: said 3"),
+    }
+    assert hypotheses.passed_over(kept.drop_columns(["cider"])) == {}

@@ -1,0 +1,66 @@
+"""What the n best hold, in words: a choice that helps, one that does not, and samples."""
+
+import pandas as pd
+import pytest
+
+from dashboard import oracle, report
+from dashboard.record import Run
+from tests import runs
+
+ROW = {"metric": "cider", "images": 1200, "kept": 5.0, "average": 0.9, "best": 1.4, "better": 0.5}
+SAMPLED = Run("r", {"decoding": {"sample": True}})
+
+
+def found(*sizes: int, lead_low: float = 0.1, **changed) -> pd.DataFrame:
+    rows = [{**ROW, "beam_size": size, "chosen": 1.0 + size / 100, "lead_low": lead_low} | changed for size in sizes]
+    return pd.DataFrame(rows)
+
+
+def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
+    said = next(oracle.sentences(Run("r", {}), 3, found(3, 5)))
+    assert said == (
+        "At beam size 3, 50.0 % of 1,200 images have a hypothesis with a higher CIDEr than the caption; the best of 5 "
+        "would give 1.400 instead of 1.030. Ranking them by log-probability helps: on average they have 0.900."
+    )
+    assert next(oracle.sentences(Run("r", {}), 1, found(3, 5))).startswith("At beam size 5,")
+
+
+@pytest.mark.parametrize(
+    ("run", "lead_low", "said"),
+    [
+        (Run("r", {}), -0.01, "Ranking them by log-probability is no better than picking any"),
+        (SAMPLED, 0.1, "have a sample with a higher CIDEr"),
+        (SAMPLED, 0.1, "On average the samples have 0.900."),
+    ],
+)
+def test_what_the_ranking_is_worth_is_said_and_samples_have_none(run, lead_low, said):
+    assert said in next(oracle.sentences(run, 1, found(1, lead_low=lead_low)))
+
+
+def test_a_mean_number_of_hypotheses_has_a_digit_where_it_needs_one():
+    assert "the best of 4.7 would" in next(oracle.sentences(Run("r", {}), 3, found(3, kept=4.7)))
+
+
+def test_a_curve_needs_two_beam_sizes():
+    assert oracle.curves(found(3), "") == []
+    (curve,) = oracle.curves(found(3, 5), "small")
+    assert curve.note == "small" and [line.name for line in curve.draw().data] == [
+        *("the best of them", "the one that was chosen", "the mean of all")
+    ]
+
+
+def test_the_report_has_the_chapter_where_there_are_several_hypotheses(tmp_path):
+    from dashboard import chapters
+
+    folder = runs.captioner_run(tmp_path / "results")
+    title = "What the n best hold"
+    assert title not in [each.title for each in chapters.chapters(report.open_source(tmp_path / "results", "demo")[0])]
+    runs.add_hypotheses(folder)
+    source = report.open_source(tmp_path / "results", "demo", beam=3)[0]
+    (chapter,) = [each for each in chapters.chapters(source) if each.title == title]
+    assert chapter.lead.startswith("At beam size 3, 100.0 % of 12 images")
+    table = chapter.items[0]
+    assert table.shown.iloc[0].tolist() == [
+        *("3", "CIDEr", "3", "0.500", "0.750", "1.500", "1.000 (1.000 to 1.000)", "100.0 %")
+    ]
+    assert [item.name for item in chapter.items] == ["oracle", "oracle_cider", "oracle_clipscore"]
