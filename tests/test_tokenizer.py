@@ -63,6 +63,7 @@ def test_a_file_that_is_no_tokenizer_is_one_clear_error(tmp_path):
         (["a", "dog", "."], "a dog."),
         (["isn", "'", "t", "it", "?"], "isn't it?"),
         (["(", "yes", ")", ",", "no"], "(yes), no"),
+        (["a", "t", "-", "shirt", "-", "clad", "man", "-"], "a t-shirt-clad man -"),
         ([], ""),
     ],
 )
