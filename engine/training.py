@@ -330,8 +330,9 @@ class _KeptFeatures:
         key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}"
         mark = file.with_suffix(".key")
         shape = (len(dataset.examples), *self._shape())
-        if mark.is_file() and mark.read_text() == key and file.stat().st_size == 2 * math.prod(shape):
+        if mark.is_file() and mark.read_text() == key and _size(file) == 2 * math.prod(shape):
             return np.memmap(file, np.float16, "r", shape=shape)
+        mark.unlink(missing_ok=True)  # a kill on the way must leave no mark over half of other features
         kept = np.memmap(file, np.float16, "w+", shape=shape)
         prepare = self._captioner.preprocessing.pixels
         paths = [dataset.photo(example) for example in dataset.examples]
@@ -471,6 +472,11 @@ def pad(captions: Sequence[list[int]], pad_id: int) -> Tensor:
     """int64[B, T] of captions of different lengths, padded on the right."""
     width = max(map(len, captions))
     return torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in captions])
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; of one that somebody deleted to make room, -1."""
+    return file.stat().st_size if file.is_file() else -1
 
 
 def _encoder_fingerprint(captioner: Captioner) -> str:

@@ -105,6 +105,32 @@ def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, sets, monkeypa
     assert (out / "features_train.f16").stat().st_mtime_ns == before
 
 
+def test_features_that_were_deleted_or_half_replaced_are_computed_again(tmp_path, sets, monkeypatch):
+    out, file = tmp_path / "out", tmp_path / "out" / "features_train.f16"
+    training.train(*sets, recipe(epochs=1), out)
+    features = file.read_bytes()
+    file.unlink()
+    (out / "state.pt").unlink()
+    training.train(*sets, recipe(epochs=1), out)
+    assert file.read_bytes() == features
+
+    class Killed(Exception):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    for name in ("state.pt", "model.safetensors"):
+        (out / name).unlink()
+    smaller = Recipe(replace(MODEL, crop_pct=1.0), recipe(epochs=1).training)
+    monkeypatch.setattr(training, "_batched", killed)
+    with pytest.raises(Killed):
+        training.train(*sets, smaller, out)
+    monkeypatch.undo()
+    training.train(*sets, recipe(epochs=1), out)
+    assert file.read_bytes() == features
+
+
 def _no_reading_of_pixels(read_ahead):
     """Photos may be checked again, but no pixels be prepared: that is what the kept features spare."""
 
