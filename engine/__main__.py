@@ -372,9 +372,11 @@ def run_train(options: argparse.Namespace) -> int:
     best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
     # The held-out photos by name: without a split of its own, the data would be evaluated whole.
-    held = "--split val" + (f" --hold-out {options.hold_out}" if options.hold_out != HOLD_OUT else "")
-    evaluate = f"python -m engine evaluate --data {options.data} {held}"
-    print(f"next: {evaluate} --captioner {options.out} --run {options.out.name}")
+    data = ["--data", str(options.data), *(["--format", options.format] if options.format else []), "--split", "val"]
+    held = ["--hold-out", str(options.hold_out)] if options.hold_out != HOLD_OUT else []
+    name = options.out.resolve().name
+    run = ["--captioner", str(options.out), "--run", name if store.RUN_NAME.fullmatch(name) else "mine"]
+    print(f"next: {shlex.join(['python', '-m', 'engine', 'evaluate', *data, *held, *run])}")
     return 0
 
 

@@ -3,6 +3,7 @@
 Knows queries and plain text. The numbers are those of the dashboard, asked by the same queries.
 """
 
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -43,7 +44,7 @@ def _what(record: dict) -> str:
 
 def _dashboard(results: Path) -> str:
     command = "streamlit run dashboard/app.py"
-    return command if results == Path("results") else f"CAPTIONSCOPE_RESULTS={results} {command}"
+    return command if results == Path("results") else f"CAPTIONSCOPE_RESULTS={shlex.quote(str(results))} {command}"
 
 
 def _caption_scores(scores: pd.DataFrame) -> list[str]:

@@ -30,8 +30,9 @@ def test_an_imported_run_is_called_imported_and_partial_ones_say_of_how_many(ful
     )
 
 
-def test_the_default_results_folder_needs_no_variable():
+def test_the_default_results_folder_needs_no_variable_and_another_is_quoted():
     assert summary._dashboard(Path("results")) == "streamlit run dashboard/app.py"
+    assert summary._dashboard(Path("my results")) == "CAPTIONSCOPE_RESULTS='my results' streamlit run dashboard/app.py"
 
 
 def test_the_studys_figures_stand_beside_a_run_on_its_images_and_beside_no_other():
