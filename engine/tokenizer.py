@@ -139,7 +139,7 @@ class CaptionTokenizer:
         return words
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The caption of `ids` as a person would write it: whole words, no space before a full stop or around a hyphen."""
+        """The caption of `ids` as a person would write it: no space before a full stop or around a hyphen."""
         return join_words([word.text for word in self.words(ids)])
 
 
