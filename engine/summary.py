@@ -22,7 +22,7 @@ def text(results: Path, run: str) -> str:
     parts += _caption_scores(scores)
     if _is_studys(record.get("data", {}), published.CAPTION_IMAGES):
         parts += _study_captions(published.beams(results).frame, scores)
-    parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"))
+    parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"), scores.beam_size.min())
     accuracies = queries.zero_shot_accuracy(cursor, run)
     parts += _zero_shot(accuracies)
     parts += _study_prompts(published.prompts(results).frame, accuracies)
@@ -99,10 +99,13 @@ def _study_prompts(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
     return ["", "beside the study's prompts, on as many images", *lines] if lines else []
 
 
-def _smallest_beam(found: pd.DataFrame) -> list[str]:
+def _smallest_beam(found: pd.DataFrame, least: int) -> list[str]:
+    """Which beam size is enough; `least` is the smallest that was searched, which has none to be held against."""
     if found.empty:
         return []
     row = found.iloc[0]
+    if row.best == least:
+        return [f"best by CIDEr: beam size {row.best}, the smallest"]
     if row.smallest == row.best:
         return [f"best by CIDEr: beam size {row.best}; every smaller size is significantly worse (Holm, 5 %)"]
     return [
