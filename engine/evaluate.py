@@ -112,7 +112,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
         "sweep_seconds_per_image": _rate(run.watch.seconds.get(_DECODE, 0.0), len(images)),
         "set_aside": len(aside),
-        "trained_on": len(checkpoints.trained_on(ask.captioner_path) & set(images["image_id"].to_pylist())),
+        "trained_on": _count_seen(ask, images),
         "seed": ask.decoding.seed,
     }
     run.facts.setdefault("roots", {})["images"] = str(ask.dataset.root.resolve())
@@ -381,6 +381,14 @@ def _captioner_facts(ask: CaptionerRun, captioner: Captioner, fingerprint: str) 
         "d_model": config.d_model,
         "fingerprint": fingerprint,
     }
+
+
+def _count_seen(ask: CaptionerRun, images: pa.Table) -> int:
+    """How many of the images were in the captioner's own training; another photo of the same name is none of them."""
+    seen = checkpoints.trained_on(ask.captioner_path)
+    names = zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
+    known = [(seen[image_id], ask.dataset.root / name) for image_id, name in names if image_id in seen]
+    return sum(size is None or size == path.stat().st_size for size, path in known)
 
 
 def _share_waited(seconds: dict[str, float]) -> float:

@@ -287,8 +287,9 @@ class _Training:
     def _claim_folder(self, train_set: Dataset) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "training.json").write_text(self._claim(train_set), encoding="utf-8")
-        names = sorted(example.image_id for example in train_set.examples)
-        (self.folder / checkpoints.TRAINED_ON).write_text("\n".join(names) + "\n", encoding="utf-8")
+        photos = sorted((example.image_id, _size(train_set.photo(example))) for example in self.train_set.examples)
+        lines = "".join(f"{image_id}\t{size}\n" for image_id, size in photos)
+        (self.folder / checkpoints.TRAINED_ON).write_text(lines, encoding="utf-8")
 
     def _save(self) -> None:
         state = {
@@ -475,7 +476,7 @@ def pad(captions: Sequence[list[int]], pad_id: int) -> Tensor:
 
 
 def _size(file: Path) -> int:
-    """Bytes of a file; of one that somebody deleted to make room, -1."""
+    """Bytes of a file, -1 where there is none: somebody deleted it to make room."""
     return file.stat().st_size if file.is_file() else -1
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import clip, datasets, evaluate, search, store, summary
+from engine import checkpoints, clip, datasets, evaluate, search, store, summary
 from engine.config import DecodingConfig
 from engine.predictions import PredictedClass
 from engine.runs import RunExists
@@ -144,6 +144,16 @@ def test_the_record_says_where_everything_comes_from(results):
     assert 0 < record["sweep_seconds_per_image"] < 60
     assert {"torch", "timm", "pycocoevalcap"} <= set(record["versions"])
     assert record["clip"]["demo"] is False
+
+
+def test_photos_that_only_bear_the_name_of_a_training_photo_are_none_of_it(parts, tmp_path):
+    captioner = tiny.captioner_folder(tmp_path / "captioner")
+    size = (parts / "data" / "val" / "000000000001.jpg").stat().st_size
+    lines = [f"000000000001\t{size}", "000000000002\t7", "000000000004", "elsewhere\t7"]
+    (captioner / checkpoints.TRAINED_ON).write_text("\n".join(lines) + "\n")
+    evaluate.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
+    # The first is that photo, and of the third nothing but its name is known.
+    assert store.read_record(store.run_folder(tmp_path, "mine"))["trained_on"] == 2
 
 
 def test_pred_json_is_the_courses(results):

@@ -144,8 +144,11 @@ def _no_reading_of_pixels(read_ahead):
 
 def test_a_captioner_remembers_which_images_it_was_trained_on(tmp_path, sets):
     training.train(*sets, recipe(epochs=1), tmp_path / "out")
-    assert checkpoints.trained_on(tmp_path / "out") == {each.image_id for each in sets[0].examples}
-    assert checkpoints.trained_on(tmp_path / "elsewhere") == frozenset()
+    sizes = {each.image_id: sets[0].photo(each).stat().st_size for each in sets[0].examples}
+    assert checkpoints.trained_on(tmp_path / "out") == sizes
+    assert checkpoints.trained_on(tmp_path / "elsewhere") == {}
+    (tmp_path / "out" / checkpoints.TRAINED_ON).write_text("a\nb c\n")  # as earlier trainings wrote it
+    assert checkpoints.trained_on(tmp_path / "out") == {"a": None, "b c": None}
 
 
 def test_another_recipe_does_not_continue_in_the_same_folder(tmp_path, sets):
