@@ -4,9 +4,10 @@ Knows files and formats and checks them where they enter. Opens no photo: whethe
 """
 
 import hashlib
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -409,9 +410,21 @@ def _hashed_split(dataset: Dataset, split: str | None, hold_out: int) -> Dataset
 def _load_folder(path: Path, split: str | None, hold_out: int) -> Dataset:
     if not path.is_dir():
         raise DatasetError(f"{path}: expected a folder of photos")
-    photos = sorted(filter(is_photo, path.iterdir())) or sorted(filter(is_photo, path.rglob("*")))
+    photos = sorted(filter(is_photo, path.iterdir())) or sorted(_photos_below(path))
     examples = _ordered(Example(photo.stem, photo.relative_to(path).as_posix()) for photo in photos)
     return _hashed_split(Dataset(path.resolve().name, "folder", path, "all", path, examples), split, hold_out)
+
+
+def _photos_below(path: Path) -> Iterator[Path]:
+    """The photos of all folders in `path`, linked ones as well; each folder once, wherever links lead."""
+    seen: set[Path] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from filter(is_photo, (Path(folder, name) for name in names))
 
 
 FORMATS: dict[str, Callable[[Path, str | None, int], Dataset]] = {

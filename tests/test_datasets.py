@@ -152,6 +152,15 @@ def test_a_bare_folder_has_photos_and_no_captions(tmp_path):
     assert [(each.image_id, each.references) for each in dataset.examples] == [("bike", ()), ("sheep", ())]
 
 
+def test_photos_lie_in_folders_of_a_folder_and_behind_links_each_once(tmp_path):
+    tiny.photo(tmp_path / "far" / "away" / "bike.jpg")
+    tiny.photo(tmp_path / "mine" / "near" / "sheep.jpg")
+    (tmp_path / "mine" / "linked").symlink_to(tmp_path / "far")
+    (tmp_path / "mine" / "round").symlink_to(tmp_path / "mine")
+    dataset = datasets.load(tmp_path / "mine")
+    assert [each.file_name for each in dataset.examples] == ["linked/away/bike.jpg", "near/sheep.jpg"]
+
+
 def test_the_fingerprint_changes_with_any_reference(tmp_path):
     before = datasets.load(tiny.coco(tmp_path)).fingerprint
     assert datasets.load(tiny.coco(tmp_path)).fingerprint == before
