@@ -68,7 +68,8 @@ def _table(found: pd.DataFrame) -> list[str]:
     lines = [f"{columns}{'wins':>7}{'ties':>7}{'losses':>7}"]
     for row in found.itertuples():
         digits = METRICS[row.metric].digits
-        bounds = f"{row.low:+.{digits}f} to {row.high:+.{digits}f}"
+        # One image has no interval.
+        bounds = "-" if pd.isna(row.low) else f"{row.low:+.{digits}f} to {row.high:+.{digits}f}"
         values = f"{row.left:>8.{digits}f}{row.right:>8.{digits}f}{row.difference:>+12.{digits}f}{bounds:>20}"
         counts = f"{row.wins:>7,}{row.ties:>7,}{row.losses:>7,}"
         lines.append(f"{METRICS[row.metric].title:<14}{values}{row.p_holm:>10.3f}{counts}")

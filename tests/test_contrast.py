@@ -1,5 +1,6 @@
 """Two settings on the terminal: the numbers of the query, and sentences for what cannot be compared."""
 
+import pyarrow.compute as pc
 import pytest
 
 from engine import contrast, queries, store
@@ -27,6 +28,16 @@ def test_a_run_without_a_beam_size_is_its_best(results):
     connection, _ = store.connect(results)
     best = queries.best_scores(connection.cursor()).query("run == 'demo' and metric == 'cider'").beam_size.iloc[0]
     assert contrast.text(results, "demo", "demo:1").startswith(f"demo:{best} against")
+
+
+def test_one_shared_image_has_no_interval(results):
+    folder = store.run_folder(results, "one")
+    for table in ("images", "captions", "scores"):
+        rows = store.read_table(store.run_folder(results, "demo"), table)
+        store.write_table(folder, table, rows.filter(pc.equal(rows["image_id"], "scene_00")))
+    store.write_record(folder, {"run": "one"})
+    text = contrast.text(results, "one:3", "demo:1")
+    assert "on 1 shared images" in text and "nan" not in text
 
 
 @pytest.mark.parametrize(
