@@ -55,6 +55,13 @@ def test_an_object_that_neither_boxes_nor_references_know_is_invented():
     assert tags_of(told, split[1]) == []
 
 
+def test_an_image_without_boxes_in_an_annotated_split_shows_none_of_the_objects():
+    split = [case("a black dog runs", ["a street sign", "a sign"]), case("x", (), ["dog", "person"])]
+    assert tag_all(split)[0] == [Tag("invented object", "dog")]
+    assert tags_of(case("a sign", ["a man holds a sign"]), split[1]) == ["missed object"]
+    assert tags_of(case("a black dog runs"), split[1]) == []  # nobody said what is in it
+
+
 def test_evidence_names_the_word_and_its_category():
     split = [case("two puppies play", ["a field"], ["person"]), case("x", (), ["dog"])]
     assert tag_all(split)[0][0] == Tag("invented object", "puppies (dog)")
