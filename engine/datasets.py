@@ -26,7 +26,7 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Box:
-    """A labelled object, in pixels of the photo."""
+    """A labelled object, in pixels."""
 
     label: str
     x: float
@@ -45,11 +45,26 @@ class Example:
     """Relative to the dataset's root."""
     references: tuple[str, ...] = ()
     objects: tuple[Box, ...] = ()
+    """In pixels of the photo that was annotated; see `boxes_on`."""
     conditions: tuple[str, ...] = ()
     label: str | None = None
     """The class, in a classification set."""
     source_id: str | None = None
     """The id that the annotation file gives the image, where there is one."""
+    annotated_size: tuple[float, float] | None = None
+    """Width and height of the photo that the boxes were drawn on, where the annotations say it."""
+
+    def boxes_on(self, width: int, height: int) -> tuple[Box, ...]:
+        """The boxes in pixels of a `width` x `height` copy of the photo.
+
+        As they are where the annotated size is not known, or is that of the photo lying on its side.
+        """
+        if self.annotated_size in (None, (width, height), (height, width)) or not width or not height:
+            return self.objects
+        across, down = width / self.annotated_size[0], height / self.annotated_size[1]
+        return tuple(
+            Box(box.label, box.x * across, box.y * down, box.width * across, box.height * down) for box in self.objects
+        )
 
 
 @dataclass(frozen=True)
@@ -247,7 +262,7 @@ def _coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
         if key not in files:
             raise DatasetError(f"{where} is for the image {quoted(key)}, which is not listed")
         references[key].append(_caption(caption, where))
-    boxes = _coco_boxes(instances, files) if instances.is_file() else {}
+    boxes, sizes = _coco_boxes(instances, files) if instances.is_file() else ({}, {})
     return _ordered(
         Example(
             Path(name).stem,
@@ -256,6 +271,7 @@ def _coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
             tuple(boxes.get(key, ())),
             conditions[key],
             source_id=key,
+            annotated_size=sizes.get(key),
         )
         for key, name in files.items()
     )
@@ -270,7 +286,8 @@ def _conditions(captions: Path, image: dict[str, Any]) -> tuple[str, ...]:
     return tuple(each if isinstance(each, str) else quoted(each) for each in found)
 
 
-def _coco_boxes(path: Path, files: dict[str, str]) -> dict[str, list[Box]]:
+def _coco_boxes(path: Path, files: dict[str, str]) -> tuple[dict[str, list[Box]], dict[str, tuple[float, float]]]:
+    """The boxes of each image id, and the sizes of the photos they were drawn on, as far as they are given."""
     content = _coco_content(path)
     categories = content.get("categories") or []
     if not isinstance(categories, list):
@@ -288,7 +305,15 @@ def _coco_boxes(path: Path, files: dict[str, str]) -> dict[str, list[Box]]:
         if not (isinstance(box, list) and len(box) == 4 and all(isinstance(side, int | float) for side in box)):
             raise DatasetError(f"{where} has the box {quoted(box)}, expected [x, y, width, height]")
         boxes[key].append(Box(names[category], *map(float, box)))
-    return boxes
+    return boxes, dict(filter(None, map(_annotated_size, content["images"])))
+
+
+def _annotated_size(image: object) -> tuple[str, tuple[float, float]] | None:
+    """(image id, (width, height)) of an entry that has them: not all tools write sizes."""
+    if not isinstance(image, dict) or (key := id_text(image.get("id"))) is None:
+        return None
+    size = image.get("width"), image.get("height")
+    return (key, size) if all(isinstance(side, int | float) and side > 0 for side in size) else None
 
 
 def _coco_content(path: Path) -> dict[str, Any]:

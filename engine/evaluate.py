@@ -285,7 +285,7 @@ def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
         "width": size[0] or None,
         "height": size[1] or None,
         "references": list(example.references),
-        "objects": [asdict(box) for box in example.objects],
+        "objects": [asdict(box) for box in example.boxes_on(*size)],
         "conditions": list(example.conditions),
     }
 

@@ -1,5 +1,6 @@
 import csv
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -159,6 +160,15 @@ def test_photos_lie_in_folders_of_a_folder_and_behind_links_each_once(tmp_path):
     (tmp_path / "mine" / "round").symlink_to(tmp_path / "mine")
     dataset = datasets.load(tmp_path / "mine")
     assert [each.file_name for each in dataset.examples] == ["linked/away/bike.jpg", "near/sheep.jpg"]
+
+
+def test_boxes_follow_a_photo_that_was_scaled_after_it_was_annotated(tmp_path):
+    example = datasets.load(tiny.coco(tmp_path)).examples[0]  # annotated at 80 x 60
+    box = Box("dog", 10, 5, 30, 20)
+    assert example.boxes_on(80, 60) == example.objects == (box,)
+    assert example.boxes_on(40, 15) == (Box("dog", 5, 1.25, 15, 5),)
+    assert example.boxes_on(60, 80) == example.boxes_on(0, 0) == (box,)  # lying on its side, and not there
+    assert replace(example, annotated_size=None).boxes_on(40, 15) == (box,)
 
 
 def test_the_fingerprint_changes_with_any_reference(tmp_path):
