@@ -13,8 +13,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
-_NO_SPACE_BEFORE = re.compile(r" (?=[.,!?;:%)\]}])|(?<=[(\[{]) ")
-_APOSTROPHE = re.compile(r"(?<=\w) ?' ?(?=(?:s|t|re|ve|ll|d|m)\b)")
+_NO_SPACE_BEFORE = re.compile(r" (?=[.,!?;:%)\]}。，、！？；：）])|(?<=[(\[{（。，、！？；：]) ")
+_APOSTROPHE = re.compile(r"(?<=\w) ?(['’]) ?(?=(?:s|t|re|ve|ll|d|m)\b)")
 # Captions hold hundreds of hyphens for each dash, and the metrics' tokeniser keeps `t-shirt` as one word.
 _HYPHEN = re.compile(r"(?<=\w) - (?=\w)")
 
@@ -146,4 +146,4 @@ class CaptionTokenizer:
 def join_words(words: Sequence[str]) -> str:
     """Words and punctuation marks to one line of text."""
     text = _NO_SPACE_BEFORE.sub("", " ".join(words))
-    return _HYPHEN.sub("-", _APOSTROPHE.sub("'", text))
+    return _HYPHEN.sub("-", _APOSTROPHE.sub(r"\1", text))
