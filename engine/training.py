@@ -256,7 +256,8 @@ class _Training:
         return float(metrics.clipscore(images, self.clip.text_features(captions).features).mean())
 
     def _keep_best(self, name: str, value: float, folder: Path) -> None:
-        if value > getattr(self.progress, name):
+        # Of equal ones the last: where one photo is validated on, CIDEr is always 0, and the first has learned least.
+        if value >= getattr(self.progress, name):
             setattr(self.progress, name, value)
             checkpoints.save(folder, self.captioner, self.tokenizer)
 

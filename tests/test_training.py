@@ -237,6 +237,14 @@ def test_a_full_disk_is_one_sentence_and_the_training_goes_on_afterwards(tmp_pat
     assert training.train(*sets, recipe(epochs=1), tmp_path / "out").epoch == 1
 
 
+def test_of_epochs_that_are_equally_good_the_last_stays(tmp_path, sets):
+    one = replace(sets[1], examples=sets[1].examples[:1])  # CIDEr of a single image is 0
+    training.train(sets[0], one, recipe(epochs=1), tmp_path / "short")
+    training.train(sets[0], one, recipe(epochs=2), tmp_path / "out")
+    last = torch.load(tmp_path / "out" / "state.pt", weights_only=True)["model"]
+    assert equal(weights(tmp_path / "out"), last) and not equal(weights(tmp_path / "short"), last)
+
+
 def test_without_photos_to_validate_on_the_last_captioner_stays_and_nothing_is_best(tmp_path, sets):
     done = training.train(sets[0], replace(sets[1], examples=()), recipe(epochs=1), tmp_path / "out")
     assert not done.is_validated
