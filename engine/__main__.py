@@ -4,6 +4,7 @@ Knows arguments and messages. A user's mistake is one sentence on stderr and exi
 """
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -398,7 +399,8 @@ def run_correlate(options: argparse.Namespace) -> int:
     found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics, dataset), clip)
     print(f"{'metric':<14}{'tau-c x 100':>12}{'tau-b x 100':>12}{'captions':>10}")
     for name, each in found.items():
-        print(f"{METRICS[name].title:<14}{100 * each.tau_c:>12.1f}{100 * each.tau_b:>12.1f}{each.pairs:>10,}")
+        taus = (f"{100 * tau:>12.1f}" if math.isfinite(tau) else f"{'-':>12}" for tau in (each.tau_c, each.tau_b))
+        print(f"{METRICS[name].title:<14}{''.join(taus)}{each.pairs:>10,}")
     return 0
 
 
