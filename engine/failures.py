@@ -60,9 +60,10 @@ def tag_all(cases: Sequence[Case]) -> list[list[Tag]]:
 
 
 def _form(case: Case) -> list[Tag]:
-    if not case.words:
+    words = sum(any(map(str.isalnum, word)) for word in case.words)  # a full stop is none
+    if not words:
         return [Tag("empty", "no words")]
-    tags = [Tag("unfinished", f"no end after {len(case.words)} words")] if case.finished is False else []
+    tags = [Tag("unfinished", f"no end after {words} words")] if case.finished is False else []
     phrase = repeated_phrase([word.lower() for word in case.words])
     return [*tags, Tag("repetition", phrase)] if phrase else tags
 

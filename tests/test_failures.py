@@ -23,7 +23,8 @@ def test_a_good_caption_has_no_tag():
 
 def test_an_empty_and_an_unfinished_caption_say_so():
     assert tag_all([case("")]) == [[Tag("empty", "no words")]]
-    assert tag_all([case("a dog and", finished=False)]) == [[Tag("unfinished", "no end after 3 words")]]
+    assert tag_all([case("...")]) == [[Tag("empty", "no words")]]
+    assert tag_all([case("a dog and .", finished=False)]) == [[Tag("unfinished", "no end after 3 words")]]
     assert tags_of(case("a dog and", finished=None)) == []
 
 
