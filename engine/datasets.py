@@ -215,16 +215,19 @@ def _load_coco(path: Path, split: str | None, hold_out: int) -> Dataset:
     if path.is_file():
         files = {path.stem.removeprefix("captions_"): path}
         base = path.parent.parent if path.parent.name == "annotations" else path.parent
-        name = next(iter(files)) if split is None else _choose(files, split, path)
     else:
         files, base = _coco_files(path), path
         if not files:
             raise DatasetError(f"{path}: no annotations/captions_<split>.json; expected COCO's caption files")
-        alone = next(iter(files)) if len(files) == 1 else "val"
-        name = _choose(files, split or alone, path)
+    alone = next(iter(files)) if len(files) == 1 else None
+    # One file that is named after no split holds all there is: its splits are made, as a bare folder's are.
+    is_whole = alone is not None and not alone.startswith(("train", "val", "test"))
+    is_made = is_whole and split in ("train", "val", "all")
+    name = alone if is_made else _choose(files, split or alone or "val", path)
     root = _coco_photos(base, name, files[name])
     examples = _coco_examples(files[name], files[name].with_name(f"instances_{name}.json"))
-    return Dataset(base.resolve().name, "coco", path, name, root, examples)
+    dataset = Dataset(base.resolve().name, "coco", path, name, root, examples)
+    return _hashed_split(dataset, split, hold_out) if is_made else dataset
 
 
 def _choose(files: dict[str, Path], split: str, path: Path) -> str:
