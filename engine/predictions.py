@@ -98,7 +98,7 @@ class _Images:
     def find(self, each: PredictedCaption) -> str:
         """The image id that a prediction is for."""
         key = _key(each.name)
-        by_name = key if key in self.known else None
+        by_name = next((name for name in (each.name, key) if name in self.known), None)  # of a.jpg.png, the id is a.jpg
         # What has a picture's extension is the name of a file: its digits are no id.
         by_id = self._by_id.get(each.name) if key == each.name else None
         image_id = (by_id or by_name) if each.is_id else (by_name or by_id)
