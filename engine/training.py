@@ -102,7 +102,7 @@ class _Training:
         self.device, self.clip, self._log = torch.device(device), clip, log
         self._check_folder(train_set)
         torch.manual_seed(self.config.seed)
-        usable = [example for example in train_set.examples if example.references]
+        usable = [example for example in train_set.examples if any(example.references)]
         if not usable:
             raise TrainingError(f"{train_set.path}: no captions in split {train_set.split!r}; training needs some")
         self.tokenizer = _tokenizer(train_set, usable, recipe)
@@ -122,6 +122,7 @@ class _Training:
             (row, self.tokenizer.encode(text, self.config.max_length))
             for row, example in enumerate(self.train_set.examples)
             for text in example.references
+            if text  # an empty one teaches to say nothing
         ]
         self.steps = len(self._batches(0)) * self.config.epochs
         trained = [parameter for parameter in self.captioner.parameters() if parameter.requires_grad]

@@ -204,6 +204,14 @@ def test_data_without_captions_cannot_be_learned_from(tmp_path):
         training.train(bare, bare, recipe(), tmp_path / "out")
 
 
+def test_empty_captions_teach_nothing(tmp_path, sets):
+    first, *others = sets[0].examples
+    some = sets[0].subset([replace(first, references=("", *first.references)), *others])
+    assert training.train(some, sets[1], recipe(epochs=1, batch_size=1), tmp_path / "out").step == 12  # 6 photos x 2
+    with pytest.raises(TrainingError, match="no captions in split"):
+        training.train(sets[0].subset([replace(first, references=("",))]), sets[1], recipe(), tmp_path / "none")
+
+
 def test_a_training_that_failed_before_it_learned_anything_does_not_hold_its_folder(tmp_path, sets, monkeypatch):
     out, bare = tmp_path / "out", replace(sets[0], examples=tuple(replace(e, references=()) for e in sets[0].examples))
     with pytest.raises(TrainingError, match="no captions in split"):
