@@ -9,6 +9,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine import queries, signatures, store
+from engine.pooling import POOLED
 from engine.schema import METRICS
 
 
@@ -33,7 +34,7 @@ def text(results: Path, left: str, right: str) -> str:
         raise SettingError(f"{left} and {right} have no metric in common: score both with the same --metrics")
     names = [f"{run}:{beam}" if beam else run for run, beam in sides]
     head = f"{names[0]} against {names[1]} on {overlap.shared:,} shared images, {overlap.same:,} with the same caption"
-    return "\n".join([head, "", *_table(found), "", _READING, *_differing(cursor, sides, found)])
+    return "\n".join([head, "", *_table(found), "", _READING, *_unpooled(found), *_differing(cursor, sides, found)])
 
 
 _READING = (
@@ -74,6 +75,13 @@ def _table(found: pd.DataFrame) -> list[str]:
         counts = f"{row.wins:>7,}{row.ties:>7,}{row.losses:>7,}"
         lines.append(f"{METRICS[row.metric].title:<14}{values}{row.p_holm:>10.3f}{counts}")
     return lines
+
+
+def _unpooled(found: pd.DataFrame) -> list[str]:
+    """What to say of corpus metrics whose counts an earlier run did not keep: the table has no corpus value of them."""
+    meant = [METRICS[row.metric].title for row in found.itertuples() if row.metric in POOLED and not row.pooled]
+    told = "means of per-image values, for the counts that a corpus value is pooled from were not kept"
+    return [f"{', '.join(meant)}: {told}"] if meant else []
 
 
 def _differing(cursor: DuckDBPyConnection, sides: list[tuple[str, int]], found: pd.DataFrame) -> list[str]:

@@ -24,6 +24,17 @@ def test_the_table_says_what_the_query_says(results):
     assert text.startswith("demo:3 against demo:1 on 12 shared images")
 
 
+def test_means_in_the_place_of_corpus_values_are_called_so(results):
+    told = "BLEU-1, BLEU-2, BLEU-3, BLEU-4: means of per-image values, for the counts "
+    assert told in contrast.text(results, "demo:3", "demo:1")  # whose runs kept none
+    folder = store.run_folder(results, "demo")
+    scores = store.read_table(folder, "scores").to_pylist()
+    metrics = [name for name in runs.METRICS if name in scores[0]]
+    rows = [{**row, "bleu_counts": [9, 9, 9, 8, 7, 6, 5, 4, 3, 2]} for row in scores]
+    store.write_table(folder, "scores", store.table_of("scores", rows, metrics))
+    assert "means of per-image values" not in contrast.text(results, "demo:3", "demo:1")
+
+
 def test_a_run_without_a_beam_size_is_its_best(results):
     connection, _ = store.connect(results)
     best = queries.best_scores(connection.cursor()).query("run == 'demo' and metric == 'cider'").beam_size.iloc[0]
