@@ -6,6 +6,7 @@ Knows files and formats and checks them where they enter. Opens no photo: whethe
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -128,8 +129,7 @@ def load(path: Path, format: str | None = None, split: str | None = None, hold_o
     if format is not None and format not in FORMATS:
         raise DatasetError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     name = format or _recognise(path)
-    dataset = FORMATS[name](path, split, hold_out)
-    return _checked(dataset)
+    return _checked(_named_as_on_disk(FORMATS[name](path, split, hold_out)))
 
 
 def load_classes(path: Path) -> Dataset:
@@ -421,7 +421,7 @@ def _hashed_split(dataset: Dataset, split: str | None, hold_out: int) -> Dataset
         raise DatasetError(
             f"{dataset.path}: split {split!r} is not there; without split files it has train, val and all"
         )
-    here = dataset.on_disk()
+    here = _named_as_on_disk(dataset).on_disk()
     if not 0 < hold_out < len(here.examples):
         raise DatasetError(
             f"--hold-out {hold_out}: expected 1 to {len(here.examples) - 1}, {dataset.path} has so many photos"
@@ -465,6 +465,21 @@ FORMATS: dict[str, Callable[[Path, str | None, int], Dataset]] = {
 
 
 # Checks
+
+
+def _named_as_on_disk(dataset: Dataset) -> Dataset:
+    """File names spelt as the disk has them: macOS writes an é as two signs, and annotations have one."""
+    examples = dataset.examples
+    if all(example.file_name.isascii() for example in examples):
+        return dataset
+    return dataset.subset(replace(each, file_name=_spelling(dataset.root, each.file_name)) for each in examples)
+
+
+def _spelling(root: Path, name: str) -> str:
+    if name.isascii():
+        return name
+    spellings = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return next((each for each in spellings if (root / each).is_file()), name)
 
 
 def _checked(dataset: Dataset) -> Dataset:

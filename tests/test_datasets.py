@@ -174,6 +174,17 @@ def test_one_coco_file_that_names_no_split_is_split_here(tmp_path, whole):
     assert len(datasets.load(path).examples) == len(datasets.load(path, split="all").examples) == 6
 
 
+@pytest.mark.parametrize("splits", [["all"], ["train", "val"]])
+def test_an_accent_written_as_two_signs_on_disk_is_the_one_of_the_captions(tmp_path, splits):
+    rows = [("\u00e9t\u00e9.jpg", "a summer"), ("b.jpg", "two")]
+    folder = flickr(tmp_path, rows)
+    (folder / "Images" / rows[0][0]).rename(folder / "Images" / "e\u0301te\u0301.jpg")
+    sets = [datasets.load(folder, split=split, hold_out=1) for split in splits]
+    examples = sorted((each for one in sets for each in one.examples), key=lambda each: each.image_id)
+    assert [each.image_id for each in examples] == ["b", "\u00e9t\u00e9"]
+    assert all(sets[0].photo(each).is_file() for each in examples)
+
+
 def test_boxes_follow_a_photo_that_was_scaled_after_it_was_annotated(tmp_path):
     example = datasets.load(tiny.coco(tmp_path)).examples[0]  # annotated at 80 x 60
     box = Box("dog", 10, 5, 30, 20)
