@@ -159,7 +159,9 @@ def load_classes(path: Path) -> Dataset:
         examples.append(Example(photo.stem, photo.name, label=names[number]))
     ids = tuple(sorted(names, key=lambda key: (len(key), key)))
     labels = tuple(names[key] for key in ids)
-    dataset = Dataset(folder.resolve().parent.name, "classes", path, "val", root, _ordered(examples), labels, ids)
+    real = folder.resolve()
+    name = real.parent.name if real.name == "p1_data" else real.name
+    dataset = Dataset(name, "classes", path, "val", root, _ordered(examples), labels, ids)
     return _checked(dataset)
 
 

@@ -4,7 +4,9 @@ Knows the order of the stages and what is already done. Computes nothing itself:
 long is kept chunk by chunk, so that a killed run, started again, goes on and ends with the same tables.
 """
 
+import csv
 import hashlib
+import io
 import json
 import os
 import time
@@ -644,11 +646,14 @@ def _write_course_csv(
     path: Path, classes: Dataset, usable: Sequence[int], found: Sequence[zeroshot.Prediction]
 ) -> None:
     numbers = dict(zip(classes.labels, classes.label_ids, strict=True))
-    lines = [
-        f"{classes.examples[row].file_name},{numbers[prediction.label]}"
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")  # a file name may have a comma
+    lines.writerow(["filename", "label"])
+    lines.writerows(
+        [classes.examples[row].file_name, numbers[prediction.label]]
         for row, prediction in zip(usable, found, strict=True)
-    ]
-    store.write_text(path, "\n".join(["filename,label", *lines]) + "\n")
+    )
+    store.write_text(path, text.getvalue())
 
 
 def _by_setting(captions: pa.Table, image_ids: Sequence[str]) -> dict[int, list[dict]]:

@@ -70,6 +70,9 @@ def test_the_courses_layout_is_recognised_with_its_tokenizer(tmp_path):
 def test_the_courses_classes_have_labels_from_the_file_name(tmp_path):
     classes = datasets.load_classes(course(tmp_path))
     assert (classes.labels, classes.label_ids) == (("dog", "bus", "cat"), ("0", "1", "2"))
+    assert classes.name == datasets.load_classes(tmp_path / "hw3" / "p1_data").name == "hw3"
+    (tmp_path / "hw3" / "p1_data").rename(tmp_path / "mine")
+    assert datasets.load_classes(tmp_path / "mine").name == "mine"
     assert [example.label for example in classes.examples] == ["dog", "dog", "bus", "bus", "cat", "cat"]
 
 

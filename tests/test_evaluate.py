@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import checkpoints, clip, datasets, evaluate, search, store, summary
+from engine import checkpoints, clip, datasets, evaluate, predictions, search, store, summary
 from engine.config import DecodingConfig
 from engine.predictions import PredictedClass
 from engine.runs import RunExists
@@ -369,6 +369,15 @@ def test_zero_shot_alone_is_a_run(parts, tmp_path):
     assert evaluate.zero_shot(request)
     assert not evaluate.zero_shot(request)
     assert len(table(tmp_path, "zero_shot", "z")) == 18
+
+
+def test_the_courses_csv_is_read_back_whatever_a_photo_is_called(parts, tmp_path):
+    folder = tiny.classes(tmp_path / "data") / "p1_data" / "val"
+    (folder / "0_0.png").rename(folder / "0_a, b.png")
+    classes = datasets.load_classes(tmp_path / "data")
+    evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", classes, clip.load(str(parts / "clip"))))
+    found = predictions.read_classes(store.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
+    assert [each.file_name for each in found] == [example.file_name for example in classes.examples]
 
 
 def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
