@@ -4,6 +4,7 @@ Knows arguments and messages. A user's mistake is one sentence on stderr and exi
 """
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -372,9 +373,11 @@ def run_train(options: argparse.Namespace) -> int:
     best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
     # The held-out photos by name: without a split of its own, the data would be evaluated whole.
-    held = "--split val" + (f" --hold-out {options.hold_out}" if options.hold_out != HOLD_OUT else "")
-    evaluate = f"python -m engine evaluate --data {options.data} {held}"
-    print(f"next: {evaluate} --captioner {options.out} --run {options.out.name}")
+    data = ["--data", str(options.data), *(["--format", options.format] if options.format else []), "--split", "val"]
+    held = ["--hold-out", str(options.hold_out)] if options.hold_out != HOLD_OUT else []
+    name = options.out.resolve().name
+    run = ["--captioner", str(options.out), "--run", name if store.RUN_NAME.fullmatch(name) else "mine"]
+    print(f"next: {shlex.join(['python', '-m', 'engine', 'evaluate', *data, *held, *run])}")
     return 0
 
 
@@ -396,7 +399,8 @@ def run_correlate(options: argparse.Namespace) -> int:
     found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics, dataset), clip)
     print(f"{'metric':<14}{'tau-c x 100':>12}{'tau-b x 100':>12}{'captions':>10}")
     for name, each in found.items():
-        print(f"{METRICS[name].title:<14}{100 * each.tau_c:>12.1f}{100 * each.tau_b:>12.1f}{each.pairs:>10,}")
+        taus = (f"{100 * tau:>12.1f}" if math.isfinite(tau) else f"{'-':>12}" for tau in (each.tau_c, each.tau_b))
+        print(f"{METRICS[name].title:<14}{''.join(taus)}{each.pairs:>10,}")
     return 0
 
 

@@ -173,7 +173,13 @@ class Captioner(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """float32[B, 3, S, S] -> the encoder's tokens [B, P, width]: a ViT's as they are, a CNN's map row by row."""
-        features = self.encoder.forward_features(pixels)
+        try:
+            features = self.encoder.forward_features(pixels)
+        except AssertionError as error:  # timm's own check of the size
+            raise CaptionerError(
+                f"encoder {self.config.encoder!r} does not read photos of {pixels.shape[-1]} pixels ({error}); set the "
+                "recipe's image_size to the encoder's, or the encoder's by encoder_kwargs = { img_size = ... }"
+            ) from error
         if features.dim() == 4:
             channels_last = features.shape[-1] == self.encoder.num_features != features.shape[1]
             features = features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
@@ -251,7 +257,7 @@ def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> nn.Module:
             close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "see timm.list_models()"
             raise CaptionerError(f"encoder {name!r}: timm has no such model; near it: {close}") from error
         raise CaptionerError(f"encoder {name!r}: {error}") from error
-    except TypeError as error:
+    except (TypeError, ValueError, AssertionError) as error:
         raise CaptionerError(f"encoder {name!r} does not take {kwargs}: {error}") from error
     except OSError as error:
         raise CaptionerError(missing_encoder(name)) from error

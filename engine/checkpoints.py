@@ -25,7 +25,7 @@ _STUDY_IGNORED = ("batch_first", "pretrained")  # ours is always batch first; th
 
 
 TRAINED_ON = "trained_on.txt"
-"""Beside a captioner that was trained here: the ids of its training images, one a line."""
+"""Beside a captioner that was trained here: its training images, one a line: the id, a tab, the photo's bytes."""
 
 
 class CheckpointError(ValueError):
@@ -185,7 +185,16 @@ def _is_classifier(name: str, own: dict[str, Tensor]) -> bool:
     return name not in own and name.startswith(("encoder.head.", "encoder.classifier.", "encoder.fc."))
 
 
-def trained_on(folder: Path) -> frozenset[str]:
-    """The ids of the images a captioner was trained on; none where nobody wrote them down."""
+def trained_on(folder: Path) -> dict[str, int | None]:
+    """The images a captioner was trained on: id -> bytes of the photo; none where nobody wrote them down.
+
+    Photos of another dataset may bear the same names. Earlier trainings wrote names only: their bytes are None.
+    """
     file = folder / TRAINED_ON
-    return frozenset(file.read_text(encoding="utf-8").split("\n")) - {""} if file.is_file() else frozenset()
+    lines = file.read_text(encoding="utf-8").split("\n") if file.is_file() else []
+    return dict(_trained_photo(line) for line in lines if line)
+
+
+def _trained_photo(line: str) -> tuple[str, int | None]:
+    name, tab, size = line.rpartition("\t")
+    return (name, int(size)) if tab and size.isdecimal() else (line, None)

@@ -15,6 +15,7 @@ T = TypeVar("T")
 ACTIVATIONS = ("gelu", "relu")
 PRECISIONS = ("float32", "bf16")
 RULES = ("standard", "study")
+INTERPOLATIONS = ("bicubic", "bilinear")
 LONGEST = 500
 """Tokens of a caption at most."""
 
@@ -55,6 +56,21 @@ class ModelConfig:
             _require(self.d_model % self.nhead == 0, "d_model", self.d_model, f"a multiple of nhead ({self.nhead})")
         _require(self.activation in ACTIVATIONS, "activation", self.activation, f"one of {ACTIVATIONS}")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "a share from 0 up to, not including, 1")
+        self._check_preprocessing()
+
+    def _check_preprocessing(self) -> None:
+        """What None leaves to the encoder is right by itself."""
+        if self.crop_pct is not None:
+            _require(0 < self.crop_pct <= 1, "crop_pct", self.crop_pct, "a share above 0, up to 1")
+        if self.interpolation is not None:
+            expected = f"one of {INTERPOLATIONS}"
+            _require(self.interpolation in INTERPOLATIONS, "interpolation", self.interpolation, expected)
+        for name in ("mean", "std"):
+            if (values := getattr(self, name)) is not None:
+                known = [value for value in values if type(value) in (int, float) and math.isfinite(value)]
+                _require(len(known) == len(values) == 3, name, values, "three numbers, of red, green and blue")
+        if self.std is not None:
+            _require(min(self.std) > 0, "std", self.std, "three numbers above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

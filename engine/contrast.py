@@ -3,13 +3,13 @@
 Knows queries and plain text. The numbers are those of the dashboard's Compare view, asked by the same query.
 """
 
-import math
 from pathlib import Path
 
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine import queries, signatures, store
+from engine.pooling import POOLED
 from engine.schema import METRICS
 
 
@@ -35,7 +35,8 @@ def text(results: Path, left: str, right: str) -> str:
     names = [f"{run}:{beam}" if beam else run for run, beam in sides]
     head = f"{names[0]} against {names[1]} on {overlap.shared:,} shared images, {overlap.same:,} with the same caption"
     doubt = _doubt(queries.namesakes(cursor, sides[0][0], sides[1][0]).images.item())
-    return "\n".join([head, *doubt, "", *_table(found), "", _READING, *_differing(cursor, sides, found)])
+    notes = [*_unpooled(found), *_differing(cursor, sides, found)]
+    return "\n".join([head, *doubt, "", *_table(found), "", _READING, *notes])
 
 
 def _doubt(namesakes: int) -> list[str]:
@@ -76,11 +77,19 @@ def _table(found: pd.DataFrame) -> list[str]:
     lines = [f"{columns}{'wins':>7}{'ties':>7}{'losses':>7}"]
     for row in found.itertuples():
         digits = METRICS[row.metric].digits
-        bounds = f"{row.low:+.{digits}f} to {row.high:+.{digits}f}" if math.isfinite(row.low) else "-"
+        # One image has no interval.
+        bounds = "-" if pd.isna(row.low) else f"{row.low:+.{digits}f} to {row.high:+.{digits}f}"
         values = f"{row.left:>8.{digits}f}{row.right:>8.{digits}f}{row.difference:>+12.{digits}f}{bounds:>20}"
         counts = f"{row.wins:>7,}{row.ties:>7,}{row.losses:>7,}"
         lines.append(f"{METRICS[row.metric].title:<14}{values}{row.p_holm:>10.3f}{counts}")
     return lines
+
+
+def _unpooled(found: pd.DataFrame) -> list[str]:
+    """What to say of corpus metrics whose counts an earlier run did not keep: the table has no corpus value of them."""
+    meant = [METRICS[row.metric].title for row in found.itertuples() if row.metric in POOLED and not row.pooled]
+    told = "means of per-image values, for the counts that a corpus value is pooled from were not kept"
+    return [f"{', '.join(meant)}: {told}"] if meant else []
 
 
 def _differing(cursor: DuckDBPyConnection, sides: list[tuple[str, int]], found: pd.DataFrame) -> list[str]:

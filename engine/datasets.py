@@ -4,9 +4,11 @@ Knows files and formats and checks them where they enter. Opens no photo: whethe
 """
 
 import hashlib
+import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +27,7 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Box:
-    """A labelled object, in pixels of the photo."""
+    """A labelled object, in pixels."""
 
     label: str
     x: float
@@ -44,11 +46,26 @@ class Example:
     """Relative to the dataset's root."""
     references: tuple[str, ...] = ()
     objects: tuple[Box, ...] = ()
+    """In pixels of the photo that was annotated; see `boxes_on`."""
     conditions: tuple[str, ...] = ()
     label: str | None = None
     """The class, in a classification set."""
     source_id: str | None = None
     """The id that the annotation file gives the image, where there is one."""
+    annotated_size: tuple[float, float] | None = None
+    """Width and height of the photo that the boxes were drawn on, where the annotations say it."""
+
+    def boxes_on(self, width: int, height: int) -> tuple[Box, ...]:
+        """The boxes in pixels of a `width` x `height` copy of the photo.
+
+        As they are where the annotated size is not known, or is that of the photo lying on its side.
+        """
+        if self.annotated_size in (None, (width, height), (height, width)) or not width or not height:
+            return self.objects
+        across, down = width / self.annotated_size[0], height / self.annotated_size[1]
+        return tuple(
+            Box(box.label, box.x * across, box.y * down, box.width * across, box.height * down) for box in self.objects
+        )
 
 
 @dataclass(frozen=True)
@@ -112,8 +129,7 @@ def load(path: Path, format: str | None = None, split: str | None = None, hold_o
     if format is not None and format not in FORMATS:
         raise DatasetError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     name = format or _recognise(path)
-    dataset = FORMATS[name](path, split, hold_out)
-    return _checked(dataset)
+    return _checked(_named_as_on_disk(FORMATS[name](path, split, hold_out)))
 
 
 def load_classes(path: Path) -> Dataset:
@@ -143,7 +159,9 @@ def load_classes(path: Path) -> Dataset:
         examples.append(Example(photo.stem, photo.name, label=names[number]))
     ids = tuple(sorted(names, key=lambda key: (len(key), key)))
     labels = tuple(names[key] for key in ids)
-    dataset = Dataset(folder.resolve().parent.name, "classes", path, "val", root, _ordered(examples), labels, ids)
+    real = folder.resolve()
+    name = real.parent.name if real.name == "p1_data" else real.name
+    dataset = Dataset(name, "classes", path, "val", root, _ordered(examples), labels, ids)
     return _checked(dataset)
 
 
@@ -199,16 +217,19 @@ def _load_coco(path: Path, split: str | None, hold_out: int) -> Dataset:
     if path.is_file():
         files = {path.stem.removeprefix("captions_"): path}
         base = path.parent.parent if path.parent.name == "annotations" else path.parent
-        name = next(iter(files)) if split is None else _choose(files, split, path)
     else:
         files, base = _coco_files(path), path
         if not files:
             raise DatasetError(f"{path}: no annotations/captions_<split>.json; expected COCO's caption files")
-        alone = next(iter(files)) if len(files) == 1 else "val"
-        name = _choose(files, split or alone, path)
+    alone = next(iter(files)) if len(files) == 1 else None
+    # One file that is named after no split holds all there is: its splits are made, as a bare folder's are.
+    is_whole = alone is not None and not alone.startswith(("train", "val", "test"))
+    is_made = is_whole and split in ("train", "val", "all")
+    name = alone if is_made else _choose(files, split or alone or "val", path)
     root = _coco_photos(base, name, files[name])
     examples = _coco_examples(files[name], files[name].with_name(f"instances_{name}.json"))
-    return Dataset(base.resolve().name, "coco", path, name, root, examples)
+    dataset = Dataset(base.resolve().name, "coco", path, name, root, examples)
+    return _hashed_split(dataset, split, hold_out) if is_made else dataset
 
 
 def _choose(files: dict[str, Path], split: str, path: Path) -> str:
@@ -246,7 +267,7 @@ def _coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
         if key not in files:
             raise DatasetError(f"{where} is for the image {quoted(key)}, which is not listed")
         references[key].append(_caption(caption, where))
-    boxes = _coco_boxes(instances, files) if instances.is_file() else {}
+    boxes, sizes = _coco_boxes(instances, files) if instances.is_file() else ({}, {})
     return _ordered(
         Example(
             Path(name).stem,
@@ -255,6 +276,7 @@ def _coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
             tuple(boxes.get(key, ())),
             conditions[key],
             source_id=key,
+            annotated_size=sizes.get(key),
         )
         for key, name in files.items()
     )
@@ -269,7 +291,8 @@ def _conditions(captions: Path, image: dict[str, Any]) -> tuple[str, ...]:
     return tuple(each if isinstance(each, str) else quoted(each) for each in found)
 
 
-def _coco_boxes(path: Path, files: dict[str, str]) -> dict[str, list[Box]]:
+def _coco_boxes(path: Path, files: dict[str, str]) -> tuple[dict[str, list[Box]], dict[str, tuple[float, float]]]:
+    """The boxes of each image id, and the sizes of the photos they were drawn on, as far as they are given."""
     content = _coco_content(path)
     categories = content.get("categories") or []
     if not isinstance(categories, list):
@@ -287,7 +310,15 @@ def _coco_boxes(path: Path, files: dict[str, str]) -> dict[str, list[Box]]:
         if not (isinstance(box, list) and len(box) == 4 and all(isinstance(side, int | float) for side in box)):
             raise DatasetError(f"{where} has the box {quoted(box)}, expected [x, y, width, height]")
         boxes[key].append(Box(names[category], *map(float, box)))
-    return boxes
+    return boxes, dict(filter(None, map(_annotated_size, content["images"])))
+
+
+def _annotated_size(image: object) -> tuple[str, tuple[float, float]] | None:
+    """(image id, (width, height)) of an entry that has them: not all tools write sizes."""
+    if not isinstance(image, dict) or (key := id_text(image.get("id"))) is None:
+        return None
+    size = image.get("width"), image.get("height")
+    return (key, size) if all(isinstance(side, int | float) and side > 0 for side in size) else None
 
 
 def _coco_content(path: Path) -> dict[str, Any]:
@@ -392,7 +423,7 @@ def _hashed_split(dataset: Dataset, split: str | None, hold_out: int) -> Dataset
         raise DatasetError(
             f"{dataset.path}: split {split!r} is not there; without split files it has train, val and all"
         )
-    here = dataset.on_disk()
+    here = _named_as_on_disk(dataset).on_disk()
     count = len(here.examples)
     if count < 2:
         raise DatasetError(f"{dataset.path}: photos on disk: {count}; train and val need two, choose --split all")
@@ -410,11 +441,23 @@ def _hashed_split(dataset: Dataset, split: str | None, hold_out: int) -> Dataset
 def _load_folder(path: Path, split: str | None, hold_out: int) -> Dataset:
     if not path.is_dir():
         raise DatasetError(f"{path}: expected a folder of photos")
-    photos = sorted(filter(is_photo, path.iterdir())) or sorted(filter(is_photo, path.rglob("*")))
+    photos = sorted(filter(is_photo, path.iterdir())) or sorted(_photos_below(path))
     names = [photo.relative_to(path) for photo in photos]
     named = zip(_photo_ids(names), names, strict=True)
     examples = _ordered(Example(image_id, name.as_posix()) for image_id, name in named)
     return _hashed_split(Dataset(path.resolve().name, "folder", path, "all", path, examples), split, hold_out)
+
+
+def _photos_below(path: Path) -> Iterator[Path]:
+    """The photos of all folders in `path`, linked ones as well; each folder once, wherever links lead."""
+    seen: set[Path] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from filter(is_photo, (Path(folder, name) for name in names))
 
 
 def _photo_ids(names: Sequence[Path]) -> list[str]:
@@ -433,6 +476,21 @@ FORMATS: dict[str, Callable[[Path, str | None, int], Dataset]] = {
 
 
 # Checks
+
+
+def _named_as_on_disk(dataset: Dataset) -> Dataset:
+    """File names spelt as the disk has them: macOS writes an é as two signs, and annotations have one."""
+    examples = dataset.examples
+    if all(example.file_name.isascii() for example in examples):
+        return dataset
+    return dataset.subset(replace(each, file_name=_spelling(dataset.root, each.file_name)) for each in examples)
+
+
+def _spelling(root: Path, name: str) -> str:
+    if name.isascii():
+        return name
+    spellings = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return next((each for each in spellings if (root / each).is_file()), name)
 
 
 def _checked(dataset: Dataset) -> Dataset:

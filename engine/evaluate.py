@@ -4,7 +4,9 @@ Knows the order of the stages and what is already done. Computes nothing itself:
 long is kept chunk by chunk, so that a killed run, started again, goes on and ends with the same tables.
 """
 
+import csv
 import hashlib
+import io
 import json
 import os
 import time
@@ -116,7 +118,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
         "sweep_seconds_per_image": _rate(run.watch.seconds.get(_DECODE, 0.0), len(images)),
         "set_aside": len(aside),
-        "trained_on": len(checkpoints.trained_on(ask.captioner_path) & set(images["image_id"].to_pylist())),
+        "trained_on": _count_seen(ask, images),
         "seed": ask.decoding.seed,
     }
     run.facts.setdefault("roots", {})["images"] = str(ask.dataset.root.resolve())
@@ -289,7 +291,7 @@ def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
         "width": size[0] or None,
         "height": size[1] or None,
         "references": list(example.references),
-        "objects": [asdict(box) for box in example.objects],
+        "objects": [asdict(box) for box in example.boxes_on(*size)],
         "conditions": list(example.conditions),
     }
 
@@ -385,6 +387,14 @@ def _captioner_facts(ask: CaptionerRun, captioner: Captioner, fingerprint: str) 
         "d_model": config.d_model,
         "fingerprint": fingerprint,
     }
+
+
+def _count_seen(ask: CaptionerRun, images: pa.Table) -> int:
+    """How many of the images were in the captioner's own training; another photo of the same name is none of them."""
+    seen = checkpoints.trained_on(ask.captioner_path)
+    names = zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
+    known = [(seen[image_id], ask.dataset.root / name) for image_id, name in names if image_id in seen]
+    return sum(size is None or size == path.stat().st_size for size, path in known)
 
 
 def _share_waited(seconds: dict[str, float]) -> float:
@@ -640,11 +650,14 @@ def _write_course_csv(
     path: Path, classes: Dataset, usable: Sequence[int], found: Sequence[zeroshot.Prediction]
 ) -> None:
     numbers = dict(zip(classes.labels, classes.label_ids, strict=True))
-    lines = [
-        f"{classes.examples[row].file_name},{numbers[prediction.label]}"
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")  # a file name may have a comma
+    lines.writerow(["filename", "label"])
+    lines.writerows(
+        [classes.examples[row].file_name, numbers[prediction.label]]
         for row, prediction in zip(usable, found, strict=True)
-    ]
-    store.write_text(path, "\n".join(["filename,label", *lines]) + "\n")
+    )
+    store.write_text(path, text.getvalue())
 
 
 def _by_setting(captions: pa.Table, image_ids: Sequence[str]) -> dict[int, list[dict]]:

@@ -36,21 +36,24 @@ class Case:
 def tag_all(cases: Sequence[Case]) -> list[list[Tag]]:
     """The tags of each caption of one setting over a split.
 
-    Objects are those the split's annotations name; a split without annotations gets no object tags.
+    Objects are those the split's annotations name; a split without annotations gets no object tags. An image without a
+    box in an annotated split shows none of them, unless its references say so.
     """
     said = Counter(case.caption for case in cases)
     often = max(_GENERIC_LEAST, _GENERIC_SHARE * len(cases))
-    mentions = Mentions({label for case in cases for label in case.labels})
+    labels = {label for case in cases for label in case.labels}
+    mentions = Mentions(labels)
     return [
-        [*_form(case), *_generic(case, said[case.caption], often), *(_objects(case, mentions) if case.labels else ())]
+        [*_form(case), *_generic(case, said[case.caption], often), *(_objects(case, mentions) if labels else ())]
         for case in cases
     ]
 
 
 def _form(case: Case) -> list[Tag]:
-    if not case.words:
+    words = sum(any(map(str.isalnum, word)) for word in case.words)  # a full stop is none
+    if not words:
         return [Tag("empty", "no words")]
-    tags = [Tag("unfinished", f"no end after {len(case.words)} words")] if case.finished is False else []
+    tags = [Tag("unfinished", f"no end after {words} words")] if case.finished is False else []
     phrase = repeated_phrase([word.lower() for word in case.words])
     return [*tags, Tag("repetition", phrase)] if phrase else tags
 
@@ -89,6 +92,8 @@ def _generic(case: Case, count: int, often: float) -> list[Tag]:
 
 
 def _objects(case: Case, mentions: Mentions) -> list[Tag]:
+    if not (case.labels or case.references):
+        return []  # nothing is known of what the image shows
     named = mentions.find(case.caption)
     # In the order of the texts: a set's order differs from one process to the next.
     in_references = Counter(label for text in case.references for label in mentions.find(text))

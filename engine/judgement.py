@@ -33,6 +33,7 @@ class Agreement:
     """Rank correlation of a metric with people over `pairs` rated captions."""
 
     tau_b: float
+    """Not a number where the metric has one value for all captions."""
     tau_c: float
     """Stuart's tau-c, which the literature reports for ratings of few levels (times 100)."""
     pairs: int
@@ -70,11 +71,13 @@ def agreement(values: np.ndarray, ratings: np.ndarray) -> Agreement:
     """How a metric's values float[N] rank beside people's ratings float[N]; captions without a value are left out.
 
     Raises:
-        RatingsError: fewer than two captions have a value.
+        RatingsError: fewer than two captions have a value, or all of those have the same rating.
     """
     known = np.isfinite(values)
     if known.sum() < 2:
         raise RatingsError(f"{int(known.sum())} rated captions have a value, expected at least two")
     pair = values[known], ratings[known]
+    if (pair[1] == pair[1][0]).all():
+        raise RatingsError(f"all {len(pair[1]):,} rated captions have the human_mean {pair[1][0]:g}: nothing to rank")
     tau_b, tau_c = (float(kendalltau(*pair, variant=variant).statistic) for variant in "bc")
     return Agreement(tau_b, tau_c, int(known.sum()))

@@ -119,8 +119,13 @@ class Mentions:
 
     def spans(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
         """(start, stop, label) of the words that name a label, from left to right, the longest name first."""
-        # A word such as "traffic-light" has two parts; a mark has none, and stands between its neighbours.
-        parts = [(part, at) for at, word in enumerate(words) for part in _WORD.findall(word.lower()) or [""]]
+        # A word such as "traffic-light" has two parts; a mark has none, and stands between its neighbours. A hyphen,
+        # which some tokenizers make a word, joins them.
+        parts = [
+            (part, at)
+            for at, word in enumerate(words)
+            for part in _WORD.findall(word.lower()) or ([] if word == "-" else [""])
+        ]
         named = self._named([part for part, _ in parts])
         return [(parts[start][1], parts[stop - 1][1] + 1, label) for start, stop, label in named]
 

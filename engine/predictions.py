@@ -4,6 +4,7 @@ Knows three forms of captions: COCO results `[{"image_id", "caption"}]`, the cou
 `{"img_id", "prediction": [caption]}`; and the course's CSV of classes, `filename,label`. Knows no metric.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class _Images:
     def __init__(self, dataset: Dataset, path: Path) -> None:
         self._dataset, self._path = dataset, path
         self.known = {example.image_id for example in dataset.examples}
+        self._by_spelling = {_spelling(image_id): image_id for image_id in self.known}
         self._by_id = {each.source_id: each.image_id for each in dataset.examples if each.source_id is not None}
         self._by_number: dict[str, list[str]] = {}
         if self._by_id:
@@ -98,13 +100,17 @@ class _Images:
     def find(self, each: PredictedCaption) -> str:
         """The image id that a prediction is for."""
         key = _key(each.name)
-        # In a folder of folders with photos of equal names, ids have their folders, or even their extensions.
-        whole = each.name.replace("\\", "/")
-        by_name = next((name for name in (whole, _without_extension(whole), key) if name in self.known), None)
+        by_name = self._by_name(each.name.replace("\\", "/"), key)
         # What has a picture's extension is the name of a file: its digits are no id.
         by_id = self._by_id.get(each.name) if key == each.name else None
         image_id = (by_id or by_name) if each.is_id else (by_name or by_id)
         return image_id or self._by_digits(each.name, key)
+
+    def _by_name(self, whole: str, key: str) -> str | None:
+        # Ids have their folders, or even extensions, where photos have equal names; of a.jpg.png, the id is a.jpg.
+        names = whole, _without_extension(whole), key
+        spelled = (self._by_spelling.get(_spelling(name)) for name in names)
+        return next((name for name in names if name in self.known), next(filter(None, spelled), None))
 
     def _by_digits(self, name: str, key: str) -> str:
         is_file_name = key != name and self._by_id
@@ -204,6 +210,11 @@ def _key(name: str) -> str:
 def _without_extension(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
     return stem if dot and suffix.lower() in ("jpg", "jpeg", "png", "webp") else name
+
+
+def _spelling(name: str) -> str:
+    """One spelling of a name: an é may be one sign or two, and macOS writes two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _base_name(name: str) -> str:

@@ -3,6 +3,7 @@
 Knows queries and plain text. The numbers are those of the dashboard, asked by the same queries.
 """
 
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ def text(results: Path, run: str) -> str:
     parts += _caption_scores(scores)
     if _is_studys(record.get("data", {}), published.CAPTION_IMAGES):
         parts += _study_captions(published.beams(results).frame, scores)
-    parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"))
+    parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"), scores.beam_size.min())
     parts += _oracle(queries.oracle(cursor, run))
     for size in queries.attention_beam_sizes(cursor, run).beam_size:
         parts += _pointing(int(size), queries.grounding_heads(cursor, run, int(size)))
@@ -46,7 +47,7 @@ def _what(record: dict) -> str:
 
 def _dashboard(results: Path) -> str:
     command = "streamlit run dashboard/app.py"
-    return command if results == Path("results") else f"CAPTIONSCOPE_RESULTS={results} {command}"
+    return command if results == Path("results") else f"CAPTIONSCOPE_RESULTS={shlex.quote(str(results))} {command}"
 
 
 def _caption_scores(scores: pd.DataFrame) -> list[str]:
@@ -101,10 +102,13 @@ def _study_prompts(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
     return ["", "beside the study's prompts, on as many images", *lines] if lines else []
 
 
-def _smallest_beam(found: pd.DataFrame) -> list[str]:
+def _smallest_beam(found: pd.DataFrame, least: int) -> list[str]:
+    """Which beam size is enough; `least` is the smallest that was searched, which has none to be held against."""
     if found.empty:
         return []
     row = found.iloc[0]
+    if row.best == least:
+        return [f"best by CIDEr: beam size {row.best}, the smallest"]
     if row.smallest == row.best:
         return [f"best by CIDEr: beam size {row.best}; every smaller size is significantly worse (Holm, 5 %)"]
     return [

@@ -1,7 +1,7 @@
 """Text to token ids and back, and which tokens make which word.
 
 Knows Hugging Face `tokenizers` files whose continuing pieces carry a prefix (`##`), the four special tokens, and
-English spacing before punctuation. Knows no model.
+English spacing around punctuation. Knows no model.
 """
 
 import json
@@ -13,8 +13,10 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
-_NO_SPACE_BEFORE = re.compile(r" (?=[.,!?;:%)\]}])|(?<=[(\[{]) ")
-_APOSTROPHE = re.compile(r"(?<=\w) ?' ?(?=(?:s|t|re|ve|ll|d|m)\b)")
+_NO_SPACE_BEFORE = re.compile(r" (?=[.,!?;:%)\]}。，、！？；：）])|(?<=[(\[{（。，、！？；：]) ")
+_APOSTROPHE = re.compile(r"(?<=\w) ?(['’]) ?(?=(?:s|t|re|ve|ll|d|m)\b)")
+# Captions hold hundreds of hyphens for each dash, and the metrics' tokeniser keeps `t-shirt` as one word.
+_HYPHEN = re.compile(r"(?<=\w) - (?=\w)")
 
 
 class TokenizerError(ValueError):
@@ -137,10 +139,11 @@ class CaptionTokenizer:
         return words
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The caption of `ids` as a person would write it: whole words, no space before a full stop."""
+        """The caption of `ids` as a person would write it: no space before a full stop or around a hyphen."""
         return join_words([word.text for word in self.words(ids)])
 
 
 def join_words(words: Sequence[str]) -> str:
     """Words and punctuation marks to one line of text."""
-    return _APOSTROPHE.sub("'", _NO_SPACE_BEFORE.sub("", " ".join(words)))
+    text = _NO_SPACE_BEFORE.sub("", " ".join(words))
+    return _HYPHEN.sub("-", _APOSTROPHE.sub(r"\1", text))

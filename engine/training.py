@@ -103,7 +103,7 @@ class _Training:
         self.device, self.clip, self._log = torch.device(device), clip, log
         self._check_folder(train_set)
         torch.manual_seed(self.config.seed)
-        usable = [example for example in train_set.examples if example.references]
+        usable = [example for example in train_set.examples if any(example.references)]
         if not usable:
             raise TrainingError(f"{train_set.path}: no captions in split {train_set.split!r}; training needs some")
         self.tokenizer = _tokenizer(train_set, usable, recipe)
@@ -123,6 +123,7 @@ class _Training:
             (row, self.tokenizer.encode(text, self.config.max_length))
             for row, example in enumerate(self.train_set.examples)
             for text in example.references
+            if text  # an empty one teaches to say nothing
         ]
         self.steps = len(self._batches(0)) * self.config.epochs
         trained = [parameter for parameter in self.captioner.parameters() if parameter.requires_grad]
@@ -257,7 +258,8 @@ class _Training:
         return float(metrics.clipscore(images, self.clip.text_features(captions).features).mean())
 
     def _keep_best(self, name: str, value: float, folder: Path) -> None:
-        if value > getattr(self.progress, name):
+        # Of equal ones the last: where one photo is validated on, CIDEr is always 0, and the first has learned least.
+        if value >= getattr(self.progress, name):
             setattr(self.progress, name, value)
             checkpoints.save(folder, self.captioner, self.tokenizer)
 
@@ -288,8 +290,9 @@ class _Training:
     def _claim_folder(self, train_set: Dataset) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "training.json").write_text(self._claim(train_set), encoding="utf-8")
-        names = sorted(example.image_id for example in train_set.examples)
-        (self.folder / checkpoints.TRAINED_ON).write_text("\n".join(names) + "\n", encoding="utf-8")
+        photos = sorted((example.image_id, _size(train_set.photo(example))) for example in self.train_set.examples)
+        lines = "".join(f"{image_id}\t{size}\n" for image_id, size in photos)
+        (self.folder / checkpoints.TRAINED_ON).write_text(lines, encoding="utf-8")
 
     def _save(self) -> None:
         state = {
@@ -331,8 +334,8 @@ class _KeptFeatures:
         key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}"
         mark = file.with_suffix(".key")
         shape = (len(dataset.examples), *self._shape())
-        is_whole = file.is_file() and file.stat().st_size == 2 * math.prod(shape)
-        if not (is_whole and mark.is_file() and mark.read_text() == key):
+        if not (mark.is_file() and mark.read_text() == key and _size(file) == 2 * math.prod(shape)):
+            mark.unlink(missing_ok=True)  # a kill on the way must leave no mark over half of other features
             self._compute(dataset, file)
             mark.write_text(key)
         return np.memmap(file, np.float16, "r", shape=shape)
@@ -475,6 +478,11 @@ def pad(captions: Sequence[list[int]], pad_id: int) -> Tensor:
     """int64[B, T] of captions of different lengths, padded on the right."""
     width = max(map(len, captions))
     return torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in captions])
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, -1 where there is none: somebody deleted it to make room."""
+    return file.stat().st_size if file.is_file() else -1
 
 
 def _encoder_fingerprint(captioner: Captioner) -> str:

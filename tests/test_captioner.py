@@ -106,6 +106,13 @@ def test_an_unknown_encoder_names_its_neighbours():
         tiny.captioner(encoder="mobilenetv2_9000", encoder_kwargs={})
     with pytest.raises(CaptionerError, match="does not take"):
         tiny.captioner(encoder_kwargs={"colour": "red"})
+    with pytest.raises(CaptionerError, match="does not take"):
+        tiny.captioner(encoder_kwargs={"depth": 1, "embed_dim": 31, "num_heads": 2})
+
+
+def test_photos_of_another_size_than_the_encoders_say_which_setting_to_change():
+    with pytest.raises(CaptionerError, match=r"does not read photos of 200 pixels .*; set the recipe's image_size"):
+        tiny.captioner(image_size=200).features(torch.zeros(1, 3, 200, 200))
 
 
 def test_a_length_beyond_the_positions_is_refused(memory):

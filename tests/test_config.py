@@ -48,10 +48,22 @@ def test_a_missing_recipe_names_those_there_are(tmp_path):
 
 def test_whole_numbers_are_taken_for_shares_and_lists_for_tuples():
     config = from_dict(
-        CaptionerConfig, {"encoder": "v", "vocab_size": 9, "d_model": 8, "dropout": 0, "mean": [1, 2]}, "x"
+        CaptionerConfig, {"encoder": "v", "vocab_size": 9, "d_model": 8, "dropout": 0, "mean": [1, 2, 3]}, "x"
     )
     assert config.dropout == 0.0
-    assert config.mean == (1, 2)
+    assert config.mean == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("crop_pct", 0.0), ("crop_pct", 2.0), ("interpolation", "lanczos"), ("mean", ["a", "b", "c"])),
+        *(("mean", [0.5, 0.5]), ("std", [0.0, 0.5, 0.5]), ("std", [math.nan, 0.5, 0.5])),
+    ],
+)
+def test_a_preprocessing_that_makes_no_picture_is_refused(name, value):
+    with pytest.raises(ConfigError, match=f"recipe: model: {name} is .*, expected"):
+        from_dict(Recipe, {"model": {"encoder": "vit", name: value}}, "recipe")
 
 
 @pytest.mark.parametrize("sizes", [(), (0,), (101,), (3, 3)])

@@ -1,5 +1,6 @@
 """Two settings on the terminal: the numbers of the query, and sentences for what cannot be compared."""
 
+import pyarrow.compute as pc
 import pytest
 
 from engine import contrast, queries, store
@@ -23,10 +24,31 @@ def test_the_table_says_what_the_query_says(results):
     assert text.startswith("demo:3 against demo:1 on 12 shared images")
 
 
+def test_means_in_the_place_of_corpus_values_are_called_so(results):
+    told = "BLEU-1, BLEU-2, BLEU-3, BLEU-4: means of per-image values, for the counts "
+    assert told in contrast.text(results, "demo:3", "demo:1")  # whose runs kept none
+    folder = store.run_folder(results, "demo")
+    scores = store.read_table(folder, "scores").to_pylist()
+    metrics = [name for name in runs.METRICS if name in scores[0]]
+    rows = [{**row, "bleu_counts": [9, 9, 9, 8, 7, 6, 5, 4, 3, 2]} for row in scores]
+    store.write_table(folder, "scores", store.table_of("scores", rows, metrics))
+    assert "means of per-image values" not in contrast.text(results, "demo:3", "demo:1")
+
+
 def test_a_run_without_a_beam_size_is_its_best(results):
     connection, _ = store.connect(results)
     best = queries.best_scores(connection.cursor()).query("run == 'demo' and metric == 'cider'").beam_size.iloc[0]
     assert contrast.text(results, "demo", "demo:1").startswith(f"demo:{best} against")
+
+
+def test_one_shared_image_has_no_interval(results):
+    folder = store.run_folder(results, "one")
+    for table in ("images", "captions", "scores"):
+        rows = store.read_table(store.run_folder(results, "demo"), table)
+        store.write_table(folder, table, rows.filter(pc.equal(rows["image_id"], "scene_00")))
+    store.write_record(folder, {"run": "one"})
+    text = contrast.text(results, "one:3", "demo:1")
+    assert "on 1 shared images" in text and "nan" not in text
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import csv
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,9 @@ def test_the_courses_layout_is_recognised_with_its_tokenizer(tmp_path):
 def test_the_courses_classes_have_labels_from_the_file_name(tmp_path):
     classes = datasets.load_classes(course(tmp_path))
     assert (classes.labels, classes.label_ids) == (("dog", "bus", "cat"), ("0", "1", "2"))
+    assert classes.name == datasets.load_classes(tmp_path / "hw3" / "p1_data").name == "hw3"
+    (tmp_path / "hw3" / "p1_data").rename(tmp_path / "mine")
+    assert datasets.load_classes(tmp_path / "mine").name == "mine"
     assert [example.label for example in classes.examples] == ["dog", "dog", "bus", "bus", "cat", "cat"]
 
 
@@ -160,6 +164,47 @@ def test_a_bare_folder_has_photos_and_no_captions(tmp_path):
     dataset = datasets.load(tmp_path)
     assert dataset.format == "folder"
     assert [(each.image_id, each.references) for each in dataset.examples] == [("bike", ()), ("sheep", ())]
+
+
+def test_photos_lie_in_folders_of_a_folder_and_behind_links_each_once(tmp_path):
+    tiny.photo(tmp_path / "far" / "away" / "bike.jpg")
+    tiny.photo(tmp_path / "mine" / "near" / "sheep.jpg")
+    (tmp_path / "mine" / "linked").symlink_to(tmp_path / "far")
+    (tmp_path / "mine" / "round").symlink_to(tmp_path / "mine")
+    dataset = datasets.load(tmp_path / "mine")
+    assert [each.file_name for each in dataset.examples] == ["linked/away/bike.jpg", "near/sheep.jpg"]
+
+
+@pytest.mark.parametrize("whole", ["captions_mine.json", "captions.json"])
+def test_one_coco_file_that_names_no_split_is_split_here(tmp_path, whole):
+    folder = tiny.coco(tmp_path, 6)
+    (folder / "val").rename(folder / "images")
+    (folder / "annotations" / "captions_val.json").rename(folder / "annotations" / whole)
+    path = folder if whole == "captions_mine.json" else folder / "annotations" / whole
+    train, val = (datasets.load(path, split=split, hold_out=2) for split in ("train", "val"))
+    assert (len(train.examples), len(val.examples), train.split, val.split) == (4, 2, "train", "val")
+    assert not {each.image_id for each in train.examples} & {each.image_id for each in val.examples}
+    assert len(datasets.load(path).examples) == len(datasets.load(path, split="all").examples) == 6
+
+
+@pytest.mark.parametrize("splits", [["all"], ["train", "val"]])
+def test_an_accent_written_as_two_signs_on_disk_is_the_one_of_the_captions(tmp_path, splits):
+    rows = [("\u00e9t\u00e9.jpg", "a summer"), ("b.jpg", "two")]
+    folder = flickr(tmp_path, rows)
+    (folder / "Images" / rows[0][0]).rename(folder / "Images" / "e\u0301te\u0301.jpg")
+    sets = [datasets.load(folder, split=split, hold_out=1) for split in splits]
+    examples = sorted((each for one in sets for each in one.examples), key=lambda each: each.image_id)
+    assert [each.image_id for each in examples] == ["b", "\u00e9t\u00e9"]
+    assert all(sets[0].photo(each).is_file() for each in examples)
+
+
+def test_boxes_follow_a_photo_that_was_scaled_after_it_was_annotated(tmp_path):
+    example = datasets.load(tiny.coco(tmp_path)).examples[0]  # annotated at 80 x 60
+    box = Box("dog", 10, 5, 30, 20)
+    assert example.boxes_on(80, 60) == example.objects == (box,)
+    assert example.boxes_on(40, 15) == (Box("dog", 5, 1.25, 15, 5),)
+    assert example.boxes_on(60, 80) == example.boxes_on(0, 0) == (box,)  # lying on its side, and not there
+    assert replace(example, annotated_size=None).boxes_on(40, 15) == (box,)
 
 
 def test_the_fingerprint_changes_with_any_reference(tmp_path):

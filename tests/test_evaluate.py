@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import clip, datasets, evaluate, search, store, summary
+from engine import checkpoints, clip, datasets, evaluate, predictions, search, store, summary
 from engine.config import DecodingConfig
 from engine.predictions import PredictedClass
 from engine.runs import RunExists
@@ -144,6 +144,16 @@ def test_the_record_says_where_everything_comes_from(results):
     assert 0 < record["sweep_seconds_per_image"] < 60
     assert {"torch", "timm", "pycocoevalcap"} <= set(record["versions"])
     assert record["clip"]["demo"] is False
+
+
+def test_photos_that_only_bear_the_name_of_a_training_photo_are_none_of_it(parts, tmp_path):
+    captioner = tiny.captioner_folder(tmp_path / "captioner")
+    size = (parts / "data" / "val" / "000000000001.jpg").stat().st_size
+    lines = [f"000000000001\t{size}", "000000000002\t7", "000000000004", "elsewhere\t7"]
+    (captioner / checkpoints.TRAINED_ON).write_text("\n".join(lines) + "\n")
+    evaluate.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
+    # The first is that photo, and of the third nothing but its name is known.
+    assert store.read_record(store.run_folder(tmp_path, "mine"))["trained_on"] == 2
 
 
 def test_pred_json_is_the_courses(results):
@@ -364,6 +374,15 @@ def test_zero_shot_alone_is_a_run(parts, tmp_path):
     assert evaluate.zero_shot(request)
     assert not evaluate.zero_shot(request)
     assert len(table(tmp_path, "zero_shot", "z")) == 18
+
+
+def test_the_courses_csv_is_read_back_whatever_a_photo_is_called(parts, tmp_path):
+    folder = tiny.classes(tmp_path / "data") / "p1_data" / "val"
+    (folder / "0_0.png").rename(folder / "0_a, b.png")
+    classes = datasets.load_classes(tmp_path / "data")
+    evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", classes, clip.load(str(parts / "clip"))))
+    found = predictions.read_classes(store.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
+    assert [each.file_name for each in found] == [example.file_name for example in classes.examples]
 
 
 def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):

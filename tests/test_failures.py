@@ -27,7 +27,8 @@ def test_a_good_caption_has_no_tag():
 
 def test_an_empty_and_an_unfinished_caption_say_so():
     assert tag_all([case("")]) == [[Tag("empty", "no words")]]
-    assert tag_all([case("a dog and", finished=False)]) == [[Tag("unfinished", "no end after 3 words")]]
+    assert tag_all([case("...")]) == [[Tag("empty", "no words")]]
+    assert tag_all([case("a dog and .", finished=False)]) == [[Tag("unfinished", "no end after 3 words")]]
     assert tags_of(case("a dog and", finished=None)) == []
 
 
@@ -72,6 +73,13 @@ def test_an_object_that_neither_boxes_nor_references_know_is_invented():
     assert tag_all(split)[0] == [Tag("invented object", "cat")]
     told = case("a cat on a sofa", ["the cat rests"], ["couch"])
     assert tags_of(told, split[1]) == []
+
+
+def test_an_image_without_boxes_in_an_annotated_split_shows_none_of_the_objects():
+    split = [case("a black dog runs", ["a street sign", "a sign"]), case("x", (), ["dog", "person"])]
+    assert tag_all(split)[0] == [Tag("invented object", "dog")]
+    assert tags_of(case("a sign", ["a man holds a sign"]), split[1]) == ["missed object"]
+    assert tags_of(case("a black dog runs"), split[1]) == []  # nobody said what is in it
 
 
 def test_evidence_names_the_word_and_its_category():

@@ -41,6 +41,8 @@ def test_captions_without_a_value_are_left_out_and_counted():
     assert (found.tau_b, found.pairs) == (pytest.approx(1), 2)
     with pytest.raises(RatingsError, match="1 rated captions"):
         judgement.agreement(np.array([0.1, np.nan]), np.array([1.0, 2.0]))
+    with pytest.raises(RatingsError, match="all 2 rated captions have the human_mean 3: nothing to rank"):
+        judgement.agreement(np.array([0.1, 0.2]), np.array([3.0, 3.0]))
 
 
 def test_a_file_of_ratings_is_read(tmp_path):

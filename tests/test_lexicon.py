@@ -64,6 +64,7 @@ def test_how_a_label_is_written_does_not_matter(label):
     assert mentions.find("a stoplight") == {label: "stoplight"}
     assert mentions.spans(["a", "Traffic", "light", "."]) == [(1, 3, label)]
     assert mentions.spans(["a", "traffic-light"]) == [(1, 2, label)]
+    assert mentions.spans(["a", "traffic", "-", "light"]) == [(1, 4, label)]
     assert mentions.spans(["traffic", ".", "light"]) == []
 
 

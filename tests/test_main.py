@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import subprocess
 import sys
 
@@ -77,18 +78,18 @@ def test_the_road_from_photos_to_a_summary(tmp_path, capsys):
     assert capsys.readouterr().out == "beam_size,images\n1,4\n2,4\n"
 
 
-def test_train_then_evaluate_keeps_the_training_curve(tmp_path, capsys):
-    tiny.coco(tmp_path / "data", 6, "train")
-    tiny.coco(tmp_path / "data", 3, "val")
+def test_the_command_that_train_names_evaluates_wherever_things_lie_and_keeps_the_training_curve(tmp_path, capsys):
+    data, out, results = tmp_path / "my data", tmp_path / "größer 2", tmp_path / "results"
+    tiny.coco(data, 6, "train")
+    tiny.coco(data, 3, "val")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f"{_SMALL}epochs = 1\nbatch_size = 4\nvocab_size = 90\nlog_steps = 1\n")
-    out, results = tmp_path / "out", tmp_path / "results"
-    assert run("train", "--data", tmp_path / "data", "--recipe", recipe, "--out", out) == 0
-    evaluate = f"next: python -m engine evaluate --data {tmp_path / 'data'} --split val --captioner {out}"
-    assert evaluate in capsys.readouterr().out
-    evaluated = ["--data", tmp_path / "data", "--captioner", out, "--beams", 1, "--run", "r", "--results", results]
-    assert run("evaluate", *evaluated) == 0
-    assert store.read_table(store.run_folder(results, "r"), "training").num_rows == 4
+    assert run("train", "--data", data, "--recipe", recipe, "--out", out) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("next: python -m engine "))
+    evaluate = shlex.split(line.removeprefix("next: python -m engine "))
+    assert evaluate == ["evaluate", "--data", str(data), "--split", "val", "--captioner", str(out), "--run", "mine"]
+    assert run(*evaluate, "--beams", 1, "--results", results) == 0
+    assert store.read_table(store.run_folder(results, "mine"), "training").num_rows == 4
 
 
 def test_score_and_zeroshot_from_the_command_line(tmp_path, capsys):

@@ -21,6 +21,22 @@ def test_three_forms_give_the_same_captions(tmp_path, content):
     assert matched == {"000000000001": "a dog", "000000000002": "a bus"}
 
 
+def test_an_accent_is_the_same_as_one_sign_and_as_two(tmp_path):
+    tiny.photo(tmp_path / "data" / "e\u0301te\u0301.jpg")
+    dataset = datasets.load(tmp_path / "data")
+    path = tiny.write_json(tmp_path / "p.json", {"\u00e9t\u00e9.jpg": "a summer"})
+    found = predictions.match(predictions.read(path), dataset, path, partial=False)
+    assert found == {"e\u0301te\u0301": "a summer"}
+
+
+def test_an_id_that_ends_like_a_file_name_is_found(tmp_path):
+    tiny.photo(tmp_path / "data" / "bike.jpg.png")
+    dataset = datasets.load(tmp_path / "data")
+    for name in ("bike.jpg", "bike.jpg.png"):
+        path = tiny.write_json(tmp_path / "p.json", {name: "a bike"})
+        assert predictions.match(predictions.read(path), dataset, path, partial=False) == {"bike.jpg": "a bike"}
+
+
 @needs_shared("course/pred_a.json")
 @pytest.mark.parametrize("name", ["pred_a", "pred_b"])
 def test_the_courses_real_predictions_are_read_whole(name):

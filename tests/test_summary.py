@@ -45,8 +45,24 @@ def test_an_imported_run_is_called_imported_and_partial_ones_say_of_how_many(ful
     )
 
 
-def test_the_default_results_folder_needs_no_variable():
+def test_the_default_results_folder_needs_no_variable_and_another_is_quoted():
     assert summary._dashboard(Path("results")) == "streamlit run dashboard/app.py"
+    assert summary._dashboard(Path("my results")) == "CAPTIONSCOPE_RESULTS='my results' streamlit run dashboard/app.py"
+
+
+@pytest.mark.parametrize(
+    ("smallest", "best", "said"),
+    [
+        (1, 1, "best by CIDEr: beam size 1, the smallest"),
+        (5, 5, "best by CIDEr: beam size 5; every smaller size is significantly worse (Holm, 5 %)"),
+        (3, 5, "best by CIDEr: beam size 5; the smallest that is not significantly worse: 3 (paired"),
+    ],
+)
+def test_which_beam_size_is_enough_claims_nothing_of_sizes_that_are_not_there(smallest, best, said):
+    import pandas as pd
+
+    (line,) = summary._smallest_beam(pd.DataFrame([{"smallest": smallest, "best": best}]), least=1)
+    assert line.startswith(said)
 
 
 def test_the_studys_figures_stand_beside_a_run_on_its_images_and_beside_no_other():

@@ -62,7 +62,10 @@ def test_a_file_that_is_no_tokenizer_is_one_clear_error(tmp_path):
     [
         (["a", "dog", "."], "a dog."),
         (["isn", "'", "t", "it", "?"], "isn't it?"),
+        (["the", "dog", "’", "s", "toy"], "the dog’s toy"),
         (["(", "yes", ")", ",", "no"], "(yes), no"),
+        (["一只狗", "，", "草地", "。"], "一只狗，草地。"),
+        (["a", "t", "-", "shirt", "-", "clad", "man", "-"], "a t-shirt-clad man -"),
         ([], ""),
     ],
 )

@@ -119,6 +119,30 @@ def test_features_cut_short_are_computed_again_and_a_full_disk_is_an_error(tmp_p
     (out / "state.pt").unlink()
     with pytest.raises(OSError, match="No space left"):
         training.train(*sets, recipe(epochs=1), out)
+def test_features_that_were_deleted_or_half_replaced_are_computed_again(tmp_path, sets, monkeypatch):
+    out, file = tmp_path / "out", tmp_path / "out" / "features_train.f16"
+    training.train(*sets, recipe(epochs=1), out)
+    features = file.read_bytes()
+    file.unlink()
+    (out / "state.pt").unlink()
+    training.train(*sets, recipe(epochs=1), out)
+    assert file.read_bytes() == features
+
+    class Killed(Exception):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    for name in ("state.pt", "model.safetensors"):
+        (out / name).unlink()
+    smaller = Recipe(replace(MODEL, crop_pct=1.0), recipe(epochs=1).training)
+    monkeypatch.setattr(training, "_batched", killed)
+    with pytest.raises(Killed):
+        training.train(*sets, smaller, out)
+    monkeypatch.undo()
+    training.train(*sets, recipe(epochs=1), out)
+    assert file.read_bytes() == features
 
 
 def _no_reading_of_pixels(read_ahead):
@@ -134,8 +158,11 @@ def _no_reading_of_pixels(read_ahead):
 
 def test_a_captioner_remembers_which_images_it_was_trained_on(tmp_path, sets):
     training.train(*sets, recipe(epochs=1), tmp_path / "out")
-    assert checkpoints.trained_on(tmp_path / "out") == {each.image_id for each in sets[0].examples}
-    assert checkpoints.trained_on(tmp_path / "elsewhere") == frozenset()
+    sizes = {each.image_id: sets[0].photo(each).stat().st_size for each in sets[0].examples}
+    assert checkpoints.trained_on(tmp_path / "out") == sizes
+    assert checkpoints.trained_on(tmp_path / "elsewhere") == {}
+    (tmp_path / "out" / checkpoints.TRAINED_ON).write_text("a\nb c\n")  # as earlier trainings wrote it
+    assert checkpoints.trained_on(tmp_path / "out") == {"a": None, "b c": None}
 
 
 def test_another_recipe_does_not_continue_in_the_same_folder(tmp_path, sets):
@@ -191,6 +218,14 @@ def test_data_without_captions_cannot_be_learned_from(tmp_path):
         training.train(bare, bare, recipe(), tmp_path / "out")
 
 
+def test_empty_captions_teach_nothing(tmp_path, sets):
+    first, *others = sets[0].examples
+    some = sets[0].subset([replace(first, references=("", *first.references)), *others])
+    assert training.train(some, sets[1], recipe(epochs=1, batch_size=1), tmp_path / "out").step == 12  # 6 photos x 2
+    with pytest.raises(TrainingError, match="no captions in split"):
+        training.train(sets[0].subset([replace(first, references=("",))]), sets[1], recipe(), tmp_path / "none")
+
+
 def test_a_training_that_failed_before_it_learned_anything_does_not_hold_its_folder(tmp_path, sets, monkeypatch):
     out, bare = tmp_path / "out", replace(sets[0], examples=tuple(replace(e, references=()) for e in sets[0].examples))
     with pytest.raises(TrainingError, match="no captions in split"):
@@ -222,6 +257,14 @@ def test_a_full_disk_is_one_sentence_and_the_training_goes_on_afterwards(tmp_pat
     monkeypatch.undo()
     assert not list((tmp_path / "out").glob("*.tmp"))
     assert training.train(*sets, recipe(epochs=1), tmp_path / "out").epoch == 1
+
+
+def test_of_epochs_that_are_equally_good_the_last_stays(tmp_path, sets):
+    one = replace(sets[1], examples=sets[1].examples[:1])  # CIDEr of a single image is 0
+    training.train(sets[0], one, recipe(epochs=1), tmp_path / "short")
+    training.train(sets[0], one, recipe(epochs=2), tmp_path / "out")
+    last = torch.load(tmp_path / "out" / "state.pt", weights_only=True)["model"]
+    assert equal(weights(tmp_path / "out"), last) and not equal(weights(tmp_path / "short"), last)
 
 
 def test_without_photos_to_validate_on_the_last_captioner_stays_and_nothing_is_best(tmp_path, sets):
