@@ -35,16 +35,18 @@ def _best(heads: pd.DataFrame) -> pd.Series:
 def sentence(run: Run, beam: int, heads: pd.DataFrame) -> str:
     """What the best layer and head reach, beside what chance gives."""
     row, where, looked = _best(heads), text.of_setting(beam, run.is_sampled), named(*best(heads))
+    share, nouns = (row.hit, row.nouns) if pd.isna(row.own) else (row.own, row.tested)
     said = (
-        f"{where[0].upper()}{where[1:]}, {looked} points best: the brightest patch lies inside a box of what the word "
-        f"names for {text.percent(row.hit)} of {text.count(int(row.nouns), 'noun')}"
+        f"{where[0].upper()}{where[1:]}, {looked} points best of {len(heads)}: the brightest patch lies inside a box "
+        f"of what the word names for {text.percent(share)} of {text.count(int(nouns), 'noun')}"
     )
     if pd.isna(row.gain):
         return f"{said}. No other image has a box of the same label, so nothing tells what chance gives."
     bounds = text.interval(100 * row.low, 100 * row.high, 1)
+    doubt = "" if row.low > 0 else " That may be chance alone."
     return (
-        f"{said}. Held against the boxes of the same label in another image it is {text.percent(row.chance)}: "
-        f"{100 * row.gain:+.1f} points" + (f" (95 % interval {bounds})." if bounds else ".")
+        f"{said}, inside the boxes of the same label in another image for {text.percent(row.chance)}: "
+        f"{100 * row.gain:+.1f} points{f' (95 % interval {bounds})' if bounds else ''}.{doubt}"
     )
 
 

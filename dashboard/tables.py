@@ -204,8 +204,8 @@ def grounding_heads(found: pd.DataFrame, small: str) -> Table:
         {
             "Layer": [f"{layer + 1}" for layer in found.layer],
             "Head": ["mean" if head < 0 else f"{head + 1}" for head in found["head"]],
-            "Nouns": [f"{count:,}" for count in found.nouns],
-            "In a box": [text.percent(share) for share in found.hit],
+            "Nouns": [f"{count:,}" for count in found.tested.where(found.tested > 0, found.nouns)],
+            "In a box": [text.percent(share) for share in found.own.fillna(found.hit)],
             "By chance": [text.percent(share) for share in found.chance],
             "Above chance (95 %), points": [_points(row) for row in found.itertuples()],
             "Lift (median)": [text.number(lift, 2) for lift in found.lift],

@@ -1128,9 +1128,9 @@ def grounding_heads(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.
     """How well each layer and head points at what the nouns name, by layer and head.
 
     Columns layer, head, nouns, images, hit (share of nouns whose brightest patch lies in a box of theirs), lift (median
-    over the nouns), tested (nouns whose label is boxed in another image as well), chance (the share of those whose
-    brightest patch lies in the boxes of that other image), gain (their hit share - chance) and its 95 % interval low,
-    high, bootstrapped over images; chance and gain are null where no noun could be tested.
+    over the nouns); tested (nouns whose label is boxed in another image as well), and of those alone own (share whose
+    brightest patch lies in their own boxes), chance (in those of that other image), gain (own - chance) with its 95 %
+    interval low, high, bootstrapped over images. What rests on tested nouns is null where there are none.
     """
     found = cursor.execute(
         f"""
@@ -1150,7 +1150,7 @@ def grounding_heads(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.
 
 
 _GROUNDED = "grounding WHERE run = $run AND beam_size = $beam"
-_POINTING = ["nouns", "images", "hit", "tested", "chance", "gain", "low", "high"]
+_POINTING = ["nouns", "images", "hit", "tested", "own", "chance", "gain", "low", "high"]
 
 
 def _pointing(group: pd.DataFrame) -> tuple[float, ...]:
@@ -1158,10 +1158,10 @@ def _pointing(group: pd.DataFrame) -> tuple[float, ...]:
     nouns, tested = int(group.nouns.sum()), group[group.tested > 0]
     hit, count = float(group.hits.sum()) / nouns, int(tested.tested.sum())
     if not count:
-        return nouns, len(group), hit, 0, float("nan"), float("nan"), float("nan"), float("nan")
+        return nouns, len(group), hit, 0, *[float("nan")] * 5
     low, high = bootstrap_ratio_interval(tested.more, tested.tested)
     chance, gain = float(tested.others.sum()) / count, float(tested.more.sum()) / count
-    return nouns, len(group), hit, count, chance, gain, low, high
+    return nouns, len(group), hit, count, chance + gain, chance, gain, low, high
 
 
 def grounding_offsets(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:

@@ -132,9 +132,11 @@ def _pointing(size: int, heads: pd.DataFrame) -> list[str]:
     if not mean:
         return []
     row = mean[-1]
-    chance = "" if pd.isna(row.chance) else f" ({row.chance:.1%} by chance)"
+    share, nouns, chance = row.own, row.tested, f" ({row.chance:.1%} by chance)"
+    if not nouns:
+        share, nouns, chance = row.hit, row.nouns, ""
     return [
-        f"maps at beam size {size} peak in a box of what the noun names for {row.hit:.1%} of {row.nouns:,} nouns"
+        f"maps at beam size {size} peak in a box of what the noun names for {share:.1%} of {nouns:,} nouns"
         f"{chance}, layer {row.layer + 1}, mean of heads"
     ]
 

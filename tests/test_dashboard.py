@@ -532,7 +532,7 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
 
 def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view):
     page = open_view("attention", run="demo", beam=1, image="scene_01")
-    assert groundings.TITLE in words(page) and "75.0 % of 4 nouns" in words(page)
+    assert groundings.TITLE in words(page) and "66.7 % of 3 nouns" in words(page)
     assert sent(page, "viewer")["nouns"][0]["found"]["1/0"] == [4.0, True]
     assert [table.value.Label.tolist() for table in page.dataframe] == [["triangle", "circle", "square"]]
     other = open_view("attention", run="demo", beam=1, pointing="1.-1")

@@ -7,18 +7,18 @@ from dashboard import chapters, groundings, report
 from dashboard.record import Run
 from tests import runs
 
-COLUMNS = ["layer", "head", "nouns", "images", "hit", "tested", "chance", "gain", "low", "high", "lift"]
+COLUMNS = ["layer", "head", "nouns", "images", "hit", "tested", "own", "chance", "gain", "low", "high", "lift"]
 UNKNOWN = float("nan")
 HEADS = pd.DataFrame(
     [
-        (0, -1, 1200, 900, 0.8, 1000, 0.5, 0.3, 0.28, 0.33, 3.0),
-        (0, 0, 1200, 900, 0.9, 1000, 0.85, 0.05, 0.01, 0.09, 3.0),
-        (1, -1, 1200, 900, 0.7, 1000, 0.2, 0.5, 0.47, 0.52, 4.0),
-        (1, 0, 1200, 900, 0.1, 1000, 0.2, -0.1, -0.12, -0.09, 0.5),
+        (0, -1, 1200, 900, 0.81, 1000, 0.8, 0.5, 0.3, 0.28, 0.33, 3.0),
+        (0, 0, 1200, 900, 0.9, 1000, 0.9, 0.85, 0.05, 0.01, 0.09, 3.0),
+        (1, -1, 1200, 900, 0.69, 1000, 0.7, 0.2, 0.5, 0.47, 0.52, 4.0),
+        (1, 0, 1200, 900, 0.1, 1000, 0.1, 0.2, -0.1, -0.12, -0.09, 0.5),
     ],
     columns=COLUMNS,
 )
-UNTESTED = HEADS.assign(tested=0, chance=UNKNOWN, gain=UNKNOWN, low=UNKNOWN, high=UNKNOWN)
+UNTESTED = HEADS.assign(tested=0, own=UNKNOWN, chance=UNKNOWN, gain=UNKNOWN, low=UNKNOWN, high=UNKNOWN)
 
 
 def test_the_best_lies_furthest_above_chance_or_hits_most_where_there_is_none():
@@ -28,11 +28,13 @@ def test_the_best_lies_furthest_above_chance_or_hits_most_where_there_is_none():
 
 def test_the_sentence_says_what_chance_gives():
     assert groundings.sentence(Run("r", {}), 3, HEADS) == (
-        "At beam size 3, layer 2, mean of heads points best: the brightest patch lies inside a box of what the word "
-        "names for 70.0 % of 1,200 nouns. Held against the boxes of the same label in another image it is 20.0 %: "
-        "+50.0 points (95 % interval 47.0 to 52.0)."
+        "At beam size 3, layer 2, mean of heads points best of 4: the brightest patch lies inside a box of what the "
+        "word names for 70.0 % of 1,000 nouns, inside the boxes of the same label in another image for 20.0 %: +50.0 points "
+        "(95 % interval 47.0 to 52.0)."
     )
-    assert "so nothing tells what chance gives" in groundings.sentence(Run("r", {}), 3, UNTESTED)
+    assert groundings.sentence(Run("r", {}), 3, HEADS.assign(low=-0.1)).endswith("52.0). That may be chance alone.")
+    alone = groundings.sentence(Run("r", {}), 3, UNTESTED)
+    assert "90.0 % of 1,200 nouns. No other image" in alone and alone.endswith("so nothing tells what chance gives.")
 
 
 def test_a_cell_is_a_layer_and_a_head_with_the_mean_first():
@@ -40,8 +42,8 @@ def test_a_cell_is_a_layer_and_a_head_with_the_mean_first():
     cells = figure.data[0]
     assert cells.z.tolist() == [[30, 5], [50, -10]] and cells.zmid == 0
     assert figure.layout.xaxis.ticktext == ("mean", "1") and figure.layout.yaxis.ticktext == ("1", "2")
-    assert list(cells.customdata[1][0]) == ["mean", 70, 4.0, "2"]
-    assert groundings.by_head(UNTESTED).data[0].z.tolist() == [[80, 90], [70, 10]]
+    assert list(cells.customdata[1][0]) == ["mean", 69, 4.0, "2"]
+    assert groundings.by_head(UNTESTED).data[0].z.tolist() == [[81, 90], [69, 10]]
 
 
 def test_a_line_is_a_layer_over_the_words_around_the_noun():
@@ -63,7 +65,7 @@ def test_the_report_has_the_chapter_where_images_have_boxes(tmp_path):
     source = report.open_source(tmp_path / "results", "demo", beam=1)[0]
     (chapter,) = chapters.grounding(source)
     heads, offsets, table, labels = chapter.items
-    assert table.shown.iloc[0].tolist()[:5] == ["1", "mean", "4", "75.0 %", "33.3 %"]
+    assert table.shown.iloc[0].tolist()[:5] == ["1", "mean", "3", "66.7 %", "33.3 %"]
     assert labels.title == "The same by label, layer 1, mean of heads"
     assert labels.shown.iloc[0].tolist()[:2] == ["triangle", "1"] and labels.shown["Furthest off"].iloc[0] == "scene_02"
     assert len(heads.draw().data) == 1 and len(offsets.draw().data) == 2

@@ -412,7 +412,7 @@ def test_layers_and_heads_are_held_against_chance_on_nouns_that_have_one(grounde
     assert list(found.index) == [(0, -1), (0, 0), (1, -1), (1, 0)]
     row = found.loc[0, -1]
     assert (row.nouns, row.images, row.hit, row.lift) == (4, 4, 0.75, 4.0)
-    assert (row.tested, row.chance, row.gain) == (3, pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert (row.tested, row.own, row.chance, row.gain) == (3, *map(pytest.approx, (2 / 3, 1 / 3, 1 / 3)))
     assert (row.low, row.high) == pytest.approx(bootstrap_mean_interval([1, 0, 0]))
     assert found.loc[1, -1].gain == 0 and found.loc[1, -1].hit == 0.25
     assert queries.grounding_heads(grounded, "demo", 3).empty
