@@ -29,8 +29,8 @@ def test_the_best_lies_furthest_above_chance_or_hits_most_where_there_is_none():
 def test_the_sentence_says_what_chance_gives():
     assert groundings.sentence(Run("r", {}), 3, HEADS) == (
         "At beam size 3, layer 2, mean of heads points best of 4: the brightest patch lies inside a box of what the "
-        "word names for 70.0 % of 1,000 nouns, inside the boxes of the same label in another image for 20.0 %: +50.0 points "
-        "(95 % interval 47.0 to 52.0)."
+        "word names for 70.0 % of 1,000 nouns, inside the boxes of the same label in another image for 20.0 %: +50.0 "
+        "points (95 % interval 47.0 to 52.0)."
     )
     assert groundings.sentence(Run("r", {}), 3, HEADS.assign(low=-0.1)).endswith("52.0). That may be chance alone.")
     alone = groundings.sentence(Run("r", {}), 3, UNTESTED)
