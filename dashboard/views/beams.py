@@ -112,7 +112,8 @@ def _captions(source: chapters.Source) -> list[Figure]:
 
 def _oracle(run: data.Run) -> list[Figure | Table]:
     """Whether the search passed over something better; only where several hypotheses were kept."""
-    found = data.ask(queries.oracle, run.name)
+    with st.spinner("Holding every hypothesis against the chosen one ..."):
+        found = data.ask(queries.oracle, run.name)
     if found.empty:
         if run.text("kind") == "captioner":
             st.caption("Whether the search passed over something better is told of a run made with `--n-best 5`.")
