@@ -7,7 +7,7 @@ import base64
 import io
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image, ImageOps
 
@@ -43,21 +43,15 @@ def photo(root: Path | None, file_name: str | None, size: int = THUMBNAIL) -> Ph
 
 
 def inside(root: Path, file_name: str) -> Path | None:
-    """The path of `file_name` if it stays inside `root` (links followed) and is named like an image, else None."""
-    try:
-        folder = _resolved(root)
-        path = (folder / file_name).resolve()
-    except (OSError, ValueError, RuntimeError):
-        return None
-    if not path.is_relative_to(folder) or path.suffix.lower() not in _SUFFIXES:
-        return None
-    return path
+    """The path of `file_name` if it names an image inside `root`, else None.
 
-
-@lru_cache(maxsize=64)
-def _resolved(root: Path) -> Path:
-    """Where a folder of photos really lies. A link that is turned elsewhere later leaves its photos outside."""
-    return root.resolve()
+    Links are followed: datasets kept once and linked into folders are common, and whoever put a link among the photos
+    meant it. A name that a results file brings leads nowhere else.
+    """
+    name = PurePath(file_name)
+    if name.is_absolute() or ".." in name.parts or "\0" in file_name or name.suffix.lower() not in _SUFFIXES:
+        return None
+    return root / name
 
 
 def pixels(root: Path | None, file_name: str | None, size: int = LARGE) -> Image.Image | None:

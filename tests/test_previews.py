@@ -50,12 +50,14 @@ def test_no_name_reads_a_file_that_is_no_photo_of_the_run(tmp_path, name):
     assert photo(root, name).uri == ""
 
 
-def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
+def test_photos_and_folders_that_are_links_are_shown(tmp_path):
+    (tmp_path / "kept").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "kept" / "blob.png")
     root = tmp_path / "photos"
     root.mkdir()
-    (root / "link.png").symlink_to(tmp_path / "secret.png")
-    assert photo(root, "link.png").uri == ""
+    (root / "link.png").symlink_to(tmp_path / "kept" / "blob.png")
+    (root / "folder").symlink_to(tmp_path / "kept")
+    assert photo(root, "link.png").uri and photo(root, "folder/blob.png").uri
 
 
 def test_what_cannot_be_shown_says_why(tmp_path):
