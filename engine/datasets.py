@@ -222,9 +222,8 @@ def _load_coco(path: Path, split: str | None, hold_out: int) -> Dataset:
         if not files:
             raise DatasetError(f"{path}: no annotations/captions_<split>.json; expected COCO's caption files")
     alone = next(iter(files)) if len(files) == 1 else None
-    # One file that is named after no split, or after training, holds all there is to train and validate on: its splits
-    # are made, as a bare folder's are. By a full name such as `train2017` it is whole.
-    is_whole = alone is not None and not alone.startswith(("val", "test"))
+    # One file that is named after no split holds all there is: its splits are made, as a bare folder's are.
+    is_whole = alone is not None and not alone.startswith(("train", "val", "test"))
     is_made = is_whole and split in ("train", "val", "all")
     name = alone if is_made else _choose(files, split or alone or "val", path)
     root = _coco_photos(base, name, files[name])
