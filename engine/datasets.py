@@ -237,7 +237,10 @@ def _choose(files: dict[str, Path], split: str, path: Path) -> str:
         return split
     close = [name for name in files if name.startswith(split)]
     if len(close) != 1:
-        raise DatasetError(f"{path}: split {split!r} is not there; it has {', '.join(files)}; choose one with --split")
+        raise DatasetError(
+            f"{path}: split {split!r} is not there; it has {', '.join(files)}; choose one with --split, or add "
+            f"captions_{split}.json (a training needs val)"
+        )
     return close[0]
 
 
