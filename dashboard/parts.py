@@ -157,6 +157,19 @@ def partly_scored(run: data.Run, scores: pd.DataFrame) -> None:
         st.caption(f"{names}: over the {images:,} of {text.count(run.images, 'image')} that have a value.")
 
 
+_LETTER = 7  # pixels of one in a table
+
+
+def long_names(shown: pd.DataFrame, *columns: str, width: int) -> dict[str, Any]:
+    """Settings of columns with strangers' names: a long one leaves the numbers beside it their room.
+
+    Args:
+        width: of a column that needs more, in pixels.
+    """
+    long = [name for name in columns if shown[name].str.len().max() * _LETTER > width]
+    return dict.fromkeys(long, st.column_config.Column(width=width))
+
+
 def table(frame: pd.DataFrame, **settings: Any) -> None:
     """A table as high as its rows, for those of which there are few; what is missing is a dash."""
     st.dataframe(frame, hide_index=True, placeholder="–", **{"height": "content"} | settings)
