@@ -83,6 +83,18 @@ def missing(sentence: str, command: str, run: data.Run) -> None:
         st.code(command, language="bash", wrap_lines=True)
 
 
+def unscored(run: data.Run) -> None:
+    """Says why captions have no scores: photos without references can be scored all the same, by CLIP."""
+    if not run.captions:
+        missing("This run has no captions that were scored. This command makes some:", EVALUATE, run)
+        return
+    sentence = (
+        "The captions of this run have no scores: its photos came without references, or no metric was asked for. "
+        "CLIPScore needs no references; the other metrics need data that has them:"
+    )
+    missing(sentence, f"{scoring(run)} --clip ViT-B/32", run)
+
+
 def scoring(run: data.Run) -> str:
     """The command that scores captions of the kind that a run has."""
     return EVALUATE if run.text("kind") == "captioner" else SCORE
