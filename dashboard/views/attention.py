@@ -14,8 +14,8 @@ from engine import queries
 
 _MOST_LABELS = 12  # rows of the table that show without scrolling
 _GROUNDING = (
-    "A noun counts where its image has a box of what it names. A patch is inside where boxes cover half of it; where they "
-    "cover half of none, it is the one that they cover most. Chance is the same with the label's boxes in another "
+    "A noun counts where its image has a box of what it names. A patch is inside where boxes cover half of it; where "
+    "they cover half of none, it is the one that they cover most. Chance is the same with the label's boxes in another "
     "image: large objects in the middle are hit whatever the word is. A map that points at the object shows that the "
     "model read from there, not that it understood it."
 )
