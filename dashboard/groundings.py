@@ -17,6 +17,7 @@ from dashboard.record import Run
 
 TITLE = "Do the maps point at what the words name?"
 _MEAN = -1
+_FEW = 10  # nouns; where two of two are hits, so are those of every resample, and the interval has no width
 _ABOVE = 4  # layers whose names find room between the title and the axes
 
 
@@ -56,6 +57,8 @@ def _doubt(row: pd.Series, count: int) -> str:
     """Whether chance may have made the best of `count`: of many, one lies above 0 with its whole interval by luck."""
     if not row.low > 0:
         return " That may be chance alone."
+    if row.tested < _FEW:
+        return " So few nouns tell little."
     wider = NormalDist().inv_cdf(1 - 0.025 / count) / NormalDist().inv_cdf(1 - 0.025)  # Bonferroni
     if row.gain - wider * (row.gain - row.low) > 0:
         return ""

@@ -33,6 +33,7 @@ def test_the_sentence_says_what_chance_gives():
         "points (95 % interval 47.0 to 52.0)."
     )
     assert groundings.sentence(Run("r", {}), 3, HEADS.assign(low=-0.1)).endswith("52.0). That may be chance alone.")
+    assert groundings.sentence(Run("r", {}), 3, HEADS.assign(tested=2)).endswith("52.0). So few nouns tell little.")
     many = pd.concat([HEADS.assign(low=0.05)] * 40)
     assert groundings.sentence(Run("r", {}), 3, many).endswith("the best may lie that high by chance alone.")
     alone = groundings.sentence(Run("r", {}), 3, UNTESTED)
