@@ -142,7 +142,10 @@ def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     for row in found.itertuples():
         scores = {"Score": text.number(row.score, 2), **_scores(row, metrics, highest)}
         rows.append(_row({"#": str(row.rank)}, row.caption, caption, row.rank == 1, scores))
-    _wordings(["#", "Caption", "Score", *map(text.title, metrics)], rows, "Bold: the highest. Beside the first")
+    _wordings(["#", "Caption", "Score", *map(text.title, metrics)], rows, _BESIDE_FIRST)
+
+
+_BESIDE_FIRST = "Score: log-probability in nats, by length. Bold: the highest. Beside the first"
 
 
 def _headlines(found: pd.DataFrame) -> list[str]:

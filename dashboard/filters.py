@@ -50,7 +50,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
         said = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.get)
     bounds = [(row.metric, _span(row)) for row in ranges.itertuples()]
     kept = tuple((metric, *span) for metric, span in bounds if span is not None)
-    return _judged(Selection(kept, searched, tag, condition, _read_lasso(list(ranges.metric))), run, beam, said)
+    return _judged(Selection(kept, searched.strip(), tag, condition, _read_lasso(list(ranges.metric))), run, beam, said)
 
 
 def _any(name: str) -> str:

@@ -5,6 +5,8 @@ stands first. A share of hits says little by itself, for the boxes of a large ob
 how far it lies above that of the same label's boxes in another image.
 """
 
+from statistics import NormalDist
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color, hex_to_rgb, label_rgb
@@ -15,6 +17,8 @@ from dashboard.record import Run
 
 TITLE = "Do the maps point at what the words name?"
 _MEAN = -1
+_FEW = 10  # nouns; where two of two are hits, so are those of every resample, and the interval has no width
+_ABOVE = 4  # layers whose names find room between the title and the axes
 
 
 def named(layer: int, head: int) -> str:
@@ -43,11 +47,22 @@ def sentence(run: Run, beam: int, heads: pd.DataFrame) -> str:
     if pd.isna(row.gain):
         return f"{said}. No other image has a box of the same label, so nothing tells what chance gives."
     bounds = text.interval(100 * row.low, 100 * row.high, 1)
-    doubt = "" if row.low > 0 else " That may be chance alone."
     return (
         f"{said}, inside the boxes of the same label in another image for {text.percent(row.chance)}: "
-        f"{100 * row.gain:+.1f} points{f' (95 % interval {bounds})' if bounds else ''}.{doubt}"
+        f"{100 * row.gain:+.1f} points{f' (95 % interval {bounds})' if bounds else ''}.{_doubt(row, len(heads))}"
     )
+
+
+def _doubt(row: pd.Series, count: int) -> str:
+    """Whether chance may have made the best of `count`: of many, one lies above 0 with its whole interval by luck."""
+    if not row.low > 0:
+        return " That may be chance alone."
+    if row.tested < _FEW:
+        return " So few nouns tell little."
+    wider = NormalDist().inv_cdf(1 - 0.025 / count) / NormalDist().inv_cdf(1 - 0.025)  # Bonferroni
+    if row.gain - wider * (row.gain - row.low) > 0:
+        return ""
+    return " Of so many, the best may lie that high by chance alone."
 
 
 def by_head(heads: pd.DataFrame, template: str = LIGHT) -> go.Figure:
@@ -93,13 +108,14 @@ def by_offset(offsets: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Hits of the maps of words before and after the noun, a line a layer, heads averaged, with 95 % intervals."""
     figure = blank("Hits of the maps around the noun", "Words after the noun", "Brightest patch in a box (%)", template)
     for place, (layer, rows) in enumerate(offsets.groupby("layer")):
+        turned = place + place // 8  # where colours come again, with other marks
         figure.add_scatter(
             x=rows.offset,
             y=100 * rows.hit,
             name=f"layer {layer + 1}",
             mode="lines+markers",
-            line={"color": COLOURS[template][place % 8], "dash": DASHES[place % 4]},
-            marker={"symbol": SYMBOLS[place % 8], "size": 8},
+            line={"color": COLOURS[template][place % 8], "dash": DASHES[turned % 4]},
+            marker={"symbol": SYMBOLS[turned % 8], "size": 8},
             error_y={"array": 100 * (rows.high - rows.hit), "arrayminus": 100 * (rows.hit - rows.low)}
             | {"thickness": 1, "width": 3},
             customdata=rows.nouns,
@@ -108,5 +124,10 @@ def by_offset(offsets: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     figure.add_vline(x=0, line={"color": LINES[template], "width": 1})
     figure.update_xaxes(tickvals=[*range(-3, 4)], ticktext=["-3", "-2", "-1", "the noun", "+1", "+2", "+3"])
     figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(**LEGEND)
+    layers = offsets.layer.nunique()
+    if layers <= _ABOVE:
+        figure.update_layout(**LEGEND)
+    else:
+        beside = {"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"}
+        figure.update_layout(showlegend=True, legend=beside, height=max(figure.layout.height, 150 + 22 * layers))
     return figure

@@ -48,14 +48,23 @@ def _sentence(run: Run, metric: str, row: Any) -> str:
     best, chosen, mean = (text.number(each, METRICS[metric].digits) for each in (row.best, row.chosen, row.average))
     where, images = text.of_setting(row.beam_size, run.is_sampled), text.count(int(row.images), "image")
     each = "a sample" if run.is_sampled else "a hypothesis"
-    if run.is_sampled:
-        ranking = f"On average the samples have {mean}."
-    elif row.lead_low > 0:
-        ranking = f"Ranking them by log-probability helps: on average they have {mean}."
-    else:
-        ranking = f"Ranking them by log-probability is no better than picking any: on average they have {mean}."
     return (
         f"{where[0].upper()}{where[1:]}, {text.percent(row.better)} of {images} have {each} with a higher "
         f"{text.title(metric)} than the caption; the best of {text.mean_count(row.kept)} would give {best} instead of "
-        f"{chosen}. {ranking}"
+        f"{chosen}. {_ranking(run, row)} {mean}."
     )
+
+
+def _ranking(run: Run, row: Any) -> str:
+    """What the search's order is worth; samples have none, and one image tells nothing."""
+    if run.is_sampled:
+        return "On average the samples have"
+    if pd.isna(row.lead_low):
+        return "On average they have"
+    if row.lead_low > 0:
+        found = "helps"
+    elif row.lead_high < 0:
+        found = "is worse than picking any"
+    else:
+        found = "is not shown to be better than picking any"
+    return f"Ranking them by log-probability {found}: on average they have"

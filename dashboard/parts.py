@@ -83,6 +83,18 @@ def missing(sentence: str, command: str, run: data.Run) -> None:
         st.code(command, language="bash", wrap_lines=True)
 
 
+def unscored(run: data.Run) -> None:
+    """Says why captions have no scores: photos without references can be scored all the same, by CLIP."""
+    if not run.captions:
+        missing("This run has no captions that were scored. This command makes some:", EVALUATE, run)
+        return
+    sentence = (
+        "The captions of this run have no scores: its photos came without references, or no metric was asked for. "
+        "CLIPScore needs no references; the other metrics need data that has them:"
+    )
+    missing(sentence, f"{scoring(run)} --clip ViT-B/32", run)
+
+
 def scoring(run: data.Run) -> str:
     """The command that scores captions of the kind that a run has."""
     return EVALUATE if run.text("kind") == "captioner" else SCORE
@@ -155,6 +167,19 @@ def partly_scored(run: data.Run, scores: pd.DataFrame) -> None:
     for images, found in fewer.groupby("images"):
         names = " and ".join(text.title(metric) for metric in found.metric)
         st.caption(f"{names}: over the {images:,} of {text.count(run.images, 'image')} that have a value.")
+
+
+_LETTER = 7  # pixels of one in a table
+
+
+def long_names(shown: pd.DataFrame, *columns: str, width: int) -> dict[str, Any]:
+    """Settings of columns with strangers' names: a long one leaves the numbers beside it their room.
+
+    Args:
+        width: of a column that needs more, in pixels.
+    """
+    long = [name for name in columns if shown[name].str.len().max() * _LETTER > width]
+    return dict.fromkeys(long, st.column_config.Column(width=width))
 
 
 def table(frame: pd.DataFrame, **settings: Any) -> None:

@@ -460,6 +460,7 @@ def _photos_below(path: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
+        folders.sort()  # where a folder stands there twice, its photos have the same ids on every disk
         yield from filter(is_photo, (Path(folder, name) for name in names))
 
 

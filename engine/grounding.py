@@ -60,7 +60,7 @@ class Grounded:
     lift: float
     """Mass over the boxes' share of the grid."""
     hit: bool
-    """Whether the map's peak lies inside a box."""
+    """Whether the map's peak lies inside a box; see `inside`."""
     shuffled_hit: bool | None
     """The same with the boxes of that label in another image; None where no other image has it."""
 
@@ -98,6 +98,15 @@ def box_share(caption: Looked, label: str) -> np.ndarray:
     return share.ravel()
 
 
+def inside(share: np.ndarray) -> np.ndarray:
+    """bool[patches]: which patches count as inside boxes that cover `share` of them, some of it at least.
+
+    Those that are covered by half; where none is, the one that is covered most: what is smaller than a patch could be
+    missed only.
+    """
+    return share >= min(0.5, share.max())
+
+
 def _cover(start: float, length: float, extent: float, cells: int) -> np.ndarray:
     """float[cells]: the part of each cell of `extent` that [start, start + length] covers."""
     edges = np.linspace(0, extent, cells + 1)
@@ -128,6 +137,7 @@ def _measure(
     caption: Looked, index: int, label: str, share: np.ndarray, other: np.ndarray | None
 ) -> Iterator[Grounded]:
     _, layers, heads, _ = caption.maps.shape
+    own, others = inside(share), None if other is None or other.shape != share.shape else inside(other)
     for offset in OFFSETS:
         at = index + offset
         if not 0 <= at < len(caption.words):
@@ -141,8 +151,7 @@ def _measure(
                 total = float(weights.sum())
                 mass = float(weights @ share) / total if total > 0 else 0.0
                 peak = int(weights.argmax())
-                hit = bool(share[peak] >= 0.5)
-                shuffled = None if other is None or other.shape != share.shape else bool(other[peak] >= 0.5)
+                hit, shuffled = bool(own[peak]), None if others is None else bool(others[peak])
                 word = caption.words[index]
                 lift = mass / float(share.mean())
                 yield Grounded(index, word, label, layer, head, offset, mass, lift, hit, shuffled)

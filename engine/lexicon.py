@@ -87,11 +87,18 @@ def plural(noun: str) -> str:
 
 def names(label: str) -> frozenset[str]:
     """Every way to say `label`, in lower case and single words: itself, its synonyms, and their plurals."""
-    plain = " ".join(_WORD.findall(label.lower()))
-    if not plain:
-        return frozenset()
-    singular = (plain, *SYNONYMS.get(plain, ()))
-    return frozenset({*singular, *map(plural, singular)})
+    synonyms = SYNONYMS.get(_plain(label), ())
+    return _own(label) | {*synonyms, *map(plural, synonyms)}
+
+
+def _own(label: str) -> frozenset[str]:
+    """A label itself and its plural."""
+    plain = _plain(label)
+    return frozenset({plain, plural(plain)} if plain else ())
+
+
+def _plain(label: str) -> str:
+    return " ".join(_WORD.findall(label.lower()))
 
 
 class Mentions:
@@ -102,9 +109,11 @@ class Mentions:
 
     def __init__(self, labels: Iterable[str]) -> None:
         self._label: dict[tuple[str, ...], str] = {}
-        for label in sorted(set(labels)):
-            for name in names(label):
-                self._label.setdefault(tuple(name.split()), label)
+        # A rider is a person, but not where the dataset has riders.
+        for named in (_own, names):
+            for label in sorted(set(labels)):
+                for name in named(label):
+                    self._label.setdefault(tuple(name.split()), label)
         # Compounds of other categories hide their parts even where the dataset has no such label.
         self._hidden = {tuple(name.split()) for label in ("hot dog", "teddy bear") for name in names(label)}
         self._longest = max(map(len, {*self._label, *self._hidden}))

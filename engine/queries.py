@@ -399,8 +399,10 @@ _LETTER, _NO_LETTER = (rf"[{no}\p{{Lu}}\p{{Ll}}\p{{Lt}}\p{{M}}\p{{N}}]" for no i
 
 def sought(text: str) -> tuple[str, bool]:
     """What a search is for, and whether whole words are meant: it stands in quotation marks."""
-    is_whole = len(text) > 2 and text[0] in _QUOTES and text[-1] in _QUOTES
-    return (text[1:-1], True) if is_whole else (text, False)
+    text = text.strip()  # a space typed behind the last word would miss it before a full stop
+    within = text[1:-1].strip()
+    is_whole = bool(within) and text[0] in _QUOTES and text[-1] in _QUOTES
+    return (within, True) if is_whole else (text, False)
 
 
 _QUOTES = '"“”„'

@@ -119,7 +119,7 @@ TABLES: dict[str, pa.Schema] = {
             "offset": pa.int32(),  # words away from the noun, -3..+3; 0 is the noun's own map
             "mass": pa.float64(),  # share of the attention inside the boxes
             "lift": pa.float64(),  # mass over the boxes' share of the picture
-            "hit": pa.bool_(),  # the map's peak lies inside a box
+            "hit": pa.bool_(),  # the map's peak lies inside a box, or holds one that is smaller than a patch
             "shuffled_hit": pa.bool_(),  # the same with the label's boxes in another image: what chance gives
         }
     ),

@@ -171,6 +171,17 @@ def test_a_chosen_word_layer_and_head_stand_in_the_address_and_come_back_from_it
     assert picture(page) == shown
 
 
+def test_a_row_of_labels_shows_its_word_under_the_layer_and_head_that_it_is_about(page):
+    page.goto("/attention?run=demo&beam=1&pointing=1.-1&subtract=1")
+    drawn = page.locator(".st-key-pointing_labels canvas").first
+    drawn.wait_for()
+    drawn.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    drawn.click(position={"x": 60, "y": 55}, force=True)  # the first row; a scroller lies over the drawing
+    wait_for_choice(page, "layer", "2")
+    assert [choice(page, key) for key in ("head", "subtract")] == ["0", None]
+
+
 def test_back_and_forward_show_in_the_viewer_what_the_address_says(page):
     def rest_on(act) -> None:
         act()

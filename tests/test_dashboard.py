@@ -457,7 +457,11 @@ def test_a_metric_that_differs_in_no_digit_that_is_shown_has_no_histogram(open_v
 
 def test_captions_without_scores_are_still_to_be_read(open_view, tmp_path):
     results = tmp_path / "results"
-    (runs.captioner_run(results) / "scores.parquet").unlink()
+    folder = runs.captioner_run(results)
+    for name in ("scores", "corpus_scores"):
+        (folder / f"{name}.parquet").unlink()
+    for view in ("beams", "overview"):
+        assert "CLIPScore needs no references" in words(open_view(view, results))
     app = open_view("failures", results)
     assert "have no scores" in words(app)
     assert [link.label for link in app.get("page_link")][-1] == "Read the captions in Attention"
@@ -540,6 +544,14 @@ def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view
     for away in ({"run": "demo", "beam": 3}, {"run": "demo_cnn", "beam": 1}):
         page = open_view("attention", **away)
         assert groundings.TITLE not in words(page) and sent(page, "viewer")["nouns"] == []
+
+
+def test_n_best_without_scores_are_not_asked_for_again(open_view, tmp_path):
+    folder = runs.captioner_run(tmp_path / "results")
+    record = store.read_record(folder)
+    store.write_record(folder, {**record, "decoding": {**record["decoding"], "n_best": 3}})
+    page = open_view("beams", tmp_path / "results", run="demo")
+    assert "hypotheses that this run kept have no scores by CIDEr" in words(page) and "--n-best" not in words(page)
 
 
 def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_path):

@@ -169,7 +169,8 @@ def test_a_bare_folder_has_photos_and_no_captions(tmp_path):
 def test_photos_lie_in_folders_of_a_folder_and_behind_links_each_once(tmp_path):
     tiny.photo(tmp_path / "far" / "away" / "bike.jpg")
     tiny.photo(tmp_path / "mine" / "near" / "sheep.jpg")
-    (tmp_path / "mine" / "linked").symlink_to(tmp_path / "far")
+    for name in ("twice", "linked"):
+        (tmp_path / "mine" / name).symlink_to(tmp_path / "far")
     (tmp_path / "mine" / "round").symlink_to(tmp_path / "mine")
     dataset = datasets.load(tmp_path / "mine")
     assert [each.file_name for each in dataset.examples] == ["linked/away/bike.jpg", "near/sheep.jpg"]

@@ -62,6 +62,13 @@ def test_a_patch_half_covered_counts_half_and_overlaps_count_once():
     np.testing.assert_allclose(share[:3], [1, 0.5, 0])
 
 
+def test_what_is_smaller_than_a_patch_is_hit_in_the_patch_that_holds_most_of_it():
+    small = (Region("dog", 20, 5, 15, 10),)  # a third of it lies in patch 0, the rest in patch 1
+    assert [own(rows(looked(peak, regions=small)))[0].hit for peak in (0, 1, 2)] == [False, True, False]
+    beside = (*small, Region("dog", 50, 50, 20, 20))  # where a patch is half covered, it is that one
+    assert [own(rows(looked(peak, regions=beside)))[0].hit for peak in (1, 10)] == [False, True]
+
+
 def test_a_hit_is_held_against_the_same_label_in_another_image():
     elsewhere = looked(0, regions=(Region("dog", 50, 50, 50, 50),))
     found = own(rows(looked(5), elsewhere))

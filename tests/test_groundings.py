@@ -33,6 +33,9 @@ def test_the_sentence_says_what_chance_gives():
         "points (95 % interval 47.0 to 52.0)."
     )
     assert groundings.sentence(Run("r", {}), 3, HEADS.assign(low=-0.1)).endswith("52.0). That may be chance alone.")
+    assert groundings.sentence(Run("r", {}), 3, HEADS.assign(tested=2)).endswith("52.0). So few nouns tell little.")
+    many = pd.concat([HEADS.assign(low=0.05)] * 40)
+    assert groundings.sentence(Run("r", {}), 3, many).endswith("the best may lie that high by chance alone.")
     alone = groundings.sentence(Run("r", {}), 3, UNTESTED)
     assert "90.0 % of 1,200 nouns. No other image" in alone and alone.endswith("so nothing tells what chance gives.")
 
@@ -55,6 +58,13 @@ def test_a_line_is_a_layer_over_the_words_around_the_noun():
     assert list(first.error_y.array) == pytest.approx([20, 10])
     assert list(first.error_y.arrayminus) == pytest.approx([10, 10])
     assert (second.name, list(second.customdata)) == ("layer 2", [12])
+
+
+def test_many_layers_are_told_apart_and_named_beside_the_axes():
+    rows = [(layer, 0, 12, 0.8, 0.7, 0.9) for layer in range(12)]
+    figure = groundings.by_offset(pd.DataFrame(rows, columns=["layer", "offset", "nouns", "hit", "low", "high"]))
+    assert len({(line.line.color, line.line.dash, line.marker.symbol) for line in figure.data}) == 12
+    assert figure.layout.legend.orientation == "v" and figure.layout.height > 400
 
 
 def test_the_report_has_the_chapter_where_images_have_boxes(tmp_path):

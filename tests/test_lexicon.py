@@ -49,6 +49,13 @@ def test_words_are_found_whole_and_compounds_hide_their_parts():
     assert mentions.find("a doghouse") == {}
 
 
+def test_a_label_of_the_dataset_goes_before_a_synonym_of_another():
+    mentions = Mentions(["car", "person", "rider", "van"])
+    assert mentions.find("two riders and a man beside a van and a taxi") == {
+        **{"rider": "riders", "person": "man", "van": "van", "car": "taxi"},
+    }
+
+
 def test_a_possessive_and_an_irregular_plural_name_what_they_are_of():
     mentions = Mentions(["dog", "mouse", "person"])
     assert mentions.find("a dog's toy") == {"dog": "dog"}

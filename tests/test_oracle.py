@@ -12,7 +12,8 @@ SAMPLED = Run("r", {"decoding": {"sample": True}})
 
 
 def found(*sizes: int, lead_low: float = 0.1, **changed) -> pd.DataFrame:
-    rows = [{**ROW, "beam_size": size, "chosen": 1.0 + size / 100, "lead_low": lead_low} | changed for size in sizes]
+    lead = {"lead_low": lead_low, "lead_high": lead_low + 0.05}
+    rows = [{**ROW, "beam_size": size, "chosen": 1.0 + size / 100, **lead} | changed for size in sizes]
     return pd.DataFrame(rows)
 
 
@@ -28,7 +29,9 @@ def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
 @pytest.mark.parametrize(
     ("run", "lead_low", "said"),
     [
-        (Run("r", {}), -0.01, "Ranking them by log-probability is no better than picking any"),
+        (Run("r", {}), -0.01, "Ranking them by log-probability is not shown to be better than picking any"),
+        (Run("r", {}), -0.1, "Ranking them by log-probability is worse than picking any"),
+        (Run("r", {}), float("nan"), "instead of 1.010. On average they have 0.900."),
         (SAMPLED, 0.1, "have a sample with a higher CIDEr"),
         (SAMPLED, 0.1, "On average the samples have 0.900."),
     ],

@@ -177,8 +177,10 @@ def test_text_is_found_in_captions_and_references_as_it_stands(cursor):
 
 def said_or_written(cursor, text: str) -> list[str]:
     """The images that a search by hand finds: `text` at a word's beginning, as whole words if it stands in quotes."""
-    is_whole = len(text) > 2 and text[0] == text[-1] == '"'
-    phrase = (text[1:-1] if is_whole else text).lower()
+    text = text.strip()
+    within = text[1:-1].strip()
+    is_whole = bool(within) and text[0] == text[-1] == '"'
+    phrase = (within if is_whole else text).lower()
     rows = cursor.execute(
         """
         SELECT image_id, unnest(list_append("references", caption))
@@ -202,7 +204,7 @@ def is_spaced(letter: str) -> bool:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    text=st.text("aAbdeEnRsSTu %_!'<\"", min_size=1, max_size=3)
+    text=st.text("aAbdeEnRsSTu %_!'<\"", min_size=1, max_size=3).filter(str.strip)
     | st.sampled_from(["A Blue", "SQUARE", "on the gre", '"square"', '"squar"', '"the green"', '"n the green"'])
 )
 def test_text_finds_what_a_search_through_the_files_finds(cursor, text):
@@ -216,6 +218,8 @@ def test_text_finds_what_a_search_through_the_files_finds(cursor, text):
         ("man", ["a man.", "two Mannequins"]),
         ('"man"', ["a man."]),
         ("“Man”", ["a man."]),
+        (" man ", ["a man.", "two Mannequins"]),
+        ('" man"', ["a man."]),
         ("ann", []),
         ("été", ["l'été"]),
         ("人", ["一个人在跑"]),

@@ -14,7 +14,8 @@ from engine import queries
 
 _MOST_LABELS = 12  # rows of the table that show without scrolling
 _GROUNDING = (
-    "A noun counts where its image has a box of what it names. Chance is the same with the label's boxes in another "
+    "A noun counts where its image has a box of what it names. A patch is inside where boxes cover half of it; where "
+    "they cover half of none, it is the one that they cover most. Chance is the same with the label's boxes in another "
     "image: large objects in the middle are hit whatever the word is. A map that points at the object shows that the "
     "model read from there, not that it understood it."
 )
@@ -127,7 +128,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     st.markdown(groundings.sentence(run, beam, heads))
     left, right = parts.columns(2, "figure", "grounding")
     with left:
-        parts.figure(groundings.by_head(heads, parts.template()), "by_head", "Hits above chance by layer and head")
+        parts.figure(groundings.by_head(heads, parts.template()), "by_head", "Hits by layer and head")
     with right:
         offsets = data.ask(queries.grounding_offsets, run.name, beam)
         parts.figure(groundings.by_offset(offsets, parts.template()), "by_offset", "Hits of the maps around the noun")
@@ -138,23 +139,25 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
         at = options[choices.one_of("Labels under", "pointing", list(options), first, named.get)]
     source = parts.source(run)
     labels = data.ask(queries.grounding_labels, run.name, beam, *at)
+    shown = tables.grounding_labels(labels, "", "").shown
     parts.table(
-        tables.grounding_labels(labels, "", "").shown,
+        shown,
+        column_config=parts.long_names(shown, "Label", "Furthest off", width=160),
         key="pointing_labels",
         height=min(_MOST_LABELS, len(labels)) * 35 + 38,
-        on_select=lambda: _choose_label(labels),
+        on_select=lambda: _choose_label(labels, *at),
         selection_mode="single-cell",
     )
-    st.caption("Click a row to see the image whose map of such a word is furthest off.")
+    st.caption("Click a row to see above the image whose map of such a word is furthest off.")
     return lambda: chapters.grounding_items(source, beam, heads, at)
 
 
-def _choose_label(labels: pd.DataFrame) -> None:
-    """The image and the word of the row that was clicked."""
+def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
+    """The image and the word of the row that was clicked, under the layer and head that the row is about."""
     cells = st.session_state["pointing_labels"]["selection"]["cells"]
     if cells and 0 <= cells[0][0] < len(labels):
         row = labels.iloc[cells[0][0]]
-        choices.keep(image=row.image_id, word=int(row.word_index))
+        choices.keep(image=row.image_id, word=int(row.word_index), layer=layer + 1, head=head + 1, subtract=None)
 
 
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 from dashboard import chapters, choices, commands, data, downloads, figures, oracle, parts, tables, text
 from dashboard.exports import Figure, Table
 from engine import published, queries
+from engine.schema import METRICS
 
 _FIRST = ["cider", "clipscore"]
 _ORACLE = (
@@ -21,7 +22,7 @@ def draw() -> None:
     run = parts.current_run()
     scores = data.ask(queries.corpus_scores, run.name)
     if scores.empty:
-        parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE, run)
+        parts.unscored(run)
         return
     source = parts.source(run)
     if scores.beam_size.nunique() == 1:
@@ -110,13 +111,21 @@ def _captions(source: chapters.Source) -> list[Figure]:
     return chapters.caption_curves(source)
 
 
+def _lacking(run: data.Run) -> str:
+    """Why nothing is told of the n best."""
+    if run.part("decoding", "n_best") is None:
+        return "is told of a run made with `--n-best 5`"
+    means = [each.title for each in METRICS.values() if each.corpus == "mean"]
+    return f"is not known: the hypotheses that this run kept have no scores by {', '.join(means[:-1])} or {means[-1]}"
+
+
 def _oracle(run: data.Run) -> list[Figure | Table]:
     """Whether the search passed over something better; only where several hypotheses were kept."""
     with st.spinner("Holding every hypothesis against the chosen one ..."):
         found = data.ask(queries.oracle, run.name)
     if found.empty:
         if run.text("kind") == "captioner":
-            st.caption("Whether the search passed over something better is told of a run made with `--n-best 5`.")
+            st.caption(f"Whether the search passed over something better {_lacking(run)}.")
         return []
     st.subheader(tables.oracle_title(run), help=_ORACLE)
     for sentence in oracle.sentences(run, None, found):

@@ -58,12 +58,8 @@ def draw() -> None:
 
 
 def _say_unscored(run: data.Run) -> None:
-    """Photos without references can be scored all the same, by CLIP."""
-    sentence = (
-        "The captions of this run have no scores: its photos came without references, or no metric was asked for. "
-        "CLIPScore needs no references; the other metrics need data that has them:"
-    )
-    parts.missing(sentence, f"{parts.scoring(run)} --clip ViT-B/32", run)
+    """Says how to get scores, and where the captions can be read without."""
+    parts.unscored(run)
     if run.attention:
         label, there = "Read the captions in Attention", choices.linked()
         st.page_link("views/attention.py", label=label, icon=":material/visibility:", query_params=there)

@@ -121,7 +121,7 @@ def _scores(run: data.Run) -> None:
     st.subheader(f"Scores of {text.markdown(run.name)} by beam size")
     scores = data.ask(queries.corpus_scores, run.name)
     if scores.empty:
-        parts.missing("This run has no captions that were scored. This command makes some:", parts.EVALUATE, run)
+        parts.unscored(run)
         return
     table = scores.assign(
         shown=[

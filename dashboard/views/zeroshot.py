@@ -1,7 +1,5 @@
 """Zero-shot: what the wording of a prompt changes, and what CLIP thought of each photo."""
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
@@ -13,7 +11,6 @@ from engine import queries
 
 _OUTCOMES = {"all": "All", "right": "Right", "wrong": "Wrong"}
 _PAGE = 24
-_LETTER = 7  # pixels of one in a table
 
 
 def draw() -> None:
@@ -46,7 +43,7 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
             parts.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
     with right:
         shown = next(item for item in chapter.items if isinstance(item, Table)).shown
-        parts.table(shown, column_config=_names(shown, "Template", width=180))
+        parts.table(shown, column_config=parts.long_names(shown, "Template", width=180))
         st.caption(
             "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
             "templates are equal: the paired test below does not rest on them."
@@ -84,19 +81,9 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
         parts.figure(drawn, "changes", "Classes gained and lost between the two templates")
     with columns[1]:
         shown = items[-1].shown
-        columns = _names(shown, "Class", width=120)
+        columns = parts.long_names(shown, "Class", width=120)
         st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(changes) + 1) + 2), column_config=columns)
     return items
-
-
-def _names(shown: pd.DataFrame, *columns: str, width: int) -> dict[str, Any]:
-    """Settings of columns with strangers' names: a long one leaves the numbers beside it their room.
-
-    Args:
-        width: of a column that needs more, in pixels.
-    """
-    long = [name for name in columns if shown[name].str.len().max() * _LETTER > width]
-    return dict.fromkeys(long, st.column_config.Column(width=width))
 
 
 def _test(row: pd.Series) -> None:
@@ -137,7 +124,7 @@ def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
     with right:
         st.markdown("**Confused most**")
         shown = confusions.shown.head(50)
-        columns = _names(shown, "True label", "Taken for", width=95)
+        columns = parts.long_names(shown, "True label", "Taken for", width=95)
         st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(shown) + 1) + 2), column_config=columns)
     return [matrix, confusions]
 
