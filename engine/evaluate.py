@@ -95,7 +95,8 @@ def evaluate(ask: CaptionerRun) -> bool:
         asked = (images, photos, ask.metrics, ask.clip, ask.dataset)
         kept = hypotheses.scored(run, chunks["hypotheses"], *asked)
         run.write("hypotheses", kept)
-        passed_over = hypotheses.passed_over(kept)
+        # Of samples the first is no choice: a better one that was drawn later says nothing of the caption.
+        passed_over = {} if ask.decoding.sample else hypotheses.passed_over(kept)
     settings = _by_setting(captions, images["image_id"].to_pylist())
     facts = ask.decoding.facts()
     write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts, passed_over)

@@ -23,7 +23,8 @@ def text(results: Path, run: str) -> str:
     if _is_studys(record.get("data", {}), published.CAPTION_IMAGES):
         parts += _study_captions(published.beams(results).frame, scores)
     parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"), scores.beam_size.min())
-    parts += _oracle(queries.oracle(cursor, run))
+    kept = "samples" if (record.get("decoding") or {}).get("sample") else "hypotheses"
+    parts += _oracle(queries.oracle(cursor, run), kept)
     for size in queries.attention_beam_sizes(cursor, run).beam_size:
         parts += _pointing(int(size), queries.grounding_heads(cursor, run, int(size)))
     accuracies = queries.zero_shot_accuracy(cursor, run)
@@ -117,10 +118,10 @@ def _smallest_beam(found: pd.DataFrame, least: int) -> list[str]:
     ]
 
 
-def _oracle(found: pd.DataFrame) -> list[str]:
-    """How much of a headline metric lies among the hypotheses that were not chosen."""
+def _oracle(found: pd.DataFrame, kept: str) -> list[str]:
+    """How much of a headline metric lies among what was kept and not chosen."""
     return [
-        f"the best of an image's {row.kept:.4g} hypotheses by {METRICS[row.metric].title} at beam size "
+        f"the best of an image's {row.kept:.4g} {kept} by {METRICS[row.metric].title} at beam size "
         f"{row.beam_size}: {row.best:.3f} instead of {row.chosen:.3f}, a better one in {row.better:.1%} of the images"
         for row in found[found.metric.isin(("cider", "clipscore"))].itertuples()
     ]

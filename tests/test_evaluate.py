@@ -11,6 +11,7 @@ from PIL import Image
 
 from engine import checkpoints, clip, datasets, evaluate, predictions, search, store, summary
 from engine.config import DecodingConfig
+from engine.failures import Tag
 from engine.predictions import PredictedClass
 from engine.runs import RunExists
 from engine.schema import END_WORD, TABLES
@@ -317,6 +318,17 @@ def test_samples_are_the_same_after_a_kill_and_in_chunks_of_another_size(parts, 
     )
     assert whole == small
     assert len(set(whole.values())) > 4
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_search_passes_something_over_and_a_sample_does_not(parts, tmp_path, monkeypatch, sample):
+    images = [each.image_id for each in datasets.load(parts / "data").examples]
+    everywhere = {(1 if sample else 2, image): Tag("passed over", "x") for image in images}
+    monkeypatch.setattr(evaluate.hypotheses, "passed_over", lambda _: everywhere)
+    decoding = DecodingConfig(beam_sizes=(1,) if sample else (2,), max_length=6, sample=sample, n_best=2)
+    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    given = [tag["tag"] for row in table(tmp_path, "scores") for tag in row["tags"]]
+    assert ("passed over" in given) == (not sample)
 
 
 def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(
