@@ -167,7 +167,7 @@ def _row(name: Mapping[str, str], said: object, caption: str, is_this: bool, sco
     mine = said if isinstance(said, str) else ""
     shown = text.escaped(mine) if is_this else wording.html(wording.changes(caption, mine))
     mark = ' class="this" aria-current="true"' if is_this else ""
-    return f"<tr{mark}>{_numbers(name)}<td>{shown or '(empty)'}</td>{_numbers(scores)}</tr>"
+    return f"<tr{mark}>{_numbers(name)}<td>{shown or text.EMPTY}</td>{_numbers(scores)}</tr>"
 
 
 def _numbers(cells: Mapping[str, str]) -> str:

@@ -2,8 +2,8 @@
 
 A URL that names a run is the whole state, so that the browser's back button undoes a choice. A URL without one comes
 from the navigation, and the session's memory fills it in; so it does for a link between views, which names its run for
-a new tab, where there is no memory. Widgets are controlled by a choice: they are set from
-it before they are drawn, and write it when they change.
+a new tab, where there is no memory. Widgets are controlled by a choice: they are set from it before they are drawn, and
+write it when they change.
 """
 
 import time

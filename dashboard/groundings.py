@@ -38,10 +38,10 @@ def _best(heads: pd.DataFrame) -> pd.Series:
 
 def sentence(run: Run, beam: int, heads: pd.DataFrame) -> str:
     """What the best layer and head reach, beside what chance gives."""
-    row, where, looked = _best(heads), text.of_setting(beam, run.is_sampled), named(*best(heads))
+    row, where, looked = _best(heads), text.begun(text.of_setting(beam, run.is_sampled)), named(*best(heads))
     share, nouns = (row.hit, row.nouns) if pd.isna(row.own) else (row.own, row.tested)
     said = (
-        f"{where[0].upper()}{where[1:]}, {looked} points best of {len(heads)}: the brightest patch lies inside a box "
+        f"{where}, {looked} points best of {len(heads)}: the brightest patch lies inside a box "
         f"of what the word names for {text.percent(share)} of {text.count(int(nouns), 'noun')}"
     )
     if pd.isna(row.gain):

@@ -46,10 +46,10 @@ def title(metric: str) -> str:
 
 def _sentence(run: Run, metric: str, row: Any) -> str:
     best, chosen, mean = (text.number(each, METRICS[metric].digits) for each in (row.best, row.chosen, row.average))
-    where, images = text.of_setting(row.beam_size, run.is_sampled), text.count(int(row.images), "image")
+    where, images = text.begun(text.of_setting(row.beam_size, run.is_sampled)), text.count(int(row.images), "image")
     each = "a sample" if run.is_sampled else "a hypothesis"
     return (
-        f"{where[0].upper()}{where[1:]}, {text.percent(row.better)} of {images} have {each} with a higher "
+        f"{where}, {text.percent(row.better)} of {images} have {each} with a higher "
         f"{text.title(metric)} than the caption; the best of {text.mean_count(row.kept)} would give {best} instead of "
         f"{chosen}. {_ranking(run, row)} {mean}."
     )

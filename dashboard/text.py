@@ -82,6 +82,11 @@ def of_setting(size: int, is_sampled: bool = False) -> str:
     return ("of " if int(size) == 0 else "at ") + setting(size, is_sampled)
 
 
+def begun(sentence: str) -> str:
+    """The same with a capital letter in front; the rest stays as it is."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def count(n: int, noun: str) -> str:
     """`1 image`, `1,200 images`."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")

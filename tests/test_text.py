@@ -48,3 +48,7 @@ def test_a_name_of_digits_is_no_number():
 def test_a_caption_that_is_missing_or_blank_is_said_to_be_empty():
     assert text.caption("a dog") == "a dog"
     assert {text.caption(said) for said in ("", "  ", None, float("nan"))} == {text.EMPTY}
+
+
+def test_a_sentence_begins_with_a_capital_and_keeps_the_rest():
+    assert (text.begun("at beam size 3 (CIDEr)"), text.begun("")) == ("At beam size 3 (CIDEr)", "")

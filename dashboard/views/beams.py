@@ -5,10 +5,10 @@ import streamlit as st
 
 from dashboard import chapters, choices, commands, data, downloads, figures, oracle, parts, tables, text
 from dashboard.exports import Figure, Table
+from dashboard.tables import HEADLINES
 from engine import published, queries
 from engine.schema import METRICS
 
-_FIRST = ["cider", "clipscore"]
 _ORACLE = (
     "The best of an image's hypotheses is what a perfect choice among them would give: an upper bound, which grows "
     "with their number. A large gain says that the model knows better and chooses wrongly; a small one, that it found "
@@ -48,7 +48,7 @@ def draw() -> None:
 def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
     run, beside = source.run, []
     present = list(dict.fromkeys(scores.metric))
-    ordered = [metric for metric in _FIRST if metric in present] + [m for m in present if m not in _FIRST]
+    ordered = sorted(present, key=lambda metric: metric not in HEADLINES)
     columns, shown = parts.columns(2, "figure", "metrics"), []
     for place, column in enumerate(columns[: len(ordered)]):
         with column:

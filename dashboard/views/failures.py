@@ -231,8 +231,7 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
 
 
 def _setting(listing: Listing) -> str:
-    setting = text.setting(listing.beam, listing.run.is_sampled)
-    return setting[0].upper() + setting[1:]
+    return text.begun(text.setting(listing.beam, listing.run.is_sampled))
 
 
 def _place(listing: Listing, view: str, shown: int) -> str:

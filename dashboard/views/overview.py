@@ -5,10 +5,10 @@ import streamlit as st
 
 from dashboard import chapters, choices, data, downloads, figures, parts, tables, text
 from dashboard.exports import Figure, Table
+from dashboard.tables import HEADLINES
 from engine import queries
 from engine.schema import METRICS, TAGS
 
-_HEADLINES = ["cider", "clipscore"]
 _ACROSS = 3
 
 
@@ -54,7 +54,7 @@ def _card(run: data.Run, best: pd.DataFrame) -> None:
         st.markdown(f"#### {text.markdown(run.name)}" + (" :blue-badge[chosen]" if current else ""))
         st.caption(" · ".join(text.markdown(line) for line in [*run.described(), _captioner(run)] if line))
         columns = st.columns(2)
-        for column, metric in zip(columns, _HEADLINES, strict=True):
+        for column, metric in zip(columns, HEADLINES, strict=True):
             with column:
                 _headline(run, metric, best[best.metric == metric])
         _accuracy(run)
@@ -85,7 +85,7 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
 
 def _signatures(best: pd.DataFrame) -> None:
     """In small type and on one line each: whole below the table, and when the mouse rests on it."""
-    known = best[best.metric.isin(_HEADLINES) & best.signature.fillna("").ne("")]
+    known = best[best.metric.isin(HEADLINES) & best.signature.fillna("").ne("")]
     lines = [
         f'<div title="{text.escaped(signature)}" style="font-size:0.72rem;opacity:0.65;white-space:nowrap;'
         f'overflow:hidden;text-overflow:ellipsis">{text.escaped(signature)}</div>'
@@ -111,7 +111,7 @@ def _attempts(run: data.Run) -> None:
         return
     st.subheader("Attempts and their settings")
     shown = tables.sortable(items[0].shown)
-    digits = {text.title(metric): f"%.{METRICS[metric].digits}f" for metric in _HEADLINES}
+    digits = {text.title(metric): f"%.{METRICS[metric].digits}f" for metric in HEADLINES}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
     parts.table(shown, column_config=formats)
     st.caption("  \n".join(text.markdown(line) for line in items[0].note.splitlines()))
@@ -129,7 +129,7 @@ def _scores(run: data.Run) -> None:
             for row in scores.itertuples()
         ]
     ).pivot(index="beam_size", columns="metric", values="shown")
-    ordered = [*_HEADLINES, *(metric for metric in METRICS if metric not in _HEADLINES)]
+    ordered = [*HEADLINES, *(metric for metric in METRICS if metric not in HEADLINES)]
     table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=text.title)
     table.insert(0, "Beam size", [run.beam(size) for size in table.index])
     parts.table(table)
