@@ -63,12 +63,12 @@ def replay(
     if not captions:
         return []
     width = max(map(len, captions))
-    inputs = torch.full((len(captions), width), tokenizer.pad_id, device=captioner.device)
+    inputs = torch.full((len(captions), width), tokenizer.pad_id)
     for row, tokens in enumerate(captions):
         # The step that predicts token t reads token t - 1: the input is the caption moved right by one.
         inputs[row, : len(tokens)] = torch.tensor([tokenizer.bos_id, *tokens[:-1]])
     with torch.inference_mode():
-        weights = captioner.replay(inputs, memory)[1]
+        weights = captioner.replay(inputs.to(captioner.device), memory)[1]
     patches = weights[..., captioner.prefix_tokens :].permute(0, 3, 1, 2, 4).float().cpu().numpy()
     grid = captioner.grid(memory.shape[1])
     return [

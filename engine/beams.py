@@ -24,7 +24,16 @@ class Beams:
 
     _STATE = ("_logprob", "_prefixes", "_ended", "_ended_score", "_ended_logprob", "_ended_tokens")
 
-    def __init__(self, images: int, size: int, eos_id: int, config: DecodingConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        images: int,
+        size: int,
+        eos_id: int,
+        config: DecodingConfig,
+        device: torch.device,
+        is_even: bool = False,
+    ) -> None:
+        """`is_even`: an image that is done stays among the rows and changes no more; for `evenly`."""
         self._size, self._eos_id, self._config, self._device = size, eos_id, config, device
         self._image = list(range(images))
         # The beams begin alike: only the first counts, so that none is found twice.
@@ -35,6 +44,7 @@ class Beams:
         self._ended_score = torch.full((images, size), _NEVER, device=device)
         self._ended_logprob = torch.full((images, size), _NEVER, device=device)
         self._ended_tokens = torch.full((images, size, config.max_length), -1, dtype=torch.long, device=device)
+        self._open = torch.ones(images, dtype=torch.bool, device=device) if is_even else None
         self._results: dict[int, list[Hypothesis]] = {}
 
     def place(self, prefixes: Tensor) -> None:
@@ -43,6 +53,38 @@ class Beams:
 
     def advance(self, scores: Scores, length: int) -> tuple[Tensor, Tensor]:
         """See `prefixes.Search`."""
+        newest, goes = self._choose(scores, length)
+        goes = goes.tolist()
+        if not all(goes):
+            self._finish([row for row, each in enumerate(goes) if not each], scores.tokens, newest)
+            rows = torch.tensor([row for row, each in enumerate(goes) if each], dtype=torch.long, device=self._device)
+            self._keep(rows, goes)
+            newest = newest[rows]
+        return self._prefixes.flatten(), newest.flatten()
+
+    def advance_evenly(self, scores: Scores, length: int) -> tuple[Tensor, Tensor, Tensor]:
+        """See `evenly.Search`."""
+        newest, goes = self._choose(scores, length)
+        self._open = goes & self._open
+        return self._prefixes.flatten(), newest.flatten(), self._open.any()
+
+    def state(self) -> tuple[Tensor, ...]:
+        """The candidates: whether there is one, tokens, log-probability and score, each [B, K, ...], best first."""
+        return self._ended, self._ended_tokens, self._ended_logprob, self._ended_score
+
+    def found(self, state: tuple[Tensor, ...]) -> list[list[Hypothesis]]:
+        """The hypotheses of each row of a `state`; none where there was no candidate.
+
+        Rows together, as a GPU's answer takes long to come.
+        """
+        ranks = min(self._config.n_best, self._size)
+        return [
+            [self._hypothesis(*each) for is_there, *each in zip(*ranked, strict=True) if is_there]
+            for ranked in zip(*(each[:, :ranks].tolist() for each in state), strict=True)
+        ]
+
+    def _choose(self, scores: Scores, length: int) -> tuple[Tensor, Tensor]:
+        """The beams' new tokens int64[B, K], and which images are not done, bool[B]."""
         is_last = length == self._config.max_length
         parents, tokens, logprobs = self._best(scores, is_first=length == 1)
         ends = (tokens == self._eos_id) | is_last
@@ -50,19 +92,12 @@ class Beams:
         going = logprobs + ends.float() * _NEVER
         best = going.topk(self._size, dim=-1).indices
         self._logprob, self._prefixes, newest = (each.gather(1, best) for each in (going, parents, tokens))
-        goes = torch.zeros_like(self._ended[:, 0]) if is_last else self._can_improve(length)
-        for row in (~goes).nonzero()[:, 0].tolist():
-            self._results[self._image[row]] = self._found(row) or [self._unended(row, scores.tokens, newest)]
-        rows = goes.nonzero()[:, 0]
-        if len(rows) < len(self._image):
-            self._keep(rows)
-            newest = newest[rows]
-        return self._prefixes.flatten(), newest.flatten()
+        return newest, torch.zeros_like(self._ended[:, 0]) if is_last else self._can_improve(length)
 
     def _best(self, scores: Scores, is_first: bool) -> tuple[Tensor, Tensor, Tensor]:
         """The 2K best continuations (prefixes, tokens, log-probabilities), each [B, 2K], best first."""
         count = 2 * self._size
-        if is_first and scores.continuations.are_distinct(self._prefixes[:, 0], count):
+        if is_first and self._open is None and scores.continuations.are_distinct(self._prefixes[:, 0], count):
             beams, tokens, sums = scores.continuations.best(self._prefixes[:, :1], self._logprob[:, :1], count)
         else:  # with a tie, or a tiny vocabulary, copies of the first beam can be among the best
             beams, tokens, sums = scores.continuations.best(self._prefixes, self._logprob, count)
@@ -74,13 +109,16 @@ class Beams:
         """Keeps the best K of the candidates so far and those among the first K continuations that end."""
         new = ends.clone()
         new[:, self._size :] = False
+        if self._open is not None:
+            new = new & self._open.unsqueeze(1)
         score = logprobs / length**self._config.length_penalty
         if self._config.early_stopping:  # an image with K candidates takes no more
             score = score + self._ended.all(1, keepdim=True).float() * _NEVER
         score = score + (~new).float() * _NEVER
         merged = torch.cat([self._ended_score, score], dim=1)
         best = merged.topk(self._size, dim=-1).indices
-        if bool((best == torch.arange(self._size, device=self._device)).all()):
+        # On a GPU to ask whether anything changes would make the host wait longer than the change takes.
+        if self._device.type == "cpu" and bool((best == torch.arange(self._size)).all()):
             return
         found = torch.full((*tokens.shape, self._config.max_length), -1, dtype=torch.long, device=self._device)
         found[..., : length - 1] = past[parents, 1:]
@@ -98,14 +136,14 @@ class Beams:
         goes = (possible > worst).any(1)
         return goes & ~self._ended.all(1) if self._config.early_stopping else goes
 
-    def _found(self, row: int) -> list[Hypothesis]:
-        ranks = range(min(self._config.n_best, self._size))
-        return [self._hypothesis(row, rank) for rank in ranks if bool(self._ended[row, rank])]
+    def _finish(self, rows: list[int], past: Tensor, newest: Tensor) -> None:
+        """Notes what was found for the images at `rows`."""
+        at = torch.tensor(rows, device=self._device)
+        for row, found in zip(rows, self.found(tuple(each[at] for each in self.state())), strict=True):
+            self._results[self._image[row]] = found or [self._unended(row, past, newest)]
 
-    def _hypothesis(self, row: int, rank: int) -> Hypothesis:
-        tokens = self._ended_tokens[row, rank]
-        found = tuple(tokens[tokens >= 0].tolist())
-        logprob, score = float(self._ended_logprob[row, rank]), float(self._ended_score[row, rank])
+    def _hypothesis(self, tokens: list[int], logprob: float, score: float) -> Hypothesis:
+        found = tuple(token for token in tokens if token >= 0)
         return Hypothesis(found, logprob, score, found[-1] == self._eos_id)
 
     def _unended(self, row: int, past: Tensor, newest: Tensor) -> Hypothesis:
@@ -113,8 +151,8 @@ class Beams:
         tokens = (*past[self._prefixes[row, 0], 1:].tolist(), int(newest[row, 0]))
         return Hypothesis(tokens, float(self._logprob[row, 0]), float(self._logprob[row, 0]), False)
 
-    def _keep(self, rows: Tensor) -> None:
-        self._image = [self._image[row] for row in rows.tolist()]
+    def _keep(self, rows: Tensor, goes: list[bool]) -> None:
+        self._image = [image for image, each in zip(self._image, goes, strict=True) if each]
         for name in self._STATE:
             setattr(self, name, getattr(self, name)[rows])
 

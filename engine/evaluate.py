@@ -37,6 +37,9 @@ from engine.tokenizer import CaptionTokenizer
 CHUNK = 64
 """Images encoded together and kept together: what a kill can cost."""
 
+CHUNK_ON_GPU = 256
+"""The same on a GPU, which fewer do not keep busy."""
+
 TIMED = 16
 """Images, at least, that each size of a sweep searches once more by itself: together, the sizes share their time."""
 
@@ -178,13 +181,14 @@ def _caption_all(
 ) -> dict[str, pa.Table]:
     """The four tables of all images; chunks that are there are not computed again."""
     examples = ask.dataset.examples
-    chunks = [examples[at : at + CHUNK] for at in range(0, len(examples), CHUNK)]
+    size = CHUNK if captioner.device.type == "cpu" else CHUNK_ON_GPU
+    chunks = [examples[at : at + size] for at in range(0, len(examples), size)]
     done = {index: store.read_part(run.folder, "captions", index, list(_CHUNK_TABLES)) for index in range(len(chunks))}
     waiting = [index for index, part in done.items() if part is None]
     prepare = captioner.preprocessing
     wanted = [example for index in waiting for example in chunks[index]]
     # Two chunks ahead: while the model is busy with one, the threads finish the next.
-    photos = read_ahead(wanted, _reader(ask.dataset, prepare), workers=min(os.cpu_count() or 2, 8), ahead=2 * CHUNK)
+    photos = read_ahead(wanted, _reader(ask.dataset, prepare), workers=min(os.cpu_count() or 2, 8), ahead=2 * size)
     with tqdm(total=len(examples), initial=len(examples) - sum(len(chunks[i]) for i in waiting), unit="image") as bar:
         bar.set_description("caption")
         for index in waiting:
@@ -236,11 +240,12 @@ def _caption_chunk(
     maps: list[dict] = []
     kept: list[dict] = []
     if usable:
-        with watch.measure("encode"):
-            encoded = _encode(captioner, usable)
         image_ids = [example.image_id for example, _ in usable]
         with watch.measure("encode"):
+            encoded = _encode(captioner, usable)
             search = Search(captioner, tokenizer, encoded, ask.decoding, image_ids)
+            if captioner.device.type == "cuda":
+                torch.cuda.synchronize()  # or its time would be counted as the decoding's
         with watch.measure(_DECODE):
             every = search.run()
         _time_alone(watch, search, ask.decoding.beam_sizes)
@@ -268,7 +273,7 @@ def _time_alone(watch: provenance.Stopwatch, search: Search, sizes: Sequence[int
     """Once a run: what each size of a sweep takes by itself, over as much of the first chunk as makes a full batch."""
     if len(sizes) > 1 and _ALONE.format(sizes[0]) not in watch.seconds:
         for size in sizes:
-            images = min(len(search), max(TIMED, memory.ROWS // size))
+            images = min(len(search), max(TIMED, memory.rows_at_once(search.device) // size))
             before = time.perf_counter()
             search.run([size], images)
             watch.seconds[_ALONE.format(size)] = (time.perf_counter() - before) / images

@@ -18,10 +18,13 @@ SHARE = 0.5
 """Of the free memory, what a decoding may take: the other half is for what else runs on the machine."""
 
 BUDGET = 4 * 2**30
-"""Bytes a decoding takes at most, however much is free: more rows at once are no faster."""
+"""Bytes a decoding takes at most on a CPU, however much is free: more rows at once are no faster."""
 
 ROWS = 1024
-"""Images times beams decoded together at most, for the same reason."""
+"""Images times beams decoded together at most on a CPU, for the same reason."""
+
+ROWS_ON_GPU = 12288
+"""The same on a GPU; on an H200 half as many took a tenth longer, twice as many no less."""
 
 _UNKNOWN = 2 * 2**30  # free bytes assumed where the system says nothing
 
@@ -84,10 +87,17 @@ def bytes_per_image(
     return cross + past + scores
 
 
-def images_at_once(bytes_an_image: int, beams: int, free: int) -> int:
-    """How many images fit the budget together; at least one."""
-    budget = min(BUDGET, int(SHARE * free))
-    return max(1, min(ROWS // beams, budget // max(bytes_an_image, 1)))
+def rows_at_once(device: str | torch.device) -> int:
+    """Images times beams that are worth decoding together on `device`."""
+    return ROWS if torch.device(device).type == "cpu" else ROWS_ON_GPU
+
+
+def images_at_once(bytes_an_image: int, beams: int, device: str | torch.device, free: int) -> int:
+    """How many images are worth decoding together on `device` and fit its `free` bytes; at least one."""
+    budget = int(SHARE * free)
+    if torch.device(device).type == "cpu":
+        budget = min(BUDGET, budget)
+    return max(1, min(rows_at_once(device) // beams, budget // max(bytes_an_image, 1)))
 
 
 def in_batches(work: Callable[[int, int], list[T]], count: int, batch: int) -> list[T]:

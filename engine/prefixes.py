@@ -53,7 +53,7 @@ class Scores:
     def continuations(self) -> Continuations:
         """Log-probabilities under the constraints as a beam search has them: not normalised again."""
         if self._continuations is None:
-            logprobs = self._logits.float().log_softmax(-1)
+            logprobs = self._logits.log_softmax(-1, dtype=torch.float32)
             if self._config.constrained:
                 logprobs = constrain(logprobs, self.tokens, self._config)
             self._continuations = Continuations(logprobs)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from engine import decoding, memory, study
+from engine import decoding, graphs, memory, study
 from engine.captioner import Captioner
 from engine.config import DecodingConfig
 from engine.prefixes import Hypothesis
@@ -56,6 +56,11 @@ class Search:
     def __len__(self) -> int:
         return len(self._looked)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._captioner.device
+
     def run(self, sizes: Sequence[int] | None = None, images: int | None = None) -> Found:
         """The hypotheses of each image, or of the first `images`, at the config's beam sizes or only at `sizes`.
 
@@ -72,7 +77,7 @@ class Search:
 
     def _jobs(self, images: int) -> int:
         """How many jobs share the images: one a core, on a CPU."""
-        if self._captioner.device.type != "cpu":
+        if self.device.type != "cpu":
             return 1
         return max(1, min(torch.get_num_threads(), images // JOB_IMAGES))
 
@@ -96,16 +101,18 @@ class Search:
             memory_tokens=self._tokens,
             item=self._captioner.head.weight.element_size(),
         )
-        most = memory.images_at_once(each * jobs, max(widths), memory.free_bytes(self._captioner.device))
+        most = memory.images_at_once(each * jobs, max(widths), self.device, memory.free_bytes(self.device))
         return math.ceil(images / math.ceil(images / most))
 
     def _some(self, start: int, stop: int, sizes: Sequence[int]) -> list[_Image]:
-        looked, config, device = self._looked[start:stop], self._config, self._captioner.device
+        looked, config, device = self._looked[start:stop], self._config, self.device
         if config.rule == "study":
             with torch.inference_mode():
                 read = self._captioner.reader(looked)
             found = study.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
         else:
+            found = graphs.replayed(self._captioner, looked, sizes, *self._ids, config)
+        if found is None:
             with torch.inference_mode():
                 steps = self._captioner.start(looked, config.max_length)
             seeds = self._seeds[start:stop]

@@ -5,13 +5,14 @@ Knows a decoder's layers, the memory of images and where their keys and values l
 Shapes: B images, R prefixes, T tokens, P memory tokens, D model width, H heads, d = D / H, V vocabulary.
 """
 
-import math
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from engine import past
 
 
 class Product:
@@ -69,6 +70,8 @@ class Weights:
         self.head = Product(captioner.head.weight, captioner.head.bias)
         self.heads = captioner.config.nhead
         self.width = captioner.config.d_model // captioner.config.nhead
+        self.replays: dict = {}
+        """Searches captured with these weights (see `graphs`): others would need others."""
 
 
 _READY: WeakKeyDictionary = WeakKeyDictionary()
@@ -98,6 +101,16 @@ class Looked:
     def __getitem__(self, images: slice) -> "Looked":
         return Looked(tuple((key[images], value[images]) for key, value in self.layers))
 
+    def copy(self) -> "Looked":
+        """The same in memory of its own."""
+        return Looked(tuple((key.clone(), value.clone()) for key, value in self.layers))
+
+    def take(self, other: "Looked") -> None:
+        """Becomes a copy of what another of the same shape is."""
+        for own, new in zip(self.layers, other.layers, strict=True):
+            for each, source in zip(own, new, strict=True):
+                each.copy_(source)
+
     def keep(self, images: Tensor) -> "Looked":
         """Only the images at int64 positions `images`."""
         return Looked(tuple((key.index_select(0, images), value.index_select(0, images)) for key, value in self.layers))
@@ -113,85 +126,34 @@ def look(captioner: nn.Module, memory: Tensor) -> Looked:
     return Looked(tuple(tuple(each.permute(2, 0, 3, 1, 4).contiguous().unbind(0)) for each in joint))
 
 
-class _Past:
-    """Keys and values of the prefixes' own tokens in one layer, [T, R, H, d] each.
-
-    Time comes first, so that the past of any choice of prefixes is gathered in one pass from one block into another;
-    two buffers take turns, because fresh memory for every step costs as much as the copy itself.
-    """
-
-    def __init__(self, steps: int, heads: int, width: int) -> None:
-        self._steps, self._heads, self._width = steps, heads, width
-        self._filled = self._rows = 0
-        self._now: list[Tensor] = []
-        self._next: list[Tensor] = []
-
-    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Adds one step's [R, H, d]; returns all steps so far, [R, H, T, d]."""
-        if self._filled == 0:
-            self._rows = key.shape[0]
-            self._reserve(self._now, self._rows, key)
-        read = []
-        for buffer, new in zip(self._now, (key, value), strict=True):
-            past = self._view(buffer, self._rows)
-            past[self._filled] = new
-            read.append(past[: self._filled + 1].permute(1, 2, 0, 3))
-        self._filled += 1
-        return read[0], read[1]
-
-    def select(self, rows: Tensor) -> None:
-        """Row i goes on from what was row rows[i]."""
-        self._reserve(self._next, len(rows), self._now[0])
-        for source, target in zip(self._now, self._next, strict=True):
-            past = self._view(source, self._rows)[: self._filled]
-            torch.index_select(past, 1, rows, out=self._view(target, len(rows))[: self._filled])
-        self._now, self._next, self._rows = self._next, self._now, len(rows)
-
-    def _reserve(self, buffers: list[Tensor], rows: int, like: Tensor) -> None:
-        size = self._steps * rows * self._heads * self._width
-        if not buffers or buffers[0].numel() < size:
-            # A sweep's prefixes become a few more at each step; without room for them each step would take new memory.
-            size = size * 5 // 4 if self._filled else size
-            buffers.clear()
-            buffers += [like.new_empty(size), like.new_empty(size)]
-
-    def _view(self, buffer: Tensor, rows: int) -> Tensor:
-        shape = (self._steps, rows, self._heads, self._width)
-        return buffer[: math.prod(shape)].view(shape)
-
-
 class Decoding:
     """One step at a time over R prefixes of B images, every key and value computed once.
 
     Cross-attention keys and values belong to images and are never copied per prefix: an image's prefixes are folded
-    into the query's length. Self-attention keys and values belong to prefixes; what `follow` asks is done in one pass
-    before the next step reads them. Begins with one prefix an image.
+    into the query's length. Self-attention keys and values belong to prefixes (see `past`). Begins with one prefix an
+    image.
     """
 
     def __init__(self, captioner: nn.Module, looked: Looked, max_length: int) -> None:
         self._captioner, self._weights, self._looked = captioner, weights_of(captioner), looked
         self._position = 0
-        self._folds = _Folds(torch.arange(len(looked), device=captioner.device), len(looked))
-        self._parents: Tensor | None = None
-        self._past = [_Past(max_length, self._weights.heads, self._weights.width) for _ in self._weights.layers]
+        self._folds = _Folds.even(len(looked), 1, captioner.device)
+        self._past = past.of(captioner.device, len(self._weights.layers), max_length)
 
     def step(self, tokens: Tensor) -> Tensor:
         """The prefixes' newest tokens int64[R] -> logits [R, V] of the token after them."""
-        if self._parents is not None:
-            for past in self._past:
-                past.select(self._parents)
-            self._parents = None
         x = self._captioner.embed(tokens.unsqueeze(1), self._position).squeeze(1)
-        for layer, past, cross in zip(self._weights.layers, self._past, self._looked.layers, strict=True):
-            x = self._layer_step(layer, x, past, cross)
+        self._past.begin(len(tokens), x)
+        for number, (layer, cross) in enumerate(zip(self._weights.layers, self._looked.layers, strict=True)):
+            x = self._layer_step(number, layer, x, cross)
         self._position += 1
         return self._weights.head(x)
 
-    def _layer_step(self, layer: _Layer, x: Tensor, past: _Past, cross: tuple[Tensor, Tensor]) -> Tensor:
+    def _layer_step(self, number: int, layer: _Layer, x: Tensor, cross: tuple[Tensor, Tensor]) -> Tensor:
         """x [R, D] -> the same shape."""
         heads = (self._weights.heads, self._weights.width)
         query, key, value = layer.own(x).unflatten(-1, (3, *heads)).unbind(1)
-        own = F.scaled_dot_product_attention(query.unsqueeze(2), *past.append(key, value)).flatten(1)
+        own = self._past.attend(number, query, key, value).flatten(1)
         x = layer.norms[0](x + layer.own_out(own))
         query = self._folds.fold(layer.cross_query(x)).unflatten(-1, heads).transpose(1, 2)
         seen = attend(query, *cross).transpose(1, 2).flatten(2)
@@ -207,11 +169,17 @@ class Decoding:
         same = len(parents) == len(images) and bool((parents == torch.arange(len(images), device=parents.device)).all())
         if same:
             return
-        self._parents = parents if self._parents is None else self._parents[parents]
+        self._past.follow(parents)
         stay, places = images[parents].unique_consecutive(return_inverse=True)
         if len(stay) < len(self._looked):
             self._looked = self._looked.keep(stay)
-        self._folds = _Folds(places, len(stay))
+        self._folds = _Folds.uneven(places, len(stay))
+
+    def follow_evenly(self, parents: Tensor) -> None:
+        """As `follow`, where no image leaves and all have as many prefixes: the device is asked nothing."""
+        images = len(self._looked)
+        self._past.follow(parents)
+        self._folds = _Folds.even(images, len(parents) // images, parents.device)
 
 
 FEW = 5
@@ -234,25 +202,35 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 class _Folds:
     """Where an image's prefixes lie in a block [B, K, ...] that has room for the most that any image has."""
 
-    def __init__(self, images: Tensor, count: int) -> None:
-        """`images`: int64[R], ascending, the image of each prefix; each of `count` images has at least one."""
-        self.images, self._count = images, count
+    def __init__(self, images: Tensor, count: int, room: int, slots: Tensor | None) -> None:
+        """`images`: int64[R], ascending, the image of each prefix; `slots`: int64[R], None where no room is left."""
+        self.images, self._count, self._room, self._slots = images, count, room, slots
+
+    @classmethod
+    def even(cls, count: int, each: int, device: torch.device) -> "_Folds":
+        """Of `count` images with `each` prefixes."""
+        return cls(torch.arange(count, device=device).repeat_interleave(each), count, each, None)
+
+    @classmethod
+    def uneven(cls, images: Tensor, count: int) -> "_Folds":
+        """Of `count` images, each with one prefix at least: int64[R], ascending."""
         counts = torch.bincount(images, minlength=count)
-        self._room = int(counts.max())
-        self._is_full = self._room * count == len(images)
+        room = int(counts.max())
+        if room * count == len(images):
+            return cls(images, count, room, None)
         first = counts.cumsum(0) - counts
-        self._slots = images * self._room + torch.arange(len(images), device=images.device) - first[images]
+        return cls(images, count, room, images * room + torch.arange(len(images), device=images.device) - first[images])
 
     def fold(self, x: Tensor) -> Tensor:
         """[R, D] -> [B, K, D], zeros where an image has fewer."""
-        if not self._is_full:
+        if self._slots is not None:
             x = x.new_zeros(self._count * self._room, x.shape[-1]).index_copy_(0, self._slots, x)
         return x.view(self._count, self._room, -1)
 
     def unfold(self, x: Tensor) -> Tensor:
         """[B, K, D] -> [R, D]."""
         x = x.reshape(self._count * self._room, -1)
-        return x if self._is_full else x.index_select(0, self._slots)
+        return x if self._slots is None else x.index_select(0, self._slots)
 
 
 class Reading:

@@ -14,7 +14,7 @@ JOINERS = {"evaluate", "runs", "scoring", "summary", "contrast", "__main__"}
 
 TORCH = {
     *("captioner", "checkpoints", "training", "decoding", "stepping", "memory", "attention", "clip"),
-    *("search", "evaluate", "scoring"),
+    *("search", "evaluate", "scoring", "past", "kernels"),
 }
 SEARCH = {"prefixes", "beams", "paths", "study", "continuations", "constraints", "sampling"}
 """What the search was split into; like `decoding` they know ids and numbers, and no model."""

@@ -61,9 +61,16 @@ STUDY = {"steps": 30, "layers": 4, "width": 1024, "vocabulary": 18022, "memory_t
 def test_the_studys_beam_of_100_fits_its_budget():
     each = memory.bytes_per_image(beams=100, **STUDY)
     assert 200e6 < each < 300e6
-    assert memory.images_at_once(each, 100, free=64 * 2**30) == 10
-    assert memory.images_at_once(each, 100, free=2 * 2**30) == 2**30 // each
-    assert memory.images_at_once(each, 100, free=0) == 1
+    assert memory.images_at_once(each, 100, "cpu", free=64 * 2**30) == 10
+    assert memory.images_at_once(each, 100, "cpu", free=2 * 2**30) == 2**30 // each
+    assert memory.images_at_once(each, 100, "cpu", free=0) == 1
+
+
+def test_a_gpus_budget_grows_with_its_memory():
+    each = memory.bytes_per_image(beams=100, **STUDY)
+    assert memory.images_at_once(each, 100, "cuda", free=128 * 2**30) == 122
+    assert memory.images_at_once(each, 100, "cuda", free=16 * 2**30) == 8 * 2**30 // each > 16
+    assert memory.images_at_once(each, 1, "cuda", free=0) == 1
 
 
 def test_free_memory_is_a_part_of_the_machines():

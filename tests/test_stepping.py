@@ -10,19 +10,19 @@ from engine import decoding, stepping, study
 from engine.config import DecodingConfig
 from tests import tiny
 
-CPU = torch.device("cpu")
 IMAGES = 7
 
 
-@pytest.fixture(scope="module")
-def parts():
+@pytest.fixture(scope="module", params=tiny.DEVICES)
+def parts(request):
     """A captioner whose captions end at different lengths, its tokenizer, and the memory of some images."""
     captioner, words = tiny.captioner(), tiny.tokenizer()
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         captioner.head.weight.normal_(0, 0.5, generator=generator)
         captioner.head.bias[words.eos_id] += 5
-    return captioner, words, torch.randn(IMAGES, 20, 32, generator=generator) * 2
+    memory = torch.randn(IMAGES, 20, 32, generator=generator) * 2
+    return captioner.to(request.param), words, memory.to(request.param)
 
 
 def captions(captioner, words, memory, size, rule="standard", others=()) -> list[tuple[int, ...]]:
@@ -32,9 +32,9 @@ def captions(captioner, words, memory, size, rule="standard", others=()) -> list
     with torch.inference_mode():
         looked = captioner.look(memory)
     if rule == "study":
-        found = study.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, CPU)
+        found = study.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, captioner.device)
     else:
-        found = decoding.sweep(captioner.start(looked, 12), len(looked), sizes, *ids, config, CPU)
+        found = decoding.sweep(captioner.start(looked, 12), len(looked), sizes, *ids, config, captioner.device)
     return [each[0].tokens for each in found[size]]
 
 
@@ -59,7 +59,7 @@ def test_captions_of_the_batch_leave_it_at_different_steps(parts):
 
 def test_the_padding_of_shorter_captions_changes_no_map(parts):
     captioner, _, memory = parts
-    ids = torch.randint(4, captioner.config.vocab_size, (2, 9))
+    ids = torch.randint(4, captioner.config.vocab_size, (2, 9), device=captioner.device)
     padded = ids.clone()
     padded[0, 4:] = 0
     with torch.inference_mode():
@@ -80,7 +80,7 @@ def test_one_replay_has_the_weights_of_a_step_by_step_greedy_run(parts, monkeypa
         seen.clear()
         (tokens,) = captions(captioner, words, memory[image : image + 1], 1)
         stepped = torch.cat(seen).view(len(tokens), 2, 2, 20).permute(1, 2, 0, 3)  # [layers, heads, T, P]
-        ids = torch.tensor([[words.bos_id, *tokens[:-1]]])
+        ids = torch.tensor([[words.bos_id, *tokens[:-1]]], device=captioner.device)
         with torch.inference_mode():
             replayed = captioner.replay(ids, memory[image : image + 1])[1][0]
         torch.testing.assert_close(replayed, stepped, atol=1e-5, rtol=0)
@@ -88,10 +88,12 @@ def test_one_replay_has_the_weights_of_a_step_by_step_greedy_run(parts, monkeypa
 
 def test_reading_anew_gives_the_logits_of_torchs_own_decoder_without_a_mask(parts):
     captioner, _, memory = parts
-    ids, images = torch.randint(4, captioner.config.vocab_size, (5, 6)), torch.tensor([0, 0, 2, 2, 5])
+    ids = torch.randint(4, captioner.config.vocab_size, (5, 6), device=captioner.device)
+    images = torch.tensor([0, 0, 2, 2, 5], device=captioner.device)
     with torch.inference_mode():
         found = captioner.reader(captioner.look(memory))(ids, images)
-        expected = captioner.head(tiny.torch_decoder(captioner)(captioner.embed(ids), memory[images])[:, -1])
+        decoder = tiny.torch_decoder(captioner).to(captioner.device)
+        expected = captioner.head(decoder(captioner.embed(ids), memory[images])[:, -1])
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 

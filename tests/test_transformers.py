@@ -15,18 +15,22 @@ from engine.config import DecodingConfig
 from engine.prefixes import Hypothesis
 from tests import peers, tiny
 
-CPU = torch.device("cpu")
 BEAMS = (1, 2, 3, 5, 10, 15)
 IMAGES = 50
 BOS, EOS = 0, 1
 
 
-def memories(dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(IMAGES, 20, 32, generator=torch.Generator().manual_seed(1)).to(dtype) * 2
+@pytest.fixture(params=tiny.DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def memories(device: str, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(IMAGES, 20, 32, generator=torch.Generator().manual_seed(1)).to(device, dtype) * 2
 
 
 @cache
-def pair(kind: str, dtype: torch.dtype = torch.float64):
+def pair(kind: str, device: str, dtype: torch.dtype = torch.float64):
     """A captioner whose distributions are of a kind, and transformers' model with its weights."""
     captioner, words = tiny.captioner(), tiny.tokenizer()
     generator = torch.Generator().manual_seed(2)
@@ -35,14 +39,14 @@ def pair(kind: str, dtype: torch.dtype = torch.float64):
         captioner.head.bias.normal_(0, 0.1, generator=generator)
         # So that captions end after a few tokens, at the same step as others, or never.
         captioner.head.bias[words.eos_id] += {"flat": -0.3, "peaked": 12.0, "ends": 5.0}[kind]
-    captioner = captioner.to(dtype)
-    return captioner, words, peers.marian(captioner, words.bos_id, words.eos_id, words.pad_id)
+    captioner = captioner.to(device, dtype)
+    return captioner, words, peers.marian(captioner, words.bos_id, words.eos_id, words.pad_id).to(device)
 
 
 def ours(captioner: Captioner, words, memory: torch.Tensor, beams: int, **changes: object):
     config = DecodingConfig(beam_sizes=(beams,), **{"max_length": 30, **changes})
     steps = captioner.start(memory, config.max_length)
-    return decoding.sweep(steps, len(memory), [beams], words.bos_id, words.eos_id, config, CPU)[beams]
+    return decoding.sweep(steps, len(memory), [beams], words.bos_id, words.eos_id, config, captioner.device)[beams]
 
 
 def assert_same(found: list[list[Hypothesis]], expected: list[list[peers.Found]]) -> None:
@@ -58,9 +62,9 @@ def assert_same(found: list[list[Hypothesis]], expected: list[list[peers.Found]]
 @pytest.mark.parametrize(
     ("kind", "penalty"), [("flat", 1.0), ("peaked", 1.0), ("ends", 1.0), ("ends", 0.0), ("peaked", 2.0), ("ends", -0.5)]
 )
-def test_tokens_and_scores_are_those_of_generate(kind, penalty, beams, early):
-    captioner, words, model = pair(kind)
-    memory = memories()
+def test_tokens_and_scores_are_those_of_generate(kind, penalty, beams, early, device):
+    captioner, words, model = pair(kind, device)
+    memory = memories(device)
     settings = {"length_penalty": penalty, "early_stopping": early} if beams > 1 else {}
     expected = peers.generate(model, memory, beams, words.eos_id, **settings)
     changes = {"length_penalty": penalty, "early_stopping": early}
@@ -68,9 +72,9 @@ def test_tokens_and_scores_are_those_of_generate(kind, penalty, beams, early):
 
 
 @pytest.mark.parametrize("kind", ["peaked", "ends"])
-def test_the_captions_compared_end_early_late_and_never(kind):
-    captioner, words, _ = pair(kind)
-    found = [each[0] for each in ours(captioner, words, memories(), 3)]
+def test_the_captions_compared_end_early_late_and_never(kind, device):
+    captioner, words, _ = pair(kind, device)
+    found = [each[0] for each in ours(captioner, words, memories(device), 3)]
     lengths = [len(each.tokens) for each in found if each.finished]
     assert 3 <= len(lengths) < IMAGES
     assert min(lengths) <= 3
@@ -78,16 +82,16 @@ def test_the_captions_compared_end_early_late_and_never(kind):
 
 
 @pytest.mark.parametrize("beams", [1, 3, 10])
-def test_float32_gives_the_same_tokens_as_well(beams):
-    captioner, words, model = pair("ends", torch.float32)
-    memory = memories(torch.float32)
+def test_float32_gives_the_same_tokens_as_well(beams, device):
+    captioner, words, model = pair("ends", device, torch.float32)
+    memory = memories(device, torch.float32)
     assert_same(ours(captioner, words, memory, beams), peers.generate(model, memory, beams, words.eos_id))
 
 
 @pytest.mark.parametrize("beams", [2, 3, 10])
-def test_the_n_best_are_generates_returned_sequences(beams):
-    captioner, words, model = pair("ends")
-    memory, count = memories()[:20], min(beams, 5)
+def test_the_n_best_are_generates_returned_sequences(beams, device):
+    captioner, words, model = pair("ends", device)
+    memory, count = memories(device)[:20], min(beams, 5)
     expected = peers.generate(model, memory, beams, words.eos_id, num_return_sequences=count)
     found = ours(captioner, words, memory, beams, n_best=count)
     assert all(len(each) == count for each in found)
@@ -96,9 +100,9 @@ def test_the_n_best_are_generates_returned_sequences(beams):
 
 @pytest.mark.parametrize("beams", [1, 3, 5])
 @pytest.mark.parametrize(("penalty", "ngram"), [(1.5, 0), (1.0, 2), (1.0, 1), (1.3, 3), (0.8, 0)])
-def test_repetition_penalty_and_forbidden_ngrams_mean_what_they_mean_there(beams, penalty, ngram):
-    captioner, words, model = pair("peaked")
-    memory = memories()[:25]
+def test_repetition_penalty_and_forbidden_ngrams_mean_what_they_mean_there(beams, penalty, ngram, device):
+    captioner, words, model = pair("peaked", device)
+    memory = memories(device)[:25]
     expected = peers.generate(
         model, memory, beams, words.eos_id, repetition_penalty=penalty, no_repeat_ngram_size=ngram
     )
@@ -131,4 +135,4 @@ def test_ties_are_broken_as_generate_breaks_them(vocabulary, beams, early):
         for image in range(12)
     ]
     config = DecodingConfig(beam_sizes=(beams,), max_length=8, early_stopping=early)
-    assert_same(decoding.sweep(peers.TableSteps(logits), 12, [beams], BOS, EOS, config, CPU)[beams], expected)
+    assert_same(decoding.sweep(peers.TableSteps(logits), 12, [beams], BOS, EOS, config, torch.device("cpu"))[beams], expected)

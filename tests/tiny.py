@@ -19,6 +19,8 @@ SENTENCES = (
     "a cat sleeps on a couch.",
     "a woman holds an umbrella.",
 )
+DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+"""Where models can run here: what holds on a CPU is tested on a GPU as well where there is one."""
 ENCODER = {"encoder": "vit_tiny_patch16_224", "encoder_kwargs": {"depth": 1, "embed_dim": 32, "num_heads": 2}}
 
 

@@ -73,36 +73,32 @@ class Bench:
     standing: nn.TransformerDecoder
     encoded: Tensor
 
-    def ours(self, images: int, sizes: tuple[int, ...], prefixes: list[int] | None = None) -> Ids:
-        """Our captions of the first images at each size, all sizes in one sweep; notes the prefixes of every step."""
-        config, device = DecodingConfig(beam_sizes=sizes, max_length=STEPS), self.captioner.device
-        with torch.inference_mode():
-            looked = self.captioner.look(self.encoded[:images])
-        batch = self.batch(images, sizes)
-        found: dict[int, Ids] = {size: [] for size in sizes}
-        for at in range(0, images, batch):
-            part = looked[at : at + batch]
-            steps = Counted(self.captioner.start(part, STEPS), [] if prefixes is None else prefixes)
-            for size, each in decoding.sweep(steps, len(part), sizes, BOS, EOS, config, device).items():
-                found[size] += [hypotheses[0].tokens for hypotheses in each]
-        return [tokens for size in sizes for tokens in found[size]]
-
-    @staticmethod
-    def batch(images: int, sizes: tuple[int, ...]) -> int:
-        """How many of the images ours reads at once."""
-        return min(images, max(1, memory.ROWS // max(sizes)))
-
-    def command(self, images: int, sizes: tuple[int, ...]) -> Ids:
-        """Our captions as the project's commands find them: dealt to the cores, as many at once as the memory takes."""
+    def ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
+        """Our captions of the first images at each size, as the project's commands find them."""
         config, words = DecodingConfig(beam_sizes=sizes, max_length=STEPS), SimpleNamespace(bos_id=BOS, eos_id=EOS)
         search = Search(self.captioner, words, self.encoded[:images], config, [str(image) for image in range(images)])
         return [hypotheses[0].tokens for each in search.run().values() for hypotheses in each]
 
+    def prefixes(self, images: int, sizes: tuple[int, ...]) -> list[int]:
+        """How many prefixes each step of ours reads."""
+        config, prefixes = DecodingConfig(beam_sizes=sizes, max_length=STEPS), []
+        with torch.inference_mode():
+            looked = self.captioner.look(self.encoded[:images])
+        batch = self.batch(images, sizes)
+        for at in range(0, images, batch):
+            part = looked[at : at + batch]
+            steps = Counted(self.captioner.start(part, STEPS), prefixes)
+            decoding.sweep(steps, len(part), sizes, BOS, EOS, config, self.captioner.device)
+        return prefixes
+
+    def batch(self, images: int, sizes: tuple[int, ...]) -> int:
+        """How many of the images ours reads at once."""
+        return min(images, max(1, memory.rows_at_once(self.captioner.device) // max(sizes)))
+
     def least(self, limits: Limits, images: int, sizes: tuple[int, ...]) -> float:
         """Seconds an image that the machine allows for the prefixes that ours reads."""
-        prefixes: list[int] = []
-        self.ours(images, sizes, prefixes)
-        return limits.least(prefixes, images, self.batch(images, sizes), self.encoded.shape[1])
+        prefixes, at_once = self.prefixes(images, sizes), self.batch(images, sizes)
+        return limits.least(prefixes, images, at_once, self.encoded.shape[1])
 
     def generate(self, images: int, sizes: tuple[int, ...]) -> Ids:
         """transformers' captions, `generate()` called once a size."""
@@ -203,8 +199,8 @@ def rows_of(bench: Bench, mode: str, rounds: int) -> list[Row]:
     rows += [row(f"batch 1, beam {size}", (size,), 1, 10, rounds) for size in (1, 3, 5, 10)]
     rows.append(row("batch 2, beam 100", (100,), 2, 2, 1))
     # Who captions many images need not wait for each: these two set one at a time against the project's own command.
-    rows.append(Row("64 images, theirs one by one, beam 3", (3,), bench.command, bench.generate, IMAGES, 1, 10, rounds))
-    rows.append(Row("the study's way, beam 3", (3,), bench.command, bench.study_standing, IMAGES, 1, 100, 3, False))
+    rows.append(Row("64 images, theirs one by one, beam 3", (3,), bench.ours, bench.generate, IMAGES, 1, 10, rounds))
+    rows.append(Row("the study's way, beam 3", (3,), bench.ours, bench.study_standing, IMAGES, 1, 100, 3, False))
     rows.append(Row("the study's rule, beam 3", (3,), bench.study_ours, bench.study_standing, 8, 1, 1, 1))
     if mode == "full":
         rows.append(row("batch 2, the sweep of 11 sizes", SWEEP, 2, 3, 1))
@@ -220,6 +216,7 @@ def measure(row: Row, device: str, clock: Callable[[], float], least: float | No
         with Peak(device) as peak:
             found[side] = way(images, row.sizes)
         peaks[side] = peak.bytes
+        way(images, row.sizes)  # a search of ours that comes again is captured first, on a GPU
     for _ in range(row.rounds):
         for side, way, images in sides:
             start = clock()

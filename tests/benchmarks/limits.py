@@ -13,7 +13,7 @@ import torch
 from engine.captioner import Captioner
 from engine.stepping import Product
 
-_SQUARE = 2048  # rows and columns of a product that is bound by arithmetic alone
+_SQUARES = {"cpu": 2048, "cuda": 8192}  # rows and columns of a product that is bound by arithmetic alone
 
 
 class Limits:
@@ -32,16 +32,21 @@ class Limits:
                 matrices.append(each.detach())
         self._elements, self._item = sum(each.numel() for each in matrices), matrices[0].element_size()
         self._products = [(Product(each, None), torch.randn(1, each.shape[1]).to(each)) for each in matrices]
-        self._square = torch.randn(_SQUARE, _SQUARE).to(matrices[0])
+        side = _SQUARES[captioner.device.type]
+        self._square = torch.randn(side, side).to(matrices[0])
 
     def bandwidth(self) -> float:
         """Bytes of weights read a second, now: on a shared machine this varies by the minute."""
-        return self._elements * self._item / _fastest(lambda: [product(row) for product, row in self._products])
+        return self._elements * self._item / self._fastest(lambda: [product(row) for product, row in self._products])
 
     def arithmetic(self) -> float:
         """Operations a second."""
         product = Product(self._square, None)
-        return 2 * _SQUARE**3 / _fastest(lambda: product(self._square))
+        return 2 * len(self._square) ** 3 / self._fastest(lambda: product(self._square))
+
+    def operations(self, prefixes: Sequence[int]) -> int:
+        """Those of the products of steps that read so many prefixes each."""
+        return 2 * self._elements * sum(prefixes)
 
     def least(self, prefixes: Sequence[int], images: int, at_once: int, tokens: int) -> float:
         """Seconds an image below which no decoder of the same steps can be.
@@ -54,18 +59,26 @@ class Limits:
         """
         bandwidth, arithmetic = self.bandwidth(), self.arithmetic()
         reading = (self._elements + at_once * tokens * self._seen) * self._item / bandwidth
-        steps = sum(max(reading, 2 * self._elements * count / arithmetic) for count in prefixes)
+        steps = sum(max(reading, self.operations([count]) / arithmetic) for count in prefixes)
         return steps / images + 2 * self._look * tokens / arithmetic
 
-
-def _fastest(function: Callable[[], object], rounds: int = 20) -> float:
-    """The least seconds of several calls."""
-    times = []
-    with torch.inference_mode():
-        for _ in range(rounds):
-            start = time.perf_counter()
+    def _fastest(self, function: Callable[[], object], rounds: int = 20) -> float:
+        """The least seconds of several calls; on a GPU without the time to launch them one by one."""
+        on_gpu, times = self._square.is_cuda, []
+        with torch.inference_mode():
             function()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-    return min(times)
+            again = _graph(function).replay if on_gpu else function
+            for _ in range(rounds):
+                start = time.perf_counter()
+                again()
+                if on_gpu:
+                    torch.cuda.synchronize()
+                times.append(time.perf_counter() - start)
+        return min(times)
+
+
+def _graph(function: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        function()
+    return graph

@@ -1,0 +1,86 @@
+"""Searches that keep every image's row find what those find whose images leave."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import decoding, evenly
+from engine.config import DecodingConfig
+from engine.prefixes import Hypothesis
+from tests import peers, tiny
+
+BOS, EOS, CPU = 0, 1, torch.device("cpu")
+
+
+class EvenTable(peers.TableSteps):
+    """A table whose prefixes go on without a question."""
+
+    follow_evenly = peers.TableSteps.follow
+
+
+def table(seed: int, images: int, vocabulary: int, bias: float) -> torch.Tensor:
+    logits = 2 * torch.randn(images, 23, vocabulary, generator=torch.Generator().manual_seed(seed))
+    logits[..., EOS] += bias
+    return logits
+
+
+def walked(
+    logits: torch.Tensor, size: int, config: DecodingConfig, wait: bool
+) -> tuple[list[list[Hypothesis]], list[bool]]:
+    """What is found at the first step after which no image goes on, or, with `wait`, at the last of all."""
+    search, going = evenly.search_of(len(logits), size, EOS, config, CPU), []
+    for goes_on, state in evenly.walk(EvenTable(logits), search, len(logits), BOS, config, CPU):
+        going.append(bool(goes_on))
+        if not going[-1] and not wait:
+            break
+    return search.found(state), going
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([1, 2, 3, 5, 10]),
+    st.integers(1, 6),
+    st.sampled_from([3, 12, 40]),
+    st.booleans(),
+    st.sampled_from([0.0, 1.0, 2.0, -0.5]),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_what_is_found_is_what_decoding_finds(seed, size, images, vocabulary, early, penalty, n_best, wait):
+    logits = table(seed, images, vocabulary, bias=1.5)
+    config = DecodingConfig(
+        beam_sizes=(size,), max_length=8, early_stopping=early, length_penalty=penalty, n_best=min(size, n_best)
+    )
+    expected = decoding.sweep(peers.TableSteps(logits), images, [size], BOS, EOS, config, CPU)[size]
+    found, going = walked(logits, size, config, wait)
+    assert found == expected
+    assert going == sorted(going, reverse=True)
+    assert not going[-1] or len(going) == config.max_length
+
+
+def test_it_ends_when_the_last_image_is_done_and_not_at_the_first():
+    logits = table(0, 5, 12, bias=4)
+    config = DecodingConfig(beam_sizes=(1,), max_length=8)
+    found, going = walked(logits, 1, config, wait=False)
+    lengths = [len(each[0].tokens) for each in found]
+    assert min(lengths) < max(lengths) == len(going) < 8
+
+
+@pytest.mark.parametrize("device", tiny.DEVICES)
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_captioners_own_steps_go_on_evenly(size, device):
+    captioner, words = tiny.captioner().to(device), tiny.tokenizer()
+    with torch.no_grad():
+        captioner.head.bias[words.eos_id] += 1
+    looked = captioner.look(2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(1)).to(device))
+    config, ids = DecodingConfig(beam_sizes=(size,), max_length=9), (words.bos_id, words.eos_id)
+    with torch.inference_mode():
+        expected = decoding.sweep(captioner.start(looked, 9), 4, [size], *ids, config, captioner.device)[size]
+        search = evenly.search_of(4, size, words.eos_id, config, captioner.device)
+        *_, (_, state) = evenly.walk(captioner.start(looked, 9), search, 4, words.bos_id, config, captioner.device)
+    found = search.found(state)
+    assert [each[0].tokens for each in found] == [each[0].tokens for each in expected]
+    for own, other in zip(found, expected, strict=True):
+        assert own[0].score == pytest.approx(other[0].score, abs=1e-5)

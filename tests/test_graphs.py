@@ -1,0 +1,132 @@
+"""Which searches are replayed, and when; on a GPU, that a replay finds what the search itself finds."""
+
+import pytest
+import torch
+
+from engine import decoding, graphs
+from engine.config import DecodingConfig
+from engine.search import Search
+from tests import tiny
+
+CONFIG = DecodingConfig(beam_sizes=(3,), max_length=9)
+
+
+class FakeReplay:
+    """A replay that finds its own number."""
+
+    made = 0
+
+    def __init__(self, *args: object) -> None:
+        FakeReplay.made += 1
+        self._number = FakeReplay.made
+
+    def __call__(self, looked: object) -> int:
+        return self._number
+
+
+@pytest.fixture
+def everywhere(monkeypatch):
+    """As if every device could replay every search."""
+    FakeReplay.made = 0
+    monkeypatch.setattr(graphs, "_suits", lambda *args: True)
+    monkeypatch.setattr(graphs, "_Replay", FakeReplay)
+
+
+def asked(captioner, images: int = 2, config: DecodingConfig = CONFIG):
+    with torch.inference_mode():
+        looked = captioner.look(torch.randn(images, 5, 32))
+    return graphs.replayed(captioner, looked, config.beam_sizes, 2, 3, config)
+
+
+def test_the_second_search_of_a_shape_is_captured_and_replayed_from_then_on(everywhere):
+    captioner = tiny.captioner()
+    assert [asked(captioner) for _ in range(4)] == [None, {3: 1}, {3: 1}, {3: 1}]
+    assert FakeReplay.made == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"images": 3},
+        {"config": DecodingConfig(beam_sizes=(4,), max_length=9)},
+        {"config": DecodingConfig(beam_sizes=(3,), max_length=8)},
+        {"config": DecodingConfig(beam_sizes=(3,), max_length=9, length_penalty=0.5)},
+        {"config": DecodingConfig(beam_sizes=(3,), max_length=9, early_stopping=True)},
+        {"config": DecodingConfig(beam_sizes=(3,), max_length=9, n_best=2)},
+    ],
+    ids=str,
+)
+def test_another_shape_or_rule_is_another_search(everywhere, other):
+    captioner = tiny.captioner()
+    assert asked(captioner) is None and asked(captioner) is not None
+    assert asked(captioner, **other) is None
+
+
+def test_changed_weights_are_captured_anew(everywhere):
+    captioner = tiny.captioner()
+    asked(captioner), asked(captioner)
+    with torch.no_grad():
+        captioner.head.bias.add_(1)
+    assert asked(captioner) is None
+    assert asked(captioner) == {3: 2}
+
+
+def test_the_shapes_captured_first_make_room(everywhere, monkeypatch):
+    monkeypatch.setattr(graphs, "KEPT", 2)
+    captioner = tiny.captioner()
+    for images in (1, 2, 3):
+        asked(captioner, images), asked(captioner, images)
+    assert asked(captioner, 3) == {3: 3} and asked(captioner, 2) == {3: 2}
+    assert asked(captioner, 1) is None
+
+
+def test_a_search_that_cannot_be_captured_goes_on_without_and_says_so(everywhere, monkeypatch):
+    def broken(*args: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(graphs, "_Replay", broken)
+    captioner = tiny.captioner()
+    assert asked(captioner) is None
+    with pytest.warns(UserWarning, match="could not be captured .*not permitted when stream is capturing."):
+        assert asked(captioner) is None
+    assert asked(captioner) is None
+
+
+@pytest.mark.parametrize(
+    ("device", "images", "changes"),
+    [
+        ("cpu", 2, {}),
+        ("cuda", graphs.ROWS // 3 + 1, {}),
+        ("cuda", 2, {"beam_sizes": (1, 3)}),
+        ("cuda", 2, {"sample": True, "beam_sizes": (1,)}),
+        ("cuda", 2, {"repetition_penalty": 1.2}),
+        ("cuda", 2, {"no_repeat_ngram": 2}),
+    ],
+    ids=str,
+)
+def test_a_search_with_other_needs_is_not_replayed(device, images, changes):
+    config = DecodingConfig(**{"beam_sizes": (3,), **changes})
+    assert not graphs._suits(torch.device(device), images, config.beam_sizes, config)
+    plain = DecodingConfig(beam_sizes=(3,))
+    assert graphs._suits(torch.device("cuda"), 2, plain.beam_sizes, plain)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_a_replay_finds_what_the_search_finds(size):
+    captioner, words = tiny.captioner().to("cuda"), tiny.tokenizer()
+    with torch.no_grad():
+        captioner.head.bias[words.eos_id] += 1
+    config = DecodingConfig(beam_sizes=(size,), max_length=12, n_best=min(size, 2))
+    for seed in range(6):
+        memory = 2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(seed)).cuda()
+        search = Search(captioner, words, memory, config, list("abcd"))
+        found = search.run()[size]
+        with torch.inference_mode():
+            steps = captioner.start(captioner.look(memory), config.max_length)
+        expected = decoding.sweep(steps, 4, [size], words.bos_id, words.eos_id, config, captioner.device)[size]
+        assert [[each.tokens for each in image] for image in found] == [
+            [each.tokens for each in image] for image in expected
+        ]
+    (shape,) = graphs.weights_of(captioner).replays.values()
+    assert shape.seen == 6 and shape.replay is not None
