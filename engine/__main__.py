@@ -506,6 +506,7 @@ def _device(name: str | None) -> str:
     from engine import allocator
 
     allocator.keep_freed_memory()
+    torch.backends.cudnn.allow_tf32 = False  # on a GPU as well float32 means float32; who wants speed takes bf16
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,11 +1,12 @@
-"""The best continuations of each image's beams, to the last tie those of a sort of everything.
+"""The best continuations of each image's beams; on a CPU, to the last tie, those of a sort of everything.
 
 Knows log-probabilities of prefixes and running totals. Knows no tokens, no ends and no search.
 
 A beam search asks for the 2K best of K * V sums. Only the blocks of the vocabulary whose maxima are among the 2K best
 can hold one, so the sums are formed for those blocks alone and the vocabulary is read once, however many searches ask.
-Where two of the best are equal, which one is taken is up to `torch.topk`; then, and only then, it is asked about all
-sums, as the field's reference asks it.
+Where two of the best are equal, which one is taken is up to `torch.topk`; on a CPU then, and only then, it is asked about
+all sums, as the field's reference asks it. On a GPU to look for ties would make the host wait at every step, and bf16 has
+them everywhere: there any of two equals may be taken.
 """
 
 from functools import cached_property
@@ -40,10 +41,11 @@ class Continuations:
         """
         beams, vocabulary = prefixes.shape[1], self._logprobs.shape[1]
         count = min(count, beams * vocabulary)
-        # On a GPU the top-k of few sums is cheap, and to look for ties makes the host wait.
-        few = 0 if self._logprobs.device.type == "cpu" else FEW_ON_GPU
-        if prefixes.numel() < few or beams * (vocabulary // BLOCK) <= count + 1:
+        on_cpu = self._logprobs.device.type == "cpu"
+        if prefixes.numel() < (0 if on_cpu else FEW_ON_GPU) or beams * (vocabulary // BLOCK) <= count + 1:
             return self.of_all(prefixes, running, count)
+        if not on_cpu:
+            return self._of_blocks(prefixes, running, count)
         found = self._of_blocks(prefixes, running, count + 1)
         tied = (found[2][:, 1:] == found[2][:, :-1]).any(1)
         found = tuple(each[:, :count] for each in found)

@@ -40,7 +40,16 @@ class Past(Protocol):
 
 def of(device: torch.device, layers: int, steps: int) -> Past:
     """An empty past of at most `steps` tokens, in the way that is faster on `device`."""
-    return Linked(layers, steps) if device.type == "cuda" and _has_kernel(device) else Copied(layers, steps)
+    return _way(device)(layers, steps)
+
+
+def copies(device: torch.device) -> int:
+    """How many times a past on `device` holds each prefix's tokens."""
+    return _way(device).copies
+
+
+def _way(device: torch.device) -> "type[Copied] | type[Linked]":
+    return Linked if device.type == "cuda" and _has_kernel(device) else Copied
 
 
 @cache
@@ -64,6 +73,8 @@ class Copied:
     Time comes first, so that the past of any choice of prefixes is gathered in one pass from one block into another;
     two buffers take turns, because fresh memory for every step costs as much as the copy itself.
     """
+
+    copies = 2
 
     def __init__(self, layers: int, steps: int) -> None:
         self._layers = [_Copies(steps) for _ in range(layers)]
@@ -130,6 +141,8 @@ class _Copies:
 
 class Linked:
     """Each token's keys and values are kept once, [N, H * d] in every layer; a prefix is a row of N's places."""
+
+    copies = 1
 
     def __init__(self, layers: int, steps: int) -> None:
         self._steps, self._tokens, self._used = steps, 0, 0

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from engine import decoding, graphs, memory, study
+from engine import decoding, graphs, memory, past, study
 from engine.captioner import Captioner
 from engine.config import DecodingConfig
 from engine.prefixes import Hypothesis
@@ -100,6 +100,7 @@ class Search:
             vocabulary=shape.vocab_size,
             memory_tokens=self._tokens,
             item=self._captioner.head.weight.element_size(),
+            copies=past.copies(self.device),
         )
         most = memory.images_at_once(each * jobs, max(widths), self.device, memory.free_bytes(self.device))
         return math.ceil(images / math.ceil(images / most))

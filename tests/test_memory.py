@@ -67,8 +67,9 @@ def test_the_studys_beam_of_100_fits_its_budget():
 
 
 def test_a_gpus_budget_grows_with_its_memory():
-    each = memory.bytes_per_image(beams=100, **STUDY)
-    assert memory.images_at_once(each, 100, "cuda", free=128 * 2**30) == 122
+    each = memory.bytes_per_image(beams=100, copies=1, **STUDY)
+    assert each < memory.bytes_per_image(beams=100, **STUDY) - 100e6
+    assert memory.images_at_once(each, 100, "cuda", free=128 * 2**30) == 256
     assert memory.images_at_once(each, 100, "cuda", free=16 * 2**30) == 8 * 2**30 // each > 16
     assert memory.images_at_once(each, 1, "cuda", free=0) == 1
 
