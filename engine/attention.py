@@ -67,13 +67,15 @@ def replay(
     for row, tokens in enumerate(captions):
         # The step that predicts token t reads token t - 1: the input is the caption moved right by one.
         inputs[row, : len(tokens)] = torch.tensor([tokenizer.bos_id, *tokens[:-1]])
+    words = [spans(tokenizer, tokens) for tokens in captions]
     with torch.inference_mode():
-        weights = captioner.replay(inputs.to(captioner.device), memory)[1]
-    patches = weights[..., captioner.prefix_tokens :].permute(0, 3, 1, 2, 4).float().cpu().numpy()
+        weights = captioner.replay(inputs.to(captioner.device), memory)[1][..., captioner.prefix_tokens :]
+        merged = torch.einsum("nwt,nlhtp->nwlhp", pooling(words, width, merge).to(captioner.device), weights)
+        pieces, scales = (each.cpu().numpy() for each in quantise(merged))
     grid = captioner.grid(memory.shape[1])
     return [
-        quantise(*merge_words(maps[: len(tokens)], spans(tokenizer, tokens), merge), grid)
-        for maps, tokens in zip(patches, captions, strict=True)
+        WordMaps(tuple(word.text for word in each), piece[: len(each)], scale[: len(each)], grid)
+        for each, piece, scale in zip(words, pieces, scales, strict=True)
     ]
 
 
@@ -85,18 +87,22 @@ def spans(tokenizer: CaptionTokenizer, tokens: Sequence[int]) -> list[Word]:
     return words
 
 
-def merge_words(maps: np.ndarray, words: Sequence[Word], merge: str) -> tuple[list[str], np.ndarray]:
-    """Token maps float[T, layers, heads, patches] -> the words and their maps, float[W, layers, heads, patches]."""
+def pooling(captions: Sequence[Sequence[Word]], tokens: int, merge: str) -> Tensor:
+    """What makes the maps of words from those of tokens: float32[N, W, tokens], zeros beyond a caption's words."""
     if merge not in MERGES:
         raise ValueError(f"merge {merge!r}: expected one of {MERGES}")
-    take = np.mean if merge == "mean" else lambda pieces, axis: pieces[0]
-    merged = [take(maps[word.start : word.stop], axis=0) for word in words]
-    empty = np.empty((0, *maps.shape[1:]), maps.dtype)
-    return [word.text for word in words], np.stack(merged) if merged else empty
+    pools = torch.zeros(len(captions), max(map(len, captions)), tokens)
+    for pool, words in zip(pools, captions, strict=True):
+        for row, word in zip(pool, words, strict=False):
+            stop = word.stop if merge == "mean" else word.start + 1
+            row[word.start : stop] = 1 / (stop - word.start)
+    return pools
 
 
-def quantise(words: Sequence[str], maps: np.ndarray, grid: tuple[int, int]) -> WordMaps:
-    """Keeps each map as bytes of its own maximum: an error of at most scale / 510 a weight."""
-    scale = maps.max(axis=-1).astype(np.float32) if maps.size else np.zeros(maps.shape[:-1], np.float32)
-    safe = np.where(scale > 0, scale, 1)[..., None]
-    return WordMaps(tuple(words), np.rint(maps / safe * 255).astype(np.uint8), scale, grid)
+def quantise(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Keeps each map float[..., P] as bytes of its own maximum: uint8[..., P] and the maxima float32[...].
+
+    An error of at most a maximum / 510 a weight.
+    """
+    scale = maps.amax(-1)
+    return (maps / scale.where(scale > 0, 1).unsqueeze(-1) * 255).round().to(torch.uint8), scale

@@ -171,6 +171,15 @@ class Captioner(nn.Module):
             raise CaptionerError(f"encoder {self.config.encoder!r} gives {memory_tokens} tokens, which are no square")
         return side, side
 
+    def pixels(self, windows: Tensor) -> Tensor:
+        """Crops of photos uint8[B, S, S, 3] -> `Preprocessing.normalise` of each, float32[B, 3, S, S], where they are.
+
+        A quarter of the bytes go to a GPU that way, and the threads that read photos have less to do.
+        """
+        prepare = self.preprocessing
+        mean, std = (windows.new_tensor(each, dtype=torch.float32) for each in (prepare.mean, prepare.std))
+        return ((windows.float() / 255.0 - mean) / std).permute(0, 3, 1, 2).contiguous()
+
     def features(self, pixels: Tensor) -> Tensor:
         """float32[B, 3, S, S] -> the encoder's tokens [B, P, width]: a ViT's as they are, a CNN's map row by row."""
         try:

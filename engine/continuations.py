@@ -4,9 +4,9 @@ Knows log-probabilities of prefixes and running totals. Knows no tokens, no ends
 
 A beam search asks for the 2K best of K * V sums. Only the blocks of the vocabulary whose maxima are among the 2K best
 can hold one, so the sums are formed for those blocks alone and the vocabulary is read once, however many searches ask.
-Where two of the best are equal, which one is taken is up to `torch.topk`; on a CPU then, and only then, it is asked about
-all sums, as the field's reference asks it. On a GPU to look for ties would make the host wait at every step, and bf16 has
-them everywhere: there any of two equals may be taken.
+Where two of the best are equal, which one is taken is up to `torch.topk`; on a CPU then, and only then, it is asked
+about all sums, as the field's reference asks it. On a GPU to look for ties would make the host wait at every step, and
+bf16 has them everywhere: there any of two equals may be taken.
 """
 
 from functools import cached_property

@@ -204,9 +204,9 @@ def _caption_all(
 
 @dataclass(frozen=True)
 class _Photo:
-    """A photo as read: its input, its size, or the reason why there is none."""
+    """A photo as read: the crop that the model sees, the photo's size, or the reason why there is none."""
 
-    pixels: np.ndarray | None
+    window: np.ndarray | None
     size: tuple[int, int] = (0, 0)
     reason: str | None = None
 
@@ -217,7 +217,7 @@ def _reader(dataset: Dataset, prepare: Preprocessing):
             photo = open_photo(dataset.photo(example))
         except PhotoError as error:
             return _Photo(None, reason=str(error))
-        return _Photo(prepare.pixels(photo), photo.size)
+        return _Photo(prepare.window_bytes(photo), photo.size)
 
     return read
 
@@ -230,11 +230,11 @@ def _caption_chunk(
     examples: Sequence[Example],
     photos: Sequence[_Photo],
 ) -> dict[str, pa.Table]:
-    usable = [(example, photo) for example, photo in zip(examples, photos, strict=True) if photo.pixels is not None]
+    usable = [(example, photo) for example, photo in zip(examples, photos, strict=True) if photo.window is not None]
     aside = [
         {"image_id": example.image_id, "file_name": example.file_name, "reason": photo.reason}
         for example, photo in zip(examples, photos, strict=True)
-        if photo.pixels is None
+        if photo.window is None
     ]
     captions: list[dict] = []
     maps: list[dict] = []
@@ -285,15 +285,14 @@ def _time_alone(watch: provenance.Stopwatch, search: Search, sizes: Sequence[int
 
 def _encode(captioner: Captioner, usable: Sequence[tuple[Example, _Photo]]) -> torch.Tensor:
     """The memory of a chunk's photos, [N, P, D], in the captioner's precision."""
-    pixels = torch.from_numpy(np.stack([photo.pixels for _, photo in usable]))
+    windows = torch.from_numpy(np.stack([photo.window for _, photo in usable]))
 
     def encode(start: int, stop: int) -> list[torch.Tensor]:
         with torch.inference_mode():
-            # First there, then in its type: a GPU rounds faster than the host.
-            part = pixels[start:stop].to(captioner.device).to(captioner.head.weight.dtype)
-            return list(captioner.encode(part))
+            pixels = captioner.pixels(windows[start:stop].to(captioner.device))
+            return list(captioner.encode(pixels.to(captioner.head.weight.dtype)))
 
-    return torch.stack(memory.in_batches(encode, len(pixels), len(pixels)))
+    return torch.stack(memory.in_batches(encode, len(windows), len(windows)))
 
 
 def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
@@ -355,7 +354,7 @@ def _attention_rows(
             "words": list(each.words),
             "shape": list(each.weights.shape),
             "weights": each.weights.tobytes(),
-            "scale": each.scale.ravel().tolist(),
+            "scale": each.scale.ravel(),
             "grid_height": each.grid[0],
             "grid_width": each.grid[1],
             "crop": asdict(captioner.preprocessing.crop(*photo.size)),

@@ -1,8 +1,8 @@
 """Small searches on a GPU, captured once as CUDA graphs and replayed: their steps are many launches of little work.
 
-A step at a few hundred prefixes takes a GPU a fraction of the time that launching its operations takes. A graph launches
-all of a step at once. The second search of a shape is captured, as capturing takes as long as a few searches; all
-later ones are replayed.
+A step at a few hundred prefixes takes a GPU a fraction of the time that launching its operations takes. A graph
+launches all of a step at once. The second search of a shape is captured, as capturing takes as long as a few searches;
+all later ones are replayed.
 
 Knows a captioner and a search of even steps. Knows no photo and no table.
 """
@@ -60,11 +60,13 @@ class _Replay:
         """The hypotheses of each image."""
         with torch.inference_mode():
             self._looked.take(looked)
+            found: evenly.State = ()
             for graph, goes_on, state in self._steps:
                 graph.replay()
+                found = state
                 if not bool(goes_on):
                     break
-            return self._search.found(state)
+            return self._search.found(found)
 
 
 @dataclass

@@ -70,7 +70,11 @@ class Preprocessing:
 
     def pixels(self, photo: Image.Image) -> np.ndarray:
         """The model's input, float32[3, size, size]."""
-        return self.normalise(np.asarray(self.window(photo), dtype=np.uint8))
+        return self.normalise(self.window_bytes(photo))
+
+    def window_bytes(self, photo: Image.Image) -> np.ndarray:
+        """The crop before normalising, uint8[size, size, 3]."""
+        return np.asarray(self.window(photo), dtype=np.uint8)
 
     def normalise(self, window: np.ndarray) -> np.ndarray:
         """uint8[size, size, 3] -> float32[3, size, size]."""

@@ -58,18 +58,24 @@ def test_an_unfinished_caption_has_no_end_word(memory):
 
 
 def test_pieces_merge_to_their_mean_or_to_the_first():
-    maps = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1)
-    words = [Word("skateboarder", 0, 2), Word("rides", 2, 3)]
-    assert attention.merge_words(maps, words, "mean")[1].ravel().tolist() == [0.5, 2]
-    assert attention.merge_words(maps, words, "first")[1].ravel().tolist() == [0, 2]
+    captions = [[Word("skateboarder", 0, 2), Word("rides", 2, 3)], [Word("dogs", 0, 3)]]
+    assert attention.pooling(captions, 3, "mean")[0].tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
+    assert attention.pooling(captions, 3, "mean")[1].tolist() == [[pytest.approx(1 / 3)] * 3, [0, 0, 0]]
+    assert attention.pooling(captions, 3, "first").tolist() == [[[1, 0, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 0]]]
     with pytest.raises(ValueError, match="expected one of"):
-        attention.merge_words(maps, words, "last")
+        attention.pooling(captions, 3, "last")
 
 
 @given(arrays(np.float32, (2, 1, 3, 7), elements=st.floats(0, 1, width=32)))
 def test_a_stored_map_differs_by_at_most_half_a_byte_of_its_maximum(maps):
-    found = attention.quantise(["a", "b"], maps, (1, 7))
+    weights, scale = (each.numpy() for each in attention.quantise(torch.from_numpy(maps)))
+    found = attention.WordMaps(("a", "b"), weights, scale, (1, 7))
     assert (np.abs(found.floats() - maps) <= maps.max(-1, keepdims=True) / 509).all()
+
+
+def test_a_caption_without_any_word_has_no_map(memory):
+    found = attention.replay(tiny.captioner(), tiny.tokenizer(), memory[:1], [[tiny.tokenizer().unk_id]])[0]
+    assert len(found.words) == len(found.weights) == len(found.scale)
 
 
 def test_no_captions_have_no_maps(memory):

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,16 @@ def memory() -> torch.Tensor:
     torch.manual_seed(3)
     with torch.inference_mode():
         return tiny.captioner().encode(torch.randn(3, 3, 224, 224))
+
+
+@pytest.mark.parametrize("device", tiny.DEVICES)
+def test_crops_become_the_pixels_of_the_preprocessing(device):
+    captioner = tiny.captioner(mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.25]).to(device)
+    windows = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
+    found = captioner.pixels(torch.from_numpy(windows).to(device))
+    expected = np.stack([captioner.preprocessing.normalise(window) for window in windows])
+    assert found.dtype == torch.float32 and found.is_contiguous()
+    np.testing.assert_array_equal(found.cpu().numpy(), expected)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu"])

@@ -29,12 +29,13 @@ def walked(
     logits: torch.Tensor, size: int, config: DecodingConfig, wait: bool
 ) -> tuple[list[list[Hypothesis]], list[bool]]:
     """What is found at the first step after which no image goes on, or, with `wait`, at the last of all."""
-    search, going = evenly.search_of(len(logits), size, EOS, config, CPU), []
+    search, going, found = evenly.search_of(len(logits), size, EOS, config, CPU), [], ()
     for goes_on, state in evenly.walk(EvenTable(logits), search, len(logits), BOS, config, CPU):
         going.append(bool(goes_on))
+        found = state
         if not going[-1] and not wait:
             break
-    return search.found(state), going
+    return search.found(found), going
 
 
 @settings(deadline=None, max_examples=150)

@@ -20,11 +20,15 @@ def parts(rows: int, tokens: int, heads: int, width: int, dtype: torch.dtype):
     return query, keys, values, links
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)]
+)
 @pytest.mark.parametrize(
     ("rows", "tokens", "heads", "width"), [(1, 1, 1, 16), (3, 5, 2, 16), (5, 16, 2, 24), (4, 17, 3, 8), (2, 40, 2, 128)]
 )
-def test_linked_attention_is_torchs_over_the_places_that_a_prefix_links_to(rows, tokens, heads, width, dtype, tolerance):
+def test_linked_attention_is_torchs_over_the_places_that_a_prefix_links_to(
+    rows, tokens, heads, width, dtype, tolerance
+):
     query, keys, values, links = parts(rows, tokens, heads, width, dtype)
     found = kernels.attend_linked(query, keys, values, links, tokens)
     own = links[:, :tokens].long()

@@ -5,7 +5,9 @@ import warnings
 import pytest
 import torch
 
-from engine import memory
+from engine import decoding, memory, past
+from engine.config import DecodingConfig
+from tests import tiny
 from tests.conftest import ROOT
 
 
@@ -116,3 +118,21 @@ def test_a_decodings_real_use_stays_within_its_estimate(sizes):
     used = int(subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     each = memory.bytes_per_image(beams=sum(sizes), steps=20, layers=2, width=256, vocabulary=4000, memory_tokens=50)
     assert 0.2 * 8 * each < used < 1.3 * 8 * each
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("sizes", [[100], [1, 3, 5, 10, 15, 100]], ids=["one size", "a sweep"])
+def test_a_gpus_real_use_stays_within_its_estimate_too(sizes):
+    shape = {"d_model": 256, "num_layers": 2, "nhead": 4, "dim_feedforward": 128, "vocab_size": 4000}
+    captioner, config = tiny.captioner(**shape).to("cuda"), DecodingConfig(max_length=20)
+    each = memory.bytes_per_image(
+        **{"beams": sum(sizes), "steps": 20, "layers": 2, "width": 256, "vocabulary": 4000, "memory_tokens": 50},
+        copies=past.copies(captioner.device),
+    )
+    for _ in range(2):  # the first also takes what the libraries keep
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        steps = captioner.start(torch.randn(32, 50, 256, device="cuda"), 20)
+        decoding.sweep(steps, 32, sizes, 2, 3, config, captioner.device)
+        used = torch.cuda.max_memory_allocated() - before
+    assert 0.2 * 32 * each < used < 1.3 * 32 * each

@@ -30,7 +30,9 @@ def test_a_query_sees_the_tokens_of_its_own_prefix(way, data):
         steps = torch.randn(LAYERS, 3, rows, HEADS, WIDTH, generator=generator).to(DEVICE)
         kept.begin(rows, steps)
         for layer, (query, key, value) in enumerate(steps):
-            whole[layer] = [torch.cat([old, new[:, None]], 1) for old, new in zip(whole[layer], (key, value), strict=True)]
+            whole[layer] = [
+                torch.cat([old, new[:, None]], 1) for old, new in zip(whole[layer], (key, value), strict=True)
+            ]
             found = kept.attend(layer, query, key, value)
             keys, values = (each.transpose(1, 2) for each in whole[layer])
             expected = F.scaled_dot_product_attention(query.unsqueeze(2), keys, values).squeeze(2)

@@ -119,6 +119,8 @@ def test_features_cut_short_are_computed_again_and_a_full_disk_is_an_error(tmp_p
     (out / "state.pt").unlink()
     with pytest.raises(OSError, match="No space left"):
         training.train(*sets, recipe(epochs=1), out)
+
+
 def test_features_that_were_deleted_or_half_replaced_are_computed_again(tmp_path, sets, monkeypatch):
     out, file = tmp_path / "out", tmp_path / "out" / "features_train.f16"
     training.train(*sets, recipe(epochs=1), out)

@@ -135,4 +135,6 @@ def test_ties_are_broken_as_generate_breaks_them(vocabulary, beams, early):
         for image in range(12)
     ]
     config = DecodingConfig(beam_sizes=(beams,), max_length=8, early_stopping=early)
-    assert_same(decoding.sweep(peers.TableSteps(logits), 12, [beams], BOS, EOS, config, torch.device("cpu"))[beams], expected)
+    assert_same(
+        decoding.sweep(peers.TableSteps(logits), 12, [beams], BOS, EOS, config, torch.device("cpu"))[beams], expected
+    )

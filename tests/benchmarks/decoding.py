@@ -22,6 +22,7 @@ import ctypes
 import gc
 import os
 import platform
+import re
 import statistics
 import sys
 import threading
@@ -249,6 +250,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=("quick", "full"), default="quick")
     parser.add_argument("--rounds", type=int, default=5, help="of each row but the longest (5)")
     parser.add_argument("--minutes", type=float, default=20, help="no row is begun after these (20)")
+    parser.add_argument("--only", default="", help="rows whose name has this regular expression")
     parser.add_argument(
         "--clock",
         choices=CLOCKS,
@@ -274,7 +276,9 @@ def main() -> None:
         print(f"weights read at {limits.bandwidth() / 1e9:.0f} GB/s, {limits.arithmetic() / 1e9:.0f} Gflop/s\n")
         print("| | ours | peer | ratio | goal | least | at most | equal captions | memory, ours | memory, peer |")
         print("|---|---|---|---|---|---|---|---|---|---|")
-        for row in rows_of(bench, options.mode, options.rounds):
+        for row in (
+            each for each in rows_of(bench, options.mode, options.rounds) if re.search(options.only, each.name)
+        ):
             if time.perf_counter() > end:
                 print(f"| {row.name} | no time left |")
                 continue

@@ -135,7 +135,9 @@ def trace(folder: Path, precision: str, device: str, images: int) -> None:
         search.run()
         wall = time.perf_counter() - start
     name = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    events = sorted(((getattr(each, name) / 1e6, each.count, each.key) for each in watched.key_averages()), reverse=True)
+    events = sorted(
+        ((getattr(each, name) / 1e6, each.count, each.key) for each in watched.key_averages()), reverse=True
+    )
     busy = sum(seconds for seconds, _, _ in events)
     print(f"\n{precision}, decoding {images} images: {wall:.2f} s, busy {busy:.2f} s ({busy / wall:.0%})")
     for seconds, count, key in events[:14]:
