@@ -55,8 +55,11 @@ def _package(name: str, module: str) -> Finding:
 def _accelerator() -> Finding:
     import torch
 
+    from engine import past
+
     if torch.cuda.is_available():
-        return Finding("GPU", True, torch.cuda.get_device_name())
+        slower = "" if past.is_linked(torch.device("cuda")) else "; decoding would be faster with Triton and a C compiler"
+        return Finding("GPU", True, torch.cuda.get_device_name() + slower)
     return Finding("GPU", False, f"none; everything runs on the CPU ({os.cpu_count()} cores), only slower")
 
 

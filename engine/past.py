@@ -43,13 +43,18 @@ def of(device: torch.device, layers: int, steps: int) -> Past:
     return _way(device)(layers, steps)
 
 
+def is_linked(device: torch.device) -> bool:
+    """Whether a past on `device` is a linked one: on a GPU where the kernel can be built."""
+    return device.type == "cuda" and _has_kernel(device)
+
+
 def copies(device: torch.device) -> int:
     """How many times a past on `device` holds each prefix's tokens."""
     return _way(device).copies
 
 
 def _way(device: torch.device) -> "type[Copied] | type[Linked]":
-    return Linked if device.type == "cuda" and _has_kernel(device) else Copied
+    return Linked if is_linked(device) else Copied
 
 
 @cache

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from engine import __main__ as command
-from engine import store
+from engine import doctor, store
 from tests import tiny
 from tests.conftest import ROOT
 
@@ -220,6 +220,18 @@ def test_a_bug_of_ours_is_not_dressed_up_as_a_mistake_of_theirs(monkeypatch):
     monkeypatch.setattr("engine.doctor.examine", lambda: (_ for _ in ()).throw(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):
         run("doctor")
+
+
+@pytest.mark.parametrize(
+    ("is_linked", "text"),
+    [(True, "Card X"), (False, "Card X; decoding would be faster with Triton and a C compiler")],
+)
+def test_doctor_says_where_a_gpu_is_not_used_as_well_as_it_could_be(monkeypatch, is_linked, text):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Card X")
+    monkeypatch.setattr("engine.past.is_linked", lambda device: is_linked)
+    (found,) = [each for each in doctor.examine() if each.name == "GPU"]
+    assert found.is_there and found.text == text
 
 
 def test_doctor_says_what_is_there_and_what_to_do(capsys):

@@ -14,7 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -33,7 +33,7 @@ from engine import checkpoints, datasets, evaluate, stepping, store
 from engine.allocator import keep_freed_memory
 from engine.captioner import Captioner
 from engine.config import CaptionerConfig, DecodingConfig
-from engine.search import Search
+from engine.search import Found, Search
 from engine.tokenizer import CaptionTokenizer
 from tests.benchmarks.decoding import SWEEP, machine
 from tests.benchmarks.limits import Limits
@@ -65,15 +65,19 @@ def tokenizer(count: int) -> CaptionTokenizer:
 
 @contextmanager
 def counted() -> Iterator[list[int]]:
-    """Notes the prefixes that every step reads."""
+    """Notes the prefixes that every step of the sweep reads; not those of the sizes that are timed alone."""
     seen: list[int] = []
-    step = stepping.Decoding.step
+    step, run_all = stepping.Decoding.step, Search.run
 
     def noting(decoding: stepping.Decoding, tokens: torch.Tensor) -> torch.Tensor:
         seen.append(len(tokens))
         return step(decoding, tokens)
 
-    with mock.patch.object(stepping.Decoding, "step", noting):
+    def running(search: Search, sizes: Sequence[int] | None = None, images: int | None = None) -> Found:
+        with mock.patch.object(stepping.Decoding, "step", noting if sizes is None else step):
+            return run_all(search, sizes, images)
+
+    with mock.patch.object(Search, "run", running):
         yield seen
 
 
