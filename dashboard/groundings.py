@@ -7,6 +7,7 @@ how far it lies above that of the same label's boxes in another image.
 
 from statistics import NormalDist
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color, hex_to_rgb, label_rgb
@@ -88,7 +89,8 @@ def by_head(heads: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         showscale=False,
         xgap=2,
         ygap=2,
-        texttemplate="%{z:+.0f}" if is_tested else "%{z:.0f}",
+        text=[[_points(value, is_tested) for value in row] for row in 100 * table.to_numpy()],
+        texttemplate="%{text}",
         hovertemplate="layer %{customdata[3]}, head %{customdata[0]}<br>%{z:.1f}"
         "<br>brightest patch in a box: %{customdata[1]:.1f} %<br>lift %{customdata[2]:.2f} (median)<extra></extra>",
     )
@@ -96,6 +98,14 @@ def by_head(heads: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     figure.update_yaxes(tickvals=[*range(len(layers))], ticktext=layers, showgrid=False, autorange="reversed")
     figure.update_layout(height=max(240, 150 + 44 * len(table)))
     return figure
+
+
+def _points(value: float, is_signed: bool) -> str:
+    """Whole points, with their sign; what rounds to nothing has none."""
+    if np.isnan(value):
+        return ""
+    whole = round(value)
+    return f"{whole:+d}" if is_signed and whole else str(whole)
 
 
 def _pale(place: int, template: str) -> str:

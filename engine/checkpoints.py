@@ -104,7 +104,7 @@ def fingerprint(captioner: Captioner) -> str:
     digest = hashlib.sha256(json.dumps(asdict(captioner.config), sort_keys=True).encode())
     for name, tensor in sorted(captioner.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().numpy().astype(np.float32).tobytes())
+        digest.update(np.ascontiguousarray(tensor.detach().float().cpu().numpy()))
     return digest.hexdigest()[:16]
 
 

@@ -58,7 +58,9 @@ def _accelerator() -> Finding:
     from engine import past
 
     if torch.cuda.is_available():
-        slower = "" if past.is_linked(torch.device("cuda")) else "; decoding would be faster with Triton and a C compiler"
+        slower = (
+            "" if past.is_linked(torch.device("cuda")) else "; decoding would be faster with Triton and a C compiler"
+        )
         return Finding("GPU", True, torch.cuda.get_device_name() + slower)
     return Finding("GPU", False, f"none; everything runs on the CPU ({os.cpu_count()} cores), only slower")
 

@@ -405,7 +405,15 @@ def _count_seen(ask: CaptionerRun, images: pa.Table) -> int:
     seen = checkpoints.trained_on(ask.captioner_path)
     names = zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
     known = [(seen[image_id], ask.dataset.root / name) for image_id, name in names if image_id in seen]
-    return sum(size is None or size == path.stat().st_size for size, path in known)
+    return sum(size is None or size == _size(path) for size, path in known)
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None where it has gone since it was read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _share_waited(seconds: dict[str, float]) -> float:

@@ -157,6 +157,18 @@ def test_photos_that_only_bear_the_name_of_a_training_photo_are_none_of_it(parts
     assert store.read_record(store.run_folder(tmp_path, "mine"))["trained_on"] == 2
 
 
+def test_a_photo_that_goes_while_it_is_evaluated_ends_no_run(parts, tmp_path, monkeypatch):
+    captioner = tiny.captioner_folder(tmp_path / "captioner")
+    (captioner / checkpoints.TRAINED_ON).write_text("000000000001\t7\n")
+    photo = parts / "data" / "val" / "000000000001.jpg"
+    monkeypatch.setattr(evaluate, "_copy_training", lambda *args: photo.rename(tmp_path / "gone"))
+    try:
+        assert evaluate.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
+    finally:
+        (tmp_path / "gone").rename(photo)
+    assert store.read_record(store.run_folder(tmp_path, "mine"))["trained_on"] == 0
+
+
 def test_pred_json_is_the_courses(results):
     found = json.loads((store.run_folder(results, "mine") / "pred.json").read_text())
     assert sorted(found) == sorted(row["image_id"] for row in table(results, "images"))
