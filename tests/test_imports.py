@@ -14,9 +14,9 @@ JOINERS = {"evaluate", "runs", "scoring", "summary", "contrast", "__main__"}
 
 TORCH = {
     *("captioner", "checkpoints", "training", "decoding", "stepping", "memory", "attention", "clip"),
-    *("search", "evaluate", "scoring", "past", "kernels"),
+    *("search", "evaluate", "scoring", "past", "kernels", "graphs"),
 }
-SEARCH = {"prefixes", "beams", "paths", "study", "continuations", "constraints", "sampling"}
+SEARCH = {"prefixes", "beams", "paths", "evenly", "study", "continuations", "constraints", "sampling"}
 """What the search was split into; like `decoding` they know ids and numbers, and no model."""
 FOUNDATIONS = {"config", "schema", "statistics", "tokenizer", "photos", "lexicon", "ngrams", "pooling"}
 COMPUTE = {"metrics", "zeroshot", "grounding", "failures"}
