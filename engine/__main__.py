@@ -515,6 +515,8 @@ def _device(name: str | None) -> str:
         raise ConfigError(
             f"--device {name}: not usable here ({str(error).splitlines()[0]}); try --device cpu"
         ) from error
+    if name.startswith("cuda:"):
+        torch.cuda.set_device(name)  # kernels, graphs and streams are made on the current one
     return name
 
 

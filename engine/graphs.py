@@ -36,17 +36,20 @@ class _Replay:
     ) -> None:
         self._looked = looked.copy()
         self._steps: list[tuple[torch.cuda.CUDAGraph, Tensor, evenly.State]] = []
-        pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
+        with torch.inference_mode(), torch.cuda.device(captioner.device):
+            self._capture(captioner, size, bos_id, eos_id, config)
+
+    def _capture(self, captioner: Captioner, size: int, bos_id: int, eos_id: int, config: DecodingConfig) -> None:
+        pool, stream, walk = torch.cuda.graph_pool_handle(), torch.cuda.Stream(), None
         gc.collect()  # what is freed during a capture would be captured
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.inference_mode(), torch.cuda.stream(stream):
-            walk = None
+        with torch.cuda.stream(stream):
             for _ in range(config.max_length):
                 graph = torch.cuda.CUDAGraph()
                 graph.capture_begin(pool=pool, capture_error_mode="thread_local")
                 try:
                     if walk is None:  # in the graph, so that every replay begins anew
-                        images, device = len(looked), captioner.device
+                        images, device = len(self._looked), captioner.device
                         self._search = evenly.search_of(images, size, eos_id, config, device)
                         steps = captioner.start(self._looked, config.max_length)
                         walk = evenly.walk(steps, self._search, images, bos_id, config, device)
@@ -58,7 +61,7 @@ class _Replay:
 
     def __call__(self, looked: Looked) -> list[list[Hypothesis]]:
         """The hypotheses of each image."""
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.cuda.device(looked.device):
             self._looked.take(looked)
             found: evenly.State = ()
             for graph, goes_on, state in self._steps:

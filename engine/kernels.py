@@ -28,16 +28,17 @@ def attend_linked(query: Tensor, keys: Tensor, values: Tensor, links: Tensor, to
     """
     rows, heads, width = query.shape
     out = torch.empty((rows, heads, width), dtype=query.dtype, device=query.device)
-    _attend_linked[(rows, heads)](
-        *(query, keys, values, links, out, tokens),
-        *(query.stride(0), links.stride(0)),
-        HEADS=heads,
-        WIDTH=width,
-        SPAN=triton.next_power_of_2(width),
-        TOKENS=_TOKENS,
-        SUM=tl.float64 if query.dtype == torch.float64 else tl.float32,
-        num_warps=1,
-    )
+    with torch.cuda.device_of(query):  # Triton launches on the current device, wherever the tensors are
+        _attend_linked[(rows, heads)](
+            *(query, keys, values, links, out, tokens),
+            *(query.stride(0), links.stride(0)),
+            HEADS=heads,
+            WIDTH=width,
+            SPAN=triton.next_power_of_2(width),
+            TOKENS=_TOKENS,
+            SUM=tl.float64 if query.dtype == torch.float64 else tl.float32,
+            num_warps=1,
+        )
     return out
 
 

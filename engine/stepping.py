@@ -98,6 +98,11 @@ class Looked:
     def __len__(self) -> int:
         return len(self.layers[0][0])
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.layers[0][0].device
+
     def __getitem__(self, images: slice) -> "Looked":
         return Looked(tuple((key[images], value[images]) for key, value in self.layers))
 

@@ -1,5 +1,7 @@
 """Which searches are replayed, and when; on a GPU, that a replay finds what the search itself finds."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -109,6 +111,46 @@ def test_a_search_with_other_needs_is_not_replayed(device, images, changes):
     assert not graphs._suits(torch.device(device), images, config.beam_sizes, config)
     plain = DecodingConfig(beam_sizes=(3,))
     assert graphs._suits(torch.device("cuda"), 2, plain.beam_sizes, plain)
+
+
+class FakeGraph:
+    """What is captured on a CPU runs at once; a replay changes nothing, so the first images' captions stay."""
+
+    def __init__(self) -> None:
+        self.replayed = 0
+
+    def capture_begin(self, pool: object, capture_error_mode: str) -> None:
+        """Nothing is captured."""
+
+    def capture_end(self) -> None:
+        """Nothing was."""
+
+    def replay(self) -> None:
+        self.replayed += 1
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_graph_is_a_step_and_none_is_replayed_after_the_last_image_is_done(monkeypatch, size):
+    class Stream:
+        wait_stream = staticmethod(lambda other: None)
+
+    fakes = {"CUDAGraph": FakeGraph, "Stream": Stream, "current_stream": Stream, "graph_pool_handle": lambda: None}
+    for name, fake in (fakes | {"device": nullcontext, "stream": nullcontext}).items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    captioner, words = tiny.captioner(), tiny.tokenizer()
+    with torch.no_grad():
+        captioner.head.bias[words.eos_id] += 4
+    ids, config = (words.bos_id, words.eos_id), DecodingConfig(beam_sizes=(size,), max_length=12)
+    with torch.inference_mode():
+        looked = captioner.look(2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(1)))
+    replay = graphs._Replay(captioner, looked, size, *ids, config)
+    found = replay(looked)
+    with torch.inference_mode():
+        steps = captioner.start(looked, 12)
+    expected = decoding.sweep(steps, 4, [size], *ids, config, captioner.device)[size]
+    assert [each[0].tokens for each in found] == [each[0].tokens for each in expected]
+    taken = [graph.replayed for graph, *_ in replay._steps]
+    assert len(taken) == 12 and 0 < sum(taken) < 12 and taken == sorted(taken, reverse=True)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from engine import __main__ as command
 from engine import doctor, store
@@ -220,6 +221,15 @@ def test_a_bug_of_ours_is_not_dressed_up_as_a_mistake_of_theirs(monkeypatch):
     monkeypatch.setattr("engine.doctor.examine", lambda: (_ for _ in ()).throw(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):
         run("doctor")
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("cpu", []), ("cuda", []), ("cuda:1", ["cuda:1"])])
+def test_a_gpu_that_is_named_by_its_number_is_the_one_that_kernels_run_on(monkeypatch, name, chosen):
+    ones, found = torch.ones, []
+    monkeypatch.setattr("torch.ones", lambda size, device: ones(size))
+    monkeypatch.setattr("torch.cuda.set_device", found.append)
+    assert command._device(name) == name
+    assert found == chosen
 
 
 @pytest.mark.parametrize(
