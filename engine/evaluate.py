@@ -38,7 +38,9 @@ CHUNK = 64
 """Images encoded together and kept together: what a kill can cost."""
 
 CHUNK_ON_GPU = 256
-"""The same on a GPU, which fewer do not keep busy."""
+"""The same on a GPU with at least ROOMY bytes, which fewer do not keep busy."""
+
+ROOMY = 24 * 10**9
 
 TIMED = 16
 """Images, at least, that each size of a sweep searches once more by itself: together, the sizes share their time."""
@@ -181,9 +183,10 @@ def _caption_all(
 ) -> dict[str, pa.Table]:
     """The four tables of all images; chunks that are there are not computed again."""
     examples = ask.dataset.examples
-    size = CHUNK if captioner.device.type == "cpu" else CHUNK_ON_GPU
+    size = _chunk_size(captioner.device)
+    stage = f"captions_{size}"  # on another GPU a chunk may be of other images
     chunks = [examples[at : at + size] for at in range(0, len(examples), size)]
-    done = {index: store.read_part(run.folder, "captions", index, list(_CHUNK_TABLES)) for index in range(len(chunks))}
+    done = {index: store.read_part(run.folder, stage, index, list(_CHUNK_TABLES)) for index in range(len(chunks))}
     waiting = [index for index, part in done.items() if part is None]
     prepare = captioner.preprocessing
     wanted = [example for index in waiting for example in chunks[index]]
@@ -195,11 +198,17 @@ def _caption_all(
             with run.watch.measure(_WAITED):
                 read = [next(photos) for _ in chunks[index]]
             tables = _caption_chunk(run.watch, ask, captioner, tokenizer, chunks[index], read)
-            store.write_part(run.folder, "captions", index, tables)
+            store.write_part(run.folder, stage, index, tables)
             run.keep_time()
             done[index] = tables
             bar.update(len(chunks[index]))
     return {table: pa.concat_tables(done[index][table] for index in range(len(chunks))) for table in _CHUNK_TABLES}
+
+
+def _chunk_size(device: torch.device) -> int:
+    if device.type == "cuda" and torch.cuda.get_device_properties(device).total_memory >= ROOMY:
+        return CHUNK_ON_GPU
+    return CHUNK
 
 
 @dataclass(frozen=True)
@@ -346,7 +355,12 @@ def _attention_rows(
     size: int,
     merge: str,
 ) -> list[dict[str, Any]]:
-    maps = attention.replay(captioner, tokenizer, encoded, [each.tokens for each in found], merge)
+    captions = [each.tokens for each in found]
+
+    def replay(start: int, stop: int) -> list[attention.WordMaps]:
+        return attention.replay(captioner, tokenizer, encoded[start:stop], captions[start:stop], merge)
+
+    maps = memory.in_batches(replay, len(captions), len(captions))
     return [
         {
             "image_id": example.image_id,

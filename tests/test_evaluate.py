@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -341,6 +342,55 @@ def test_a_search_passes_something_over_and_a_sample_does_not(parts, tmp_path, m
     assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     given = [tag["tag"] for row in table(tmp_path, "scores") for tag in row["tags"]]
     assert ("passed over" in given) == (not sample)
+
+
+def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    calls, real = [], evaluate._caption_chunk
+
+    def kill(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise Killed
+        return real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate, "CHUNK", 1)
+        patched.setattr(evaluate, "_caption_chunk", kill)
+        with pytest.raises(Killed):
+            evaluate.evaluate(ask(parts, tmp_path, clip=None, classes=None))
+    monkeypatch.setattr(evaluate, "CHUNK", 3)
+    assert evaluate.evaluate(ask(parts, tmp_path, clip=None, classes=None))
+    assert len({row["image_id"] for row in table(tmp_path, "captions")}) == 4
+
+
+@pytest.mark.parametrize(("kind", "gigabytes", "size"), [("cpu", 0, 64), ("cuda", 16, 64), ("cuda", 80, 256)])
+def test_a_large_gpu_takes_larger_chunks(monkeypatch, kind, gigabytes, size):
+    properties = SimpleNamespace(total_memory=gigabytes * 10**9)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: properties)
+    assert evaluate._chunk_size(torch.device(kind)) == size
+
+
+def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(parts, tmp_path, results, monkeypatch):
+    real, counts = evaluate.attention.replay, []
+
+    def short(captioner, tokenizer, encoded, captions, merge):
+        counts.append(len(captions))
+        if len(captions) > 1:
+            raise torch.OutOfMemoryError("no more")
+        return real(captioner, tokenizer, encoded, captions, merge)
+
+    monkeypatch.setattr(evaluate.attention, "replay", short)
+    with pytest.warns(UserWarning, match="going on with 2"):
+        assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
+    assert counts == [4, 2, 1, 1, 1, 1] * 2
+    maps = [
+        [(row["image_id"], row["words"], len(row["weights"])) for row in table(at, "attention")]
+        for at in (results, tmp_path)
+    ]
+    assert maps[0] == maps[1]
 
 
 def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(
