@@ -524,8 +524,9 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
         return real(self, sizes, images)
 
     monkeypatch.setattr(search.Search, "run", noted)
+    monkeypatch.setattr(search.Search, "forget", lambda self: searched.append("forgotten"))
     assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
-    assert searched == [(None, None), ([1], 2), ([3], 1), (None, None), (None, None)]
+    assert searched == [(None, None), ([1], 2), ([3], 1), "forgotten", (None, None), (None, None)]
     searched.clear()
     assert evaluate.evaluate(ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None))
     assert searched == [(None, None)] * 3
