@@ -254,7 +254,7 @@ def _caption_chunk(
             encoded = _encode(captioner, usable)
             search = Search(captioner, tokenizer, encoded, ask.decoding, image_ids)
             if captioner.device.type == "cuda":
-                torch.cuda.synchronize()  # or its time would be counted as the decoding's
+                torch.cuda.synchronize(captioner.device)  # or its time would be counted as the decoding's
         with watch.measure(_DECODE):
             every = search.run()
         _time_alone(watch, search, ask.decoding.beam_sizes)
