@@ -181,7 +181,7 @@ _ALONE = "an image at beam {} alone"
 def _caption_all(
     run: RunInProgress, ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionTokenizer
 ) -> dict[str, pa.Table]:
-    """The four tables of all images; chunks that are there are not computed again."""
+    """The tables of all images; chunks that are there are not computed again."""
     examples = ask.dataset.examples
     size = _chunk_size(captioner.device)
     stage = f"captions_{size}"  # on another GPU a chunk may be of other images
@@ -254,7 +254,7 @@ def _caption_chunk(
             encoded = _encode(captioner, usable)
             search = Search(captioner, tokenizer, encoded, ask.decoding, image_ids)
             if captioner.device.type == "cuda":
-                torch.cuda.synchronize()  # or its time would be counted as the decoding's
+                torch.cuda.synchronize(captioner.device)  # or its time would be counted as the decoding's
         with watch.measure(_DECODE):
             every = search.run()
         _time_alone(watch, search, ask.decoding.beam_sizes)
@@ -290,6 +290,7 @@ def _time_alone(watch: provenance.Stopwatch, search: Search, sizes: Sequence[int
                 search.run([size], images)
                 times.append(time.perf_counter() - before)
             watch.seconds[_ALONE.format(size)] = min(times) / images
+        search.forget()  # the sizes are searched together from here on, and such searches are not replayed
 
 
 def _encode(captioner: Captioner, usable: Sequence[tuple[Example, _Photo]]) -> torch.Tensor:

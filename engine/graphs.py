@@ -59,8 +59,8 @@ class _Replay:
                 self._steps.append((graph, goes_on, state))
         torch.cuda.current_stream().wait_stream(stream)
 
-    def __call__(self, looked: Looked) -> list[list[Hypothesis]]:
-        """The hypotheses of each image."""
+    def __call__(self, looked: Looked) -> list[list[Hypothesis]] | None:
+        """The hypotheses of each image; None where an image has none, as where its logits are no numbers."""
         with torch.inference_mode(), torch.cuda.device(looked.device):
             self._looked.take(looked)
             found: evenly.State = ()
@@ -69,7 +69,8 @@ class _Replay:
                 found = state
                 if not bool(goes_on):
                     break
-            return self._search.found(found)
+            hypotheses = self._search.found(found)
+            return hypotheses if all(hypotheses) else None
 
 
 @dataclass
@@ -89,12 +90,20 @@ def replayed(
     (size,) = sizes
     shapes = weights_of(captioner).replays
     rules = (config.max_length, config.length_penalty, config.early_stopping, config.n_best)
-    shape = shapes.setdefault((*looked.layers[0][0].shape, size, bos_id, eos_id, *rules), _Shape())
+    key = (*looked.layers[0][0].shape, size, bos_id, eos_id, *rules)
+    shape = shapes.setdefault(key, _Shape())
     shape.seen += 1
     if shape.seen == 2:
         shape.replay = _captured(captioner, looked, size, bos_id, eos_id, config)
+        shapes[key] = shapes.pop(key)  # in the order of capture: one that was seen long before stays
         _make_room(shapes)
-    return None if shape.replay is None else {size: shape.replay(looked)}
+    found = None if shape.replay is None else shape.replay(looked)
+    return None if found is None else {size: found}
+
+
+def forget(captioner: Captioner) -> None:
+    """Frees what is kept for replays, each with a copy of its images' keys and values; to be called after the last."""
+    weights_of(captioner).replays.clear()
 
 
 def _suits(device: torch.device, images: int, sizes: Sequence[int], config: DecodingConfig) -> bool:
@@ -111,7 +120,7 @@ def _captured(captioner: Captioner, looked: Looked, *rest: object) -> _Replay | 
     try:
         return _Replay(captioner, looked, *rest)
     except RuntimeError as error:  # no memory for it, or an operation that this torch cannot capture
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         warnings.warn(f"a search could not be captured as CUDA graphs ({reason}); it goes on without", stacklevel=3)
         return None
 

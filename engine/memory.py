@@ -140,5 +140,8 @@ def _halved(batch: int) -> int:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # On a CPU torch raises a plain RuntimeError whose text names its allocator.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryShort):
+        return False
+    # A plain RuntimeError on a CPU, on `mps`, and where CUDA itself, not torch's allocator, has no memory left.
+    is_said = any(each in str(error) for each in ("can't allocate memory", "out of memory"))
+    return is_said or isinstance(error, torch.OutOfMemoryError | MemoryError)

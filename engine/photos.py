@@ -68,16 +68,12 @@ class Preprocessing:
         left, top = self._corner(*scaled.size)
         return scaled.crop((left, top, left + self.size, top + self.size))
 
-    def pixels(self, photo: Image.Image) -> np.ndarray:
-        """The model's input, float32[3, size, size]."""
-        return self.normalise(self.window_bytes(photo))
-
     def window_bytes(self, photo: Image.Image) -> np.ndarray:
         """The crop before normalising, uint8[size, size, 3]."""
         return np.asarray(self.window(photo), dtype=np.uint8)
 
     def normalise(self, window: np.ndarray) -> np.ndarray:
-        """uint8[size, size, 3] -> float32[3, size, size]."""
+        """The model's input: uint8[size, size, 3] -> float32[3, size, size]."""
         scaled = window.astype(np.float32) / 255.0
         normal = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normal.transpose(2, 0, 1))

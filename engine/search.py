@@ -75,6 +75,10 @@ class Search:
             parts = [pool.submit(self._range, *bounds[job : job + 2], sizes, jobs) for job in range(jobs)]
             return _joined(sizes, [part.result() for part in parts])
 
+    def forget(self) -> None:
+        """Frees what is kept to search again faster; see `graphs`."""
+        graphs.forget(self._captioner)
+
     def _jobs(self, images: int) -> int:
         """How many jobs share the images: one a core, on a CPU."""
         if self.device.type != "cpu":

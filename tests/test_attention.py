@@ -74,8 +74,11 @@ def test_a_stored_map_differs_by_at_most_half_a_byte_of_its_maximum(maps):
 
 
 def test_a_caption_without_any_word_has_no_map(memory):
-    found = attention.replay(tiny.captioner(), tiny.tokenizer(), memory[:1], [[tiny.tokenizer().unk_id]])[0]
-    assert len(found.words) == len(found.weights) == len(found.scale)
+    words = tiny.tokenizer()
+    for captions in ([[words.pad_id]], [[words.pad_id], words.encode("a dog")[1:]]):
+        found = attention.replay(tiny.captioner(), words, memory[: len(captions)], captions)
+        assert found[0].words == () and found[0].weights.shape == (0, 2, 2, 196) and found[0].scale.shape == (0, 2, 2)
+        assert all(len(each.words) == 3 for each in found[1:])
 
 
 def test_no_captions_have_no_maps(memory):

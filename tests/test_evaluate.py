@@ -386,11 +386,11 @@ def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(part
     with pytest.warns(UserWarning, match="going on with 2"):
         assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
     assert counts == [4, 2, 1, 1, 1, 1] * 2
-    maps = [
-        [(row["image_id"], row["words"], len(row["weights"])) for row in table(at, "attention")]
-        for at in (results, tmp_path)
-    ]
-    assert maps[0] == maps[1]
+    for own, whole in zip(table(tmp_path, "attention"), table(results, "attention"), strict=True):
+        assert all(own[name] == whole[name] for name in ("image_id", "beam_size", "words"))
+        weights = [np.frombuffer(row["weights"], np.uint8).astype(int) for row in (own, whole)]
+        assert np.abs(weights[0] - weights[1]).max() <= 1  # products of other shapes round differently
+        assert own["scale"] == pytest.approx(whole["scale"], rel=1e-5)
 
 
 def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(
@@ -524,8 +524,9 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
         return real(self, sizes, images)
 
     monkeypatch.setattr(search.Search, "run", noted)
+    monkeypatch.setattr(search.Search, "forget", lambda self: searched.append("forgotten"))
     assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
-    assert searched == [(None, None), ([1], 2), ([3], 1), (None, None), (None, None)]
+    assert searched == [(None, None), ([1], 2), ([3], 1), "forgotten", (None, None), (None, None)]
     searched.clear()
     assert evaluate.evaluate(ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None))
     assert searched == [(None, None)] * 3

@@ -82,14 +82,35 @@ def test_the_shapes_captured_first_make_room(everywhere, monkeypatch):
     assert asked(captioner, 1) is None
 
 
-def test_a_search_that_cannot_be_captured_goes_on_without_and_says_so(everywhere, monkeypatch):
+def test_a_shape_that_was_seen_long_before_it_is_captured_is_not_the_first_to_go(everywhere, monkeypatch):
+    monkeypatch.setattr(graphs, "KEPT", 2)
+    captioner = tiny.captioner()
+    asked(captioner, 1)
+    for images in (2, 3):
+        asked(captioner, images), asked(captioner, images)
+    assert asked(captioner, 1) == {3: 3} and asked(captioner, 1) == {3: 3}
+    assert asked(captioner, 3) == {3: 2} and asked(captioner, 2) is None
+
+
+def test_what_is_forgotten_is_captured_anew(everywhere):
+    captioner = tiny.captioner()
+    asked(captioner), asked(captioner)
+    graphs.forget(captioner)
+    assert [asked(captioner) for _ in range(2)] == [None, {3: 2}]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [("operation not permitted when stream is capturing\nmore", "operation not permitted"), ("", "RuntimeError")],
+)
+def test_a_search_that_cannot_be_captured_goes_on_without_and_says_so(everywhere, monkeypatch, message, reason):
     def broken(*args: object) -> None:
-        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(graphs, "_Replay", broken)
     captioner = tiny.captioner()
     assert asked(captioner) is None
-    with pytest.warns(UserWarning, match="could not be captured .*not permitted when stream is capturing."):
+    with pytest.warns(UserWarning, match=f"could not be captured .*{reason}"):
         assert asked(captioner) is None
     assert asked(captioner) is None
 
@@ -129,14 +150,20 @@ class FakeGraph:
         self.replayed += 1
 
 
-@pytest.mark.parametrize("size", [1, 3])
-def test_a_graph_is_a_step_and_none_is_replayed_after_the_last_image_is_done(monkeypatch, size):
+@pytest.fixture
+def captured_at_once(monkeypatch):
+    """As if a CPU could capture: what is captured runs then and there."""
+
     class Stream:
         wait_stream = staticmethod(lambda other: None)
 
     fakes = {"CUDAGraph": FakeGraph, "Stream": Stream, "current_stream": Stream, "graph_pool_handle": lambda: None}
     for name, fake in (fakes | {"device": nullcontext, "stream": nullcontext}).items():
         monkeypatch.setattr(torch.cuda, name, fake)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_graph_is_a_step_and_none_is_replayed_after_the_last_image_is_done(captured_at_once, size):
     captioner, words = tiny.captioner(), tiny.tokenizer()
     with torch.no_grad():
         captioner.head.bias[words.eos_id] += 4
@@ -151,6 +178,16 @@ def test_a_graph_is_a_step_and_none_is_replayed_after_the_last_image_is_done(mon
     assert [each[0].tokens for each in found] == [each[0].tokens for each in expected]
     taken = [graph.replayed for graph, *_ in replay._steps]
     assert len(taken) == 12 and 0 < sum(taken) < 12 and taken == sorted(taken, reverse=True)
+
+
+def test_an_image_whose_logits_are_no_numbers_is_left_to_the_search_itself(captured_at_once, monkeypatch):
+    monkeypatch.setattr(graphs, "_suits", lambda *args: True)
+    captioner, words, config = tiny.captioner(), tiny.tokenizer(), DecodingConfig(beam_sizes=(3,), max_length=5)
+    memory = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))
+    memory[1] = torch.nan
+    search = Search(captioner, words, memory, config, list("ab"))
+    found = [[len(image) for image in search.run()[3]] for _ in range(3)]
+    assert found == [[1, 1]] * 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")

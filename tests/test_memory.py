@@ -28,6 +28,8 @@ ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory"),
     MemoryError(),
     RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported at some other call"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB, max allowed: 18.1 GB)"),
 ]
 
 
@@ -50,6 +52,12 @@ def test_what_fits_is_done_in_whole_batches_without_a_warning():
 def test_one_image_that_is_too_much_says_what_to_do():
     with pytest.warns(UserWarning), pytest.raises(memory.MemoryShort, match="smaller --beams"):
         memory.in_batches(Fake(0, MemoryError()), 2, 2)
+
+
+def test_what_was_given_up_within_is_not_tried_again_with_fewer():
+    with warnings.catch_warnings(), pytest.raises(memory.MemoryShort):
+        warnings.simplefilter("error")
+        memory.in_batches(Fake(0, memory.MemoryShort("out of memory with a single image")), 4, 4)
 
 
 def test_another_error_is_not_taken_for_it():

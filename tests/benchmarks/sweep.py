@@ -157,6 +157,7 @@ def main() -> None:
     options = parser.parse_args()
     images = options.images or (4 if options.device == "cpu" else STUDY_IMAGES)
     keep_freed_memory()
+    torch.backends.cudnn.allow_tf32 = False  # both as the project's commands do
     print(machine(options.device))
     print(", ".join(f"{name} {version(name)}" for name in ("torch", "timm")))
     with tempfile.TemporaryDirectory() as name:
