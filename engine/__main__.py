@@ -404,6 +404,10 @@ def run_correlate(options: argparse.Namespace) -> int:
     return 0
 
 
+_COUNTS_ONLY = {"CREATE", "INSERT", "UPDATE", "DELETE"}
+"""Statements that answer with a number of rows, which stands in nobody's way to what was asked."""
+
+
 def run_sql(options: argparse.Namespace) -> int:
     """The command `sql`."""
     import duckdb
@@ -414,10 +418,10 @@ def run_sql(options: argparse.Namespace) -> int:
     for problem in problems:
         print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
     try:
-        answer = connection.sql(options.query)
-        if answer is None:
-            return 0
-        _print_csv(answer) if options.csv else answer.show(max_width=200)
+        for statement in store.readers(connection, options.query):
+            answer = connection.sql(statement)
+            if answer is not None and statement.type.name not in _COUNTS_ONLY:
+                _print_csv(answer) if options.csv else answer.show(max_width=200)
     except duckdb.Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -282,7 +282,8 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
 
     A view exists for every table of the contract, empty where no run has it; those of SCORED have every metric column.
     There is also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The
-    connection can read the results folder and nothing else. Use a `.cursor()` per thread.
+    connection can reach the results folder and nothing else; `readers` keeps a query from writing there. Use a
+    `.cursor()` per thread.
 
     Returns:
         The connection, and what was left out.
@@ -303,6 +304,33 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection, problems
+
+
+_WRITERS = {"COPY", "EXPORT", "ATTACH", "PREPARE"}
+"""Statements that write files, or may hold one that does, as DuckDB names them."""
+_WRITING = re.compile("copy|export|attach", re.IGNORECASE)
+
+
+def readers(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
+    """The statements of `query`, none of which writes a file: results are made by commands alone.
+
+    The folders that DuckDB may read it may write as well, so a COPY could replace a run's table.
+
+    Raises:
+        duckdb.Error: not SQL.
+        ResultsError: no statement, or one that writes.
+    """
+    statements = connection.extract_statements(query)
+    if not statements:
+        raise ResultsError(f"the query is {query!r}, expected SQL such as SELECT run, beam_size FROM scores")
+    for statement in statements:
+        kind = statement.type.name
+        if kind in _WRITERS or (kind == "EXPLAIN" and _WRITING.search(statement.query)):  # EXPLAIN ANALYZE runs it
+            raise ResultsError(
+                f"a query of the kind {kind} may write files, expected one that only reads; "
+                "print the answer into a file instead, with --csv where a program reads it"
+            )
+    return statements
 
 
 def _readable(runs: list[Run], table: str) -> tuple[list[Path], list[Problem]]:

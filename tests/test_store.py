@@ -176,3 +176,28 @@ def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
     connection, problems = store.connect(tmp_path / "results")
     found = connection.execute("SELECT run, image_id FROM images ORDER BY run").fetchall()
     assert (found, problems) == ([("inside", "near"), ("outside", "far"), ("own", "near")], [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{}'",
+        "SELECT 1; EXPLAIN ANALYZE COPY (SELECT 1) TO '{}'",
+        "PREPARE p AS COPY (SELECT 1) TO '{}'; EXECUTE p",
+        "EXPORT DATABASE '{}'",
+        "ATTACH '{}' AS x",
+    ],
+)
+def test_a_query_that_may_write_files_is_none_that_reads(tmp_path, query):
+    connection, _ = store.connect(tmp_path)
+    with pytest.raises(store.ResultsError, match="may write files, expected one that only reads"):
+        store.readers(connection, query.format(tmp_path / "file"))
+
+
+def test_readers_are_the_statements_of_a_query(tmp_path):
+    connection, _ = store.connect(tmp_path)
+    query = "CREATE TABLE x AS SELECT 1; EXPLAIN FROM x; PIVOT (SELECT 1 AS a) ON a USING sum(a); SELECT 'a;b' -- done"
+    assert len(store.readers(connection, query)) == 4
+    for empty in ("", " ; ", "-- nothing"):
+        with pytest.raises(store.ResultsError, match="expected SQL such as SELECT"):
+            store.readers(connection, empty)
