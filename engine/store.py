@@ -3,6 +3,7 @@
 Knows files, names and completeness. Knows nothing of what the numbers mean, and computes none.
 """
 
+import errno
 import json
 import os
 import re
@@ -12,7 +13,12 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 import duckdb
 import numpy as np
@@ -164,6 +170,32 @@ def read_part(folder: Path, stage: str, index: int, tables: list[str]) -> dict[s
 def drop_parts(folder: Path) -> None:
     """Deletes the chunks once the tables they made are whole."""
     shutil.rmtree(folder / _PARTS, ignore_errors=True)
+
+
+def hold(folder: Path) -> IO[str] | None:
+    """Keeps other processes from writing an unfinished run, until what is returned is closed or this process ends.
+
+    Two that wrote the same temporary files would take them from each other. None where the disk knows no locks.
+
+    Raises:
+        ResultsError: another process holds the run.
+    """
+    path = folder / _PARTS / "held"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = open(path, "a", encoding="utf-8")  # noqa: SIM115 - it stays open as long as the run is written
+    try:
+        # Of the process and not of the handle: a run that is begun twice by one process goes on.
+        if fcntl is not None:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            return None
+        raise ResultsError(
+            f"run {folder.name!r} is being written by another process; wait until that one has ended, "
+            "or choose another --run"
+        ) from error
+    return handle
 
 
 def drop_run(folder: Path) -> None:

@@ -184,7 +184,7 @@ def test_a_second_call_computes_nothing(parts, results, monkeypatch):
 
 def test_other_settings_under_the_same_name_are_refused_and_nothing_is_lost(parts, results):
     before = digests(store.run_folder(results, "mine"))
-    with pytest.raises(RunExists, match="decoding: .* choose another --run"):
+    with pytest.raises(RunExists, match=r"decoding.beam_sizes: .* choose another --run"):
         evaluate.evaluate(ask(parts, results, decoding=DecodingConfig(beam_sizes=(1, 2), max_length=8)))
     assert digests(store.run_folder(results, "mine")) == before
 
