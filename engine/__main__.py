@@ -369,7 +369,8 @@ def run_train(options: argparse.Namespace) -> int:
     def keep(rows: list[dict]) -> None:
         store.write_table(options.out, "training", store.table_of("training", rows))
 
-    done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
+    with store.alone(options.out):
+        done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
     best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
     # The held-out photos by name: without a split of its own, the data would be evaluated whole.

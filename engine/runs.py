@@ -46,7 +46,7 @@ class RunInProgress:
         """
         if self._is_finished():
             return False
-        self._held = store.hold(self.folder)
+        self._held = store.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
         if self._is_finished():  # by the process that held it until now
             store.drop_parts(self.folder)
             return False

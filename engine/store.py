@@ -11,6 +11,8 @@ import shutil
 import uuid
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -172,32 +174,6 @@ def drop_parts(folder: Path) -> None:
     shutil.rmtree(folder / _PARTS, ignore_errors=True)
 
 
-def hold(folder: Path) -> IO[str] | None:
-    """Keeps other processes from writing an unfinished run, until what is returned is closed or this process ends.
-
-    Two that wrote the same temporary files would take them from each other. None where the disk knows no locks.
-
-    Raises:
-        ResultsError: another process holds the run.
-    """
-    path = folder / _PARTS / "held"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(path, "a", encoding="utf-8")  # noqa: SIM115 - it stays open as long as the run is written
-    try:
-        # Of the process and not of the handle: a run that is begun twice by one process goes on.
-        if fcntl is not None:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.close()
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            return None
-        raise ResultsError(
-            f"run {folder.name!r} is being written by another process; wait until that one has ended, "
-            "or choose another --run"
-        ) from error
-    return handle
-
-
 def drop_run(folder: Path) -> None:
     """Deletes a run that is not finished; a finished one stays.
 
@@ -211,6 +187,54 @@ def drop_run(folder: Path) -> None:
 
 def _part_folder(folder: Path, stage: str, index: int) -> Path:
     return folder / _PARTS / stage / f"{index:06d}"
+
+
+# One writer at a time
+
+
+def hold(path: Path, what: str, instead: str) -> IO[str] | None:
+    """Keeps other processes from what the file `path` stands for, until the handle is closed or this process ends.
+
+    Two that wrote the same temporary files would take them from each other. None where the disk knows no locks.
+
+    Raises:
+        ResultsError: another process holds `what`; `instead` is what to do other than wait.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = open(path, "a", encoding="utf-8")  # noqa: SIM115 - stays open while it is held
+    try:
+        # Of the process and not of the handle: what one process begins twice goes on.
+        if fcntl is not None:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            return None
+        raise ResultsError(
+            f"{what} is being written by another process; wait until that one has ended, or {instead}"
+        ) from error
+    return handle
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Alone with a folder outside the results, which stays as it was where nothing is written into it.
+
+    Raises:
+        ResultsError: another process is writing there.
+    """
+    mark = folder / ".held"
+    was_there = folder.exists()
+    handle = hold(mark, str(folder), "choose another --out")
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+        if not was_there:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+        if handle is not None:
+            handle.close()
 
 
 # Run records

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from engine import store
 from engine.schema import METRICS, SCORED, TABLES, VERSION
 from engine.store import ResultsError
+from tests.conftest import ROOT
 
 
 def images(*names: str) -> pa.Table:
@@ -201,3 +204,22 @@ def test_readers_are_the_statements_of_a_query(tmp_path):
     for empty in ("", " ; ", "-- nothing"):
         with pytest.raises(store.ResultsError, match="expected SQL such as SELECT"):
             store.readers(connection, empty)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
+def test_a_folder_has_one_writer_and_is_left_as_it_was(tmp_path):
+    folder = tmp_path / "captioner"
+    code = (
+        f"from pathlib import Path\nfrom engine import store\nwith store.alone(Path({str(folder)!r})): print('alone')"
+    )
+
+    def other() -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    with store.alone(folder):
+        assert f"{folder} is being written by another process; wait" in other().stderr
+    assert not folder.exists()
+    assert other().stdout == "alone\n"
+    with store.alone(folder):
+        (folder / "model").touch()
+    assert [path.name for path in folder.iterdir()] == ["model"]
