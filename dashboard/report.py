@@ -226,6 +226,18 @@ def _check(run: Run, ask: Ask, beam: int | None, images: tuple[str, ...]) -> Non
             )
 
 
+def _check_asked(asked: argparse.Namespace, run: Run) -> None:
+    """What is typed is meant: a layer that there is not would show as the last one, and a zip that has no place is
+    refused before its figures are drawn."""
+    for name, part in (("layer", "decoder_layers"), ("head", "heads")):
+        value, most = getattr(asked, name), run.part("captioner", part)
+        if value is not None and isinstance(most, int) and not 0 <= value <= most:
+            raise ReportError(f"--{name} {value}: run {run.name!r} has {most}; expected 1 to {most}, or 0 for the mean")
+    if asked.out.is_dir():
+        raise ReportError(f"--out {asked.out}: there is a folder of that name; expected a file such as report.zip")
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+
+
 def write(path: Path, content: bytes) -> None:
     """Writes the zip, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -283,6 +295,7 @@ def main(arguments: list[str] | None = None) -> int:
             "scale": asked.colours,
         }
         source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look)
+        _check_asked(asked, source.run)
         for problem in problems:
             print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
         if exports.browser_missing():

@@ -369,7 +369,8 @@ def run_train(options: argparse.Namespace) -> int:
     def keep(rows: list[dict]) -> None:
         store.write_table(options.out, "training", store.table_of("training", rows))
 
-    done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
+    with store.alone(options.out):
+        done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
     best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
     # The held-out photos by name: without a split of its own, the data would be evaluated whole.
@@ -404,6 +405,10 @@ def run_correlate(options: argparse.Namespace) -> int:
     return 0
 
 
+_COUNTS_ONLY = {"CREATE", "INSERT", "UPDATE", "DELETE"}
+"""Statements that answer with a number of rows, which stands in nobody's way to what was asked."""
+
+
 def run_sql(options: argparse.Namespace) -> int:
     """The command `sql`."""
     import duckdb
@@ -414,10 +419,10 @@ def run_sql(options: argparse.Namespace) -> int:
     for problem in problems:
         print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
     try:
-        answer = connection.sql(options.query)
-        if answer is None:
-            return 0
-        _print_csv(answer) if options.csv else answer.show(max_width=200)
+        for statement in store.readers(connection, options.query):
+            answer = connection.sql(statement)
+            if answer is not None and statement.type.name not in _COUNTS_ONLY:
+                _print_csv(answer) if options.csv else answer.show(max_width=200)
     except duckdb.Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

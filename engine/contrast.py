@@ -3,6 +3,7 @@
 Knows queries and plain text. The numbers are those of the dashboard's Compare view, asked by the same query.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,9 +24,9 @@ def text(results: Path, left: str, right: str) -> str:
     Raises:
         SettingError: no such run or beam size, no shared images, or no shared metric.
     """
-    connection, _ = store.connect(results)
+    connection, problems = store.connect(results)
     cursor = connection.cursor()
-    sides = [_setting(cursor, each) for each in (left, right)]
+    sides = [_setting(cursor, each, problems) for each in (left, right)]
     overlap = queries.overlap(cursor, *sides[0], *sides[1]).iloc[0]
     if not overlap.shared:
         raise SettingError(f"{left} and {right} have captions of no image in common: compare runs on the same images")
@@ -51,14 +52,15 @@ _READING = (
 )
 
 
-def _setting(cursor: DuckDBPyConnection, named: str) -> tuple[str, int]:
+def _setting(cursor: DuckDBPyConnection, named: str, problems: Sequence[store.Problem]) -> tuple[str, int]:
     run, colon, beam = named.rpartition(":")
     if not colon:
         run = named
     sizes = [int(size) for size in queries.beam_sizes(cursor, run).beam_size]
     if not sizes:
         known = ", ".join(sorted(queries.runs(cursor).run)) or "none"
-        raise SettingError(f"run {run!r} has no captions in the results, expected one of: {known}")
+        why = next((f" ({each.reason})" for each in problems if run in (each.path.name, each.path.parent.name)), "")
+        raise SettingError(f"run {run!r} has no captions in the results{why}, expected one of: {known}")
     if not colon:
         return run, _best(cursor, run, sizes)
     if not beam.isdecimal() or int(beam) not in sizes:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -33,6 +33,7 @@ class RunInProgress:
         self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
         self.watch = provenance.Stopwatch()
         self.tables: list[str] = []
+        self._held: IO[str] | None = None
 
     def begin(self) -> bool:
         """Claims the folder; False where the same run is finished already and whole.
@@ -41,18 +42,14 @@ class RunInProgress:
 
         Raises:
             RunExists: other settings are there, finished or not.
+            ResultsError: another process writes the run.
         """
-        record = self._record()
-        if record is not None:
-            if not (different := self._difference(record.get("plan") or {"kind": None})):
-                if not store.lost_tables(self.folder, record.get("tables", [])):
-                    return False
-                store.drop_record(self.folder)
-                return self.begin()
-            raise RunExists(
-                f"run {self.name!r} is there with other settings ({different}); "
-                f"choose another --run, or delete {self.folder}"
-            )
+        if self._is_finished():
+            return False
+        self._held = store.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
+        if self._is_finished():  # by the process that held it until now
+            store.drop_parts(self.folder)
+            return False
         state = self.folder / ".parts" / "plan.json"
         if state.is_file():
             before = json.loads(state.read_text(encoding="utf-8"))
@@ -63,6 +60,25 @@ class RunInProgress:
                 )
             self.watch = provenance.Stopwatch(before["seconds"])
         self.keep_time()
+        return True
+
+    def _is_finished(self) -> bool:
+        """Whether the same run is finished and whole; one that lost a table is made unfinished.
+
+        Raises:
+            RunExists: other settings are there, finished.
+        """
+        record = self._record()
+        if record is None:
+            return False
+        if different := self._difference(record.get("plan") or {"kind": None}):
+            raise RunExists(
+                f"run {self.name!r} is there with other settings ({different}); "
+                f"choose another --run, or delete {self.folder}"
+            )
+        if store.lost_tables(self.folder, record.get("tables", [])):
+            store.drop_record(self.folder)
+            return False
         return True
 
     def _record(self) -> dict[str, Any] | None:
@@ -97,18 +113,31 @@ class RunInProgress:
         }
         store.write_record(self.folder, record)
         store.drop_parts(self.folder)
+        self._let_go()
 
     def abandon(self) -> None:
         """Deletes what was begun."""
         store.drop_run(self.folder)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
 
     def _difference(self, before: dict[str, Any]) -> str:
         """What is not as it was, in words; nothing where all is. A setting that an earlier form of the plan did not
         have is not known, and so no difference."""
-        plan = json.loads(json.dumps(self.plan))  # as it was read: tuples are lists
+        before, plan = _flat(before), _flat(json.loads(json.dumps(self.plan)))  # as it was read: tuples are lists
         names = [name for name in before if before[name] != plan.get(name)]
         shown = [f"{name}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]]
         return ", ".join(shown)
+
+
+def _flat(plan: dict[str, Any]) -> dict[str, Any]:
+    """Groups of settings opened, so that what differs is named and not the whole group."""
+    groups = {name: value for name, value in plan.items() if isinstance(value, dict) and value}
+    opened = {f"{name}.{key}": each for name, value in groups.items() for key, each in value.items()}
+    return {name: value for name, value in plan.items() if name not in groups} | opened
 
 
 def _short(value: object) -> str:

@@ -177,7 +177,10 @@ def image_features(
     cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{clip.setup}-{fingerprint}-{names}.npz"
     kept = store.read_arrays(cache)
     if kept is not None and {"features", "reasons"} <= set(kept):
-        return kept["features"], [str(reason) or None for reason in kept["reasons"]]
+        reasons = [str(reason) or None for reason in kept["reasons"]]
+        # What could not be read may be readable by now, its size the same: a permission given, a disk that came back.
+        if not any(_is_readable(path) for path, reason in zip(photos, reasons, strict=True) if path and reason):
+            return kept["features"], reasons
 
     def read(path: Path | None) -> torch.Tensor | str:
         try:
@@ -202,6 +205,14 @@ def image_features(
         every[rows] = np.concatenate(features)
     store.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
     return every, reasons
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        open_photo(path)
+    except PhotoError:
+        return False
+    return True
 
 
 def rated(

@@ -3,6 +3,7 @@
 Knows files, names and completeness. Knows nothing of what the numbers mean, and computes none.
 """
 
+import errno
 import json
 import os
 import re
@@ -10,9 +11,16 @@ import shutil
 import uuid
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 import duckdb
 import numpy as np
@@ -181,6 +189,54 @@ def _part_folder(folder: Path, stage: str, index: int) -> Path:
     return folder / _PARTS / stage / f"{index:06d}"
 
 
+# One writer at a time
+
+
+def hold(path: Path, what: str, instead: str) -> IO[str] | None:
+    """Keeps other processes from what the file `path` stands for, until the handle is closed or this process ends.
+
+    Two that wrote the same temporary files would take them from each other. None where the disk knows no locks.
+
+    Raises:
+        ResultsError: another process holds `what`; `instead` is what to do other than wait.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = open(path, "a", encoding="utf-8")  # noqa: SIM115 - stays open while it is held
+    try:
+        # Of the process and not of the handle: what one process begins twice goes on.
+        if fcntl is not None:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            return None
+        raise ResultsError(
+            f"{what} is being written by another process; wait until that one has ended, or {instead}"
+        ) from error
+    return handle
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Alone with a folder outside the results, which stays as it was where nothing is written into it.
+
+    Raises:
+        ResultsError: another process is writing there.
+    """
+    mark = folder / ".held"
+    was_there = folder.exists()
+    handle = hold(mark, str(folder), "choose another --out")
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+        if not was_there:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+        if handle is not None:
+            handle.close()
+
+
 # Run records
 
 
@@ -282,7 +338,8 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
 
     A view exists for every table of the contract, empty where no run has it; those of SCORED have every metric column.
     There is also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The
-    connection can read the results folder and nothing else. Use a `.cursor()` per thread.
+    connection can reach the results folder and nothing else; `readers` keeps a query from writing there. Use a
+    `.cursor()` per thread.
 
     Returns:
         The connection, and what was left out.
@@ -303,6 +360,33 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection, problems
+
+
+_WRITERS = {"COPY", "EXPORT", "ATTACH", "PREPARE"}
+"""Statements that write files, or may hold one that does, as DuckDB names them."""
+_WRITING = re.compile("copy|export|attach", re.IGNORECASE)
+
+
+def readers(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
+    """The statements of `query`, none of which writes a file: results are made by commands alone.
+
+    The folders that DuckDB may read it may write as well, so a COPY could replace a run's table.
+
+    Raises:
+        duckdb.Error: not SQL.
+        ResultsError: no statement, or one that writes.
+    """
+    statements = connection.extract_statements(query)
+    if not statements:
+        raise ResultsError(f"the query is {query!r}, expected SQL such as SELECT run, beam_size FROM scores")
+    for statement in statements:
+        kind = statement.type.name
+        if kind in _WRITERS or (kind == "EXPLAIN" and _WRITING.search(statement.query)):  # EXPLAIN ANALYZE runs it
+            raise ResultsError(
+                f"a query of the kind {kind} may write files, expected one that only reads; "
+                "print the answer into a file instead, with --csv where a program reads it"
+            )
+    return statements
 
 
 def _readable(runs: list[Run], table: str) -> tuple[list[Path], list[Problem]]:

@@ -60,7 +60,11 @@ def _caption_scores(scores: pd.DataFrame) -> list[str]:
         by_metric = rows.set_index("metric")
         values = [_value(by_metric.loc[name]) if name in by_metric.index else "" for name in names]
         lines.append(_row(str(size) if size else "imported", values))
-    return [*lines, "(± is half of the 95 % bootstrap interval)"]
+    if scores["low"].notna().any():
+        lines.append("(± is half of the 95 % bootstrap interval)")
+    if ((scores["metric"] == "cider") & (scores["images"] == 1)).any():
+        lines.append("CIDEr of one image is 0 whatever its caption: no word is rarer than another")
+    return lines
 
 
 def _value(row: pd.Series) -> str:

@@ -83,3 +83,15 @@ def test_photos_of_one_name_that_no_reference_connects_are_doubted(results):
         results, "demo:3", f"{folder.name}:3"
     )
     assert "no reference in common" not in contrast.text(results, "demo:3", "demo:1")
+
+
+def test_a_run_that_is_damaged_or_unfinished_is_called_so(results):
+    folder = store.run_folder(results, "demo")
+    (folder / "captions.parquet").write_bytes(b"PAR1")
+    with pytest.raises(SettingError, match=r"no captions in the results \(not a whole Parquet file .*run the command"):
+        contrast.text(results, "demo:3", "predictions")
+    store.drop_record(folder)
+    with pytest.raises(
+        SettingError, match=r"no captions in the results \(run 'demo' is unfinished; .*expected one of: p"
+    ):
+        contrast.text(results, "demo:3", "predictions")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import checkpoints, clip, datasets, evaluate, predictions, search, store, summary
+from engine import checkpoints, clip, datasets, evaluate, predictions, scoring, search, store, summary
 from engine.config import DecodingConfig
 from engine.failures import Tag
 from engine.predictions import PredictedClass
@@ -184,7 +184,7 @@ def test_a_second_call_computes_nothing(parts, results, monkeypatch):
 
 def test_other_settings_under_the_same_name_are_refused_and_nothing_is_lost(parts, results):
     before = digests(store.run_folder(results, "mine"))
-    with pytest.raises(RunExists, match="decoding: .* choose another --run"):
+    with pytest.raises(RunExists, match=r"decoding.beam_sizes: .* choose another --run"):
         evaluate.evaluate(ask(parts, results, decoding=DecodingConfig(beam_sizes=(1, 2), max_length=8)))
     assert digests(store.run_folder(results, "mine")) == before
 
@@ -463,6 +463,23 @@ def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
     assert evaluate.evaluate(ask(parts, tmp_path, "first"))
     monkeypatch.setattr(clip.Clip, "image_features", lambda *args: pytest.fail("encoded again"))
     assert evaluate.evaluate(ask(parts, tmp_path, "second", decoding=DecodingConfig(beam_sizes=(2,), max_length=8)))
+
+
+def test_a_photo_that_could_not_be_read_gets_features_once_it_can(parts, tmp_path, monkeypatch):
+    photos, loaded = [tmp_path / "a.png", tmp_path / "b.png"], clip.load(str(parts / "clip"))
+    for path in photos:
+        tiny.photo(path)
+    whole = photos[1].read_bytes()
+    photos[1].write_bytes(bytes(len(whole)))  # as large as before: the data's fingerprint is the same
+    first, reasons = scoring.image_features(tmp_path, loaded, photos, "same")
+    assert reasons == [None, "not an image of a known format"]
+    with monkeypatch.context() as patch:
+        patch.setattr(clip.Clip, "image_features", lambda *args: pytest.fail("encoded again"))
+        scoring.image_features(tmp_path, loaded, photos, "same")
+    photos[1].write_bytes(whole)
+    again, reasons = scoring.image_features(tmp_path, loaded, photos, "same")
+    assert reasons == [None, None]
+    assert np.isnan(first[1]).all() and np.isfinite(again).all()
 
 
 def test_another_preprocessing_of_the_same_weights_is_another_clip(parts, tmp_path):

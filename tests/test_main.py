@@ -287,3 +287,17 @@ def test_a_training_without_photos_to_validate_on_says_so(tmp_path, capsys):
     assert run("train", "--data", tmp_path / "data", "--recipe", recipe, "--out", tmp_path / "out") == 0
     shown = capsys.readouterr().out
     assert "1 steps, no photos to validate on" in shown and "inf" not in shown
+
+
+def test_sql_answers_every_statement(tmp_path, capsys):
+    assert run("sql", "SELECT 1 AS a; CREATE TABLE x AS SELECT 2 AS b; FROM x", "--csv", "--results", tmp_path) == 0
+    assert capsys.readouterr().out == "a\n1\nb\n2\n"
+
+
+def test_sql_writes_nothing_over_a_run(tmp_path, capsys):
+    table = tmp_path / "runs" / "mine" / "captions.parquet"
+    store.write_table(table.parent, "captions", store.table_of("captions", []))
+    before = table.read_bytes()
+    assert run("sql", f"COPY (SELECT 1) TO '{table}'", "--results", tmp_path) == 2
+    assert "expected one that only reads" in capsys.readouterr().err
+    assert table.read_bytes() == before

@@ -167,12 +167,22 @@ def test_the_command_writes_the_zip_and_says_on_stderr_where_there_is_no_browser
         (["stopped"], "expected one of demo, demo_cnn, predictions"),
         (["demo", "--beam", "7"], "has no beam size 7: expected one of 1, 3, 5"),
         (["demo", "--images", "nothing"], "kept no attention of image 'nothing'"),
+        (["demo", "--layer", "3"], "--layer 3: run 'demo' has 2; expected 1 to 2, or 0 for the mean"),
+        (["demo", "--head", "-1"], "--head -1: run 'demo' has 2; expected 1 to 2, or 0 for the mean"),
     ],
 )
 def test_what_cannot_be_reported_is_one_sentence_that_says_what_to_do(full_results, tmp_path, capsys, arguments, said):
     status = report.main([*arguments, "--out", str(tmp_path / "r.zip"), "--results", str(full_results)])
     assert status == 2 and said in capsys.readouterr().err
     assert not (tmp_path / "r.zip").exists()
+
+
+def test_a_zip_that_has_no_place_is_refused_before_anything_is_drawn(full_results, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(report, "make", lambda *_: pytest.fail("drawn"))
+    (tmp_path / "file").touch()
+    for out in (tmp_path, tmp_path / "file" / "r.zip"):
+        assert report.main(["demo", "--out", str(out), "--results", str(full_results)]) == 2
+        assert str(tmp_path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--opacity", "101"), ("--opacity", "half"), ("--colours", "rainbow")])

@@ -1,7 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 
 from engine import store
 from engine.runs import RunExists, RunInProgress
+from tests.conftest import ROOT
 
 
 def begin(tmp_path, **plan) -> tuple[RunInProgress, bool]:
@@ -81,3 +85,45 @@ def test_a_damaged_run_with_other_settings_is_not_touched(tmp_path):
     with pytest.raises(RunExists):
         begin(tmp_path, beams=[3])
     assert store.read_record(run.folder) is not None
+
+
+def test_a_setting_within_a_group_is_named_alone(tmp_path):
+    begin(tmp_path, decoding={"beam_sizes": [1], "seed": 0}, labels={})
+    with pytest.raises(RunExists, match=r"settings \(decoding.beam_sizes: \[1\] before, \[3\] now\)"):
+        begin(tmp_path, decoding={"beam_sizes": [3], "seed": 0, "new": 1}, labels={})
+    with pytest.raises(RunExists, match=r"settings \(decoding.beam_sizes: \[1\] before, None now, decoding.seed"):
+        begin(tmp_path, decoding=None, labels={})
+
+
+_OTHER_PROCESS = """
+import sys
+from pathlib import Path
+from engine.runs import RunInProgress
+try:
+    print(RunInProgress("mine", Path(sys.argv[1]), {"beams": [1]}, "").begin())
+except ValueError as error:
+    print(error)
+"""
+
+
+def other_process(results) -> str:
+    """What another process gets that begins the same run."""
+    asked = [sys.executable, "-c", _OTHER_PROCESS, str(results)]
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
+def test_a_run_is_written_by_one_process_at_a_time(tmp_path):
+    run, _ = begin(tmp_path, beams=[1])
+    expected = "run 'mine' is being written by another process; wait until that one has ended, or choose another --run"
+    assert other_process(tmp_path) == expected
+    run.finish()
+    assert other_process(tmp_path) == "False"
+    assert not (run.folder / ".parts").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
+def test_a_process_that_ended_holds_no_run(tmp_path):
+    assert other_process(tmp_path) == "True"
+    assert other_process(tmp_path) == "True"
+    assert begin(tmp_path, beams=[1])[1]

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from engine import store
 from engine.schema import METRICS, SCORED, TABLES, VERSION
 from engine.store import ResultsError
+from tests.conftest import ROOT
 
 
 def images(*names: str) -> pa.Table:
@@ -176,3 +179,47 @@ def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
     connection, problems = store.connect(tmp_path / "results")
     found = connection.execute("SELECT run, image_id FROM images ORDER BY run").fetchall()
     assert (found, problems) == ([("inside", "near"), ("outside", "far"), ("own", "near")], [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{}'",
+        "SELECT 1; EXPLAIN ANALYZE COPY (SELECT 1) TO '{}'",
+        "PREPARE p AS COPY (SELECT 1) TO '{}'; EXECUTE p",
+        "EXPORT DATABASE '{}'",
+        "ATTACH '{}' AS x",
+    ],
+)
+def test_a_query_that_may_write_files_is_none_that_reads(tmp_path, query):
+    connection, _ = store.connect(tmp_path)
+    with pytest.raises(store.ResultsError, match="may write files, expected one that only reads"):
+        store.readers(connection, query.format(tmp_path / "file"))
+
+
+def test_readers_are_the_statements_of_a_query(tmp_path):
+    connection, _ = store.connect(tmp_path)
+    query = "CREATE TABLE x AS SELECT 1; EXPLAIN FROM x; PIVOT (SELECT 1 AS a) ON a USING sum(a); SELECT 'a;b' -- done"
+    assert len(store.readers(connection, query)) == 4
+    for empty in ("", " ; ", "-- nothing"):
+        with pytest.raises(store.ResultsError, match="expected SQL such as SELECT"):
+            store.readers(connection, empty)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
+def test_a_folder_has_one_writer_and_is_left_as_it_was(tmp_path):
+    folder = tmp_path / "captioner"
+    code = (
+        f"from pathlib import Path\nfrom engine import store\nwith store.alone(Path({str(folder)!r})): print('alone')"
+    )
+
+    def other() -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    with store.alone(folder):
+        assert f"{folder} is being written by another process; wait" in other().stderr
+    assert not folder.exists()
+    assert other().stdout == "alone\n"
+    with store.alone(folder):
+        (folder / "model").touch()
+    assert [path.name for path in folder.iterdir()] == ["model"]

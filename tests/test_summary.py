@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from engine import store, summary
@@ -105,3 +106,13 @@ def test_a_captioner_that_is_asked_about_its_own_training_is_told_so():
     record = {"trained_on": 3, "data": {"images": 5}}
     assert summary._trained_on(record)[0].startswith("3 of these 5 images were in the captioner's own training")
     assert summary._trained_on({"trained_on": 0}) == summary._trained_on({}) == []
+
+
+def test_of_one_image_cider_is_called_0_and_no_interval_is_explained():
+    row = {"beam_size": 1, "metric": "cider", "value": 0.0, "low": None, "high": None, "images": 1}
+    lines = summary._caption_scores(pd.DataFrame([row]))
+    assert lines[-1].startswith("CIDEr of one image is 0 whatever its caption") and not any(
+        "±" in line for line in lines
+    )
+    more = summary._caption_scores(pd.DataFrame([row | {"low": 0.0, "high": 0.1, "images": 2}]))
+    assert more[-1].startswith("(± is half")
