@@ -343,12 +343,12 @@ class _KeptFeatures:
     def _compute(self, dataset: Dataset, file: Path) -> None:
         """Writes the features of all images one batch after the other: a file cut short is seen by its size, and a full
         disk is an error (mapped memory that finds no room ends the process by a signal)."""
-        prepare = self._captioner.preprocessing.pixels
+        prepare = self._captioner.preprocessing.window_bytes
         paths = [dataset.photo(example) for example in dataset.examples]
         bar = tqdm(read_ahead(paths, lambda path: prepare(open_photo(path))), "encode photos", len(paths))
         with file.open("wb") as kept, torch.inference_mode():
             for batch in _batched(iter(bar), _ENCODE_BATCH):
-                pixels = torch.from_numpy(np.stack(batch)).to(self._device)
+                pixels = self._captioner.pixels(torch.from_numpy(np.stack(batch)).to(self._device))
                 kept.write(self._captioner.features(pixels).half().cpu().numpy().tobytes())
 
     def _shape(self) -> tuple[int, int]:
