@@ -7,18 +7,13 @@ lock, so that two sessions keep each other's entries, and a crash leaves the old
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from engine import store
-
-try:
-    import fcntl
-except ImportError:  # Windows: the lock then holds among the sessions of one server
-    fcntl = None
 
 Raw = list[dict[str, Any]]
 Make = Callable[[dict[str, Any]], Any]
@@ -79,16 +74,10 @@ def change(path: Path, make: Make, edit: Callable[[list[Any]], list[Any]]) -> No
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Alone with `path`, among threads and among processes; a process that dies gives its lock back."""
+    """Alone with `path`, among threads and, where the system has locks, among processes."""
     with _here, open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8") as handle:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            if fcntl is not None:
-                with suppress(OSError):
-                    fcntl.flock(handle, fcntl.LOCK_UN)
+        store.lock(handle, waits=True)
+        yield
 
 
 def text_of(entry: dict[str, Any], key: str, longest: int = 4000) -> str:

@@ -509,6 +509,7 @@ def _device(name: str | None) -> str:
     import torch
 
     from engine import allocator
+    from engine.documents import first_line
 
     allocator.keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = False  # on a GPU as well float32 means float32; who wants speed takes bf16
@@ -517,9 +518,7 @@ def _device(name: str | None) -> str:
     try:
         torch.ones(1, device=name).item()  # a device that holds no numbers, such as meta, gives none back
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"--device {name}: not usable here ({str(error).splitlines()[0]}); try --device cpu"
-        ) from error
+        raise ConfigError(f"--device {name}: not usable here ({first_line(error)}); try --device cpu") from error
     if name.startswith("cuda:"):
         torch.cuda.set_device(name)  # kernels, graphs and streams are made on the current one
     return name

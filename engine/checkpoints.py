@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.captioner import Captioner
 from engine.config import CaptionerConfig, from_dict
+from engine.documents import first_line
 from engine.tokenizer import CaptionTokenizer
 
 _STUDY_KEYS = ("vocab_size", "encoder", "num_layers", "nhead", "d_model", "activation", "dropout")
@@ -61,7 +62,7 @@ def unwritten(path: Path, error: Exception) -> str:
     """What to say of a file that could not be written; what there is of it is deleted."""
     is_full = shutil.disk_usage(path.parent).free < 2**20
     path.unlink(missing_ok=True)
-    reason = "the disk is full" if is_full else (str(error).splitlines() or [type(error).__name__])[0][:200]
+    reason = "the disk is full" if is_full else first_line(error)[:200]
     return f"{path}: {reason}; make room and run the same command again, it continues where it was"
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from engine.documents import first_line
 from engine.hub import quiet_downloads
 from engine.tokenizer import CaptionTokenizer
 
@@ -175,7 +176,7 @@ def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
             model, prepare = _create(model_name, weights, is_file, device)
     except Exception as error:  # torch, safetensors and the hub raise their own kinds
         if is_file:
-            raise ClipError(f"CLIP {name!r}: {weights} does not fit {model_name}: {_first_line(error)}") from error
+            raise ClipError(f"CLIP {name!r}: {weights} does not fit {model_name}: {first_line(error)[:300]}") from error
         raise ClipError(
             f"the weights of CLIP {name!r} are not in the cache and could not be downloaded; either run once on a "
             "machine with a network and copy its Hugging Face cache (HF_HOME), or give a file as "
@@ -244,7 +245,7 @@ def _load_folder(folder: Path, device: str) -> Clip:
         model = open_clip.CLIP(**config["model_cfg"])
         model.load_state_dict({name: tensor.float() for name, tensor in load_file(str(weights)).items()})
     except Exception as error:  # JSON, keys, shapes and safetensors raise their own kinds
-        raise ClipError(f"CLIP {str(folder)!r}: {_first_line(error)}") from error
+        raise ClipError(f"CLIP {str(folder)!r}: {first_line(error)[:300]}") from error
     known = {item.name for item in fields(PreprocessCfg)}
     prepare = image_transform_v2(
         PreprocessCfg(**{key: value for key, value in config.get("preprocess_cfg", {}).items() if key in known}),
@@ -306,7 +307,3 @@ def _shape(module: nn.Module) -> dict[str, object]:
         for name, value in sorted(vars(module).items())
         if isinstance(value, int | float | str) and name != "training" and not name.startswith("_")
     }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -85,3 +85,8 @@ def id_text(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line: its first, else its kind."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -41,6 +41,7 @@ CHUNK_ON_GPU = 256
 """The same on a GPU with at least ROOMY bytes, which fewer do not keep busy."""
 
 ROOMY = 24 * 10**9
+"""Bytes of a GPU that has room for the photos, keys and values of that many."""
 
 TIMED = 16
 """Images, at least, that each size of a sweep searches once more by itself: together, the sizes share their time."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from engine import evenly
 from engine.captioner import Captioner
 from engine.config import DecodingConfig
+from engine.documents import first_line
 from engine.prefixes import Hypothesis
 from engine.stepping import Looked, weights_of
 
@@ -120,7 +121,7 @@ def _captured(captioner: Captioner, looked: Looked, *rest: object) -> _Replay | 
     try:
         return _Replay(captioner, looked, *rest)
     except RuntimeError as error:  # no memory for it, or an operation that this torch cannot capture
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         warnings.warn(f"a search could not be captured as CUDA graphs ({reason}); it goes on without", stacklevel=3)
         return None
 

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.documents import first_line
+
 try:
     from engine import kernels
 except ImportError:  # no Triton, as on systems other than Linux
@@ -66,7 +68,7 @@ def _has_kernel(device: torch.device) -> bool:
         one = torch.zeros(1, 1, 16, device=device)
         kernels.attend_linked(one, one.view(1, -1), one.view(1, -1), one.new_zeros(1, 1, dtype=torch.int32), 1)
     except Exception as error:  # Triton's compiler and what it calls raise many kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         warnings.warn(f"the attention kernel cannot be built ({reason}); decoding goes on without it", stacklevel=2)
         return False
     return True

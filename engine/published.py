@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from engine.documents import first_line
+
 _PROJECT = Path(__file__).resolve().parents[1]
 _BEAMS = ["beam_size", "metric", "value", "source"]
 _PROMPTS = ["template", "model", "images", "accuracy", "source"]
@@ -67,7 +69,7 @@ def _read(path: Path, columns: list[str]) -> Published:
             return Published(nothing, f"{path.name} is larger than a megabyte: expected a small table")
         frame = pd.read_csv(path, dtype=str, comment="#", encoding="utf-8")
     except (OSError, ValueError) as error:
-        return Published(nothing, f"{path.name} cannot be read ({str(error).splitlines()[0]}): expected a CSV file")
+        return Published(nothing, f"{path.name} cannot be read ({first_line(error)}): expected a CSV file")
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         return Published(nothing, f"{path.name} has no column {missing[0]!r}: expected {', '.join(columns)}")

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.documents import first_line
 from engine.schema import ADDED, METRICS, RUN_RECORD, TABLES, VERSION, schema_of
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -130,7 +131,7 @@ def check_table(path: Path) -> Problem | None:
     try:
         found = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
-        return Problem(path, f"not a whole Parquet file ({_first_line(error)}); run the command again")
+        return Problem(path, f"not a whole Parquet file ({first_line(error)}); run the command again")
     expected = schema_of(path.stem, found.names)
     added = ADDED.get(path.stem, ())
     missing = [name for name in expected.names if name not in found.names and name not in added]
@@ -192,27 +193,36 @@ def _part_folder(folder: Path, stage: str, index: int) -> Path:
 # One writer at a time
 
 
-def hold(path: Path, what: str, instead: str) -> IO[str] | None:
+def lock(handle: IO[str], waits: bool) -> bool:
+    """Keeps other processes from a file, until the handle is closed or this process ends.
+
+    It holds nothing against this process: what one process begins twice goes on.
+
+    Returns:
+        False where another process has it, and `waits` is not set; True also where the system or the disk has no locks.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
+
+
+def hold(path: Path, what: str, instead: str) -> IO[str]:
     """Keeps other processes from what the file `path` stands for, until the handle is closed or this process ends.
 
-    Two that wrote the same temporary files would take them from each other. None where the disk knows no locks.
+    Two that wrote the same temporary files would take them from each other.
 
     Raises:
         ResultsError: another process holds `what`; `instead` is what to do other than wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = open(path, "a", encoding="utf-8")  # noqa: SIM115 - stays open while it is held
-    try:
-        # Of the process and not of the handle: what one process begins twice goes on.
-        if fcntl is not None:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not lock(handle, waits=False):
         handle.close()
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            return None
-        raise ResultsError(
-            f"{what} is being written by another process; wait until that one has ended, or {instead}"
-        ) from error
+        raise ResultsError(f"{what} is being written by another process; wait until that one has ended, or {instead}")
     return handle
 
 
@@ -233,8 +243,7 @@ def alone(folder: Path) -> Iterator[None]:
         if not was_there:
             with suppress(OSError):  # not empty
                 folder.rmdir()
-        if handle is not None:
-            handle.close()
+        handle.close()
 
 
 # Run records
@@ -430,7 +439,3 @@ def _publish(temporary: Path, target: Path) -> None:
     with open(temporary, "rb+") as handle:
         os.fsync(handle.fileno())
     os.replace(temporary, target)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.documents import id_text, parse_json, quoted, read_text
+from engine.documents import first_line, id_text, parse_json, quoted, read_text
 
 
 def test_a_quote_is_short_whatever_it_quotes():
@@ -29,3 +29,10 @@ def test_a_text_is_utf8_with_or_without_a_byte_order_mark(tmp_path):
     (tmp_path / "t").write_bytes("caf\xe9".encode("utf-16"))
     with pytest.raises(ValueError, match="not UTF-8 text"):
         read_text(tmp_path / "t", ValueError)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"), [(OSError("no room\nmore"), "no room"), (ValueError(), "ValueError"), (KeyError(""), "''")]
+)
+def test_what_an_error_says_is_one_line_and_never_nothing(error, line):
+    assert first_line(error) == line

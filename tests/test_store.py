@@ -1,7 +1,9 @@
+import errno
 import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -223,3 +225,14 @@ def test_a_folder_has_one_writer_and_is_left_as_it_was(tmp_path):
     with store.alone(folder):
         (folder / "model").touch()
     assert [path.name for path in folder.iterdir()] == ["model"]
+
+
+def test_where_there_are_no_locks_nobody_is_kept_out(tmp_path, monkeypatch):
+    def refuse(*args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with open(tmp_path / "file", "w", encoding="utf-8") as handle:
+        monkeypatch.setattr(store, "fcntl", SimpleNamespace(LOCK_EX=1, LOCK_NB=2, lockf=refuse))
+        assert store.lock(handle, waits=False)
+        monkeypatch.setattr(store, "fcntl", None)
+        assert store.lock(handle, waits=False)
