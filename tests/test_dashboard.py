@@ -409,7 +409,7 @@ def test_the_dashboard_imports_no_torch_and_only_the_reading_half_of_the_engine(
         "dashboard.components.gallery; print([m for m in sys.modules if m == 'torch' or m.startswith('engine.')])"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    reading = {"schema", "store", "queries", "statistics", "pooling", "published", "signatures"}
+    reading = {"schema", "documents", "store", "queries", "statistics", "pooling", "published", "signatures"}
     assert set(eval(found.stdout)) <= {f"engine.{name}" for name in reading}
 
 

@@ -18,7 +18,7 @@ TORCH = {
 }
 SEARCH = {"prefixes", "beams", "paths", "evenly", "study", "continuations", "constraints", "sampling"}
 """What the search was split into; like `decoding` they know ids and numbers, and no model."""
-FOUNDATIONS = {"config", "schema", "statistics", "tokenizer", "photos", "lexicon", "ngrams", "pooling"}
+FOUNDATIONS = {"config", "schema", "documents", "statistics", "tokenizer", "photos", "lexicon", "ngrams", "pooling"}
 COMPUTE = {"metrics", "zeroshot", "grounding", "failures"}
 DASHBOARD_MAY = {"schema", "store", "queries", "statistics", "published", "signatures"}
 MODULES = sorted((ROOT / "engine").glob("*.py"))
