@@ -1,19 +1,30 @@
-"""The original study's figures, as far as they are known: `results/published/*.csv`, shown beside ours.
+"""The original study's figures in `results/published/*.csv`, shown next to ours.
 
-Knows those files, their columns and which data they were measured on. Knows no run; a file that cannot be used is a
-sentence, never an error.
+Knows those files, their columns and which data they were measured on. Knows no run. A file that cannot be used becomes
+a sentence, never an error.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import pandas as pd
 
 from engine.documents import first_line
+from engine.schema import METRICS
+
+REPORT = "the study's report, HW3 VL Models"
+"""The source of every figure that is printed in the report itself."""
+
+CURVE = "published (the study)"
+"""How a curve or a row of these figures is labelled next to ours."""
 
 _PROJECT = Path(__file__).resolve().parents[1]
-_BEAMS = ["beam_size", "metric", "value", "source"]
 _PROMPTS = ["template", "model", "images", "accuracy", "source"]
+_ATTEMPTS = ["encoder", "num_layers", "nhead", "batch_size", "cider", "clipscore", "source"]
+_SETTINGS = ["part", "name", "value", "source"]
+_PAIRS = ["rank", "image_id", "clipscore", "source"]
+_MODELS = ["model", "images", "accuracy", "source"]
 CAPTION_IMAGES, CLASS_IMAGES = 1789, 2500
 """The study's validation images: of its captions, and of its classes (course layout)."""
 _LARGEST = 1_000_000  # bytes: these are hand-written tables
@@ -28,36 +39,108 @@ class Published:
 
 
 def folder(results: Path) -> Path:
-    """Where the study's figures lie: beside the results, else in the project."""
+    """Return the folder of the study's figures: beside the results, else the project's own."""
     beside = results / "published"
     return beside if beside.is_dir() else _PROJECT / "results" / "published"
 
 
 def beams(results: Path) -> Published:
-    """Columns beam_size (null where the source does not say it), metric, value, source."""
-    frame, problem = _numbers(folder(results) / "beams.csv", _BEAMS, ["beam_size", "value"])
-    frame["source"] = frame.source.fillna("").replace("", "published")
-    return Published(frame.sort_values(["metric", "beam_size"]).reset_index(drop=True), problem)
+    """Return the decodings of the best setting, a row per beam size and metric.
+
+    Columns beam_size (null where the source does not give it), metric (a key of METRICS), value, source.
+    """
+    found = _read(folder(results) / "beams.csv", ["beam_size", "source"])
+    metrics = [name for name in found.frame.columns if name in METRICS]
+    if not found.problem and not found.frame.empty and not metrics:
+        problem = f"beams.csv has no column of a metric: expected one of {', '.join(METRICS)}"
+        return Published(_long(found.frame[[]], []), problem)
+    return Published(_long(found.frame, metrics), found.problem)
+
+
+def _long(wide: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    """One row per beam size and metric; a cell without a number gives none."""
+    if not metrics or wide.empty:
+        return pd.DataFrame(columns=["beam_size", "metric", "value", "source"])
+    rows = wide.melt(["beam_size", "source"], metrics, "metric", "value")
+    rows["beam_size"] = pd.to_numeric(rows.beam_size, errors="coerce")
+    rows["value"] = pd.to_numeric(rows.value, errors="coerce")
+    rows["source"] = rows.source.fillna("").replace("", "published")
+    rows = rows[rows.value.notna()].sort_values(["metric", "beam_size"]).reset_index(drop=True)
+    return rows[["beam_size", "metric", "value", "source"]]
 
 
 def prompts(results: Path) -> Published:
-    """Columns template, model, images, accuracy (a share), source."""
-    frame, problem = _numbers(folder(results) / "prompts.csv", _PROMPTS, ["images", "accuracy"])
-    return Published(frame.reset_index(drop=True), problem)
+    """Return columns template, model, images, accuracy (a share), source."""
+    return _numbers("prompts.csv", results, _PROMPTS, ["images", "accuracy"])
+
+
+def models(results: Path) -> Published:
+    """Return columns model, images, accuracy (a share), source; not from the report."""
+    return _numbers("models.csv", results, _MODELS, ["images", "accuracy"])
+
+
+def pairs(results: Path) -> Published:
+    """Return the best and the worst pair: columns rank, image_id, clipscore, source."""
+    return _numbers("pairs.csv", results, _PAIRS, ["clipscore"])
 
 
 def attempts(results: Path) -> Published:
-    """The study's table of settings as it stands in `attempts.csv`: whatever columns it has, as text."""
-    return _read(folder(results) / "attempts.csv", [])
+    """Return the six attempts, greedy: columns of `_ATTEMPTS`, settings as text and scores as numbers."""
+    return _numbers("attempts.csv", results, _ATTEMPTS, ["cider", "clipscore"])
 
 
-def _numbers(path: Path, columns: list[str], numeric: list[str]) -> tuple[pd.DataFrame, str]:
-    """The file's `columns`, those of `numeric` as numbers; a row without the last of these says nothing."""
-    found = _read(path, columns)
-    frame = found.frame[columns].copy()
+def settings(results: Path) -> Published:
+    """Return the best setting: columns part, name, value (text), source."""
+    found = _read(folder(results) / "settings.csv", _SETTINGS)
+    return Published(found.frame.reindex(columns=_SETTINGS), found.problem)
+
+
+def setting(results: Path, name: str) -> str:
+    """Return one value of the best setting as text, or "" where the file does not give it."""
+    frame = settings(results).frame
+    found = frame[frame.name == name].value
+    return str(found.iloc[0]) if len(found) and isinstance(found.iloc[0], str) else ""
+
+
+def contradiction(results: Path) -> str:
+    """Return one sentence where the report's best setting and its attempts disagree on the batch size, else "".
+
+    The greedy scores of the best setting are those of the attempt whose digits they round to.
+    """
+    said = setting(results, "batch_size")
+    greedy = _read(folder(results) / "beams.csv", ["beam_size", "cider", "clipscore"]).frame
+    tried = _read(folder(results) / "attempts.csv", _ATTEMPTS).frame
+    greedy = greedy[greedy.get("beam_size", pd.Series(dtype=str)) == "1"]
+    if not said or greedy.empty or tried.empty:
+        return ""
+    first = greedy.iloc[0]
+    same = [
+        row for row in tried.itertuples() if _rounds(first.cider, row.cider) and _rounds(first.clipscore, row.clipscore)
+    ]
+    if len(same) != 1 or same[0].batch_size == said:
+        return ""
+    return (
+        f"The report gives batch size {said} for its best setting, but the greedy scores of that setting "
+        f"(CIDEr {same[0].cider}, CLIPScore {same[0].clipscore}) are those of its attempt with batch size "
+        f"{same[0].batch_size}."
+    )
+
+
+def _rounds(exact: str, printed: str) -> bool:
+    """Whether `exact` gives `printed` when rounded to as many decimals."""
+    try:
+        return Decimal(exact).quantize(Decimal(printed)) == Decimal(printed)
+    except (InvalidOperation, TypeError):
+        return False
+
+
+def _numbers(name: str, results: Path, columns: list[str], numeric: list[str]) -> Published:
+    """Return the file's `columns`, those of `numeric` as numbers; a row without the last of these is left out."""
+    found = _read(folder(results) / name, columns)
+    frame = found.frame.reindex(columns=columns).copy()
     for column in numeric:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
-    return frame[frame[numeric[-1]].notna()].copy(), found.problem
+    return Published(frame[frame[numeric[-1]].notna()].reset_index(drop=True), found.problem)
 
 
 def _read(path: Path, columns: list[str]) -> Published:

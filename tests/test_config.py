@@ -79,7 +79,7 @@ def test_a_width_that_heads_do_not_divide_is_refused():
 
 def test_the_defaults_are_the_studys():
     config = TrainingConfig()
-    assert (config.epochs, config.batch_size, config.learning_rate, config.warmup_steps) == (15, 64, 3e-5, 1000)
+    assert (config.epochs, config.batch_size, config.learning_rate, config.warmup_steps) == (5, 32, 5e-5, 1000)
 
 
 @pytest.mark.parametrize(

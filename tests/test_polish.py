@@ -12,7 +12,7 @@ from engine.demo.scenes import compose, draw, portrait
 from engine.demo.world import CLASSES
 from engine.tokenizer import CaptionTokenizer
 
-TEXTS = [template.format(object=kind) for template in corpus.TEMPLATES for kind in CLASSES]
+TEXTS = [template.format(object=kind) for template in corpus.TRAINING_PROMPTS for kind in CLASSES]
 
 
 @pytest.fixture(scope="module")

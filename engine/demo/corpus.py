@@ -27,11 +27,13 @@ PORTRAIT_SHARE = 0.25  # single objects teach the short prompts of zero-shot cla
 PATCH_NAMES = (*ROLES, *(name for name in CATEGORIES if name != "person"), *PLACES)
 COLOUR_NAMES = tuple(COLOURS)
 UNTOLD = 255  # the colour label of a patch that has none
-TEMPLATES = (
-    "This is a photo of {object}",
-    "This is a {object} image.",
-    "No {object}, no score.",
+# Class prompts the CLIP is trained with. None of the templates it is evaluated with is among them: a CLIP that has
+# seen a template in training hardly depends on the wording, and comparing prompts would show nothing.
+TRAINING_PROMPTS = (
     "a photo of a {object}.",
+    "a drawing of a {object}.",
+    "there is a {object} here.",
+    "{object}",
 )
 CHUNK = 500  # scenes a worker renders at a time
 
@@ -112,8 +114,8 @@ def load(folder: Path) -> Corpus:
 
 
 def prompt(kind: str, rng: Random) -> str:
-    """One of the zero-shot templates about a kind."""
-    return rng.choice(TEMPLATES).format(object=kind)
+    """Return one of the training prompts about a kind."""
+    return rng.choice(TRAINING_PROMPTS).format(object=kind)
 
 
 def wrong(caption: str, rng: Random) -> str | None:

@@ -81,7 +81,7 @@ def padded(tokenizer: CaptionTokenizer, texts: list[str]) -> Tensor:
 
 def class_loss(model: Pretraining, images: Tensor, labels: Tensor, tokenizer: CaptionTokenizer, rng: Random) -> Tensor:
     """Each portrait among all classes under one template: images float[B, E], labels int64[B] into CLASSES."""
-    template = rng.choice(corpus.TEMPLATES)
+    template = rng.choice(corpus.TRAINING_PROMPTS)
     prompts = model.encode_text(padded(tokenizer, [template.format(object=kind) for kind in CLASSES]))
     return F.cross_entropy(model.clip.logit_scale.exp().clamp(max=100) * images @ prompts.T, labels)
 

@@ -321,7 +321,7 @@ def main() -> None:
         corpus.render(options.work, recipe.scenes)
     data = corpus.load(options.work)
     texts = [caption for scene in data.captions for caption in scene]
-    texts += [template.format(object=kind) for template in corpus.TEMPLATES for kind in corpus.CATEGORIES]
+    texts += [template.format(object=kind) for template in corpus.TRAINING_PROMPTS for kind in corpus.CATEGORIES]
     options.out.mkdir(parents=True, exist_ok=True)
     options.captioner.mkdir(parents=True, exist_ok=True)
     tokenizer = CaptionTokenizer.train(texts, VOCABULARY)
