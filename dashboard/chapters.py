@@ -4,10 +4,9 @@ Knows runs, queries and how a chapter is told. Writes no file and draws nothing 
 figures and tables that `exports` can make, or the sentence that says why there is nothing and which command helps.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,57 +18,15 @@ from dashboard.heatmaps import read_look
 from dashboard.plates import Panel
 from dashboard.previews import LARGE, photo, pixels
 from dashboard.record import Run
+from dashboard.source import PHOTOS, Ask, Chapter, Source, class_note, note, signature
 from dashboard.tables import HEADLINES
 from engine import published, queries
 from engine.schema import METRICS, TAGS
-
-Ask = Callable[..., pd.DataFrame]
-"""Asks a function of `engine.queries` with its arguments, the cursor left out."""
 
 COURSE = ("bike", "girl", "sheep", "ski", "umbrella")
 """The photos whose strips the study shows."""
 
 _STRIPS = 3
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a report comes from: a run among all runs, and what was chosen of it."""
-
-    run: Run
-    runs: Sequence[Run]
-    ask: Ask
-    results: Path
-    beam: int | None = None  # None: the best one
-    images: tuple[str, ...] = ()  # whose attention is shown; empty: a few that tell something
-    look: Mapping[str, Any] = field(default_factory=dict)  # how it is looked at, as an address says it
-
-    def best(self) -> pd.DataFrame:
-        """The run's rows of `queries.best_scores`."""
-        found = self.ask(queries.best_scores)
-        return found[found.run == self.run.name]
-
-    def setting(self) -> int | None:
-        """The beam size that the report is about, or None where nothing was captioned."""
-        if self.beam is not None:
-            return self.beam
-        best = self.best()
-        if not best.empty:
-            first = [row.beam_size for metric in HEADLINES for row in best[best.metric == metric].itertuples()]
-            return int(first[0] if first else best.beam_size.iloc[0])
-        sizes = self.ask(queries.beam_sizes, self.run.name).beam_size
-        return int(sizes.iloc[0]) if len(sizes) else None
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A part of the report. Without items, `missing` says what there is not, and which command makes it."""
-
-    title: str
-    lead: str = ""  # Markdown of ours
-    items: tuple[Figure | Table, ...] = ()
-    missing: str = ""
-    command: str = ""
 
 
 def chapters(source: Source) -> list[Chapter]:
@@ -89,38 +46,12 @@ def chapters(source: Source) -> list[Chapter]:
     ]
 
 
-def note(run: Run, *lines: str) -> str:
-    """The small print of a figure: the run, then how its numbers came about, a line each."""
-    return _note(run, run.described(), lines)
-
-
-def class_note(run: Run, images: int, *lines: str) -> str:
-    """The same below what is about `images` photos of classes."""
-    return _note(run, run.classified(images), lines)
-
-
-def _note(run: Run, described: Sequence[str], lines: Sequence[str]) -> str:
-    return "\n".join([f"Run {run.name}: {', '.join(described)}", *filter(None, lines)])
-
-
-def signature(ask: Ask, run: Run, metric: str, beam: int | None = None) -> str:
-    """The signature of a metric at a beam size, or of all beam sizes in one."""
-    scores = ask(queries.corpus_scores, run.name)
-    mine = scores[scores.metric == metric]
-    if beam is not None:
-        mine = mine[mine.beam_size == beam]
-    if mine.empty or not isinstance(mine.signature.iloc[0], str):
-        return ""
-    first, sizes = mine.signature.iloc[0], ",".join(str(size) for size in mine.beam_size)
-    return first.replace(f"|beam:{mine.beam_size.iloc[0]}|", f"|beam:{sizes}|") if len(mine) > 1 else first
-
-
 # Zero-shot
 
 
 def prompts(source: Source) -> Chapter:
     """The templates with their accuracies."""
-    title, run = "Prompt templates", source.run
+    title, run = "Prompt templates", source.classifier()
     accuracy = source.ask(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
         return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
@@ -139,7 +70,7 @@ def _clip(run: Run) -> str:
 
 def top_five(source: Source) -> Chapter:
     """Three images with their five surest labels: one surely right, one barely right, one surely wrong."""
-    title, run = "Three images with their five surest labels", source.run
+    title, run = "Three images with their five surest labels", source.classifier()
     accuracy = source.ask(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
         return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
@@ -155,7 +86,7 @@ def top_five(source: Source) -> Chapter:
 
 
 def _three(source: Source, template: str) -> list[Any]:
-    ask, run = source.ask, source.run.name
+    ask, run = source.ask, source.classifier().name
     right = ask(queries.zero_shot_cases, run, template, "right", "", 1, 0)
     count = int(right.matching.iloc[0]) if len(right) else 0
     frames = [
@@ -309,16 +240,27 @@ def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
 
 
 def attention(source: Source) -> Chapter:
-    """Where the model looked for every word, for a few images."""
-    title, run, ask = "Attention", source.run, source.ask
-    sizes = list(ask(queries.attention_beam_sizes, run.name).beam_size)
-    if not sizes:
+    """Where the model looked for every word: the photos of a companion run, else a few images of the run itself."""
+    title, photos = "Attention", source.parts.get(PHOTOS)
+    shown = [*(_strips(replace(source, run=photos, images=(), beam=None)) if photos else [])]
+    if source.images or not shown:
+        shown += _strips(source)
+    if not shown:
         missing = "No attention was kept for this run: it can only be read from a captioner that runs here."
         return Chapter(title, missing=missing, command=commands.EVALUATE)
+    lead = "Every map has its own scale; what the model did not see is veiled."
+    return Chapter(title, lead, tuple(shown))
+
+
+def _strips(source: Source) -> list[Figure]:
+    """The attention strips of the images of a source, at its beam size where maps of it were kept."""
+    run, ask = source.run, source.ask
+    sizes = list(ask(queries.attention_beam_sizes, run.name).beam_size)
+    if not sizes:
+        return []
     beam = source.setting() if source.setting() in sizes else sizes[0]
-    strips = [strip(run, beam, image, ask, source.look) for image in source.images or interesting(source, beam)]
-    lead = f"Beam size {run.beam(beam)}. Every map has its own scale; what the model did not see is veiled."
-    return Chapter(title, lead, tuple(each for each in strips if each is not None))
+    found = [strip(run, beam, image, ask, source.look) for image in source.images or interesting(source, beam)]
+    return [each for each in found if each is not None]
 
 
 def grounding(source: Source) -> list[Chapter]:

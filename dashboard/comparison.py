@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from dashboard import contrasts, plates, text
-from dashboard.chapters import Ask, signature
 from dashboard.exports import Figure, Table
 from dashboard.plates import Panel
 from dashboard.previews import photo, pixels
 from dashboard.record import Run
+from dashboard.source import Ask, signature
 from engine import queries, signatures
 from engine.schema import METRICS
 from engine.signatures import Difference

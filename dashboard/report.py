@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from dashboard import exports
-from dashboard.chapters import Ask, Chapter, Source, chapters, note
+from dashboard.chapters import chapters
 from dashboard.exports import Figure, Table, markdown_text
 from dashboard.heatmaps import SCALES, Look
 from dashboard.record import Run, runs_of
+from dashboard.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note
 from engine import queries, store
 
 Progress = Callable[[int, int, str], None]
@@ -184,11 +185,15 @@ def open_source(
     beam: int | None = None,
     images: Iterable[str] = (),
     look: Mapping[str, Any] | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> tuple[Source, list[store.Problem]]:
-    """A run of a results folder as the source of a report, and what could not be read.
+    """Return a run of a results folder as the source of a report, and what could not be read.
+
+    Args:
+        parts: names of companion runs, by a name of `source.PARTS`; the record of the run names the others.
 
     Raises:
-        ReportError: there is no such run, or it has no such beam size or image.
+        ReportError: there is no such run, it has no such beam size or image, or a companion has nothing to show.
     """
     connection, problems = store.connect(results)
 
@@ -198,7 +203,24 @@ def open_source(
     runs = runs_of(ask(queries.runs))
     run = _named(runs, name, results)
     _check(run, ask, beam, tuple(images))
-    return Source(run, runs, ask, results, beam, tuple(images), look or {}), problems
+    chosen = {part: _companion(part, _named(runs, other, results), run) for part, other in (parts or {}).items()}
+    return Source(run, runs, ask, results, beam, tuple(images), look or {}, companions(run, runs) | chosen), problems
+
+
+def _companion(part: str, other: Run, run: Run) -> Run:
+    """Return `other`, or raise where it cannot be the companion of `run` that is called `part`."""
+    if part == ZERO_SHOT and run.zero_shot:
+        raise ReportError(
+            f"--zero-shot {other.name}: run {run.name!r} has zero-shot results of its own; leave the option out"
+        )
+    held = {ZERO_SHOT: other.zero_shot, PHOTOS: other.attention}[part]
+    if not held:
+        what = {ZERO_SHOT: "zero-shot results", PHOTOS: "attention maps"}[part]
+        raise ReportError(
+            f"--{part.replace('_', '-')} {other.name}: the run has no {what}; expected one of python -m engine "
+            + ("zeroshot" if part == ZERO_SHOT else "evaluate")
+        )
+    return other
 
 
 def _named(runs: list[Run], name: str, results: Path) -> Run:
@@ -255,6 +277,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER", help="folder (results)")
     parser.add_argument("--beam", type=int, metavar="SIZE", help="beam size that the report is about (the best)")
     parser.add_argument("--images", nargs="+", default=[], metavar="ID", help="images whose attention is shown")
+    parser.add_argument("--zero-shot", metavar="RUN", help="run whose zero-shot results are reported, if RUN has none")
+    parser.add_argument("--photos", metavar="RUN", help="run whose attention maps are shown")
     parser.add_argument("--layer", type=int, metavar="N", help="layer of the attention, 0 for the mean (the last)")
     parser.add_argument("--head", type=int, metavar="N", help="head of the attention, 0 for the mean (0)")
     parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
@@ -294,7 +318,8 @@ def main(arguments: list[str] | None = None) -> int:
             "opacity": asked.opacity,
             "scale": asked.colours,
         }
-        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look)
+        parts = {part: name for part in PARTS if (name := getattr(asked, part))}
+        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look, parts)
         _check_asked(asked, source.run)
         for problem in problems:
             print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from dashboard import chapters, exports, report
+from engine import store
 from tests import runs
 from tests.conftest import ROOT
 
@@ -142,6 +143,49 @@ def test_what_the_report_says_of_the_whole_is_not_said_again_below_each_table(fu
     assert "Run demo: captioner" in text  # what classified photos of classes is not at the head
     assert chapters.note(report.open_source(full_results, "demo")[0].run) not in text.splitlines()
     assert text.count("cider|tok:ptb|n:12|v:0.1") == 1 and r"cider\|tok" not in text
+
+
+@pytest.fixture
+def study_results(tmp_path):
+    """A captioner run whose record names its companions, as a study makes it."""
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results, "mine")
+    (folder / "zero_shot.parquet").unlink()
+    runs.zero_shot_run(results, "mine-zeroshot")
+    runs.photos_run(results, "mine-photos")
+    record = store.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot", "photos": "mine-photos"}}
+    store.write_record(folder, record)
+    return results
+
+
+def test_companions_that_the_record_names_fill_their_chapters(study_results, no_browser):
+    text = made(study_results, "mine").read("report.md").decode()
+    assert "Not in this report" not in text
+    assert re.findall(r"Attention of (\w+):", text) == runs.COURSE
+    assert r"Run mine-zeroshot: zero-shot only" in text and "| This is a photo of" in text
+
+
+def test_companions_can_be_named_by_options_and_must_have_what_they_are_named_for(study_results, tmp_path, capsys):
+    asked = ["mine-photos", "--results", str(study_results), "--out", str(tmp_path / "r.zip")]
+    source, _ = report.open_source(study_results, "mine-photos", parts={"zero_shot": "mine-zeroshot"})
+    assert source.classifier().name == "mine-zeroshot"
+    assert report.main([*asked, "--zero-shot", "mine-photos"]) == 2
+    assert "--zero-shot mine-photos: the run has no zero-shot results" in capsys.readouterr().err
+    assert report.main([*asked, "--photos", "mine-zeroshot"]) == 2
+    assert "--photos mine-zeroshot: the run has no attention maps" in capsys.readouterr().err
+    assert report.main([*asked, "--photos", "nobody"]) == 2
+    assert "no finished run 'nobody'" in capsys.readouterr().err
+
+
+def test_a_companion_beside_own_zero_shot_results_is_refused(full_results):
+    with pytest.raises(report.ReportError, match="has zero-shot results of its own"):
+        report.open_source(full_results, "demo", parts={"zero_shot": "demo_cnn"})
+
+
+def test_a_run_of_five_photos_without_references_makes_a_report(study_results, no_browser):
+    text = made(study_results, "mine-photos").read("report.md").decode()
+    assert re.findall(r"Attention of (\w+):", text) == runs.COURSE
+    assert "CIDEr" not in text.split("## 4.")[0] and "CLIPScore" in text
 
 
 def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
