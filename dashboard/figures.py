@@ -27,6 +27,7 @@ LINES = {LIGHT: "#DDE2E7", DARK: "#353D47"}
 PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
 DASHES = ["solid", "dash", "dot", "dashdot"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
+TITLE_LINE = 22  # pixels that each further line of a title takes
 _HEIGHT = 340  # pixels
 _TEMPLATE, _COLUMNS = 60, 28  # letters of a prompt template on an axis, and of a line of it: the marks need the room
 _WHOLE = 4  # steps up to which an axis that counts has a tick for each
@@ -314,9 +315,14 @@ def plain(stranger: str, longest: int = 60) -> str:
     return _entities(_shortened(_line(stranger), longest))
 
 
+def wrapped(stranger: str, columns: int) -> str:
+    """Return all of a text in lines of at most `columns` letters; only a word longer than a line is broken."""
+    return _broken(_line(stranger), columns)
+
+
 def whole(stranger: str) -> str:
-    """All of a stranger's text where the mouse rests, in lines that fit on the page."""
-    return _broken(_line(stranger), 70)
+    """Return all of a text where the mouse rests, in lines that fit on the page."""
+    return wrapped(stranger, 70)
 
 
 def labels(names: Iterable[str], longest: int = 60, columns: int = 0) -> list[str]:
