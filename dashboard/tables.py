@@ -148,26 +148,64 @@ def _without_settings(published: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str) -> Table:
-    """Everything against beam size in one table."""
-    values = scores.pivot(index="beam_size", columns="metric", values="value")
-    values = values[list(dict.fromkeys(scores.metric))].reset_index()
-    joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
-    shown = pd.DataFrame({"Beam size": [run.beam(size) for size in joined.beam_size]})
+_SHORT = {
+    **{"Beam size": "Beam", "CLIPScore": "CLIP-S", "RefCLIPScore": "RC-S", "ROUGE-L": "R-L", "METEOR": "MET."},
+    **{f"BLEU-{order}": f"B-{order}" for order in range(1, 5)},
+    **{"Words per caption": "Len.", "Vocabulary size": "Voc.", "Changed (%)": "Chg.", "Unfinished (%)": "Unf."},
+    "Seconds per image": "s",
+}
+"""Names of columns for a table without room."""
+
+
+def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str, signatures: Sequence[str] = ()) -> Table:
+    """Return everything against beam size in one table; what is zero or unknown at every size is left out.
+
+    Args:
+        scores: `queries.corpus_scores`.
+        found: `queries.beam_statistics`.
+    """
     metrics = list(dict.fromkeys(scores.metric))
+    values = scores.pivot(index="beam_size", columns="metric", values="value")[metrics].reset_index()
+    joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
     first = [metric for metric in HEADLINES if metric in metrics]
-    for metric in first:
-        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
-    shown["Words"] = [text.number(value, 2) for value in joined.words]
-    shown["Distinct"] = [text.number(value, 0) for value in joined.distinct_words]
-    shown["Unfinished"] = [text.percent(value) for value in joined.unfinished]
-    shown["Changed"] = [text.percent(value) for value in joined.changed]
-    shown["s an image"] = [text.number(value) for value in joined.seconds]
-    for metric in (metric for metric in metrics if metric not in first):
-        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
-    # A column that says nothing at any size has no place in a report.
-    shown = shown.loc[:, [name for name in shown.columns if not (shown[name] == "–").all()]]
-    return Table("beams", "Scores and captions by beam size", shown, joined, small)
+    ordered = [*first, *(metric for metric in metrics if metric not in first)]
+    described = {
+        "Words per caption": [text.number(value, 2) for value in joined.words],
+        "Vocabulary size": [text.number(value, 0) for value in joined.distinct_words],
+        "Unfinished (%)": [text.number(100 * value, 1) for value in joined.unfinished],
+        "Changed (%)": [text.number(100 * value, 1) for value in joined.changed],
+        "Seconds per image": [text.number(value) for value in joined.seconds],
+    }
+    shown = pd.DataFrame(
+        {
+            "Beam size": [run.beam(size) for size in joined.beam_size],
+            **{text.title(metric): [text.score(metric, value) for value in joined[metric]] for metric in ordered},
+            **described,
+        }
+    )
+    shown, gone = informative(shown, [name for name in shown if name not in described])
+    small = "\n".join(filter(None, [small, _CHANGED if "Changed (%)" in shown else "", gone]))
+    return Table("beams", "Scores and captions by beam size", shown, joined, small, tuple(signatures), _SHORT)
+
+
+_CHANGED = "Changed: captions that differ from those of the next smaller beam size"
+
+
+def informative(shown: pd.DataFrame, kept: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """Return a table without the columns that are unknown or zero in every row, and a line that names those with zeros.
+
+    Args:
+        kept: columns that stay even if they are zero.
+    """
+    unknown = [name for name in shown if (shown[name] == "–").all()]
+    zero = [name for name in shown if name not in (*kept, *unknown) and shown[name].map(_is_zero).all()]
+    line = f"Zero in every row, not shown: {', '.join(zero)}" if zero else ""
+    return shown.drop(columns=[*unknown, *zero]), line
+
+
+def _is_zero(cell: str) -> bool:
+    """Return whether a cell is zero or unknown."""
+    return not set(str(cell)) - set("0.,– %")
 
 
 def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
