@@ -12,17 +12,18 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dashboard import exports
 from dashboard.chapters import chapters
 from dashboard.exports import Figure, Table, markdown_text
+from dashboard.footnotes import TITLE, Footnotes, is_signature
 from dashboard.heatmaps import SCALES, Look
 from dashboard.record import Run, runs_of
-from dashboard.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note
+from dashboard.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note, numbers
 from engine import queries, store
 
 Progress = Callable[[int, int, str], None]
@@ -50,71 +51,82 @@ class _Entry:
 
 
 def make(source: Source, progress: Progress = lambda done, total, title: None) -> bytes:
-    """The zip of one run."""
-    told = chapters(source)
-    numbered = _numbered(told)
+    """Return the zip of one run."""
+    written = chapters(source)
+    numbered, notes = _numbered(written), _footnotes(written)
     vector = not exports.browser_missing()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
         for done, entry in enumerate(numbered.values()):
             progress(done, len(numbered), entry.item.title)
-            for name, content in _files(entry, vector):
+            for name, content in _files(replace(entry, item=notes.referring(entry.item)), vector):
                 _add(target, name, content)
         if not vector and any(isinstance(entry.item, Figure) for entry in numbered.values()):
             _add(target, f"figures/{_PLOTLY}", _plotly())
-        _add(target, "report.md", document(source, told, vector).encode("utf-8"))
+        _add(target, "report.md", document(source, written, vector).encode("utf-8"))
         progress(len(numbered), len(numbered), "")
     return buffer.getvalue()
 
 
-def document(source: Source, told: list[Chapter], vector: bool) -> str:
-    """report.md: every chapter with its figures and tables, and where all of it comes from."""
-    numbered = _numbered(told)
-    parts = [f"# {markdown_text(source.run.name)}", markdown_text(", ".join(source.run.described())) + "."]
+def document(source: Source, written: list[Chapter], vector: bool) -> str:
+    """Return report.md: every chapter with its figures and tables, and where all of it comes from."""
+    numbered, notes = _numbered(written), _footnotes(written)
+    parts = [f"# {markdown_text(title(source.run))}"]
     if not vector:
         parts.append(f"**The figures are HTML pages.** {exports.browser_missing()} Then make the report again.")
-    for place, chapter in enumerate(told, 1):
+    for place, chapter in enumerate(written, 1):
         parts.append(f"## {place}. {markdown_text(chapter.title)}")
-        parts += _told(chapter, source, numbered, vector)
-    return "\n\n".join([*parts, *_provenance(source)]) + "\n"
+        parts += _written(chapter, source, numbered, notes, vector)
+    parts += [*_provenance(source), *_listed(notes)]
+    return "\n\n".join(parts) + "\n"
 
 
-def _told(chapter: Chapter, source: Source, numbered: dict[int, _Entry], vector: bool) -> Iterable[str]:
+def title(run: Run) -> str:
+    """Return the title of a report: the run and its data."""
+    data = " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")]))
+    return f"Evaluation of run {run.name}" + (f" on {data}" if data else "")
+
+
+def _written(
+    chapter: Chapter, source: Source, numbered: dict[int, _Entry], notes: Footnotes, vector: bool
+) -> Iterable[str]:
     if chapter.missing:
         yield f"Not in this report: {chapter.missing}"
         if chapter.command:
             yield f"    {chapter.command}"
         return
-    # What the document says once, at its head or at its foot, is not said below each table.
-    told = {note(source.run), *_signatures(source)}
     if chapter.lead:
         yield chapter.lead
     for item in chapter.items:
-        entry = numbered[id(item)]
-        yield _figure(entry, vector) if isinstance(item, Figure) else _table(entry, told)
+        entry, signed = numbered[id(item)], notes.named(item)
+        # The run is named at the head of the document, and not again below each table.
+        yield _figure(entry, signed, vector) if isinstance(item, Figure) else _table(entry, signed, note(source.run))
 
 
-def _figure(entry: _Entry, vector: bool) -> str:
+def _figure(entry: _Entry, signed: str, vector: bool) -> str:
     label, stem = f"Figure {entry.number}. {markdown_text(entry.item.title)}", entry.stem
     if not vector:
-        return f"[{label}]({stem}.html)"
-    return f"![{label}]({stem}.png)\n\n*{label}* ([SVG]({stem}.svg), [PDF]({stem}.pdf))"
+        return f"[{label}]({stem}.html)" + (f" ({signed})" if signed else "")
+    files = f"([SVG]({stem}.svg), [PDF]({stem}.pdf))"
+    return f"![{label}]({stem}.png)\n\n*{label}*" + (f" ({signed}) " if signed else " ") + files
 
 
-def _table(entry: _Entry, told: Collection[str]) -> str:
-    """The table with what its note says beyond what is `told` elsewhere."""
-    small = "\n".join(line for line in entry.item.note.splitlines() if line not in told)
+def _table(entry: _Entry, signed: str, run: str) -> str:
+    """Return the table with what its note says beyond the line about the run."""
+    lines = [line for line in entry.item.note.splitlines() if line != run and not is_signature(line)]
+    small = "\n".join(filter(None, [*lines, signed]))
     numbered = Table(entry.item.name, f"Table {entry.number}. {entry.item.title}", entry.item.shown, note=small)
     return exports.markdown(numbered) + f"\n([CSV]({entry.stem}.csv), [LaTeX]({entry.stem}.tex))"
 
 
-def _numbered(told: list[Chapter]) -> dict[int, _Entry]:
-    """Figures and tables by identity, each kind counted from 1 in the order of the report."""
-    counts, found = {Figure: 0, Table: 0}, {}
-    for item in (item for chapter in told for item in chapter.items):
-        counts[type(item)] += 1
-        found[id(item)] = _Entry(counts[type(item)], item)
-    return found
+def _numbered(written: list[Chapter]) -> dict[int, _Entry]:
+    """Return figures and tables by identity, each kind numbered as the report numbers it."""
+    items = [item for chapter in written for item in chapter.items]
+    return {id(item): _Entry(number, item) for item, number in zip(items, numbers(items), strict=True)}
+
+
+def _footnotes(written: list[Chapter]) -> Footnotes:
+    return Footnotes(item for chapter in written for item in chapter.items)
 
 
 def _files(entry: _Entry, vector: bool) -> Iterable[tuple[str, bytes]]:
@@ -143,7 +155,7 @@ def _plotly() -> bytes:
 
 def _provenance(source: Source) -> Iterable[str]:
     run = source.run
-    yield "## Where this comes from"
+    yield "## Provenance"
     if run.text("command"):
         yield f"    {' '.join(run.text('command').split())}"
     facts = {
@@ -160,20 +172,18 @@ def _provenance(source: Source) -> Iterable[str]:
     yield "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts.items() if value)
     if run.demo_clip:
         yield "CLIPScore here comes from the demo CLIP: it is not comparable to the CLIPScore of ViT-B/32 in papers."
-    signatures = _signatures(source)
-    if signatures:
-        yield "Signatures of the numbers:"
-        yield "\n".join(f"- `{signature.replace('`', ' ')}`" for signature in signatures)
+
+
+def _listed(notes: Footnotes) -> Iterable[str]:
+    """Yield the signatures that figures and tables refer to."""
+    if notes.lines():
+        yield f"## {TITLE}"
+        yield "How each number was computed: two numbers are comparable where their signatures agree."
+        yield "\n".join(notes.lines())
 
 
 def _joined(facts: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items()) if isinstance(facts, dict) else ""
-
-
-def _signatures(source: Source) -> list[str]:
-    scores = source.ask(queries.corpus_scores, source.run.name)
-    mine = scores[scores.beam_size == source.setting()]
-    return [line for line in mine.signature if isinstance(line, str) and line]
 
 
 # The command

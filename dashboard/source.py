@@ -75,6 +75,16 @@ class Chapter:
     command: str = ""
 
 
+def numbers(items: Sequence[Figure | Table]) -> list[int]:
+    """Return the number of each item: figures and tables are counted from 1, each kind by itself."""
+    counts = {Figure: 0, Table: 0}
+    found = []
+    for item in items:
+        counts[type(item)] += 1
+        found.append(counts[type(item)])
+    return found
+
+
 def note(run: Run, *lines: str) -> str:
     """Return the small print of a figure: the run, then how its numbers were computed, one line each."""
     return _note(run, run.described(), lines)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import chapters, choices, data, downloads, exports, parts, report, text
+from dashboard import chapters, choices, data, downloads, exports, parts, report, strips, text
 from dashboard.source import Chapter, Source, companions
 from engine import queries
 
@@ -49,7 +49,7 @@ def _choose(run: data.Run) -> Source:
     said = data.ask(queries.attention_captions, run.name, shown)
     captions = dict(zip(said.image_id, said.caption.fillna(""), strict=True))
     with right:
-        first = chapters.interesting(source, shown)
+        first = strips.interesting(source, shown)
         images = choices.several(
             "Images whose attention is shown",
             "report_images",
@@ -69,7 +69,7 @@ def _make(source: Source) -> None:
             _draw_all(source, asked)
         made = st.session_state.get(_MADE)
         if made is None or made[0] != asked:
-            st.caption("Takes a third of a second for each file of a figure.")
+            st.caption("Takes about 20 seconds.")
             return
         name = exports.file_name(f"report {source.run.name}", "zip")
         st.download_button(f"Download {name}", made[1], name, "application/zip", on_click="ignore", type="primary")
