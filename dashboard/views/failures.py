@@ -113,7 +113,7 @@ def _say_selection(listing: Listing, counted: pd.Series) -> None:
 
 def _against_rest(listing: Listing) -> None:
     """What the selected cases have that the others have not; asked for when it is opened."""
-    opened = choices.opened("The selection against the rest", "rest", icon=":material/balance:")
+    opened = choices.opened("Selection vs. rest", "rest", icon=":material/balance:")
     if not opened.open:
         return
     with opened:
