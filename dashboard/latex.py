@@ -21,9 +21,6 @@ TEXT_WIDTH = 345
 TEXT_HEIGHT = 550
 """Points from the first to the last line of the same page: the width of a table that is turned sideways."""
 
-_LONG = 135  # points of a text beyond which its column wraps
-_NARROW = 100  # points that such a column keeps at least: three of them fit
-
 
 @dataclass(frozen=True)
 class _Layout:
@@ -33,6 +30,8 @@ class _Layout:
     scale: float  # widths of its letters, as a share of those in _WIDTHS
     separation: float  # points at each side of a column, at least
     lines: int  # that a page has room for, title and small print aside
+    long: int  # points of a text at \small beyond which its column wraps
+    narrow: int  # points that such a column keeps at least
     is_short: bool = False  # with the short names of columns
     is_sideways: bool = False
 
@@ -50,18 +49,21 @@ class _Layout:
         return self.least(column) + 2 * self.separation
 
     def least(self, column: "_Column") -> float:
-        return _NARROW if column.wraps else self.scale * max(column.points)
+        return self.narrow if self.wraps(column) else self.scale * max(column.points)
+
+    def wraps(self, column: "_Column") -> bool:
+        return not column.is_numeric and max(column.points) > self.long
 
 
-_READABLE = _Layout(r"\small", 1.0, 4, 42)
+_READABLE = _Layout(r"\small", 1.0, 4, 42, 135, 100)
 # Computer Modern at 8 and 7 points is wider than its 9 points scaled down.
 _LAYOUTS = (
     _READABLE,
-    _Layout(r"\small", 1.0, 4, 42, is_short=True),
-    _Layout(r"\footnotesize", 0.92, 3, 46, is_short=True),
-    _Layout(r"\scriptsize", 0.87, 1.5, 52, is_short=True),
-    _Layout(r"\small", 1.0, 4, 24, is_sideways=True),
-    _Layout(r"\scriptsize", 0.87, 1.5, 28, is_short=True, is_sideways=True),
+    _Layout(r"\small", 1.0, 4, 42, 135, 100, is_short=True),
+    _Layout(r"\footnotesize", 0.92, 3, 46, 110, 85, is_short=True),
+    _Layout(r"\scriptsize", 0.87, 1.5, 52, 90, 70, is_short=True),
+    _Layout(r"\small", 1.0, 4, 24, 135, 100, is_sideways=True),
+    _Layout(r"\scriptsize", 0.87, 1.5, 28, 90, 70, is_short=True, is_sideways=True),
 )
 
 # Computer Modern at the 9 points of \small, from the widths in cmr9.tfm; letters beyond ASCII as wide as a capital.
@@ -146,9 +148,7 @@ def _layout(columns: Sequence["_Column"], short: Sequence["_Column"]) -> _Layout
 
 
 def _spread(columns: Sequence["_Column"], layout: _Layout) -> _Layout:
-    """Return the layout with the room that is left between its columns, at most as much as the readable one has."""
-    if any(column.wraps for column in columns):  # they take what is left
-        return layout
+    """Return the layout with spare room between its columns, at most as much as the readable one has."""
     spare = (layout.width - sum(map(layout.taken, columns))) / (2 * max(len(columns), 1))
     return replace(layout, separation=min(_READABLE.separation, math.floor(10 * (layout.separation + spare)) / 10))
 
@@ -181,10 +181,6 @@ class _Column:
     """Of each cell on one line."""
     is_numeric: bool
 
-    @property
-    def wraps(self) -> bool:
-        return not self.is_numeric and max(self.points) > _LONG
-
 
 def _column(name: str, values: pd.Series) -> _Column:
     cells = [text.line(name), *map(text.line, values)]
@@ -214,15 +210,15 @@ def _packed(columns: Sequence[_Column], layout: _Layout, width: float) -> list[l
 
 def _room(block: Sequence[_Column], layout: _Layout) -> float:
     """Return the points that each column that wraps may take of what the others leave."""
-    wrapping = [column for column in block if column.wraps]
-    fixed = sum(layout.taken(column) for column in block if not column.wraps)
+    wrapping = [column for column in block if layout.wraps(column)]
+    fixed = sum(layout.taken(column) for column in block if not layout.wraps(column))
     left = layout.width - fixed - 2 * layout.separation * len(wrapping)
-    return max(_NARROW, left / len(wrapping)) if wrapping else 0
+    return max(layout.narrow, left / len(wrapping)) if wrapping else 0
 
 
 def _lines(block: Sequence[_Column], layout: _Layout) -> int:
     room = _room(block, layout) / (1.15 * layout.scale)  # a line is rarely full to its end
-    heights = ([math.ceil(each / room) if column.wraps else 1 for each in column.points] for column in block)
+    heights = ([math.ceil(each / room) if layout.wraps(column) else 1 for each in column.points] for column in block)
     return sum(map(max, zip(*heights, strict=True)))
 
 
@@ -230,14 +226,14 @@ def _kinds(block: Sequence[_Column], layout: _Layout) -> str:
     """Return the columns as a tabular's preamble has them."""
     share = f"{min(math.floor(100 * _room(block, layout) / layout.width) / 100, 0.97):.2f}"
     wrapped = rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
-    return "".join(wrapped if column.wraps else "r" if column.is_numeric else "l" for column in block)
+    return "".join(wrapped if layout.wraps(column) else "r" if column.is_numeric else "l" for column in block)
 
 
 def _float(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], layout: _Layout) -> list[str]:
     name = "sidewaystable" if layout.is_sideways else "table"
     lines = [rf"\begin{{{name}}}", r"\centering", rf"\caption{{{escaped(title)}}}", layout.setting]
     for number, block in enumerate(blocks):
-        head, *rows = _rows(block)
+        head, *rows = _rows(block, layout)
         lines += [r"\par\medskip"] if number else []
         lines += [rf"\begin{{tabular}}{{{_kinds(block, layout)}}}", r"\toprule", head, r"\midrule", *rows]
         lines += [r"\bottomrule", r"\end{tabular}"]
@@ -247,7 +243,7 @@ def _float(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], la
 def _tall(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], layout: _Layout) -> list[str]:
     lines = [rf"\begingroup{layout.setting}"]
     for number, block in enumerate(blocks):
-        head, *rows = _rows(block)
+        head, *rows = _rows(block, layout)
         caption = [] if number else [rf"\caption{{{escaped(title)}}} \\"]
         lines += [rf"\begin{{longtable}}{{{_kinds(block, layout)}}}", *caption, r"\toprule", head, r"\midrule"]
         lines += [r"\endhead", *rows, r"\bottomrule", r"\end{longtable}"]
@@ -255,8 +251,8 @@ def _tall(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], lay
     return [*lines, *([r"\noindent", *small] if small else []), r"\endgroup"]
 
 
-def _rows(block: Sequence[_Column]) -> list[str]:
-    columns = ([*map(_breakable, column.cells)] if column.wraps else column.cells for column in block)
+def _rows(block: Sequence[_Column], layout: _Layout) -> list[str]:
+    columns = ([*map(_breakable, column.cells)] if layout.wraps(column) else column.cells for column in block)
     return [" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True)]
 
 

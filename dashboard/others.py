@@ -85,13 +85,15 @@ def _compared(p: str) -> str:
 
 
 def _incomparable(source: Source, sides: Sides, tests: pd.DataFrame) -> list[str]:
-    """Return one sentence per reason for which metrics of the two runs are not comparable."""
+    """Return one sentence per reason for which metrics are not comparable, and one for settings of the search."""
     terms, metrics = comparison.terms(source.ask, sides), defaultdict(list)
     for metric in tests.metric:
         reasons = "; ".join(str(each) for each in terms[metric] if not each.search)
         metrics[reasons].append(text.title(metric))
-    return [
+    found = [
         f"**Not comparable**: {', '.join(names)} ({text.markdown(reasons)})."
         for reasons, names in metrics.items()
         if reasons
     ]
+    searched = dict.fromkeys(str(each) for metric in tests.metric for each in terms[metric] if each.search)
+    return found + ([f"The search differs ({text.markdown('; '.join(searched))})."] if searched else [])

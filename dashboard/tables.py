@@ -270,7 +270,6 @@ def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
     shown = pd.DataFrame(
         {
             "Label": found.label,
-            "Nouns": [f"{count:,}" for count in found.nouns],
             "Hit rate (95 % CI)": [_share(round(row.hit * row.nouns), row.nouns) for row in found.itertuples()],
             "Chance": [text.percent(share) for share in found.chance],
             "Lift (median)": [text.number(lift, 2) for lift in found.lift],
@@ -278,7 +277,8 @@ def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
             **captions,
         }
     )
-    return Table("grounding_labels", f"Hit rate by label ({named})", shown, found, small)
+    short = {"Lift (median)": "Lift", "Worst example": "Example", "Caption of the worst example": "Caption"}
+    return Table("grounding_labels", f"Hit rate by label ({named})", shown, found, small, heads=short)
 
 
 def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
@@ -358,11 +358,18 @@ def _are_known(references: Any) -> bool:
 
 def top_five(rows: Sequence[Any], title: str, small: str) -> Table:
     """Return rows of `queries.zero_shot_cases` with their top-5 predictions."""
-    return Table("top_five", title, pd.DataFrame([_guesses(row) for row in rows]), note=small)
+    columns = {row.image_id: pd.Series(_guesses(row)) for row in rows}
+    shown = pd.DataFrame(columns, index=["True label", *(f"#{place}" for place in range(1, 6))]).fillna("–")
+    values = [
+        {"image_id": row.image_id, "label": row.label, "place": place, **guess}
+        for row in rows
+        for place, guess in enumerate(row.top[:5], 1)
+    ]
+    return Table("top_five", title, shown.reset_index(names=""), pd.DataFrame(values), small)
 
 
 def _guesses(row: Any) -> dict[str, str]:
-    named = {"Image": row.image_id, "True label": row.label if isinstance(row.label, str) else "–"}
+    named = {"True label": row.label if isinstance(row.label, str) else "–"}
     return named | {
         f"#{place}": f"{guess['label']} ({text.percent(guess['probability'])})"
         for place, guess in enumerate(row.top[:5], 1)

@@ -8,7 +8,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from dashboard import exports, latex, tables
+from dashboard import chapters, exports, latex, report, tables
 from dashboard.exports import Table
 from dashboard.record import Run
 from tests import runs
@@ -135,6 +135,16 @@ def set_by_latex(folder, made: str) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_latex_sets_it_and_nothing_leaves_the_page(tmp_path, name):
     set_by_latex(tmp_path, latex.table(NASTY, TABLES[name], SIGNATURE + "\n" + NASTY))
+
+
+@needs_latex
+def test_every_table_of_a_report_is_set_in_one_piece(tmp_path, full_results):
+    source = report.open_source(full_results, "demo", beam=1)[0]
+    written = [item for chapter in chapters.chapters(source) for item in chapter.items if isinstance(item, Table)]
+    made = [exports.table(item, "tex").decode() for item in written]
+    assert len(made) > 8
+    assert [each.count(r"\begin{tabular}") + each.count(r"\begin{longtable}") for each in made] == [1] * len(made)
+    set_by_latex(tmp_path, r"\clearpage ".join(made))
 
 
 @needs_latex
