@@ -51,14 +51,14 @@ class Sides:
         """The small print: both settings."""
         return (
             f"Left: run {self.left.name}, {_beam(self.left, self.left_beam)}. Right: run {self.right.name}, "
-            f"{_beam(self.right, self.right_beam)}. Images that both have. Signatures: left, then right."
+            f"{_beam(self.right, self.right_beam)}. Images that both have."
         )
 
     def signatures(self, ask: Ask, metrics: Iterable[str]) -> tuple[str, ...]:
-        """Return the signatures of both sides for each of `metrics`, one where both are the same."""
-        settings = ((self.left, self.left_beam), (self.right, self.right_beam))
-        found = [signature(ask, run, metric, beam) for metric in metrics for run, beam in settings]
-        return tuple(dict.fromkeys(filter(None, found)))
+        """Return the signatures of each of `metrics`, those of the left side behind "Left: ", of the right alike."""
+        settings = (("Left", self.left, self.left_beam), ("Right", self.right, self.right_beam))
+        found = [(side, signature(ask, run, metric, beam)) for metric in metrics for side, run, beam in settings]
+        return tuple(f"{side}: {each}" for side, each in found if each)
 
 
 def _beam(run: Run, size: int) -> str:

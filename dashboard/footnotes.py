@@ -13,6 +13,7 @@ TITLE = "Signatures"
 
 _SIGNATURE = re.compile(r"[^\s|]+\|[a-z_]+:.*")
 
+_SIDE = re.compile(r"^(Left|Right): ")
 _BEAM = re.compile(r"\|beam:(\d+(?:,\d+)*)")
 
 
@@ -54,7 +55,8 @@ class Footnotes:
 
 
 def _of(item: Figure | Table) -> list[str]:
-    return [*item.signatures, *filter(is_signature, item.note.splitlines())]
+    """Return the signatures of an item, without the side of a comparison that they are of."""
+    return [_SIDE.sub("", each) for each in (*item.signatures, *filter(is_signature, item.note.splitlines()))]
 
 
 def _without_beam(signature: str) -> tuple[str, list[str]]:

@@ -85,4 +85,5 @@ def test_everything_that_compare_shows_can_be_exported(full_results):
     items = comparison.items(source.ask, pair, "cider", found, changes)
     assert [item.name for item in items] == ["scatter_cider", "outcomes", "comparison", "gains_cider", "gains_cider"]
     assert items[0].note.startswith("Left: run demo, beam size 3. Right: run demo, beam size 1 (greedy).")
-    assert items[0].signatures == ("cider|tok:ptb|n:12|v:0.1",) and len(items[2].signatures) == len(runs.METRICS)
+    assert items[0].signatures == ("Left: cider|tok:ptb|n:12|v:0.1", "Right: cider|tok:ptb|n:12|v:0.1")
+    assert len(items[2].signatures) == 2 * len(runs.METRICS)

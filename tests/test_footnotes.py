@@ -32,6 +32,12 @@ def test_beam_sizes_of_one_measure_share_a_footnote_that_names_them_all():
     assert notes.named(curve) == notes.named(pair) == "Signature 1"
 
 
+def test_both_sides_of_a_comparison_share_the_footnotes_of_their_runs():
+    alone, compared = figure(signatures=(CIDER,)), figure(signatures=(f"Left: {CIDER}", f"Right: {BLEU}"))
+    notes = Footnotes([alone, compared])
+    assert notes.lines() == [f"1. `{CIDER}`", f"2. `{BLEU}`"] and notes.named(compared) == "Signatures 1-2"
+
+
 def test_small_print_names_the_footnote_instead_of_the_signature_wherever_that_was_written():
     inside = figure(f"Run r\n{CIDER}\nBand: 95 %")
     notes = Footnotes([inside])
