@@ -199,3 +199,12 @@ def trained_on(folder: Path) -> dict[str, int | None]:
 def _trained_photo(line: str) -> tuple[str, int | None]:
     name, tab, size = line.rpartition("\t")
     return (name, int(size)) if tab and size.isdecimal() else (line, None)
+
+
+def training_settings(folder: Path) -> dict[str, int | float]:
+    """Return batch_size, learning_rate and epochs of a captioner that was trained here; {} where they are not known."""
+    file = folder / "training.json"
+    found = _read_json(file).get("recipe") if file.is_file() else None
+    used = found.get("training") if isinstance(found, dict) else None
+    names = ("batch_size", "learning_rate", "epochs")
+    return {name: used[name] for name in names if name in used} if isinstance(used, dict) else {}

@@ -412,6 +412,7 @@ def _captioner_facts(ask: CaptionerRun, captioner: Captioner, fingerprint: str) 
         "decoder_layers": config.num_layers,
         "heads": config.nhead,
         "d_model": config.d_model,
+        "training": checkpoints.training_settings(ask.captioner_path),
         "fingerprint": fingerprint,
     }
 
@@ -621,6 +622,7 @@ def imported_classes(ask: ImportedClassesRun) -> bool:
     images = len({row["image_id"] for row in rows})
     run.facts |= {
         "kind": "zero_shot",
+        "templates": list(ask.predictions),
         "data": {"name": "imported", "format": "classes", "split": "val", "images": images, "fingerprint": digest},
         "clip": None,
     }

@@ -73,33 +73,25 @@ def test_three_images_are_surely_right_barely_right_and_surely_wrong(source):
     assert panel_badges == ["right", "right", "wrong"]
 
 
-def test_a_demo_clip_has_no_published_clipscore_beside_it(tmp_path):
-    results = tmp_path / "results"
-    runs.captioner_run(results)
-    (results / "published").mkdir()
-    lines = ["beam_size,metric,value,source", "3,cider,0.9,study", "3,clipscore,0.7,study"]
-    (results / "published" / "beams.csv").write_text("\n".join(lines))
-    source = report.open_source(results, "demo")[0]
-    assert len(chapters.published_beside(source, "cider")) == 1
-    assert chapters.published_beside(source, "clipscore").empty
+def test_the_studys_curve_is_whole_and_a_demo_clips_scores_are_never_on_its_axis(source):
+    theirs, apart = chapters.published_beside(source, "cider")
+    assert theirs.beam_size.tolist() == [1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100] and not apart
+    theirs, apart = chapters.published_beside(source, "clipscore")
+    assert len(theirs) == 11 and apart
+    assert chapters.published_beside(source, "rouge_l")[0].empty
 
 
-def test_the_small_print_of_a_curve_tells_what_is_drawn_and_nothing_else(tmp_path):
-    results = tmp_path / "results"
-    runs.captioner_run(results)
-    (results / "published").mkdir()
-    (results / "published" / "beams.csv").write_text("beam_size,metric,value,source\n3,cider,0.9,study")
-    source = report.open_source(results, "demo")[0]
+def test_the_small_print_of_a_curve_explains_what_is_drawn_and_nothing_else(source):
     scores = source.ask(queries.corpus_scores, "demo")
-    notes = [chapters.metric_curve(source, scores, metric).note for metric in ("cider", "clipscore")]
-    assert ["published for another captioner on other data" in note for note in notes] == [True, False]
+    notes = [chapters.metric_curve(source, scores, metric).note for metric in ("cider", "rouge_l")]
+    assert ["published for another captioner" in note for note in notes] == [True, False]
     alone = chapters.metric_curve(source, scores.assign(low=None, high=None), "cider").note
     assert "Band: 95 %" in notes[0] and "Band" not in alone
 
 
 def test_every_item_of_a_report_has_small_print_or_is_a_table_of_settings(source):
     items = [item for chapter in chapters.chapters(source) for item in chapter.items]
-    assert {item.name for item in items if not item.note} <= {"setting", "attempts_published"}
+    assert {item.name for item in items if not item.note} <= {"setting"}
 
 
 def test_the_sentence_says_where_it_rests_on_another_mean_than_the_curve(source):

@@ -145,3 +145,10 @@ def test_a_folder_that_is_no_captioner_says_what_was_expected(tmp_path):
         checkpoints.load(tmp_path)
     with pytest.raises(CheckpointError, match="no such folder"):
         checkpoints.load(tmp_path / "nothing")
+
+
+def test_the_settings_of_a_training_are_read_where_they_are_known(tmp_path):
+    assert checkpoints.training_settings(tmp_path) == {}
+    told = {"recipe": {"training": {"batch_size": 8, "learning_rate": 5e-5, "epochs": 5, "seed": 0}}}
+    (tmp_path / "training.json").write_text(json.dumps(told))
+    assert checkpoints.training_settings(tmp_path) == {"batch_size": 8, "learning_rate": 5e-5, "epochs": 5}

@@ -605,7 +605,7 @@ def test_beams_say_which_size_is_enough_and_draw_the_study_behind(open_view, tmp
     results = tmp_path / "results"
     runs.captioner_run(results)
     (results / "published").mkdir()
-    (results / "published" / "beams.csv").write_text("beam_size,metric,value,source\n3,cider,0.94,*a* study\n")
+    (results / "published" / "beams.csv").write_text("beam_size,cider,source\n3,0.94,*a* study\n")
     shown = words(open_view("beams", results, run="demo"))
     assert "is the best" in shown and "randomization test over 12 images" in shown
     assert r"\*a\* study" in shown
