@@ -24,6 +24,10 @@ class CaptionerError(ValueError):
     """A captioner that cannot be built; the message says why and what to do."""
 
 
+class EncoderMissing(CaptionerError):
+    """Published encoder weights that are not on this machine."""
+
+
 class Attention(nn.Module):
     """Multi-head attention with the parameters of `nn.MultiheadAttention`."""
 
@@ -269,10 +273,10 @@ def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> nn.Module:
     except (TypeError, ValueError, AssertionError) as error:
         raise CaptionerError(f"encoder {name!r} does not take {kwargs}: {error}") from error
     except OSError as error:
-        raise CaptionerError(missing_encoder(name)) from error
+        raise EncoderMissing(missing_encoder(name)) from error
     except Exception as error:  # huggingface_hub's errors when a download fails share no base with OSError
         if pretrained:
-            raise CaptionerError(missing_encoder(name)) from error
+            raise EncoderMissing(missing_encoder(name)) from error
         raise
 
 

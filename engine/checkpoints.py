@@ -66,12 +66,15 @@ def unwritten(path: Path, error: Exception) -> str:
     return f"{path}: {reason}; make room and run the same command again, it continues where it was"
 
 
-def load(folder: Path, tokenizer: Path | None = None) -> tuple[Captioner, CaptionTokenizer]:
-    """Loads a captioner in evaluation mode with its tokenizer: ours, or the study's own checkpoint.
+def load(
+    folder: Path, tokenizer: Path | None = None, fallback: Path | None = None
+) -> tuple[Captioner, CaptionTokenizer]:
+    """Load a captioner in evaluation mode with its tokenizer: ours, or the study's own checkpoint.
 
     Args:
         folder: `config.json`, `model.safetensors`, `tokenizer.json`; or `model_config.json` and `Best_model.pth`.
-        tokenizer: the tokenizer file; needed where the folder has none.
+        tokenizer: the tokenizer file, instead of the folder's own.
+        fallback: the tokenizer file where the folder has none, such as the dataset's.
 
     Raises:
         CheckpointError, TokenizerError: anything is missing or does not fit, with what to do.
@@ -89,7 +92,7 @@ def load(folder: Path, tokenizer: Path | None = None) -> tuple[Captioner, Captio
             f"{folder}: no captioner here; expected config.json with model.safetensors and tokenizer.json, or the "
             "study's model_config.json with Best_model.pth"
         )
-    words = CaptionTokenizer.load(tokenizer or _find_tokenizer(folder))
+    words = CaptionTokenizer.load(tokenizer or _find_tokenizer(folder, fallback))
     if words.vocab_size != config.vocab_size:
         raise CheckpointError(
             f"{folder}: the captioner has {config.vocab_size} words and the tokenizer {words.vocab_size}; give the "
@@ -154,10 +157,17 @@ def _study_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _find_tokenizer(folder: Path) -> Path:
+def is_studys(folder: Path) -> bool:
+    """Return whether `folder` holds a checkpoint written by the study's own code."""
+    return (folder / "model_config.json").is_file() and not (folder / "config.json").is_file()
+
+
+def _find_tokenizer(folder: Path, fallback: Path | None) -> Path:
     for name in ("tokenizer.json", "caption_tokenizer.json"):
         if (folder / name).is_file():
             return folder / name
+    if fallback is not None:
+        return fallback
     raise CheckpointError(f"{folder}: no tokenizer.json; give the tokenizer it was trained with, by --tokenizer FILE")
 
 

@@ -10,7 +10,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,15 @@ class CaptionerRun:
     """None keeps all up to three sizes, else those of 1 and 3 that are there."""
     merge: str = "mean"
     tokenizer_path: Path | None = None
+    """Instead of the captioner's own."""
+    fallback_tokenizer: Path | None = None
+    """For a captioner without a tokenizer; None takes the dataset's."""
     clip: ClipSettings | None = None
     classes: Dataset | None = None
     templates: tuple[str, ...] = zeroshot.TEMPLATES
     device: str = "cpu"
+    companions: Mapping[str, str] = field(default_factory=dict)
+    """Runs that a report of this one shows as well: `zero_shot` and `photos`, by name."""
     command: str = ""
 
     @property
@@ -84,7 +89,8 @@ def evaluate(ask: CaptionerRun) -> bool:
     Raises:
         CheckpointError, TokenizerError, RunExists, MetricError, PhotoError: with what to do.
     """
-    captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path or ask.dataset.tokenizer)
+    fallback = ask.fallback_tokenizer or ask.dataset.tokenizer
+    captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path, fallback)
     run = RunInProgress(ask.name, ask.results, _captioner_plan(ask, captioner, tokenizer), ask.command)
     if not run.begin():
         return False
@@ -128,6 +134,8 @@ def evaluate(ask: CaptionerRun) -> bool:
         "trained_on": _count_seen(ask, images),
         "seed": ask.decoding.seed,
     }
+    if ask.companions:
+        run.facts["study"] = dict(ask.companions)
     run.facts.setdefault("roots", {})["images"] = str(ask.dataset.root.resolve())
     _write_predictions(run, settings)
     run.finish()
