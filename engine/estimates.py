@@ -128,7 +128,7 @@ def _seconds_per_item(work: Callable[[Sequence[Item]], object], items: Sequence[
 
 def text(seconds: float) -> str:
     """Return `about 40 seconds`, `about 12 minutes`, `about 3 hours`."""
-    for unit, size in (("hour", 3600), ("minute", 60)):
-        if seconds >= 1.5 * size:
-            return f"about {round(seconds / size)} {unit}s"
-    return f"about {max(1, round(seconds))} second{'' if round(seconds) == 1 else 's'}"
+    units = {"hour": 3600, "minute": 60, "second": 1}
+    unit = next((name for name, size in units.items() if seconds >= 1.5 * size), "second")
+    count = max(1, round(seconds / units[unit]))
+    return f"about {count} {unit}" + ("" if count == 1 else "s")
