@@ -26,7 +26,6 @@ _PROMPTS = ["template", "model", "images", "accuracy", "source"]
 _ATTEMPTS = ["encoder", "num_layers", "nhead", "batch_size", "cider", "clipscore", "source"]
 _SETTINGS = ["part", "name", "value", "source"]
 _PAIRS = ["rank", "image_id", "clipscore", "source"]
-_MODELS = ["model", "images", "accuracy", "source"]
 CAPTION_IMAGES, CLASS_IMAGES = 1789, 2500
 """The study's validation images: of its captions, and of its classes (course layout)."""
 _LARGEST = 1_000_000  # bytes: these are hand-written tables
@@ -80,11 +79,6 @@ def _long(wide: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
 def prompts(results: Path) -> Published:
     """Return columns template, model, images, accuracy (a share), source."""
     return _numbers("prompts.csv", results, _PROMPTS, ["images", "accuracy"])
-
-
-def models(results: Path) -> Published:
-    """Return columns model, images, accuracy (a share), source; not from the report."""
-    return _numbers("models.csv", results, _MODELS, ["images", "accuracy"])
 
 
 def pairs(results: Path) -> Published:

@@ -16,8 +16,8 @@ from engine import clip, estimates, evaluate, side_by_side, store, study, traini
 from engine.captioner import EncoderMissing
 from engine.config import Recipe, from_dict
 from engine.schema import END_WORD
-from tests import tiny
-from tests.conftest import ROOT
+from tests import real_course, tiny
+from tests.conftest import ROOT, needs_shared
 
 NAMES = ["bike", "girl", "sheep", "ski", "umbrella"]
 RECIPE = {
@@ -212,6 +212,27 @@ def test_ours_and_the_published_numbers_are_in_the_same_rows(asked):
     assert any(line.endswith("72.84%                67.84%") for line in text.splitlines())
     assert "of other images" in text and "batch size 32" in text
     assert side_by_side.text(asked.results, "nobody", "nobody") == ""
+
+
+@needs_shared("coco")
+def test_real_photos_in_the_courses_layout_go_through(tmp_path):
+    demo = ROOT / "engine" / "demo" / "captioner"
+    asked = study.Study(
+        name="real",
+        results=tmp_path / "results",
+        data=real_course.write(tmp_path / "hw3_data"),
+        out=tmp_path / "trained",
+        recipe=from_dict(Recipe, RECIPE, "recipe"),
+        captioner=demo,
+        zeroshot_clip="demo",
+        score_clip="demo",
+        beams=(1,),
+    )
+    text, _ = made(asked)
+    assert len(rows(asked, "real", "captions")) == 50
+    assert {row["label"] for row in rows(asked, "real-zeroshot", "zero_shot")} >= {"person", "car", "bus"}
+    assert sorted(row["image_id"] for row in rows(asked, "real-photos", "attention")) == NAMES
+    assert "zero-shot accuracy" in text and "of other images" in text
 
 
 @pytest.mark.parametrize(
