@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from engine import decoding, graphs, memory, past, study
+from engine import decoding, graphs, memory, past, study_rule
 from engine.captioner import Captioner
 from engine.config import DecodingConfig
 from engine.prefixes import Hypothesis
@@ -114,7 +114,7 @@ class Search:
         if config.rule == "study":
             with torch.inference_mode():
                 read = self._captioner.reader(looked)
-            found = study.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
+            found = study_rule.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
         else:
             found = graphs.replayed(self._captioner, looked, sizes, *self._ids, config)
         if found is None:

@@ -16,7 +16,7 @@ TORCH = {
     *("captioner", "checkpoints", "training", "decoding", "stepping", "memory", "attention", "clip"),
     *("search", "evaluate", "scoring", "past", "kernels", "graphs"),
 }
-SEARCH = {"prefixes", "beams", "paths", "evenly", "study", "continuations", "constraints", "sampling"}
+SEARCH = {"prefixes", "beams", "paths", "evenly", "study_rule", "continuations", "constraints", "sampling"}
 """What the search was split into; like `decoding` they know ids and numbers, and no model."""
 FOUNDATIONS = {"config", "schema", "documents", "statistics", "tokenizer", "photos", "lexicon", "ngrams", "pooling"}
 COMPUTE = {"metrics", "zeroshot", "grounding", "failures"}

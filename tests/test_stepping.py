@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import decoding, stepping, study
+from engine import decoding, stepping, study_rule
 from engine.config import DecodingConfig
 from tests import tiny
 
@@ -32,7 +32,7 @@ def captions(captioner, words, memory, size, rule="standard", others=()) -> list
     with torch.inference_mode():
         looked = captioner.look(memory)
     if rule == "study":
-        found = study.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, captioner.device)
+        found = study_rule.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, captioner.device)
     else:
         found = decoding.sweep(captioner.start(looked, 12), len(looked), sizes, *ids, config, captioner.device)
     return [each[0].tokens for each in found[size]]

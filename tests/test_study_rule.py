@@ -5,15 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import study
+from engine import study_rule
 from engine.prefixes import Hypothesis
 from tests import tiny
 from tests.test_decoding import BOS, EOS, table
 
 
-def search(read: study.Read, images: int, size: int, *rest: object) -> list[Hypothesis]:
+def search(read: study_rule.Read, images: int, size: int, *rest: object) -> list[Hypothesis]:
     """The best hypothesis of each image at one beam size."""
-    return [found[0] for found in study.sweep(read, images, [size], *rest)[size]]
+    return [found[0] for found in study_rule.sweep(read, images, [size], *rest)[size]]
 
 
 def read_table(logits: torch.Tensor):
@@ -96,8 +96,8 @@ def test_each_size_of_a_sweep_finds_what_it_finds_alone(seed, sizes, n_best):
         return read_table(logits)(ids, rows)
 
     rest = (BOS, EOS, 6, torch.device("cpu"), n_best)
-    together, shared = study.sweep(noted, 3, sizes, *rest), sum(read)
+    together, shared = study_rule.sweep(noted, 3, sizes, *rest), sum(read)
     read.clear()
     for size in sizes:
-        assert together[size] == study.sweep(noted, 3, [size], *rest)[size]
+        assert together[size] == study_rule.sweep(noted, 3, [size], *rest)[size]
     assert shared < sum(read)
