@@ -30,6 +30,7 @@ from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
 from engine.predictions import PredictedClass
 from engine.prefixes import Hypothesis
 from engine.runs import RunInProgress
+from engine.schema import ATTENTION_PASSES
 from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
 from engine.search import Search
 from engine.tokenizer import CaptionTokenizer
@@ -77,6 +78,11 @@ class CaptionerRun:
             return tuple(size for size in self.attention_beams if size in sizes)
         return sizes if len(sizes) <= 3 else tuple(size for size in (1, 3) if size in sizes)
 
+    @property
+    def attention_pass(self) -> str | None:
+        """The pass that the attention maps are read from; None where no map is kept."""
+        return ATTENTION_PASSES[self.decoding.rule] if self.kept_beams else None
+
 
 def evaluate(ask: CaptionerRun) -> bool:
     """Captions, scores and explains a dataset with a captioner; False where the run was finished already.
@@ -119,6 +125,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "data": _data_facts(ask.dataset, images),
         "captioner": _captioner_facts(ask, captioner, run.plan["captioner"]),
         "decoding": facts,
+        "attention": {"pass": ask.attention_pass, "merge": ask.merge},
         "beam_sizes": list(ask.decoding.beam_sizes),
         "hardware": provenance.hardware(ask.device),
         "waited_for_photos": _share_waited(run.watch.seconds),
@@ -144,6 +151,7 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionT
         "metrics": list(ask.metrics),
         "attention_beams": list(ask.kept_beams),
         "merge": ask.merge,
+        "attention_pass": ask.attention_pass,
         **_clip_plan(ask.clip),
         "classes": None if ask.classes is None else ask.classes.fingerprint,
         "labels": None if ask.classes is None else _labels(ask.classes),
@@ -269,7 +277,7 @@ def _caption_chunk(
                 kept += _hypothesis_rows(image_ids, size, found, tokenizer)
             if size in ask.kept_beams:
                 with watch.measure("attention"):
-                    maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask.merge)
+                    maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask)
     return {
         "images": store.table_of("images", [_image_row(example, photo.size) for example, photo in usable]),
         "set_aside": store.table_of("set_aside", aside),
@@ -355,12 +363,13 @@ def _attention_rows(
     usable: Sequence[tuple[Example, _Photo]],
     found: Sequence[Hypothesis],
     size: int,
-    merge: str,
+    ask: CaptionerRun,
 ) -> list[dict[str, Any]]:
     captions = [each.tokens for each in found]
 
     def replay(start: int, stop: int) -> list[attention.WordMaps]:
-        return attention.replay(captioner, tokenizer, encoded[start:stop], captions[start:stop], merge)
+        some = (encoded[start:stop], captions[start:stop])
+        return attention.replay(captioner, tokenizer, *some, ask.merge, ask.decoding.rule)
 
     maps = memory.in_batches(replay, len(captions), len(captions))
     return [
