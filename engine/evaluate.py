@@ -32,7 +32,7 @@ from engine.prefixes import Hypothesis
 from engine.runs import RunInProgress
 from engine.schema import ATTENTION_PASSES
 from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
-from engine.search import Search
+from engine.search import Search, in_jobs, jobs_for
 from engine.tokenizer import CaptionTokenizer
 
 CHUNK = 64
@@ -371,7 +371,12 @@ def _attention_rows(
         some = (encoded[start:stop], captions[start:stop])
         return attention.replay(captioner, tokenizer, *some, ask.merge, ask.decoding.rule)
 
-    maps = memory.in_batches(replay, len(captions), len(captions))
+    def in_batches(first: int, last: int) -> list[attention.WordMaps]:
+        return memory.in_batches(lambda at, end: replay(first + at, first + end), last - first, last - first)
+
+    # As in the search: without a mask each length is a pass of its own, and cores that share small passes wait.
+    jobs = jobs_for(len(captions), captioner.device) if ask.decoding.rule == "study" else 1
+    maps = in_jobs(in_batches, len(captions), jobs)
     return [
         {
             "image_id": example.image_id,

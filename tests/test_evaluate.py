@@ -419,21 +419,33 @@ def test_a_large_gpu_takes_larger_chunks(monkeypatch, kind, gigabytes, size):
 def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(parts, tmp_path, results, monkeypatch):
     real, counts = evaluate.attention.replay, []
 
-    def short(captioner, tokenizer, encoded, captions, merge):
+    def short(captioner, tokenizer, encoded, captions, *rest):
         counts.append(len(captions))
         if len(captions) > 1:
             raise torch.OutOfMemoryError("no more")
-        return real(captioner, tokenizer, encoded, captions, merge)
+        return real(captioner, tokenizer, encoded, captions, *rest)
 
     monkeypatch.setattr(evaluate.attention, "replay", short)
     with pytest.warns(UserWarning, match="going on with 2"):
         assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
     assert counts == [4, 2, 1, 1, 1, 1] * 2
-    for own, whole in zip(table(tmp_path, "attention"), table(results, "attention"), strict=True):
+    assert_same_maps(table(tmp_path, "attention"), table(results, "attention"))
+
+
+def assert_same_maps(left: list[dict], right: list[dict]) -> None:
+    for own, whole in zip(left, right, strict=True):
         assert all(own[name] == whole[name] for name in ("image_id", "beam_size", "words"))
         weights = [np.frombuffer(row["weights"], np.uint8).astype(int) for row in (own, whole)]
         assert np.abs(weights[0] - weights[1]).max() <= 1  # products of other shapes round differently
         assert own["scale"] == pytest.approx(whole["scale"], rel=1e-5)
+
+
+def test_cores_that_share_a_replay_without_a_mask_keep_the_same_maps(parts, tmp_path, monkeypatch):
+    settings = {"decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8, rule="study"), "clip": None}
+    assert evaluate.evaluate(ask(parts, tmp_path, "one", **settings))
+    monkeypatch.setattr(evaluate, "jobs_for", lambda images, device: 3)
+    assert evaluate.evaluate(ask(parts, tmp_path, "three", **settings))
+    assert_same_maps(table(tmp_path, "attention", "three"), table(tmp_path, "attention", "one"))
 
 
 def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(
