@@ -196,3 +196,14 @@ def test_bf16_decodes(parts):
     captioner = tiny.captioner().to(torch.bfloat16)
     found = captions(captioner, tiny.tokenizer(), torch.randn(2, 9, 32).bfloat16(), 3)
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_bf16_replays_to_weights_of_32_bits(rule):
+    captioner, words, memory = tiny.captioner(), tiny.tokenizer(), torch.randn(2, 9, 32)
+    found = [[5, 6, words.eos_id], [7]]
+    with torch.inference_mode():
+        full = attention.step_weights(captioner, words, memory, found, rule)
+        half = attention.step_weights(captioner.to(torch.bfloat16), words, memory.bfloat16(), found, rule)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half[0], full[0], atol=0.02, rtol=0)
