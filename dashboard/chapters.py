@@ -368,7 +368,7 @@ def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any])
     )
     small = note(
         run,
-        f"Image {image_id}, beam size {run.beam(beam)}, {look.described}; cross-attention, replayed. "
+        f"Image {image_id}, beam size {run.beam(beam)}, {look.described}; cross-attention, {run.attention_pass}. "
         "≈: nearly the caption's mean map, which says little about the word",
     )
     return Figure(f"attention_{image_id}", f"Attention of {image_id}: {said}", drawn, small)

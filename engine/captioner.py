@@ -248,10 +248,14 @@ class Captioner(nn.Module):
 
 
 _OLD_NAMES = {
+    "beit_base_patch16_224_in22k": "beit_base_patch16_224.in22k_ft_in22k",
+    "beit_large_patch16_224_in22k": "beit_large_patch16_224.in22k_ft_in22k",
     "beitv2_base_patch16_224_in22k": "beitv2_base_patch16_224.in1k_ft_in22k",
     "beitv2_large_patch16_224_in22k": "beitv2_large_patch16_224.in1k_ft_in22k",
+    "vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k",
+    "vit_base_patch32_224_sam": "vit_base_patch32_224.sam_in1k",
 }
-"""Names of timm 0.6 that timm 1.0 no longer maps itself, as it does those of DeiT-III."""
+"""ViTs and BEiTs of timm 0.6.11 that timm 1.0 does not map to their new names itself, as it does those of DeiT-III."""
 
 
 def encoder_width(encoder: str, kwargs: dict) -> int:

@@ -8,6 +8,7 @@ import pytest
 from dashboard import chapters, report
 from dashboard.record import Run
 from engine import queries, store
+from engine.schema import ATTENTION_PASSES
 from tests import runs
 
 
@@ -115,3 +116,15 @@ def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, sai
     }
     sentence = chapters.smallest_sentence(lambda query, *_: pd.DataFrame(answers[query]), source.run, "cider")
     assert said in sentence
+
+
+@pytest.mark.parametrize("rule", ["standard", "study"])
+def test_small_print_below_maps_names_the_pass_that_they_come_from(source, rule):
+    named = ATTENTION_PASSES[rule]
+    run = replace(source.run, record={**source.run.record, "attention": {"pass": named}})
+    assert f"cross-attention, {named}." in chapters.strip(run, 1, "scene_02", source.ask, {}).note
+
+
+@pytest.mark.parametrize("record", [{}, {"attention": {}}, {"attention": {"pass": None}}, {"attention": []}])
+def test_maps_of_a_run_that_does_not_record_their_pass_are_of_a_causal_replay(record):
+    assert Run("r", record).attention_pass == "causal replay"
