@@ -24,11 +24,19 @@ RECIPE  ?= engine/recipes/demo_quick.toml
 TRAIN_DATA := $(if $(filter $(DEMO),$(DATA)),$(DEMO)-train,$(DATA))
 TRAIN_WORLD := --train 6000 --val 200 --test 0 --classes 0
 OUT     ?= checkpoints/$(notdir $(basename $(RECIPE)))
+# The study: the course's folder, or the demo world in its layout with the demo's own models.
+STUDY   := $(if $(filter $(DEMO),$(DATA)),$(DEMO)-course,$(DATA))
+# What was typed, and not merely the default above: the study has defaults of its own.
+typed = $(if $(filter command environment,$(firstword $(origin $(1)))),$($(1)))
+STUDY_WORLD ?= --val 600 --classes 30
+STUDY_RUN = $(or $(call typed,RUN),study)
+ZEROSHOT_CLIP ?= $(if $(filter $(DEMO),$(DATA)),demo,ViT-L/14)
+SCORE_CLIP ?= $(if $(filter $(DEMO),$(DATA)),demo,ViT-B/32)
 ARGS    ?=
 PORT    ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help install data evaluate dashboard train demo-models test test-slow bench lint doctor clean
+.PHONY: help install data evaluate study dashboard train demo-models test test-slow bench lint doctor clean
 
 help: ## List every target and variable
 	@echo "targets:"
@@ -45,6 +53,7 @@ help: ## List every target and variable
 	@echo "  RECIPE     training recipe ($(RECIPE))"
 	@echo "  OUT        where a trained captioner goes ($(OUT))"
 	@echo "  ARGS       more arguments for evaluate or train, see python -m engine evaluate --help"
+	@echo "  ZEROSHOT_CLIP, SCORE_CLIP  the study's CLIP that classifies ($(ZEROSHOT_CLIP)) and that scores ($(SCORE_CLIP))"
 	@echo "  PORT       the dashboard's port ($(PORT))"
 	@echo "  PYTHON     the interpreter that makes .venv, 3.11 or later ($(PYTHON))"
 
@@ -65,6 +74,15 @@ evaluate: $(READY) $(if $(filter $(DEMO),$(DATA)),data) ## Caption, score and ex
 	@test -n "$(CAPTIONER)" || { echo "choose a trained captioner: make evaluate DATA=$(DATA) CAPTIONER=folder"; exit 1; }
 	@$(BIN)/python -m engine evaluate --data "$(DATA)" --captioner "$(CAPTIONER)" --beams $(BEAMS) --run "$(RUN)" \
 		--results "$(RESULTS)" $(if $(CLIP),--clip "$(CLIP)") $(if $(SPLIT),--split $(SPLIT)) $(ARGS)
+
+study: $(READY) ## Reproduce the study on DATA (course's layout; else the demo world), report included
+	@$(if $(filter $(DEMO),$(DATA)),$(BIN)/python -m engine.demo.world --layout course --out $(STUDY) $(STUDY_WORLD))
+	@$(BIN)/python -m engine study --data "$(STUDY)" $(if $(CAPTIONER),--captioner "$(CAPTIONER)") \
+		--zeroshot-clip "$(ZEROSHOT_CLIP)" --score-clip "$(SCORE_CLIP)" --run "$(STUDY_RUN)" --results "$(RESULTS)" \
+		$(if $(call typed,RECIPE),--recipe "$(RECIPE)") $(if $(call typed,OUT),--out "$(OUT)") \
+		$(if $(call typed,BEAMS),--beams $(BEAMS)) $(ARGS)
+	@name="$(STUDY_RUN)"; test -f "$(RESULTS)/runs/$$name/run.json" || name="$$name-zeroshot"; \
+		$(BIN)/python -m dashboard.report "$$name" --results "$(RESULTS)" --out "$(RESULTS)/$(STUDY_RUN)-report.zip"
 
 dashboard: $(READY) ## Open the dashboard over RESULTS
 	@CAPTIONSCOPE_RESULTS="$(abspath $(RESULTS))" $(BIN)/streamlit run dashboard/app.py --server.address 127.0.0.1 --server.port $(PORT)
@@ -100,4 +118,4 @@ doctor: $(READY) ## Say what is installed, what is missing, and what to do
 	@$(BIN)/python -m engine doctor
 
 clean: ## Delete the environment and the demo data; results and checkpoints stay
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) $(DEMO)-course

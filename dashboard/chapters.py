@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import attempts as attempt_rows
 from dashboard import (
     commands,
     contrasts,
@@ -64,7 +65,7 @@ def prompts(source: Source) -> Chapter:
     if accuracy.empty:
         return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
     small = class_note(run, int((accuracy.known if accuracy.known.any() else accuracy.images).max()), _clip(run))
-    items: list[Figure | Table] = [tables.accuracy(accuracy, small)]
+    items: list[Figure | Table] = [tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
     if accuracy.accuracy.notna().any():
         items.append(Figure("accuracy", "Accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small))
     return Chapter(title, "Zero-shot classification with 95 % Wilson intervals.", tuple(items))
@@ -144,22 +145,12 @@ def best_setting(source: Source) -> Chapter:
 
 
 def attempts(source: Source) -> Chapter:
-    """All captioner runs with their hyperparameters, and what the study published."""
-    title = "Attempts"
-    captioners = [run for run in source.runs if run.text("kind") == "captioner"]
-    theirs = published.attempts(source.results).frame
-    settings = "encoder" in theirs
-    known = theirs if settings else published.beams(source.results).frame
-    items: list[Table] = []
-    if captioners or not known.empty:
-        items.append(tables.attempts(captioners, source.ask(queries.best_scores), known))
-    if not theirs.empty and not settings:  # columns of its own: shown as they stand
-        items.append(
-            Table("attempts_published", "The study's attempts, as published", theirs, note="From attempts.csv")
-        )
-    if not items:
-        return Chapter(title, missing="There is no run of a captioner.", command=commands.EVALUATE)
-    return Chapter(title, "Every captioner that has a run here.", tuple(items))
+    """All runs with captions and their hyperparameters, and what the study published."""
+    items = attempt_rows.table(
+        attempt_rows.listed(source.run, source.runs), source.ask(queries.headline_scores), source.results
+    )
+    lead = "One row per run and beam size; both scores of a row are of the same captions."
+    return Chapter(attempt_rows.TITLE, lead, (items,))
 
 
 def beams(source: Source) -> Chapter:
@@ -192,23 +183,24 @@ def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
 
 
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
-    """A metric against beam size, the study's figures behind it."""
-    theirs = published_beside(source, metric)
+    """A metric against beam size, the study's figures next to it."""
+    theirs, apart = published_beside(source, metric)
     mine = scores[scores.metric == metric]
-    drawn = lambda: figures.metric_by_beam(mine, metric, published=theirs)  # noqa: E731
+    drawn = lambda: figures.metric_by_beam(mine, metric, published=theirs, apart=apart)  # noqa: E731
     small = note(
         source.run,
         signature(source.ask, source.run, metric),
         "Band: 95 % bootstrap interval over images" if mine.low.notna().any() else "",
-        "" if theirs.empty else "Dashed, with open marks: published for another captioner on other data",
+        "" if theirs.empty else "Dashed, with open marks: published for another captioner",
     )
     return Figure(f"{metric}_by_beam", f"{text.title(metric)} by beam size", drawn, small)
 
 
-def published_beside(source: Source, metric: str) -> pd.DataFrame:
-    """The study's figures that may stand on one axis with the run's: its CLIPScore is no demo CLIP's."""
+def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
+    """Return the study's figures of a metric, and whether they need a panel of their own: the demo CLIP's scores are
+    on another scale."""
     theirs = published.beams(source.results).frame
-    return theirs[(theirs.metric == metric) & ~(source.run.demo_clip and "clip" in metric)]
+    return theirs[theirs.metric == metric], source.run.demo_clip and "clip" in metric
 
 
 def caption_curves(source: Source) -> list[Figure]:

@@ -13,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 
+from engine import published as study
 from engine.schema import METRICS
 from engine.statistics import wilson_interval
 
@@ -42,24 +43,52 @@ def template_of(theme: str | None) -> str:
 
 
 def metric_by_beam(
-    frame: pd.DataFrame, metric: str, template: str = LIGHT, published: pd.DataFrame | None = None
+    frame: pd.DataFrame,
+    metric: str,
+    template: str = LIGHT,
+    published: pd.DataFrame | None = None,
+    apart: bool = False,
 ) -> go.Figure:
-    """A corpus metric against beam size with its 95 % band, figures published elsewhere dashed behind it.
+    """Draw a corpus metric against beam size with its 95 % band, and published figures dashed next to it.
+
+    Published figures get a panel of their own, below, where a common axis would leave ours less than half its height.
 
     Args:
         frame: `queries.corpus_scores` of one metric: beam_size, value, low, high.
-        published: beam_size (null: the source does not say it), value, source.
+        published: beam_size (null: the source does not give it), value, source.
+        apart: always use a panel of their own, as for values on another scale.
     """
     described = METRICS[metric]
     figure = blank(f"{described.title} by beam size", "Beam size", f"{described.title} ({described.unit})", template)
     theirs = published if published is not None else pd.DataFrame(columns=["beam_size", "value", "source"])
+    apart = bool(len(theirs)) and (apart or _is_far(frame, theirs))
     sources = theirs.groupby("source")
     for place, ((source, known), name) in enumerate(zip(sources, labels(sources.groups), strict=True)):
-        _published(figure, known, (source, name), described.digits, place, frame, template)
+        label = study.LABEL if source == study.REPORT else name
+        _published(figure, known, (source, label), described.digits, place, frame, template, "y2" if apart else "y")
     _band(figure, frame, "value", 0, "this run", described.digits, template)
     if len(theirs):
         figure.update_layout(**LEGEND)
+    if apart:
+        _two_panels(figure, described.title)
     return _beam_axis(figure, pd.concat([frame[["beam_size"]], theirs[["beam_size"]].dropna()]))
+
+
+def _is_far(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
+    """Whether our curve, its band included, would take less than half of an axis that holds both."""
+    own = pd.concat([ours.value, ours.low, ours.high]).dropna()
+    both = pd.concat([own, theirs.value])
+    return bool(own.max() - own.min() < 0.5 * (both.max() - both.min()))
+
+
+def _two_panels(figure: go.Figure, title: str) -> None:
+    """Ours above, what was published below, over one axis of beam sizes."""
+    figure.update_layout(
+        height=_HEIGHT + 120,
+        yaxis={"domain": [0.48, 1], "title": {"text": title}},
+        yaxis2={"domain": [0, 0.36], "title": {"text": f"{title}, published"}, "anchor": "x", "tickformat": ".3~g"},
+        xaxis={"anchor": "y2"},
+    )
 
 
 def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
@@ -281,8 +310,9 @@ def _published(
     place: int,
     ours: pd.DataFrame,
     template: str,
+    axis: str,
 ) -> None:
-    """Figures of one source (in full, and as it is labelled): a dashed line with open marks, level across ours where
+    """Draw the figures of one source (in full, and its label): a dashed line with open marks, level across ours where
     their beam size is not known."""
     sized = known[known.beam_size.notna()]
     if sized.empty:
@@ -291,6 +321,7 @@ def _published(
     figure.add_scatter(
         x=sized.beam_size,
         y=sized.value,
+        yaxis=axis,
         name=source[1],
         mode="lines+markers",
         line={"color": INK[template], "dash": DASHES[1 + place % 3], "width": 1.5},

@@ -141,8 +141,7 @@ def _layout(columns: Sequence["_Column"], short: Sequence["_Column"]) -> _Layout
     """Return the first layout with room for all columns side by side, or the readable one where there is none."""
     for layout in _LAYOUTS:
         chosen = short if layout.is_short else columns
-        is_narrow = sum(map(layout.taken, chosen)) <= layout.width
-        if is_narrow and not (layout.is_sideways and _lines(chosen, layout) > layout.lines):
+        if sum(map(layout.taken, chosen)) <= layout.width:
             return _spread(chosen, layout)
     return _READABLE
 
@@ -159,8 +158,8 @@ def _explained(heads: Mapping[str, str], shown: pd.DataFrame) -> str:
 
 
 def _packages(is_tall: bool, layout: _Layout) -> str:
-    extra = "longtable" if is_tall else "rotating" if layout.is_sideways else ""
-    return ",".join(filter(None, ["array", "booktabs", extra]))
+    turning = ("pdflscape" if is_tall else "rotating") if layout.is_sideways else ""
+    return ",".join(filter(None, ["array", "booktabs", "longtable" if is_tall else "", turning]))
 
 
 def _letters(title: str, shown: pd.DataFrame, note: str) -> set[str]:
@@ -241,14 +240,15 @@ def _float(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], la
 
 
 def _tall(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], layout: _Layout) -> list[str]:
-    lines = [rf"\begingroup{layout.setting}"]
+    turned = ([r"\begin{landscape}"], [r"\end{landscape}"]) if layout.is_sideways else ([], [])
+    lines = [*turned[0], rf"\begingroup{layout.setting}"]
     for number, block in enumerate(blocks):
         head, *rows = _rows(block, layout)
         caption = [] if number else [rf"\caption{{{escaped(title)}}} \\"]
         lines += [rf"\begin{{longtable}}{{{_kinds(block, layout)}}}", *caption, r"\toprule", head, r"\midrule"]
         lines += [r"\endhead", *rows, r"\bottomrule", r"\end{longtable}"]
         lines += [r"\addtocounter{table}{-1}"] if number else []  # each longtable counts, with a caption or without
-    return [*lines, *([r"\noindent", *small] if small else []), r"\endgroup"]
+    return [*lines, *([r"\noindent", *small] if small else []), r"\endgroup", *turned[1]]
 
 
 def _rows(block: Sequence[_Column], layout: _Layout) -> list[str]:

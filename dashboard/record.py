@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard import text
+from engine.schema import ATTENTION_PASSES
 
 _KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero_shot": "zero-shot only"}
 _COUNTS = ["captions", "images", "set_aside", "attention", "zero_shot"]
@@ -77,6 +78,11 @@ class Run:
     def is_sampled(self) -> bool:
         """Whether captions were drawn by chance instead of searched for."""
         return self.part("decoding", "sample") is True
+
+    @property
+    def attention_pass(self) -> str:
+        """The pass that the attention maps come from; runs made before it was recorded replayed captions causally."""
+        return self.text("attention", "pass", default=ATTENTION_PASSES["standard"])
 
     def seconds_per_image(self) -> pd.DataFrame:
         """Columns beam_size, seconds (to decode an image), as far as the record has them and they make sense."""

@@ -98,7 +98,7 @@ def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any])
     )
     small = note(
         run,
-        f"Image {image_id}, beam size {run.beam(beam)}, {look.described}; cross-attention of the finished caption",
+        f"Image {image_id}, beam size {run.beam(beam)}, {look.described}; cross-attention, {run.attention_pass}",
         _NEAR_MEAN if heatmaps.near_mean(row, look).any() else "",
     )
     return Figure(f"attention_{image_id}", f"Attention of {image_id}: {caption}", drawn, small)

@@ -20,8 +20,8 @@ HEADLINES = ("cider", "clipscore")
 """The metrics that stand first everywhere."""
 
 
-def accuracy(found: pd.DataFrame, small: str) -> Table:
-    """`queries.zero_shot_accuracy` as people read it."""
+def accuracy(found: pd.DataFrame, published: pd.DataFrame, small: str) -> Table:
+    """`queries.zero_shot_accuracy` as people read it, next to `published.prompts` of the same templates."""
     shown = pd.DataFrame(
         {
             "Template": found.template,
@@ -33,7 +33,14 @@ def accuracy(found: pd.DataFrame, small: str) -> Table:
             ],
         }
     )
-    return Table("templates", "Zero-shot accuracy by template", shown, found, small)
+    beside = published[published.template.isin(found.template)]
+    sources = []
+    for (model, source), rows in beside.groupby(["model", "source"], sort=False):
+        known = rows.set_index("template").accuracy
+        shown[f"Published, {model}"] = [text.percent(known.get(name), 2) for name in found.template]
+        sources.append(f"Published, {model}: {source}, {text.count(int(rows.images.max()), 'image')}")
+    note = "\n".join([small, *sources])
+    return Table("templates", "Zero-shot accuracy by template", shown, found, note)
 
 
 def scores(found: pd.DataFrame, title: str, small: str) -> Table:
@@ -81,21 +88,6 @@ def settings(run: Run, beam: int) -> Table:
     return Table("setting", "Setting", shown)
 
 
-def attempts(runs: Sequence[Run], best: pd.DataFrame, published: pd.DataFrame) -> Table:
-    """Captioner runs with their hyperparameters, and those that were published elsewhere.
-
-    Args:
-        best: `queries.best_scores`.
-        published: `published.attempts`, or `published.beams` where the settings are not known.
-    """
-    rows = [_attempt(run, best[best.run == run.name]) for run in runs]
-    rows += _with_settings(published) if "encoder" in published else _without_settings(published)
-    small = "Each run at its best beam size by that metric. Scores over other data, or by another CLIP, do not compare."
-    sources = "; ".join(dict.fromkeys(published.source.dropna())) if "source" in published else ""
-    note = small + (f"\nPublished: {sources}" if sources else "")
-    return Table("attempts", "Attempts and their settings", pd.DataFrame(rows), note=note)
-
-
 def sortable(shown: pd.DataFrame) -> pd.DataFrame:
     """A table with numbers in the columns where people read numbers: 12 then comes after 4. A remark behind a number
     stands in a column of its own."""
@@ -107,49 +99,6 @@ def sortable(shown: pd.DataFrame) -> pd.DataFrame:
             if parted[1].notna().any():
                 made[f"{name} of"] = parted[1].fillna("")
     return made
-
-
-def _with_settings(published: pd.DataFrame) -> list[dict[str, str]]:
-    columns = {"Encoder": "encoder", "Layers": "num_layers", "Heads": "nhead", "Width": "d_model", "Data": "data"}
-    rows = []
-    for row in published.fillna("").to_dict("records"):
-        named = {title: row.get(column) or "–" for title, column in columns.items()}
-        scores = {text.title(metric): _score(metric, row.get(metric)) for metric in HEADLINES}
-        rows.append({"Run": "published", **named, "Images": "–", **scores})
-    return rows
-
-
-def _score(metric: str, value: Any) -> str:
-    return text.score(metric, pd.to_numeric(value, errors="coerce"))
-
-
-def _attempt(run: Run, best: pd.DataFrame) -> dict[str, str]:
-    row = {
-        "Run": run.name,
-        "Encoder": run.text("captioner", "encoder", default="–"),
-        "Layers": run.text("captioner", "decoder_layers", default="–"),
-        "Heads": run.text("captioner", "heads", default="–"),
-        "Width": run.text("captioner", "d_model", default="–"),
-        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])) or "–",
-        "Images": f"{run.images:,}",
-    }
-    for metric in HEADLINES:
-        found = best[best.metric == metric]
-        value = text.score(metric, found.value.iloc[0]) if len(found) else "–"
-        demo = " (demo CLIP)" if metric == "clipscore" and run.demo_clip and len(found) else ""
-        row[text.title(metric)] = value + demo
-    return row
-
-
-def _without_settings(published: pd.DataFrame) -> list[dict[str, str]]:
-    rows = []
-    for source, found in published.groupby("source"):
-        row = dict.fromkeys(["Encoder", "Layers", "Heads", "Width", "Data", "Images"], "–")
-        for metric in HEADLINES:
-            values = found[found.metric == metric].value
-            row[text.title(metric)] = text.score(metric, values.max()) if len(values) else "–"
-        rows.append({"Run": f"published: {source}", **row})
-    return rows
 
 
 _SHORT = {

@@ -15,6 +15,7 @@ from engine.schema import METRICS
 
 RESULTS = Path("results")
 HOLD_OUT = 100
+STUDY = Path(__file__).parent / "recipes" / "study.toml"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_zeroshot(commands)
     _add_train(commands)
+    _add_study(commands)
     _add_compare(commands)
     _add_correlate(commands)
     _add_sql(commands)
@@ -191,6 +193,30 @@ def _add_train(commands) -> None:
     parser.add_argument("--encoder-weights", type=Path, metavar="FILE", help="safetensors, instead of the recipe's")
     parser.add_argument("--clip", metavar="MODEL", help="also validate with CLIPScore by this CLIP")
     parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+
+
+def _add_study(commands) -> None:
+    parser = _add(
+        commands,
+        "study",
+        run_study,
+        "reproduce the study: its prompts, its captioner, its eleven decodings and its five photos",
+        "python -m engine study --data hw3_data --captioner checkpoints/mine --run study",
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DATA", help="folder with p1_data, p2_data, p3_data"
+    )
+    parser.add_argument("--captioner", type=Path, metavar="FOLDER", help="a trained captioner (else one is trained)")
+    parser.add_argument(
+        "--recipe", type=Path, default=STUDY, metavar="FILE", help="TOML to train by (the best setting)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where a trained captioner goes (checkpoints/RUN)")
+    parser.add_argument("--zeroshot-clip", default="ViT-L/14", metavar="MODEL", help="CLIP that classifies (ViT-L/14)")
+    parser.add_argument("--score-clip", default="ViT-B/32", metavar="MODEL", help="CLIP that scores (ViT-B/32)")
+    parser.add_argument("--beams", type=int, nargs="+", metavar="K", help="beam sizes (the study's eleven)")
+    parser.add_argument("--rule", choices=("standard", "study"), help="the search (study for its own checkpoint)")
+    parser.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+    parser.add_argument("--run", dest="name", default="study", metavar="NAME", help="name of the run (study)")
 
 
 def _add_compare(commands) -> None:
@@ -379,6 +405,30 @@ def run_train(options: argparse.Namespace) -> int:
     name = options.out.resolve().name
     run = ["--captioner", str(options.out), "--run", name if store.RUN_NAME.fullmatch(name) else "mine"]
     print(f"next: {shlex.join(['python', '-m', 'engine', 'evaluate', *data, *held, *run])}")
+    return 0
+
+
+def run_study(options: argparse.Namespace) -> int:
+    """The command `study`."""
+    from engine import store, study, training
+    from engine.config import read_recipe
+
+    asked = study.Study(
+        name=options.name,
+        results=options.results,
+        data=options.data,
+        out=options.out or Path("checkpoints") / options.name,
+        recipe=training.resolve_paths(read_recipe(options.recipe), options.recipe.parent),
+        captioner=options.captioner,
+        zeroshot_clip=options.zeroshot_clip,
+        score_clip=options.score_clip,
+        beams=tuple(options.beams or study.BEAMS),
+        rule=options.rule,
+        device=_device(options.device),
+        command=_command(),
+    )
+    store.run_folder(options.results, asked.photos_run)  # a name that cannot be one is refused before anything is made
+    print(f"\n{study.make(asked)}")
     return 0
 
 

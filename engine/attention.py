@@ -1,8 +1,8 @@
-"""Where the captioner looked at each word: one teacher-forced replay of the finished caption.
+"""Where the captioner looked at each word: a teacher-forced replay of the finished caption.
 
 Knows how token weights become word maps and how a map is kept as bytes. During a search the weights belong to beams
-that die, so the winner is replayed once instead. The map of a word belongs to the step that predicts it, whose input is
-the token before.
+that die, so the winner is replayed once instead, by the pass that chose its words. The map of a word belongs to the
+step that predicts it, whose input is the token before.
 """
 
 from collections.abc import Sequence
@@ -49,6 +49,7 @@ def replay(
     memory: Tensor,
     captions: Sequence[Sequence[int]],
     merge: str = "mean",
+    rule: str = "standard",
 ) -> list[WordMaps]:
     """The word maps of finished captions.
 
@@ -56,27 +57,56 @@ def replay(
         memory: of the captions' images, float[N, P, D].
         captions: N lists of new tokens, the end token included where there is one.
         merge: one of MERGES.
+        rule: one of `config.RULES`, that of the search which found the captions.
 
     Returns:
         One entry a caption; the end token is kept as the word END_WORD.
     """
     if not captions:
         return []
-    width = max(map(len, captions))
-    inputs = torch.full((len(captions), width), tokenizer.pad_id)
-    for row, tokens in enumerate(captions):
-        # The step that predicts token t reads token t - 1: the input is the caption moved right by one.
-        inputs[row, : len(tokens)] = torch.tensor([tokenizer.bos_id, *tokens[:-1]])
     words = [spans(tokenizer, tokens) for tokens in captions]
     with torch.inference_mode():
-        weights = captioner.replay(inputs.to(captioner.device), memory)[1][..., captioner.prefix_tokens :]
-        merged = torch.einsum("nwt,nlhtp->nwlhp", pooling(words, width, merge).to(captioner.device), weights)
+        weights = step_weights(captioner, tokenizer, memory, captions, rule)[..., captioner.prefix_tokens :]
+        pools = pooling(words, weights.shape[3], merge).to(captioner.device)
+        merged = torch.einsum("nwt,nlhtp->nwlhp", pools, weights)
         pieces, scales = (each.cpu().numpy() for each in quantise(merged))
     grid = captioner.grid(memory.shape[1])
     return [
         WordMaps(tuple(word.text for word in each), piece[: len(each)], scale[: len(each)], grid)
         for each, piece, scale in zip(words, pieces, scales, strict=True)
     ]
+
+
+def step_weights(
+    captioner: Captioner,
+    tokenizer: CaptionTokenizer,
+    memory: Tensor,
+    captions: Sequence[Sequence[int]],
+    rule: str = "standard",
+) -> Tensor:
+    """Return the cross-attention of the step that chose each token, as `rule` reads prefixes.
+
+    Arguments as those of `replay` -> float32[N, layers, heads, T, P], T the longest caption's tokens; what lies beyond
+    a shorter caption's tokens has no meaning.
+    """
+    lengths = torch.tensor([len(tokens) for tokens in captions], device=captioner.device)
+    inputs = torch.full((len(captions), int(lengths.max())), tokenizer.pad_id)
+    for row, tokens in enumerate(captions):
+        # The step that predicts token t reads token t - 1: the input is the caption moved right by one.
+        inputs[row, : len(tokens)] = torch.tensor([tokenizer.bos_id, *tokens[:-1]])
+    inputs = inputs.to(captioner.device)
+    return _unmasked(captioner, inputs, lengths, memory) if rule == "study" else captioner.replay(inputs, memory)[1]
+
+
+def _unmasked(captioner: Captioner, inputs: Tensor, lengths: Tensor, memory: Tensor) -> Tensor:
+    """Read each prefix by itself without a causal mask; prefixes of a length together, as padding would be attended."""
+    read = captioner.reader(captioner.look(memory))
+    longest, shape = inputs.shape[1], captioner.config
+    found = torch.zeros(len(inputs), shape.num_layers, shape.nhead, longest, memory.shape[1], device=captioner.device)
+    for length in range(1, longest + 1):
+        rows = (lengths >= length).nonzero().squeeze(1)
+        found[rows, :, :, length - 1] = read.attention(inputs[rows, :length], rows)
+    return found
 
 
 def spans(tokenizer: CaptionTokenizer, tokens: Sequence[int]) -> list[Word]:

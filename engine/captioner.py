@@ -24,6 +24,10 @@ class CaptionerError(ValueError):
     """A captioner that cannot be built; the message says why and what to do."""
 
 
+class EncoderMissing(CaptionerError):
+    """Published encoder weights that are not on this machine."""
+
+
 class Attention(nn.Module):
     """Multi-head attention with the parameters of `nn.MultiheadAttention`."""
 
@@ -244,10 +248,14 @@ class Captioner(nn.Module):
 
 
 _OLD_NAMES = {
+    "beit_base_patch16_224_in22k": "beit_base_patch16_224.in22k_ft_in22k",
+    "beit_large_patch16_224_in22k": "beit_large_patch16_224.in22k_ft_in22k",
     "beitv2_base_patch16_224_in22k": "beitv2_base_patch16_224.in1k_ft_in22k",
     "beitv2_large_patch16_224_in22k": "beitv2_large_patch16_224.in1k_ft_in22k",
+    "vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k",
+    "vit_base_patch32_224_sam": "vit_base_patch32_224.sam_in1k",
 }
-"""Names of timm 0.6 that timm 1.0 no longer maps itself, as it does those of DeiT-III."""
+"""ViTs and BEiTs of timm 0.6.11 that timm 1.0 does not map to their new names itself, as it does those of DeiT-III."""
 
 
 def encoder_width(encoder: str, kwargs: dict) -> int:
@@ -269,10 +277,10 @@ def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> nn.Module:
     except (TypeError, ValueError, AssertionError) as error:
         raise CaptionerError(f"encoder {name!r} does not take {kwargs}: {error}") from error
     except OSError as error:
-        raise CaptionerError(missing_encoder(name)) from error
+        raise EncoderMissing(missing_encoder(name)) from error
     except Exception as error:  # huggingface_hub's errors when a download fails share no base with OSError
         if pretrained:
-            raise CaptionerError(missing_encoder(name)) from error
+            raise EncoderMissing(missing_encoder(name)) from error
         raise
 
 

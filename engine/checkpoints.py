@@ -6,7 +6,10 @@ Ours is `config.json`, `model.safetensors` and `tokenizer.json`; the study's is 
 
 import hashlib
 import json
+import re
 import shutil
+import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,6 +26,11 @@ from engine.tokenizer import CaptionTokenizer
 
 _STUDY_KEYS = ("vocab_size", "encoder", "num_layers", "nhead", "d_model", "activation", "dropout")
 _STUDY_IGNORED = ("batch_first", "pretrained")  # ours is always batch first; the checkpoint brings the weights
+_LEADING = re.compile(r"^(?:(?:module|model)\.)+")
+_WRAPPED_PART = re.compile(r"^(\w+)\.(?:module\.)+")
+"""A captioner's part with a wrapper of its own. Deeper down, `module` may be the name that an encoder gives."""
+_UNUSED = ("head", "head_dist", "pre_logits", "fc_norm", "classifier", "fc")
+"""Parts of an encoder that come after its tokens; timm leaves some of them out where no classes are asked for."""
 
 
 TRAINED_ON = "trained_on.txt"
@@ -66,12 +74,15 @@ def unwritten(path: Path, error: Exception) -> str:
     return f"{path}: {reason}; make room and run the same command again, it continues where it was"
 
 
-def load(folder: Path, tokenizer: Path | None = None) -> tuple[Captioner, CaptionTokenizer]:
-    """Loads a captioner in evaluation mode with its tokenizer: ours, or the study's own checkpoint.
+def load(
+    folder: Path, tokenizer: Path | None = None, fallback: Path | None = None
+) -> tuple[Captioner, CaptionTokenizer]:
+    """Load a captioner in evaluation mode with its tokenizer: ours, or the study's own checkpoint.
 
     Args:
         folder: `config.json`, `model.safetensors`, `tokenizer.json`; or `model_config.json` and `Best_model.pth`.
-        tokenizer: the tokenizer file; needed where the folder has none.
+        tokenizer: the tokenizer file, instead of the folder's own.
+        fallback: the tokenizer file where the folder has none, such as the dataset's.
 
     Raises:
         CheckpointError, TokenizerError: anything is missing or does not fit, with what to do.
@@ -80,24 +91,87 @@ def load(folder: Path, tokenizer: Path | None = None) -> tuple[Captioner, Captio
         raise CheckpointError(f"{folder}: there is no such folder; expected a captioner made by `engine train`")
     if (folder / "config.json").is_file():
         config = from_dict(CaptionerConfig, _read_json(folder / "config.json"), str(folder / "config.json"))
-        weights = _read_safetensors(folder / "model.safetensors")
+        file = folder / "model.safetensors"
+        weights = _read_safetensors(file)
     elif (folder / "model_config.json").is_file():
         config = _study_config(folder / "model_config.json")
-        weights = _study_weights(folder / "Best_model.pth")
+        file = folder / "Best_model.pth"
+        weights = _study_weights(file)
     else:
         raise CheckpointError(
             f"{folder}: no captioner here; expected config.json with model.safetensors and tokenizer.json, or the "
             "study's model_config.json with Best_model.pth"
         )
-    words = CaptionTokenizer.load(tokenizer or _find_tokenizer(folder))
+    words = CaptionTokenizer.load(tokenizer or _find_tokenizer(folder, fallback))
     if words.vocab_size != config.vocab_size:
         raise CheckpointError(
             f"{folder}: the captioner has {config.vocab_size} words and the tokenizer {words.vocab_size}; give the "
             "tokenizer it was trained with, by --tokenizer"
         )
+    weights = unwrapped(weights, file)
     captioner = Captioner(_with_feedforward_width(config, weights))
-    _fill(captioner, weights, folder)
+    captioner.load_state_dict(fitting(weights, captioner.state_dict(), folder), strict=False)
     return captioner.eval(), words
+
+
+def unwrapped(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+    """Return the weights under the names that the model itself gives them.
+
+    Removes the prefixes `module.` (DataParallel), `_orig_mod.` (torch.compile) and `model.` (a LightningModule's), in
+    any order and number, also where only the encoder or the decoder was wrapped.
+
+    Raises:
+        CheckpointError: two weights have the same name without their prefixes.
+    """
+    names = {name: _unwrapped_name(name) for name in weights}
+    if len(set(names.values())) < len(names):
+        first, second = _same(names)
+        raise CheckpointError(
+            f"{file}: {first!r} and {second!r} are the same weight without their prefixes; expected one model's state "
+            "dict, save model.state_dict()"
+        )
+    return {name: weights[given] for given, name in names.items()}
+
+
+def _unwrapped_name(name: str) -> str:
+    name = _LEADING.sub("", name.replace("_orig_mod.", ""))
+    return _WRAPPED_PART.sub(r"\1.", name)
+
+
+def _same(names: Mapping[str, str]) -> tuple[str, str]:
+    """Return the first two keys of `names` that have the same value."""
+    before: dict[str, str] = {}
+    for given, name in names.items():
+        if name in before:
+            return before[name], given
+        before[name] = given
+    raise ValueError("no two are the same")
+
+
+def fitting(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """Return the weights, float32, that a captioner with the state dict `own` loads.
+
+    Leaves out what the encoder's timm version no longer has and its tokens do not depend on: classifier heads, and the
+    buffers `relative_position_index` of BEiT, which timm 1.0 computes.
+
+    Raises:
+        CheckpointError: a weight is missing, unknown or of another shape.
+    """
+    given = {name: tensor.to(torch.float32) for name, tensor in weights.items() if name in own or not _is_unused(name)}
+    missing = sorted(set(own) - set(given) - {"positional_embedding.pe"})  # computed, not learned
+    unknown = sorted(set(given) - set(own))
+    if missing or unknown:
+        lists = f"missing {missing[:3] or 'none'}, unknown {unknown[:3] or 'none'}"
+        raise CheckpointError(f"{folder}: the weights do not fit the config: {lists}")
+    for name, tensor in given.items():
+        if own[name].shape != tensor.shape:
+            raise CheckpointError(f"{folder}: {name} is {tuple(tensor.shape)}, expected {tuple(own[name].shape)}")
+    return given
+
+
+def _is_unused(name: str) -> bool:
+    """Whether an encoder's tokens do not depend on the weight of this name."""
+    return name.startswith("encoder.") and (name.split(".")[1] in _UNUSED or name.endswith(".relative_position_index"))
 
 
 def fingerprint(captioner: Captioner) -> str:
@@ -146,18 +220,42 @@ def _study_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: there is no such file; expected the study's state dict beside model_config.json"
         )
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's notes on files that it does not load in the end
+            weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch each raise their own kinds on a damaged or unsafe file
-        raise CheckpointError(f"{path}: not a state dict that loads with weights_only=True ({error})") from error
+        raise CheckpointError(f"{path}: {_why_refused(error)}") from error
+    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        weights = weights["state_dict"]  # Lightning keeps it beside the optimiser's state and the epoch
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise CheckpointError(f"{path}: expected a state dict of tensors")
+        raise CheckpointError(f"{path}: expected a state dict of tensors; save model.state_dict()")
     return weights
 
 
-def _find_tokenizer(folder: Path) -> Path:
+def is_studys(folder: Path) -> bool:
+    """Return whether `folder` holds a checkpoint written by the study's own code."""
+    return (folder / "model_config.json").is_file() and not (folder / "config.json").is_file()
+
+
+def _why_refused(error: Exception) -> str:
+    """Return why torch.load with weights_only=True refused a file, and what to do, without reading the file again."""
+    if found := re.search(r"GLOBAL (\S+)", str(error)):
+        return (
+            f"a whole pickled model or another Python object ({found[1]}), which is not loaded because its code would "
+            "run; expected a state dict, save model.state_dict()"
+        )
+    if "TorchScript" in str(error):
+        return "a TorchScript model; expected a state dict, save model.state_dict()"
+    reason = first_line(error).split(". ")[0] if isinstance(error, RuntimeError | OSError) else type(error).__name__
+    return f"not a whole file of torch.save ({reason}); copy it again, or save model.state_dict() again"
+
+
+def _find_tokenizer(folder: Path, fallback: Path | None) -> Path:
     for name in ("tokenizer.json", "caption_tokenizer.json"):
         if (folder / name).is_file():
             return folder / name
+    if fallback is not None:
+        return fallback
     raise CheckpointError(f"{folder}: no tokenizer.json; give the tokenizer it was trained with, by --tokenizer FILE")
 
 
@@ -165,25 +263,6 @@ def _with_feedforward_width(config: CaptionerConfig, weights: dict[str, Tensor])
     """The feed-forward width as the weights have it: the study's config does not say it."""
     width = weights.get("decoder.layers.0.linear1.weight")
     return config if width is None else replace(config, dim_feedforward=width.shape[0])
-
-
-def _fill(captioner: Captioner, weights: dict[str, Tensor], folder: Path) -> None:
-    own = captioner.state_dict()
-    given = {name: tensor.to(torch.float32) for name, tensor in weights.items() if not _is_classifier(name, own)}
-    missing = sorted(set(own) - set(given) - {"positional_embedding.pe"})  # computed, not learned
-    unknown = sorted(set(given) - set(own))
-    if missing or unknown:
-        lists = f"missing {missing[:3] or 'none'}, unknown {unknown[:3] or 'none'}"
-        raise CheckpointError(f"{folder}: the weights do not fit the config: {lists}")
-    for name, tensor in given.items():
-        if own[name].shape != tensor.shape:
-            raise CheckpointError(f"{folder}: {name} is {tuple(tensor.shape)}, expected {tuple(own[name].shape)}")
-    captioner.load_state_dict(given, strict=False)
-
-
-def _is_classifier(name: str, own: dict[str, Tensor]) -> bool:
-    """An ImageNet head that came with the encoder: nobody asks it."""
-    return name not in own and name.startswith(("encoder.head.", "encoder.classifier.", "encoder.fc."))
 
 
 def trained_on(folder: Path) -> dict[str, int | None]:
@@ -199,3 +278,12 @@ def trained_on(folder: Path) -> dict[str, int | None]:
 def _trained_photo(line: str) -> tuple[str, int | None]:
     name, tab, size = line.rpartition("\t")
     return (name, int(size)) if tab and size.isdecimal() else (line, None)
+
+
+def training_settings(folder: Path) -> dict[str, int | float]:
+    """Return batch_size, learning_rate and epochs of a captioner that was trained here; {} where they are not known."""
+    file = folder / "training.json"
+    found = _read_json(file).get("recipe") if file.is_file() else None
+    used = found.get("training") if isinstance(found, dict) else None
+    names = ("batch_size", "learning_rate", "epochs")
+    return {name: used[name] for name in names if name in used} if isinstance(used, dict) else {}

@@ -36,6 +36,10 @@ class ClipError(ValueError):
     """A CLIP that cannot be loaded; the message names it and says what to do."""
 
 
+class ClipMissing(ClipError):
+    """Weights that are known, but not on this machine."""
+
+
 @dataclass(frozen=True)
 class TextFeatures:
     """float32[N, D], normalised, and which texts were longer than the context."""
@@ -177,7 +181,7 @@ def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
     except Exception as error:  # torch, safetensors and the hub raise their own kinds
         if is_file:
             raise ClipError(f"CLIP {name!r}: {weights} does not fit {model_name}: {first_line(error)[:300]}") from error
-        raise ClipError(
+        raise ClipMissing(
             f"the weights of CLIP {name!r} are not in the cache and could not be downloaded; either run once on a "
             "machine with a network and copy its Hugging Face cache (HF_HOME), or give a file as "
             f"--clip {model_name}:/path/to/weights"

@@ -10,7 +10,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
 from engine.predictions import PredictedClass
 from engine.prefixes import Hypothesis
 from engine.runs import RunInProgress
+from engine.schema import ATTENTION_PASSES
 from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
-from engine.search import Search
+from engine.search import Search, in_jobs, jobs_for
 from engine.tokenizer import CaptionTokenizer
 
 CHUNK = 64
@@ -63,10 +64,15 @@ class CaptionerRun:
     """None keeps all up to three sizes, else those of 1 and 3 that are there."""
     merge: str = "mean"
     tokenizer_path: Path | None = None
+    """Instead of the captioner's own."""
+    fallback_tokenizer: Path | None = None
+    """For a captioner without a tokenizer; None takes the dataset's."""
     clip: ClipSettings | None = None
     classes: Dataset | None = None
     templates: tuple[str, ...] = zeroshot.TEMPLATES
     device: str = "cpu"
+    companions: Mapping[str, str] = field(default_factory=dict)
+    """Runs that a report of this one shows as well: `zero_shot` and `photos`, by name."""
     command: str = ""
 
     @property
@@ -77,6 +83,11 @@ class CaptionerRun:
             return tuple(size for size in self.attention_beams if size in sizes)
         return sizes if len(sizes) <= 3 else tuple(size for size in (1, 3) if size in sizes)
 
+    @property
+    def attention_pass(self) -> str | None:
+        """The pass that the attention maps are read from; None where no map is kept."""
+        return ATTENTION_PASSES[self.decoding.rule] if self.kept_beams else None
+
 
 def evaluate(ask: CaptionerRun) -> bool:
     """Captions, scores and explains a dataset with a captioner; False where the run was finished already.
@@ -84,7 +95,8 @@ def evaluate(ask: CaptionerRun) -> bool:
     Raises:
         CheckpointError, TokenizerError, RunExists, MetricError, PhotoError: with what to do.
     """
-    captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path or ask.dataset.tokenizer)
+    fallback = ask.fallback_tokenizer or ask.dataset.tokenizer
+    captioner, tokenizer = checkpoints.load(ask.captioner_path, ask.tokenizer_path, fallback)
     run = RunInProgress(ask.name, ask.results, _captioner_plan(ask, captioner, tokenizer), ask.command)
     if not run.begin():
         return False
@@ -119,6 +131,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "data": _data_facts(ask.dataset, images),
         "captioner": _captioner_facts(ask, captioner, run.plan["captioner"]),
         "decoding": facts,
+        "attention": {"pass": ask.attention_pass, "merge": ask.merge},
         "beam_sizes": list(ask.decoding.beam_sizes),
         "hardware": provenance.hardware(ask.device),
         "waited_for_photos": _share_waited(run.watch.seconds),
@@ -128,6 +141,8 @@ def evaluate(ask: CaptionerRun) -> bool:
         "trained_on": _count_seen(ask, images),
         "seed": ask.decoding.seed,
     }
+    if ask.companions:
+        run.facts["study"] = dict(ask.companions)
     run.facts.setdefault("roots", {})["images"] = str(ask.dataset.root.resolve())
     _write_predictions(run, settings)
     run.finish()
@@ -144,6 +159,7 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionT
         "metrics": list(ask.metrics),
         "attention_beams": list(ask.kept_beams),
         "merge": ask.merge,
+        "attention_pass": ask.attention_pass,
         **_clip_plan(ask.clip),
         "classes": None if ask.classes is None else ask.classes.fingerprint,
         "labels": None if ask.classes is None else _labels(ask.classes),
@@ -269,7 +285,7 @@ def _caption_chunk(
                 kept += _hypothesis_rows(image_ids, size, found, tokenizer)
             if size in ask.kept_beams:
                 with watch.measure("attention"):
-                    maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask.merge)
+                    maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask)
     return {
         "images": store.table_of("images", [_image_row(example, photo.size) for example, photo in usable]),
         "set_aside": store.table_of("set_aside", aside),
@@ -355,14 +371,20 @@ def _attention_rows(
     usable: Sequence[tuple[Example, _Photo]],
     found: Sequence[Hypothesis],
     size: int,
-    merge: str,
+    ask: CaptionerRun,
 ) -> list[dict[str, Any]]:
     captions = [each.tokens for each in found]
 
     def replay(start: int, stop: int) -> list[attention.WordMaps]:
-        return attention.replay(captioner, tokenizer, encoded[start:stop], captions[start:stop], merge)
+        some = (encoded[start:stop], captions[start:stop])
+        return attention.replay(captioner, tokenizer, *some, ask.merge, ask.decoding.rule)
 
-    maps = memory.in_batches(replay, len(captions), len(captions))
+    def in_batches(first: int, last: int) -> list[attention.WordMaps]:
+        return memory.in_batches(lambda at, end: replay(first + at, first + end), last - first, last - first)
+
+    # As in the search: without a mask each length is a pass of its own, and cores that share small passes wait.
+    jobs = jobs_for(len(captions), captioner.device) if ask.decoding.rule == "study" else 1
+    maps = in_jobs(in_batches, len(captions), jobs)
     return [
         {
             "image_id": example.image_id,
@@ -412,6 +434,7 @@ def _captioner_facts(ask: CaptionerRun, captioner: Captioner, fingerprint: str) 
         "decoder_layers": config.num_layers,
         "heads": config.nhead,
         "d_model": config.d_model,
+        "training": checkpoints.training_settings(ask.captioner_path),
         "fingerprint": fingerprint,
     }
 
@@ -621,6 +644,7 @@ def imported_classes(ask: ImportedClassesRun) -> bool:
     images = len({row["image_id"] for row in rows})
     run.facts |= {
         "kind": "zero_shot",
+        "templates": list(ask.predictions),
         "data": {"name": "imported", "format": "classes", "split": "val", "images": images, "fingerprint": digest},
         "clip": None,
     }

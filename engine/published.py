@@ -4,9 +4,11 @@ Knows those files, their columns and which data they were measured on. Knows no 
 a sentence, never an error.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,18 +18,23 @@ from engine.schema import METRICS
 REPORT = "the study's report, HW3 VL Models"
 """The source of every figure that is printed in the report itself."""
 
-CURVE = "published (the study)"
-"""How a curve or a row of these figures is labelled next to ours."""
+LABEL = "published (the study)"
+"""How a curve or a table row of these figures is labelled next to ours."""
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _PROMPTS = ["template", "model", "images", "accuracy", "source"]
 _ATTEMPTS = ["encoder", "num_layers", "nhead", "batch_size", "cider", "clipscore", "source"]
 _SETTINGS = ["part", "name", "value", "source"]
 _PAIRS = ["rank", "image_id", "clipscore", "source"]
-_MODELS = ["model", "images", "accuracy", "source"]
 CAPTION_IMAGES, CLASS_IMAGES = 1789, 2500
 """The study's validation images: of its captions, and of its classes (course layout)."""
 _LARGEST = 1_000_000  # bytes: these are hand-written tables
+
+
+def is_studys(data: Mapping[str, Any], images: int) -> bool:
+    """Return whether a run's data are the study's own: the course's validation split with as many `images`."""
+    is_val = str(data.get("split", "")).startswith("val")
+    return data.get("format") == "course" and is_val and data.get("images") == images
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,6 @@ def _long(wide: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
 def prompts(results: Path) -> Published:
     """Return columns template, model, images, accuracy (a share), source."""
     return _numbers("prompts.csv", results, _PROMPTS, ["images", "accuracy"])
-
-
-def models(results: Path) -> Published:
-    """Return columns model, images, accuracy (a share), source; not from the report."""
-    return _numbers("models.csv", results, _MODELS, ["images", "accuracy"])
 
 
 def pairs(results: Path) -> Published:

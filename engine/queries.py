@@ -4,6 +4,7 @@ Knows the views of `store.connect` and SQL. Knows nothing of pages, figures or f
 file is bound as a parameter; what cannot be bound (a column to sort by) is checked against the contract first.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -110,6 +111,17 @@ def best_scores(cursor: DuckDBPyConnection) -> pd.DataFrame:
         ORDER BY run, list_position(?, metric)
         """,
         [list(METRICS)],
+    ).df()
+
+
+def headline_scores(cursor: DuckDBPyConnection) -> pd.DataFrame:
+    """Return columns run, beam_size, cider, clipscore: both scores of the same captions, null where not computed."""
+    return cursor.execute(
+        """
+        SELECT run, beam_size, any_value(value) FILTER (metric = 'cider') AS cider,
+            any_value(value) FILTER (metric = 'clipscore') AS clipscore
+        FROM corpus_scores GROUP BY run, beam_size ORDER BY run, beam_size
+        """
     ).df()
 
 
@@ -1236,21 +1248,32 @@ def boxes(cursor: DuckDBPyConnection, run: str, image_id: str) -> pd.DataFrame:
 
 
 def zero_shot_accuracy(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Columns template, images, known (with a true label), right, accuracy, low, high; best first.
+    """Return columns template, images, known (with a true label), right, accuracy, low, high; best first.
 
-    Accuracy is a share of `known`, null where that is 0; low and high are its 95 % Wilson interval.
+    Accuracy is a share of `known`, null where that is 0; low and high are its 95 % Wilson interval. Of equal templates
+    the one that was given first comes first.
     """
     frame = cursor.execute(
         """
         SELECT template, count(*) AS images, count(label) AS known,
             count(*) FILTER (correct AND label IS NOT NULL) AS right,
             count(*) FILTER (correct AND label IS NOT NULL) / nullif(count(label), 0) AS accuracy
-        FROM zero_shot WHERE run = ? GROUP BY template ORDER BY accuracy DESC NULLS LAST, template
+        FROM zero_shot WHERE run = $run GROUP BY template
+        ORDER BY accuracy DESC NULLS LAST, list_position($given, template) NULLS LAST, template
         """,
-        [run],
+        {"run": run, "given": _given_templates(cursor, run)},
     ).df()
     frame["low"], frame["high"] = _unzip([_wilson(*pair) for pair in zip(frame.right, frame.known, strict=True)])
     return frame
+
+
+def _given_templates(cursor: DuckDBPyConnection, run: str) -> list[str]:
+    """The templates of a run in the order in which they were given; empty where its record does not say."""
+    found = cursor.execute("SELECT record FROM runs WHERE run = ?", [run]).fetchone()
+    record = json.loads(found[0]) if found else {}
+    plan = record.get("plan")
+    given = record.get("templates") or (plan.get("templates") if isinstance(plan, dict) else None)
+    return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
 
 
 def zero_shot_labels(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:

@@ -12,6 +12,10 @@ from typing import IO, Any
 import pyarrow as pa
 
 from engine import provenance, store
+from engine.schema import ATTENTION_PASSES
+
+_EARLIER = {"attention_pass": ATTENTION_PASSES["standard"]}
+"""Settings that an earlier form of the plan did not name, as they were the same in every run that has them."""
 
 
 class RunExists(ValueError):
@@ -125,9 +129,13 @@ class RunInProgress:
             self._held.close()
 
     def _difference(self, before: dict[str, Any]) -> str:
-        """What is not as it was, in words; nothing where all is. A setting that an earlier form of the plan did not
-        have is not known, and so no difference."""
+        """Return which settings differ from the plan `before`, in words, or "".
+
+        A setting that an earlier form of the plan did not name had its value of _EARLIER. Without one there, its value
+        is not known, which is no difference.
+        """
         before, plan = _flat(before), _flat(json.loads(json.dumps(self.plan)))  # as it was read: tuples are lists
+        before = {name: value for name, value in _EARLIER.items() if plan.get(name) is not None} | before
         names = [name for name in before if before[name] != plan.get(name)]
         shown = [f"{name}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]]
         return ", ".join(shown)

@@ -17,6 +17,13 @@ VERSION = 2
 END_WORD = "<end>"
 """The end token, kept as a word of its own in the attention table: where the model looked when it decided to stop."""
 
+ATTENTION_PASSES = {"standard": "causal replay", "study": "study's pass (no causal mask)"}
+"""Rule of the search -> the pass that the maps are read from: the one in which that rule chooses words.
+
+A run record names it under attention.pass. Records without it are of runs whose maps come from a causal replay,
+whatever their rule.
+"""
+
 
 def _struct(**fields: pa.DataType) -> pa.DataType:
     return pa.struct(list(fields.items()))

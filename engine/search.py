@@ -7,16 +7,19 @@ for each other at every one.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 
-from engine import decoding, graphs, memory, past, study
+from engine import decoding, graphs, memory, past, study_rule
 from engine.captioner import Captioner
 from engine.config import DecodingConfig
 from engine.prefixes import Hypothesis
 from engine.tokenizer import CaptionTokenizer
+
+T = TypeVar("T")
 
 JOB_IMAGES = 8
 """Fewer images are not worth a job of their own: the weights are read anew for each."""
@@ -32,6 +35,23 @@ _Image = list[list[Hypothesis]]
 
 Found = dict[int, list[list[Hypothesis]]]
 """Beam size -> the hypotheses of each image."""
+
+
+def jobs_for(images: int, device: torch.device) -> int:
+    """Return how many jobs share the images: one per core on a CPU, else one."""
+    if device.type != "cpu":
+        return 1
+    return max(1, min(torch.get_num_threads(), images // JOB_IMAGES))
+
+
+def in_jobs(work: Callable[[int, int], list[T]], images: int, jobs: int) -> list[T]:
+    """Return what `work(start, stop)` returns for ranges of the images, in order; each job has a core of its own."""
+    if jobs == 1:
+        return work(0, images)
+    bounds = [images * job // jobs for job in range(jobs + 1)]
+    with ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        parts = [pool.submit(work, *bounds[job : job + 2]) for job in range(jobs)]
+        return [each for part in parts for each in part.result()]
 
 
 class Search:
@@ -67,23 +87,13 @@ class Search:
         As many images at once as the memory takes.
         """
         sizes, images = sizes or self._config.beam_sizes, images or len(self._looked)
-        jobs = self._jobs(images)
-        if jobs == 1:
-            return _joined(sizes, [self._range(0, images, sizes, 1)])
-        bounds = [images * job // jobs for job in range(jobs + 1)]
-        with ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            parts = [pool.submit(self._range, *bounds[job : job + 2], sizes, jobs) for job in range(jobs)]
-            return _joined(sizes, [part.result() for part in parts])
+        jobs = jobs_for(images, self.device)
+        found = in_jobs(lambda start, stop: self._range(start, stop, sizes, jobs), images, jobs)
+        return {size: [image[at] for image in found] for at, size in enumerate(sizes)}
 
     def forget(self) -> None:
         """Frees what is kept to search again faster; see `graphs`."""
         graphs.forget(self._captioner)
-
-    def _jobs(self, images: int) -> int:
-        """How many jobs share the images: one a core, on a CPU."""
-        if self.device.type != "cpu":
-            return 1
-        return max(1, min(torch.get_num_threads(), images // JOB_IMAGES))
 
     def _range(self, start: int, stop: int, sizes: Sequence[int], jobs: int) -> list[_Image]:
         """The images of one job."""
@@ -114,7 +124,7 @@ class Search:
         if config.rule == "study":
             with torch.inference_mode():
                 read = self._captioner.reader(looked)
-            found = study.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
+            found = study_rule.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
         else:
             found = graphs.replayed(self._captioner, looked, sizes, *self._ids, config)
         if found is None:
@@ -123,8 +133,3 @@ class Search:
             seeds = self._seeds[start:stop]
             found = decoding.sweep(steps, stop - start, sizes, *self._ids, config, device, seeds)
         return [[found[size][image] for size in sizes] for image in range(stop - start)]
-
-
-def _joined(sizes: Sequence[int], parts: Sequence[list[_Image]]) -> Found:
-    images = [image for part in parts for image in part]
-    return {size: [image[at] for image in images] for at, size in enumerate(sizes)}

@@ -250,17 +250,32 @@ class Reading:
 
     def __call__(self, ids: Tensor, images: Tensor) -> Tensor:
         """Prefixes int64[R, T] of images int64[R], those of an image side by side -> the next token's logits [R, V]."""
+        x, _ = self._read(ids, images)
+        return self._weights.head(x)
+
+    def attention(self, ids: Tensor, images: Tensor) -> Tensor:
+        """Return the cross-attention with which `__call__` chooses the next token: that of the newest token.
+
+        Prefixes and images as there -> weights float32[R, layers, H, P].
+        """
+        _, queries = self._read(ids, images)
+        keys = (key.index_select(0, images) for key, _ in self._looked.layers)
+        return torch.stack([_weights(query, key) for query, key in zip(queries, keys, strict=True)], dim=1)
+
+    def _read(self, ids: Tensor, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return of each prefix's newest token the outcome [R, D] and every layer's cross-attention query [R, H, d]."""
         found = torch.unique_consecutive(images, return_counts=True)
         groups = list(zip(found[0].tolist(), found[1].tolist(), strict=True))
-        x = self._captioner.embed(ids)
+        x, queries = self._captioner.embed(ids), []
         for layer, cross in zip(self._weights.layers, self._looked.layers, strict=True):
-            x = self._layer(layer, x, cross, groups, only_last=layer is self._weights.layers[-1])
-        return self._weights.head(x[:, -1])
+            x, query = self._layer(layer, x, cross, groups, only_last=layer is self._weights.layers[-1])
+            queries.append(query)
+        return x[:, -1], queries
 
     def _layer(
         self, layer: _Layer, x: Tensor, cross: tuple[Tensor, Tensor], groups: list[tuple[int, int]], only_last: bool
-    ) -> Tensor:
-        """x [R, T, D] -> the same shape, or [R, 1, D]."""
+    ) -> tuple[Tensor, Tensor]:
+        """x [R, T, D] -> the same shape, or [R, 1, D]; and the newest tokens' cross-attention queries [R, H, d]."""
         heads = (self._weights.heads, self._weights.width)
         joint = layer.own(x.flatten(0, 1)).view(*x.shape[:2], 3, *heads)
         query, key, value = joint.permute(2, 0, 3, 1, 4)
@@ -276,4 +291,11 @@ class Reading:
             for (image, _), part in zip(groups, query.split(counts, dim=1), strict=True)
         ]
         x = layer.norms[1](x + layer.cross_out(torch.cat(seen, dim=1).transpose(0, 1).flatten(1)))
-        return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x)))).view(shape)
+        newest = query.unflatten(1, shape[:2])[:, :, -1].transpose(0, 1)
+        return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x)))).view(shape), newest
+
+
+def _weights(query: Tensor, key: Tensor) -> Tensor:
+    """Queries [R, H, d] and keys [R, H, P, d] -> attention weights float32[R, H, P]."""
+    scores = (key @ query.unsqueeze(-1)).squeeze(-1) * query.shape[-1] ** -0.5
+    return scores.float().softmax(-1)

@@ -1,110 +1,221 @@
-"""The rule of the original study, so that its checkpoints give its numbers.
+"""The study in one command: its prompts, its captioner, its eleven decodings and its five photos, as runs.
 
-Each step reads every prefix anew, without a causal mask. The first step takes the K best tokens, an end token among
-them being no end. At each further step the best continuations by log-probability fill what is left of the beam; one
-that ends, or reaches the maximum length, leaves with its log-probability over its number of tokens, start token
-included, and the beam narrows by one. The best of those that left wins, the first of equals. Beam size 1 is the
-study's greedy search: it has no first step.
-
-Knows ids, log-probabilities and a function that reads prefixes. Knows no network.
+Knows the parts and their order, which of them can be made here, and how long each took. Each part is a command of its
+own (`zeroshot`, `train`, `evaluate`), which skips what is finished and continues what was killed.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-import torch
-from torch import Tensor
+from engine import checkpoints, clip, datasets, estimates, evaluate, side_by_side, store, training, zeroshot
+from engine.captioner import EncoderMissing
+from engine.clip import Clip, ClipMissing
+from engine.config import DecodingConfig, Recipe
+from engine.datasets import Dataset
+from engine.scoring import ClipSettings
 
-from engine.prefixes import Hypothesis
+BEAMS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
+"""The study's eleven decodings; 1 is greedy."""
 
-Read = Callable[[Tensor, Tensor], Tensor]
-"""Prefixes int64[R, T] and their images int64[R], ascending -> logits [R, V] of the next token, all read anew."""
+PHOTOS = "p3_data"
+"""Folder of the photos whose attention the study shows, in the course's layout."""
+
+_LONG = 60  # seconds; what takes longer is announced with an estimate
+
+
+class StudyError(ValueError):
+    """A study that cannot be made; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
-class _Prefix:
-    """A running beam."""
+class Study:
+    """Settings of one reproduction of the study."""
 
-    image: int
-    tokens: tuple[int, ...]
-    """The start token included."""
-    logprob: float
+    name: str
+    results: Path
+    data: Path
+    """A folder in the course's layout: p1_data, p2_data, p3_data."""
+    out: Path
+    """Where a captioner that is trained here goes."""
+    recipe: Recipe
+    captioner: Path | None = None
+    """A captioner that is there already; None trains one by `recipe`."""
+    zeroshot_clip: str = "ViT-L/14"
+    score_clip: str = "ViT-B/32"
+    beams: tuple[int, ...] = BEAMS
+    rule: str | None = None
+    """The search; None takes the study's for the study's own checkpoint, else the standard one."""
+    device: str = "cpu"
+    command: str = ""
+
+    @property
+    def zero_shot_run(self) -> str:
+        """Name of the run with the zero-shot predictions."""
+        return f"{self.name}-zeroshot"
+
+    @property
+    def photos_run(self) -> str:
+        """Name of the run with the named photos."""
+        return f"{self.name}-photos"
 
 
-def sweep(
-    read: Read,
-    images: int,
-    sizes: Sequence[int],
-    bos_id: int,
-    eos_id: int,
-    max_length: int,
-    device: torch.device,
-    n_best: int = 1,
-) -> dict[int, list[list[Hypothesis]]]:
-    """The `n_best` hypotheses of each of `images` at each of the beam sizes, best first.
+class _Skipped(Exception):
+    """A part that cannot be made here; the message is the sentence to print."""
 
-    All sizes go on together, and a prefix that several of them need is read once.
+
+def make(study: Study, say: Callable[[str], None] = print) -> str:
+    """Make every part that can be made here; return ours next to the published numbers.
+
+    Raises:
+        StudyError: the data are not in the course's layout, or no part can be made.
+        ClipError, CheckpointError, DatasetError, ...: a part was given something wrong, with what to do.
     """
-    searches = {size: _Search(images, size, bos_id, eos_id, max_length) for size in sizes}
-    for length in range(1, max_length + 1):
-        running = {(each.image, each.tokens) for search in searches.values() for each in search.running}
-        if not running:
-            break
-        order = sorted(running)
-        logprobs = _read(read, order, device)
-        rows = {key: row for row, key in enumerate(order)}
-        for each in searches.values():
-            each.advance(logprobs, rows, length)
-    return {size: each.results(n_best) for size, each in searches.items()}
+    if not any((study.data / name).is_dir() for name in ("p1_data", "p2_data", PHOTOS)):
+        raise StudyError(f"{study.data}: expected the course's folders p1_data, p2_data and {PHOTOS} in it")
+    made = _part("1/4 zero-shot classification", lambda: _zero_shot(study, say), say)
+    captioner = study.captioner
+    if captioner is None and _part("2/4 training the captioner", lambda: _train(study, say), say):
+        captioner = study.out
+    elif captioner is not None:
+        say(f"2/4 training the captioner: not needed, {captioner} is given")
+    if captioner is not None:
+        scorer = _scorer(study, say)
+        made |= _part("3/4 captions", lambda: _captions(study, captioner, scorer, say), say)
+        made |= _part("4/4 named photos", lambda: _named_photos(study, captioner, scorer), say)
+    else:
+        say("3/4 captions, 4/4 named photos: skipped, there is no captioner")
+    if not made:
+        raise StudyError(f"{study.data}: no part of the study could be made here; see the sentences above")
+    return side_by_side.text(study.results, study.name, study.zero_shot_run)
 
 
-def _read(read: Read, prefixes: Sequence[tuple[int, tuple[int, ...]]], device: torch.device) -> Tensor:
-    """Log-probabilities float32[R, V] of the token after each (image, tokens)."""
-    ids = torch.tensor([tokens for _, tokens in prefixes], device=device)
-    images = torch.tensor([image for image, _ in prefixes], device=device)
-    with torch.inference_mode():
-        return read(ids, images).float().log_softmax(-1)
+def _part(title: str, work: Callable[[], bool], say: Callable[[str], None]) -> bool:
+    """Do one part and print its time; False where it was skipped."""
+    say(f"{title} ...")
+    start = time.perf_counter()
+    try:
+        is_new = work()
+    except _Skipped as reason:
+        say(f"{title}: skipped, {reason}")
+        return False
+    took = estimates.text(time.perf_counter() - start).removeprefix("about ")
+    say(f"{title}: {'done in ' + took if is_new else 'finished already'}")
+    return True
 
 
-class _Search:
-    """One beam size over all images."""
-
-    def __init__(self, images: int, size: int, bos_id: int, eos_id: int, max_length: int) -> None:
-        self.running = [_Prefix(image, (bos_id,), 0.0) for image in range(images)]
-        self._left: list[list[Hypothesis]] = [[] for _ in range(images)]
-        self._size, self._eos_id, self._max_length = size, eos_id, max_length
-
-    def advance(self, logprobs: Tensor, rows: dict[tuple[int, tuple[int, ...]], int], length: int) -> None:
-        """Goes on by one token; the log-probabilities after a prefix are at its row."""
-        is_first = length == 1 and self._size > 1
-        by_image: dict[int, list[_Prefix]] = {}
-        for prefix in self.running:
-            by_image.setdefault(prefix.image, []).append(prefix)
-        self.running = []
-        for image, beams in by_image.items():
-            own = logprobs[[rows[image, beam.tokens] for beam in beams]]
-            width = self._size if is_first else len(beams)
-            for prefix in _best(own, beams, width):
-                if length == self._max_length or not is_first and prefix.tokens[-1] == self._eos_id:
-                    self._left[image].append(self._leaving(prefix))
-                else:
-                    self.running.append(prefix)
-
-    def _leaving(self, prefix: _Prefix) -> Hypothesis:
-        score = prefix.logprob / len(prefix.tokens)
-        return Hypothesis(prefix.tokens[1:], prefix.logprob, score, prefix.tokens[-1] == self._eos_id)
-
-    def results(self, n_best: int) -> list[list[Hypothesis]]:
-        """The best that left, of each image."""
-        return [sorted(left, key=lambda each: -each.score)[:n_best] for left in self._left]
+@contextmanager
+def _skipping(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of weights that are not on this machine into a skipped part."""
+    try:
+        yield
+    except kinds as error:
+        raise _Skipped(str(error)) from error
 
 
-def _best(logprobs: Tensor, beams: Sequence[_Prefix], width: int) -> list[_Prefix]:
-    """The `width` best continuations of an image's beams; logprobs [len(beams), V] of the token after each."""
-    totals = logprobs + torch.tensor([beam.logprob for beam in beams], device=logprobs.device).unsqueeze(1)
-    best = totals.flatten().topk(min(width, totals.numel()))
-    found = []
-    for logprob, at in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-        beam, token = divmod(at, totals.shape[1])
-        found.append(_Prefix(beams[beam].image, (*beams[beam].tokens, token), logprob))
-    return found
+def _announce(seconds: float, is_begun: bool, say: Callable[[str], None]) -> None:
+    if seconds >= _LONG:
+        say(f"  this takes {estimates.text(seconds)}" + (", less what is done already" if is_begun else ""))
+
+
+def _is_finished(study: Study, run: str) -> bool:
+    """Whether an estimate would be wasted: a run with a record is checked, not made."""
+    return (store.run_folder(study.results, run) / store.RUN_RECORD).is_file()
+
+
+def _is_begun(study: Study, run: str) -> bool:
+    return store.run_folder(study.results, run).is_dir()
+
+
+# The parts
+
+
+def _zero_shot(study: Study, say: Callable[[str], None]) -> bool:
+    folder = study.data / "p1_data"
+    if not folder.is_dir():
+        raise _Skipped(f"there is no {folder}")
+    classes = datasets.load_classes(folder)
+    model = _clip(study.zeroshot_clip, study.device)
+    name = study.zero_shot_run
+    if not _is_finished(study, name):
+        _announce(estimates.clip_images(model, classes), _is_begun(study, name), say)
+    run = evaluate.ZeroShotRun(name, study.results, classes, model, zeroshot.TEMPLATES, study.command)
+    return evaluate.zero_shot(run)
+
+
+def _train(study: Study, say: Callable[[str], None]) -> bool:
+    train_set, held = _split(study, "train"), _split(study, "val")
+    if training.is_finished(study.out, study.recipe, train_set):
+        return False
+    _announce(estimates.learning(study.recipe, train_set, study.device), study.out.is_dir(), say)
+
+    def keep(rows: list[dict]) -> None:
+        store.write_table(study.out, "training", store.table_of("training", rows))
+
+    with store.alone(study.out), _skipping(EncoderMissing):
+        training.train(train_set, held, study.recipe, study.out, study.device, log=keep)
+    return True
+
+
+def _captions(study: Study, captioner: Path, scorer: Clip | None, say: Callable[[str], None]) -> bool:
+    dataset = _split(study, "val")
+    run = _captioner_run(study, study.name, dataset, captioner, study.beams, scorer)
+    if not _is_finished(study, study.name):
+        model, words = checkpoints.load(captioner, tokenizer=None, fallback=dataset.tokenizer)
+        seconds = estimates.captioning(model.to(study.device), words, dataset, run.decoding)
+        seconds += 0.0 if scorer is None else estimates.clip_images(scorer, dataset)
+        _announce(seconds, _is_begun(study, study.name), say)
+    return evaluate.evaluate(run)
+
+
+def _named_photos(study: Study, captioner: Path, scorer: Clip | None) -> bool:
+    folder = study.data / PHOTOS
+    if not folder.is_dir():
+        raise _Skipped(f"there is no {folder}")
+    dataset = datasets.load(folder, "folder")
+    return evaluate.evaluate(_captioner_run(study, study.photos_run, dataset, captioner, (1,), scorer))
+
+
+def _captioner_run(
+    study: Study, name: str, dataset: Dataset, captioner: Path, beams: tuple[int, ...], scorer: Clip | None
+) -> evaluate.CaptionerRun:
+    rule = study.rule or ("study" if checkpoints.is_studys(captioner) else "standard")
+    main = study.data / "p2_data" / "caption_tokenizer.json", study.data / "caption_tokenizer.json"
+    return evaluate.CaptionerRun(
+        name=name,
+        results=study.results,
+        dataset=dataset,
+        captioner_path=captioner,
+        decoding=DecodingConfig(beam_sizes=beams, rule=rule),
+        clip=None if scorer is None else ClipSettings(scorer),
+        companions={"zero_shot": study.zero_shot_run, "photos": study.photos_run} if name == study.name else {},
+        fallback_tokenizer=next((file for file in main if file.is_file()), None),
+        device=study.device,
+        command=study.command,
+    )
+
+
+# What the parts need
+
+
+def _split(study: Study, split: str) -> Dataset:
+    folder = study.data / "p2_data"
+    if not (folder / f"{split}.json").is_file():
+        raise _Skipped(f"there is no {folder / f'{split}.json'}")
+    return datasets.load(study.data, "course", split)
+
+
+def _clip(name: str, device: str) -> Clip:
+    with _skipping(ClipMissing):
+        return clip.load(name, device)
+
+
+def _scorer(study: Study, say: Callable[[str], None]) -> Clip | None:
+    """The CLIP that scores captions; without its weights, captions have no CLIPScore."""
+    try:
+        return _clip(study.score_clip, study.device)
+    except _Skipped as reason:
+        say(f"CLIPScore: skipped, {reason}")
+        return None

@@ -20,7 +20,7 @@ def text(results: Path, run: str) -> str:
     parts = [f"\nrun {run}: {_what(record)}"]
     scores = queries.corpus_scores(cursor, run)
     parts += _caption_scores(scores)
-    if _is_studys(record.get("data", {}), published.CAPTION_IMAGES):
+    if published.is_studys(record.get("data", {}), published.CAPTION_IMAGES):
         parts += _study_captions(published.beams(results).frame, scores)
     parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"), scores.beam_size.min())
     kept = "samples" if (record.get("decoding") or {}).get("sample") else "hypotheses"
@@ -79,12 +79,6 @@ def _row(head: str, cells: list[str]) -> str:
     return f"{head:>8}  " + "  ".join(f"{cell:>13}" for cell in cells)
 
 
-def _is_studys(data: dict, images: int) -> bool:
-    """Whether a run saw the study's images: its figures are worth nothing beside other ones'."""
-    is_val = str(data.get("split", "")).startswith("val")
-    return data.get("format") == "course" and is_val and data.get("images") == images
-
-
 def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
     lines = []
     for row in theirs[theirs.metric.isin(METRICS)].itertuples():
@@ -92,7 +86,7 @@ def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
         if len(mine):
             own = mine.value.iloc[0]
             where = f"{METRICS[row.metric].title} at beam size {row.beam_size:.0f}"
-            both = f"{own:.4f} here, {row.value:.4f} there ({own - row.value:+.4f}; {row.source})"
+            both = f"{own:.4f} here, {row.value:.4f} published ({own - row.value:+.4f}; {row.source})"
             lines.append(f"  {where}: {both}")
     return ["", "beside the study, on the same images", *lines] if lines else []
 
@@ -100,7 +94,8 @@ def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
 def _study_prompts(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
     mine = {row.template: row for row in ours.itertuples() if row.known == published.CLASS_IMAGES}
     lines = [
-        f"  {row.template}: {mine[row.template].accuracy:.2%} here, {row.accuracy:.2%} there ({row.model})"
+        f"  {row.template}: {mine[row.template].accuracy:.2%} here, {row.accuracy:.2%} published "
+        f"({row.model}; {row.source})"
         for row in theirs.itertuples()
         if row.template in mine
     ]

@@ -80,6 +80,28 @@ def train(
     return _Training(train_set, validation_set, recipe, folder, device, clip, log).run()
 
 
+def is_finished(folder: Path, recipe: Recipe, train_set: Dataset, clip: Clip | None = None) -> bool:
+    """Return whether `folder` holds a complete training by this recipe on these data; False for another one there."""
+    claim, state = folder / "training.json", folder / _STATE
+    if not (
+        claim.is_file() and state.is_file() and claim.read_text(encoding="utf-8") == _claim(recipe, train_set, clip)
+    ):
+        return False
+    kept = torch.load(state, map_location="cpu", weights_only=True, mmap=True)  # only the progress is read from disk
+    return kept["progress"]["epoch"] == recipe.training.epochs
+
+
+def _text(file: Path) -> str:
+    """Return what a file holds, "" where there is none."""
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def _claim(recipe: Recipe, train_set: Dataset, clip: Clip | None) -> str:
+    """Return what a folder's training is of, as `training.json` keeps it."""
+    mine = {"recipe": asdict(recipe), "data": train_set.fingerprint, "clip": getattr(clip, "name", None)}
+    return json.dumps(mine, indent=2, sort_keys=True) + "\n"
+
+
 def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
     """Linear warm-up, then half a cosine down to 0 at `steps`."""
     if step < config.warmup_steps:
@@ -271,10 +293,6 @@ class _Training:
         for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
             self.writer.add_scalar(f"training/{name}", value, self.progress.step)
 
-    def _claim(self, train_set: Dataset) -> str:
-        mine = {"recipe": asdict(self.recipe), "data": train_set.fingerprint, "clip": getattr(self.clip, "name", None)}
-        return json.dumps(mine, indent=2, sort_keys=True) + "\n"
-
     def _check_folder(self, train_set: Dataset) -> None:
         """A folder belongs to one recipe on one dataset: another one must not continue its state.
 
@@ -282,14 +300,18 @@ class _Training:
         """
         file = self.folder / "training.json"
         is_trained = any((self.folder / name).is_file() for name in (_STATE, "model.safetensors"))
-        if is_trained and file.is_file() and file.read_text(encoding="utf-8") != self._claim(train_set):
+        if (
+            is_trained
+            and file.is_file()
+            and file.read_text(encoding="utf-8") != _claim(self.recipe, train_set, self.clip)
+        ):
             raise TrainingError(
                 f"{self.folder}: another training is there (its recipe, data or CLIP differ); choose another --out"
             )
 
     def _claim_folder(self, train_set: Dataset) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "training.json").write_text(self._claim(train_set), encoding="utf-8")
+        (self.folder / "training.json").write_text(_claim(self.recipe, train_set, self.clip), encoding="utf-8")
         photos = sorted((example.image_id, _size(train_set.photo(example))) for example in self.train_set.examples)
         lines = "".join(f"{image_id}\t{size}\n" for image_id, size in photos)
         (self.folder / checkpoints.TRAINED_ON).write_text(lines, encoding="utf-8")

@@ -9,6 +9,8 @@ from engine.captioner import Captioner, CaptionerError, encoder_width
 from engine.config import CaptionerConfig, ConfigError
 from tests import tiny
 
+SIZES = (("base", 768), ("large", 1024))
+
 
 @pytest.fixture(scope="module")
 def memory() -> torch.Tensor:
@@ -107,9 +109,19 @@ def test_a_channels_last_map_is_read_row_by_row_as_well():
         torch.testing.assert_close(swin.features(pixels)[0, 2 * 7 + 1], swin.encoder.forward_features(pixels)[0, 2, 1])
 
 
-def test_names_of_old_timm_versions_resolve():
-    assert encoder_width("deit3_large_patch16_224_in21ft1k", {}) == 1024
-    assert encoder_width("beitv2_large_patch16_224_in22k", {}) == 1024
+@pytest.mark.parametrize(
+    ("encoder", "width"),
+    [
+        *[
+            (f"deit3_{size}_in21ft1k", width)
+            for size, width in (("small_patch16_224", 384), ("large_patch16_224", 1024))
+        ],
+        *[(f"{family}_{size}_patch16_224_in22k", width) for family in ("beit", "beitv2") for size, width in SIZES],
+        *[(f"vit_base_patch{patch}_224_sam", 768) for patch in (16, 32)],
+    ],
+)
+def test_names_of_old_timm_versions_resolve(encoder, width):
+    assert encoder_width(encoder, {}) == width
 
 
 def test_an_unknown_encoder_names_its_neighbours():

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from dashboard import chapters, report, verdicts
+from dashboard import chapters, report, strips, verdicts
 from dashboard.record import Run
 from dashboard.verdicts import Verdict
 from engine import queries
+from engine.schema import ATTENTION_PASSES
 from tests import runs
 
 
@@ -54,33 +55,25 @@ def test_three_images_are_correct_barely_correct_and_wrong(source):
     assert panel_badges == ["correct", "correct", "wrong"]
 
 
-def test_a_demo_clip_has_no_published_clipscore_beside_it(tmp_path):
-    results = tmp_path / "results"
-    runs.captioner_run(results)
-    (results / "published").mkdir()
-    lines = ["beam_size,metric,value,source", "3,cider,0.9,study", "3,clipscore,0.7,study"]
-    (results / "published" / "beams.csv").write_text("\n".join(lines))
-    source = report.open_source(results, "demo")[0]
-    assert len(chapters.published_beside(source, "cider")) == 1
-    assert chapters.published_beside(source, "clipscore").empty
+def test_the_studys_curve_is_whole_and_a_demo_clips_scores_are_never_on_its_axis(source):
+    theirs, apart = chapters.published_beside(source, "cider")
+    assert theirs.beam_size.tolist() == [1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100] and not apart
+    theirs, apart = chapters.published_beside(source, "clipscore")
+    assert len(theirs) == 11 and apart
+    assert chapters.published_beside(source, "rouge_l")[0].empty
 
 
-def test_the_small_print_of_a_curve_tells_what_is_drawn_and_nothing_else(tmp_path):
-    results = tmp_path / "results"
-    runs.captioner_run(results)
-    (results / "published").mkdir()
-    (results / "published" / "beams.csv").write_text("beam_size,metric,value,source\n3,cider,0.9,study")
-    source = report.open_source(results, "demo")[0]
+def test_the_small_print_of_a_curve_explains_what_is_drawn_and_nothing_else(source):
     scores = source.ask(queries.corpus_scores, "demo")
-    notes = [chapters.metric_curve(source, scores, metric).note for metric in ("cider", "clipscore")]
-    assert ["published for another captioner on other data" in note for note in notes] == [True, False]
+    notes = [chapters.metric_curve(source, scores, metric).note for metric in ("cider", "rouge_l")]
+    assert ["published for another captioner" in note for note in notes] == [True, False]
     alone = chapters.metric_curve(source, scores.assign(low=None, high=None), "cider").note
     assert "Band: 95 %" in notes[0] and "Band" not in alone
 
 
 def test_every_item_of_a_report_has_small_print_or_is_a_table_of_settings(source):
     items = [item for chapter in chapters.chapters(source) for item in chapter.items]
-    assert {item.name for item in items if not item.note} <= {"setting", "attempts_published"}
+    assert {item.name for item in items if not item.note} <= {"setting"}
 
 
 def test_the_sentence_says_where_it_rests_on_another_mean_than_the_curve(source):
@@ -125,3 +118,15 @@ def test_verdicts_name_the_beam_size_that_they_were_given_for(tmp_path):
         "- At beam size 3, 2 cases: caption yes 1, partly 0, no 0; attention yes 0, partly 1, no 0.",
     ]
     assert chapter.items[0].shown["Beam size"].tolist() == ["1 (greedy)", "3", "3"]
+
+
+@pytest.mark.parametrize("rule", ["standard", "study"])
+def test_small_print_below_maps_names_the_pass_that_they_come_from(source, rule):
+    named = ATTENTION_PASSES[rule]
+    run = replace(source.run, record={**source.run.record, "attention": {"pass": named}})
+    assert f"cross-attention, {named}" in strips.strip(run, 1, "scene_02", source.ask, {}).note
+
+
+@pytest.mark.parametrize("record", [{}, {"attention": {}}, {"attention": {"pass": None}}, {"attention": []}])
+def test_maps_of_a_run_that_does_not_record_their_pass_are_of_a_causal_replay(record):
+    assert Run("r", record).attention_pass == "causal replay"

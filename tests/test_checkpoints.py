@@ -1,7 +1,10 @@
 import json
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from engine import checkpoints
@@ -88,9 +91,115 @@ def test_a_pickle_with_code_in_it_is_not_run(tmp_path):
             return (open, (str(tmp_path / "harm"), "w"))
 
     torch.save({"head.weight": Evil()}, folder / "Best_model.pth")
-    with pytest.raises(CheckpointError, match="weights_only=True"):
-        checkpoints.load(folder, tmp_path / "caption_tokenizer.json")
+    assert "another Python object (io.open), which is not loaded" in refusal(folder)
     assert not (tmp_path / "harm").exists()
+
+
+def refusal(folder) -> str:
+    """The message of loading the folder, one line without terminal codes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a warning would be a second sentence beside the message
+        with pytest.raises(CheckpointError) as raised:
+            checkpoints.load(folder, folder.parent / "caption_tokenizer.json")
+    assert "\n" not in str(raised.value) and "\x1b" not in str(raised.value)
+    return str(raised.value)
+
+
+def save_in_the_old_format(model, path):
+    torch.save(model, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("save", [torch.save, save_in_the_old_format])
+def test_a_whole_pickled_model_is_refused_in_one_sentence(tmp_path, save):
+    folder, model = study_folder(tmp_path / "CIDEr")
+    save(model, folder / "Best_model.pth")
+    message = refusal(folder)
+    assert message.startswith(f"{folder / 'Best_model.pth'}: a whole pickled model or another Python object (")
+    assert "StudyModel" in message and message.endswith("save model.state_dict()")
+
+
+def test_a_torchscript_model_is_refused_in_one_sentence(tmp_path):
+    folder, _ = study_folder(tmp_path / "CIDEr")
+    torch.jit.script(nn.Linear(2, 2)).save(folder / "Best_model.pth")
+    assert refusal(folder).endswith("a TorchScript model; expected a state dict, save model.state_dict()")
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [cut_off, lambda path: path.write_bytes(b""), lambda path: path.write_text("hello world")]
+    + [lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")],
+    ids=["cut off", "empty", "text", "git-lfs pointer"],
+)
+def test_a_damaged_checkpoint_of_the_study_is_refused_in_one_sentence(tmp_path, damage):
+    folder, _ = study_folder(tmp_path / "CIDEr")
+    damage(folder / "Best_model.pth")
+    assert "not a whole file of torch.save (" in refusal(folder)
+
+
+def renamed(prefix):
+    return lambda weights: {f"{prefix}{name}": tensor for name, tensor in weights.items()}
+
+
+def wrapped_parts(weights):
+    """DataParallel around the encoder alone, torch.compile around the decoder's layers."""
+    names = {name: name.replace("encoder.", "encoder.module._orig_mod.", 1) for name in weights}
+    names |= {name: name.replace("decoder.layers.0.", "decoder.layers.0._orig_mod.") for name in names if "dec" in name}
+    return {names[name]: tensor for name, tensor in weights.items()}
+
+
+def lightning(weights):
+    state = {"epoch": 3, "global_step": 900, "callbacks": {}, "optimizer_states": [{"state": {}}]}
+    return {**state, "state_dict": renamed("model.")(weights)}
+
+
+PREFIXES = [
+    "module.",
+    "_orig_mod.",
+    "model.",
+    "module._orig_mod.",
+    "_orig_mod.module.",
+    "model._orig_mod.",
+    "module.module.",
+]
+
+
+@pytest.mark.parametrize(
+    "wrap", [*map(renamed, PREFIXES), wrapped_parts, lightning], ids=[*PREFIXES, "parts", "lightning"]
+)
+def test_what_wrappers_add_to_names_is_removed(tmp_path, wrap):
+    folder, model = study_folder(tmp_path / "CIDEr")
+    plain, _ = checkpoints.load(folder, tmp_path / "caption_tokenizer.json")
+    torch.save(wrap(model.state_dict()), folder / "Best_model.pth")
+    assert same_weights(checkpoints.load(folder, tmp_path / "caption_tokenizer.json")[0], plain)
+
+
+def test_a_weight_that_is_there_twice_is_refused(tmp_path):
+    folder, model = study_folder(tmp_path / "CIDEr")
+    torch.save({**model.state_dict(), **renamed("module.")(model.state_dict())}, folder / "Best_model.pth")
+    assert "'word_embedding.weight' and 'module.word_embedding.weight' are the same weight" in refusal(folder)
+
+
+def test_an_encoder_that_itself_has_a_part_named_module_keeps_it():
+    names = ["encoder.stages.3.blocks.0.module.weight", "encoder.module.stages.3.blocks.0.module.bias"]
+    found = checkpoints.unwrapped({name: torch.zeros(1) for name in names}, Path("file"))
+    assert list(found) == ["encoder.stages.3.blocks.0.module.weight", "encoder.stages.3.blocks.0.module.bias"]
+
+
+def test_a_beit_with_timm_0_6s_index_buffers_gives_the_same_logits(tmp_path):
+    shape = {"depth": 2, "embed_dim": 32, "num_heads": 2}
+    folder = tiny.captioner_folder(tmp_path / "mine", encoder="beit_base_patch16_224_in22k", encoder_kwargs=shape)
+    plain, _ = checkpoints.load(folder)
+    buffers = {f"encoder.blocks.{block}.attn.relative_position_index": torch.zeros(197, 197).long() for block in (0, 1)}
+    weights = load_file(folder / "model.safetensors")
+    save_file({**weights, **buffers, "encoder.head.weight": torch.zeros(3, 32)}, folder / "model.safetensors")
+    loaded, _ = checkpoints.load(folder)
+    pixels = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.equal(loaded.encode(pixels), plain.encode(pixels))
 
 
 def damage_config(folder):
@@ -145,3 +254,10 @@ def test_a_folder_that_is_no_captioner_says_what_was_expected(tmp_path):
         checkpoints.load(tmp_path)
     with pytest.raises(CheckpointError, match="no such folder"):
         checkpoints.load(tmp_path / "nothing")
+
+
+def test_the_settings_of_a_training_are_read_where_they_are_known(tmp_path):
+    assert checkpoints.training_settings(tmp_path) == {}
+    told = {"recipe": {"training": {"batch_size": 8, "learning_rate": 5e-5, "epochs": 5, "seed": 0}}}
+    (tmp_path / "training.json").write_text(json.dumps(told))
+    assert checkpoints.training_settings(tmp_path) == {"batch_size": 8, "learning_rate": 5e-5, "epochs": 5}

@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import bookmarks, choices, exports, filters, groundings, report, text, verdicts
 from dashboard.data import RESULTS_VARIABLE
 from engine import store
-from engine.schema import TAGS
+from engine.schema import ATTENTION_PASSES, TAGS
 from tests import runs
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -310,6 +310,17 @@ def test_the_attention_viewer_gets_all_maps_once_and_the_look_of_the_address(ope
     assert data["look"] == {"word": 4, "layer": 1, "head": 2, "subtract": True, "opacity": 30, "scale": "cividis"}
     assert data["size"] == [300, 300] and data["crop"]["width"] == 300
     assert data["words"][-1] == "<end>"
+
+
+def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
+    assert "Cross-attention maps: causal replay." in words(open_view("attention", run="demo"))
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    record = store.read_record(folder) | {"attention": {"pass": ATTENTION_PASSES["study"]}}
+    store.write_record(folder, record)
+    page = words(open_view("attention", results, run="demo"))
+    assert text.markdown("study's pass (no causal mask)") in page
+    assert "without a causal mask, as the study's rule" in page
 
 
 def test_the_next_image_begins_at_its_first_word(open_view):
@@ -606,7 +617,7 @@ def test_beams_say_which_size_is_enough_and_draw_the_study_behind(open_view, tmp
     results = tmp_path / "results"
     runs.captioner_run(results)
     (results / "published").mkdir()
-    (results / "published" / "beams.csv").write_text("beam_size,metric,value,source\n3,cider,0.94,*a* study\n")
+    (results / "published" / "beams.csv").write_text("beam_size,cider,source\n3,0.94,*a* study\n")
     shown = words(open_view("beams", results, run="demo"))
     assert "is the best" in shown and "randomization test over 12 images" in shown
     assert r"\*a\* study" in shown

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import checkpoints, clip, datasets, evaluate, predictions, scoring, search, store, summary
+from engine import attention, checkpoints, clip, datasets, evaluate, predictions, scoring, search, store, summary
 from engine.config import DecodingConfig
 from engine.failures import Tag
 from engine.predictions import PredictedClass
 from engine.runs import RunExists
-from engine.schema import END_WORD, TABLES
+from engine.schema import ATTENTION_PASSES, END_WORD, TABLES
 from engine.scoring import ClipSettings
 from tests import tiny
 
@@ -264,6 +264,49 @@ def test_both_rules_stand_side_by_side_as_two_runs(parts, tmp_path):
     assert (sorted(found), problems) == ([("ours", False), ("theirs", True)], [])
 
 
+@pytest.mark.parametrize(("rule", "named"), ATTENTION_PASSES.items())
+def test_maps_are_those_of_the_rules_own_pass_and_the_record_names_it(parts, tmp_path, monkeypatch, rule, named):
+    passes, real = set(), attention.step_weights
+
+    def noted(captioner, tokenizer, memory, captions, rule):
+        passes.add(rule)
+        return real(captioner, tokenizer, memory, captions, rule)
+
+    monkeypatch.setattr(attention, "step_weights", noted)
+    decoding = DecodingConfig(beam_sizes=(1, 3), max_length=6, rule=rule)
+    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    assert passes == {rule}
+    assert store.read_record(store.run_folder(tmp_path, "mine"))["attention"]["pass"] == named
+
+
+def forget_the_pass(folder) -> None:
+    """The run's record as it was written before the pass was recorded."""
+    record = store.read_record(folder)
+    del record["attention"], record["plan"]["attention_pass"]
+    store.write_record(folder, record)
+
+
+def test_a_run_of_the_studys_rule_with_maps_of_a_causal_replay_is_not_taken_as_finished(parts, tmp_path):
+    made = {
+        "ours": DecodingConfig(beam_sizes=(1,), max_length=6),
+        "theirs": DecodingConfig(beam_sizes=(1,), max_length=6, rule="study"),
+    }
+    for name, decoding in made.items():
+        assert evaluate.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
+        forget_the_pass(store.run_folder(tmp_path, name))
+    assert not evaluate.evaluate(ask(parts, tmp_path, "ours", decoding=made["ours"], clip=None))
+    with pytest.raises(RunExists, match="attention_pass: causal replay before, study's pass .* now"):
+        evaluate.evaluate(ask(parts, tmp_path, "theirs", decoding=made["theirs"], clip=None))
+
+
+def test_without_maps_no_pass_is_recorded_and_none_makes_a_difference(parts, tmp_path):
+    settings = {"decoding": DecodingConfig(beam_sizes=(1,), max_length=6, rule="study"), "clip": None}
+    assert evaluate.evaluate(ask(parts, tmp_path, attention_beams=(), **settings))
+    assert store.read_record(store.run_folder(tmp_path, "mine"))["attention"]["pass"] is None
+    forget_the_pass(store.run_folder(tmp_path, "mine"))
+    assert not evaluate.evaluate(ask(parts, tmp_path, attention_beams=(), **settings))
+
+
 @pytest.mark.parametrize("rule", ["standard", "study"])
 def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts, tmp_path, rule):
     decoding = DecodingConfig(beam_sizes=(1, 3), max_length=6, n_best=3, rule=rule)
@@ -376,21 +419,33 @@ def test_a_large_gpu_takes_larger_chunks(monkeypatch, kind, gigabytes, size):
 def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(parts, tmp_path, results, monkeypatch):
     real, counts = evaluate.attention.replay, []
 
-    def short(captioner, tokenizer, encoded, captions, merge):
+    def short(captioner, tokenizer, encoded, captions, *rest):
         counts.append(len(captions))
         if len(captions) > 1:
             raise torch.OutOfMemoryError("no more")
-        return real(captioner, tokenizer, encoded, captions, merge)
+        return real(captioner, tokenizer, encoded, captions, *rest)
 
     monkeypatch.setattr(evaluate.attention, "replay", short)
     with pytest.warns(UserWarning, match="going on with 2"):
         assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
     assert counts == [4, 2, 1, 1, 1, 1] * 2
-    for own, whole in zip(table(tmp_path, "attention"), table(results, "attention"), strict=True):
+    assert_same_maps(table(tmp_path, "attention"), table(results, "attention"))
+
+
+def assert_same_maps(left: list[dict], right: list[dict]) -> None:
+    for own, whole in zip(left, right, strict=True):
         assert all(own[name] == whole[name] for name in ("image_id", "beam_size", "words"))
         weights = [np.frombuffer(row["weights"], np.uint8).astype(int) for row in (own, whole)]
         assert np.abs(weights[0] - weights[1]).max() <= 1  # products of other shapes round differently
         assert own["scale"] == pytest.approx(whole["scale"], rel=1e-5)
+
+
+def test_cores_that_share_a_replay_without_a_mask_keep_the_same_maps(parts, tmp_path, monkeypatch):
+    settings = {"decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8, rule="study"), "clip": None}
+    assert evaluate.evaluate(ask(parts, tmp_path, "one", **settings))
+    monkeypatch.setattr(evaluate, "jobs_for", lambda images, device: 3)
+    assert evaluate.evaluate(ask(parts, tmp_path, "three", **settings))
+    assert_same_maps(table(tmp_path, "attention", "three"), table(tmp_path, "attention", "one"))
 
 
 def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(

@@ -5,6 +5,7 @@ import plotly.io as pio
 import pytest
 
 from dashboard import figures
+from engine.published import REPORT
 
 
 def by_beam(sizes: list[int]) -> pd.DataFrame:
@@ -95,6 +96,21 @@ def test_the_studys_figures_are_dashed_behind_ours_and_named():
     theirs, band, ours = figures.metric_by_beam(by_beam([1, 3]), "cider", published=published).data
     assert theirs.line.dash == "dash" and theirs.name == "&lt;the&gt; study" and list(theirs.y) == [0.94, 0.9]
     assert theirs.marker.symbol.endswith("-open") and ours.name == "this run" and ours.line.dash == "solid"
+
+
+def test_a_published_curve_far_from_ours_has_a_panel_of_its_own():
+    near = pd.DataFrame({"beam_size": [1, 3], "value": [0.5, 0.6], "source": REPORT})
+    ours = by_beam([1, 3])
+    shared = figures.metric_by_beam(ours, "cider", published=near)
+    assert {trace.yaxis or "y" for trace in shared.data} == {"y"} and shared.data[0].name == "published (the study)"
+    for figure in (
+        figures.metric_by_beam(ours, "cider", published=near.assign(value=near.value + 5)),
+        figures.metric_by_beam(ours, "cider", published=near, apart=True),
+    ):
+        theirs, *own = figure.data
+        assert theirs.yaxis == "y2" and {trace.yaxis or "y" for trace in own} == {"y"}
+        assert figure.layout.yaxis.domain[0] > figure.layout.yaxis2.domain[1]
+        assert list(figure.layout.xaxis.tickvals) == [1, 3]
 
 
 def test_a_published_figure_without_a_beam_size_is_a_level_line():

@@ -26,10 +26,11 @@ TABLES = {
     "many": pd.DataFrame({"Image": [f"{i:012}" for i in range(150)], "Caption": [CAPTION] * 150}),
     "many wide": pd.DataFrame({"Image": [f"{i}" for i in range(60)], **{name: ["1.000"] * 60 for name in METRICS}}),
     "far too wide": pd.DataFrame({"Image": ["1"], **{f"A metric of number {i}": ["1.000"] for i in range(20)}}),
+    "many and wide": pd.DataFrame({"Image": ["1"] * 60, **{f"A metric called {i}": ["1.000"] * 60 for i in "abcdefg"}}),
     "none": pd.DataFrame({"Image": [], "Caption": []}),
     "one column": pd.DataFrame({"Caption": [CAPTION]}),
 }
-PREAMBLE = r"\documentclass{article}\usepackage{array,booktabs,longtable,rotating}\begin{document}"
+PREAMBLE = r"\documentclass{article}\usepackage{array,booktabs,longtable,rotating,pdflscape}\begin{document}"
 
 
 def rows_of(made: str) -> list[list[str]]:

@@ -348,6 +348,32 @@ def test_accuracy_is_the_share_of_known_labels_with_its_wilson_interval(cursor):
     assert (found.low[0], found.high[0]) == pytest.approx(wilson_interval(9, 12))
 
 
+def test_of_equal_templates_the_one_given_first_comes_first(tmp_path):
+    results = tmp_path / "results"
+    given = ["z {object}", "a {object}", "m {object}"]
+    rows = [
+        {"image_id": "1", "file_name": "1.png", "template": name, "label": "x", "predicted": "x", "correct": True}
+        for name in sorted(given)
+    ]
+    for run, record in (("made", {"plan": {"templates": given}}), ("imported", {"templates": given}), ("old", {})):
+        folder = store.run_folder(results, run)
+        store.write_table(folder, "zero_shot", store.table_of("zero_shot", rows))
+        store.write_record(folder, {"run": run, "kind": "zero_shot", **record})
+    cursor = store.connect(results)[0].cursor()
+    assert queries.zero_shot_accuracy(cursor, "made").template.tolist() == given
+    assert queries.zero_shot_accuracy(cursor, "imported").template.tolist() == given
+    assert queries.zero_shot_accuracy(cursor, "old").template.tolist() == sorted(given)
+
+
+def test_headline_scores_of_a_row_are_of_the_same_captions(cursor):
+    found = queries.headline_scores(cursor)
+    mine = found[found.run == "demo"]
+    assert mine.beam_size.tolist() == [1, 3, 5]
+    for row in mine.itertuples():
+        corpus = queries.corpus_scores(cursor, "demo").query(f"beam_size == {row.beam_size}").set_index("metric").value
+        assert (row.cider, row.clipscore) == (corpus["cider"], corpus["clipscore"])
+
+
 def test_zero_shot_cases_are_filtered_by_outcome_and_label(cursor):
     wrong = queries.zero_shot_cases(cursor, "demo", runs.TEMPLATES[2], "wrong")
     assert wrong.image_id.tolist() == [f"scene_{i:02d}" for i in range(6, 12)]

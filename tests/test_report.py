@@ -19,8 +19,8 @@ from tests.conftest import ROOT
 needs_browser = pytest.mark.skipif(bool(exports.browser_missing()), reason="no browser: apt-get install chromium")
 CHAPTERS = [
     *("Summary", "Prompt templates", "Three images with their top-5 predictions", "The setting and its scores"),
-    *("Attempts", "Beam sizes", "Comparison with other runs", "Attention", "Attention grounding (pointing game)"),
-    *("Best and worst pair", "Failure tags", "Verdicts"),
+    *("Runs and hyperparameters", "Beam sizes", "Comparison with other runs", "Attention"),
+    *("Attention grounding (pointing game)", "Best and worst pair", "Failure tags", "Verdicts"),
 ]
 
 
@@ -127,17 +127,12 @@ def test_no_name_in_the_zip_leaves_its_folder_and_no_caption_is_markup(tmp_path,
     assert "<script>" not in text.replace(r"\<script\>", "") and r"\<script\>alert" in text
 
 
-def test_the_studys_figures_stand_beside_ours(tmp_path, no_browser):
+def test_the_studys_figures_are_next_to_ours(tmp_path, no_browser):
     results = tmp_path / "results"
     runs.captioner_run(results)
-    (results / "published").mkdir()
-    (results / "published" / "beams.csv").write_text("beam_size,metric,value,source\n3,cider,0.9413,the study\n")
-    (results / "published" / "attempts.csv").write_text("attempt,CIDEr\nbest,0.94\n")
     text = made(results, "demo").read("report.md").decode()
-    assert "| published: the study |" in text and "0.941" in text
-    assert r"Each run at its best beam size by that metric." in text and "\nPublished: the study\n" in text
-    assert "From attempts.csv" in text
-    assert "The study's attempts, as published" in text
+    assert text.count("| published (the study) |") == 6 + 11 and "| 0.893 | 0.732 |" in text
+    assert "The report gives batch size 32" in text
 
 
 def test_the_title_names_the_run_and_its_data(full_results, no_browser):

@@ -5,7 +5,7 @@ import torch
 
 from engine import checkpoints, memory
 from engine.config import DecodingConfig
-from engine.search import JOB_IMAGES, Search, seed_of
+from engine.search import JOB_IMAGES, Search, in_jobs, jobs_for, seed_of
 from tests import tiny
 
 
@@ -21,7 +21,7 @@ def searched(parts, threads: int, config: DecodingConfig, size: int, monkeypatch
     encoded = torch.randn(images, 5, captioner.config.d_model)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     search = Search(captioner, tokenizer, encoded, config, [str(image) for image in range(images)])
-    return [[each.tokens for each in found] for found in search.run()[size]], search._jobs(images)
+    return [[each.tokens for each in found] for found in search.run()[size]], jobs_for(images, search.device)
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -64,12 +64,15 @@ def test_samples_follow_the_image_into_its_job(parts, monkeypatch):
     assert seed_of(3, "1") != seed_of(3, "2") != seed_of(4, "2")
 
 
-def test_few_images_are_one_job(parts, monkeypatch):
-    captioner, tokenizer = parts
+def test_few_images_are_one_job(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-    encoded = torch.randn(JOB_IMAGES, 5, captioner.config.d_model)
-    search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(JOB_IMAGES)])
-    assert search._jobs(JOB_IMAGES) == 1
+    assert [jobs_for(images, torch.device("cpu")) for images in (1, JOB_IMAGES, 5 * JOB_IMAGES)] == [1, 1, 5]
+    assert jobs_for(5 * JOB_IMAGES, torch.device("meta")) == 1
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 7])
+def test_jobs_return_every_image_once_and_in_order(jobs):
+    assert in_jobs(lambda start, stop: list(range(start, stop)), 7, jobs) == list(range(7))
 
 
 def test_jobs_share_the_memory_that_is_free(parts, monkeypatch):

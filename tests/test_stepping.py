@@ -1,13 +1,15 @@
 """Decoding at float32: nothing but an image's own memory decides its caption; weights are laid out when they change."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import decoding, stepping, study
-from engine.config import DecodingConfig
+from engine import attention, decoding, stepping, study_rule
+from engine.config import RULES, DecodingConfig
 from tests import tiny
 
 IMAGES = 7
@@ -32,7 +34,7 @@ def captions(captioner, words, memory, size, rule="standard", others=()) -> list
     with torch.inference_mode():
         looked = captioner.look(memory)
     if rule == "study":
-        found = study.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, captioner.device)
+        found = study_rule.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, captioner.device)
     else:
         found = decoding.sweep(captioner.start(looked, 12), len(looked), sizes, *ids, config, captioner.device)
     return [each[0].tokens for each in found[size]]
@@ -67,23 +69,85 @@ def test_the_padding_of_shorter_captions_changes_no_map(parts):
     torch.testing.assert_close(long[0, :, :, :4], short[0], atol=1e-6, rtol=0)
 
 
-def test_one_replay_has_the_weights_of_a_step_by_step_greedy_run(parts, monkeypatch):
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_replay_has_the_weights_of_the_steps_that_chose_the_words(parts, monkeypatch, size):
     captioner, words, memory = parts
     seen, real = [], stepping.attend
 
     def watched(query, key, value):
-        seen.append((query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).softmax(-1))
+        seen.append((key, (query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).softmax(-1)))
         return real(query, key, value)
 
     monkeypatch.setattr(stepping, "attend", watched)
-    for image in range(IMAGES):
-        seen.clear()
-        (tokens,) = captions(captioner, words, memory[image : image + 1], 1)
-        stepped = torch.cat(seen).view(len(tokens), 2, 2, 20).permute(1, 2, 0, 3)  # [layers, heads, T, P]
-        ids = torch.tensor([[words.bos_id, *tokens[:-1]]], device=captioner.device)
-        with torch.inference_mode():
-            replayed = captioner.replay(ids, memory[image : image + 1])[1][0]
-        torch.testing.assert_close(replayed, stepped, atol=1e-5, rtol=0)
+    found = captions(captioner, words, memory, size)
+    assert_ends_differ(found, words)
+    with torch.inference_mode():
+        keys = captioner.look(memory).layers[0][0]
+        replayed = attention.step_weights(captioner, words, memory, found)
+    for image, tokens in enumerate(found):
+        for step in range(len(tokens)):
+            first, last = seen[2 * step : 2 * step + 2]
+            (place,) = [
+                at for at, key in enumerate(first[0]) if torch.equal(key, keys[image])
+            ]  # images leave the batch
+            stepped = torch.stack([first[1][place], last[1][place]])  # [layers, H, beams, P]
+            gaps = (stepped - replayed[image, :, :, step].unsqueeze(2)).abs().amax((0, 1, 3))
+            assert gaps.min() < 1e-5  # of the beams, one is the winner's
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_under_the_studys_rule_the_replay_is_torchs_unmasked_pass_over_each_prefix(parts, size):
+    captioner, words, memory = deepcopy(parts)
+    with torch.no_grad():
+        captioner.head.bias[words.eos_id] -= 1  # or under this rule most captions would end at once
+    found = captions(captioner, words, memory, size, "study")
+    assert_ends_differ(found, words)
+    expected = torch_weights(captioner, words, memory, found, "study")
+    assert gap(captioner, words, memory, found, "study", expected) < 1e-5
+    assert gap(captioner, words, memory, found, "standard", expected) > 0.01
+
+
+def assert_ends_differ(found, words) -> None:
+    assert len({len(tokens) for tokens in found}) > 2
+    assert any(tokens[-1] == words.eos_id for tokens in found)
+
+
+def torch_weights(captioner, words, memory, found, rule) -> list[torch.Tensor]:
+    """Of each caption the cross-attention [layers, H, T, P] of torch's decoder, which reads every prefix by itself."""
+    decoder, asked = tiny.torch_decoder(captioner).to(captioner.device), []
+    for layer in decoder.layers:
+        # torch's layer asks for no weights: its attention is asked again with what the layer gave it.
+        layer.multihead_attn.register_forward_pre_hook(lambda module, args: asked.append((module, args)))
+
+    def newest(prefix, image):
+        mask = torch.nn.Transformer.generate_square_subsequent_mask(len(prefix), device=captioner.device)
+        asked.clear()
+        ids = torch.tensor([prefix], device=captioner.device)
+        decoder(captioner.embed(ids), memory[image : image + 1], tgt_mask=None if rule == "study" else mask)
+        again = [module(*args, need_weights=True, average_attn_weights=False) for module, args in list(asked)]
+        return torch.stack([weights[0, :, -1] for _, weights in again])
+
+    with torch.no_grad():
+        return [
+            torch.stack([newest([words.bos_id, *tokens[:at]], image) for at in range(len(tokens))], dim=2)
+            for image, tokens in enumerate(found)
+        ]
+
+
+def gap(captioner, words, memory, found, rule, expected) -> float:
+    """The largest difference between the maps of the replay and the expected ones, in any layer."""
+    with torch.inference_mode():
+        replayed = attention.step_weights(captioner, words, memory, found, rule)
+    pairs = zip(replayed, expected, strict=True)
+    return max(float((ours[:, :, : theirs.shape[2]] - theirs).abs().max()) for ours, theirs in pairs)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=7), min_size=1, max_size=4), st.sampled_from(RULES))
+def test_any_captions_replay_as_torch_reads_their_prefixes(parts, found, rule):
+    captioner, words, memory = parts
+    expected = torch_weights(captioner, words, memory[: len(found)], found, rule)
+    assert gap(captioner, words, memory[: len(found)], found, rule, expected) < 1e-5
 
 
 def test_reading_anew_gives_the_logits_of_torchs_own_decoder_without_a_mask(parts):
@@ -132,3 +196,14 @@ def test_bf16_decodes(parts):
     captioner = tiny.captioner().to(torch.bfloat16)
     found = captions(captioner, tiny.tokenizer(), torch.randn(2, 9, 32).bfloat16(), 3)
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_bf16_replays_to_weights_of_32_bits(rule):
+    captioner, words, memory = tiny.captioner(), tiny.tokenizer(), torch.randn(2, 9, 32)
+    found = [[5, 6, words.eos_id], [7]]
+    with torch.inference_mode():
+        full = attention.step_weights(captioner, words, memory, found, rule)
+        half = attention.step_weights(captioner.to(torch.bfloat16), words, memory.bfloat16(), found, rule)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half[0], full[0], atol=0.02, rtol=0)

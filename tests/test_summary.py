@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine import store, summary
+from engine import published, store, summary
 from tests import runs
 
 
@@ -72,11 +72,11 @@ def test_the_studys_figures_stand_beside_a_run_on_its_images_and_beside_no_other
     ours = pd.DataFrame([{"metric": "cider", "beam_size": 3, "value": 0.95}])
     theirs = pd.DataFrame([{"metric": "cider", "beam_size": 3.0, "value": 0.9413, "source": "its README"}])
     lines = summary._study_captions(theirs, ours)
-    assert lines[-1] == "  CIDEr at beam size 3: 0.9500 here, 0.9413 there (+0.0087; its README)"
+    assert lines[-1] == "  CIDEr at beam size 3: 0.9500 here, 0.9413 published (+0.0087; its README)"
     assert summary._study_captions(theirs, ours.assign(beam_size=5)) == []
-    assert summary._is_studys({"format": "course", "split": "val", "images": 1789}, 1789)
-    assert not summary._is_studys({"format": "coco", "split": "val", "images": 1789}, 1789)
-    assert not summary._is_studys({"format": "course", "split": "val", "images": 50}, 1789)
+    assert published.is_studys({"format": "course", "split": "val", "images": 1789}, 1789)
+    assert not published.is_studys({"format": "coco", "split": "val", "images": 1789}, 1789)
+    assert not published.is_studys({"format": "course", "split": "val", "images": 50}, 1789)
 
 
 def test_the_published_prompts_stand_beside_as_many_images(tmp_path):
@@ -91,7 +91,7 @@ def test_the_published_prompts_stand_beside_as_many_images(tmp_path):
     assert command.main([*arguments, "--run", "prompts", "--results", str(tmp_path)]) == 0
     text = summary.text(tmp_path, "prompts")
     for accuracy in ("60.84%", "67.84%", "54.96%"):
-        assert f"{accuracy} here, {accuracy} there" in text
+        assert f"{accuracy} here, {accuracy} published" in text
 
 
 def test_signatures_are_printed_once_a_metric(full_results):

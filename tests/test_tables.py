@@ -27,6 +27,20 @@ def test_scores_have_their_metrics_digits_and_an_unknown_interval_is_a_dash():
     assert table.values.value.iloc[0] == 0.51234 and table.shown.Images.iloc[0] == "1,200"
 
 
+def test_published_accuracies_are_columns_next_to_ours_one_per_source():
+    ours = pd.DataFrame({"template": ["a {object}", "b {object}"], "accuracy": [0.5, 0.25], "right": 2, "known": 4})
+    ours = ours.assign(low=0.1, high=0.9)
+    theirs = pd.DataFrame(
+        [("a {object}", "L", 100, 0.6736, "report"), ("b {object}", "L", 100, 0.7, "report")]
+        + [("a {object}", "B", 50, 0.6084, "files"), ("other {object}", "C", 50, 0.1, "files")],
+        columns=["template", "model", "images", "accuracy", "source"],
+    )
+    table = tables.accuracy(ours, theirs, "small")
+    assert table.shown["Published, L"].tolist() == ["67.36 %", "70.00 %"]
+    assert table.shown["Published, B"].tolist() == ["60.84 %", "–"] and "Published, C" not in table.shown
+    assert "Published, L: report, 100 images" in table.note.splitlines()
+
+
 def test_a_column_that_says_nothing_at_any_beam_size_is_left_out():
     run = Run("r", {"seconds_per_image": {"1": 0.01}})
     table = tables.beams(scores(), beam_statistics(), run, "")
@@ -55,23 +69,6 @@ def test_captions_that_were_drawn_are_not_called_greedy(sample, said):
     assert tables.beams(scores(), beam_statistics(), run, "").shown["Beam size"].iloc[0] == said
     judged = Verdicts({("a", 1): Verdict("a", 1, reasonable="yes")})
     assert verdicts.table(run, judged).shown["Beam size"].tolist() == [said]
-
-
-def test_attempts_show_hyperparameters_and_say_whose_clip_it_is():
-    captioner = {"encoder": "vit", "decoder_layers": 4, "heads": 8, "d_model": 512}
-    run = Run("mine", {"captioner": captioner, "clip": {"demo": True}, "data": {"name": "coco"}}, images=5)
-    best = pd.DataFrame({"run": "mine", "metric": ["cider", "clipscore"], "value": [0.9, 0.7]})
-    theirs = pd.DataFrame({"source": ["study"], "metric": ["cider"], "value": [0.9413], "beam_size": [3]})
-    rows = tables.attempts([run, Run("bare", {})], best, theirs).shown.values.tolist()
-    assert rows[0] == ["mine", "vit", "4", "8", "512", "coco", "5", "0.900", "0.700 (demo CLIP)"]
-    assert rows[1][:5] == ["bare", "–", "–", "–", "–"] and rows[2][0] == "published: study" and rows[2][-2] == "0.941"
-
-
-def test_published_attempts_with_their_settings_are_rows_of_the_same_table():
-    theirs = pd.DataFrame({"encoder": ["deit"], "num_layers": ["4"], "d_model": ["1024"], "cider": ["0.9413"]})
-    table = tables.attempts([], pd.DataFrame(), theirs.assign(source="the study's README"))
-    assert table.shown.values.tolist() == [["published", "deit", "4", "–", "1024", "–", "–", "0.941", "–"]]
-    assert table.note.endswith("Published: the study's README")
 
 
 @pytest.mark.parametrize("references", [None, np.nan, [], np.array([], dtype=object)])

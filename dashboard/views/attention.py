@@ -11,6 +11,7 @@ from dashboard.exports import Figure, Table
 from dashboard.heatmaps import Look, read_look
 from dashboard.previews import LARGE, photo
 from engine import queries
+from engine.schema import ATTENTION_PASSES
 
 _MOST_LABELS = 12  # rows of the table that show without scrolling
 _GROUNDING = (
@@ -19,6 +20,14 @@ _GROUNDING = (
     "label in another image: large objects in the middle are hit whatever the word is. A map that points at the object "
     "shows that the model read from there, not that it understood it."
 )
+
+_PASSES = {
+    ATTENTION_PASSES["standard"]: "The finished caption is read once more, each word seeing only those before it. ",
+    ATTENTION_PASSES["study"]: (
+        "Every prefix of the finished caption is read by itself without a causal mask, as the study's rule chooses "
+        "words. "
+    ),
+}
 
 
 def draw() -> None:
@@ -102,6 +111,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = _row(run, beam, image_id)
     found = data.ask(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
+    st.caption(f"Cross-attention maps: {text.markdown(run.attention_pass)}.")
     if not found.empty:
         left, right = parts.columns([3, 2], "case", "case", gap="medium")
         with left:
@@ -110,7 +120,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
             judging.draw(run, beam, image_id, case.said(found.iloc[0]))
     with choices.opened("What these maps are, and are not", "about"):
         st.markdown(
-            "The finished caption was replayed once, and the decoder's cross-attention read for the step that predicts "
+            f"{_PASSES.get(run.attention_pass, '')}The decoder's cross-attention is read at the step that predicts "
             "each word; parts of a word are joined. *&lt;end&gt;* is where the model looked when it decided to stop. "
             "Every map is drawn on its own scale. Vision transformers have a few patches that draw attention whatever "
             "the word is: take the mean map away to see what is particular to a word. A map shows where the decoder "

@@ -55,9 +55,9 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
             key = ("left", "right")[place]
             label = ("Left figure", "Right figure")[place]
             metric = choices.one_of(label, f"metric_{key}", ordered, ordered[place], text.title)
-            behind = chapters.published_beside(source, metric)
-            beside.append(behind)
-            drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template(), behind)
+            theirs, apart = chapters.published_beside(source, metric)
+            beside.append(theirs)
+            drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template(), theirs, apart)
             parts.figure(drawn, f"figure_{key}", f"{text.title(metric)} by beam size")
             with st.spinner("Testing each beam size against the best one ..."):
                 sentence = chapters.smallest_sentence(source.ask, run, metric)
@@ -73,16 +73,20 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
 
 
 def _say_published(source: chapters.Source, drawn: pd.DataFrame) -> None:
-    """Whose figures stand behind the curves, if any do."""
+    """Name the source of the published curves, if any are drawn."""
     theirs = published.beams(source.results)
     if theirs.problem:
         st.warning(text.markdown(theirs.problem), icon="⚠️")
     elif not drawn.empty:
         sources = "; ".join(text.markdown(name) for name in drawn.source.unique())
-        demo = " Their CLIPScore is not drawn: the demo CLIP's is another measure." if source.run.demo_clip else ""
+        same = published.is_studys(source.run.part("data") or {}, published.CAPTION_IMAGES)
+        images = "the same images" if same else "other images"
+        demo = " CLIPScore of the demo CLIP is on another scale than theirs." if source.run.demo_clip else ""
+        unknown = " A level line is a figure whose source does not give the beam size."
+        unknown = unknown if drawn.beam_size.isna().any() else ""
         st.caption(
-            f"Dashed, with open marks: {sources}. Published for another captioner on other data: a place to compare "
-            f"with, not a target. A level line is a figure whose source does not say the beam size.{demo}"
+            f"Dashed, with open marks: {sources}; another captioner on {images}. Where a common axis would flatten "
+            f"this run's curve, the published one has its own panel.{unknown}{demo}"
         )
 
 

@@ -105,16 +105,14 @@ def _accuracy(run: data.Run) -> None:
 
 
 def _attempts(run: data.Run) -> None:
-    """Every captioner with its hyperparameters, the study's among them; a click on a column sorts."""
-    items = chapters.attempts(parts.source(run)).items
-    if not items:
-        return
-    st.subheader("Attempts and their settings")
-    shown = tables.sortable(items[0].shown)
+    """One row per run and beam size, the study's published ones below; a click on a column sorts."""
+    (found,) = chapters.attempts(parts.source(run)).items
+    st.subheader(found.title)
+    shown = tables.sortable(found.shown)
     digits = {text.title(metric): f"%.{METRICS[metric].digits}f" for metric in HEADLINES}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
     parts.table(shown, column_config=formats)
-    st.caption("  \n".join(text.markdown(line) for line in items[0].note.splitlines()))
+    st.caption("  \n".join(text.markdown(line) for line in found.note.splitlines()))
 
 
 def _scores(run: data.Run) -> None:

@@ -1,7 +1,8 @@
-"""The generated world as files: COCO splits and a folder of classes, for whoever has no dataset at hand.
+"""The generated world as files, in COCO's layout or in that of the study's course, for users without a dataset.
 
-Knows COCO's annotation files and the course layout, and which seeds belong to which split. Refuses to know how a scene
-is composed or drawn. `python -m engine.demo.world --out data/demo` writes everything `make evaluate` needs.
+Knows both layouts, and which seeds belong to which split. Does not know how a scene is composed or drawn.
+`python -m engine.demo.world --out data/demo` writes everything `make evaluate` needs, with `--layout course` everything
+`make study` needs.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from engine.demo.scenes import Picture, Scene, compose, describe, draw, portrait
 
 VERSION = 1  # raised whenever the same seed gives another picture or another reference
 BLOCK = 1_000_000  # seeds a split may use; a seed is also its image's id, so ids of different splits never meet
-FIRST_SEED = {"train": 1 * BLOCK, "val": 2 * BLOCK, "test": 3 * BLOCK, "classes": 4 * BLOCK}
+FIRST_SEED = {"train": 1 * BLOCK, "val": 2 * BLOCK, "test": 3 * BLOCK, "classes": 4 * BLOCK, "named": 5 * BLOCK}
 WORTH = 100  # pictures for which a process of its own is started; below, starting it takes longer than drawing them
 MIN_AREA = 16  # pixels; less of an object is no object to a viewer
 # COCO's own ids and supercategories.
@@ -40,6 +41,10 @@ CATEGORIES: dict[str, tuple[int, str]] = {
 # A table stands under every plate, so it is no class of its own.
 CLASSES = tuple(name for name in CATEGORIES if name != "dining table")
 
+LAYOUTS = ("coco", "course")
+NAMED_PHOTOS = {"bike": "bicycle", "girl": "girl", "sheep": "sheep", "ski": "skis", "umbrella": "umbrella"}
+"""The photos of the study's third problem, each with the kind or role that its scene is about."""
+TOKENIZER = Path(__file__).parent / "captioner" / "tokenizer.json"
 
 Item, Made = TypeVar("Item"), TypeVar("Made")
 
@@ -93,28 +98,63 @@ def _write_scene(folder: Path, seed: int) -> tuple[dict, list[dict], list[dict]]
     return image, captions, _instances(scene, picture)
 
 
-def write_split(folder: Path | str, split: str, count: int, first_seed: int | None = None) -> None:
-    """Writes `count` scenes as COCO does: photos, captions and instances of one split under `folder`.
+def _draw_split(photos: Path, split: str, count: int, first_seed: int | None = None) -> tuple[dict, dict]:
+    """Draw `count` scenes of a split into `photos`; return COCO's captions and instances of them.
 
     Seeds run from `first_seed`, by default the split's own block. Raises ValueError if they would leave that block.
     """
     first = FIRST_SEED[split] if first_seed is None else first_seed
     if first // BLOCK != (first + count - 1) // BLOCK:
         raise ValueError(f"{count} scenes from seed {first} reach into another split: at most {BLOCK} a split")
-    folder = Path(folder)
-    (folder / split).mkdir(parents=True, exist_ok=True)
+    photos.mkdir(parents=True, exist_ok=True)
     images, captions, instances = [], [], []
-    scenes = _on_all_cores(partial(_write_scene, folder / split), range(first, first + count), desc=split, unit="image")
+    scenes = _on_all_cores(partial(_write_scene, photos), range(first, first + count), desc=split, unit="image")
     for image, texts, things in scenes:
         images.append(image)
         captions += texts
         instances += things
     info = {"description": "CaptionScope's generated world", "version": str(VERSION)}
     categories = [{"id": number, "name": name, "supercategory": above} for name, (number, above) in CATEGORIES.items()]
-    notes = folder / "annotations"
-    _write_json(notes / f"captions_{split}.json", {"info": info, "images": images, "annotations": captions})
-    _write_json(notes / f"instances_{split}.json",
-                {"info": info, "images": images, "annotations": instances, "categories": categories})  # fmt: skip
+    shared = {"info": info, "images": images}
+    return (shared | {"annotations": captions}, shared | {"annotations": instances, "categories": categories})
+
+
+def write_split(folder: Path | str, split: str, count: int, first_seed: int | None = None) -> None:
+    """Write `count` scenes as COCO does: photos, captions and instances of one split under `folder`.
+
+    Raises:
+        ValueError: as `_draw_split`.
+    """
+    captions, instances = _draw_split(Path(folder) / split, split, count, first_seed)
+    _write_json(Path(folder) / "annotations" / f"captions_{split}.json", captions)
+    _write_json(Path(folder) / "annotations" / f"instances_{split}.json", instances)
+
+
+def write_course_split(folder: Path | str, split: str, count: int) -> None:
+    """Write `count` scenes as the study's course does: `p2_data/images/<split>/` beside `p2_data/<split>.json`.
+
+    The course has no boxes; ours lie beside the captions, so that grounding can be measured.
+    """
+    root = Path(folder) / "p2_data"
+    captions, instances = _draw_split(root / "images" / split, split, count)
+    _write_json(root / f"{split}.json", captions)
+    _write_json(root / f"instances_{split}.json", instances)
+
+
+def write_named_photos(folder: Path | str) -> None:
+    """Write `p3_data/images/{bike,girl,sheep,ski,umbrella}.jpg`: for each the first plain scene about such a thing."""
+    photos = Path(folder) / "p3_data" / "images"
+    photos.mkdir(parents=True, exist_ok=True)
+    first = FIRST_SEED["named"]
+    for name, what in NAMED_PHOTOS.items():
+        scenes = map(compose, range(first, first + BLOCK))
+        scene = next(scene for scene in scenes if _is_about(scene, what) and not scene.conditions)
+        draw(scene).image.save(photos / f"{name}.jpg", quality=92)
+
+
+def _is_about(scene: Scene, what: str) -> bool:
+    """Whether the kind, or the role of a person, is that of the scene's main group."""
+    return (scene.groups[0].role or scene.groups[0].kind) == what
 
 
 def _write_portrait(folder: Path, item: tuple[int, int, int]) -> None:
@@ -132,14 +172,20 @@ def write_classes(folder: Path | str, per_class: int = 30, first_seed: int = FIR
         pass
 
 
-def write_world(folder: Path | str, val: int = 600, test: int = 600, classes: int = 30, train: int = 0) -> bool:
-    """Writes splits and classes, all or nothing; False if they stand there already. A count of 0 leaves one out.
+def write_world(
+    folder: Path | str, val: int = 600, test: int = 600, classes: int = 30, train: int = 0, layout: str = "coco"
+) -> bool:
+    """Write splits and classes, all or nothing; False if they are there already. A count of 0 leaves one out.
 
-    Raises FileExistsError if `folder` holds something that this function did not write.
+    Args:
+        layout: one of LAYOUTS; `course` has no test split, and the five named photos and the tokenizer besides.
+
+    Raises:
+        FileExistsError: `folder` holds something that this function did not write.
     """
     folder = Path(folder)
-    splits = {"train": train, "val": val, "test": test}
-    recipe = {"version": VERSION, **splits, "classes": classes}
+    splits = {"train": train, "val": val} | ({"test": test} if layout == "coco" else {})
+    recipe = {"version": VERSION, **splits, "classes": classes} | ({} if layout == "coco" else {"layout": layout})
     mark = folder / "world.json"
     if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) == recipe:
         return False
@@ -149,9 +195,12 @@ def write_world(folder: Path | str, val: int = 600, test: int = 600, classes: in
     shutil.rmtree(unfinished, ignore_errors=True)
     for split, count in splits.items():
         if count:
-            write_split(unfinished, split, count)
+            (write_split if layout == "coco" else write_course_split)(unfinished, split, count)
     if classes:
         write_classes(unfinished, classes)
+    if layout == "course":
+        write_named_photos(unfinished)
+        shutil.copyfile(TOKENIZER, unfinished / "caption_tokenizer.json")
     _write_json(unfinished / "world.json", recipe)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
@@ -159,15 +208,19 @@ def write_world(folder: Path | str, val: int = 600, test: int = 600, classes: in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write the generated world: COCO splits and 24 classes.")
+    parser = argparse.ArgumentParser(description="Write the generated world: captioned scenes and 24 classes.")
     parser.add_argument("--out", type=Path, default=Path("data/demo"), help="folder to write (default: %(default)s)")
     parser.add_argument("--val", type=int, default=600, help="images of the val split (default: %(default)s)")
-    parser.add_argument("--test", type=int, default=600, help="images of the test split (default: %(default)s)")
+    parser.add_argument(
+        "--test", type=int, default=600, help="images of the test split of COCO's layout (default: %(default)s)"
+    )
     parser.add_argument("--classes", type=int, default=30, help="images of each class (default: %(default)s)")
     parser.add_argument("--train", type=int, default=0, help="images of a train split (default: none)")
+    parser.add_argument("--layout", choices=LAYOUTS, default="coco", help="of the files (default: %(default)s)")
     options = parser.parse_args()
     try:
-        written = write_world(options.out, options.val, options.test, options.classes, options.train)
+        counts = (options.val, options.test, options.classes, options.train)
+        written = write_world(options.out, *counts, options.layout)
     except (FileExistsError, ValueError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

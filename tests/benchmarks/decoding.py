@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
-from engine import decoding, memory, study
+from engine import decoding, memory, study_rule
 from engine.allocator import keep_freed_memory
 from engine.captioner import Captioner
 from engine.config import CaptionerConfig, DecodingConfig
@@ -123,8 +123,8 @@ class Bench:
             read = self.captioner.reader(self.captioner.look(self.encoded[:images]))
         return self._by_study(read, images, sizes)
 
-    def _by_study(self, read: study.Read, images: int, sizes: tuple[int, ...]) -> Ids:
-        found = study.sweep(read, images, sizes, BOS, EOS, STEPS, self.captioner.device)
+    def _by_study(self, read: study_rule.Read, images: int, sizes: tuple[int, ...]) -> Ids:
+        found = study_rule.sweep(read, images, sizes, BOS, EOS, STEPS, self.captioner.device)
         return [each[0].tokens for size in sizes for each in found[size]]
 
 

@@ -1,0 +1,116 @@
+"""The table of runs and hyperparameters: one row per run and beam size, the study's published rows below ours.
+
+Knows records, `queries.headline_scores` and the published figures. Draws no page.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dashboard import text
+from dashboard.exports import Table
+from dashboard.record import Run
+from dashboard.tables import HEADLINES
+from engine import published
+from engine.schema import METRICS
+
+TITLE = "Runs and hyperparameters"
+
+_PUBLISHED_DATA = "the study's validation images"
+_MODEL = {"Encoder": "encoder", "Layers": "decoder_layers", "Heads": "heads", "Width": "d_model"}
+_TRAINING = {"Batch": "batch_size", "Learning rate": "learning_rate", "Epochs": "epochs"}
+_COLUMNS = ["Run", *_MODEL, *_TRAINING, "Beam size", *(METRICS[name].title for name in HEADLINES), "Data", "Images"]
+_SETTING_NAMES = {
+    **{"Encoder": "encoder", "Layers": "num_layers", "Heads": "nhead", "Width": "hidden_size"},
+    **_TRAINING,
+}
+
+
+def table(runs: Sequence[Run], scores: pd.DataFrame, results: Path) -> Table:
+    """Return one row per run and beam size; CIDEr and CLIPScore of a row are those of the same captions.
+
+    Args:
+        runs: what the rows are about, in this order; a run without scores has a row without numbers.
+        scores: `queries.headline_scores`.
+        results: the folder beside which the published figures lie.
+
+    A setting that a record does not give is left blank.
+    """
+    rows = [row for run in runs for row in _rows(run, scores[scores.run == run.name])]
+    rows += _published(results)
+    shown = pd.DataFrame([[row.get(name, "") for name in _COLUMNS] for row in rows], columns=_COLUMNS)
+    # A column without a single entry says nothing.
+    shown = shown.loc[:, [name for name in shown.columns if (shown[name] != "").any()]]
+    small = _note(results, any(run.demo_clip for run in runs))
+    short = {"Learning rate": "LR", "Epochs": "Ep.", "Beam size": "Beam", "CLIPScore": "CLIP-S"}
+    return Table("runs", TITLE, shown, note=small, heads=short)
+
+
+def listed(run: Run, runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that the table is about: all with captions, and `run` itself whatever it is."""
+    return [each for each in runs if each.captions or each.name == run.name]
+
+
+def _rows(run: Run, scores: pd.DataFrame) -> list[dict[str, str]]:
+    shared = {
+        "Run": run.name,
+        **{title: run.text("captioner", key) for title, key in _MODEL.items()},
+        **{title: _short(run.text("captioner", "training", key)) for title, key in _TRAINING.items()},
+        "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
+        "Images": f"{run.images or run.zero_shot:,}",
+    }
+    if scores.empty:
+        return [shared]
+    return [
+        shared | {"Beam size": run.beam(row.beam_size)} | _scores(run, row._asdict()) for row in scores.itertuples()
+    ]
+
+
+def _short(number: str) -> str:
+    """A small number as the report writes it: 5e-5, not 5e-05."""
+    return number.replace("e-0", "e-")
+
+
+def _scores(run: Run, row: Mapping[str, Any]) -> dict[str, str]:
+    """A headline score that was not computed is blank; the demo's CLIP is named, as its scores are on another scale."""
+    known = {name: float(row[name]) for name in HEADLINES if pd.notna(row[name])}
+    demo = {"clipscore"} if run.demo_clip else set()
+    return {
+        text.title(name): text.score(name, value) + (" (demo CLIP)" if name in demo else "")
+        for name, value in known.items()
+    }
+
+
+def _published(results: Path) -> list[dict[str, str]]:
+    """The six attempts, greedy, and the decodings of the best setting."""
+    best = published.settings(results).frame.set_index("name").value.to_dict()
+    shared = {"Run": published.LABEL, "Data": _PUBLISHED_DATA, "Images": f"{published.CAPTION_IMAGES:,}"}
+    settings = shared | {title: best.get(key, "") for title, key in _SETTING_NAMES.items()}
+    attempts = [
+        settings
+        | {"Encoder": row.encoder, "Layers": row.num_layers, "Heads": row.nhead, "Batch": row.batch_size}
+        | {"Beam size": text.beam(1)}
+        | {text.title(name): text.score(name, getattr(row, name)) for name in HEADLINES}
+        for row in published.attempts(results).frame.itertuples()
+    ]
+    beams = published.beams(results).frame
+    decodings = [
+        settings
+        | {"Beam size": text.beam(size)}
+        | {text.title(row.metric): text.score(row.metric, row.value) for row in rows.itertuples()}
+        for size, rows in beams[beams.metric.isin(HEADLINES)].groupby("beam_size")
+    ]
+    return attempts + decodings
+
+
+def _note(results: Path, has_demo: bool) -> str:
+    lines = ["Scores on different data, or by a different CLIP, are not comparable."]
+    if has_demo:
+        lines.append("The demo's CLIP is a small model of its own: its CLIPScore is on another scale.")
+    sources = published.attempts(results).frame.source.tolist() + published.beams(results).frame.source.tolist()
+    named = "; ".join(dict.fromkeys(name for name in sources if isinstance(name, str)))
+    return "\n".join(
+        [*lines, *([f"Published: {named}."] if named else []), *filter(None, [published.contradiction(results)])]
+    )

@@ -1,0 +1,102 @@
+"""Ours next to the study's published numbers, as lines to print: prompts, beam sizes, best and worst pair.
+
+Knows queries and `published`. Computes nothing.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+from duckdb import DuckDBPyConnection
+
+from engine import published, queries, store
+from engine.schema import METRICS
+
+_HEADLINES = ("cider", "clipscore")
+
+
+def text(results: Path, captions: str, zero_shot: str) -> str:
+    """Return ours next to the published numbers; a part whose run is not there is left out.
+
+    Args:
+        captions: name of the run with the captions.
+        zero_shot: name of the run with the zero-shot predictions.
+    """
+    connection, _ = store.connect(results)
+    cursor = connection.cursor()
+    lines = [*_prompts(cursor, results, zero_shot), *_beams(cursor, results, captions)]
+    lines += _pairs(cursor, results, captions)
+    if not lines:
+        return ""
+    return "\n".join(["ours next to the published numbers", *lines, *_remarks(results, captions)])
+
+
+def _prompts(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
+    ours = queries.zero_shot_accuracy(cursor, run)
+    theirs = published.prompts(results).frame
+    if ours.empty:
+        return []
+    sources = [*theirs.groupby(["model", "source"], sort=False)]
+    lines = ["", _row("zero-shot accuracy", ["ours", *(f"published, {model}" for (model, _), _ in sources)])]
+    for row in ours.itertuples():
+        known = [rows.set_index("template").accuracy.get(row.template) for _, rows in sources]
+        lines.append(_row(row.template, [_percent(row.accuracy), *map(_percent, known)]))
+    return lines
+
+
+def _beams(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
+    ours, theirs = queries.corpus_scores(cursor, run), published.beams(results).frame
+    metrics = [name for name in _HEADLINES if (ours.metric == name).any()]
+    if not metrics:
+        return []
+    heads = [part for name in metrics for part in (f"{METRICS[name].title}, ours", "published")]
+    lines = ["", _row("beam size", heads)]
+    for size in sorted(set(ours.beam_size)):
+        pairs = [(_value(frame, name, size), name) for name in metrics for frame in (ours, theirs)]
+        lines.append(_row("1 (greedy)" if size == 1 else str(size), [_score(value, name) for value, name in pairs]))
+    return lines
+
+
+def _value(frame: pd.DataFrame, metric: str, size: int) -> float | None:
+    found = frame[(frame.metric == metric) & (frame.beam_size == size)].value
+    return float(found.iloc[0]) if len(found) else None
+
+
+def _pairs(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
+    """The best and the worst pair by CLIPScore among greedy captions."""
+    if not (queries.metric_ranges(cursor, run, 1).metric == "clipscore").any():
+        return []
+    theirs = published.pairs(results).frame.set_index("rank")
+    lines = ["", _row("CLIPScore, greedy", ["ours", "published", "our image"])]
+    for rank, down in (("top-1", True), ("last-1", False)):
+        rows = queries.cases(cursor, run, 1, "clipscore", down)
+        mine = rows[rows.clipscore.notna()].iloc[0]
+        other = theirs.clipscore.get(rank)
+        lines.append(_row(rank, [_score(mine.clipscore, "clipscore"), _score(other, "clipscore"), mine.image_id]))
+    return lines
+
+
+def _remarks(results: Path, run: str) -> list[str]:
+    """What keeps the two from being compared."""
+    record = _record(results, run)
+    remarks = []
+    if not published.is_studys(record.get("data") or {}, published.CAPTION_IMAGES):
+        remarks.append("The published numbers are of other images: they are shown, not comparable.")
+    if (record.get("clip") or {}).get("demo"):
+        remarks.append("CLIPScore and zero-shot accuracy here are those of the demo's own CLIP.")
+    return ["", *remarks, *filter(None, [published.contradiction(results)])]
+
+
+def _record(results: Path, run: str) -> dict:
+    return store.read_record(store.run_folder(results, run)) or {}
+
+
+def _row(head: str, cells: list[str]) -> str:
+    return f"  {head:<28}" + "".join(f"{cell:>22}" for cell in cells)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None or pd.isna(share) else f"{share:.2%}"
+
+
+def _score(value: float | None, metric: str) -> str:
+    return "-" if value is None or pd.isna(value) else f"{value:.{METRICS[metric].digits + 1}f}"
