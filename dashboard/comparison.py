@@ -1,4 +1,4 @@
-"""Two settings on the same images, told: what they are called, whether they compare, and what can be exported of them.
+"""Two settings on the same images: their names, whether their numbers are comparable, and what can be exported.
 
 Knows runs, beam sizes and queries. Draws no page.
 """
@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from dashboard import contrasts, plates, text
-from dashboard.chapters import Ask, signature
 from dashboard.exports import Figure, Table
 from dashboard.plates import Panel
 from dashboard.previews import photo, pixels
 from dashboard.record import Run
+from dashboard.source import Ask, signature
 from engine import queries, signatures
 from engine.schema import METRICS
 from engine.signatures import Difference
@@ -24,7 +24,7 @@ _ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Sides:
-    """Two settings. The left one is what is looked at, the right one what it is held against."""
+    """Two settings: the left one is compared with the right one."""
 
     left: Run
     left_beam: int
@@ -46,19 +46,19 @@ class Sides:
             return self.left.name, self.right.name
         return f"{self.left.name}, {beams[0]}", f"{self.right.name}, {beams[1]}"
 
-    def note(self, ask: Ask, metrics: Iterable[str]) -> str:
-        """The small print: both settings, and the signatures of both sides for each of `metrics`."""
-        lines = [
+    @property
+    def note(self) -> str:
+        """The small print: both settings."""
+        return (
             f"Left: run {self.left.name}, {_beam(self.left, self.left_beam)}. Right: run {self.right.name}, "
             f"{_beam(self.right, self.right_beam)}. Images that both have."
-        ]
-        for metric in metrics:
-            found = [
-                signature(ask, self.left, metric, self.left_beam),
-                signature(ask, self.right, metric, self.right_beam),
-            ]
-            lines += [f"{side}: {each}" for side, each in zip(("Left", "Right"), found, strict=True) if each]
-        return "\n".join(lines)
+        )
+
+    def signatures(self, ask: Ask, metrics: Iterable[str]) -> tuple[str, ...]:
+        """Return the signatures of each of `metrics`, those of the left side behind "Left: ", of the right alike."""
+        settings = (("Left", self.left, self.left_beam), ("Right", self.right, self.right_beam))
+        found = [(side, signature(ask, run, metric, beam)) for metric in metrics for side, run, beam in settings]
+        return tuple(f"{side}: {each}" for side, each in found if each)
 
 
 def _beam(run: Run, size: int) -> str:
@@ -112,8 +112,14 @@ def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
     alike = [_alike(differ[metric]) for metric in found.metric]
     if set(alike) != {"yes"}:
         shown.insert(1, "Measured alike", alike)
-    title = f"{sides.names[0]} (left) against {sides.names[1]} (right)"
-    return Table("comparison", title, shown, found, sides.note(ask, []))
+    title = f"{sides.names[0]} (left) vs. {sides.names[1]} (right)"
+    return Table("comparison", title, shown, found, sides.note, sides.signatures(ask, found.metric), _SHORT)
+
+
+_SHORT = {
+    **{"Measured alike": "Alike", "Difference": "Diff.", "95 % interval": "95 % CI", "Wins, ties, losses": "W, T, L"},
+    **{"p randomization": "p rand.", "p bootstrap": "p boot."},
+}
 
 
 def _alike(differ: list[Difference]) -> str:
@@ -132,31 +138,35 @@ def resampled(p: float) -> str:
 
 
 def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dict[str, pd.DataFrame]) -> list:
-    """What the page can export: scatter, outcomes, tests, and the largest changes as cards and as a table.
+    """Return what the page can export: scatter, outcomes, tests, and the largest changes as cards and as a table.
 
     Args:
         found: `queries.comparison`.
         changes: rows of `queries.paired_cases` under "gains" and "losses".
     """
-    small, shared = sides.note(ask, [metric]), ask(queries.paired_scores, *sides.asked, metric)
+    signed, shared = sides.signatures(ask, [metric]), ask(queries.paired_scores, *sides.asked, metric)
     scatter = Figure(
         f"scatter_{metric}",
         f"{text.title(metric)}, image by image",
         lambda: contrasts.scatter(shared, metric, *sides.names),
-        small,
+        sides.note,
+        signed,
     )
-    outcomes = Figure(
-        "outcomes", "Wins, ties and losses", lambda: contrasts.outcomes(found), sides.note(ask, found.metric)
-    )
-    made: list[Figure | Table] = [scatter, outcomes, table(ask, sides, found)]
+    made: list[Figure | Table] = [scatter, outcomes(ask, sides, found), table(ask, sides, found)]
     for name, rows in changes.items():
         if len(rows):
-            made += _changes(sides, metric, name, rows, small)
+            made += _changes(sides, metric, name, rows, signed)
     return made
 
 
-def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, small: str) -> list[Figure | Table]:
-    title = f"Biggest {name} of the left setting in {text.title(metric)}"
+def outcomes(ask: Ask, sides: Sides, found: pd.DataFrame) -> Figure:
+    """Return the figure of wins, ties and losses by metric."""
+    signed = sides.signatures(ask, found.metric)
+    return Figure("outcomes", "Wins, ties and losses", lambda: contrasts.outcomes(found), sides.note, signed)
+
+
+def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, signed: tuple[str, ...]) -> list[Figure | Table]:
+    title = f"Largest {name} of the left setting in {text.title(metric)}"
     shown = pd.DataFrame(
         {
             "Image": rows.image_id,
@@ -169,8 +179,8 @@ def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, small: st
     )
     drawn = lambda: plates.panels(title, [_panel(sides, metric, row) for row in rows.itertuples()])  # noqa: E731
     return [
-        Figure(f"{name}_{metric}", title, drawn, small),
-        Table(f"{name}_{metric}", title, shown, rows.drop(columns="file_name"), small),
+        Figure(f"{name}_{metric}", title, drawn, sides.note, signed),
+        Table(f"{name}_{metric}", title, shown, rows.drop(columns="file_name"), sides.note, signed),
     ]
 
 

@@ -9,9 +9,9 @@ import atexit
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,13 @@ class Figure:
     name: str  # of its file, without an ending
     title: str
     draw: Callable[[], go.Figure]
-    note: str = ""  # small print: the run, and how the numbers came about
+    note: str = ""  # small print: the run, and how the numbers were computed
+    signatures: tuple[str, ...] = ()  # of the numbers: small print too, but numbered footnotes in a report
+
+    @property
+    def small_print(self) -> str:
+        """All that stands below the figure where it is exported by itself."""
+        return "\n".join(filter(None, [self.note, *self.signatures]))
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,13 @@ class Table:
     shown: pd.DataFrame
     values: pd.DataFrame | None = None
     note: str = ""
+    signatures: tuple[str, ...] = ()
+    heads: Mapping[str, str] = field(default_factory=dict)  # short names of columns, for LaTeX tables without room
+
+    @property
+    def small_print(self) -> str:
+        """All that stands below the table where it is exported by itself."""
+        return "\n".join(filter(None, [self.note, *self.signatures]))
 
 
 def file_name(name: str, kind: str) -> str:
@@ -109,7 +122,7 @@ def printed(figure: Figure) -> go.Figure:
     """The figure as it is printed: of a fixed size, with its small print below."""
     ready = go.Figure(figure.draw())
     width, height = ready.layout.width or _WIDTH, ready.layout.height or _HEIGHT
-    lines = _wrapped(figure.note, int(width / (_SMALL * 0.56)))
+    lines = _wrapped(figure.small_print, int(width / (_SMALL * 0.56)))
     ready.update_layout(width=width, height=height)
     if lines:
         _small_print(ready, lines)
@@ -242,7 +255,7 @@ def csv(content: Table) -> str:
 
 
 def _tex(content: Table) -> str:
-    return latex.table(content.title, content.shown, content.note)
+    return latex.table(content.title, content.shown, content.small_print, content.heads)
 
 
 def markdown(content: Table) -> str:
@@ -252,7 +265,7 @@ def markdown(content: Table) -> str:
     rows = [columns, *content.shown.itertuples(index=False)]
     lines = ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
     lines.insert(1, "| " + " | ".join(rules) + " |")
-    small = "\\\n".join(map(markdown_text, content.note.splitlines()))  # a backslash breaks a line
+    small = "\\\n".join(map(markdown_text, content.small_print.splitlines()))  # a backslash breaks a line
     note = f"\n{small}\n" if small else ""
     return f"**{markdown_text(content.title)}**\n\n" + "\n".join(lines) + "\n" + note
 

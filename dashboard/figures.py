@@ -15,6 +15,7 @@ import plotly.io as pio
 
 from engine import published as study
 from engine.schema import METRICS
+from engine.statistics import wilson_interval
 
 LIGHT, DARK = "captionscope_light", "captionscope_dark"
 
@@ -28,8 +29,10 @@ LINES = {LIGHT: "#DDE2E7", DARK: "#353D47"}
 PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
 DASHES = ["solid", "dash", "dot", "dashdot"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
+TITLE_LINE = 22  # pixels that each further line of a title takes
 _HEIGHT = 340  # pixels
 _TEMPLATE, _COLUMNS = 60, 28  # letters of a prompt template on an axis, and of a line of it: the marks need the room
+_TAG = 30  # letters of a failure tag on an axis
 _WHOLE = 4  # steps up to which an axis that counts has a tick for each
 LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
 
@@ -89,8 +92,8 @@ def _two_panels(figure: go.Figure, title: str) -> None:
 
 
 def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Distinct words in all captions together against beam size, from `queries.beam_statistics`."""
-    figure = blank("Distinct words by beam size", "Beam size", "Distinct words", template)
+    """Draw the number of distinct words in all captions against beam size, from `queries.beam_statistics`."""
+    figure = blank("Vocabulary size by beam size", "Beam size", "Vocabulary size (distinct words)", template)
     figure.add_scatter(
         x=frame.beam_size,
         y=frame.distinct_words,
@@ -105,50 +108,96 @@ def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 def words_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Mean caption length against beam size with its 95 % band, from `queries.beam_statistics`."""
-    figure = blank("Caption length by beam size", "Beam size", "Words a caption (mean)", template)
+    figure = blank("Caption length by beam size", "Beam size", "Words per caption (mean)", template)
     _band(figure, frame, "words", 0, "words", 2, template)
     return _beam_axis(figure, frame)
 
 
 def shares_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Share of changed and of unfinished captions against beam size, from `queries.beam_statistics`."""
-    figure = blank("Changed and unfinished captions", "Beam size", "Share of captions (%)", template)
-    shares = (("changed", "changed from the smaller size"), ("unfinished", "cut at maximum length"))
-    for place, (column, name) in enumerate(shares):
+    """Draw the shares of changed and of unfinished captions against beam size, from `queries.beam_statistics`."""
+    figure = blank(shares_title(frame), "Beam size", "Share of captions (%)", template)
+    for place, column in enumerate(_shares(frame)):
         known = frame[frame[column].notna()]
-        if not known.empty:
-            columns = [column, f"{column}_low", f"{column}_high"]
-            percent = known.assign(**{name: 100 * known[name] for name in columns})
-            _band(figure, percent, column, place, name, 1, template)
+        columns = [column, f"{column}_low", f"{column}_high"]
+        percent = known.assign(**{name: 100 * known[name] for name in columns})
+        _band(figure, percent, column, place, _SHARES[column], 1, template)
     figure.update_yaxes(range=[0, 102], tickmode="auto")
     figure.update_layout(**LEGEND)
     return _beam_axis(figure, frame)
+
+
+_SHARES = {"changed": "changed vs. the next smaller beam size", "unfinished": "cut at the maximum length"}
+
+
+def _shares(frame: pd.DataFrame) -> list[str]:
+    """Return the shares that are known and above zero at some beam size."""
+    return [column for column in _SHARES if (frame[column] > 0).any()]
+
+
+def shares_title(frame: pd.DataFrame) -> str:
+    """Return the title of `shares_by_beam`, or "" where both shares are zero or unknown."""
+    found = " and ".join(_shares(frame))
+    return f"{found.capitalize()} captions by beam size" if found else ""
+
+
+def tag_shares(frame: pd.DataFrame, total: int, template: str = LIGHT) -> go.Figure:
+    """Draw the share of captions with each failure tag, with 95 % Wilson intervals, most frequent on top.
+
+    Args:
+        frame: `queries.tag_examples`: tag, images.
+        total: captions, tagged or not.
+    """
+    rows = frame.iloc[::-1]
+    figure = blank("Failure tags", "Share of captions (%)", "", template)
+    shares = 100 * rows.images / total
+    bounds = [wilson_interval(int(count), total) for count in rows.images]
+    figure.add_bar(
+        x=shares,
+        y=[*range(len(rows))],
+        orientation="h",
+        marker={"color": COLOURS[template][0]},
+        error_x={
+            "array": [100 * high - share for share, (_, high) in zip(shares, bounds, strict=True)],
+            "arrayminus": [share - 100 * low for share, (low, _) in zip(shares, bounds, strict=True)],
+            "color": INK[template],
+            "thickness": 1.5,
+            "width": 5,
+        },
+        customdata=rows.images,
+        hovertemplate=f"%{{customdata}} of {total:,} captions (%{{x:.1f}} %)<extra></extra>",
+    )
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_yaxes(**named_axis([*rows.tag], _TAG), showgrid=False)
+    figure.update_layout(height=130 + 36 * max(len(rows), 1))
+    return figure
 
 
 def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Decoding time against beam size.
 
     Args:
-        frame: columns beam_size, seconds (an image).
+        frame: columns beam_size, seconds (per image).
     """
-    figure = blank("Time by beam size", "Beam size", "Seconds an image", template)
+    figure = blank("Seconds per image by beam size", "Beam size", "Seconds per image", template)
     figure.add_scatter(
         x=frame.beam_size,
         y=frame.seconds,
         mode="lines+markers",
         line={"color": COLOURS[template][0]},
         marker={"size": 9},
-        hovertemplate="beam size %{x}<br>%{y:.3g} s an image<extra></extra>",
+        hovertemplate="beam size %{x}<br>%{y:.3g} s per image<extra></extra>",
     )
     figure.update_yaxes(rangemode="tozero")
     return _beam_axis(figure, frame)
 
 
 def oracle_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> go.Figure:
-    """What the n best of each beam size are worth by one metric, from `queries.oracle`."""
+    """Draw one metric of the best, the chosen and the mean hypothesis at each beam size, from `queries.oracle`."""
     described = METRICS[metric]
-    figure = blank(f"{described.title} of the n best", "Beam size", f"{described.title} ({described.unit})", template)
-    parts = (("best", "the best of them"), ("chosen", "the one that was chosen"), ("average", "the mean of all"))
+    figure = blank(
+        f"{described.title} of the n-best lists", "Beam size", f"{described.title} ({described.unit})", template
+    )
+    parts = (("best", "best hypothesis (oracle)"), ("chosen", "chosen caption"), ("average", "mean of all hypotheses"))
     for place, (column, name) in enumerate(parts):
         figure.add_scatter(
             x=frame.beam_size,
@@ -166,7 +215,7 @@ def oracle_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> g
 def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Training loss against step, from `queries.training`."""
     logged = frame[frame.loss.notna()]
-    figure = blank("Training loss", "Step", "Loss (nats a token)", template)
+    figure = blank("Training loss", "Step", "Loss (nats per token)", template)
     figure.add_scatter(
         x=logged.step,
         y=logged.loss,
@@ -345,9 +394,14 @@ def plain(stranger: str, longest: int = 60) -> str:
     return _entities(_shortened(_line(stranger), longest))
 
 
+def wrapped(stranger: str, columns: int) -> str:
+    """Return all of a text in lines of at most `columns` letters; only a word longer than a line is broken."""
+    return _broken(_line(stranger), columns)
+
+
 def whole(stranger: str) -> str:
-    """All of a stranger's text where the mouse rests, in lines that fit on the page."""
-    return _broken(_line(stranger), 70)
+    """Return all of a text where the mouse rests, in lines that fit on the page."""
+    return wrapped(stranger, 70)
 
 
 def labels(names: Iterable[str], longest: int = 60, columns: int = 0) -> list[str]:

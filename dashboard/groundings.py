@@ -1,8 +1,8 @@
-"""Do the maps point at what the words name: figures and words of `queries.grounding_heads` and `grounding_offsets`.
+"""Attention grounding (pointing game): figures and words of `queries.grounding_heads` and `grounding_offsets`.
 
 Like `figures`: DataFrame in, Plotly figure out. Layers and heads count from 1 for people, the mean of a layer's heads
-stands first. A share of hits says little by itself, for the boxes of a large object are hard to miss: what counts is
-how far it lies above that of the same label's boxes in another image.
+comes first. A hit rate says little by itself, because the boxes of a large object are hard to miss: what counts is its
+difference to chance, the hit rate in the boxes of the same label in another image.
 """
 
 from statistics import NormalDist
@@ -16,7 +16,7 @@ from dashboard import text
 from dashboard.figures import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
 from dashboard.record import Run
 
-TITLE = "Do the maps point at what the words name?"
+TITLE = "Attention grounding (pointing game)"
 _MEAN = -1
 _FEW = 10  # nouns; where two of two are hits, so are those of every resample, and the interval has no width
 _ABOVE = 4  # layers whose names find room between the title and the axes
@@ -28,7 +28,7 @@ def named(layer: int, head: int) -> str:
 
 
 def best(heads: pd.DataFrame) -> tuple[int, int]:
-    """The layer and head that point best: by hits above chance, or by hits where nothing tells chance."""
+    """Return the best layer and head: by hit rate above chance, or by hit rate where chance is not known."""
     row = _best(heads)
     return int(row.layer), int(row["head"])
 
@@ -38,40 +38,53 @@ def _best(heads: pd.DataFrame) -> pd.Series:
 
 
 def sentence(run: Run, beam: int, heads: pd.DataFrame) -> str:
-    """What the best layer and head reach, beside what chance gives."""
-    row, where, looked = _best(heads), text.begun(text.of_setting(beam, run.is_sampled)), named(*best(heads))
-    share, nouns = (row.hit, row.nouns) if pd.isna(row.own) else (row.own, row.tested)
-    said = (
-        f"{where}, {looked} points best of {len(heads)}: the brightest patch lies inside a box "
-        f"of what the word names for {text.percent(share)} of {text.count(int(nouns), 'noun')}"
+    """Return what the best layer and head reach, beside chance."""
+    row, where = _best(heads), text.begun(text.of_setting(beam, run.is_sampled))
+    tested = pd.notna(row.own)
+    share, nouns = (row.own, row.tested) if tested else (row.hit, row.nouns)
+    layer, head = best(heads)
+    map_named = f"layer {layer + 1}, " + ("averaged over heads" if head == _MEAN else f"head {head + 1}")
+    found = (
+        f"{where}, the best of {len(heads)} maps is {map_named}: its brightest patch lies in a box of the named object "
+        f"for {round(share * nouns):,} of {text.count(int(nouns), 'noun')} ({text.percent(share)})"
     )
-    if pd.isna(row.gain):
-        return f"{said}. No other image has a box of the same label, so nothing tells what chance gives."
+    if not tested:
+        return f"{found}. Chance is not known, because no other image has a box of the same label."
     bounds = text.interval(100 * row.low, 100 * row.high, 1)
     return (
-        f"{said}, inside the boxes of the same label in another image for {text.percent(row.chance)}: "
-        f"{100 * row.gain:+.1f} points{f' (95 % interval {bounds})' if bounds else ''}.{_doubt(row, len(heads))}"
+        f"{found}; chance, the same with the boxes of that label in another image, is {text.percent(row.chance)}. "
+        f"Difference: {100 * row.gain:+.1f} points{f' (95 % CI {bounds})' if bounds else ''}.{_doubt(row, len(heads))}"
     )
+
+
+def answer(heads: pd.DataFrame) -> str:
+    """Return whether maps point at what the nouns name, in one sentence."""
+    row = _best(heads)
+    if pd.isna(row.gain):
+        return "Whether maps point at the named objects more often than by chance is not known."
+    if _doubt(row, len(heads)):
+        return "It is not shown that maps point at the named objects more often than by chance."
+    return "Maps point at the named objects more often than by chance."
 
 
 def _doubt(row: pd.Series, count: int) -> str:
-    """Whether chance may have made the best of `count`: of many, one lies above 0 with its whole interval by luck."""
+    """Return why the best of `count` maps may be a result of chance, or "" where that is unlikely."""
     if not row.low > 0:
-        return " That may be chance alone."
+        return " This may be chance."
     if row.tested < _FEW:
-        return " So few nouns tell little."
+        return " With so few nouns this is weak evidence."
     wider = NormalDist().inv_cdf(1 - 0.025 / count) / NormalDist().inv_cdf(1 - 0.025)  # Bonferroni
     if row.gain - wider * (row.gain - row.low) > 0:
         return ""
-    return " Of so many, the best may lie that high by chance alone."
+    return f" The best of {count} maps may reach this by chance."
 
 
 def by_head(heads: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Hits above chance of every layer and head, in points; the share of hits where chance is not known."""
+    """Draw hit rate - chance of every layer and head, in points; the hit rate where chance is not known."""
     is_tested = heads.gain.notna().any()
     table = heads.pivot(index="layer", columns="head", values="gain" if is_tested else "hit")
     hits, lifts = (heads.pivot(index="layer", columns="head", values=name).to_numpy() for name in ("hit", "lift"))
-    title = "Hits above chance by layer and head (points)" if is_tested else "Hits by layer and head (%)"
+    title = "Hit rate - chance by layer and head (points)" if is_tested else "Hit rate by layer and head (%)"
     figure = blank(title, "Head", "Layer", template)
     names = ["mean" if head == _MEAN else str(head + 1) for head in table.columns]
     layers = [str(layer + 1) for layer in table.index]
@@ -92,7 +105,7 @@ def by_head(heads: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         text=[[_points(value, is_tested) for value in row] for row in 100 * table.to_numpy()],
         texttemplate="%{text}",
         hovertemplate="layer %{customdata[3]}, head %{customdata[0]}<br>%{z:.1f}"
-        "<br>brightest patch in a box: %{customdata[1]:.1f} %<br>lift %{customdata[2]:.2f} (median)<extra></extra>",
+        "<br>hit rate %{customdata[1]:.1f} %<br>lift %{customdata[2]:.2f} (median)<extra></extra>",
     )
     figure.update_xaxes(tickvals=[*range(len(names))], ticktext=names, showgrid=False)
     figure.update_yaxes(tickvals=[*range(len(layers))], ticktext=layers, showgrid=False, autorange="reversed")
@@ -115,8 +128,8 @@ def _pale(place: int, template: str) -> str:
 
 
 def by_offset(offsets: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Hits of the maps of words before and after the noun, a line a layer, heads averaged, with 95 % intervals."""
-    figure = blank("Hits of the maps around the noun", "Words after the noun", "Brightest patch in a box (%)", template)
+    """Draw hit rates of the maps of words before and after the noun, one line per layer, with 95 % intervals."""
+    figure = blank("Hit rate around the noun", "Words after the noun", "Hit rate (%)", template)
     for place, (layer, rows) in enumerate(offsets.groupby("layer")):
         turned = place + place // 8  # where colours come again, with other marks
         figure.add_scatter(

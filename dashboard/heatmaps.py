@@ -1,7 +1,7 @@
-"""A caption's attention maps laid over its photo, one picture a word, as the attention viewer draws them.
+"""A caption's attention maps laid over its photo, one picture per word, as the attention viewer draws them.
 
 Knows a stored row of attention and pixels. Knows no page and no figure. What the viewer does in the browser, this does
-for a file: the same colours, the same veil over what the model did not see.
+for a file: the same colours, the same transparency, the same veil over what the model did not see.
 """
 
 from dataclasses import dataclass, replace
@@ -48,6 +48,8 @@ first layer, which hardly tells words apart, 67 %.
 
 _GREY = (128, 136, 144)
 _VEIL = 0.65
+_FAINT = 0.25
+"""Share of the opacity that a map has where it is 0: the photo stays recognisable where nothing was attended to."""
 
 
 @dataclass(frozen=True)
@@ -107,17 +109,28 @@ def maps(row: pd.Series, look: Look) -> np.ndarray:
 
 
 def moved(row: pd.Series, look: Look) -> np.ndarray:
-    """float64[words], 0 to 1: the share of each word's attention that lies elsewhere than the caption's mean map."""
+    """Return float64[words], 0 to 1: the share of each word's attention outside the caption's mean map."""
     found = maps(row, replace(look, subtract=False))
     return np.abs(found - found.mean(axis=0)).sum(axis=1) / 2
 
 
+def near_mean(row: pd.Series, look: Look) -> np.ndarray:
+    """Return bool[words]: whether a word's map is nearly the caption's mean map, which says little about the word."""
+    return moved(row, look) < NEAR_MEAN
+
+
+def clean(row: pd.Series, photo: Image.Image | None) -> Image.Image:
+    """Return the photo without a map, of the size that `tiles` have; grey where the photo is missing."""
+    width, height, _ = _size(row)
+    if photo is None:
+        return Image.new("RGB", (width, height), _GREY)
+    return photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+
+
 def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.Image]:
-    """One RGB picture a word, at most TILE pixels a side: the photo (grey where it is missing) under the word's map."""
+    """Return one RGB picture per word, at most TILE pixels a side: the photo under the word's map."""
     width, height, zoom = _size(row)
-    ground = Image.new("RGB", (width, height), _GREY)
-    if photo is not None:
-        ground = photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    ground = clean(row, photo)
     crop = row["crop"]
     left, top = (round(float(crop[side]) * zoom) for side in ("x", "y"))
     right = min(width, round(float(crop["x"] + crop["width"]) * zoom))
@@ -125,10 +138,11 @@ def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.I
     seen = ground.crop((left, top, right, bottom))
     veiled = Image.blend(ground, Image.new("RGB", ground.size, _GREY), _VEIL)
     found = []
-    for heat in _heat(maps(row, look), (int(row["grid_height"]), int(row["grid_width"])), look.scale):
-        covered = heat.resize(seen.size, Image.Resampling.BILINEAR)
+    for heat in _heat(maps(row, look), (int(row["grid_height"]), int(row["grid_width"]))):
+        brightness = heat.resize(seen.size, Image.Resampling.BILINEAR)
+        cover = brightness.point(lambda value: round(look.opacity / 100 * (255 * _FAINT + (1 - _FAINT) * value)))
         tile = veiled.copy()
-        tile.paste(Image.blend(seen, covered, look.opacity / 100), (left, top))
+        tile.paste(Image.composite(_coloured(brightness, look.scale), seen, cover), (left, top))
         found.append(tile)
     return found
 
@@ -142,11 +156,16 @@ def _size(row: pd.Series) -> tuple[int, int, float]:
     return max(1, round(width * zoom)), max(1, round(height * zoom)), zoom
 
 
-def _heat(found: np.ndarray, grid: tuple[int, int], scale: str) -> list[Image.Image]:
-    """One picture a map, a pixel a patch, each on a scale of its own from 0 to its brightest patch."""
+def _heat(found: np.ndarray, grid: tuple[int, int]) -> list[Image.Image]:
+    """Return one grey picture per map, a pixel per patch, each scaled from 0 to its brightest patch."""
+    most = np.maximum(found.max(axis=1, keepdims=True), 1e-12)
+    bytes_ = np.round(255 * found / most).astype(np.uint8).reshape(-1, *grid)
+    return [Image.fromarray(each, "L") for each in bytes_]
+
+
+def _coloured(brightness: Image.Image, scale: str) -> Image.Image:
+    """Return a grey picture in the colours of a scale."""
     colours = SCALES[scale]
     places = np.linspace(0, 255, len(colours))
     ramp = np.stack([np.interp(np.arange(256), places, channel) for channel in zip(*colours, strict=True)], axis=1)
-    most = np.maximum(found.max(axis=1, keepdims=True), 1e-12)
-    bytes_ = np.round(255 * found / most).astype(np.uint8).reshape(-1, *grid)
-    return [Image.fromarray(ramp[each].round().astype(np.uint8), "RGB") for each in bytes_]
+    return Image.fromarray(ramp.round().astype(np.uint8)[np.asarray(brightness)], "RGB")

@@ -1,13 +1,13 @@
-"""A table for LaTeX that fits the page: long texts wrap, and columns without room stand below.
+"""A table for LaTeX that fits the page: long texts wrap, wide tables get a smaller font or a page turned sideways.
 
-Knows cells and how wide LaTeX sets them, roughly. Knows no run and no figure. Text may be a stranger's: every mark that
-LaTeX would act on is escaped.
+Knows cells and how wide LaTeX sets them, roughly. Knows no run and no figure. Text may come from untrusted files: every
+mark that LaTeX would act on is escaped.
 """
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from unicodedata import east_asian_width
 
@@ -18,11 +18,53 @@ from dashboard import text
 TEXT_WIDTH = 345
 """Points between the margins of LaTeX's own `article`, the narrowest page with one column that a table should fit."""
 
-_GAP = 8  # points between two columns
-_SETTING = r"\small\setlength{\tabcolsep}{4pt}"
-_LONG = 135  # points of a text beyond which its column wraps
-_NARROW = 100  # points that such a column keeps at least: three of them fit
-_LINES = 42  # that a page has room for, title and small print aside
+TEXT_HEIGHT = 550
+"""Points from the first to the last line of the same page: the width of a table that is turned sideways."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A way to set a table, from what is easiest to read to what takes the least room."""
+
+    size: str  # LaTeX's command for the font
+    scale: float  # widths of its letters, as a share of those in _WIDTHS
+    separation: float  # points at each side of a column, at least
+    lines: int  # that a page has room for, title and small print aside
+    long: int  # points of a text at \small beyond which its column wraps
+    narrow: int  # points that such a column keeps at least
+    is_short: bool = False  # with the short names of columns
+    is_sideways: bool = False
+
+    @property
+    def width(self) -> int:
+        """Points from the left to the right end of the table."""
+        return TEXT_HEIGHT if self.is_sideways else TEXT_WIDTH
+
+    @property
+    def setting(self) -> str:
+        return rf"{self.size}\setlength{{\tabcolsep}}{{{self.separation:g}pt}}"
+
+    def taken(self, column: "_Column") -> float:
+        """Return the points that a column takes at least, with the space around it."""
+        return self.least(column) + 2 * self.separation
+
+    def least(self, column: "_Column") -> float:
+        return self.narrow if self.wraps(column) else self.scale * max(column.points)
+
+    def wraps(self, column: "_Column") -> bool:
+        return not column.is_numeric and max(column.points) > self.long
+
+
+_READABLE = _Layout(r"\small", 1.0, 4, 42, 135, 100)
+# Computer Modern at 8 and 7 points is wider than its 9 points scaled down.
+_LAYOUTS = (
+    _READABLE,
+    _Layout(r"\small", 1.0, 4, 42, 135, 100, is_short=True),
+    _Layout(r"\footnotesize", 0.92, 3, 46, 110, 85, is_short=True),
+    _Layout(r"\scriptsize", 0.87, 1.5, 52, 90, 70, is_short=True),
+    _Layout(r"\small", 1.0, 4, 24, 135, 100, is_sideways=True),
+    _Layout(r"\scriptsize", 0.87, 1.5, 28, 90, 70, is_short=True, is_sideways=True),
+)
 
 # Computer Modern at the 9 points of \small, from the widths in cmr9.tfm; letters beyond ASCII as wide as a capital.
 _WIDTHS = {
@@ -70,21 +112,55 @@ _KNOWN = {*_MARKS, *"‘’“”…—"}  # beyond Latin-1, what pdfLaTeX sets 
 _JOINTS = re.compile(r"(\\_|\\textbar\{\}|[/:])(?=.)")
 
 
-def table(title: str, shown: pd.DataFrame, note: str = "") -> str:
-    """A table environment with booktabs rules, at most as wide as an article's text; many rows go over several pages.
+def table(title: str, shown: pd.DataFrame, note: str = "", heads: Mapping[str, str] | None = None) -> str:
+    """Return a table environment with booktabs rules, at most as wide as an article's text, in one piece if it fits.
+
+    A table of more rows than a page has room for becomes a longtable, which goes over several pages.
 
     Args:
         shown: cells as people read them.
         note: small print below.
+        heads: short names of columns, used where the table is too wide with the full ones; the note explains them.
     """
-    blocks = _blocks([_column(str(name), shown[name]) for name in shown.columns])
-    is_tall = sum(map(_lines, blocks)) > _LINES
-    packages = "array,booktabs,longtable" if is_tall else "array,booktabs"
-    lines = [rf"% Needs \usepackage{{{packages}}}."]
+    columns = [_column(str(name), shown[name]) for name in shown.columns]
+    short = [_column((heads or {}).get(str(name), str(name)), shown[name]) for name in shown.columns]
+    layout = _layout(columns, short)
+    chosen = short if layout.is_short else columns
+    blocks = _blocks(chosen, layout)
+    is_tall = sum(_lines(block, layout) for block in blocks) > layout.lines
+    note = "\n".join(filter(None, [note, _explained(heads or {}, shown) if layout.is_short else ""]))
+    lines = [rf"% Needs \usepackage{{{_packages(is_tall, layout)}}}."]
     if any(letter > "\xff" and letter not in _KNOWN for letter in _letters(title, shown, note)):
         lines.append("% Has letters that pdfLaTeX may not know: use LuaLaTeX or XeLaTeX and a font that has them.")
-    small = [rf"{{\footnotesize\raggedright {_breakable(escaped(note))}\par}}"] if note else []
-    return "\n".join([*lines, *(_tall if is_tall else _float)(title, blocks, small)]) + "\n"
+    paragraphs = r"\par ".join(_breakable(escaped(line)) for line in note.splitlines())
+    small = [rf"{{\footnotesize\raggedright {paragraphs}\par}}"] if note else []
+    return "\n".join([*lines, *(_tall if is_tall else _float)(title, blocks, small, layout)]) + "\n"
+
+
+def _layout(columns: Sequence["_Column"], short: Sequence["_Column"]) -> _Layout:
+    """Return the first layout with room for all columns side by side, or the readable one where there is none."""
+    for layout in _LAYOUTS:
+        chosen = short if layout.is_short else columns
+        is_narrow = sum(map(layout.taken, chosen)) <= layout.width
+        if is_narrow and not (layout.is_sideways and _lines(chosen, layout) > layout.lines):
+            return _spread(chosen, layout)
+    return _READABLE
+
+
+def _spread(columns: Sequence["_Column"], layout: _Layout) -> _Layout:
+    """Return the layout with spare room between its columns, at most as much as the readable one has."""
+    spare = (layout.width - sum(map(layout.taken, columns))) / (2 * max(len(columns), 1))
+    return replace(layout, separation=min(_READABLE.separation, math.floor(10 * (layout.separation + spare)) / 10))
+
+
+def _explained(heads: Mapping[str, str], shown: pd.DataFrame) -> str:
+    used = [(heads[name], name) for name in map(str, shown.columns) if heads.get(name, name) != name]
+    return "; ".join(f"{short}: {name}" for short, name in used)
+
+
+def _packages(is_tall: bool, layout: _Layout) -> str:
+    extra = "longtable" if is_tall else "rotating" if layout.is_sideways else ""
+    return ",".join(filter(None, ["array", "booktabs", extra]))
 
 
 def _letters(title: str, shown: pd.DataFrame, note: str) -> set[str]:
@@ -105,15 +181,6 @@ class _Column:
     """Of each cell on one line."""
     is_numeric: bool
 
-    @property
-    def wraps(self) -> bool:
-        return not self.is_numeric and max(self.points) > _LONG
-
-    @property
-    def least(self) -> float:
-        """Points that the column takes at least."""
-        return _NARROW if self.wraps else max(self.points)
-
 
 def _column(name: str, values: pd.Series) -> _Column:
     cells = [text.line(name), *map(text.line, values)]
@@ -124,67 +191,68 @@ def _points(cell: str) -> float:
     return sum(_POINTS.get(letter) or (_SQUARE if east_asian_width(letter) in "WF" else _CAPITAL) for letter in cell)
 
 
-def _blocks(columns: Sequence[_Column]) -> list[list[_Column]]:
-    """As few blocks as fit, of about the same width, so that no column stands alone."""
-    count = len(_packed(columns, TEXT_WIDTH))
-    narrower = (_packed(columns, width) for width in range(TEXT_WIDTH, 0, -5))
+def _blocks(columns: Sequence[_Column], layout: _Layout) -> list[list[_Column]]:
+    """Return as few blocks as fit, of about the same width, so that no column stands alone."""
+    count = len(_packed(columns, layout, layout.width))
+    narrower = (_packed(columns, layout, width) for width in range(layout.width, 0, -5))
     return list(takewhile(lambda blocks: len(blocks) == count, narrower))[-1]
 
 
-def _packed(columns: Sequence[_Column], width: float) -> list[list[_Column]]:
-    """Columns side by side while there is room; the first stands before each block, to tell the rows by."""
+def _packed(columns: Sequence[_Column], layout: _Layout, width: float) -> list[list[_Column]]:
+    """Put columns side by side while there is room; the first stands in front of each block, to tell the rows by."""
     blocks: list[list[_Column]] = [[*columns[:1]]]
     for column in columns[1:]:
-        if len(blocks[-1]) > 1 and sum(each.least + _GAP for each in [*blocks[-1], column]) > width:
+        if len(blocks[-1]) > 1 and sum(map(layout.taken, [*blocks[-1], column])) > width:
             blocks.append([columns[0]])
         blocks[-1].append(column)
     return blocks
 
 
-def _room(block: Sequence[_Column]) -> float:
-    """Points that each column that wraps may take of what the others leave."""
-    wrapping = [column for column in block if column.wraps]
-    left = TEXT_WIDTH - sum(column.least + _GAP for column in block if not column.wraps) - _GAP * len(wrapping)
-    return max(_NARROW, left / len(wrapping)) if wrapping else 0
+def _room(block: Sequence[_Column], layout: _Layout) -> float:
+    """Return the points that each column that wraps may take of what the others leave."""
+    wrapping = [column for column in block if layout.wraps(column)]
+    fixed = sum(layout.taken(column) for column in block if not layout.wraps(column))
+    left = layout.width - fixed - 2 * layout.separation * len(wrapping)
+    return max(layout.narrow, left / len(wrapping)) if wrapping else 0
 
 
-def _lines(block: Sequence[_Column]) -> int:
-    room = _room(block)
-    # A line is rarely full to its end.
-    heights = ([math.ceil(1.15 * each / room) if column.wraps else 1 for each in column.points] for column in block)
+def _lines(block: Sequence[_Column], layout: _Layout) -> int:
+    room = _room(block, layout) / (1.15 * layout.scale)  # a line is rarely full to its end
+    heights = ([math.ceil(each / room) if layout.wraps(column) else 1 for each in column.points] for column in block)
     return sum(map(max, zip(*heights, strict=True)))
 
 
-def _kinds(block: Sequence[_Column]) -> str:
-    """The columns as a tabular's preamble has them."""
-    share = f"{min(_room(block) / TEXT_WIDTH, 0.97):.2f}"
+def _kinds(block: Sequence[_Column], layout: _Layout) -> str:
+    """Return the columns as a tabular's preamble has them."""
+    share = f"{min(math.floor(100 * _room(block, layout) / layout.width) / 100, 0.97):.2f}"
     wrapped = rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
-    return "".join(wrapped if column.wraps else "r" if column.is_numeric else "l" for column in block)
+    return "".join(wrapped if layout.wraps(column) else "r" if column.is_numeric else "l" for column in block)
 
 
-def _float(title: str, blocks: Sequence[Sequence[_Column]], small: list[str]) -> list[str]:
-    lines = [r"\begin{table}", rf"\centering{_SETTING}", rf"\caption{{{escaped(title)}}}"]
+def _float(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], layout: _Layout) -> list[str]:
+    name = "sidewaystable" if layout.is_sideways else "table"
+    lines = [rf"\begin{{{name}}}", r"\centering", rf"\caption{{{escaped(title)}}}", layout.setting]
     for number, block in enumerate(blocks):
-        head, *rows = _rows(block)
+        head, *rows = _rows(block, layout)
         lines += [r"\par\medskip"] if number else []
-        lines += [rf"\begin{{tabular}}{{{_kinds(block)}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
-        lines += [r"\end{tabular}"]
-    return [*lines, *([r"\par\smallskip"] if small else []), *small, r"\end{table}"]
+        lines += [rf"\begin{{tabular}}{{{_kinds(block, layout)}}}", r"\toprule", head, r"\midrule", *rows]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return [*lines, *([r"\par\smallskip"] if small else []), *small, rf"\end{{{name}}}"]
 
 
-def _tall(title: str, blocks: Sequence[Sequence[_Column]], small: list[str]) -> list[str]:
-    lines = [rf"\begingroup{_SETTING}"]
+def _tall(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], layout: _Layout) -> list[str]:
+    lines = [rf"\begingroup{layout.setting}"]
     for number, block in enumerate(blocks):
-        head, *rows = _rows(block)
+        head, *rows = _rows(block, layout)
         caption = [] if number else [rf"\caption{{{escaped(title)}}} \\"]
-        lines += [rf"\begin{{longtable}}{{{_kinds(block)}}}", *caption, r"\toprule", head, r"\midrule", r"\endhead"]
-        lines += [*rows, r"\bottomrule", r"\end{longtable}"]
+        lines += [rf"\begin{{longtable}}{{{_kinds(block, layout)}}}", *caption, r"\toprule", head, r"\midrule"]
+        lines += [r"\endhead", *rows, r"\bottomrule", r"\end{longtable}"]
         lines += [r"\addtocounter{table}{-1}"] if number else []  # each longtable counts, with a caption or without
     return [*lines, *([r"\noindent", *small] if small else []), r"\endgroup"]
 
 
-def _rows(block: Sequence[_Column]) -> list[str]:
-    columns = ([*map(_breakable, column.cells)] if column.wraps else column.cells for column in block)
+def _rows(block: Sequence[_Column], layout: _Layout) -> list[str]:
+    columns = ([*map(_breakable, column.cells)] if layout.wraps(column) else column.cells for column in block)
     return [" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True)]
 
 

@@ -1,7 +1,7 @@
-"""What the n best hold: whether the search passed over something better, in words and as figures.
+"""The oracle of n-best lists: whether they contain better captions than the chosen one, in words and as figures.
 
-Knows `queries.oracle`. The best of an image's hypotheses is what a perfect choice among them would give, no promise:
-it grows with their number, and no one who has no references can choose it.
+Knows `queries.oracle`. The best of an image's hypotheses is an upper bound for any ranking of the list: it grows with
+the length of the list, and choosing it needs the references.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from engine.schema import METRICS
 
 
 def curves(found: pd.DataFrame, small: str) -> list[Figure]:
-    """A figure a headline metric that several beam sizes have."""
+    """Return one figure per headline metric that several beam sizes have."""
     return [
         Figure(f"oracle_{metric}", title(metric), partial(figures.oracle_by_beam, mine, metric), small)
         for metric, mine in headlines(found)
@@ -27,44 +27,42 @@ def curves(found: pd.DataFrame, small: str) -> list[Figure]:
 
 
 def sentences(run: Run, beam: int | None, found: pd.DataFrame) -> Iterator[str]:
-    """What each headline metric says at beam size `beam`, or else at the largest that kept several hypotheses."""
+    """Yield one sentence per headline metric, at `beam` or else at the largest beam size with several hypotheses."""
     for metric, mine in headlines(found):
         asked = mine[mine.beam_size == beam]
         yield _sentence(run, metric, (asked if len(asked) else mine).iloc[-1])
 
 
 def headlines(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The headline metrics that are there, each with its rows."""
+    """Return the headline metrics of `found`, each with its rows."""
     each = [(metric, found[found.metric == metric]) for metric in HEADLINES]
     return [(metric, mine) for metric, mine in each if len(mine)]
 
 
 def title(metric: str) -> str:
-    """What a figure of one metric is called."""
-    return f"{text.title(metric)} of the n best by beam size"
+    """Return the title of the figure of one metric."""
+    return f"{text.title(metric)} of the n-best lists by beam size"
 
 
 def _sentence(run: Run, metric: str, row: Any) -> str:
     best, chosen, mean = (text.number(each, METRICS[metric].digits) for each in (row.best, row.chosen, row.average))
     where, images = text.begun(text.of_setting(row.beam_size, run.is_sampled)), text.count(int(row.images), "image")
-    each = "a sample" if run.is_sampled else "a hypothesis"
+    kept, name = text.mean_count(row.kept), text.title(metric)
+    held = f"one of the {kept} samples has" if run.is_sampled else f"the {kept}-best list contains a hypothesis with"
     return (
-        f"{where}, {text.percent(row.better)} of {images} have {each} with a higher "
-        f"{text.title(metric)} than the caption; the best of {text.mean_count(row.kept)} would give {best} instead of "
-        f"{chosen}. {_ranking(run, row)} {mean}."
+        f"{where}, for {text.percent(row.better)} of {images} {held} a higher {name} than the caption; choosing the "
+        f"best would give {best} instead of {chosen}. {text.begun(_ranking(run, row) + f'mean of all: {mean}')}."
     )
 
 
 def _ranking(run: Run, row: Any) -> str:
-    """What the search's order is worth; samples have none, and one image tells nothing."""
-    if run.is_sampled:
-        return "On average the samples have"
-    if pd.isna(row.lead_low):
-        return "On average they have"
+    """Return what the order of the search is worth; samples have none, and one image has no interval."""
+    if run.is_sampled or pd.isna(row.lead_low):
+        return ""
     if row.lead_low > 0:
-        found = "helps"
+        found = "significantly better"
     elif row.lead_high < 0:
-        found = "is worse than picking any"
+        found = "significantly worse"
     else:
-        found = "is not shown to be better than picking any"
-    return f"Ranking them by log-probability {found}: on average they have"
+        found = "not significantly better"
+    return f"Ranking by log-probability is {found} than a random choice from the list; "

@@ -11,8 +11,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import choices, commands, data, figures, text
-from dashboard.chapters import Source
 from dashboard.previews import Photo
+from dashboard.source import Source
 from engine.store import Problem
 
 EVALUATE, SCORE, ZEROSHOT, TRAIN = commands.EVALUATE, commands.SCORE, commands.ZEROSHOT, commands.TRAIN

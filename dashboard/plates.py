@@ -14,18 +14,19 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from dashboard import heatmaps
-from dashboard.figures import COLOURS, INK, LIGHT, LINES, PAPER, labels, plain
+from dashboard.figures import COLOURS, INK, LIGHT, LINES, PAPER, TITLE_LINE, labels, plain, wrapped
 from dashboard.heatmaps import Look
 from dashboard.previews import uri
 
 _WIDTH = 1000  # pixels of a whole figure
 _EDGE = 14  # pixels around everything, and between neighbours
-_TOP = 50  # pixels for the title
+_TOP = 50  # pixels for a title of one line
 _WIDE = 0.58  # of a letter, in font sizes: what a line of text needs at most
 _BOLD = 0.66  # the same of a bold letter
 _FONT = 13
 _LEADING = 1.35  # font sizes from line to line
-_ACROSS = 6  # words in a row of a strip
+_COLUMNS = 88  # letters in a line of the title
+_ACROSS = 6  # pictures in a row of a strip
 _BAR = 34  # pixels of a bar with its label
 _GROUND = "#C9CED4"
 
@@ -45,25 +46,29 @@ class Panel:
 def attention_strip(
     title: str, row: pd.Series, photo: Image.Image | None, look: Look, template: str = LIGHT
 ) -> go.Figure:
-    """All words of a caption side by side, each with its map over the photo; ≈ marks what is nearly the mean map.
+    """Draw the clean photo and all words of a caption side by side, each word with its map over the photo.
+
+    ≈ marks a word whose map is nearly the mean map (`heatmaps.near_mean`).
 
     Args:
         row: a row of `queries.attention`.
     """
-    tiles = heatmaps.tiles(row, photo, look)
+    tiles = [heatmaps.clean(row, photo), *heatmaps.tiles(row, photo, look)]
     across = min(_ACROSS, len(tiles))
     width = min(240.0, (_WIDTH - _EDGE * (across + 1)) / across)
     height = width * tiles[0].height / tiles[0].width
-    step = height + 2 * _FONT * _LEADING
-    rows = -(-len(tiles) // across)
-    canvas = _Canvas(title, rows * step + _EDGE, template)
-    near = heatmaps.moved(row, look) < heatmaps.NEAR_MEAN
-    for place, (tile, word) in enumerate(zip(tiles, row["words"], strict=True)):
-        x, y = _EDGE + (place % across) * (width + _EDGE), (place // across) * step
-        canvas.image(tile, x, y, width, height)
-        name = plain(word, int(width / (_FONT * _WIDE)) - 2) + (" ≈" if near[place] else "")
-        canvas.text(name, x + width / 2, y + height + 3, anchor="center")
-    return canvas.figure
+    names = ["<i>photo</i>" if photo is not None else "<i>photo missing</i>"]
+    for word, near in zip(row["words"], heatmaps.near_mean(row, look), strict=True):
+        names.append("<br>".join(map(_whole, _lines(word, width + 16))) + (" ≈" if near else ""))
+    canvas, top = _Canvas(title, template), 0.0
+    for start in range(0, len(tiles), across):
+        shown = [*zip(tiles, names, strict=True)][start : start + across]
+        for place, (tile, name) in enumerate(shown):
+            x = _EDGE + place * (width + _EDGE)
+            canvas.image(tile, x, top, width, height)
+            canvas.text(name, x + width / 2, top + height + 3, anchor="center")
+        top += height + (1 + max(name.count("<br>") + 1 for _, name in shown)) * _FONT * _LEADING
+    return canvas.figure(top + _EDGE)
 
 
 def panels(title: str, shown: Sequence[Panel], template: str = LIGHT, across: int = 3) -> go.Figure:
@@ -72,13 +77,12 @@ def panels(title: str, shown: Sequence[Panel], template: str = LIGHT, across: in
     width = (_WIDTH - _EDGE * (across + 1)) / across
     rows = [shown[start : start + across] for start in range(0, len(shown), across)]
     heights = [max(_panel_height(panel, width) for panel in row) for row in rows]
-    canvas = _Canvas(title, sum(heights) + _EDGE * len(rows), template)
-    top = 0.0
+    canvas, top = _Canvas(title, template), 0.0
     for row, height in zip(rows, heights, strict=True):
         for place, panel in enumerate(row):
             _draw_panel(canvas, panel, _EDGE + place * (width + _EDGE), top, width, height)
         top += height + _EDGE
-    return canvas.figure
+    return canvas.figure(top)
 
 
 def _photo_height(panel: Panel, width: float) -> float:
@@ -136,30 +140,36 @@ def _whole(stranger: str) -> str:
 class _Canvas:
     """A figure without axes: pictures, boxes and words at pixels from the top left below the title."""
 
-    def __init__(self, title: str, height: float, template: str) -> None:
+    def __init__(self, title: str, template: str) -> None:
         self.ink, self.line, self.paper = INK[template], LINES[template], PAPER[template]
         self.light = COLOURS[template][4]
+        self._title, self._template = wrapped(title, _COLUMNS), template
         # Gathered, and given to the figure at once: Plotly copies all that it has for each one that is added.
         self._images: list[dict[str, Any]] = []
         self._boxes: list[dict[str, Any]] = []
         self._texts: list[dict[str, Any]] = []
-        self._empty = go.Figure()
-        self._empty.update_layout(
-            template=template,
-            title={"text": plain(title, 88)},
+
+    def figure(self, height: float) -> go.Figure:
+        """Return all that was drawn as a figure with `height` pixels below its title."""
+        breaks = self._title.count("<br>")
+        top = _TOP + TITLE_LINE * breaks
+        figure = go.Figure()
+        # Plotly sets the first of several lines higher than a line alone, by 0.7 font sizes: the top would be cut.
+        figure.update_layout(
+            template=self._template,
+            title={"text": self._title, "pad": {"l": 12, "t": 26 if breaks else 14}},
             showlegend=False,
             width=_WIDTH,
-            height=round(height + _TOP),
-            margin={"l": 0, "r": 0, "t": _TOP, "b": 0},
+            height=round(height + top),
+            margin={"l": 0, "r": 0, "t": top, "b": 0},
+            images=self._images,
+            shapes=self._boxes,
+            annotations=self._texts,
         )
         hidden = {"visible": False, "fixedrange": True, "automargin": False}
-        self._empty.update_xaxes(range=[0, _WIDTH], **hidden)
-        self._empty.update_yaxes(range=[height, 0], **hidden)
-
-    @property
-    def figure(self) -> go.Figure:
-        """All that was drawn."""
-        return self._empty.update_layout(images=self._images, shapes=self._boxes, annotations=self._texts)
+        figure.update_xaxes(range=[0, _WIDTH], **hidden)
+        figure.update_yaxes(range=[height, 0], **hidden)
+        return figure
 
     def image(self, picture: Image.Image, x: float, y: float, width: float, height: float) -> None:
         place = {"x": x, "y": y, "sizex": width, "sizey": height, "xanchor": "left", "yanchor": "top"}

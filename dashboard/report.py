@@ -12,16 +12,18 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dashboard import exports
-from dashboard.chapters import Ask, Chapter, Source, chapters, note
+from dashboard.chapters import chapters
 from dashboard.exports import Figure, Table, markdown_text
+from dashboard.footnotes import TITLE, Footnotes, is_signature
 from dashboard.heatmaps import SCALES, Look
 from dashboard.record import Run, runs_of
+from dashboard.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note, numbers
 from engine import queries, store
 
 Progress = Callable[[int, int, str], None]
@@ -49,71 +51,82 @@ class _Entry:
 
 
 def make(source: Source, progress: Progress = lambda done, total, title: None) -> bytes:
-    """The zip of one run."""
-    told = chapters(source)
-    numbered = _numbered(told)
+    """Return the zip of one run."""
+    written = chapters(source)
+    numbered, notes = _numbered(written), _footnotes(written)
     vector = not exports.browser_missing()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
         for done, entry in enumerate(numbered.values()):
             progress(done, len(numbered), entry.item.title)
-            for name, content in _files(entry, vector):
+            for name, content in _files(replace(entry, item=notes.referring(entry.item)), vector):
                 _add(target, name, content)
         if not vector and any(isinstance(entry.item, Figure) for entry in numbered.values()):
             _add(target, f"figures/{_PLOTLY}", _plotly())
-        _add(target, "report.md", document(source, told, vector).encode("utf-8"))
+        _add(target, "report.md", document(source, written, vector).encode("utf-8"))
         progress(len(numbered), len(numbered), "")
     return buffer.getvalue()
 
 
-def document(source: Source, told: list[Chapter], vector: bool) -> str:
-    """report.md: every chapter with its figures and tables, and where all of it comes from."""
-    numbered = _numbered(told)
-    parts = [f"# {markdown_text(source.run.name)}", markdown_text(", ".join(source.run.described())) + "."]
+def document(source: Source, written: list[Chapter], vector: bool) -> str:
+    """Return report.md: every chapter with its figures and tables, and where all of it comes from."""
+    numbered, notes = _numbered(written), _footnotes(written)
+    parts = [f"# {markdown_text(title(source.run))}"]
     if not vector:
         parts.append(f"**The figures are HTML pages.** {exports.browser_missing()} Then make the report again.")
-    for place, chapter in enumerate(told, 1):
+    for place, chapter in enumerate(written, 1):
         parts.append(f"## {place}. {markdown_text(chapter.title)}")
-        parts += _told(chapter, source, numbered, vector)
-    return "\n\n".join([*parts, *_provenance(source)]) + "\n"
+        parts += _written(chapter, source, numbered, notes, vector)
+    parts += [*_provenance(source), *_listed(notes)]
+    return "\n\n".join(parts) + "\n"
 
 
-def _told(chapter: Chapter, source: Source, numbered: dict[int, _Entry], vector: bool) -> Iterable[str]:
+def title(run: Run) -> str:
+    """Return the title of a report: the run and its data."""
+    data = " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")]))
+    return f"Evaluation of run {run.name}" + (f" on {data}" if data else "")
+
+
+def _written(
+    chapter: Chapter, source: Source, numbered: dict[int, _Entry], notes: Footnotes, vector: bool
+) -> Iterable[str]:
     if chapter.missing:
         yield f"Not in this report: {chapter.missing}"
         if chapter.command:
             yield f"    {chapter.command}"
         return
-    # What the document says once, at its head or at its foot, is not said below each table.
-    told = {note(source.run), *_signatures(source)}
     if chapter.lead:
         yield chapter.lead
     for item in chapter.items:
-        entry = numbered[id(item)]
-        yield _figure(entry, vector) if isinstance(item, Figure) else _table(entry, told)
+        entry, signed = numbered[id(item)], notes.named(item)
+        # The run is named at the head of the document, and not again below each table.
+        yield _figure(entry, signed, vector) if isinstance(item, Figure) else _table(entry, signed, note(source.run))
 
 
-def _figure(entry: _Entry, vector: bool) -> str:
+def _figure(entry: _Entry, signed: str, vector: bool) -> str:
     label, stem = f"Figure {entry.number}. {markdown_text(entry.item.title)}", entry.stem
     if not vector:
-        return f"[{label}]({stem}.html)"
-    return f"![{label}]({stem}.png)\n\n*{label}* ([SVG]({stem}.svg), [PDF]({stem}.pdf))"
+        return f"[{label}]({stem}.html)" + (f" ({signed})" if signed else "")
+    files = f"([SVG]({stem}.svg), [PDF]({stem}.pdf))"
+    return f"![{label}]({stem}.png)\n\n*{label}*" + (f" ({signed}) " if signed else " ") + files
 
 
-def _table(entry: _Entry, told: Collection[str]) -> str:
-    """The table with what its note says beyond what is `told` elsewhere."""
-    small = "\n".join(line for line in entry.item.note.splitlines() if line not in told)
+def _table(entry: _Entry, signed: str, run: str) -> str:
+    """Return the table with what its note says beyond the line about the run."""
+    lines = [line for line in entry.item.note.splitlines() if line != run and not is_signature(line)]
+    small = "\n".join(filter(None, [*lines, signed]))
     numbered = Table(entry.item.name, f"Table {entry.number}. {entry.item.title}", entry.item.shown, note=small)
     return exports.markdown(numbered) + f"\n([CSV]({entry.stem}.csv), [LaTeX]({entry.stem}.tex))"
 
 
-def _numbered(told: list[Chapter]) -> dict[int, _Entry]:
-    """Figures and tables by identity, each kind counted from 1 in the order of the report."""
-    counts, found = {Figure: 0, Table: 0}, {}
-    for item in (item for chapter in told for item in chapter.items):
-        counts[type(item)] += 1
-        found[id(item)] = _Entry(counts[type(item)], item)
-    return found
+def _numbered(written: list[Chapter]) -> dict[int, _Entry]:
+    """Return figures and tables by identity, each kind numbered as the report numbers it."""
+    items = [item for chapter in written for item in chapter.items]
+    return {id(item): _Entry(number, item) for item, number in zip(items, numbers(items), strict=True)}
+
+
+def _footnotes(written: list[Chapter]) -> Footnotes:
+    return Footnotes(item for chapter in written for item in chapter.items)
 
 
 def _files(entry: _Entry, vector: bool) -> Iterable[tuple[str, bytes]]:
@@ -142,7 +155,7 @@ def _plotly() -> bytes:
 
 def _provenance(source: Source) -> Iterable[str]:
     run = source.run
-    yield "## Where this comes from"
+    yield "## Provenance"
     if run.text("command"):
         yield f"    {' '.join(run.text('command').split())}"
     facts = {
@@ -159,20 +172,18 @@ def _provenance(source: Source) -> Iterable[str]:
     yield "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts.items() if value)
     if run.demo_clip:
         yield "CLIPScore here comes from the demo CLIP: it is not comparable to the CLIPScore of ViT-B/32 in papers."
-    signatures = _signatures(source)
-    if signatures:
-        yield "Signatures of the numbers:"
-        yield "\n".join(f"- `{signature.replace('`', ' ')}`" for signature in signatures)
+
+
+def _listed(notes: Footnotes) -> Iterable[str]:
+    """Yield the signatures that figures and tables refer to."""
+    if notes.lines():
+        yield f"## {TITLE}"
+        yield "How each number was computed: two numbers are comparable where their signatures agree."
+        yield "\n".join(notes.lines())
 
 
 def _joined(facts: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items()) if isinstance(facts, dict) else ""
-
-
-def _signatures(source: Source) -> list[str]:
-    scores = source.ask(queries.corpus_scores, source.run.name)
-    mine = scores[scores.beam_size == source.setting()]
-    return [line for line in mine.signature if isinstance(line, str) and line]
 
 
 # The command
@@ -184,11 +195,15 @@ def open_source(
     beam: int | None = None,
     images: Iterable[str] = (),
     look: Mapping[str, Any] | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> tuple[Source, list[store.Problem]]:
-    """A run of a results folder as the source of a report, and what could not be read.
+    """Return a run of a results folder as the source of a report, and what could not be read.
+
+    Args:
+        parts: names of companion runs, by a name of `source.PARTS`; the record of the run names the others.
 
     Raises:
-        ReportError: there is no such run, or it has no such beam size or image.
+        ReportError: there is no such run, it has no such beam size or image, or a companion has nothing to show.
     """
     connection, problems = store.connect(results)
 
@@ -198,7 +213,24 @@ def open_source(
     runs = runs_of(ask(queries.runs))
     run = _named(runs, name, results)
     _check(run, ask, beam, tuple(images))
-    return Source(run, runs, ask, results, beam, tuple(images), look or {}), problems
+    chosen = {part: _companion(part, _named(runs, other, results), run) for part, other in (parts or {}).items()}
+    return Source(run, runs, ask, results, beam, tuple(images), look or {}, companions(run, runs) | chosen), problems
+
+
+def _companion(part: str, other: Run, run: Run) -> Run:
+    """Return `other`, or raise where it cannot be the companion of `run` that is called `part`."""
+    if part == ZERO_SHOT and run.zero_shot:
+        raise ReportError(
+            f"--zero-shot {other.name}: run {run.name!r} has zero-shot results of its own; leave the option out"
+        )
+    held = {ZERO_SHOT: other.zero_shot, PHOTOS: other.attention}[part]
+    if not held:
+        what = {ZERO_SHOT: "zero-shot results", PHOTOS: "attention maps"}[part]
+        raise ReportError(
+            f"--{part.replace('_', '-')} {other.name}: the run has no {what}; expected one of python -m engine "
+            + ("zeroshot" if part == ZERO_SHOT else "evaluate")
+        )
+    return other
 
 
 def _named(runs: list[Run], name: str, results: Path) -> Run:
@@ -255,6 +287,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER", help="folder (results)")
     parser.add_argument("--beam", type=int, metavar="SIZE", help="beam size that the report is about (the best)")
     parser.add_argument("--images", nargs="+", default=[], metavar="ID", help="images whose attention is shown")
+    parser.add_argument("--zero-shot", metavar="RUN", help="run whose zero-shot results are reported, if RUN has none")
+    parser.add_argument("--photos", metavar="RUN", help="run whose attention maps are shown")
     parser.add_argument("--layer", type=int, metavar="N", help="layer of the attention, 0 for the mean (the last)")
     parser.add_argument("--head", type=int, metavar="N", help="head of the attention, 0 for the mean (0)")
     parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
@@ -294,7 +328,8 @@ def main(arguments: list[str] | None = None) -> int:
             "opacity": asked.opacity,
             "scale": asked.colours,
         }
-        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look)
+        parts = {part: name for part in PARTS if (name := getattr(asked, part))}
+        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look, parts)
         _check_asked(asked, source.run)
         for problem in problems:
             print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)

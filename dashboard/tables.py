@@ -58,7 +58,11 @@ def scores(found: pd.DataFrame, title: str, small: str) -> Table:
 
 # What a record has of a search only where it was asked for.
 _ASKED_FOR = {
-    **{"repetition_penalty": "Repetition penalty", "no_repeat_ngram": "No n-gram twice, tokens", "n_best": "N-best"},
+    **{
+        "repetition_penalty": "Repetition penalty",
+        "no_repeat_ngram": "No repeated n-gram (tokens)",
+        "n_best": "N-best",
+    },
     **{"temperature": "Temperature", "top_k": "Top k", "top_p": "Top p", "seed": "Seed", "precision": "Precision"},
 }
 
@@ -97,30 +101,68 @@ def sortable(shown: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
-def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str) -> Table:
-    """Everything against beam size in one table."""
-    values = scores.pivot(index="beam_size", columns="metric", values="value")
-    values = values[list(dict.fromkeys(scores.metric))].reset_index()
-    joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
-    shown = pd.DataFrame({"Beam size": [run.beam(size) for size in joined.beam_size]})
+_SHORT = {
+    **{"Beam size": "Beam", "CLIPScore": "CLIP-S", "RefCLIPScore": "RC-S", "ROUGE-L": "R-L", "METEOR": "MET."},
+    **{f"BLEU-{order}": f"B-{order}" for order in range(1, 5)},
+    **{"Words per caption": "Len.", "Vocabulary size": "Voc.", "Changed (%)": "Chg.", "Unfinished (%)": "Unf."},
+    "Seconds per image": "s",
+}
+"""Names of columns for a table without room."""
+
+
+def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str, signatures: Sequence[str] = ()) -> Table:
+    """Return everything against beam size in one table; what is zero or unknown at every size is left out.
+
+    Args:
+        scores: `queries.corpus_scores`.
+        found: `queries.beam_statistics`.
+    """
     metrics = list(dict.fromkeys(scores.metric))
+    values = scores.pivot(index="beam_size", columns="metric", values="value")[metrics].reset_index()
+    joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
     first = [metric for metric in HEADLINES if metric in metrics]
-    for metric in first:
-        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
-    shown["Words"] = [text.number(value, 2) for value in joined.words]
-    shown["Distinct"] = [text.number(value, 0) for value in joined.distinct_words]
-    shown["Unfinished"] = [text.percent(value) for value in joined.unfinished]
-    shown["Changed"] = [text.percent(value) for value in joined.changed]
-    shown["s an image"] = [text.number(value) for value in joined.seconds]
-    for metric in (metric for metric in metrics if metric not in first):
-        shown[text.title(metric)] = [text.score(metric, value) for value in joined[metric]]
-    # A column that says nothing at any size has no place in a report.
-    shown = shown.loc[:, [name for name in shown.columns if not (shown[name] == "–").all()]]
-    return Table("beams", "Scores and captions by beam size", shown, joined, small)
+    ordered = [*first, *(metric for metric in metrics if metric not in first)]
+    described = {
+        "Words per caption": [text.number(value, 2) for value in joined.words],
+        "Vocabulary size": [text.number(value, 0) for value in joined.distinct_words],
+        "Unfinished (%)": [text.number(100 * value, 1) for value in joined.unfinished],
+        "Changed (%)": [text.number(100 * value, 1) for value in joined.changed],
+        "Seconds per image": [text.number(value) for value in joined.seconds],
+    }
+    shown = pd.DataFrame(
+        {
+            "Beam size": [run.beam(size) for size in joined.beam_size],
+            **{text.title(metric): [text.score(metric, value) for value in joined[metric]] for metric in ordered},
+            **described,
+        }
+    )
+    shown, gone = informative(shown, [name for name in shown if name not in described])
+    small = "\n".join(filter(None, [small, _CHANGED if "Changed (%)" in shown else "", gone]))
+    return Table("beams", "Scores and captions by beam size", shown, joined, small, tuple(signatures), _SHORT)
+
+
+_CHANGED = "Changed: captions that differ from those of the next smaller beam size"
+
+
+def informative(shown: pd.DataFrame, kept: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """Return a table without the columns that are unknown or zero in every row, and a line that names those with zeros.
+
+    Args:
+        kept: columns that stay even if they are zero.
+    """
+    unknown = [name for name in shown if (shown[name] == "–").all()]
+    zero = [name for name in shown if name not in (*kept, *unknown) and shown[name].map(_is_zero).all()]
+    line = f"Zero in every row, not shown: {', '.join(zero)}" if zero else ""
+    return shown.drop(columns=[*unknown, *zero]), line
+
+
+def _is_zero(cell: str) -> bool:
+    """Return whether a cell is zero or unknown."""
+    return not set(str(cell)) - set("0.,– %")
 
 
 def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
-    """`queries.oracle`: what was chosen of the n best, beside all of them and the best of them."""
+    """Return `queries.oracle`: the chosen caption beside the mean and the best of all hypotheses."""
     rows = [(row, METRICS[row.metric].digits) for row in found.itertuples()]
     shown = pd.DataFrame(
         {
@@ -128,18 +170,18 @@ def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
             "Metric": [text.title(metric) for metric in found.metric],
             "Kept": [text.mean_count(count) for count in found.kept],
             "Chosen": [text.number(row.chosen, digits) for row, digits in rows],
-            "Mean of all": [text.number(row.average, digits) for row, digits in rows],
-            "Best of them": [text.number(row.best, digits) for row, digits in rows],
+            "Mean of list": [text.number(row.average, digits) for row, digits in rows],
+            "Best of list": [text.number(row.best, digits) for row, digits in rows],
             "Gain (95 %)": [_bounded(row.gain, row.gain_low, row.gain_high, digits) for row, digits in rows],
-            "Images with a better one": [text.percent(share) for share in found.better],
+            "Images with a better hypothesis": [text.percent(share) for share in found.better],
         }
     )
     return Table("oracle", oracle_title(run), shown, found, small)
 
 
 def oracle_title(run: Run) -> str:
-    """What `queries.oracle` is about."""
-    return f"What the {'samples' if run.is_sampled else 'n best'} hold"
+    """Return the title of what `queries.oracle` answers."""
+    return f"Oracle of the {'samples' if run.is_sampled else 'n-best lists'}"
 
 
 def _bounded(value: float, low: float, high: float, digits: int) -> str:
@@ -148,19 +190,19 @@ def _bounded(value: float, low: float, high: float, digits: int) -> str:
 
 
 def grounding_heads(found: pd.DataFrame, small: str) -> Table:
-    """`queries.grounding_heads` as people read it."""
+    """Return `queries.grounding_heads` as people read it."""
     shown = pd.DataFrame(
         {
             "Layer": [f"{layer + 1}" for layer in found.layer],
             "Head": ["mean" if head < 0 else f"{head + 1}" for head in found["head"]],
             "Nouns": [f"{count:,}" for count in found.tested.where(found.tested > 0, found.nouns)],
-            "In a box": [text.percent(share) for share in found.own.fillna(found.hit)],
-            "By chance": [text.percent(share) for share in found.chance],
-            "Above chance (95 %), points": [_points(row) for row in found.itertuples()],
+            "Hit rate": [text.percent(share) for share in found.own.fillna(found.hit)],
+            "Chance": [text.percent(share) for share in found.chance],
+            "Hit rate - chance (points, 95 % CI)": [_points(row) for row in found.itertuples()],
             "Lift (median)": [text.number(lift, 2) for lift in found.lift],
         }
     )
-    return Table("grounding_heads", "Nouns whose map peaks in a box of what they name", shown, found, small)
+    return Table("grounding_heads", "Hit rate by layer and head", shown, found, small)
 
 
 def _points(row: Any) -> str:
@@ -168,18 +210,24 @@ def _points(row: Any) -> str:
 
 
 def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
-    """`queries.grounding_labels` of the layer and head called `named`, as people read it."""
+    """Return `queries.grounding_labels` of the layer and head called `named`, as people read it.
+
+    Args:
+        found: may have a column `caption`, that of the worst example.
+    """
+    captions = {"Caption of the worst example": found.caption} if "caption" in found else {}
     shown = pd.DataFrame(
         {
             "Label": found.label,
-            "Nouns": [f"{count:,}" for count in found.nouns],
-            "In a box (95 %)": [_share(round(row.hit * row.nouns), row.nouns) for row in found.itertuples()],
-            "By chance": [text.percent(share) for share in found.chance],
+            "Hit rate (95 % CI)": [_share(round(row.hit * row.nouns), row.nouns) for row in found.itertuples()],
+            "Chance": [text.percent(share) for share in found.chance],
             "Lift (median)": [text.number(lift, 2) for lift in found.lift],
-            "Furthest off": found.image_id,
+            "Worst example": found.image_id,
+            **captions,
         }
     )
-    return Table("grounding_labels", f"The same by label, {named}", shown, found, small)
+    short = {"Lift (median)": "Lift", "Worst example": "Example", "Caption of the worst example": "Caption"}
+    return Table("grounding_labels", f"Hit rate by label ({named})", shown, found, small, heads=short)
 
 
 def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
@@ -191,8 +239,32 @@ def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
     shown["A reference"] = [_first(references) for references in rows.references]
     for metric in metrics:
         shown[text.title(metric)] = [text.score(metric, value) for value in rows[metric]]
-    values = rows[["image_id", "beam_size", "file_name", "caption", "logprob", *metrics, "rank", "scored"]]
-    return Table(name, title, shown, values, small)
+    return Table(name, title, shown, _numbers(rows), small)
+
+
+def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of `queries.cases` that a CSV file holds, with the metrics that some case has."""
+    metrics = [metric for metric in METRICS if rows[metric].notna().any()]
+    return rows[["image_id", "beam_size", "file_name", "caption", "logprob", *metrics, "rank", "scored"]]
+
+
+def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]) -> Table:
+    """Return one or two rows of `queries.cases`, best first, a column each: caption, references and every score."""
+    references = [[*each] if _are_known(each) else [] for each in rows.references]
+    most = max(map(len, references))
+    lines = {
+        "Image": [*rows.image_id],
+        "Rank": [f"{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "–" for row in rows.itertuples()],
+        "Caption": [*map(text.caption, rows.caption)],
+        **{f"Reference {n + 1}": [each[n] if n < len(each) else "–" for each in references] for n in range(most)},
+    }
+    for metric in METRICS:
+        if rows[metric].notna().any():
+            lines[text.title(metric)] = [text.score(metric, value) for value in rows[metric]]
+    names = ["Best", "Worst"] if len(rows) > 1 else ["Only case"]
+    columns = {name: [cells[place] for cells in lines.values()] for place, name in enumerate(names)}
+    shown = pd.DataFrame({"": [*lines], **columns})
+    return Table("best_and_worst", title, shown, _numbers(rows), small, signatures)
 
 
 def selection(found: pd.DataFrame, small: str) -> Table:
@@ -201,7 +273,7 @@ def selection(found: pd.DataFrame, small: str) -> Table:
     for side, name in (("selected", "Selected"), ("rest", "Rest")):
         shown[name] = [_mean(row, side) for row in found.itertuples()]
         shown[f"n {side}"] = [f"{getattr(row, f'{side}_cases'):,}" for row in found.itertuples()]
-    return Table("selection", "The selection against the rest", shown, found, small)
+    return Table("selection", "Selection vs. rest", shown, found, small)
 
 
 def _mean(row: Any, side: str) -> str:
@@ -215,28 +287,38 @@ def makeup(found: pd.DataFrame, small: str) -> Table:
     for side, name in (("selected", "Selected"), ("rest", "Rest")):
         pairs = zip(found[side], found[f"{side}_cases"], strict=True)
         shown[name] = [_share(int(count), int(total)) for count, total in pairs]
-    return Table("selection_makeup", "Tags and conditions of the selection and of the rest", shown, found, small)
+    return Table("selection_makeup", "Tags and conditions: selection vs. rest", shown, found, small)
 
 
 def _share(count: int, total: int) -> str:
     if not total:
         return "–"
     low, high = wilson_interval(count, total)
-    return f"{text.percent(count / total)} ({100 * low:.1f} to {100 * high:.1f}), {count:,}"
+    return f"{count:,} of {total:,} ({text.percent(count / total)}, 95 % CI {100 * low:.1f}-{100 * high:.1f})"
 
 
 def _first(references: Any) -> str:
-    known = isinstance(references, Sequence | np.ndarray) and len(references)
-    return references[0] if known else "–"
+    return references[0] if _are_known(references) else "–"
+
+
+def _are_known(references: Any) -> bool:
+    return isinstance(references, Sequence | np.ndarray) and len(references) > 0
 
 
 def top_five(rows: Sequence[Any], title: str, small: str) -> Table:
-    """Rows of `queries.zero_shot_cases` with their five surest labels."""
-    return Table("top_five", title, pd.DataFrame([_guesses(row) for row in rows]), note=small)
+    """Return rows of `queries.zero_shot_cases` with their top-5 predictions."""
+    columns = {row.image_id: pd.Series(_guesses(row)) for row in rows}
+    shown = pd.DataFrame(columns, index=["True label", *(f"#{place}" for place in range(1, 6))]).fillna("–")
+    values = [
+        {"image_id": row.image_id, "label": row.label, "place": place, **guess}
+        for row in rows
+        for place, guess in enumerate(row.top[:5], 1)
+    ]
+    return Table("top_five", title, shown.reset_index(names=""), pd.DataFrame(values), small)
 
 
 def _guesses(row: Any) -> dict[str, str]:
-    named = {"Image": row.image_id, "True label": row.label if isinstance(row.label, str) else "–"}
+    named = {"True label": row.label if isinstance(row.label, str) else "–"}
     return named | {
         f"#{place}": f"{guess['label']} ({text.percent(guess['probability'])})"
         for place, guess in enumerate(row.top[:5], 1)
@@ -244,13 +326,14 @@ def _guesses(row: Any) -> dict[str, str]:
 
 
 def tags(found: pd.DataFrame, total: int, small: str) -> Table:
-    """`queries.tag_examples` of `total` captions."""
+    """Return `queries.tag_examples` of `total` captions."""
     shown = pd.DataFrame(
         {
             "Tag": found.tag,
             "Captions": [f"{count:,}" for count in found.images],
             "Share": [text.percent(count / total) for count in found.images],
             "Example": found.image_id,
+            "Caption of the example": [*map(text.caption, found.caption)],
             "Evidence": found.evidence,
         }
     )
@@ -265,13 +348,13 @@ def paired_test(left: str, right: str, found: pd.DataFrame, small: str) -> Table
             "Left template": [left],
             "Right template": [right],
             "Images": [f"{int(row.images):,}"],
-            "Both right": [f"{int(row.both):,}"],
-            "Only left right": [f"{int(row.only_left):,}"],
-            "Only right right": [f"{int(row.only_right):,}"],
+            "Both correct": [f"{int(row.both):,}"],
+            "Correct with the left prompt only": [f"{int(row.only_left):,}"],
+            "Correct with the right prompt only": [f"{int(row.only_right):,}"],
             "p (exact McNemar)": [text.probability(row.p)],
         }
     )
-    return Table("mcnemar", "Paired test of two templates", shown, found, small)
+    return Table("mcnemar", "Paired test of two prompts", shown, found, small)
 
 
 def class_changes(found: pd.DataFrame, small: str) -> Table:
@@ -285,7 +368,7 @@ def class_changes(found: pd.DataFrame, small: str) -> Table:
             "Change": [f"{change:+d}" if change else "0" for change in found.change],
         }
     )
-    return Table("class_changes", "Images classified rightly under two templates", shown, found, small)
+    return Table("class_changes", "Correct images by class and prompt", shown, found, small)
 
 
 def confusions(found: pd.DataFrame, small: str) -> Table:
@@ -295,9 +378,9 @@ def confusions(found: pd.DataFrame, small: str) -> Table:
     shown = pd.DataFrame(
         {
             "True label": wrong.label,
-            "Taken for": wrong.predicted,
+            "Predicted": wrong.predicted,
             "Images": wrong.images,
             "Share of the class": [text.percent(row.images / totals[row.label]) for row in wrong.itertuples()],
         }
     )
-    return Table("confusions", "Confusions, most frequent first", shown, found, small)
+    return Table("confusions", "Most confused classes", shown, found, small)

@@ -137,10 +137,16 @@ def table(run: Run, found: Verdicts) -> Table:
     return Table("verdicts", f"Verdicts on {run.name}", shown, values, " ".join(QUESTIONS.values()))
 
 
-def counts(found: Verdicts) -> str:
-    """`12 cases: caption yes 8, partly 3, no 1; attention yes 2, partly 0, no 0`."""
+def counts_by_setting(run: Run, found: Verdicts) -> list[str]:
+    """Return `at beam size 3, 12 cases: caption yes 8, partly 3, no 1; attention yes 2, partly 0, no 0`, per size."""
+    sizes = sorted({each.beam_size for each in found.by_case.values()})
+    return [f"{text.of_setting(size, run.is_sampled)}, {_counts(found, size)}" for size in sizes]
+
+
+def _counts(found: Verdicts, beam: int) -> str:
+    judged = [each for each in found.by_case.values() if each.beam_size == beam]
     parts = []
     for key in QUESTIONS:
-        said = [getattr(each, key) for each in found.by_case.values()]
-        parts.append(f"{SHORT[key]} " + ", ".join(f"{answer} {said.count(answer)}" for answer in ANSWERS))
-    return f"{text.count(len(found.by_case), 'case')}: {'; '.join(parts)}"
+        answers = [getattr(each, key) for each in judged]
+        parts.append(f"{SHORT[key]} " + ", ".join(f"{answer} {answers.count(answer)}" for answer in ANSWERS))
+    return f"{text.count(len(judged), 'case')}: {'; '.join(parts)}"

@@ -389,3 +389,42 @@ def imported_classes_run(results: Path, name: str = "classes") -> Path:
     store.write_table(folder, "zero_shot", store.table_of("zero_shot", rows))
     store.write_record(folder, {"run": name, "kind": "zero_shot", "data": {"name": "imported", "images": 4}})
     return folder
+
+
+def zero_shot_run(results: Path, name: str = "labels") -> Path:
+    """A run that only classified photos: the zero-shot results of the captioner run, and no captions."""
+    folder = store.run_folder(results, name)
+    store.write_table(folder, "zero_shot", store.table_of("zero_shot", _zero_shot()))
+    record = _captioner_record(name, results.parent / "photos")
+    kept = {key: record[key] for key in ("run", "created", "data", "clip", "roots")}
+    store.write_record(folder, kept | {"kind": "zero_shot"})
+    return folder
+
+
+COURSE = ["bike", "girl", "sheep", "ski", "umbrella"]
+
+
+def photos_run(results: Path, name: str = "photos") -> Path:
+    """Five photos without references, captioned greedily: CLIPScore and attention, and no CIDEr."""
+    folder, photos = store.run_folder(results, name), results.parent / "course"
+    images, captions = [], []
+    for index, image_id in enumerate(COURSE):
+        drawn = _draw(photos, index) | {"image_id": image_id, "references": [], "objects": [], "conditions": []}
+        (photos / drawn["file_name"]).rename(photos / f"{image_id}.jpg.png")
+        images.append(drawn | {"file_name": f"{image_id}.jpg.png"})
+        words = ["a", "photo", "of", "a", image_id]
+        captions.append({"image_id": image_id, "beam_size": 1, "caption": " ".join(words), "words": words})
+    store.write_table(folder, "images", store.table_of("images", images))
+    store.write_table(folder, "captions", store.table_of("captions", captions))
+    scores = [
+        {"image_id": row["image_id"], "beam_size": 1, "tags": [], "clipscore": 0.6 + 0.05 * place}
+        for place, row in enumerate(captions)
+    ]
+    store.write_table(folder, "scores", store.table_of("scores", scores, ["clipscore"]))
+    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", [_corpus(scores, 1, "clipscore")]))
+    maps = _attention([row | {"image_id": f"scene_{place:02d}"} for place, row in enumerate(captions)], 14)
+    named = [each | {"image_id": image_id} for each, image_id in zip(maps, COURSE, strict=True)]
+    store.write_table(folder, "attention", store.table_of("attention", named))
+    record = _captioner_record(name, photos) | {"data": {"name": "course", "images": 5}, "beam_sizes": [1]}
+    store.write_record(folder, record)
+    return folder

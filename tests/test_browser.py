@@ -493,7 +493,7 @@ def test_what_is_written_on_and_in_the_primary_colour_can_be_read(page, scheme):
 
 def test_what_is_opened_by_a_click_stands_in_the_address_and_a_link_opens_it(page):
     page.goto("/failures?run=demo&condition=dark&plots=1")
-    rest = page.get_by_text("The selection against the rest")
+    rest = page.get_by_text("Selection vs. rest")
     rest.click()
     wait_for_choice(page, "rest", "1")
     page.get_by_role("button", name="Exact ranges").click()

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from dashboard import chapters, report
+from dashboard import chapters, report, strips, verdicts
 from dashboard.record import Run
-from engine import queries, store
+from dashboard.verdicts import Verdict
+from engine import queries
 from engine.schema import ATTENTION_PASSES
 from tests import runs
 
@@ -47,31 +48,11 @@ def test_small_print_below_classes_counts_the_photos_that_were_classified(source
     }
 
 
-def test_strips_are_those_of_the_course_where_they_are_else_of_the_best_and_the_worst(source, tmp_path):
-    best, worst, _ = chapters.interesting(source, 1)
-    ranked = source.ask(chapters.queries.cases, "demo", 1, "clipscore", True).image_id
-    assert (best, worst) == (ranked.iloc[0], ranked.iloc[-1])
-
-
-def test_a_single_case_is_shown_once_and_not_as_two_ends(tmp_path):
-    results = tmp_path / "results"
-    folder = runs.captioner_run(results)
-    for table in ("scores", "captions"):
-        rows = [row for row in store.read_table(folder, table).to_pylist() if row["image_id"] == "scene_03"]
-        made = store.table_of(table, rows, runs.METRICS) if table == "scores" else store.table_of(table, rows)
-        store.write_table(folder, table, made)
-    source = report.open_source(results, "demo")[0]
-    figure, table = chapters.pairs(source).items
-    assert table.shown.Image.tolist() == ["scene_03"]
-    assert figure.title == table.title == figure.draw().layout.title.text == "The only case with a CLIPScore"
-    assert len(figure.draw().layout.images) == 1
-
-
-def test_three_images_are_surely_right_barely_right_and_surely_wrong(source):
+def test_three_images_are_correct_barely_correct_and_wrong(source):
     chapter = chapters.top_five(source)
     assert [item.name for item in chapter.items] == ["top_five", "top_five"]
     panel_badges = [chapters.class_panel(source.run, row).badge for row in chapters._three(source, runs.TEMPLATES[0])]
-    assert panel_badges == ["right", "right", "wrong"]
+    assert panel_badges == ["correct", "correct", "wrong"]
 
 
 def test_the_studys_curve_is_whole_and_a_demo_clips_scores_are_never_on_its_axis(source):
@@ -122,9 +103,28 @@ def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, sai
 def test_small_print_below_maps_names_the_pass_that_they_come_from(source, rule):
     named = ATTENTION_PASSES[rule]
     run = replace(source.run, record={**source.run.record, "attention": {"pass": named}})
-    assert f"cross-attention, {named}." in chapters.strip(run, 1, "scene_02", source.ask, {}).note
+    assert f"cross-attention, {named}\n" in strips.strip(run, 1, "scene_02", source.ask, {}).note + "\n"
 
 
 @pytest.mark.parametrize("record", [{}, {"attention": {}}, {"attention": {"pass": None}}, {"attention": []}])
 def test_maps_of_a_run_that_does_not_record_their_pass_are_of_a_causal_replay(record):
     assert Run("r", record).attention_pass == "causal replay"
+def test_the_example_of_a_failure_tag_is_shown_with_its_caption(source):
+    figure, table = chapters.tags(replace(source, beam=1)).items
+    tags = source.ask(queries.tag_examples, "demo", 1)
+    assert table.shown["Caption of the example"].tolist() == tags.caption.tolist() != []
+    assert list(figure.draw().data[0].customdata) == tags.images.tolist()[::-1]
+
+
+def test_verdicts_name_the_beam_size_that_they_were_given_for(tmp_path):
+    results = tmp_path / "results"
+    runs.captioner_run(results)
+    for beam, answer in ((1, "no"), (3, "yes")):
+        verdicts.keep(results, "demo", Verdict("scene_00", beam, "a dog"), reasonable=answer)
+    verdicts.keep(results, "demo", Verdict("scene_01", 3, "a dog"), attends="partly")
+    chapter = chapters.verdicts(report.open_source(results, "demo")[0])
+    assert chapter.lead.splitlines()[-2:] == [
+        "- At beam size 1 (greedy), 1 case: caption yes 0, partly 0, no 1; attention yes 0, partly 0, no 0.",
+        "- At beam size 3, 2 cases: caption yes 1, partly 0, no 0; attention yes 0, partly 1, no 0.",
+    ]
+    assert chapter.items[0].shown["Beam size"].tolist() == ["1 (greedy)", "3", "3"]

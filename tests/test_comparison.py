@@ -1,4 +1,4 @@
-"""Two settings, told: their names, whether they compare, and the verdict."""
+"""Two settings: their names, whether their numbers are comparable, and the verdict."""
 
 from types import SimpleNamespace
 
@@ -84,4 +84,6 @@ def test_everything_that_compare_shows_can_be_exported(full_results):
     changes = {"gains": source.ask(queries.paired_cases, *pair.asked, "cider", True), "losses": pd.DataFrame()}
     items = comparison.items(source.ask, pair, "cider", found, changes)
     assert [item.name for item in items] == ["scatter_cider", "outcomes", "comparison", "gains_cider", "gains_cider"]
-    assert "Left: cider|tok:ptb" in items[0].note and "Right: cider|tok:ptb" in items[0].note
+    assert items[0].note.startswith("Left: run demo, beam size 3. Right: run demo, beam size 1 (greedy).")
+    assert items[0].signatures == ("Left: cider|tok:ptb|n:12|v:0.1", "Right: cider|tok:ptb|n:12|v:0.1")
+    assert len(items[2].signatures) == 2 * len(runs.METRICS)

@@ -547,11 +547,11 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
 
 def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view):
     page = open_view("attention", run="demo", beam=1, image="scene_01")
-    assert groundings.TITLE in words(page) and "66.7 % of 3 nouns" in words(page)
+    assert groundings.TITLE in words(page) and "2 of 3 nouns (66.7 %)" in words(page)
     assert sent(page, "viewer")["nouns"][0]["found"]["1/0"] == [4.0, True]
     assert [table.value.Label.tolist() for table in page.dataframe] == [["triangle", "circle", "square"]]
     other = open_view("attention", run="demo", beam=1, pointing="1.-1")
-    assert other.dataframe[0].value["In a box (95 %)"].tolist()[0].startswith("0.0 %")
+    assert other.dataframe[0].value["Hit rate (95 % CI)"].tolist()[0].startswith("0 of 2 (0.0 %")
     for away in ({"run": "demo", "beam": 3}, {"run": "demo_cnn", "beam": 1}):
         page = open_view("attention", **away)
         assert groundings.TITLE not in words(page) and sent(page, "viewer")["nouns"] == []
@@ -573,7 +573,8 @@ def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_pa
     runs.add_hypotheses(folder)
     os.utime(folder / "run.json")
     page = open_view("beams", results, run="demo")
-    assert "What the n best hold" in words(page) and "At beam size 5, 0.0 % of 12 images" in words(page)
+    assert "Oracle of the n-best lists" in words(page)
+    assert "At beam size 5, for 0.0 % of 12 images" in words(page)
     case = open_view("failures", results, run="demo", beam=3, image="scene_02")
     assert "**The 3 best that beam size 3 found**" in words(case)
     html = [element.proto.body for element in case.main if element.type == "html"]
@@ -627,8 +628,8 @@ def test_beams_say_which_size_is_enough_and_draw_the_study_behind(open_view, tmp
 def test_templates_are_tested_against_each_other_and_confusions_listed(open_view):
     app = open_view("zeroshot", run="demo", zero_left=runs.TEMPLATES[0], zero_right=runs.TEMPLATES[2])
     metrics = {metric.label: metric.value for metric in app.metric}
-    assert metrics["Right under the left only"] == "3" and metrics["p, exact McNemar test"] == "0.250"
-    assert any("Taken for" in table.value for table in app.dataframe)
+    assert metrics["Correct with the left prompt only"] == "3" and metrics["p, exact McNemar test"] == "0.250"
+    assert any("Predicted" in table.value for table in app.dataframe)
 
 
 def test_at_first_the_best_template_stands_against_the_worst(open_view):
@@ -641,7 +642,7 @@ def test_at_first_the_best_template_stands_against_the_worst(open_view):
 
 def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     app = open_view("export", run="demo", report_images="scene_04")
-    assert len(app.main.expander) == 9 and not any("not in this run" in each.label for each in app.main.expander)
+    assert len(app.main.expander) == 11 and not any("not in this run" in each.label for each in app.main.expander)
     assert "python -m dashboard.report demo --out report.zip --results" in words(app) and "--beam" in words(app)
     assert "--images scene_04" in words(app)
     looked = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
@@ -838,7 +839,7 @@ def test_exact_ranges_are_restored_from_the_address(open_view):
 
 def test_the_files_of_a_chapter_are_offered_while_it_is_open(open_view):
     assert not open_view("export", run="demo").get("download_button")
-    assert open_view("export", run="demo", chapter_1=1).get("download_button")
+    assert open_view("export", run="demo", chapter_2=1).get("download_button")
 
 
 def test_all_filters_are_taken_back_at_once(open_view):

@@ -127,10 +127,20 @@ def test_a_single_imported_setting_is_named_and_not_drawn_at_beam_size_zero():
 
 def test_a_share_that_is_not_known_is_left_out():
     frame = by_beam([1, 3])
-    frame["unfinished"] = None
-    assert {trace.name for trace in figures.shares_by_beam(frame).data if trace.name} == {
-        "changed from the smaller size"
-    }
+    for unknown in (None, 0.0):
+        frame["unfinished"] = unknown
+        drawn = figures.shares_by_beam(frame)
+        names = {trace.name for trace in drawn.data if trace.name}
+        assert names == {"changed vs. the next smaller beam size"}
+        assert drawn.layout.title.text == "Changed captions by beam size"
+    assert figures.shares_title(frame.assign(changed=0.0)) == ""
+
+
+def test_tags_have_their_share_of_all_captions_with_an_interval_and_the_most_frequent_is_on_top():
+    frame = pd.DataFrame({"tag": ["<b>one</b>", "two"], "images": [30, 3]})
+    bars = figures.tag_shares(frame, 120).data[0]
+    assert list(bars.x) == [2.5, 25.0] and bars.error_x.array[1] == pytest.approx(8.4, abs=0.05)
+    assert figures.tag_shares(frame, 120).layout.yaxis.ticktext == ("two", "&lt;b&gt;one&lt;/b&gt;")
 
 
 def test_markup_in_a_template_stays_text():

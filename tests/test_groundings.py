@@ -1,9 +1,9 @@
-"""Do the maps point at what the words name: the best layer and head, in words and as figures."""
+"""Attention grounding: the best layer and head, in words and as figures."""
 
 import pandas as pd
 import pytest
 
-from dashboard import chapters, groundings, report
+from dashboard import groundings, report, strips
 from dashboard.record import Run
 from tests import runs
 
@@ -26,18 +26,32 @@ def test_the_best_lies_furthest_above_chance_or_hits_most_where_there_is_none():
     assert groundings.best(UNTESTED) == (0, 0)
 
 
+MANY = pd.concat([HEADS.assign(low=0.05)] * 40)
+
+
 def test_the_sentence_says_what_chance_gives():
     assert groundings.sentence(Run("r", {}), 3, HEADS) == (
-        "At beam size 3, layer 2, mean of heads points best of 4: the brightest patch lies inside a box of what the "
-        "word names for 70.0 % of 1,000 nouns, inside the boxes of the same label in another image for 20.0 %: +50.0 "
-        "points (95 % interval 47.0 to 52.0)."
+        "At beam size 3, the best of 4 maps is layer 2, averaged over heads: its brightest patch lies in a box of the "
+        "named object for 700 of 1,000 nouns (70.0 %); chance, the same with the boxes of that label in another image, "
+        "is 20.0 %. Difference: +50.0 points (95 % CI 47.0 to 52.0)."
     )
-    assert groundings.sentence(Run("r", {}), 3, HEADS.assign(low=-0.1)).endswith("52.0). That may be chance alone.")
-    assert groundings.sentence(Run("r", {}), 3, HEADS.assign(tested=2)).endswith("52.0). So few nouns tell little.")
-    many = pd.concat([HEADS.assign(low=0.05)] * 40)
-    assert groundings.sentence(Run("r", {}), 3, many).endswith("the best may lie that high by chance alone.")
     alone = groundings.sentence(Run("r", {}), 3, UNTESTED)
-    assert "90.0 % of 1,200 nouns. No other image" in alone and alone.endswith("so nothing tells what chance gives.")
+    assert "layer 1, head 1" in alone and "1,080 of 1,200 nouns (90.0 %). Chance is not known" in alone
+
+
+@pytest.mark.parametrize(
+    ("heads", "doubt", "answer"),
+    [
+        (HEADS, "52.0).", "Maps point at the named objects"),
+        (HEADS.assign(low=-0.1), "52.0). This may be chance.", "It is not shown"),
+        (HEADS.assign(tested=2), "52.0). With so few nouns this is weak evidence.", "It is not shown"),
+        (MANY, "52.0). The best of 160 maps may reach this by chance.", "It is not shown"),
+        (UNTESTED, "no other image has a box of the same label.", "Whether maps point at the named objects"),
+    ],
+)
+def test_a_result_that_may_be_chance_is_no_answer(heads, doubt, answer):
+    assert groundings.sentence(Run("r", {}), 3, heads).endswith(doubt)
+    assert groundings.answer(heads).startswith(answer)
 
 
 def test_a_cell_is_a_layer_and_a_head_with_the_mean_first():
@@ -78,13 +92,14 @@ def test_many_layers_are_told_apart_and_named_beside_the_axes():
 def test_the_report_has_the_chapter_where_images_have_boxes(tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
     source = report.open_source(tmp_path / "results", "demo", beam=1)[0]
-    assert chapters.grounding(source) == []
+    assert strips.grounding(source) == []
     runs.add_grounding(folder)
     source = report.open_source(tmp_path / "results", "demo", beam=1)[0]
-    (chapter,) = chapters.grounding(source)
+    (chapter,) = strips.grounding(source)
     heads, offsets, table, labels = chapter.items
     assert table.shown.iloc[0].tolist()[:5] == ["1", "mean", "3", "66.7 %", "33.3 %"]
-    assert labels.title == "The same by label, layer 1, mean of heads"
-    assert labels.shown.iloc[0].tolist()[:2] == ["triangle", "1"] and labels.shown["Furthest off"].iloc[0] == "scene_02"
+    assert labels.title == "Hit rate by label (layer 1, mean of heads)"
+    assert labels.shown.iloc[0].tolist()[:2] == ["triangle", "0 of 1 (0.0 %, 95 % CI 0.0-79.3)"]
+    assert labels.shown.iloc[0].tolist()[-2:] == ["scene_02", "a green triangle on the grass"]
     assert len(heads.draw().data) == 1 and len(offsets.draw().data) == 2
-    assert chapters.grounding(report.open_source(tmp_path / "results", "demo", beam=3)[0]) == []
+    assert strips.grounding(report.open_source(tmp_path / "results", "demo", beam=3)[0]) == []

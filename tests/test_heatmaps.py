@@ -45,12 +45,21 @@ def test_the_mean_map_is_subtracted_and_nothing_falls_below_zero():
 
 
 def test_the_bright_patch_lies_on_its_side_of_the_crop_and_the_rest_is_veiled():
-    white = Image.new("RGB", (400, 200), "white")
-    first, second = (np.asarray(tile).astype(int) for tile in tiles(row(), white, Look(layer=1, head=2, opacity=100)))
+    dark = Image.new("RGB", (400, 200), (40, 40, 40))
+    first, second = (np.asarray(tile).astype(int) for tile in tiles(row(), dark, Look(layer=1, head=2, opacity=100)))
     assert first.shape == (TILE // 2, TILE, 3)
     left, right = first[20, 140].sum(), first[20, 340].sum()  # both inside the crop, which is the middle half
     assert left > right and second[20, 340].sum() > second[20, 140].sum()
-    assert first[5, 5].tolist() == second[5, 5].tolist() and 128 < first[5, 5, 0] < 255  # veiled white
+    assert first[5, 5].tolist() == second[5, 5].tolist() and 40 < first[5, 5, 0] < 128  # veiled
+
+
+def test_the_photo_stays_recognisable_where_nothing_was_attended_to():
+    stripes = np.zeros((200, 400, 3), np.uint8)
+    stripes[:, ::40] = stripes[:, 1::40] = 255
+    tile = np.asarray(tiles(row(), Image.fromarray(stripes), Look(layer=1, head=2))[0]).astype(int)
+    unseen = tile[:, 320:350, 0]  # inside the crop, on the patch without attention
+    assert np.ptp(unseen, axis=1).min() > 0.7 * 255  # of the contrast between black and white
+    assert np.ptp(tile[20:30, 130:160, 0], axis=1).max() < 0.6 * 255  # the brightest patch covers more
 
 
 def test_opacity_zero_is_the_photo_and_a_missing_photo_is_grey():

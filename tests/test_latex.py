@@ -8,7 +8,10 @@ import subprocess
 import pandas as pd
 import pytest
 
-from dashboard import latex
+from dashboard import chapters, exports, latex, report, tables
+from dashboard.exports import Table
+from dashboard.record import Run
+from tests import runs
 
 NASTY = "<script>alert(1)</script> 50 % & $x_1$ #1 {a} ~ ^ \\input | [l](u) `c` *b*\nnext"
 CAPTION = "a man in a red shirt and a woman in a blue dress are standing in front of a building ."
@@ -22,10 +25,11 @@ TABLES = {
     "marks": pd.DataFrame({"Mark": list(string.punctuation), "Text": [NASTY] + [CAPTION] * 31}),
     "many": pd.DataFrame({"Image": [f"{i:012}" for i in range(150)], "Caption": [CAPTION] * 150}),
     "many wide": pd.DataFrame({"Image": [f"{i}" for i in range(60)], **{name: ["1.000"] * 60 for name in METRICS}}),
+    "far too wide": pd.DataFrame({"Image": ["1"], **{f"A metric of number {i}": ["1.000"] for i in range(20)}}),
     "none": pd.DataFrame({"Image": [], "Caption": []}),
     "one column": pd.DataFrame({"Caption": [CAPTION]}),
 }
-PREAMBLE = r"\documentclass{article}\usepackage{array,booktabs,longtable}\begin{document}"
+PREAMBLE = r"\documentclass{article}\usepackage{array,booktabs,longtable,rotating}\begin{document}"
 
 
 def rows_of(made: str) -> list[list[str]]:
@@ -58,8 +62,32 @@ def test_numbers_stand_right_names_left_and_long_texts_wrap():
     assert float(kinds[1]) > 0.6  # it has what the other two leave
 
 
-def test_columns_without_room_stand_below_and_each_row_can_still_be_told():
-    shown = TABLES["scores"]
+def beam_table(metrics: list[str]) -> Table:
+    """The table of eleven beam sizes, with everything that a run can know of them."""
+    sizes = [1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100]
+    scores = pd.DataFrame([(size, metric, 0.5) for size in sizes for metric in metrics])
+    scores.columns = ["beam_size", "metric", "value"]
+    known = pd.DataFrame({"beam_size": sizes, "words": 10.25, "distinct_words": 1234, "unfinished": 0.012})
+    run = Run("r", {"seconds_per_image": {str(size): 0.125 for size in sizes}})
+    return tables.beams(scores, known.assign(changed=0.775), run, SIGNATURE)
+
+
+ALL_METRICS = [*runs.METRICS, "meteor", "spice"]
+
+
+@pytest.mark.parametrize(("metrics", "kind"), [(runs.METRICS, "table"), (ALL_METRICS, "sidewaystable")])
+def test_the_beam_table_is_one_table(metrics, kind):
+    content = beam_table(metrics)
+    made = exports.table(content, "tex").decode()
+    assert made.count(r"\begin{tabular}") == 1 and rf"\begin{{{kind}}}" in made
+    head, *rows = rows_of(made)
+    assert len(head) == len(metrics) + 6 and len(rows) == 11 and {len(row) for row in rows} == {len(head)}
+    assert ("rotating" in made.splitlines()[0]) == (kind == "sidewaystable")
+    assert kind == "sidewaystable" or ("B-1" in head and r"B-1:\allowbreak{} BLEU-1" in made)
+
+
+def test_a_table_too_wide_for_any_page_is_split_and_each_row_can_still_be_told():
+    shown = TABLES["far too wide"]
     blocks = latex.table("T", shown).split(r"\end{tabular}")[:-1]
     assert len(blocks) > 1
     heads, firsts = [], []
@@ -67,8 +95,8 @@ def test_columns_without_room_stand_below_and_each_row_can_still_be_told():
         head, *rows = rows_of(block)
         heads.append(head)
         firsts.append([row[0] for row in rows])
-    assert all(head[0] == "Beam size" for head in heads) and all(first == firsts[0] for first in firsts)
-    assert [name for head in heads for name in head[1:]] == list(METRICS)
+    assert all(head[0] == "Image" for head in heads) and all(first == firsts[0] for first in firsts)
+    assert [name for head in heads for name in head[1:]] == list(shown.columns[1:])
     assert max(map(len, heads)) - min(map(len, heads)) <= 2  # no column is left alone
 
 
@@ -88,13 +116,38 @@ def test_letters_that_pdflatex_may_not_know_are_named(word, is_named):
     assert ("LuaLaTeX" in latex.table("T", pd.DataFrame({"Caption": [word]}))) == is_named
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX: apt-get install texlive-latex-recommended")
-@pytest.mark.parametrize("name", TABLES)
-def test_latex_sets_it_and_nothing_leaves_the_page(tmp_path, name):
-    document = PREAMBLE + latex.table(NASTY, TABLES[name], SIGNATURE + "\n" + NASTY) + r"\end{document}"
-    (tmp_path / "t.tex").write_text(document, encoding="utf-8")
+needs_latex = pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="no LaTeX: apt-get install texlive-latex-recommended"
+)
+
+
+def set_by_latex(folder, made: str) -> None:
+    """Sets a table, and fails where LaTeX does or where something leaves the page."""
+    (folder / "t.tex").write_text(PREAMBLE + made + r"\end{document}", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     for _ in range(3):  # longtable finds its widths by and by
-        found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
+        found = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=60)
         assert found.returncode == 0, found.stdout[-2000:]
     assert not re.findall(r"Overfull.*|.*Float too large.*", found.stdout)
+
+
+@needs_latex
+@pytest.mark.parametrize("name", TABLES)
+def test_latex_sets_it_and_nothing_leaves_the_page(tmp_path, name):
+    set_by_latex(tmp_path, latex.table(NASTY, TABLES[name], SIGNATURE + "\n" + NASTY))
+
+
+@needs_latex
+def test_every_table_of_a_report_is_set_in_one_piece(tmp_path, full_results):
+    source = report.open_source(full_results, "demo", beam=1)[0]
+    written = [item for chapter in chapters.chapters(source) for item in chapter.items if isinstance(item, Table)]
+    made = [exports.table(item, "tex").decode() for item in written]
+    assert len(made) > 8
+    assert [each.count(r"\begin{tabular}") + each.count(r"\begin{longtable}") for each in made] == [1] * len(made)
+    set_by_latex(tmp_path, r"\clearpage ".join(made))
+
+
+@needs_latex
+@pytest.mark.parametrize("metrics", [runs.METRICS, ALL_METRICS], ids=["portrait", "sideways"])
+def test_latex_sets_the_beam_table_on_one_page(tmp_path, metrics):
+    set_by_latex(tmp_path, exports.table(beam_table(metrics), "tex").decode())

@@ -58,7 +58,11 @@ def test_verdicts_are_filtered_by_answer(tmp_path):
     found = verdicts.read(tmp_path, "demo")
     assert found.images(1, "judged") == ("a", "b") and found.images(1, "reasonable:no") == ("a",)
     assert found.images(1, "attends:no") == ("b",) and found.images(1, "drop:no") == ()
-    assert "3 cases: caption yes 1, partly 0, no 2" in verdicts.counts(found)
+    counts = verdicts.counts_by_setting(Run("demo", {}), found)
+    assert [line.partition(";")[0] for line in counts] == [
+        "at beam size 1 (greedy), 2 cases: caption yes 1, partly 0, no 1",
+        "at beam size 3, 1 case: caption yes 0, partly 0, no 1",
+    ]
     written = table(verdicts.table(Run("demo", {}), found), "csv").decode("utf-8-sig")
     assert written.startswith("image_id,beam_size,caption,reason")
 

@@ -1,4 +1,4 @@
-"""What the n best hold, in words: a choice that helps, one that does not, and samples."""
+"""The oracle of n-best lists, in words: a choice that helps, one that does not, and samples."""
 
 import pandas as pd
 import pytest
@@ -20,8 +20,9 @@ def found(*sizes: int, lead_low: float = 0.1, **changed) -> pd.DataFrame:
 def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
     said = next(oracle.sentences(Run("r", {}), 3, found(3, 5)))
     assert said == (
-        "At beam size 3, 50.0 % of 1,200 images have a hypothesis with a higher CIDEr than the caption; the best of 5 "
-        "would give 1.400 instead of 1.030. Ranking them by log-probability helps: on average they have 0.900."
+        "At beam size 3, for 50.0 % of 1,200 images the 5-best list contains a hypothesis with a higher CIDEr than the "
+        "caption; choosing the best would give 1.400 instead of 1.030. Ranking by log-probability is significantly "
+        "better than a random choice from the list; mean of all: 0.900."
     )
     assert next(oracle.sentences(Run("r", {}), 1, found(3, 5))).startswith("At beam size 5,")
 
@@ -29,11 +30,11 @@ def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
 @pytest.mark.parametrize(
     ("run", "lead_low", "said"),
     [
-        (Run("r", {}), -0.01, "Ranking them by log-probability is not shown to be better than picking any"),
-        (Run("r", {}), -0.1, "Ranking them by log-probability is worse than picking any"),
-        (Run("r", {}), float("nan"), "instead of 1.010. On average they have 0.900."),
-        (SAMPLED, 0.1, "have a sample with a higher CIDEr"),
-        (SAMPLED, 0.1, "On average the samples have 0.900."),
+        (Run("r", {}), -0.01, "Ranking by log-probability is not significantly better than a random choice"),
+        (Run("r", {}), -0.1, "Ranking by log-probability is significantly worse than a random choice"),
+        (Run("r", {}), float("nan"), "instead of 1.010. Mean of all: 0.900."),
+        (SAMPLED, 0.1, "one of the 5 samples has a higher CIDEr"),
+        (SAMPLED, 0.1, "instead of 1.010. Mean of all: 0.900."),
     ],
 )
 def test_what_the_ranking_is_worth_is_said_and_samples_have_none(run, lead_low, said):
@@ -41,14 +42,14 @@ def test_what_the_ranking_is_worth_is_said_and_samples_have_none(run, lead_low, 
 
 
 def test_a_mean_number_of_hypotheses_has_a_digit_where_it_needs_one():
-    assert "the best of 4.7 would" in next(oracle.sentences(Run("r", {}), 3, found(3, kept=4.7)))
+    assert "the 4.7-best list contains" in next(oracle.sentences(Run("r", {}), 3, found(3, kept=4.7)))
 
 
 def test_a_curve_needs_two_beam_sizes():
     assert oracle.curves(found(3), "") == []
     (curve,) = oracle.curves(found(3, 5), "small")
     assert curve.note == "small" and [line.name for line in curve.draw().data] == [
-        *("the best of them", "the one that was chosen", "the mean of all")
+        *("best hypothesis (oracle)", "chosen caption", "mean of all hypotheses")
     ]
 
 
@@ -56,12 +57,12 @@ def test_the_report_has_the_chapter_where_there_are_several_hypotheses(tmp_path)
     from dashboard import chapters
 
     folder = runs.captioner_run(tmp_path / "results")
-    title = "What the n best hold"
+    title = "Oracle of the n-best lists"
     assert title not in [each.title for each in chapters.chapters(report.open_source(tmp_path / "results", "demo")[0])]
     runs.add_hypotheses(folder)
     source = report.open_source(tmp_path / "results", "demo", beam=3)[0]
     (chapter,) = [each for each in chapters.chapters(source) if each.title == title]
-    assert chapter.lead.startswith("At beam size 3, 100.0 % of 12 images")
+    assert chapter.lead.startswith("At beam size 3, for 100.0 % of 12 images")
     table = chapter.items[0]
     assert table.shown.iloc[0].tolist() == [
         *("3", "CIDEr", "3", "0.500", "0.750", "1.500", "1.000 (1.000 to 1.000)", "100.0 %")

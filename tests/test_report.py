@@ -11,22 +11,23 @@ import zipfile
 import pytest
 from PIL import Image
 
-from dashboard import chapters, exports, report
+from dashboard import chapters, exports, pairs, report
+from engine import store
 from tests import runs
 from tests.conftest import ROOT
 
 needs_browser = pytest.mark.skipif(bool(exports.browser_missing()), reason="no browser: apt-get install chromium")
 CHAPTERS = [
-    *("Prompt templates", "Three images with their five surest labels", "The setting and its scores"),
-    "Runs and hyperparameters",
-    *("Beam sizes", "Attention", "Do the maps point at what the words name?", "Best and worst"),
-    *("Failure tags", "Verdicts"),
+    *("Summary", "Prompt templates", "Three images with their top-5 predictions", "The setting and its scores"),
+    *("Runs and hyperparameters", "Beam sizes", "Comparison with other runs", "Attention"),
+    "Attention grounding (pointing game)",
+    *("Best and worst pair", "Failure tags", "Verdicts"),
 ]
 
 
 def titles(*without: str) -> list[str]:
     told = [title for title in CHAPTERS if title not in without]
-    return [*(f"{number}. {title}" for number, title in enumerate(told, 1)), "Where this comes from"]
+    return [*(f"{number}. {title}" for number, title in enumerate(told, 1)), "Provenance", "Signatures"]
 
 
 @pytest.fixture
@@ -80,9 +81,9 @@ def test_every_figure_opens_in_its_three_kinds(whole):
 
 
 @needs_browser
-def test_the_strips_are_those_of_the_images_that_were_asked_for(whole):
-    strips = [name for name in whole.namelist() if "attention" in name and name.endswith(".svg")]
-    assert len(strips) == 2
+def test_the_strips_are_those_of_the_images_that_were_asked_for_then_those_of_the_pairs(whole):
+    strips = [name for name in whole.namelist() if "attention_" in name and name.endswith(".svg")]
+    assert [name.split("attention_")[1] for name in strips[:2]] == ["scene_04.svg", "scene_05.svg"] and len(strips) == 4
     words = " ".join(xml.fromstring(whole.read(strips[0])).itertext())
     assert "<script>alert('caption')</script>" in words and "layer 2, mean of heads" in words
 
@@ -104,7 +105,9 @@ def test_without_a_browser_the_figures_are_pages_and_the_report_says_what_to_ins
 
 def test_what_an_imported_run_lacks_is_a_sentence_with_the_command(full_results, no_browser):
     text = made(full_results, "predictions").read("report.md").decode()
-    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == titles("Do the maps point at what the words name?")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == titles(
+        "Comparison with other runs", "Attention grounding (pointing game)"
+    )
     assert "Not in this report: No attention was kept" in text
     assert "    python -m engine zeroshot" in text and "CIDEr" in text
     assert "size imported" not in text and "Scores of imported captions" in text
@@ -113,7 +116,7 @@ def test_what_an_imported_run_lacks_is_a_sentence_with_the_command(full_results,
 def test_classes_predicted_elsewhere_make_a_report_without_bars(tmp_path, no_browser):
     runs.imported_classes_run(tmp_path / "results")
     text = made(tmp_path / "results", "classes").read("report.md").decode()
-    assert "no bars to draw" in text and "This run has no captions" in text
+    assert "so there are no bars" in text and "This run has no captions" in text
 
 
 def test_no_name_in_the_zip_leaves_its_folder_and_no_caption_is_markup(tmp_path, no_browser):
@@ -133,11 +136,95 @@ def test_the_studys_figures_are_next_to_ours(tmp_path, no_browser):
     assert "The report gives batch size 32" in text
 
 
-def test_what_the_report_says_of_the_whole_is_not_said_again_below_each_table(full_results, no_browser):
+def test_the_title_names_the_run_and_its_data(full_results, no_browser):
+    first = made(full_results, "demo").read("report.md").decode().splitlines()[0]
+    assert first == "# Evaluation of run demo on demo val"
+
+
+def test_the_run_is_not_named_below_each_table_and_signatures_are_listed_once_at_the_end(full_results, no_browser):
     text = made(full_results, "demo").read("report.md").decode()
-    assert "Run demo: captioner" in text  # what classified photos of classes is not at the head
     assert chapters.note(report.open_source(full_results, "demo")[0].run) not in text.splitlines()
-    assert text.count("cider|tok:ptb|n:12|v:0.1") == 1 and r"cider\|tok" not in text
+    body, _, listed = text.partition("## Signatures")
+    assert "|tok:" not in body and r"\|tok" not in body
+    assert listed.count("`cider|tok:ptb|n:12|v:0.1`") == 1
+    number = re.search(r"^(\d+)\. `cider\|", listed, re.MULTILINE)[1]
+    assert re.search(rf"Figure \d+\. CIDEr by beam size\]\([^)]*\) \(Signature {number}\)", body)
+    assert "\nSignatures 1-8\n" in body  # of the scores
+
+
+@needs_browser
+def test_a_figure_in_the_zip_says_where_its_signature_is_and_one_alone_carries_it(whole, full_results):
+    name = next(name for name in whole.namelist() if name.endswith("cider_by_beam.svg"))
+    words = " ".join(xml.fromstring(whole.read(name)).itertext())
+    assert "Signature 1 in report.md" in words and "|tok:" not in words
+    source = report.open_source(full_results, "demo")[0]
+    pair = pairs.pairs(source).items[0]
+    alone = " ".join(xml.fromstring(exports.picture(pair, "svg")).itertext())
+    exports.close_browser()
+    assert "clipscore|clip:demo|" in alone and "report.md" not in alone
+
+
+def test_tables_in_the_zip_refer_to_signatures_too(full_results, no_browser):
+    target = made(full_results, "demo")
+    name = next(name for name in target.namelist() if name.endswith("scores.tex"))
+    assert "Signatures 1-8 in report.md" in target.read(name).decode()
+    assert "textbar{}tok" not in target.read(name).decode()
+
+
+def test_no_title_of_a_figure_in_the_report_is_cut(tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    long = "a man in a red shirt and a woman in a blue dress are standing in front of a building . " * 3
+    rows = [{**row, "caption": long} for row in store.read_table(folder, "captions").to_pylist()]
+    store.write_table(folder, "captions", store.table_of("captions", rows))
+    source = report.open_source(results, "demo")[0]
+    items = [item for chapter in chapters.chapters(source) for item in chapter.items]
+    titles = [item.draw().layout.title.text for item in items if isinstance(item, exports.Figure)]
+    assert len(titles) > 10 and not any("…" in title for title in titles)
+    assert sum(" ".join(title.split("<br>")).endswith(long.strip()) for title in titles) == 7
+
+
+@pytest.fixture
+def study_results(tmp_path):
+    """A captioner run whose record names its companions, as a study makes it."""
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results, "mine")
+    (folder / "zero_shot.parquet").unlink()
+    runs.zero_shot_run(results, "mine-zeroshot")
+    runs.photos_run(results, "mine-photos")
+    record = store.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot", "photos": "mine-photos"}}
+    store.write_record(folder, record)
+    return results
+
+
+def test_companions_that_the_record_names_fill_their_chapters(study_results, no_browser):
+    text = made(study_results, "mine").read("report.md").decode()
+    assert "Not in this report" not in text
+    assert re.findall(r"Attention of (\w+):", text) == runs.COURSE
+    assert r"Run mine-zeroshot: zero-shot only" in text and "| This is a photo of" in text
+
+
+def test_companions_can_be_named_by_options_and_must_have_what_they_are_named_for(study_results, tmp_path, capsys):
+    asked = ["mine-photos", "--results", str(study_results), "--out", str(tmp_path / "r.zip")]
+    source, _ = report.open_source(study_results, "mine-photos", parts={"zero_shot": "mine-zeroshot"})
+    assert source.classifier().name == "mine-zeroshot"
+    assert report.main([*asked, "--zero-shot", "mine-photos"]) == 2
+    assert "--zero-shot mine-photos: the run has no zero-shot results" in capsys.readouterr().err
+    assert report.main([*asked, "--photos", "mine-zeroshot"]) == 2
+    assert "--photos mine-zeroshot: the run has no attention maps" in capsys.readouterr().err
+    assert report.main([*asked, "--photos", "nobody"]) == 2
+    assert "no finished run 'nobody'" in capsys.readouterr().err
+
+
+def test_a_companion_beside_own_zero_shot_results_is_refused(full_results):
+    with pytest.raises(report.ReportError, match="has zero-shot results of its own"):
+        report.open_source(full_results, "demo", parts={"zero_shot": "demo_cnn"})
+
+
+def test_a_run_of_five_photos_without_references_makes_a_report(study_results, no_browser):
+    text = made(study_results, "mine-photos").read("report.md").decode()
+    assert re.findall(r"Attention of (\w+):", text)[:5] == runs.COURSE
+    assert "Beam size 1 (greedy): CLIPScore" in text and "**Table 1. Setting**" in text
 
 
 def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

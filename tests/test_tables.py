@@ -45,9 +45,22 @@ def test_a_column_that_says_nothing_at_any_beam_size_is_left_out():
     run = Run("r", {"seconds_per_image": {"1": 0.01}})
     table = tables.beams(scores(), beam_statistics(), run, "")
     assert list(table.shown.columns) == [
-        "Beam size", "CIDEr", "Words", "Distinct", "Changed", "s an image", "BLEU-4",
+        "Beam size", "CIDEr", "BLEU-4", "Words per caption", "Vocabulary size", "Changed (%)", "Seconds per image",
     ]  # fmt: skip
-    assert table.shown["s an image"].tolist() == ["0.010", "–"] and table.shown["BLEU-4"].tolist() == ["0.300", "–"]
+    assert table.shown["Seconds per image"].tolist() == ["0.010", "–"]
+    assert table.shown["BLEU-4"].tolist() == ["0.300", "–"]
+    assert "Changed: captions that differ from those of the next smaller beam size" in table.note
+    assert "Zero" not in table.note
+
+
+def test_a_column_of_zeros_is_left_out_and_named_but_a_metric_of_zeros_stays():
+    zeros = scores().assign(value=0.0)
+    table = tables.beams(zeros, beam_statistics().assign(unfinished=0.0, changed=[np.nan, 0.0]), Run("r", {}), "Run r")
+    assert list(table.shown.columns) == ["Beam size", "CIDEr", "BLEU-4", "Words per caption", "Vocabulary size"]
+    assert table.note == "Run r\nZero in every row, not shown: Unfinished (%), Changed (%)"
+    assert table.values.unfinished.tolist() == [0.0, 0.0]  # the CSV file has them
+    kept = tables.beams(scores(), beam_statistics().assign(unfinished=[0.0, 0.25]), Run("r", {}), "").shown
+    assert kept["Unfinished (%)"].tolist() == ["0.0", "25.0"]
 
 
 @pytest.mark.parametrize(("sample", "said"), [(True, "1 (sampled)"), (False, "1 (greedy)")])

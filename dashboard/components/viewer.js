@@ -385,7 +385,11 @@ class Viewer {
     canvas.height = height;
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(width, height);
-    map.forEach((weight, patch) => pixels.data.set([...colours[Math.round((255 * weight) / most)], 255], 4 * patch));
+    // A map is fainter where it is darker (as heatmaps.py draws it), so that the photo stays recognisable.
+    map.forEach((weight, patch) => {
+      const share = weight / most;
+      pixels.data.set([...colours[Math.round(255 * share)], Math.round(255 * (0.25 + 0.75 * share))], 4 * patch);
+    });
     context.putImageData(pixels, 0, 0);
     return canvas;
   }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, groundings, judging, parts, tables, text
+from dashboard import case, choices, data, downloads, groundings, judging, parts, strips, tables, text
 from dashboard.components.viewer import Noun, viewer
 from dashboard.exports import Figure, Table
 from dashboard.heatmaps import Look, read_look
@@ -15,10 +15,10 @@ from engine.schema import ATTENTION_PASSES
 
 _MOST_LABELS = 12  # rows of the table that show without scrolling
 _GROUNDING = (
-    "A noun counts where its image has a box of what it names. A patch is inside where boxes cover half of it; where "
-    "they cover half of none, it is the one that they cover most. Chance is the same with the label's boxes in another "
-    "image: large objects in the middle are hit whatever the word is. A map that points at the object shows that the "
-    "model read from there, not that it understood it."
+    "Nouns are matched to the boxes of the objects they name. A patch is inside if boxes cover half of it; if they "
+    "cover half of no patch, the patch that they cover most is inside. Chance is the hit rate in the boxes of the same "
+    "label in another image: large objects in the middle are hit whatever the word is. A map that points at the object "
+    "shows that the model read from there, not that it understood it."
 )
 
 _PASSES = {
@@ -62,7 +62,7 @@ def draw() -> None:
 
 def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
     """All words side by side, as they are looked at."""
-    return [chapters.strip(run, beam, image_id, data.ask, parts.look())]
+    return [strips.strip(run, beam, image_id, data.ask, parts.look())]
 
 
 def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
@@ -130,7 +130,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
 
 def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     """Whether the maps of all nouns point at what they name; gives what can be exported of it."""
-    with st.spinner("Holding the maps of all nouns against the boxes ..."):
+    with st.spinner("Comparing the maps of all nouns with the boxes ..."):
         heads = data.ask(queries.grounding_heads, run.name, beam)
     if heads.empty:
         return list
@@ -138,28 +138,28 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     st.markdown(groundings.sentence(run, beam, heads))
     left, right = parts.columns(2, "figure", "grounding")
     with left:
-        parts.figure(groundings.by_head(heads, parts.template()), "by_head", "Hits by layer and head")
+        parts.figure(groundings.by_head(heads, parts.template()), "by_head", "Hit rate by layer and head")
     with right:
         offsets = data.ask(queries.grounding_offsets, run.name, beam)
-        parts.figure(groundings.by_offset(offsets, parts.template()), "by_offset", "Hits of the maps around the noun")
+        parts.figure(groundings.by_offset(offsets, parts.template()), "by_offset", "Hit rate around the noun")
     options = {f"{row.layer}.{row.head}": (int(row.layer), int(row.head)) for row in heads.itertuples()}
     first = "{}.{}".format(*groundings.best(heads))
     with parts.columns([4, 8], "choice", "labels")[0]:
         named = {key: groundings.named(*at) for key, at in options.items()}
-        at = options[choices.one_of("Labels under", "pointing", list(options), first, named.get)]
+        at = options[choices.one_of("Layer and head", "pointing", list(options), first, named.get)]
     source = parts.source(run)
     labels = data.ask(queries.grounding_labels, run.name, beam, *at)
     shown = tables.grounding_labels(labels, "", "").shown
     parts.table(
         shown,
-        column_config=parts.long_names(shown, "Label", "Furthest off", width=160),
+        column_config=parts.long_names(shown, "Label", "Worst example", width=160),
         key="pointing_labels",
         height=min(_MOST_LABELS, len(labels)) * 35 + 38,
         on_select=lambda: _choose_label(labels, *at),
         selection_mode="single-cell",
     )
-    st.caption("Click a row to see above the image whose map of such a word is furthest off.")
-    return lambda: chapters.grounding_items(source, beam, heads, at)
+    st.caption("Click a row to show its worst example above.")
+    return lambda: strips.grounding_items(source, beam, heads, at)
 
 
 def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:

@@ -1,11 +1,12 @@
 """Export: the whole report in one zip, or each of its figures and tables by itself."""
 
 import shlex
+from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import chapters, choices, data, downloads, exports, parts, report, text
-from dashboard.chapters import Chapter, Source
+from dashboard import chapters, choices, data, downloads, exports, parts, report, strips, text
+from dashboard.source import Chapter, Source, companions
 from engine import queries
 
 _MADE = "report"
@@ -33,13 +34,14 @@ def draw() -> None:
 def _choose(run: data.Run) -> Source:
     """What the report is about: a beam size, and the images whose attention is shown."""
     sizes = [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
+    joined = companions(run, data.runs())
     if not sizes:
-        return parts.source(run)
+        return parts.source(run, parts=joined)
     best = parts.source(run).setting()
     left, right = parts.columns([2, 7], "choice", "report")
     with left:
         beam = choices.one_of("Beam size", "report_beam", sizes, best, run.beam)
-    source = parts.source(run, beam)
+    source = parts.source(run, beam, parts=joined)
     kept = {int(size) for size in data.ask(queries.attention_beam_sizes, run.name).beam_size}
     if not kept:
         return source
@@ -47,7 +49,7 @@ def _choose(run: data.Run) -> Source:
     said = data.ask(queries.attention_captions, run.name, shown)
     captions = dict(zip(said.image_id, said.caption.fillna(""), strict=True))
     with right:
-        first = chapters.interesting(source, shown)
+        first = strips.interesting(source, shown)
         images = choices.several(
             "Images whose attention is shown",
             "report_images",
@@ -57,7 +59,7 @@ def _choose(run: data.Run) -> Source:
             max_selections=_MOST,
             wrap=True,
         )
-    return parts.source(run, beam, images=tuple(images), look=parts.look())
+    return replace(source, images=tuple(images), look=parts.look())
 
 
 def _make(source: Source) -> None:
@@ -67,7 +69,7 @@ def _make(source: Source) -> None:
             _draw_all(source, asked)
         made = st.session_state.get(_MADE)
         if made is None or made[0] != asked:
-            st.caption("Takes a third of a second for each file of a figure.")
+            st.caption("Takes about 20 seconds.")
             return
         name = exports.file_name(f"report {source.run.name}", "zip")
         st.download_button(f"Download {name}", made[1], name, "application/zip", on_click="ignore", type="primary")
@@ -77,7 +79,8 @@ def _make(source: Source) -> None:
 def _asked(source: Source) -> tuple:
     """Everything that a report is made of: one that was made of something else is not offered."""
     files = data.fingerprint(source.results, (*data.RUNS, *data.BESIDE))
-    return source.run.name, source.beam, source.images, dict(source.look), files, exports.browser_missing()
+    joined = tuple(sorted((part, run.name) for part, run in source.parts.items()))
+    return source.run.name, joined, source.beam, source.images, dict(source.look), files, exports.browser_missing()
 
 
 def _draw_all(source: Source, asked: tuple) -> None:

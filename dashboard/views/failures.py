@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, filters, parts, plates, tables, text, verdicts
+from dashboard import case, chapters, choices, data, downloads, filters, pairs, parts, plates, tables, text, verdicts
 from dashboard.components.gallery import Card, gallery
 from dashboard.exports import Figure, Table
 from dashboard.listing import Listing
@@ -113,7 +113,7 @@ def _say_selection(listing: Listing, counted: pd.Series) -> None:
 
 def _against_rest(listing: Listing) -> None:
     """What the selected cases have that the others have not; asked for when it is opened."""
-    opened = choices.opened("The selection against the rest", "rest", icon=":material/balance:")
+    opened = choices.opened("Selection vs. rest", "rest", icon=":material/balance:")
     if not opened.open:
         return
     with opened:
@@ -219,7 +219,7 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     rows = list(frame.head(_PAGE).itertuples())
     terms = [selected, chapters.signature(data.ask, listing.run, metric, listing.beam)]
     notes = [chapters.note(listing.run, _place(listing, view, len(shown)), *terms) for shown in (rows, frame)]
-    drawn = lambda: plates.panels(title, [chapters.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
+    drawn = lambda: plates.panels(title, [pairs.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
     items: list[Figure | Table] = [
         Figure("cases", title, drawn, notes[0]),
         tables.cases(frame, "cases", title, notes[1]),

@@ -57,7 +57,7 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
     """Two templates on the same images: the paired test, and what each class gains and loses."""
     if len(templates) < 2:
         return []
-    st.subheader("Two templates against each other")
+    st.subheader("Compare two prompts")
     columns = parts.columns(2, "choice", "pair")
     with columns[0]:
         left = choices.one_of("Left template", "zero_left", templates, templates[0])
@@ -89,9 +89,9 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
 def _test(row: pd.Series) -> None:
     columns = parts.columns(4, "number", "test")
     shown = (
-        ("Right under both", f"{int(row.both):,}", f"of {text.count(int(row.images), 'image')}"),
-        ("Right under the left only", f"{int(row.only_left):,}", text.percent(row.only_left / row.images)),
-        ("Right under the right only", f"{int(row.only_right):,}", text.percent(row.only_right / row.images)),
+        ("Correct with both prompts", f"{int(row.both):,}", f"of {text.count(int(row.images), 'image')}"),
+        ("Correct with the left prompt only", f"{int(row.only_left):,}", text.percent(row.only_left / row.images)),
+        ("Correct with the right prompt only", f"{int(row.only_right):,}", text.percent(row.only_right / row.images)),
         ("p, exact McNemar test", text.probability(row.p), _meaning(row)),
     )
     for column, (label, value, caption) in zip(columns, shown, strict=True):
@@ -117,14 +117,14 @@ def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
     left, right = parts.columns([3, 2], "figure", "confusion")
     with left:
         drawn = contrasts.confusion(found, parts.template())
-        parts.figure(drawn, "confusion", "What each class is taken for, as a share of its images")
+        parts.figure(drawn, "confusion", "Confusion matrix (% of true class)")
         part = contrasts.confusion_part(found)
         if part:
             st.caption(f"{part}.")
     with right:
-        st.markdown("**Confused most**")
+        st.markdown("**Most confused classes**")
         shown = confusions.shown.head(50)
-        columns = parts.long_names(shown, "True label", "Taken for", width=95)
+        columns = parts.long_names(shown, "True label", "Predicted", width=95)
         st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(shown) + 1) + 2), column_config=columns)
     return [matrix, confusions]
 
@@ -150,11 +150,11 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
         st.info("No image matches this choice.")
         return []
     has_shares = any(guess["probability"] is not None for top in found.top for guess in top)
-    order = "the surest prediction first. ✓ marks the right label." if has_shares else "predicted elsewhere."
+    order = "most confident first. ✓ marks the true label." if has_shares else "predicted elsewhere."
     st.caption(f"{text.count(total, 'image')}, {order}")
     rows = list(found.itertuples())
     gallery([_card(run, row) for row in rows], "zero_gallery")
-    title = f"{_OUTCOMES[outcome]} predictions with their five surest labels"
+    title = f"{_OUTCOMES[outcome]} predictions: top-5 labels"
     listed = [f"Listed: {len(rows):,} of {total:,}", f"true label {label}" if label else ""]
     listed.append(f"page {page} of {pages}" if pages > 1 else "")
     small = chapters.class_note(run, images, f'Template: "{template}"', ", ".join(filter(None, listed)))
@@ -184,7 +184,7 @@ def _card(run: data.Run, row: tuple) -> Card:
 def _note(row: tuple, known: bool, bars: tuple[Bar, ...]) -> str:
     if not bars:
         return f"predicted {row.predicted}" + (f", right is {row.label}" if known and not row.correct else "")
-    return f"right label: {row.label}, not among these" if known and not any(bar.right for bar in bars) else ""
+    return f"true label: {row.label}, not in the top 5" if known and not any(bar.right for bar in bars) else ""
 
 
 draw()

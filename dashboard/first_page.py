@@ -1,0 +1,194 @@
+"""The first page of a report: what was evaluated and what was found, in words, each with its figure.
+
+Knows runs, queries, and the chapters that follow: it names their figures and tables by number. Computes nothing that
+those do not show.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from dashboard import comparison, groundings, others, pairs, strips, text
+from dashboard.comparison import Sides
+from dashboard.exports import Figure, Table, markdown_text
+from dashboard.source import Chapter, Source, numbers
+from dashboard.tables import HEADLINES
+from engine import queries
+from engine.statistics import wilson_interval
+
+TITLE = "Summary"
+_TAGS = 3  # failure tags that are named
+
+
+def summary(source: Source, body: Sequence[Chapter]) -> Chapter:
+    """Return the first page of a report with the chapters `body`."""
+    places = _Places(body)
+    parts = {
+        "Evaluated": [_evaluated(source), _classified(source, places)],
+        "Best setting": [_best(source, places)],
+        "Beam search": [_searched(source, places)],
+        "Failures": [_failures(source, places)],
+        "Attention": [_pointing(source, places)],
+        "Examples": [_examples(places)],
+        "Other runs": [_others(body)],
+    }
+    written = {name: " ".join(filter(None, sentences)) for name, sentences in parts.items()}
+    return Chapter(TITLE, "\n\n".join(f"**{name}.** {words}" for name, words in written.items() if words))
+
+
+class _Places:
+    """Figures and tables of the chapters that follow, by what they are called in the text: `Figure 3`."""
+
+    def __init__(self, body: Sequence[Chapter]) -> None:
+        placed = [(chapter.title, item) for chapter in body for item in chapter.items]
+        counted = numbers([item for _, item in placed])
+        self._numbers: dict[tuple[type, str], int] = {}
+        self._figures: dict[str, list[int]] = {}
+        for (title, item), number in zip(placed, counted, strict=True):
+            self._numbers.setdefault((type(item), item.name), number)
+            if isinstance(item, Figure):
+                self._figures.setdefault(title, []).append(number)
+
+    def see(self, *wanted: tuple[type[Figure] | type[Table], str]) -> str:
+        """Return `See Figure 3, Table 4.`, those of `wanted` that the report has, or ""."""
+        known = [
+            f"{kind.__name__} {self._numbers[kind, name]}" for kind, name in wanted if (kind, name) in self._numbers
+        ]
+        return f"See {', '.join(known)}." if known else ""
+
+    def figures(self, title: str) -> str:
+        """Return `Figures 9 to 13`, the figures of a chapter, or ""."""
+        found = self._figures.get(title, [])
+        return f"Figures {found[0]} to {found[-1]}" if len(found) > 1 else "".join(f"Figure {each}" for each in found)
+
+
+def _evaluated(source: Source) -> str:
+    run, described = source.run, source.run.described()
+    facts = {"encoder": "encoder {}", "decoder_layers": "{} decoder layers", "heads": "{} heads"}
+    known = [form.format(run.text("captioner", key)) for key, form in facts.items() if run.text("captioner", key)]
+    model = f" ({', '.join(known)})" if known else ""
+    sizes = [run.beam(int(size)) for size in source.ask(queries.beam_sizes, run.name).beam_size if size]
+    searched = f" Captions were generated at beam size{'s' * (len(sizes) > 1)} {', '.join(sizes)}." if sizes else ""
+    return f"Run {markdown_text(run.name)}: {markdown_text(', '.join(described) + model)}.{searched}"
+
+
+def _classified(source: Source, places: _Places) -> str:
+    found = source.ask(queries.zero_shot_accuracy, source.classifier().name)
+    if found.empty or pd.isna(found.accuracy.iloc[0]):
+        return ""
+    row = found.iloc[0]
+    best = f"the best of {len(found)} prompts" if len(found) > 1 else "the prompt"
+    return (
+        f'Zero-shot classification: {best}, "{markdown_text(row.template)}", is correct for {int(row.right):,} of '
+        f"{text.count(int(row.known), 'image')} ({text.percent(row.accuracy)}, 95 % CI "
+        f"{text.interval(100 * row.low, 100 * row.high, 1)}). {places.see((Figure, 'accuracy'))}"
+    )
+
+
+def _best(source: Source, places: _Places) -> str:
+    run, beam = source.run, source.setting()
+    scores = source.ask(queries.corpus_scores, run.name)
+    mine = scores[scores.beam_size == beam]
+    if mine.empty:
+        return ""
+    shown = mine[mine.metric.isin(HEADLINES)] if mine.metric.isin(HEADLINES).any() else mine.head(1)
+    values = " and ".join(map(_value, shown.itertuples()))
+    leader = source.best()
+    leader = leader[leader.metric == shown.metric.iloc[0]]
+    name, sizes = text.title(shown.metric.iloc[0]), scores.beam_size.nunique()
+    where = text.begun(text.setting(beam, run.is_sampled))
+    curve = places.see((Figure, f"{shown.metric.iloc[0]}_by_beam"), (Table, "scores"))
+    if sizes < 2:
+        return f"{where}: {values}. {curve}"
+    if int(leader.beam_size.iloc[0]) == beam:
+        return f"{where} has the highest {name} of {sizes} beam sizes: {values}. {curve}"
+    best = text.setting(int(leader.beam_size.iloc[0]), run.is_sampled)
+    return f"{where}, which was chosen for this report: {values}; {best} has the highest {name} of {sizes}. {curve}"
+
+
+def _value(row: Any) -> str:
+    bounds = text.interval(row.low, row.high)
+    return f"{text.title(row.metric)} {text.score(row.metric, row.value)}" + (f" (95 % CI {bounds})" if bounds else "")
+
+
+def _searched(source: Source, places: _Places) -> str:
+    """Return what the beam size of the report changes against the smallest one, or the largest where it is that."""
+    run, ask = source.run, source.ask
+    sizes = sorted(int(size) for size in ask(queries.beam_sizes, run.name).beam_size)
+    if not sizes or sizes[0] == 0 or run.is_sampled:
+        return ""
+    if len(sizes) < 2:
+        return "Only one beam size was decoded, so this run does not show what beam search changes."
+    wide = source.setting() if source.setting() != sizes[0] else sizes[-1]
+    sides = Sides(run, wide, run, sizes[0])
+    shared, tests = ask(queries.overlap, *sides.asked).iloc[0], ask(queries.comparison, *sides.asked)
+    lengths = ask(queries.beam_statistics, run.name).set_index("beam_size").words
+    changed = int(shared.shared - shared.same)
+    changes = [_change(row) for row in tests[tests.metric.isin(HEADLINES)].itertuples()]
+    where = places.see((Figure, "cider_by_beam"), (Figure, "clipscore_by_beam"), (Figure, "words_by_beam"))
+    return (
+        f"Beam size {run.beam(wide)} instead of {run.beam(sizes[0])} changes {changed:,} of "
+        f"{text.count(int(shared.shared), 'caption')} ({text.percent(changed / shared.shared)}) and their mean length "
+        f"from {text.number(lengths[sizes[0]], 1)} to {text.number(lengths[wide], 1)} words."
+        + (f" {'; '.join(changes)}." if changes else "")
+        + f" {where}"
+    )
+
+
+def _change(row: Any) -> str:
+    """Return `CIDEr changes by +0.017 (95 % CI -0.030 to +0.060, not significant)`."""
+    verdict = {"left is better": "significantly better", "right is better": "significantly worse"}
+    found = comparison.verdict(row)
+    bounds = comparison.bounds(row)
+    inside = ", ".join(filter(None, [f"95 % CI {bounds}" if bounds else "", verdict.get(found, found)]))
+    return f"{text.title(row.metric)} changes by {comparison.change(row.metric, row.difference)} ({inside})"
+
+
+def _failures(source: Source, places: _Places) -> str:
+    run, beam = source.run, source.setting()
+    if beam is None:
+        return ""
+    found = source.ask(queries.tag_examples, run.name, beam)
+    if found.empty:
+        return "No caption has a failure tag."
+    total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
+    named = "; ".join(_tag(row, total) for row in found.head(_TAGS).itertuples())
+    example = found.iloc[0]
+    caption = f'"{markdown_text(text.caption(example.caption))}"'
+    evidence = f" ({markdown_text(example.evidence)})" if isinstance(example.evidence, str) else ""
+    return (
+        f"Most frequent {text.of_setting(beam, run.is_sampled)}: {named}. Example of "
+        f"{markdown_text(example.tag)}: image {markdown_text(example.image_id)}, {caption}{evidence}. "
+        f"{places.see((Figure, 'failure_tags'))}"
+    )
+
+
+def _tag(row: Any, total: int) -> str:
+    low, high = wilson_interval(int(row.images), total)
+    bounds = text.interval(100 * low, 100 * high, 1)
+    share = f"{text.percent(row.images / total)}, 95 % CI {bounds}"
+    return f"{markdown_text(row.tag)}, {row.images:,} of {text.count(total, 'caption')} ({share})"
+
+
+def _pointing(source: Source, places: _Places) -> str:
+    found = strips.pointing(source)
+    if found is not None:
+        beam, heads = found
+        where = places.see((Figure, "grounding_heads"))
+        return f"{groundings.answer(heads)} {groundings.sentence(source.run, beam, heads)} {where}"
+    if strips.kept_beam(source) is None:
+        return ""
+    return "Whether maps point at what the words name is not known: the images have no boxes."
+
+
+def _examples(places: _Places) -> str:
+    shown = {"attention word by word": strips.TITLE, "best and worst pair": pairs.TITLE}
+    known = [f"{what}: {places.figures(title)}" for what, title in shown.items() if places.figures(title)]
+    return f"{text.begun('; '.join(known))}." if known else ""
+
+
+def _others(body: Sequence[Chapter]) -> str:
+    """Return where the comparison with other runs is; the summary itself is chapter 1."""
+    place = next((number for number, chapter in enumerate(body, 2) if chapter.title == others.TITLE), None)
+    return f"Runs with captions of the same images are compared in chapter {place}." if place else ""

@@ -1,0 +1,99 @@
+"""The chapter that compares a run with the other runs that captioned the same images.
+
+Knows runs and queries. Each run enters with its best beam size by CIDEr; tests are paired over the shared images.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import pandas as pd
+
+from dashboard import comparison, text
+from dashboard.comparison import Sides
+from dashboard.exports import Figure, Table
+from dashboard.source import Chapter, Source
+from engine import queries
+
+TITLE = "Comparison with other runs"
+_MOST = 5  # other runs that are compared: each has a table and a figure
+
+
+def compared(source: Source) -> list[Chapter]:
+    """Return the chapter, or nothing where no other run has captions of the same images and references."""
+    found = [] if source.setting() is None else _comparisons(source)
+    if not found:
+        return []
+    shown, items = found[:_MOST], []
+    for sides, tests in shown:
+        items += _items(source, sides, tests)
+    lead = [
+        "Each run at its best beam size by CIDEr. Tests are paired over the images that both runs have (approximate "
+        "randomization, 1,000 resamples, Holm-corrected over the metrics).",
+        "\n".join(f"- {_sentence(source, sides, tests)}" for sides, tests in shown),
+    ]
+    if len(found) > _MOST:
+        left = ", ".join(text.markdown(sides.right.name) for sides, _ in found[_MOST:])
+        lead.append(f"Not compared here: {left}. The Compare page of the dashboard compares any two runs.")
+    return [Chapter(TITLE, "\n\n".join(lead), tuple(items))]
+
+
+def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
+    """Return the other runs with `queries.comparison` of shared images; most shared images first."""
+    run, ask = source.run, source.ask
+    by_name, found = {each.name: each for each in source.runs}, []
+    for row in ask(queries.partners, run.name).itertuples():
+        other = by_name.get(row.run)
+        if other is None or other.name == run.name or _is_other_data(source, other.name, int(row.shared)):
+            continue
+        beam = replace(source, run=other, beam=None).setting()
+        sides = Sides(run, source.setting(), other, beam)
+        tests = ask(queries.comparison, *sides.asked)
+        if len(tests):
+            found.append((sides, tests))
+    return found
+
+
+def _is_other_data(source: Source, other: str, shared: int) -> bool:
+    """Return whether no shared image has a reference in common: two datasets may give one id to different photos."""
+    return source.ask(queries.namesakes, source.run.name, other).images.item() == shared
+
+
+def _items(source: Source, sides: Sides, tests: pd.DataFrame) -> list[Figure | Table]:
+    figure, table = comparison.outcomes(source.ask, sides, tests), comparison.table(source.ask, sides, tests)
+    name = sides.right.name
+    title = f"{figure.title}: {sides.names[0]} (left) vs. {sides.names[1]} (right)"
+    return [replace(table, name=f"compared_{name}"), replace(figure, name=f"outcomes_{name}", title=title)]
+
+
+def _sentence(source: Source, sides: Sides, tests: pd.DataFrame) -> str:
+    """Return the result by the first metric, and which numbers are not comparable."""
+    row = tests.iloc[0]
+    result = {"left is better": f"{sides.left.name} is better", "right is better": f"{sides.right.name} is better"}
+    verdict, bounds = comparison.verdict(row), comparison.bounds(row)
+    values = " vs. ".join(text.score(row.metric, value) for value in (row.left, row.right))
+    found = (
+        f"**{text.markdown(sides.right.name)}** ({text.setting(sides.right_beam, sides.right.is_sampled)}, "
+        f"{text.count(int(row.images), 'shared image')}): {text.title(row.metric)} {values}, difference "
+        f"{comparison.change(row.metric, row.difference)}{f' (95 % CI {bounds})' if bounds else ''}, "
+        f"p {_compared(comparison.resampled(row.p_holm))}: {text.markdown(result.get(verdict, verdict))}."
+    )
+    return " ".join([found, *_incomparable(source, sides, tests)])
+
+
+def _compared(p: str) -> str:
+    return p if p.startswith("≤") else f"= {p}"
+
+
+def _incomparable(source: Source, sides: Sides, tests: pd.DataFrame) -> list[str]:
+    """Return one sentence per reason for which metrics are not comparable, and one for settings of the search."""
+    terms, metrics = comparison.terms(source.ask, sides), defaultdict(list)
+    for metric in tests.metric:
+        reasons = "; ".join(str(each) for each in terms[metric] if not each.search)
+        metrics[reasons].append(text.title(metric))
+    found = [
+        f"**Not comparable**: {', '.join(names)} ({text.markdown(reasons)})."
+        for reasons, names in metrics.items()
+        if reasons
+    ]
+    searched = dict.fromkeys(str(each) for metric in tests.metric for each in terms[metric] if each.search)
+    return found + ([f"The search differs ({text.markdown('; '.join(searched))})."] if searched else [])

@@ -1,0 +1,99 @@
+"""The best and the worst image-caption pair: photo, caption, references, scores and maps.
+
+Knows runs, queries and photos. A pair whose photo is missing gives way to the next one whose photo is there.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dashboard import commands, plates, tables, text
+from dashboard.exports import Figure
+from dashboard.plates import Panel
+from dashboard.previews import photo, pixels
+from dashboard.record import Run
+from dashboard.source import Chapter, Source, note, signature
+from dashboard.strips import pair_metric, strip
+from dashboard.tables import HEADLINES
+from engine import queries
+
+TITLE = "Best and worst pair"
+_PAGE = 50  # cases that are looked through at a time for one whose photo is there
+
+
+@dataclass(frozen=True)
+class _End:
+    """One end of the ranking: the case that is shown, and the first one if its photo is missing."""
+
+    row: pd.DataFrame  # one row of `queries.cases`
+    first: pd.DataFrame
+    has_photo: bool
+
+
+def pairs(source: Source) -> Chapter:
+    """The best and the worst case; a case that is both is shown once."""
+    run, beam = source.run, source.setting()
+    metric = "" if beam is None else pair_metric(source.ask, run.name, beam)
+    if not metric:
+        return Chapter(TITLE, missing="This run has no captions that were scored.", command=commands.EVALUATE)
+    ends = [_end(source, beam, metric, is_best) for is_best in (True, False)]
+    rows = pd.concat([end.row for end in ends]).drop_duplicates("image_id")
+    name, signed = text.title(metric), tuple(filter(None, [signature(source.ask, run, metric, beam)]))
+    only = f"The only case with a {name}" if (rows.scored == 1).all() else ""
+    heading = only or f"Highest and lowest {name}"
+    drawn = lambda: plates.panels(heading, [case_panel(run, row, metric) for row in rows.itertuples()], across=2)  # noqa: E731
+    figure = Figure("best_and_worst", heading, drawn, note(run), signed)
+    table = tables.pair(rows, only or f"Best and worst pair by {name}", note(run), signed)
+    maps = [strip(run, beam, image, source.ask, source.look) for image in rows.image_id]
+    kept = [each for each in maps if each is not None]
+    said = [f"By {name} {text.of_setting(beam, run.is_sampled)}.", *_missing(ends)]
+    said += [] if kept else [f"No attention maps of these captions were kept {text.of_setting(beam, run.is_sampled)}."]
+    return Chapter(TITLE, " ".join(said), (figure, table, *kept))
+
+
+def _end(source: Source, beam: int, metric: str, is_best: bool) -> _End:
+    """Return the best (or worst) scored case whose photo can be opened, or the first one where there is none."""
+    run, root = source.run, source.run.root("images")
+    first, offset = None, 0
+    while True:
+        asked = (run.name, beam, metric, is_best, queries.EVERYTHING, _PAGE, offset)
+        page = source.ask(queries.cases, *asked)
+        page = page[page[metric].notna()]
+        first = page.head(1) if first is None else first
+        there = (place for place, name in enumerate(page.file_name) if not photo(root, name).missing)
+        place = next(there, None)
+        if place is not None:
+            return _End(page.iloc[[place]], first, True)
+        if len(page) < _PAGE or root is None or not root.is_dir():
+            return _End(first, first, False)
+        offset += _PAGE
+
+
+def _missing(ends: list[_End]) -> list[str]:
+    """Return what the lead says of photos that are missing."""
+    if not any(end.has_photo for end in ends):
+        return ["None of the photos was found, so the pairs are shown without them."]
+    named = zip(("best", "worst"), ends, strict=True)
+    return [
+        f"The photo of the {name} pair (image {text.markdown(end.first.image_id.iloc[0])}) was not found: the {name} "
+        "pair whose photo is there is shown."
+        for name, end in named
+        if end.row.image_id.iloc[0] != end.first.image_id.iloc[0]
+    ]
+
+
+def case_panel(run: Run, row: Any, metric: str) -> Panel:
+    """Return a case as the gallery shows it, from a row of `queries.cases`."""
+    root = run.root("images")
+    named = dict.fromkeys([metric, *HEADLINES])
+    scores = [
+        f"{text.title(name)} {text.score(name, getattr(row, name))}" for name in named if pd.notna(getattr(row, name))
+    ]
+    return Panel(
+        pixels(root, row.file_name),
+        photo(root, row.file_name).missing,
+        f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
+        text.caption(row.caption),
+        " · ".join(scores),
+    )

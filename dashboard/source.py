@@ -1,0 +1,111 @@
+"""What a report is about: a run, its companion runs, what was chosen of it, and the form of a chapter.
+
+Knows runs and queries. Holds no chapter of its own: `chapters` and its neighbours build on this.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dashboard.exports import Figure, Table
+from dashboard.record import Run
+from dashboard.tables import HEADLINES
+from engine import queries
+
+Ask = Callable[..., pd.DataFrame]
+"""Calls a function of `engine.queries` with its arguments, without the cursor."""
+
+ZERO_SHOT, PHOTOS = "zero_shot", "photos"
+PARTS = (ZERO_SHOT, PHOTOS)
+"""The companion runs that a report can have: one that classified photos, one that captioned a few photos."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a report comes from: a run among all runs, and what was chosen of it."""
+
+    run: Run
+    runs: Sequence[Run]
+    ask: Ask
+    results: Path
+    beam: int | None = None  # None: the best one
+    images: tuple[str, ...] = ()  # whose attention is shown; empty: `strips.interesting` chooses
+    look: Mapping[str, Any] = field(default_factory=dict)  # how attention is drawn, as an address says it
+    parts: Mapping[str, Run] = field(default_factory=dict)  # companion runs by a name of PARTS
+
+    def best(self) -> pd.DataFrame:
+        """Return the run's rows of `queries.best_scores`."""
+        found = self.ask(queries.best_scores)
+        return found[found.run == self.run.name]
+
+    def setting(self) -> int | None:
+        """Return the beam size that the report is about, or None where nothing was captioned."""
+        if self.beam is not None:
+            return self.beam
+        best = self.best()
+        if not best.empty:
+            first = [row.beam_size for metric in HEADLINES for row in best[best.metric == metric].itertuples()]
+            return int(first[0] if first else best.beam_size.iloc[0])
+        sizes = self.ask(queries.beam_sizes, self.run.name).beam_size
+        return int(sizes.iloc[0]) if len(sizes) else None
+
+    def classifier(self) -> Run:
+        """Return the run whose zero-shot results are reported: the companion where the run itself has none."""
+        return self.run if self.run.zero_shot else self.parts.get(ZERO_SHOT, self.run)
+
+
+def companions(run: Run, runs: Sequence[Run]) -> dict[str, Run]:
+    """Return the companion runs that the record of `run` names under "study"; a run that is gone is left out."""
+    by_name = {each.name: each for each in runs}
+    named = {part: run.text("study", part) for part in PARTS}
+    return {part: by_name[name] for part, name in named.items() if name in by_name and name != run.name}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of the report. Without items, `missing` says what is not there, and `command` makes it."""
+
+    title: str
+    lead: str = ""  # our own Markdown
+    items: tuple[Figure | Table, ...] = ()
+    missing: str = ""
+    command: str = ""
+
+
+def numbers(items: Sequence[Figure | Table]) -> list[int]:
+    """Return the number of each item: figures and tables are counted from 1, each kind by itself."""
+    counts = {Figure: 0, Table: 0}
+    found = []
+    for item in items:
+        counts[type(item)] += 1
+        found.append(counts[type(item)])
+    return found
+
+
+def note(run: Run, *lines: str) -> str:
+    """Return the small print of a figure: the run, then how its numbers were computed, one line each."""
+    return _note(run, run.described(), lines)
+
+
+def class_note(run: Run, images: int, *lines: str) -> str:
+    """Return the small print of a figure about `images` classified photos."""
+    return _note(run, run.classified(images), lines)
+
+
+def _note(run: Run, described: Sequence[str], lines: Sequence[str]) -> str:
+    return "\n".join([f"Run {run.name}: {', '.join(described)}", *filter(None, lines)])
+
+
+def signature(ask: Ask, run: Run, metric: str, beam: int | None = None) -> str:
+    """Return the signature of a metric at a beam size, or of all beam sizes in one; "" where none was kept."""
+    scores = ask(queries.corpus_scores, run.name)
+    mine = scores[scores.metric == metric]
+    if beam is not None:
+        mine = mine[mine.beam_size == beam]
+    if mine.empty or not isinstance(mine.signature.iloc[0], str):
+        return ""
+    first, sizes = mine.signature.iloc[0], ",".join(str(size) for size in mine.beam_size)
+    return first.replace(f"|beam:{mine.beam_size.iloc[0]}|", f"|beam:{sizes}|") if len(mine) > 1 else first

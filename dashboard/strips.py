@@ -1,0 +1,145 @@
+"""The chapters about attention: maps of a few images word by word, and whether maps of nouns point at their objects.
+
+Knows runs, queries and how a chapter is written. Draws nothing before it is asked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from dashboard import commands, groundings, heatmaps, plates, tables
+from dashboard.exports import Figure, Table
+from dashboard.heatmaps import read_look
+from dashboard.previews import LARGE, pixels
+from dashboard.record import Run
+from dashboard.source import PHOTOS, Ask, Chapter, Source, note
+from engine import queries
+
+TITLE = "Attention"
+
+COURSE = ("bike", "girl", "sheep", "ski", "umbrella")
+"""The photos whose strips the study shows."""
+
+_STRIPS = 5
+_NEAR_MEAN = "\N{ALMOST EQUAL TO}: nearly the mean map of the caption, so it says little about this word"
+
+
+def attention(source: Source) -> Chapter:
+    """Where the model looked for every word: the photos of a companion run, else a few images of the run itself."""
+    photos = source.parts.get(PHOTOS)
+    shown = _strips(replace(source, run=photos, images=(), beam=None)) if photos else []
+    if source.images or not shown:
+        shown = [*shown, *_strips(source)]
+    if not shown:
+        missing = "No attention was kept for this run: it can only be read from a captioner that runs here."
+        return Chapter(TITLE, missing=missing, command=commands.EVALUATE)
+    lead = "Each map has its own scale. Parts of a photo that the model does not see are veiled."
+    return Chapter(TITLE, lead, tuple(shown))
+
+
+def _strips(source: Source) -> list[Figure]:
+    """Return the strips of the images of a source, at its beam size where maps of that were kept."""
+    beam = kept_beam(source)
+    images = (source.images or interesting(source, beam)) if beam is not None else []
+    found = [strip(source.run, beam, image, source.ask, source.look) for image in images]
+    return [each for each in found if each is not None]
+
+
+def kept_beam(source: Source) -> int | None:
+    """Return the beam size whose maps are shown: that of the report, else the smallest with maps; None without maps."""
+    sizes = [int(size) for size in source.ask(queries.attention_beam_sizes, source.run.name).beam_size]
+    return source.setting() if source.setting() in sizes else (sizes or [None])[0]
+
+
+def interesting(source: Source, beam: int) -> list[str]:
+    """Return the images whose attention is shown: the photos of the course, else five spread from good to bad ones."""
+    ask, run = source.ask, source.run.name
+
+    def kept(image: str) -> bool:
+        return not ask(queries.has_attention, run, beam, image).empty
+
+    known = [image for image in COURSE if kept(image)]
+    if known:
+        return known
+    found = [*filter(kept, _spread(source, beam)), *ask(queries.attention_captions, run, beam, 2 * _STRIPS).image_id]
+    return list(dict.fromkeys(found))[:_STRIPS]
+
+
+def _spread(source: Source, beam: int) -> list[str]:
+    """Return images at five ranks, evenly apart; the best and the worst have a chapter of their own."""
+    metric = pair_metric(source.ask, source.run.name, beam)
+    if not metric:
+        return []
+    ranked = partial(source.ask, queries.cases, source.run.name, beam, metric, True, queries.EVERYTHING, 1)
+    scored = int(ranked(0).scored.iloc[0])
+    places = sorted({int((place + 0.5) / _STRIPS * scored) for place in range(_STRIPS)})
+    return [ranked(place).image_id.iloc[0] for place in places]
+
+
+def pair_metric(ask: Ask, run: str, beam: int) -> str:
+    """Return what best and worst are chosen by: CLIPScore as in the study, else the first metric there is, else ""."""
+    metrics = list(ask(queries.metric_ranges, run, beam).metric)
+    return "clipscore" if "clipscore" in metrics else (metrics or [""])[0]
+
+
+def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any]) -> Figure | None:
+    """Return all words of one caption with their maps, drawn as `sent` says, or None where no map was kept."""
+    found = ask(queries.attention, run.name, beam, image_id)
+    if found.empty:
+        return None
+    row, case = found.iloc[0], ask(queries.case, run.name, beam, image_id)
+    look = read_look(dict(sent), row)
+    caption = case.caption.iloc[0] if len(case) and isinstance(case.caption.iloc[0], str) else ""
+    drawn = lambda: plates.attention_strip(  # noqa: E731
+        f"{image_id}: {caption}", row, pixels(run.root("images"), row["file_name"], LARGE), look
+    )
+    small = note(
+        run,
+        f"Image {image_id}, beam size {run.beam(beam)}, {look.described}; cross-attention, {run.attention_pass}",
+        _NEAR_MEAN if heatmaps.near_mean(row, look).any() else "",
+    )
+    return Figure(f"attention_{image_id}", f"Attention of {image_id}: {caption}", drawn, small)
+
+
+# Grounding
+
+
+def grounding(source: Source) -> list[Chapter]:
+    """Whether the maps of nouns point at their objects, where the images have boxes."""
+    found = pointing(source)
+    if found is None:
+        return []
+    beam, heads = found
+    items = grounding_items(source, beam, heads, groundings.best(heads))
+    return [Chapter(groundings.TITLE, groundings.sentence(source.run, beam, heads), tuple(items))]
+
+
+def pointing(source: Source) -> tuple[int, pd.DataFrame] | None:
+    """Return the beam size and `queries.grounding_heads` of the report, or None where nothing was measured."""
+    beam = kept_beam(source)
+    heads = pd.DataFrame() if beam is None else source.ask(queries.grounding_heads, source.run.name, beam)
+    return None if heads.empty else (beam, heads)
+
+
+def grounding_items(source: Source, beam: int, heads: pd.DataFrame, chosen: tuple[int, int]) -> list[Figure | Table]:
+    """Return hit rates by layer and head, around the noun, and by label for the `chosen` layer and head."""
+    run, ask = source.run, source.ask
+    small = note(
+        run,
+        f"Beam size {run.beam(beam)}. Hit: the brightest patch of the map lies in a box of the label. Chance: the same "
+        "with the boxes of that label in another image. Lift: attention inside the boxes divided by their share of the "
+        "photo. 95 % intervals: bootstrap over images; by label, Wilson",
+    )
+    offsets = ask(queries.grounding_offsets, run.name, beam)
+    labels = ask(queries.grounding_labels, run.name, beam, *chosen)
+    examples = [ask(queries.case, run.name, beam, image).caption for image in labels.image_id]
+    captioned = labels.assign(caption=[each.iloc[0] if len(each) else None for each in examples])
+    return [
+        Figure("grounding_heads", "Hit rate by layer and head", partial(groundings.by_head, heads), small),
+        Figure("grounding_offsets", "Hit rate around the noun", partial(groundings.by_offset, offsets), small),
+        tables.grounding_heads(heads, small),
+        tables.grounding_labels(captioned, groundings.named(*chosen), small),
+    ]
