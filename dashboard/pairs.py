@@ -47,9 +47,10 @@ def pairs(source: Source) -> Chapter:
     table = tables.pair(rows, only or f"Best and worst pair by {name}", note(run), signed)
     maps = [strip(run, beam, image, source.ask, source.look) for image in rows.image_id]
     kept = [each for each in maps if each is not None]
-    said = [f"By {name} {text.of_setting(beam, run.is_sampled)}.", *_missing(ends)]
-    said += [] if kept else [f"No attention maps of these captions were kept {text.of_setting(beam, run.is_sampled)}."]
-    return Chapter(TITLE, " ".join(said), (figure, table, *kept))
+    where = text.of_setting(beam, run.is_sampled)
+    lead = [f"By {name} {where}.", *_missing(ends)]
+    lead += [] if kept else [f"No attention maps of these captions were kept {where}."]
+    return Chapter(TITLE, " ".join(lead), (figure, table, *kept))
 
 
 def _end(source: Source, beam: int, metric: str, is_best: bool) -> _End:

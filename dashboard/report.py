@@ -1,10 +1,9 @@
-"""Everything a report needs in one zip: figures, tables, and a report.md that holds them together.
+"""Everything a report needs in one zip: figures, tables, and a report.md that includes them.
 
     python -m dashboard.report RUN --out report.zip
 
-Knows the zip's layout and how a chapter reads as Markdown. What stands in the chapters is `chapters`' business, how a
-figure becomes a file `exports`'. Needs no Streamlit. Where no browser is there to draw with, the zip holds HTML figures
-and says so.
+Knows the layout of the zip and how a chapter becomes Markdown. `chapters` decides what the chapters contain, `exports`
+makes files of figures. Needs no Streamlit. Without a browser to draw with, the zip has HTML figures and says so.
 """
 
 import argparse
@@ -150,7 +149,7 @@ def _plotly() -> bytes:
     return get_plotlyjs().encode("utf-8")
 
 
-# Where it comes from
+# Provenance
 
 
 def _provenance(source: Source) -> Iterable[str]:
@@ -259,8 +258,7 @@ def _check(run: Run, ask: Ask, beam: int | None, images: tuple[str, ...]) -> Non
 
 
 def _check_asked(asked: argparse.Namespace, run: Run) -> None:
-    """What is typed is meant: a layer that there is not would show as the last one, and a zip that has no place is
-    refused before its figures are drawn."""
+    """Raise where --layer or --head does not exist, which would show another one, or where --out cannot be written."""
     for name, part in (("layer", "decoder_layers"), ("head", "heads")):
         value, most = getattr(asked, name), run.part("captioner", part)
         if value is not None and isinstance(most, int) and not 0 <= value <= most:
@@ -271,7 +269,7 @@ def _check_asked(asked: argparse.Namespace, run: Run) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Writes the zip, whole or not at all."""
+    """Write the zip completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
@@ -306,7 +304,7 @@ def _percent(written: str) -> int:
 
 
 def look_options(look: Mapping[str, Any]) -> list[str]:
-    """The options that look at attention as an address says; what is the default or makes no sense is left out."""
+    """Return the options that draw attention as an address says, without defaults and invalid values."""
     words = []
     for name in ("layer", "head"):
         words += [f"--{name}", look[name]] if str(look.get(name)).isdecimal() else []
@@ -318,7 +316,7 @@ def look_options(look: Mapping[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes a report; gives the exit status."""
+    """Write a report and return the exit status."""
     asked = build_parser().parse_args(arguments)
     try:
         look = {
