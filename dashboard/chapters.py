@@ -189,11 +189,11 @@ def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
     drawn = lambda: figures.metric_by_beam(mine, metric, published=theirs, apart=apart)  # noqa: E731
     small = note(
         source.run,
-        signature(source.ask, source.run, metric),
         "Band: 95 % bootstrap interval over images" if mine.low.notna().any() else "",
         "" if theirs.empty else "Dashed, with open marks: published for another captioner",
     )
-    return Figure(f"{metric}_by_beam", f"{text.title(metric)} by beam size", drawn, small)
+    signed = tuple(filter(None, [signature(source.ask, source.run, metric)]))
+    return Figure(f"{metric}_by_beam", f"{text.title(metric)} by beam size", drawn, small, signed)
 
 
 def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:

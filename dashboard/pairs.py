@@ -14,9 +14,9 @@ from dashboard.plates import Panel
 from dashboard.previews import photo, pixels
 from dashboard.record import Run
 from dashboard.source import Chapter, Source, note, signature
-from dashboard.strips import pair_metric, strip
+from dashboard.strips import kept_beam, pair_metric, strip
 from dashboard.tables import HEADLINES
-from engine import queries
+from engine import published, queries
 
 TITLE = "Best and worst pair"
 _PAGE = 50  # cases that are looked through at a time for one whose photo is there
@@ -33,7 +33,7 @@ class _End:
 
 def pairs(source: Source) -> Chapter:
     """The best and the worst case; a case that is both is shown once."""
-    run, beam = source.run, source.setting()
+    run, beam = source.run, _beam(source)
     metric = "" if beam is None else pair_metric(source.ask, run.name, beam)
     if not metric:
         return Chapter(TITLE, missing="This run has no captions that were scored.", command=commands.EVALUATE)
@@ -48,9 +48,27 @@ def pairs(source: Source) -> Chapter:
     maps = [strip(run, beam, image, source.ask, source.look) for image in rows.image_id]
     kept = [each for each in maps if each is not None]
     where = text.of_setting(beam, run.is_sampled)
-    lead = [f"By {name} {where}.", *_missing(ends)]
+    maps_kept = ", which has attention maps" if beam != source.setting() else ""
+    lead = [f"By {name} {where}{maps_kept}.", *_missing(ends)]
     lead += [] if kept else [f"No attention maps of these captions were kept {where}."]
+    lead += [_published(source)] if metric == "clipscore" else []
     return Chapter(TITLE, " ".join(lead), (figure, table, *kept))
+
+
+def _beam(source: Source) -> int | None:
+    """Return the beam size of the pair: the one that was asked for, else one with maps, which explain the pair."""
+    kept = kept_beam(source)
+    return source.setting() if source.beam is not None or kept is None else kept
+
+
+def _published(source: Source) -> str:
+    """Return the study's own pair in a sentence, or "" where its figures are not there."""
+    pairs_of_study = published.pairs(source.results).frame
+    said = [
+        f"{row.rank} {text.score('clipscore', row.clipscore)} (image {row.image_id})"
+        for row in pairs_of_study.itertuples()
+    ]
+    return f"CLIPScore {published.LABEL}: {', '.join(said)}." if said else ""
 
 
 def _end(source: Source, beam: int, metric: str, is_best: bool) -> _End:

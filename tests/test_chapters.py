@@ -99,6 +99,16 @@ def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, sai
     assert said in sentence
 
 
+@pytest.mark.parametrize("rule", ["standard", "study"])
+def test_small_print_below_maps_names_the_pass_that_they_come_from(source, rule):
+    named = ATTENTION_PASSES[rule]
+    run = replace(source.run, record={**source.run.record, "attention": {"pass": named}})
+    assert f"cross-attention, {named}\n" in strips.strip(run, 1, "scene_02", source.ask, {}).note + "\n"
+
+
+@pytest.mark.parametrize("record", [{}, {"attention": {}}, {"attention": {"pass": None}}, {"attention": []}])
+def test_maps_of_a_run_that_does_not_record_their_pass_are_of_a_causal_replay(record):
+    assert Run("r", record).attention_pass == "causal replay"
 def test_the_example_of_a_failure_tag_is_shown_with_its_caption(source):
     figure, table = chapters.tags(replace(source, beam=1)).items
     tags = source.ask(queries.tag_examples, "demo", 1)
@@ -118,15 +128,3 @@ def test_verdicts_name_the_beam_size_that_they_were_given_for(tmp_path):
         "- At beam size 3, 2 cases: caption yes 1, partly 0, no 0; attention yes 0, partly 1, no 0.",
     ]
     assert chapter.items[0].shown["Beam size"].tolist() == ["1 (greedy)", "3", "3"]
-
-
-@pytest.mark.parametrize("rule", ["standard", "study"])
-def test_small_print_below_maps_names_the_pass_that_they_come_from(source, rule):
-    named = ATTENTION_PASSES[rule]
-    run = replace(source.run, record={**source.run.record, "attention": {"pass": named}})
-    assert f"cross-attention, {named}" in strips.strip(run, 1, "scene_02", source.ask, {}).note
-
-
-@pytest.mark.parametrize("record", [{}, {"attention": {}}, {"attention": {"pass": None}}, {"attention": []}])
-def test_maps_of_a_run_that_does_not_record_their_pass_are_of_a_causal_replay(record):
-    assert Run("r", record).attention_pass == "causal replay"

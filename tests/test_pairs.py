@@ -33,7 +33,8 @@ def test_a_pair_has_its_photo_caption_references_scores_and_maps(results):
     assert cells.loc["Image"].tolist() == [best, worst] and cells.loc["Rank"].tolist() == ["1 of 12", "12 of 12"]
     assert {"Caption", "Reference 1", "Reference 2", "Reference 3", "CIDEr", "CLIPScore"} <= set(cells.index)
     assert [item.name for item in maps] == [f"attention_{best}", f"attention_{worst}"]
-    assert chapter.lead == "By CLIPScore at beam size 5." and exports.table(table, "tex").count(b"begin{tabular}") == 1
+    assert chapter.lead.startswith("By CLIPScore at beam size 5. CLIPScore published (the study): top-1 0.977")
+    assert exports.table(table, "tex").count(b"begin{tabular}") == 1
 
 
 def test_a_pair_without_its_photo_gives_way_to_the_next_one_and_the_lead_says_so(results):
@@ -72,7 +73,16 @@ def test_maps_of_another_beam_size_are_not_those_of_the_pair(results):
     store.write_table(folder, "attention", store.table_of("attention", rows))
     chapter = chapter_of(results, beam=5)
     assert len(chapter.items) == 2
-    assert chapter.lead.endswith("No attention maps of these captions were kept at beam size 5.")
+    assert "No attention maps of these captions were kept at beam size 5." in chapter.lead
+
+
+def test_where_no_beam_size_was_asked_for_the_pair_is_one_with_maps(results):
+    folder = results / "runs" / "demo"
+    rows = [row for row in store.read_table(folder, "attention").to_pylist() if row["beam_size"] == 1]
+    store.write_table(folder, "attention", store.table_of("attention", rows))
+    chapter = chapter_of(results)
+    assert chapter.lead.startswith("By CLIPScore at beam size 1 (greedy), which has attention maps.")
+    assert len(chapter.items) == 4
 
 
 def test_a_single_case_is_shown_once_and_not_as_two_ends(results):

@@ -20,7 +20,8 @@ needs_browser = pytest.mark.skipif(bool(exports.browser_missing()), reason="no b
 CHAPTERS = [
     *("Summary", "Prompt templates", "Three images with their top-5 predictions", "The setting and its scores"),
     *("Runs and hyperparameters", "Beam sizes", "Comparison with other runs", "Attention"),
-    *("Attention grounding (pointing game)", "Best and worst pair", "Failure tags", "Verdicts"),
+    "Attention grounding (pointing game)",
+    *("Best and worst pair", "Failure tags", "Verdicts"),
 ]
 
 
