@@ -109,6 +109,8 @@ def test_small_print_below_maps_names_the_pass_that_they_come_from(source, rule)
 @pytest.mark.parametrize("record", [{}, {"attention": {}}, {"attention": {"pass": None}}, {"attention": []}])
 def test_maps_of_a_run_that_does_not_record_their_pass_are_of_a_causal_replay(record):
     assert Run("r", record).attention_pass == "causal replay"
+
+
 def test_the_example_of_a_failure_tag_is_shown_with_its_caption(source):
     figure, table = chapters.tags(replace(source, beam=1)).items
     tags = source.ask(queries.tag_examples, "demo", 1)
