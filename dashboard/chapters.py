@@ -5,6 +5,7 @@ their own. Writes no file and draws nothing before it is asked: a chapter holds 
 make, or the sentence that says why there is nothing and which command helps.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -68,7 +69,19 @@ def prompts(source: Source) -> Chapter:
     items: list[Figure | Table] = [tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
     if accuracy.accuracy.notna().any():
         items.append(Figure("accuracy", "Accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small))
+    tests = _against_best(source, [*accuracy.template])
+    items += [] if tests.empty else [tables.paired_tests(tests, small)]
     return Chapter(title, "Zero-shot classification with 95 % Wilson intervals.", tuple(items))
+
+
+def _against_best(source: Source, templates: Sequence[str]) -> pd.DataFrame:
+    """Return `queries.zero_shot_comparison` of the first template and each other one, with columns left and right."""
+    best, run = templates[0], source.classifier().name
+    found = [
+        source.ask(queries.zero_shot_comparison, run, best, other).assign(left=best, right=other)
+        for other in templates[1:]
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def _clip(run: Run) -> str:
@@ -289,7 +302,11 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
     figure = Figure(
         "class_changes", "Classes gained and lost", lambda: contrasts.class_changes(changes, left, right), small
     )
-    return [figure, tables.paired_test(left, right, found, small), tables.class_changes(changes, small)]
+    return [
+        figure,
+        tables.paired_tests(found.assign(left=left, right=right), small),
+        tables.class_changes(changes, small),
+    ]
 
 
 def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figure, Table]:

@@ -14,7 +14,7 @@ from dashboard import text
 from dashboard.exports import Table
 from dashboard.record import Run
 from engine.schema import METRICS
-from engine.statistics import wilson_interval
+from engine.statistics import holm, wilson_interval
 
 HEADLINES = ("cider", "clipscore")
 """The metrics that stand first everywhere."""
@@ -340,21 +340,24 @@ def tags(found: pd.DataFrame, total: int, small: str) -> Table:
     return Table("failure_tags", "Failure tags", shown, found, small)
 
 
-def paired_test(left: str, right: str, found: pd.DataFrame, small: str) -> Table:
-    """`queries.zero_shot_comparison` of two templates."""
-    row = found.iloc[0]
+def paired_tests(found: pd.DataFrame, small: str) -> Table:
+    """Return rows of `queries.zero_shot_comparison`, each with its `left` and `right` prompt; p-values of several are
+    adjusted by Holm's method."""
+    several = len(found) > 1
     shown = pd.DataFrame(
         {
-            "Left template": [left],
-            "Right template": [right],
-            "Images": [f"{int(row.images):,}"],
-            "Both correct": [f"{int(row.both):,}"],
-            "Correct with the left prompt only": [f"{int(row.only_left):,}"],
-            "Correct with the right prompt only": [f"{int(row.only_right):,}"],
-            "p (exact McNemar)": [text.probability(row.p)],
+            "Left prompt": [*found.left],
+            "Right prompt": [*found.right],
+            "Images": [f"{count:,}" for count in found.images],
+            "Both correct": [f"{count:,}" for count in found.both],
+            "Correct with the left prompt only": [f"{count:,}" for count in found.only_left],
+            "Correct with the right prompt only": [f"{count:,}" for count in found.only_right],
+            "p (exact McNemar)": [text.probability(p) for p in found.p],
+            **({"p Holm": [text.probability(p) for p in holm([*found.p])]} if several else {}),
         }
     )
-    return Table("mcnemar", "Paired test of two prompts", shown, found, small)
+    title = "The best prompt against each other one" if several else "Paired test of two prompts"
+    return Table("mcnemar", title, shown, found, small)
 
 
 def class_changes(found: pd.DataFrame, small: str) -> Table:

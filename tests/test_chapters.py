@@ -35,6 +35,14 @@ def test_small_print_names_the_run_first_and_leaves_nothing_empty():
     assert chapters.note(Run("r", {"kind": "captioner"}, images=2), "", "a") == "Run r: captioner, 2 images\na"
 
 
+def test_the_best_prompt_is_tested_against_each_other_one(source):
+    table = next(item for item in chapters.prompts(source).items if item.name == "mcnemar")
+    assert table.shown["Left prompt"].tolist() == [runs.TEMPLATES[0]] * 2
+    assert table.shown["Right prompt"].tolist() == runs.TEMPLATES[1:]
+    assert table.shown["Correct with the left prompt only"].tolist() == ["1", "3"]
+    assert table.shown["Correct with the right prompt only"].tolist() == ["0", "0"]
+
+
 def test_small_print_below_classes_counts_the_photos_that_were_classified(source):
     run, template = replace(source.run, images=5), runs.TEMPLATES[0]
     items = [*chapters.prompts(replace(source, run=run)).items, *chapters.top_five(replace(source, run=run)).items]
@@ -42,7 +50,7 @@ def test_small_print_below_classes_counts_the_photos_that_were_classified(source
     pair = ("demo", *runs.TEMPLATES[:2])
     found, changes = (source.ask(query, *pair) for query in (queries.zero_shot_comparison, queries.zero_shot_changes))
     items += chapters.template_items(run, *pair[1:], found, changes)
-    assert len(items) == 9
+    assert len(items) == 10
     assert {item.note.splitlines()[0] for item in items} == {
         "Run demo: captioner, demo val, 12 images classified by prompts"
     }

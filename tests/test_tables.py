@@ -71,6 +71,14 @@ def test_captions_that_were_drawn_are_not_called_greedy(sample, said):
     assert verdicts.table(run, judged).shown["Beam size"].tolist() == [said]
 
 
+def test_of_several_prompts_against_the_best_p_values_are_adjusted():
+    counts = {"images": 10, "both": 5, "only_left": [5, 3], "only_right": [0, 1], "p": [0.01, 0.04]}
+    found = pd.DataFrame(counts).assign(left="best", right=["b", "c"])
+    shown = tables.paired_tests(found, "").shown
+    assert shown["p (exact McNemar)"].tolist() == ["0.010", "0.040"] and shown["p Holm"].tolist() == ["0.020", "0.040"]
+    assert "p Holm" not in tables.paired_tests(found.head(1), "").shown
+
+
 @pytest.mark.parametrize("references", [None, np.nan, [], np.array([], dtype=object)])
 def test_a_case_without_references_has_a_dash(references):
     row = {"rank": np.nan, "scored": 3, "image_id": "a", "caption": "c", "references": references, "cider": 0.5}

@@ -8,6 +8,7 @@ data, the captioner's from the run that `make evaluate` wrote.
 import argparse
 import json
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ from engine import metrics, store, zeroshot
 from engine.demo import judge
 from engine.demo.language import SWAPS, swap
 from engine.demo.scenes import compose
+from engine.statistics import mcnemar
 
 README = Path(__file__).parent / "README.md"
 DETAILED = 2  # the most detailed of the five references
@@ -76,17 +78,30 @@ def recall_row(images: np.ndarray, texts: np.ndarray, captions: list[str]) -> Ro
 
 
 def zero_shot_rows(clip: clips.Clip, folder: Path) -> list[Row]:
-    """Accuracy of each template on the folder of classes."""
+    """Return the accuracy of each template on the folder of classes, and McNemar's test of each two templates."""
     labels = list(json.loads((folder / "id2label.json").read_text(encoding="utf-8")).values())
     paths = sorted((folder / "val").glob("*.png"))
     images, truth = _features(clip, paths), [labels[int(path.stem.split("_")[0])] for path in paths]
-    rows = []
+    correct: dict[str, list[bool]] = {}
     for template in zeroshot.TEMPLATES:
         texts = clip.text_features(zeroshot.prompts(template, labels)).features
         guesses = [found.label for found in zeroshot.classify(images, texts, labels, clip.logit_scale)]
-        right = np.mean([guess == true for guess, true in zip(guesses, truth, strict=True)])
-        rows.append(Row(f"zero-shot, '{template}' ({len(paths)} images)", f"{right:.1%}", f"{1 / len(labels):.1%}"))
-    return rows
+        correct[template] = [guess == true for guess, true in zip(guesses, truth, strict=True)]
+    chance = f"{1 / len(labels):.1%}"
+    accuracies = [
+        Row(f"zero-shot, '{template}' ({len(paths)} images)", f"{np.mean(right):.1%}", chance)
+        for template, right in correct.items()
+    ]
+    return accuracies + [_paired_row(*pair) for pair in combinations(correct.items(), 2)]
+
+
+def _paired_row(left: tuple[str, list[bool]], right: tuple[str, list[bool]]) -> Row:
+    only = [
+        sum(a and not b for a, b in zip(*sides, strict=True)) for sides in ((left[1], right[1]), (right[1], left[1]))
+    ]
+    p = mcnemar(left[1], right[1])
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return Row(f"correct only with '{left[0]}' / only with '{right[0]}'", f"{only[0]} / {only[1]}, {shown}", "")
 
 
 def measure(clip: clips.Clip, data: Path) -> list[Row]:
