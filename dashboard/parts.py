@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import choices, commands, data, figures, text
 from dashboard.previews import Photo
-from dashboard.source import Source
+from dashboard.source import Source, companions
 from engine.store import Problem
 
 EVALUATE, SCORE, ZEROSHOT, TRAIN = commands.EVALUATE, commands.SCORE, commands.ZEROSHOT, commands.TRAIN
@@ -31,7 +31,8 @@ def current_run() -> data.Run:
 
 def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
     """The run as the source of chapters, figures and tables."""
-    return Source(run, data.runs(), data.ask, data.results_folder(), beam, **chosen)
+    runs = data.runs()
+    return Source(run, runs, data.ask, data.results_folder(), beam, parts=companions(run, runs), **chosen)
 
 
 def look() -> dict[str, str]:
@@ -184,7 +185,7 @@ def long_names(shown: pd.DataFrame, *columns: str, width: int) -> dict[str, Any]
 
 def table(frame: pd.DataFrame, **settings: Any) -> None:
     """A table as high as its rows, for those of which there are few; what is missing is a dash."""
-    st.dataframe(frame, hide_index=True, placeholder="–", **{"height": "content"} | settings)
+    st.dataframe(frame, hide_index=True, **{"height": "content", "placeholder": "–"} | settings)
 
 
 def template() -> str:

@@ -562,14 +562,14 @@ def test_n_best_without_scores_are_not_asked_for_again(open_view, tmp_path):
     record = store.read_record(folder)
     store.write_record(folder, {**record, "decoding": {**record["decoding"], "n_best": 3}})
     page = open_view("beams", tmp_path / "results", run="demo")
-    assert "hypotheses that this run kept have no scores by CIDEr" in words(page) and "--n-best" not in words(page)
+    assert "the hypotheses of this run have no scores by CIDEr" in words(page) and "--n-best" not in words(page)
 
 
 def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     page = open_view("beams", results, run="demo")
-    assert "is told of a run made with `--n-best 5`" in words(page)
+    assert "Run with `--n-best 5` to see whether the beam contained better captions" in words(page)
     runs.add_hypotheses(folder)
     os.utime(folder / "run.json")
     page = open_view("beams", results, run="demo")
@@ -623,6 +623,17 @@ def test_beams_say_which_size_is_enough_and_draw_the_study_behind(open_view, tmp
     assert r"\*a\* study" in shown
     (results / "published" / "beams.csv").write_text("nothing\n")
     assert "no column 'beam_size'" in words(open_view("beams", results, run="demo")).replace("\\", "")
+
+
+def test_a_study_names_the_run_with_its_zero_shot_predictions(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results, "mine")
+    (folder / "zero_shot.parquet").unlink()
+    runs.zero_shot_run(results, "mine-zeroshot")
+    store.write_record(folder, store.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot"}})
+    app = open_view("zeroshot", results, run="mine")
+    assert r"classified in the run **mine\-zeroshot**" in words(app)
+    assert [link.label for link in app.get("page_link")][-1] == r"Open mine\-zeroshot"
 
 
 def test_templates_are_tested_against_each_other_and_confusions_listed(open_view):

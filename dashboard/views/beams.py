@@ -96,7 +96,7 @@ def _statistics(run: data.Run) -> pd.DataFrame:
 
 
 def _captions(source: chapters.Source) -> list[Figure]:
-    st.subheader("What the captions become")
+    st.subheader("How captions change with beam size")
     found, seconds = _statistics(source.run), source.run.seconds_per_image()
     drawn = [
         (figures.words_by_beam(found, parts.template()), "words", "Mean caption length by beam size"),
@@ -116,11 +116,11 @@ def _captions(source: chapters.Source) -> list[Figure]:
 
 
 def _lacking(run: data.Run) -> str:
-    """Why nothing is told of the n best."""
+    """Return why there is no oracle."""
     if run.part("decoding", "n_best") is None:
-        return "is told of a run made with `--n-best 5`"
+        return "Run with `--n-best 5` to see whether the beam contained better captions (oracle)."
     means = [each.title for each in METRICS.values() if each.corpus == "mean"]
-    return f"is not known: the hypotheses that this run kept have no scores by {', '.join(means[:-1])} or {means[-1]}"
+    return f"There is no oracle: the hypotheses of this run have no scores by {', '.join(means[:-1])} or {means[-1]}."
 
 
 def _oracle(run: data.Run) -> list[Figure | Table]:
@@ -129,7 +129,7 @@ def _oracle(run: data.Run) -> list[Figure | Table]:
         found = data.ask(queries.oracle, run.name)
     if found.empty:
         if run.text("kind") == "captioner":
-            st.caption(f"Whether the search passed over something better {_lacking(run)}.")
+            st.caption(_lacking(run))
         return []
     st.subheader(tables.oracle_title(run), help=_ORACLE)
     for sentence in oracle.sentences(run, None, found):

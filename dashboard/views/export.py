@@ -6,7 +6,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import chapters, choices, data, downloads, exports, parts, report, strips, text
-from dashboard.source import Chapter, Source, companions
+from dashboard.source import Chapter, Source
 from engine import queries
 
 _MADE = "report"
@@ -34,14 +34,13 @@ def draw() -> None:
 def _choose(run: data.Run) -> Source:
     """What the report is about: a beam size, and the images whose attention is shown."""
     sizes = [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
-    joined = companions(run, data.runs())
     if not sizes:
-        return parts.source(run, parts=joined)
+        return parts.source(run)
     best = parts.source(run).setting()
     left, right = parts.columns([2, 7], "choice", "report")
     with left:
         beam = choices.one_of("Beam size", "report_beam", sizes, best, run.beam)
-    source = parts.source(run, beam, parts=joined)
+    source = parts.source(run, beam)
     kept = {int(size) for size in data.ask(queries.attention_beam_sizes, run.name).beam_size}
     if not kept:
         return source

@@ -10,6 +10,8 @@ from engine import queries
 from engine.schema import METRICS, TAGS
 
 _ACROSS = 3
+_ROWS, _TABLE = 12, 440  # rows of runs that show without scrolling, and the height of more in pixels
+_WIDTHS = {"Run": 150, "Encoder": 200, "Data": 170}  # pixels
 
 
 def draw() -> None:
@@ -111,7 +113,9 @@ def _attempts(run: data.Run) -> None:
     shown = tables.sortable(found.shown)
     digits = {text.title(metric): f"%.{METRICS[metric].digits}f" for metric in HEADLINES}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
-    parts.table(shown, column_config=formats)
+    names = {name: st.column_config.Column(width=width) for name, width in _WIDTHS.items() if name in shown}
+    height = {"height": _TABLE} if len(shown) > _ROWS else {}
+    parts.table(shown, column_config=names | formats, placeholder="", **height)
     st.caption("  \n".join(text.markdown(line) for line in found.note.splitlines()))
 
 

@@ -19,6 +19,9 @@ def draw() -> None:
     run = parts.current_run()
     accuracy = data.ask(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
+        if (other := parts.source(run).classifier()) != run:
+            _elsewhere(other)
+            return
         parts.missing("No photos of this run were classified by prompts. This command does it:", parts.ZEROSHOT, run)
         return
     items = _templates(run, accuracy)
@@ -30,6 +33,12 @@ def draw() -> None:
     items += _images(run, template, int(accuracy.images.max()))
     with slot:
         downloads.offer(lambda: items, "zeroshot")
+
+
+def _elsewhere(other: data.Run) -> None:
+    """Link to the run that holds the zero-shot predictions of a study."""
+    st.markdown(f"The photos of this study were classified in the run **{text.markdown(other.name)}**.")
+    st.page_link("views/zeroshot.py", label=f"Open {text.markdown(other.name)}", query_params={"run": other.name})
 
 
 def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
