@@ -3,8 +3,9 @@
 import pytest
 
 from engine import __main__ as command
-from engine import checkpoints, clip, store
-from engine.demo import ship, world
+from engine import checkpoints, clip, store, zeroshot
+from engine.demo import measure, ship, world
+from engine.demo.corpus import TRAINING_PROMPTS
 
 CAPTIONER = clip.DEMO.parent / "captioner"
 
@@ -63,6 +64,19 @@ def test_nouns_look_at_what_they_name_more_often_than_chance(results):
 def test_zero_shot_beats_guessing_many_times_over(results):
     rows = store.read_table(store.run_folder(results, "demo"), "zero_shot").to_pylist()
     assert sum(row["correct"] for row in rows) / len(rows) > 0.4  # guessing among 24 classes gives 0.04
+
+
+def test_the_clip_was_trained_with_other_wordings_than_it_is_compared_with():
+    assert not set(TRAINING_PROMPTS) & set(zeroshot.TEMPLATES)
+
+
+def test_the_wording_of_a_prompt_makes_a_real_difference(tmp_path):
+    """As for a real CLIP; engine/demo/README.md has the accuracies and the tests of all three."""
+    world.write_classes(tmp_path, per_class=30)
+    *accuracies, first, _, last = measure.zero_shot_rows(clip.load("demo"), tmp_path / "p1_data")
+    shares = [float(row.value.rstrip("%")) for row in accuracies]
+    assert min(shares) > 80 and max(shares) - min(shares) > 1
+    assert all(float(row.value.split()[-1]) < 0.05 for row in (first, last))
 
 
 def test_the_models_that_ship_are_small_half_precision_and_documented():
