@@ -138,7 +138,12 @@ def _searched(source: Source, places: _Places) -> str:
 
 def _change(row: Any) -> str:
     """Return `CIDEr changes by +0.017 (95 % CI -0.030 to +0.060, not significant)`."""
-    verdict = {"left is better": "significantly better", "right is better": "significantly worse"}
+    verdict = {
+        "left is better": "significantly better",
+        "right is better": "significantly worse",
+        # The interval is of this metric alone: it may exclude 0 all the same.
+        "not significant": "not significant after Holm's correction over all metrics",
+    }
     found = comparison.verdict(row)
     bounds = comparison.bounds(row)
     inside = ", ".join(filter(None, [f"95 % CI {bounds}" if bounds else "", verdict.get(found, found)]))
