@@ -31,7 +31,7 @@ from dashboard.exports import Figure, Table
 from dashboard.plates import Panel
 from dashboard.previews import photo, pixels
 from dashboard.record import Run
-from dashboard.source import Ask, Chapter, Source, class_note, note, signature
+from dashboard.source import ZERO_SHOT, Ask, Chapter, Source, class_note, gone, note, signature
 from dashboard.tables import HEADLINES
 from engine import published, queries
 from engine.schema import METRICS, TAGS
@@ -64,11 +64,14 @@ def prompts(source: Source) -> Chapter:
     title, run = "Prompt templates", source.classifier()
     accuracy = source.ask(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
-        return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
+        missing = f"{gone(source, ZERO_SHOT)}No photos of this run were classified by prompts."
+        return Chapter(title, missing=missing, command=commands.ZEROSHOT)
     small = class_note(run, int((accuracy.known if accuracy.known.any() else accuracy.images).max()), _clip(run))
     items: list[Figure | Table] = [tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
     if accuracy.accuracy.notna().any():
-        items.append(Figure("accuracy", "Accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small))
+        items.append(
+            Figure("accuracy", "Zero-shot accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small)
+        )
     tests = _against_best(source, [*accuracy.template])
     items += [] if tests.empty else [tables.paired_tests(tests, small)]
     return Chapter(title, "Zero-shot classification with 95 % Wilson intervals.", tuple(items))
@@ -170,6 +173,8 @@ def beams(source: Source) -> Chapter:
     """What beam size changes: table and curves."""
     title, run, ask = "Beam sizes", source.run, source.ask
     scores = ask(queries.corpus_scores, run.name)
+    if scores.empty:
+        return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     if scores.beam_size.nunique() < 2:
         return Chapter(title, missing="This run has only one beam size.", command=commands.BEAMS)
     signatures = [signature(ask, run, metric) for metric in dict.fromkeys(scores.metric)]
@@ -219,14 +224,15 @@ def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
 def caption_curves(source: Source) -> list[Figure]:
     """Return length, vocabulary, shares and seconds against beam size, where they are known."""
     found, seconds = source.ask(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
-    small = note(source.run)
+    small, banded = note(source.run), note(source.run, "Band: 95 % bootstrap interval over images")
     curves = [
-        Figure("words_by_beam", "Caption length by beam size", lambda: figures.words_by_beam(found), small),
+        Figure("words_by_beam", "Caption length by beam size", lambda: figures.words_by_beam(found), banded),
         Figure("distinct_by_beam", "Vocabulary size by beam size", lambda: figures.distinct_by_beam(found), small),
     ]
     shares = figures.shares_title(found)
     if shares:
-        curves.append(Figure("changes_by_beam", shares, lambda: figures.shares_by_beam(found), small))
+        wilson = note(source.run, "Band: 95 % Wilson interval")
+        curves.append(Figure("changes_by_beam", shares, lambda: figures.shares_by_beam(found), wilson))
     if not seconds.empty:
         title = "Seconds per image by beam size"
         machine = ", ".join(filter(None, (source.run.text("hardware", name) for name in ("device", "gpu"))))
@@ -283,7 +289,7 @@ def verdicts(source: Source) -> Chapter:
     if found.problem:
         return Chapter(title, found.problem)
     if not found.by_case:
-        return Chapter(title, "Nobody has judged a case of this run.")
+        return Chapter(title, "No case of this run has been judged yet.")
     counts = "\n".join(f"- {text.begun(line)}." for line in judged.counts_by_setting(run, found))
     return Chapter(title, f"{' '.join(judged.QUESTIONS.values())}\n\n{counts}", (judged.table(run, found),))
 

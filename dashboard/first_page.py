@@ -19,6 +19,7 @@ from engine.statistics import wilson_interval
 
 TITLE = "Summary"
 _TAGS = 3  # failure tags that are named
+_PHOTOS = 3  # skipped photos that are named
 
 
 def summary(source: Source, body: Sequence[Chapter]) -> Chapter:
@@ -70,7 +71,19 @@ def _evaluated(source: Source) -> str:
     model = f" ({', '.join(known)})" if known else ""
     sizes = [run.beam(int(size)) for size in source.ask(queries.beam_sizes, run.name).beam_size if size]
     searched = f" Captions were generated at beam size{'s' * (len(sizes) > 1)} {', '.join(sizes)}." if sizes else ""
-    return f"Run {markdown_text(run.name)}: {markdown_text(', '.join(described) + model)}.{searched}"
+    return f"Run {markdown_text(run.name)}: {markdown_text(', '.join(described) + model)}.{searched}{_skipped(source)}"
+
+
+def _skipped(source: Source) -> str:
+    """Return which photos of the run and its companions could not be read, "" where all could."""
+    sentences = []
+    for run in dict.fromkeys(each.name for each in (source.run, *source.parts.values())):
+        rows = source.ask(queries.set_aside, run)
+        if len(rows):
+            named = ", ".join(f"{row.file_name} ({row.reason})" for row in rows.head(_PHOTOS).itertuples())
+            more = f" and {len(rows) - _PHOTOS:,} more" if len(rows) > _PHOTOS else ""
+            sentences.append(f" Skipped in run {markdown_text(run)}: {markdown_text(named + more)}.")
+    return "".join(sentences)
 
 
 def _classified(source: Source, places: _Places) -> str:
@@ -78,7 +91,9 @@ def _classified(source: Source, places: _Places) -> str:
     if found.empty or pd.isna(found.accuracy.iloc[0]):
         return ""
     row = found.iloc[0]
+    tied = int((found.right == row.right).sum())
     best = f"the best of {len(found)} prompts" if len(found) > 1 else "the prompt"
+    best = f"the first of {tied} prompts that are equally good" if tied > 1 else best
     return (
         f'Zero-shot classification: {best}, "{markdown_text(row.template)}", is correct for {int(row.right):,} of '
         f"{text.count(int(row.known), 'image')} ({text.percent(row.accuracy)}, 95 % CI "

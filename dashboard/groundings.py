@@ -79,13 +79,18 @@ def _doubt(row: pd.Series, count: int) -> str:
     return f" The best of {count} maps may reach this by chance."
 
 
+def heads_title(heads: pd.DataFrame) -> str:
+    """Return what `by_head` shows of these heads."""
+    is_tested = heads.gain.notna().any()
+    return "Hit rate minus chance by layer and head (points)" if is_tested else "Hit rate by layer and head (%)"
+
+
 def by_head(heads: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Draw hit rate - chance of every layer and head, in points; the hit rate where chance is not known."""
     is_tested = heads.gain.notna().any()
     table = heads.pivot(index="layer", columns="head", values="gain" if is_tested else "hit")
     hits, lifts = (heads.pivot(index="layer", columns="head", values=name).to_numpy() for name in ("hit", "lift"))
-    title = "Hit rate - chance by layer and head (points)" if is_tested else "Hit rate by layer and head (%)"
-    figure = blank(title, "Head", "Layer", template)
+    figure = blank(heads_title(heads), "Head", "Layer", template)
     names = ["mean" if head == _MEAN else str(head + 1) for head in table.columns]
     layers = [str(layer + 1) for layer in table.index]
     figure.add_heatmap(
@@ -129,7 +134,7 @@ def _pale(place: int, template: str) -> str:
 
 def by_offset(offsets: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Draw hit rates of the maps of words before and after the noun, one line per layer, with 95 % intervals."""
-    figure = blank("Hit rate around the noun", "Words after the noun", "Hit rate (%)", template)
+    figure = blank("Hit rate around the noun", "Position relative to the noun (words)", "Hit rate (%)", template)
     for place, (layer, rows) in enumerate(offsets.groupby("layer")):
         turned = place + place // 8  # where colours come again, with other marks
         figure.add_scatter(

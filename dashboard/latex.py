@@ -129,7 +129,7 @@ def table(title: str, shown: pd.DataFrame, note: str = "", heads: Mapping[str, s
     blocks = _blocks(chosen, layout)
     is_tall = sum(_lines(block, layout) for block in blocks) > layout.lines
     note = "\n".join(filter(None, [note, _explained(heads or {}, shown) if layout.is_short else ""]))
-    lines = [rf"% Needs \usepackage{{{_packages(is_tall, layout)}}}."]
+    lines = [rf"% Needs \usepackage{{{_packages(is_tall, layout)}}}"]
     if any(letter > "\xff" and letter not in _KNOWN for letter in _letters(title, shown, note)):
         lines.append("% Has letters that pdfLaTeX may not know: use LuaLaTeX or XeLaTeX and a font that has them.")
     paragraphs = r"\par ".join(_breakable(escaped(line)) for line in note.splitlines())

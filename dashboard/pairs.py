@@ -68,7 +68,7 @@ def _published(source: Source) -> str:
         f"{row.rank} {text.score('clipscore', row.clipscore)} (image {row.image_id})"
         for row in pairs_of_study.itertuples()
     ]
-    return f"CLIPScore {published.LABEL}: {', '.join(said)}." if said else ""
+    return f"CLIPScore {published.LABEL}, greedy: {', '.join(said)}." if said else ""
 
 
 def _end(source: Source, beam: int, metric: str, is_best: bool) -> _End:

@@ -28,7 +28,7 @@ from engine import queries, store
 Progress = Callable[[int, int, str], None]
 """Called with (figures and tables done, all of them, what comes next)."""
 
-_DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the zip: the same results give the same bytes
+_DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the zip: equal tables and pictures give equal bytes
 _PLOTLY = "plotly.min.js"
 
 
@@ -169,7 +169,7 @@ def _provenance(source: Source) -> Iterable[str]:
         "Versions": _joined(run.part("versions")),
     }
     yield "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts.items() if value)
-    if run.demo_clip:
+    if run.demo_clip and (source.ask(queries.corpus_scores, run.name).metric == "clipscore").any():
         yield "CLIPScore here comes from the demo CLIP: it is not comparable to the CLIPScore of ViT-B/32 in papers."
 
 
@@ -226,7 +226,7 @@ def _companion(part: str, other: Run, run: Run) -> Run:
     if not held:
         what = {ZERO_SHOT: "zero-shot results", PHOTOS: "attention maps"}[part]
         raise ReportError(
-            f"--{part.replace('_', '-')} {other.name}: the run has no {what}; expected one of python -m engine "
+            f"--{part.replace('_', '-')} {other.name}: the run has no {what}; expected a run made by python -m engine "
             + ("zeroshot" if part == ZERO_SHOT else "evaluate")
         )
     return other
@@ -236,9 +236,10 @@ def _named(runs: list[Run], name: str, results: Path) -> Run:
     for run in runs:
         if run.name == name:
             return run
-    known = ", ".join(run.name for run in runs) or "none"
+    known = ", ".join(run.name for run in runs)
+    there = f"it has {known}" if known else "it has no finished run"
     raise ReportError(
-        f"there is no finished run {name!r} in {results}: expected one of {known}; "
+        f"there is no finished run {name!r} in {results}: {there}; "
         "make one with python -m engine evaluate, or name another folder with --results"
     )
 
@@ -265,6 +266,8 @@ def _check_asked(asked: argparse.Namespace, run: Run) -> None:
             raise ReportError(f"--{name} {value}: run {run.name!r} has {most}; expected 1 to {most}, or 0 for the mean")
     if asked.out.is_dir():
         raise ReportError(f"--out {asked.out}: there is a folder of that name; expected a file such as report.zip")
+    if next(parent for parent in asked.out.parents if parent.exists()).is_file():
+        raise ReportError(f"--out {asked.out}: a file is in the place of one of its folders; choose another --out")
     asked.out.parent.mkdir(parents=True, exist_ok=True)
 
 

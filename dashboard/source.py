@@ -64,6 +64,14 @@ def companions(run: Run, runs: Sequence[Run]) -> dict[str, Run]:
     return {part: by_name[name] for part, name in named.items() if name in by_name and name != run.name}
 
 
+def gone(source: Source, part: str) -> str:
+    """Return a sentence about a companion that the run's record names and that is not there, "" where none is gone."""
+    name = source.run.text("study", part)
+    if not name or part in source.parts or name == source.run.name:
+        return ""
+    return f"Run {name}, which the record of this run names, is not in the results folder. "
+
+
 @dataclass(frozen=True)
 class Chapter:
     """A part of the report. Without items, `missing` says what is not there, and `command` makes it."""

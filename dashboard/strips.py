@@ -15,7 +15,7 @@ from dashboard.exports import Figure, Table
 from dashboard.heatmaps import read_look
 from dashboard.previews import LARGE, pixels
 from dashboard.record import Run
-from dashboard.source import PHOTOS, Ask, Chapter, Source, note
+from dashboard.source import PHOTOS, Ask, Chapter, Source, gone, note
 from engine import queries
 
 TITLE = "Attention"
@@ -36,7 +36,7 @@ def attention(source: Source) -> Chapter:
     if not shown:
         missing = "No attention was kept for this run: it can only be read from a captioner that runs here."
         return Chapter(TITLE, missing=missing, command=commands.EVALUATE)
-    lead = "Each map has its own scale. Parts of a photo that the model does not see are veiled."
+    lead = f"{gone(source, PHOTOS)}Each map has its own scale. Parts of a photo that the model does not see are veiled."
     return Chapter(TITLE, lead, tuple(shown))
 
 
@@ -127,19 +127,24 @@ def pointing(source: Source) -> tuple[int, pd.DataFrame] | None:
 def grounding_items(source: Source, beam: int, heads: pd.DataFrame, chosen: tuple[int, int]) -> list[Figure | Table]:
     """Return hit rates by layer and head, around the noun, and by label for the `chosen` layer and head."""
     run, ask = source.run, source.ask
-    small = note(
-        run,
-        f"Beam size {run.beam(beam)}. Hit: the brightest patch of the map lies in a box of the label. Chance: the same "
-        "with the boxes of that label in another image. Lift: attention inside the boxes divided by their share of the "
-        "photo. 95 % intervals: bootstrap over images; by label, Wilson",
-    )
+    hit = f"Beam size {run.beam(beam)}. Hit: the brightest patch of the map lies in a box of the label"
+    chance = "Chance: the same with that label's boxes in another image; nouns of labels in one image only are left out"
+    lift = "Lift: attention inside the boxes divided by their share of the photo"
+    bootstrap, wilson = "95 % intervals: bootstrap over images", "95 % intervals: Wilson; all nouns"
     offsets = ask(queries.grounding_offsets, run.name, beam)
     labels = ask(queries.grounding_labels, run.name, beam, *chosen)
     examples = [ask(queries.case, run.name, beam, image).caption for image in labels.image_id]
     captioned = labels.assign(caption=[each.iloc[0] if len(each) else None for each in examples])
     return [
-        Figure("grounding_heads", "Hit rate by layer and head", partial(groundings.by_head, heads), small),
-        Figure("grounding_offsets", "Hit rate around the noun", partial(groundings.by_offset, offsets), small),
-        tables.grounding_heads(heads, small),
-        tables.grounding_labels(captioned, groundings.named(*chosen), small),
+        Figure(
+            "grounding_heads", groundings.heads_title(heads), partial(groundings.by_head, heads), note(run, hit, chance)
+        ),
+        Figure(
+            "grounding_offsets",
+            "Hit rate around the noun",
+            partial(groundings.by_offset, offsets),
+            note(run, f"{hit}; all nouns", bootstrap),
+        ),
+        tables.grounding_heads(heads, note(run, hit, chance, lift, bootstrap)),
+        tables.grounding_labels(captioned, groundings.named(*chosen), note(run, hit, lift, wilson)),
     ]

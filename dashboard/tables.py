@@ -356,8 +356,16 @@ def paired_tests(found: pd.DataFrame, small: str) -> Table:
             **({"p Holm": [text.probability(p) for p in holm([*found.p])]} if several else {}),
         }
     )
-    title = "The best prompt against each other one" if several else "Paired test of two prompts"
-    return Table("mcnemar", title, shown, found, small)
+    title = "The first prompt compared with each of the others" if several else "Paired test of two prompts"
+    return Table("mcnemar", title, shown, found, small, short=_SHORT_TESTS)
+
+
+_SHORT_TESTS = {
+    "Both correct": "Both",
+    "Correct with the left prompt only": "Left only",
+    "Correct with the right prompt only": "Right only",
+    "p (exact McNemar)": "p",
+}
 
 
 def class_changes(found: pd.DataFrame, small: str) -> Table:

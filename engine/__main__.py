@@ -410,7 +410,7 @@ def run_train(options: argparse.Namespace) -> int:
 
 def run_study(options: argparse.Namespace) -> int:
     """The command `study`."""
-    from engine import store, study, training
+    from engine import study, training
     from engine.config import read_recipe
 
     asked = study.Study(
@@ -427,7 +427,6 @@ def run_study(options: argparse.Namespace) -> int:
         device=_device(options.device),
         command=_command(),
     )
-    store.run_folder(options.results, asked.photos_run)  # a name that cannot be one is refused before anything is made
     print(f"\n{study.make(asked)}")
     return 0
 

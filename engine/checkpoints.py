@@ -87,6 +87,8 @@ def load(
     Raises:
         CheckpointError, TokenizerError: anything is missing or does not fit, with what to do.
     """
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file; expected a folder made by `engine train`")
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: there is no such folder; expected a captioner made by `engine train`")
     if (folder / "config.json").is_file():

@@ -152,16 +152,42 @@ def load(name: str = DEFAULT, device: str = "cpu") -> Clip:
         return _load_folder(DEMO, device)
     if Path(name).is_dir():
         return _load_folder(Path(name), device)
+    return _load_named(name, *_named(name), device)
+
+
+def check(name: str) -> None:
+    """Check the name of a CLIP without loading it.
+
+    Raises:
+        ClipError: as `load`, but for weights that are missing or do not fit.
+    """
+    if name != "demo" and not Path(name).is_dir():
+        _named(name)
+
+
+def _named(name: str) -> tuple[str, str]:
+    """Return open_clip's model and the tag or file of its weights."""
     model_name, _, weights = name.partition(":")
     model_name = model_name.replace("/", "-").removesuffix("@336px") + ("-336" if "@336px" in model_name else "")
     if model_name not in open_clip.list_models():
         raise ClipError(_unknown(name))
-    return _load_named(name, model_name, weights or "openai", device)
+    weights = weights or "openai"
+    if _is_file(weights):
+        if not Path(weights).is_file():
+            raise ClipError(f"CLIP {name!r}: {weights}: there is no such file")
+    elif weights not in open_clip.list_pretrained_tags_by_model(model_name):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model_name))
+        raise ClipError(f"CLIP {name!r}: {model_name} has no weights {weights!r}; expected a file or one of {tags}")
+    return model_name, weights
+
+
+def _is_file(weights: str) -> bool:
+    return Path(weights).suffix in (".pt", ".pth", ".bin", ".safetensors") or Path(weights).exists()
 
 
 def _unknown(name: str) -> str:
     if name.startswith((".", "/", "~")) or "/" in name and not name.startswith(("ViT", "RN")):
-        return f"CLIP {name!r}: there is no such folder; expected open_clip_config.json in it"
+        return f"CLIP {name!r} is neither a model of open_clip nor a folder with open_clip_config.json"
     return (
         f"CLIP {name!r}: open_clip has no such model; expected demo, a folder, or a name such as ViT-B/32, "
         "ViT-L-14:openai or ViT-B-32:laion2b_s34b_b79k (python -c 'import open_clip; print(open_clip.list_models())')"
@@ -169,12 +195,7 @@ def _unknown(name: str) -> str:
 
 
 def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
-    is_file = Path(weights).suffix in (".pt", ".pth", ".bin", ".safetensors") or Path(weights).exists()
-    if is_file and not Path(weights).is_file():
-        raise ClipError(f"CLIP {name!r}: {weights}: there is no such file")
-    if not is_file and weights not in open_clip.list_pretrained_tags_by_model(model_name):
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model_name))
-        raise ClipError(f"CLIP {name!r}: {model_name} has no weights {weights!r}; expected a file or one of {tags}")
+    is_file = _is_file(weights)
     try:
         with quiet_downloads():
             model, prepare = _create(model_name, weights, is_file, device)
@@ -183,8 +204,8 @@ def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
             raise ClipError(f"CLIP {name!r}: {weights} does not fit {model_name}: {first_line(error)[:300]}") from error
         raise ClipMissing(
             f"the weights of CLIP {name!r} are not in the cache and could not be downloaded; either run once on a "
-            "machine with a network and copy its Hugging Face cache (HF_HOME), or give a file as "
-            f"--clip {model_name}:/path/to/weights"
+            "machine with a network and copy its Hugging Face cache (HF_HOME), or give a file in place of the name: "
+            f"{model_name}:/path/to/weights"
         ) from error
     return Clip(model, prepare, _open_clip_tokenize(open_clip.get_tokenizer(model_name)), name, is_demo=False)
 

@@ -498,6 +498,8 @@ def _spelling(root: Path, name: str) -> str:
 
 
 def _checked(dataset: Dataset) -> Dataset:
+    if not dataset.examples and dataset.format in ("folder", "classes"):
+        raise DatasetError(f"{dataset.root}: there are no photos")
     if not dataset.examples:
         raise DatasetError(f"{dataset.path}: no images in split {dataset.split!r}; expected photos in {dataset.root}")
     for example in dataset.examples:

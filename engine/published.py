@@ -34,7 +34,7 @@ _LARGEST = 1_000_000  # bytes: these are hand-written tables
 def is_studys(data: Mapping[str, Any], images: int) -> bool:
     """Return whether a run's data are the study's own: the course's validation split with as many `images`."""
     is_val = str(data.get("split", "")).startswith("val")
-    return data.get("format") == "course" and is_val and data.get("images") == images
+    return data.get("format") in ("course", "classes") and is_val and data.get("images") == images
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def contradiction(results: Path) -> str:
     if len(same) != 1 or same[0].batch_size == said:
         return ""
     return (
-        f"The report gives batch size {said} for its best setting, but the greedy scores of that setting "
+        f"The study's report gives batch size {said} for its best setting, but the greedy scores of that setting "
         f"(CIDEr {same[0].cider}, CLIPScore {same[0].clipscore}) are those of its attempt with batch size "
         f"{same[0].batch_size}."
     )

@@ -27,7 +27,7 @@ def text(results: Path, captions: str, zero_shot: str) -> str:
     lines += _pairs(cursor, results, captions)
     if not lines:
         return ""
-    return "\n".join(["ours next to the published numbers", *lines, *_remarks(results, captions)])
+    return "\n".join(["ours next to the published numbers", *lines, *_remarks(results, captions, zero_shot)])
 
 
 def _prompts(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
@@ -67,23 +67,29 @@ def _pairs(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
         return []
     theirs = published.pairs(results).frame.set_index("rank")
     lines = ["", _row("CLIPScore, greedy", ["ours", "published", "our image"])]
-    for rank, down in (("top-1", True), ("last-1", False)):
+    for rank, shown, down in (("top-1", "highest", True), ("last-1", "lowest", False)):
         rows = queries.cases(cursor, run, 1, "clipscore", down)
         mine = rows[rows.clipscore.notna()].iloc[0]
         other = theirs.clipscore.get(rank)
-        lines.append(_row(rank, [_score(mine.clipscore, "clipscore"), _score(other, "clipscore"), mine.image_id]))
+        lines.append(_row(shown, [_score(mine.clipscore, "clipscore"), _score(other, "clipscore"), mine.image_id]))
     return lines
 
 
-def _remarks(results: Path, run: str) -> list[str]:
-    """What keeps the two from being compared."""
-    record = _record(results, run)
+def _remarks(results: Path, captions: str, zero_shot: str) -> list[str]:
+    """Return what keeps the two from being compared, and where the published figures disagree."""
+    told, classified = _record(results, captions), _record(results, zero_shot)
     remarks = []
-    if not published.is_studys(record.get("data") or {}, published.CAPTION_IMAGES):
-        remarks.append("The published numbers are of other images: they are shown, not comparable.")
-    if (record.get("clip") or {}).get("demo"):
-        remarks.append("CLIPScore and zero-shot accuracy here are those of the demo's own CLIP.")
-    return ["", *remarks, *filter(None, [published.contradiction(results)])]
+    if told and not published.is_studys(told.get("data") or {}, published.CAPTION_IMAGES):
+        remarks.append("The published scores are of other images: they are shown, not comparable.")
+    if classified and not published.is_studys(classified.get("data") or {}, published.CLASS_IMAGES):
+        remarks.append("The published accuracies are of other photos: they are shown, not comparable.")
+    remarks += [
+        f"{what} here comes from the demo's own CLIP."
+        for what, record in (("CLIPScore", told), ("Zero-shot accuracy", classified))
+        if (record.get("clip") or {}).get("demo")
+    ]
+    doubt = published.contradiction(results) if told else ""
+    return ["", *remarks, *([f"Published figures: {doubt}"] if doubt else [])]
 
 
 def _record(results: Path, run: str) -> dict:

@@ -6,15 +6,16 @@ own (`zeroshot`, `train`, `evaluate`), which skips what is finished and continue
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import checkpoints, clip, datasets, estimates, evaluate, side_by_side, store, training, zeroshot
 from engine.captioner import EncoderMissing
 from engine.clip import Clip, ClipMissing
 from engine.config import DecodingConfig, Recipe
-from engine.datasets import Dataset
+from engine.datasets import Dataset, DatasetError
+from engine.photos import PhotoError
 from engine.scoring import ClipSettings
 
 BEAMS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
@@ -24,6 +25,7 @@ PHOTOS = "p3_data"
 """Folder of the photos whose attention the study shows, in the course's layout."""
 
 _LONG = 60  # seconds; what takes longer is announced with an estimate
+_NAMED = 5  # skipped photos that are named
 
 
 class StudyError(ValueError):
@@ -67,48 +69,99 @@ class _Skipped(Exception):
 
 
 def make(study: Study, say: Callable[[str], None] = print) -> str:
-    """Make every part that can be made here; return ours next to the published numbers.
+    """Make every part that can be made here; return ours next to the published numbers, and what was skipped.
 
     Raises:
         StudyError: the data are not in the course's layout, or no part can be made.
-        ClipError, CheckpointError, DatasetError, ...: a part was given something wrong, with what to do.
+        ConfigError, ClipError, CheckpointError, TrainingError: a setting is wrong; told before anything is made.
     """
+    _check(study)
+    parts = _Parts(study, say)
+    parts.make(_ZERO_SHOT, study.zero_shot_run, lambda: _zero_shot(study, say))
+    captioner = study.captioner
+    if captioner is not None:
+        say(f"{_TRAINING}: not needed, {captioner} is given")
+    elif parts.make(_TRAINING, None, lambda: _train(study, say)):
+        captioner = study.out
+    if captioner is None:
+        say(f"{_CAPTIONS}, {_PHOTOS}: skipped, there is no captioner")
+    else:
+        scorer = _scorer(study, say)
+        parts.make(_CAPTIONS, study.name, lambda: _captions(study, captioner, scorer, say))
+        parts.make(_PHOTOS, study.photos_run, lambda: _named_photos(study, captioner, scorer))
+    if not parts.made:
+        raise StudyError(f"{study.data}: no part of the study could be made here; see the sentences above")
+    return "\n\n".join(filter(None, [side_by_side.text(study.results, study.name, study.zero_shot_run), parts.text()]))
+
+
+_ZERO_SHOT = "1/4 zero-shot classification"
+_TRAINING = "2/4 training the captioner"
+_CAPTIONS = "3/4 captions"
+_PHOTOS = f"4/4 the photos of {PHOTOS}"
+
+
+@dataclass
+class _Parts:
+    """The parts so far: those that are there, and why others are not."""
+
+    study: Study
+    say: Callable[[str], None]
+    made: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def make(self, title: str, run: str | None, work: Callable[[], bool]) -> bool:
+        """Do one part and print its time and the photos it skipped; False where the part itself was skipped."""
+        self.say(f"{title} ...")
+        start = time.perf_counter()
+        try:
+            with _skipping(DatasetError, PhotoError):
+                is_new = work()
+        except _Skipped as reason:
+            self.skipped.append(f"{title}: skipped, {reason}")
+            self.say(self.skipped[-1])
+            return False
+        took = estimates.text(time.perf_counter() - start).removeprefix("about ")
+        self.say(f"{title}: {'done in ' + took if is_new else 'finished already'}")
+        if run is not None:
+            self.made.append(run)
+            self._name_photos(run)
+        return True
+
+    def _name_photos(self, run: str) -> None:
+        """Print the photos that a run could not read."""
+        folder = store.run_folder(self.study.results, run)
+        rows = store.read_table(folder, "set_aside").to_pylist() if store.has_table(folder, "set_aside") else []
+        named = [f"{row['file_name']} ({row['reason']})" for row in rows[:_NAMED]]
+        if rows:
+            more = f", and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+            self.say(f"  skipped photos: {', '.join(named)}{more}")
+
+    def text(self) -> str:
+        """Return what was skipped, again at the end, where it is seen."""
+        return "\n".join(self.skipped)
+
+
+def _check(study: Study) -> None:
+    """Raise what is wrong with a setting before the first part, which may take hours."""
     if not any((study.data / name).is_dir() for name in ("p1_data", "p2_data", PHOTOS)):
         raise StudyError(f"{study.data}: expected the course's folders p1_data, p2_data and {PHOTOS} in it")
-    made = _part("1/4 zero-shot classification", lambda: _zero_shot(study, say), say)
-    captioner = study.captioner
-    if captioner is None and _part("2/4 training the captioner", lambda: _train(study, say), say):
-        captioner = study.out
-    elif captioner is not None:
-        say(f"2/4 training the captioner: not needed, {captioner} is given")
-    if captioner is not None:
-        scorer = _scorer(study, say)
-        made |= _part("3/4 captions", lambda: _captions(study, captioner, scorer, say), say)
-        made |= _part("4/4 named photos", lambda: _named_photos(study, captioner, scorer), say)
-    else:
-        say("3/4 captions, 4/4 named photos: skipped, there is no captioner")
-    if not made:
-        raise StudyError(f"{study.data}: no part of the study could be made here; see the sentences above")
-    return side_by_side.text(study.results, study.name, study.zero_shot_run)
-
-
-def _part(title: str, work: Callable[[], bool], say: Callable[[str], None]) -> bool:
-    """Do one part and print its time; False where it was skipped."""
-    say(f"{title} ...")
-    start = time.perf_counter()
-    try:
-        is_new = work()
-    except _Skipped as reason:
-        say(f"{title}: skipped, {reason}")
-        return False
-    took = estimates.text(time.perf_counter() - start).removeprefix("about ")
-    say(f"{title}: {'done in ' + took if is_new else 'finished already'}")
-    return True
+    if study.results.is_file():
+        raise StudyError(f"--results {study.results} is a file; expected a folder")
+    for name in (study.name, study.zero_shot_run, study.photos_run):
+        store.run_folder(study.results, name)
+    DecodingConfig(beam_sizes=study.beams)
+    for name in (study.zeroshot_clip, study.score_clip):
+        clip.check(name)
+    if study.captioner is not None:
+        checkpoints.load(study.captioner, fallback=_tokenizer(study))
+    elif (study.data / "p2_data" / "train.json").is_file():
+        with suppress(DatasetError):  # a part that cannot be made is skipped when its turn comes
+            training.check_folder(study.out, study.recipe, _split(study, "train"))
 
 
 @contextmanager
 def _skipping(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn errors of weights that are not on this machine into a skipped part."""
+    """Turn errors of data or weights that are not there into a skipped part."""
     try:
         yield
     except kinds as error:
@@ -163,7 +216,7 @@ def _captions(study: Study, captioner: Path, scorer: Clip | None, say: Callable[
     dataset = _split(study, "val")
     run = _captioner_run(study, study.name, dataset, captioner, study.beams, scorer)
     if not _is_finished(study, study.name):
-        model, words = checkpoints.load(captioner, tokenizer=None, fallback=dataset.tokenizer)
+        model, words = checkpoints.load(captioner, fallback=dataset.tokenizer)
         seconds = estimates.captioning(model.to(study.device), words, dataset, run.decoding)
         seconds += 0.0 if scorer is None else estimates.clip_images(scorer, dataset)
         _announce(seconds, _is_begun(study, study.name), say)
@@ -182,7 +235,6 @@ def _captioner_run(
     study: Study, name: str, dataset: Dataset, captioner: Path, beams: tuple[int, ...], scorer: Clip | None
 ) -> evaluate.CaptionerRun:
     rule = study.rule or ("study" if checkpoints.is_studys(captioner) else "standard")
-    main = study.data / "p2_data" / "caption_tokenizer.json", study.data / "caption_tokenizer.json"
     return evaluate.CaptionerRun(
         name=name,
         results=study.results,
@@ -191,13 +243,19 @@ def _captioner_run(
         decoding=DecodingConfig(beam_sizes=beams, rule=rule),
         clip=None if scorer is None else ClipSettings(scorer),
         companions={"zero_shot": study.zero_shot_run, "photos": study.photos_run} if name == study.name else {},
-        fallback_tokenizer=next((file for file in main if file.is_file()), None),
+        fallback_tokenizer=_tokenizer(study),
         device=study.device,
         command=study.command,
     )
 
 
 # What the parts need
+
+
+def _tokenizer(study: Study) -> Path | None:
+    """The course's tokenizer, for a captioner without one of its own."""
+    files = (study.data / "p2_data" / "caption_tokenizer.json", study.data / "caption_tokenizer.json")
+    return next((file for file in files if file.is_file()), None)
 
 
 def _split(study: Study, split: str) -> Dataset:
@@ -217,5 +275,6 @@ def _scorer(study: Study, say: Callable[[str], None]) -> Clip | None:
     try:
         return _clip(study.score_clip, study.device)
     except _Skipped as reason:
-        say(f"CLIPScore: skipped, {reason}")
+        later = f"to add CLIPScore later, delete {store.run_folder(study.results, study.name)} or choose another --run"
+        say(f"CLIPScore: skipped, {reason}; {later}")
         return None

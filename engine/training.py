@@ -91,6 +91,23 @@ def is_finished(folder: Path, recipe: Recipe, train_set: Dataset, clip: Clip | N
     return kept["progress"]["epoch"] == recipe.training.epochs
 
 
+def check_folder(folder: Path, recipe: Recipe, train_set: Dataset, clip: Clip | None = None) -> None:
+    """Check that a training may be made or continued in `folder`.
+
+    One that failed before it had a state or a captioner to keep holds nothing back.
+
+    Raises:
+        TrainingError: `folder` is a file, or holds another training.
+    """
+    if folder.is_file():
+        raise TrainingError(f"--out {folder} is a file; expected a folder")
+    is_trained = any((folder / name).is_file() for name in (_STATE, "model.safetensors"))
+    if is_trained and _text(folder / "training.json") not in ("", _claim(recipe, train_set, clip)):
+        raise TrainingError(
+            f"{folder}: another training is there (its recipe, data or CLIP differ); choose another --out"
+        )
+
+
 def _text(file: Path) -> str:
     """Return what a file holds, "" where there is none."""
     return file.read_text(encoding="utf-8") if file.is_file() else ""
@@ -123,7 +140,7 @@ class _Training:
     ) -> None:
         self.recipe, self.config, self.folder = recipe, recipe.training, folder
         self.device, self.clip, self._log = torch.device(device), clip, log
-        self._check_folder(train_set)
+        check_folder(folder, recipe, train_set, clip)
         torch.manual_seed(self.config.seed)
         usable = [example for example in train_set.examples if any(example.references)]
         if not usable:
@@ -292,22 +309,6 @@ class _Training:
         self.rows.append({"step": self.progress.step, "epoch": epoch, "loss": loss, "lr": rate, "grad_norm": norm})
         for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
             self.writer.add_scalar(f"training/{name}", value, self.progress.step)
-
-    def _check_folder(self, train_set: Dataset) -> None:
-        """A folder belongs to one recipe on one dataset: another one must not continue its state.
-
-        One that failed before it had a state or a captioner to keep holds nothing back.
-        """
-        file = self.folder / "training.json"
-        is_trained = any((self.folder / name).is_file() for name in (_STATE, "model.safetensors"))
-        if (
-            is_trained
-            and file.is_file()
-            and file.read_text(encoding="utf-8") != _claim(self.recipe, train_set, self.clip)
-        ):
-            raise TrainingError(
-                f"{self.folder}: another training is there (its recipe, data or CLIP differ); choose another --out"
-            )
 
     def _claim_folder(self, train_set: Dataset) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,7 @@ def test_a_model_that_is_not_in_the_cache_names_itself_and_the_two_ways_to_get_i
     with pytest.raises(ClipError, match="CLIP 'ViT-L/14' are not in the cache") as caught:
         clip.load("ViT-L/14")
     assert "HF_HOME" in str(caught.value)
-    assert "--clip ViT-L-14:/path/to/weights" in str(caught.value)
+    assert "in place of the name: ViT-L-14:/path/to/weights" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,21 @@ def test_a_model_that_is_not_in_the_cache_names_itself_and_the_two_ways_to_get_i
     [
         ("ViT-Z/99", "open_clip has no such model"),
         ("ViT-B-32:nonsense", "has no weights 'nonsense'; expected a file or one of openai"),
-        ("./nowhere", "there is no such folder"),
+        ("./nowhere", "neither a model of open_clip nor a folder"),
         ("ViT-B-32:/nowhere/weights.pt", "there is no such file"),
     ],
 )
 def test_a_name_that_cannot_be_is_one_clear_error(name, message):
     with pytest.raises(ClipError, match=message):
         clip.load(name)
+
+
+@pytest.mark.parametrize("name", ["ViT-Z/99", "ViT-B-32:nonsense", "./nowhere", "ViT-B-32:/nowhere/weights.pt"])
+def test_a_name_can_be_checked_without_loading_weights(name):
+    with pytest.raises(ClipError):
+        clip.check(name)
+    for known in ("demo", "ViT-B/32", "ViT-L-14:openai", str(clip.DEMO)):
+        clip.check(known)
 
 
 def test_a_damaged_folder_names_the_file(tmp_path):

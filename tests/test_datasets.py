@@ -268,7 +268,7 @@ def test_photos_of_one_name_are_told_apart_by_folder_then_by_extension(tmp_path,
 def test_a_missing_folder_an_empty_one_and_an_unknown_format_are_one_sentence_each(tmp_path):
     with pytest.raises(DatasetError, match="there is no such file or folder"):
         datasets.load(tmp_path / "nothing")
-    with pytest.raises(DatasetError, match="no images in split 'all'"):
+    with pytest.raises(DatasetError, match="there are no photos"):
         datasets.load(tmp_path)
     with pytest.raises(DatasetError, match="expected one of coco, course, flickr8k, folder"):
         datasets.load(tmp_path, format="voc")

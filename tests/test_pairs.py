@@ -33,7 +33,7 @@ def test_a_pair_has_its_photo_caption_references_scores_and_maps(results):
     assert cells.loc["Image"].tolist() == [best, worst] and cells.loc["Rank"].tolist() == ["1 of 12", "12 of 12"]
     assert {"Caption", "Reference 1", "Reference 2", "Reference 3", "CIDEr", "CLIPScore"} <= set(cells.index)
     assert [item.name for item in maps] == [f"attention_{best}", f"attention_{worst}"]
-    assert chapter.lead.startswith("By CLIPScore at beam size 5. CLIPScore published (the study): top-1 0.977")
+    assert chapter.lead.startswith("By CLIPScore at beam size 5. CLIPScore published (the study), greedy: top-1 0.977")
     assert exports.table(table, "tex").count(b"begin{tabular}") == 1
 
 

@@ -133,7 +133,7 @@ def test_the_studys_figures_are_next_to_ours(tmp_path, no_browser):
     runs.captioner_run(results)
     text = made(results, "demo").read("report.md").decode()
     assert text.count("| published (the study) |") == 6 + 11 and "| 0.893 | 0.732 |" in text
-    assert "The report gives batch size 32" in text
+    assert "The study's report gives batch size 32" in text
 
 
 def test_the_title_names_the_run_and_its_data(full_results, no_browser):
@@ -247,7 +247,7 @@ def test_the_command_writes_the_zip_and_says_on_stderr_where_there_is_no_browser
     ("arguments", "said"),
     [
         (["nobody"], "there is no finished run 'nobody'"),
-        (["stopped"], "expected one of demo, demo_cnn, predictions"),
+        (["stopped"], "it has demo, demo_cnn, predictions"),
         (["demo", "--beam", "7"], "has no beam size 7: expected one of 1, 3, 5"),
         (["demo", "--images", "nothing"], "kept no attention of image 'nothing'"),
         (["demo", "--layer", "3"], "--layer 3: run 'demo' has 2; expected 1 to 2, or 0 for the mean"),

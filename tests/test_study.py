@@ -142,8 +142,10 @@ def test_a_part_whose_weights_are_missing_is_skipped_with_one_sentence(asked, mo
     monkeypatch.setattr(study.clip, "load", missing_clip)
     text, said = made(asked)
     assert "1/4 zero-shot classification: skipped, no weights of ViT" in said
-    assert "CLIPScore: skipped, no weights of ViT" in said
-    assert "zero-shot accuracy" not in text and "CLIPScore, " not in text and "1 (greedy)" in text
+    (scores,) = (line for line in said if line.startswith("CLIPScore: skipped, "))
+    assert scores.startswith("CLIPScore: skipped, no weights of ViT; to add CLIPScore later, delete")
+    assert text.endswith("1/4 zero-shot classification: skipped, no weights of ViT")  # again, where it is seen
+    assert "zero-shot accuracy" not in text.lower() and "CLIPScore, ours" not in text and "1 (greedy)" in text
     assert {row["metric"] for row in rows(asked, "study", "corpus_scores")}.isdisjoint({"clipscore"})
 
 
@@ -158,7 +160,7 @@ def test_without_encoder_weights_there_is_no_captioner_and_the_rest_is_made(aske
     monkeypatch.setattr(training, "train", train)
     text, said = made(replace(asked, captioner=None))
     assert "2/4 training the captioner: skipped, no weights of the encoder" in said
-    assert "3/4 captions, 4/4 named photos: skipped, there is no captioner" in said
+    assert "3/4 captions, 4/4 the photos of p3_data: skipped, there is no captioner" in said
     assert "zero-shot accuracy" in text and "beam size" not in text
 
 
@@ -210,7 +212,8 @@ def test_ours_and_the_published_numbers_are_in_the_same_rows(asked):
     line = next(line for line in text.splitlines() if line.split()[:1] == ["3"])
     assert line.split() == ["3", f"{scores[3, 'cider']:.4f}", "0.9413", f"{scores[3, 'clipscore']:.4f}", "0.7311"]
     assert any(line.endswith("72.84%                67.84%") for line in text.splitlines())
-    assert "of other images" in text and "batch size 32" in text
+    assert "of other images" in text and "of other photos" in text and "batch size 32" in text
+    assert "demo's own CLIP" not in text
     assert side_by_side.text(asked.results, "nobody", "nobody") == ""
 
 
@@ -232,7 +235,7 @@ def test_real_photos_in_the_courses_layout_go_through(tmp_path):
     assert len(rows(asked, "real", "captions")) == 50
     assert {row["label"] for row in rows(asked, "real-zeroshot", "zero_shot")} >= {"person", "car", "bus"}
     assert sorted(row["image_id"] for row in rows(asked, "real-photos", "attention")) == NAMES
-    assert "zero-shot accuracy" in text and "of other images" in text
+    assert "zero-shot accuracy" in text and "of other images" in text and "CLIPScore here comes from the demo's own CLIP" in text
 
 
 @pytest.mark.parametrize(
@@ -260,7 +263,48 @@ def test_a_training_is_estimated_without_its_weights(asked):
 def test_the_command_checks_the_name_before_it_makes_anything(asked, capsys):
     arguments = ["study", "--data", str(asked.data), "--run", "a/b", "--results", str(asked.results)]
     assert command.main(arguments) == 2
-    assert "run name 'a/b-photos'" in capsys.readouterr().err and not asked.results.exists()
+    assert "run name 'a/b'" in capsys.readouterr().err and not asked.results.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("beams", (1, 1), "expected each size once"),
+        ("beams", (0,), "expected sizes from 1 to 100"),
+        ("score_clip", "NoSuch/99", "neither a model of open_clip nor a folder"),
+        ("captioner", Path(__file__), "is a file; expected a folder made by"),
+        ("captioner", Path("nowhere"), "there is no such folder"),
+        ("results", Path(__file__), "is a file; expected a folder"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_anything_is_made(asked, setting, value, said):
+    with pytest.raises(ValueError, match=said):
+        made(replace(asked, **{setting: value}))
+    assert not (asked.results / "runs").exists()
+
+
+def test_a_file_in_place_of_the_training_is_told_before_anything_is_made(asked):
+    asked.out.touch()
+    with pytest.raises(training.TrainingError, match="is a file; expected a folder"):
+        made(replace(asked, captioner=None))
+    assert not asked.results.exists()
+
+
+def test_a_part_with_broken_data_is_skipped_and_the_others_are_made(asked):
+    (asked.data / "p1_data" / "id2label.json").unlink()
+    shutil.rmtree(asked.data / "p3_data" / "images")
+    text, said = made(asked)
+    assert any("1/4 zero-shot classification: skipped" in line and "id2label.json" in line for line in said)
+    assert any("4/4 the photos of p3_data: skipped" in line and "there are no photos" in line for line in said)
+    assert "1 (greedy)" in text and text.count("skipped, ") == 2
+
+
+def test_photos_that_cannot_be_read_are_named(asked):
+    for path in ("p1_data/val/0_0.png", "p2_data/images/val/000000000001.jpg", "p3_data/images/girl.jpg"):
+        (asked.data / path).write_bytes(b"no photo")
+    _, said = made(asked)
+    skipped = [line for line in said if line.startswith("  skipped photos: ")]
+    assert len(skipped) == 3 and "girl.jpg (" in skipped[2] and "000000000001.jpg (" in skipped[1]
 
 
 needs_browser = pytest.mark.skipif(bool(exports.browser_missing()), reason="no browser: apt-get install chromium")
