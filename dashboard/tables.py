@@ -357,7 +357,7 @@ def paired_tests(found: pd.DataFrame, small: str) -> Table:
         }
     )
     title = "The first prompt compared with each of the others" if several else "Paired test of two prompts"
-    return Table("mcnemar", title, shown, found, small, short=_SHORT_TESTS)
+    return Table("mcnemar", title, shown, found, small, heads=_SHORT_TESTS)
 
 
 _SHORT_TESTS = {

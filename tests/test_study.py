@@ -235,7 +235,8 @@ def test_real_photos_in_the_courses_layout_go_through(tmp_path):
     assert len(rows(asked, "real", "captions")) == 50
     assert {row["label"] for row in rows(asked, "real-zeroshot", "zero_shot")} >= {"person", "car", "bus"}
     assert sorted(row["image_id"] for row in rows(asked, "real-photos", "attention")) == NAMES
-    assert "zero-shot accuracy" in text and "of other images" in text and "CLIPScore here comes from the demo's own CLIP" in text
+    assert "zero-shot accuracy" in text and "of other images" in text
+    assert "CLIPScore here comes from the demo's own CLIP" in text
 
 
 @pytest.mark.parametrize(
