@@ -85,7 +85,7 @@ def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LI
     changed = frame[frame.change != 0]
     strongest = _strongest(changed)
     cut = f": the {len(strongest)} largest of {len(changed):,} changes" if len(strongest) < len(changed) else ""
-    axis = "Images more classified rightly by the left template"
+    axis = "Change in correct images (left - right)"
     figure = blank(f"Classes gained and lost{cut}", axis, "", template)
     ordered = strongest.sort_values(["change", "label"], ignore_index=True)
     for gained, name, colour, hatch in ((True, "gained", 0, ""), (False, "lost", 1, "/")):
@@ -135,7 +135,7 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         [[row, column, count] for column, count in zip(full, line, strict=True)]
         for row, line in zip(full, counts.to_numpy(), strict=True)
     ]
-    figure = blank("What each class is taken for, % of its images", "Predicted", "True label", template)
+    figure = blank("Confusion matrix (% of true class)", "Predicted", "True label", template)
     figure.add_heatmap(
         z=shares.to_numpy(),
         customdata=told,
@@ -147,7 +147,7 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         | {"thickness": 8, "len": 0.6, "xpad": 4, "outlinewidth": 0},
         xgap=1,
         ygap=1,
-        hovertemplate="%{customdata[0]}<br>taken for %{customdata[1]}: %{customdata[2]} (%{z:.1f} %)<extra></extra>",
+        hovertemplate="%{customdata[0]}<br>predicted %{customdata[1]}: %{customdata[2]} (%{z:.1f} %)<extra></extra>",
     )
     axis = named_axis(classes, _NAME) | {"tickfont": {"size": 8 if len(classes) > 30 else 11}, "showgrid": False}
     figure.update_xaxes(**axis, tickangle=-90 if _wide(axis["ticktext"]) else 0)

@@ -45,18 +45,17 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
     if run.text("clip", "name"):
         st.caption(f"Classified by {text.markdown(run.text('clip', 'name'))}.")
     chapter = chapters.prompts(parts.source(run))
-    left, right = parts.columns([1, 1], "figure", "templates")
-    with left:
-        if accuracy.accuracy.notna().any():
-            drawn = figures.zero_shot_accuracy(accuracy, parts.template())
-            parts.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
-    with right:
-        shown = next(item for item in chapter.items if isinstance(item, Table)).shown
-        parts.table(shown, column_config=parts.long_names(shown, "Template", width=180))
-        st.caption(
-            "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
-            "templates are equal: the paired test below does not rest on them."
-        )
+    if accuracy.accuracy.notna().any():
+        drawn = figures.zero_shot_accuracy(accuracy, parts.template())
+        parts.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
+    table = next(item for item in chapter.items if isinstance(item, Table))
+    parts.table(table.shown, column_config=parts.long_names(table.shown, "Template", width=260))
+    sources = [line for line in table.note.splitlines() if line.startswith("Published, ")]
+    st.caption(
+        "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
+        "templates are equal: the paired test below does not rest on them. "
+        + "".join(f"{text.markdown(line)}. " for line in sources)
+    )
     if not accuracy.known.any():
         st.info("The true labels of these photos are not known: there is no accuracy, only predictions.")
     return list(chapter.items)
