@@ -288,7 +288,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     _check_attention_beams(options.attention_beams or (), beams)
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     zeroshot.check(templates)
-    clip = _clip_settings(options, device)
+    clip = _clip_settings(options)
     ask = evaluate.CaptionerRun(
         name=options.name,
         results=options.results,
@@ -311,28 +311,28 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def run_score(options: argparse.Namespace) -> int:
     """The command `score`."""
-    from engine import datasets, evaluate, predictions
+    from engine import datasets, predictions, predictions_run
 
     dataset = datasets.load(options.data, options.format, options.split, options.hold_out)
     found = predictions.read(options.predictions)
     captions = predictions.match(found, dataset, options.predictions, options.partial)
-    ask = evaluate.PredictionsRun(
+    ask = predictions_run.PredictionsRun(
         name=options.name,
         results=options.results,
         dataset=dataset,
         captions=captions,
         source=options.predictions,
         metrics=_metrics(options.metrics, dataset),
-        clip=_clip_settings(options, _device(options.device)),
+        clip=_clip_settings(options),
         command=_command(),
     )
-    is_new = evaluate.score(ask)
+    is_new = predictions_run.score(ask)
     return _say_finished(options, is_new)
 
 
 def run_zeroshot(options: argparse.Namespace) -> int:
     """The command `zeroshot`."""
-    from engine import clip, datasets, evaluate, zeroshot
+    from engine import clip, datasets, zeroshot, zeroshot_run
 
     if options.predictions:
         return _run_imported_classes(options)
@@ -340,7 +340,7 @@ def run_zeroshot(options: argparse.Namespace) -> int:
         raise ConfigError("give --data, a folder with id2label.json and val/, or --predictions made elsewhere")
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     zeroshot.check(templates)
-    ask = evaluate.ZeroShotRun(
+    ask = zeroshot_run.ZeroShotRun(
         name=options.name,
         results=options.results,
         classes=datasets.load_classes(options.data),
@@ -348,12 +348,12 @@ def run_zeroshot(options: argparse.Namespace) -> int:
         templates=templates,
         command=_command(),
     )
-    is_new = evaluate.zero_shot(ask)
+    is_new = zeroshot_run.zero_shot(ask)
     return _say_finished(options, is_new)
 
 
 def _run_imported_classes(options: argparse.Namespace) -> int:
-    from engine import datasets, evaluate, predictions
+    from engine import datasets, predictions, zeroshot_run
 
     names = options.templates or [path.stem for path in options.predictions]
     if len(names) != len(options.predictions):
@@ -364,7 +364,7 @@ def _run_imported_classes(options: argparse.Namespace) -> int:
     if twice is not None:
         raise ConfigError(f"two files are named {twice!r}; give each another name with --templates")
     classes = datasets.load_classes(options.data) if options.data else None
-    ask = evaluate.ImportedClassesRun(
+    ask = zeroshot_run.ImportedClassesRun(
         name=options.name,
         results=options.results,
         predictions=dict(zip(names, map(predictions.read_classes, options.predictions), strict=True)),
@@ -372,7 +372,7 @@ def _run_imported_classes(options: argparse.Namespace) -> int:
         root=classes.root if classes else None,
         command=_command(),
     )
-    is_new = evaluate.imported_classes(ask)
+    is_new = zeroshot_run.imported_classes(ask)
     return _say_finished(options, is_new)
 
 
@@ -445,7 +445,7 @@ def run_correlate(options: argparse.Namespace) -> int:
 
     ratings = judgement.read(options.ratings)
     dataset = datasets.load(options.data, options.format, options.split or "all", options.hold_out)
-    clip = _clip_settings(options, _device(options.device))
+    clip = _clip_settings(options)
     found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics, dataset), clip)
     print(f"{'metric':<14}{'tau-c x 100':>12}{'tau-b x 100':>12}{'captions':>10}")
     for name, each in found.items():
@@ -524,12 +524,13 @@ def _classes(data: Path):
     return datasets.load_classes(data) if (data / "p1_data" / "id2label.json").is_file() else None
 
 
-def _clip_settings(options: argparse.Namespace, device: str):
-    from engine import clip, scoring
-
+def _clip_settings(options: argparse.Namespace):
+    """The CLIP that scores, if any: without one, neither torch nor a device is needed."""
     if options.clip is None:
         return None
-    return scoring.ClipSettings(clip.load(options.clip, device), options.clip_prefix)
+    from engine import clip, scoring
+
+    return scoring.ClipSettings(clip.load(options.clip, _device(options.device)), options.clip_prefix)
 
 
 def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:

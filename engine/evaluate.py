@@ -1,13 +1,10 @@
-"""Wires the stages: a dataset and a captioner (or a file of predictions, or a CLIP) become a run in the results.
+"""A dataset and a captioner become a run in the results: the stages in their order.
 
-Knows the order of the stages and what is already done. Computes nothing itself: each stage is a module. What takes
-long is kept chunk by chunk, so that a killed run, started again, goes on and ends with the same tables.
+Knows what is done already. Computes nothing itself: each stage is a module. What takes long is kept chunk by chunk, so
+that a killed run, started again, continues and ends with the same tables. Files of predictions and zero-shot
+classification have modules of their own (`predictions_run`, `zeroshot_run`).
 """
 
-import csv
-import hashlib
-import io
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -21,17 +18,27 @@ import pyarrow.compute as pc
 import torch
 from tqdm import tqdm
 
-from engine import attention, checkpoints, grounding, hypotheses, memory, metrics, provenance, store, zeroshot
+from engine import (
+    attention,
+    checkpoints,
+    grounding,
+    hypotheses,
+    memory,
+    metrics,
+    provenance,
+    run_facts,
+    store,
+    zeroshot,
+    zeroshot_run,
+)
 from engine.captioner import Captioner
-from engine.clip import Clip
 from engine.config import DecodingConfig
 from engine.datasets import Dataset, Example
 from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
-from engine.predictions import PredictedClass
 from engine.prefixes import Hypothesis
 from engine.runs import RunInProgress
 from engine.schema import ATTENTION_PASSES
-from engine.scoring import IMPORTED, ClipSettings, image_features, write_scores
+from engine.scoring import ClipSettings, write_scores
 from engine.search import Search, in_jobs, jobs_for
 from engine.tokenizer import CaptionTokenizer
 
@@ -46,8 +53,6 @@ ROOMY = 24 * 10**9
 
 TIMED = 16
 """Images, at least, that each size of a sweep searches once more by itself: together, the sizes share their time."""
-
-# A captioner on a dataset
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def evaluate(ask: CaptionerRun) -> bool:
     chunks = _caption_all(run, ask, captioner, tokenizer)
     images, captions = chunks["images"], chunks["captions"]
     if not len(images):
-        raise _nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
+        raise run_facts.nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
     for table in ("images", "captions", "attention"):
         run.write(table, chunks[table])
     photos = [ask.dataset.root / name for name in images["file_name"].to_pylist()]
@@ -122,13 +127,13 @@ def evaluate(ask: CaptionerRun) -> bool:
         run.write("grounding", _ground(images, chunks["attention"]))
     aside = chunks["set_aside"].to_pylist()
     if ask.clip is not None and ask.classes is not None:
-        lost = _zero_shot(run, ask.clip.clip, ask.classes, ask.templates)
+        lost = zeroshot_run.classify(run, ask.clip.clip, ask.classes, ask.templates)
         aside += [row | {"reason": f"{row['reason']} (a zero-shot photo)"} for row in lost]
     run.write("set_aside", store.table_of("set_aside", aside))
     _copy_training(run, ask.captioner_path)
     run.facts |= {
         "kind": "captioner",
-        "data": _data_facts(ask.dataset, images),
+        "data": run_facts.data_facts(ask.dataset, images),
         "captioner": _captioner_facts(ask, captioner, run.plan["captioner"]),
         "decoding": facts,
         "attention": {"pass": ask.attention_pass, "merge": ask.merge},
@@ -154,39 +159,18 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionT
         "kind": "captioner",
         "data": ask.dataset.fingerprint,
         "captioner": checkpoints.fingerprint(captioner),
-        "tokenizer": _digest(tokenizer.to_json()),
+        "tokenizer": run_facts.digest(tokenizer.to_json()),
         "decoding": {**asdict(ask.decoding), "beam_sizes": list(ask.decoding.beam_sizes)},
         "metrics": list(ask.metrics),
         "attention_beams": list(ask.kept_beams),
         "merge": ask.merge,
         "attention_pass": ask.attention_pass,
-        **_clip_plan(ask.clip),
+        **run_facts.clip_plan(ask.clip),
         "classes": None if ask.classes is None else ask.classes.fingerprint,
-        "labels": None if ask.classes is None else _labels(ask.classes),
+        "labels": None if ask.classes is None else run_facts.labels(ask.classes),
         "templates": list(ask.templates),
         "device": ask.device,
     }
-
-
-def _clip_plan(clip: ClipSettings | None) -> dict[str, Any]:
-    return {"clip": None, "clip_setup": None} if clip is None else clip.plan()
-
-
-def _labels(classes: Dataset) -> str:
-    """The classes to choose among, with their numbers; also those that no photo has."""
-    return _digest([classes.labels, classes.label_ids])
-
-
-def _digest(content: object) -> str:
-    """16 hex digits of anything JSON can hold."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _nothing_read(run: RunInProgress, dataset: Dataset, aside: Sequence[dict]) -> PhotoError:
-    """What to say where no photo at all could be used; the run is as if it had not been begun."""
-    run.abandon()
-    first = f"{aside[0]['file_name']}: {aside[0]['reason']}"
-    return PhotoError(f"{dataset.root}: no photo of {len(aside):,} can be used, expected at least one (first: {first})")
 
 
 _CHUNK_TABLES = ("images", "set_aside", "captions", "attention", "hypotheses")
@@ -287,7 +271,7 @@ def _caption_chunk(
                 with watch.measure("attention"):
                     maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask)
     return {
-        "images": store.table_of("images", [_image_row(example, photo.size) for example, photo in usable]),
+        "images": store.table_of("images", [run_facts.image_row(example, photo.size) for example, photo in usable]),
         "set_aside": store.table_of("set_aside", aside),
         "captions": store.table_of("captions", captions),
         "attention": store.table_of("attention", maps),
@@ -320,18 +304,6 @@ def _encode(captioner: Captioner, usable: Sequence[tuple[Example, _Photo]]) -> t
             return list(captioner.encode(pixels.to(captioner.head.weight.dtype)))
 
     return torch.stack(memory.in_batches(encode, len(windows), len(windows)))
-
-
-def _image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
-    return {
-        "image_id": example.image_id,
-        "file_name": example.file_name,
-        "width": size[0] or None,
-        "height": size[1] or None,
-        "references": list(example.references),
-        "objects": [asdict(box) for box in example.boxes_on(*size)],
-        "conditions": list(example.conditions),
-    }
 
 
 def _caption_row(image_id: str, size: int, found: Hypothesis, tokenizer: CaptionTokenizer) -> dict[str, Any]:
@@ -489,251 +461,9 @@ def _write_predictions(run: RunInProgress, settings: dict[int, list[dict]]) -> N
     store.write_json(run.folder / "pred.json", {row["image_id"]: row["caption"] for row in settings[best]})
 
 
-# A file of predictions
-
-
-@dataclass(frozen=True)
-class PredictionsRun:
-    """What `score` is asked for: captions made elsewhere, image id -> caption."""
-
-    name: str
-    results: Path
-    dataset: Dataset
-    captions: dict[str, str]
-    source: Path
-    metrics: tuple[str, ...] = metrics.CAPTION_METRICS
-    clip: ClipSettings | None = None
-    command: str = ""
-
-
-def score(ask: PredictionsRun) -> bool:
-    """Scores predictions like any other run, without attention; False where the run was finished already."""
-    dataset = ask.dataset.subset(example for example in ask.dataset.examples if example.image_id in ask.captions)
-    digest = _digest(ask.captions)
-    plan = {
-        "kind": "predictions",
-        "data": dataset.fingerprint,
-        "predictions": digest,
-        "metrics": list(ask.metrics),
-        **_clip_plan(ask.clip),
-    }
-    run = RunInProgress(ask.name, ask.results, plan, ask.command)
-    if not run.begin():
-        return False
-    images, aside = _image_tables(dataset)
-    rows = [_imported_row(image_id, ask.captions[image_id]) for image_id in images["image_id"].to_pylist()]
-    run.write("images", images)
-    run.write("set_aside", aside)
-    run.write("captions", store.table_of("captions", rows))
-    missing = set(aside["image_id"].to_pylist())
-    photos = [
-        None if image_id in missing else dataset.root / name
-        for image_id, name in zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
-    ]
-    write_scores(run, images, {IMPORTED: rows}, photos, ask.metrics, ask.clip, dataset, {})
-    run.facts |= {
-        "kind": "predictions",
-        "data": _data_facts(dataset, images) | {"of_images": len(ask.dataset.examples)},
-        "captioner": None,
-        "predictions": {"path": str(ask.source), "fingerprint": digest},
-        "beam_sizes": [IMPORTED],
-        "set_aside": len(aside),
-        "partial": len(dataset.examples) < len(ask.dataset.examples),
-    }
-    run.facts.setdefault("roots", {})["images"] = str(dataset.root.resolve())
-    run.finish()
-    return True
-
-
-def _imported_row(image_id: str, caption: str) -> dict[str, Any]:
-    return {"image_id": image_id, "beam_size": IMPORTED, "caption": caption, "words": caption.split()}
-
-
-def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
-    """`images` of all examples; a photo that cannot be used has no size and stands in `set_aside` as well."""
-
-    def read(example: Example) -> _Photo:
-        try:
-            return _Photo(None, open_photo(dataset.photo(example)).size)
-        except PhotoError as error:
-            return _Photo(None, reason=str(error))
-
-    images, aside = [], []
-    bar = tqdm(read_ahead(dataset.examples, read), "read photos", len(dataset.examples), unit="image")
-    for example, photo in zip(dataset.examples, bar, strict=True):
-        images.append(_image_row(example, photo.size))
-        if photo.reason is not None:
-            aside.append({"image_id": example.image_id, "file_name": example.file_name, "reason": photo.reason})
-    return store.table_of("images", images), store.table_of("set_aside", aside)
-
-
-# Zero-shot classification
-
-
-@dataclass(frozen=True)
-class ZeroShotRun:
-    """What `zeroshot` is asked for."""
-
-    name: str
-    results: Path
-    classes: Dataset
-    clip: Clip
-    templates: tuple[str, ...] = zeroshot.TEMPLATES
-    command: str = ""
-
-
-def zero_shot(ask: ZeroShotRun) -> bool:
-    """Classifies photos by templates; False where the run was finished already.
-
-    Raises:
-        TemplateError, RunExists, PhotoError: with what to do.
-    """
-    plan = {
-        "kind": "zero_shot",
-        "classes": ask.classes.fingerprint,
-        "labels": _labels(ask.classes),
-        "clip": ask.clip.fingerprint,
-        "clip_setup": ask.clip.setup,
-        "templates": list(ask.templates),
-    }
-    run = RunInProgress(ask.name, ask.results, plan, ask.command)
-    if not run.begin():
-        return False
-    aside = _zero_shot(run, ask.clip, ask.classes, ask.templates)
-    if len(aside) == len(ask.classes.examples):
-        raise _nothing_read(run, ask.classes, aside)
-    run.write("set_aside", store.table_of("set_aside", aside))
-    run.facts |= {
-        "kind": "zero_shot",
-        "data": {"name": ask.classes.name, "format": ask.classes.format, "path": str(ask.classes.path)}
-        | {"split": ask.classes.split, "images": len(ask.classes.examples) - len(aside)}
-        | {"fingerprint": ask.classes.fingerprint},
-        "clip": ClipSettings(ask.clip).facts(),
-        "set_aside": len(aside),
-    }
-    run.finish()
-    return True
-
-
-@dataclass(frozen=True)
-class ImportedClassesRun:
-    """What `zeroshot --predictions` is asked for: template -> classes predicted elsewhere."""
-
-    name: str
-    results: Path
-    predictions: dict[str, list[PredictedClass]]
-    names: dict[str, str] = field(default_factory=dict)
-    """Class names by label number, where they are known."""
-    root: Path | None = None
-    command: str = ""
-
-
-def imported_classes(ask: ImportedClassesRun) -> bool:
-    """A zero-shot run of classes predicted elsewhere, without probabilities; False where it was finished already."""
-    content = {template: [asdict(each) for each in found] for template, found in ask.predictions.items()}
-    digest = _digest(content)
-    root = None if ask.root is None else str(ask.root.resolve())
-    plan = {"kind": "zero_shot", "predictions": digest, "names": ask.names, "root": root}
-    run = RunInProgress(ask.name, ask.results, plan, ask.command)
-    if not run.begin():
-        return False
-    rows = [
-        _imported_class_row(template, each, ask.names) for template, found in ask.predictions.items() for each in found
-    ]
-    run.write("zero_shot", store.table_of("zero_shot", rows))
-    images = len({row["image_id"] for row in rows})
-    run.facts |= {
-        "kind": "zero_shot",
-        "templates": list(ask.predictions),
-        "data": {"name": "imported", "format": "classes", "split": "val", "images": images, "fingerprint": digest},
-        "clip": None,
-    }
-    if root is not None:
-        run.facts["roots"] = {"zero_shot": root}
-    run.finish()
-    return True
-
-
-def _imported_class_row(template: str, found: PredictedClass, names: dict[str, str]) -> dict[str, Any]:
-    label, predicted = (names.get(number, number) for number in (found.true, found.predicted))
-    return {
-        "image_id": Path(found.file_name).stem,
-        "file_name": found.file_name,
-        "template": template,
-        "label": label,
-        "predicted": predicted,
-        "correct": found.true == found.predicted,
-        "top": [{"label": predicted, "probability": None}],
-    }
-
-
-def _zero_shot(run: RunInProgress, clip: Clip, classes: Dataset, templates: Sequence[str]) -> list[dict]:
-    """Writes the `zero_shot` table and the course's CSV a template; returns the photos set aside."""
-    zeroshot.check(templates)
-    prompts = [zeroshot.prompts(template, classes.labels) for template in templates]
-    paths = [classes.photo(example) for example in classes.examples]
-    with run.watch.measure("zero-shot"):
-        features, reasons = image_features(run.results, clip, paths, classes.fingerprint)
-        usable = [row for row, reason in enumerate(reasons) if reason is None]
-        rows: list[dict] = []
-        for number, (template, texts) in enumerate(zip(templates, prompts, strict=True) if usable else ()):
-            texts_features = clip.text_features(texts).features
-            found = zeroshot.classify(features[usable], texts_features, classes.labels, clip.logit_scale)
-            rows += [
-                _zero_shot_row(classes.examples[row], template, prediction)
-                for row, prediction in zip(usable, found, strict=True)
-            ]
-            _write_course_csv(run.folder / f"zero_shot_{number}.csv", classes, usable, found)
-    run.write("zero_shot", store.table_of("zero_shot", rows))
-    run.facts.setdefault("roots", {})["zero_shot"] = str(classes.root.resolve())
-    return [
-        {"image_id": example.image_id, "file_name": example.file_name, "reason": reason}
-        for example, reason in zip(classes.examples, reasons, strict=True)
-        if reason is not None
-    ]
-
-
-def _zero_shot_row(example: Example, template: str, found: zeroshot.Prediction) -> dict[str, Any]:
-    return {
-        "image_id": example.image_id,
-        "file_name": example.file_name,
-        "template": template,
-        "label": example.label,
-        "predicted": found.label,
-        "correct": None if example.label is None else found.label == example.label,
-        "top": [{"label": label, "probability": probability} for label, probability in found.top],
-    }
-
-
-def _write_course_csv(
-    path: Path, classes: Dataset, usable: Sequence[int], found: Sequence[zeroshot.Prediction]
-) -> None:
-    numbers = dict(zip(classes.labels, classes.label_ids, strict=True))
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")  # a file name may have a comma
-    lines.writerow(["filename", "label"])
-    lines.writerows(
-        [classes.examples[row].file_name, numbers[prediction.label]]
-        for row, prediction in zip(usable, found, strict=True)
-    )
-    store.write_text(path, text.getvalue())
-
-
 def _by_setting(captions: pa.Table, image_ids: Sequence[str]) -> dict[int, list[dict]]:
     """Beam size -> its caption rows in the order of `image_ids`."""
     rows: dict[int, dict[str, dict]] = {}
     for row in captions.to_pylist():
         rows.setdefault(row["beam_size"], {})[row["image_id"]] = row
     return {size: [found[image_id] for image_id in image_ids] for size, found in sorted(rows.items())}
-
-
-def _data_facts(dataset: Dataset, images: pa.Table) -> dict[str, Any]:
-    return {
-        "name": dataset.name,
-        "format": dataset.format,
-        "path": str(dataset.path),
-        "split": dataset.split,
-        "images": len(images),
-        "references": sum(map(len, images["references"].to_pylist())),
-        "fingerprint": dataset.fingerprint,
-    }

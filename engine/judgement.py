@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from engine.documents import parse_json, quoted, read_text
 
@@ -73,6 +72,8 @@ def agreement(values: np.ndarray, ratings: np.ndarray) -> Agreement:
     Raises:
         RatingsError: fewer than two captions have a value, or all of those have the same rating.
     """
+    from scipy.stats import kendalltau  # a second to import, and only `correlate` needs it
+
     known = np.isfinite(values)
     if known.sum() < 2:
         raise RatingsError(f"{int(known.sum())} rated captions have a value, expected at least two")

@@ -10,20 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from tqdm import tqdm
 
 from engine import failures, metrics, store
-from engine.clip import Clip
 from engine.datasets import Dataset
 from engine.judgement import Agreement, Rating, RatingsError, agreement
 from engine.photos import PhotoError, open_photo, read_ahead
 from engine.runs import RunInProgress
 from engine.schema import METRICS
+
+if TYPE_CHECKING:  # loading torch and open_clip takes seconds, and scores by references need neither
+    from engine.clip import Clip
 
 IMPORTED = 0
 """The beam size of captions that were made elsewhere."""
@@ -33,7 +34,7 @@ IMPORTED = 0
 class ClipSettings:
     """The CLIP that scores, and the words put before each text."""
 
-    clip: Clip
+    clip: "Clip"
     prefix: str = ""
 
     def plan(self) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def _score_clip(
 
 
 def image_features(
-    results: Path, clip: Clip, photos: Sequence[Path | None], fingerprint: str
+    results: Path, clip: "Clip", photos: Sequence[Path | None], fingerprint: str
 ) -> tuple[np.ndarray, list[str | None]]:
     """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
     names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
@@ -182,7 +183,7 @@ def image_features(
         if not any(_is_readable(path) for path, reason in zip(photos, reasons, strict=True) if path and reason):
             return kept["features"], reasons
 
-    def read(path: Path | None) -> torch.Tensor | str:
+    def read(path: Path | None) -> Any:
         try:
             return "there is no such file" if path is None else clip.prepare(open_photo(path))
         except PhotoError as error:

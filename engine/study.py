@@ -10,7 +10,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine import checkpoints, clip, datasets, estimates, evaluate, side_by_side, store, training, zeroshot
+from engine import (
+    checkpoints,
+    clip,
+    datasets,
+    estimates,
+    evaluate,
+    side_by_side,
+    store,
+    training,
+    zeroshot,
+    zeroshot_run,
+)
 from engine.captioner import EncoderMissing
 from engine.clip import Clip, ClipMissing
 from engine.config import DecodingConfig, Recipe
@@ -194,8 +205,8 @@ def _zero_shot(study: Study, say: Callable[[str], None]) -> bool:
     name = study.zero_shot_run
     if not _is_finished(study, name):
         _announce(estimates.clip_images(model, classes), _is_begun(study, name), say)
-    run = evaluate.ZeroShotRun(name, study.results, classes, model, zeroshot.TEMPLATES, study.command)
-    return evaluate.zero_shot(run)
+    run = zeroshot_run.ZeroShotRun(name, study.results, classes, model, zeroshot.TEMPLATES, study.command)
+    return zeroshot_run.zero_shot(run)
 
 
 def _train(study: Study, say: Callable[[str], None]) -> bool:

@@ -10,7 +10,20 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import attention, checkpoints, clip, datasets, evaluate, predictions, scoring, search, store, summary
+from engine import (
+    attention,
+    checkpoints,
+    clip,
+    datasets,
+    evaluate,
+    predictions,
+    predictions_run,
+    scoring,
+    search,
+    store,
+    summary,
+    zeroshot_run,
+)
 from engine.config import DecodingConfig
 from engine.failures import Tag
 from engine.predictions import PredictedClass
@@ -189,14 +202,22 @@ def test_other_settings_under_the_same_name_are_refused_and_nothing_is_lost(part
     assert digests(store.run_folder(results, "mine")) == before
 
 
-@pytest.mark.parametrize("stage", ["_caption_chunk", "write_scores", "_zero_shot", "_copy_training"])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(parts, tmp_path, monkeypatch, stage):
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [
+        (evaluate, "_caption_chunk"),
+        (evaluate, "write_scores"),
+        (zeroshot_run, "classify"),
+        (evaluate, "_copy_training"),
+    ],
+)
+def test_a_killed_run_continues_and_ends_with_the_same_bytes(parts, tmp_path, monkeypatch, module, stage):
     class Killed(Exception):
         pass
 
     monkeypatch.setattr(evaluate, "CHUNK", 2)
     assert evaluate.evaluate(ask(parts, tmp_path, "whole"))
-    calls, real = [], getattr(evaluate, stage)
+    calls, real = [], getattr(module, stage)
 
     def kill(*args):
         calls.append(1)
@@ -204,12 +225,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(parts, tmp_path, monk
             raise Killed
         return real(*args)
 
-    monkeypatch.setattr(evaluate, stage, kill)
+    monkeypatch.setattr(module, stage, kill)
     with pytest.raises(Killed):
         evaluate.evaluate(ask(parts, tmp_path, "broken"))
     assert store.read_record(store.run_folder(tmp_path, "broken")) is None
     calls_before = len(calls)
-    monkeypatch.setattr(evaluate, stage, lambda *args: calls.append(1) or real(*args))
+    monkeypatch.setattr(module, stage, lambda *args: calls.append(1) or real(*args))
     assert evaluate.evaluate(ask(parts, tmp_path, "broken"))
     if stage == "_caption_chunk":
         assert len(calls) - calls_before == 2  # of three chunks the first was kept
@@ -481,11 +502,11 @@ def test_the_record_says_how_long_the_model_waited_for_photos(results):
 def test_imported_predictions_give_a_run_like_any_other_without_attention(parts, tmp_path):
     dataset = datasets.load(parts / "data")
     captions = {example.image_id: example.references[0] for example in dataset.examples}
-    request = evaluate.PredictionsRun(
+    request = predictions_run.PredictionsRun(
         "theirs", tmp_path, dataset, captions, Path("p.json"), clip=ClipSettings(clip.load(str(parts / "clip")))
     )
-    assert evaluate.score(request)
-    assert not evaluate.score(request)
+    assert predictions_run.score(request)
+    assert not predictions_run.score(request)
     rows = {row["image_id"]: row for row in table(tmp_path, "scores", "theirs")}
     assert len(rows) == 5
     assert all(row["bleu_4"] == pytest.approx(1, abs=1e-6) for row in rows.values())
@@ -499,9 +520,11 @@ def test_imported_predictions_give_a_run_like_any_other_without_attention(parts,
 
 
 def test_zero_shot_alone_is_a_run(parts, tmp_path):
-    request = evaluate.ZeroShotRun("z", tmp_path, datasets.load_classes(parts / "data"), clip.load(str(parts / "clip")))
-    assert evaluate.zero_shot(request)
-    assert not evaluate.zero_shot(request)
+    request = zeroshot_run.ZeroShotRun(
+        "z", tmp_path, datasets.load_classes(parts / "data"), clip.load(str(parts / "clip"))
+    )
+    assert zeroshot_run.zero_shot(request)
+    assert not zeroshot_run.zero_shot(request)
     assert len(table(tmp_path, "zero_shot", "z")) == 18
 
 
@@ -509,7 +532,7 @@ def test_the_courses_csv_is_read_back_whatever_a_photo_is_called(parts, tmp_path
     folder = tiny.classes(tmp_path / "data") / "p1_data" / "val"
     (folder / "0_0.png").rename(folder / "0_a, b.png")
     classes = datasets.load_classes(tmp_path / "data")
-    evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", classes, clip.load(str(parts / "clip"))))
+    zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", classes, clip.load(str(parts / "clip"))))
     found = predictions.read_classes(store.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
     assert [each.file_name for each in found] == [example.file_name for example in classes.examples]
 
@@ -544,8 +567,8 @@ def test_another_preprocessing_of_the_same_weights_is_another_clip(parts, tmp_pa
 
     def score(name: str) -> bool:
         settings = ClipSettings(clip.load(str(folder)))
-        return evaluate.score(
-            evaluate.PredictionsRun(name, tmp_path / "r", dataset, captions, Path("p.json"), clip=settings)
+        return predictions_run.score(
+            predictions_run.PredictionsRun(name, tmp_path / "r", dataset, captions, Path("p.json"), clip=settings)
         )
 
     assert score("before")
@@ -626,16 +649,16 @@ def test_a_class_without_photos_that_is_gone_makes_another_zero_shot_run(parts, 
     names = {"0": "dog", "1": "bus", "2": "cat"}
     tiny.write_json(folder / "p1_data" / "id2label.json", names | {"7": "umbrella"})
     model = clip.load(str(parts / "clip"))
-    assert evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
+    assert zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
     tiny.write_json(folder / "p1_data" / "id2label.json", names)
     with pytest.raises(RunExists, match="labels: "):
-        evaluate.zero_shot(evaluate.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
+        zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
 
 
 def test_class_names_given_later_make_another_run_of_imported_classes(tmp_path):
     found = {"a": [PredictedClass("0_1.png", "0", "0")]}
-    assert evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found))
-    assert not evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found))
+    assert zeroshot_run.imported_classes(zeroshot_run.ImportedClassesRun("z", tmp_path, found))
+    assert not zeroshot_run.imported_classes(zeroshot_run.ImportedClassesRun("z", tmp_path, found))
     for changes in ({"names": {"0": "dog"}}, {"root": tmp_path}):
         with pytest.raises(RunExists, match="with other settings"):
-            evaluate.imported_classes(evaluate.ImportedClassesRun("z", tmp_path, found, **changes))
+            zeroshot_run.imported_classes(zeroshot_run.ImportedClassesRun("z", tmp_path, found, **changes))

@@ -9,12 +9,15 @@ import pytest
 
 from tests.conftest import ROOT
 
-JOINERS = {"evaluate", "runs", "scoring", "summary", "contrast", "study", "side_by_side", "__main__"}
+JOINERS = {
+    *("evaluate", "predictions_run", "zeroshot_run", "run_facts", "runs", "scoring"),
+    *("summary", "contrast", "study", "side_by_side", "__main__"),
+}
 """Only these join compute to the store: `evaluate` and the rooms it was split into, and the command line."""
 
 TORCH = {
     *("captioner", "checkpoints", "training", "decoding", "stepping", "memory", "attention", "clip"),
-    *("search", "evaluate", "scoring", "past", "kernels", "graphs", "estimates"),
+    *("search", "evaluate", "past", "kernels", "graphs", "estimates"),
 }
 SEARCH = {"prefixes", "beams", "paths", "evenly", "study_rule", "continuations", "constraints", "sampling"}
 """What the search was split into; like `decoding` they know ids and numbers, and no model."""

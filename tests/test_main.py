@@ -301,3 +301,10 @@ def test_sql_writes_nothing_over_a_run(tmp_path, capsys):
     assert run("sql", f"COPY (SELECT 1) TO '{table}'", "--results", tmp_path) == 2
     assert "expected one that only reads" in capsys.readouterr().err
     assert table.read_bytes() == before
+
+
+def test_captions_are_scored_without_loading_torch():
+    """Five captions took eight CPU-seconds, of which seven were imports that scores by references do not need."""
+    heavy = "{'torch', 'timm', 'open_clip', 'scipy'}"
+    code = f"import sys, engine.predictions_run, engine.summary; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
