@@ -138,6 +138,24 @@ def _section(document: Path, heading: str) -> str:
     return re.split(r"^#", below, maxsplit=1, flags=re.MULTILINE)[0]
 
 
+def test_the_readme_is_short():
+    words = len((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert words <= 1200, f"README.md has {words} words, expected at most 1,200; move details into docs/"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_points_to_a_file(document):
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8"))
+    relative = [link.split("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)]
+    missing = [link for link in relative if not (document.parent / link).exists()]
+    assert not missing, f"{document.name} links to {missing}, which do not exist"
+
+
+def test_every_document_is_reached_from_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"]({path.relative_to(ROOT)})" in readme for path in DOCUMENTS if path.name != "README.md")
+
+
 def test_make_help_lists_every_target_and_variable():
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
