@@ -1,9 +1,9 @@
-"""CLIPScore of a sweep: ours against one call of the published way per beam size, on the same weights.
+"""Compare CLIPScore of a sweep with the published code's way: one call per beam size, on the same weights.
 
 `python tests/benchmarks/clipscore.py [--data PHOTOS] [--images 64] [--settings 11] [--rounds 1]`. The architecture is
-ViT-B/32 at random weights: time does not depend on what they are. The published way (Hessel et al. 2021, the paper's
-code) encodes every photo and every caption for every call, in batches, captions at full context. Ours encodes a photo
-once for the sweep and a caption once for all settings that share it, no longer than it is.
+ViT-B/32 with random weights, which do not change the time. The published code (Hessel et al. 2021) encodes every photo
+and every caption in every call, in batches, with captions padded to CLIP's full context. Ours encodes each photo once
+per sweep and each distinct caption once, without padding to the full context.
 """
 
 import argparse
@@ -28,7 +28,7 @@ CHANGED = 0.3
 
 
 def build() -> tuple[Clip, object]:
-    """The CLIP at random weights and open_clip's tokenizer."""
+    """Return the CLIP with random weights and open_clip's tokenizer."""
     torch.manual_seed(0)
     model, _, prepare = open_clip.create_model_and_transforms("ViT-B-32")
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
@@ -36,7 +36,7 @@ def build() -> tuple[Clip, object]:
 
 
 def published(clip: Clip, tokenizer: object, photos: list[Path], captions: list[str]) -> np.ndarray:
-    """One call as the paper's code makes it: prefix, batches of 64, everything encoded again."""
+    """Make one call as the paper's code does: prefix, batches of 64, everything encoded again."""
     images, texts = [], []
     with torch.inference_mode():
         for at in range(0, len(photos), 64):
@@ -50,7 +50,7 @@ def published(clip: Clip, tokenizer: object, photos: list[Path], captions: list[
 
 
 def ours(clip: Clip, photos: list[Path], settings: dict[int, list[str]], cache: Path) -> dict[int, np.ndarray]:
-    """The road of `evaluate`: kept photo features, distinct captions once, by length."""
+    """Score as `evaluate` does: stored photo features, each distinct caption encoded once, sorted by length."""
     images, _ = scoring.image_features(cache, clip, photos, "benchmark")
     texts = [f"A photo depicts {text}" for captions in settings.values() for text in captions]
     found = clip.text_features(texts).features.reshape(len(settings), len(photos), -1)
@@ -58,7 +58,7 @@ def ours(clip: Clip, photos: list[Path], settings: dict[int, list[str]], cache: 
 
 
 def sweep(data: Path, images: int, settings: int) -> tuple[list[Path], dict[int, list[str]]]:
-    """Photos, and captions of each setting: a reference of theirs, of which a share changes each time."""
+    """Return photos and, per setting, captions: one of their references; a share of them changes with each setting."""
     dataset = datasets.load(data, split="all").on_disk()
     examples = [each for each in dataset.examples if len(each.references) >= 5][:images]
     generator = np.random.default_rng(0)

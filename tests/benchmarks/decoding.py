@@ -1,20 +1,20 @@
-"""Decoding at the study's shape: ours, Hugging Face transformers' `generate()`, and the study's way, side by side.
+"""Compare decoding at the study's shape: ours, Hugging Face transformers' `generate()`, and the study's way.
 
 `python tests/benchmarks/decoding.py [--mode quick|full] [--threads N] [--device cpu|cuda] [--precision float32|bf16]`
 
-Four layers, width 1024, 8 heads, feed-forward 2048, vocabulary 18,022, 197 memory tokens, random weights, so that no
-caption ends before 30 tokens. transformers' model is Marian's decoder with the same weights, given the same memory.
-Ours and theirs take turns in every round; each number is a median over rounds, each ratio the median of the rounds'
-ratios. Memory is that of one more round, because watching it costs time. Images are encoded before: what is timed
-begins at the memory. Freed memory is kept, for both, as it is in the project's commands.
+Four layers, width 1024, 8 heads, feed-forward width 2048, vocabulary 18,022, 197 memory tokens, random weights, so that
+no caption ends before 30 tokens. The transformers model is Marian's decoder with the same weights and the same memory.
+Ours and theirs alternate in every round. Each number is a median over rounds, each ratio the median of the rounds'
+ratios. Memory is measured in one more round, because measuring it takes time. Images are encoded beforehand: the time
+starts at the memory tokens. Freed memory is kept in the process for both, as in the project's commands.
 
-`least` is what the machine allows anything that reads its weights once a step (`limits.py`), measured before each row;
-`at most` is the peer's time over it, the largest ratio that any such decoder can have.
+`least` is the lower bound of this machine for a decoder that reads its weights once per step (`limits.py`), measured
+before each row; `at most` is the peer's time divided by it, the largest ratio that such a decoder can reach.
 
-The study's way reads one image's whole prefix again at every step, without a cache, the keys and values of the image
-included; its beams go through the decoder together.
+The study's way decodes one image at a time and computes the whole prefix again at every step, without a cache, the keys
+and values of the image included; the beams of an image are one batch.
 
-Quick is a few minutes; full adds beam 100 on eight images and the sweep, and begins no row after --minutes.
+Quick takes a few minutes; full adds beam 100 on eight images and the sweep, and starts no row after --minutes.
 """
 
 import argparse
@@ -54,7 +54,7 @@ Ids = list[tuple[int, ...]]
 
 
 class Counted:
-    """Steps that note how many prefixes each of them reads."""
+    """Steps that record how many prefixes each of them computes."""
 
     def __init__(self, steps: Steps, prefixes: list[int]) -> None:
         self._steps, self._prefixes, self.follow = steps, prefixes, steps.follow
@@ -67,7 +67,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Bench:
-    """The models and the memory that every row is measured on."""
+    """The models and the memory tokens that every row uses."""
 
     captioner: Captioner
     peer: nn.Module
@@ -75,13 +75,13 @@ class Bench:
     encoded: Tensor
 
     def ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
-        """Our captions of the first images at each size, as the project's commands find them."""
+        """Return our captions of the first images at each size, found as the project's commands do."""
         config, words = DecodingConfig(beam_sizes=sizes, max_length=STEPS), SimpleNamespace(bos_id=BOS, eos_id=EOS)
         search = Search(self.captioner, words, self.encoded[:images], config, [str(image) for image in range(images)])
         return [hypotheses[0].tokens for each in search.run().values() for hypotheses in each]
 
     def prefixes(self, images: int, sizes: tuple[int, ...]) -> list[int]:
-        """How many prefixes each step of ours reads."""
+        """Return how many prefixes each of our steps computes."""
         config, prefixes = DecodingConfig(beam_sizes=sizes, max_length=STEPS), []
         with torch.inference_mode():
             looked = self.captioner.look(self.encoded[:images])
@@ -93,23 +93,23 @@ class Bench:
         return prefixes
 
     def batch(self, images: int, sizes: tuple[int, ...]) -> int:
-        """How many of the images ours reads at once."""
+        """Return how many images ours decodes at once."""
         return min(images, max(1, memory.rows_at_once(self.captioner.device) // max(sizes)))
 
     def least(self, limits: Limits, images: int, sizes: tuple[int, ...]) -> float:
-        """Seconds an image that the machine allows for the prefixes that ours reads."""
+        """Return the machine's lower bound for the prefixes that ours computes, in seconds per image."""
         prefixes, at_once = self.prefixes(images, sizes), self.batch(images, sizes)
         return limits.least(prefixes, images, at_once, self.encoded.shape[1])
 
     def generate(self, images: int, sizes: tuple[int, ...]) -> Ids:
-        """transformers' captions, `generate()` called once a size."""
+        """Return transformers' captions, with one call of `generate()` per size."""
         found = []
         for size in sizes:
             found += peers.generate(self.peer, self.encoded[:images], size, EOS, max_new_tokens=STEPS)
         return [each[0].tokens for each in found]
 
     def study_standing(self, images: int, sizes: tuple[int, ...]) -> Ids:
-        """The study's rule, each prefix read by torch's own decoder as the study did."""
+        """Run the study's rule; torch's own decoder computes each prefix, as in the study."""
 
         def read(ids: Tensor, rows: Tensor) -> Tensor:
             x = self.standing(self.captioner.embed(ids), self.encoded[rows])
@@ -118,7 +118,7 @@ class Bench:
         return self._by_study(read, images, sizes)
 
     def study_ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
-        """The study's rule as this project reads it."""
+        """Run the study's rule as this project implements it."""
         with torch.inference_mode():
             read = self.captioner.reader(self.captioner.look(self.encoded[:images]))
         return self._by_study(read, images, sizes)
@@ -139,14 +139,14 @@ def build(device: str, dtype: torch.dtype) -> Bench:
 
 
 class Peak:
-    """The most memory above what was there before, in bytes, while something ran."""
+    """Peak memory above the level before, in bytes, while something ran."""
 
     def __init__(self, device: str) -> None:
         self._device, self._running, self.bytes = device, True, 0
 
     def __enter__(self) -> "Peak":
         gc.collect()
-        if sys.platform == "linux":  # what earlier runs gave back, so that it is not taken again unseen
+        if sys.platform == "linux":  # memory freed by earlier runs, whose reuse would not be counted
             ctypes.CDLL(None).malloc_trim(0)
         if self._device != "cpu":
             torch.cuda.reset_peak_memory_stats()
@@ -179,7 +179,7 @@ Way = Callable[[int, tuple[int, ...]], Ids]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what is measured, on how many images for each of the two."""
+    """One line of the table: what is measured, and on how many images for each side."""
 
     name: str
     sizes: tuple[int, ...]
@@ -199,7 +199,7 @@ def rows_of(bench: Bench, mode: str, rounds: int) -> list[Row]:
     rows = [row(f"batch 8, beam {size}", (size,), 8, 3, rounds) for size in (1, 3, 5, 10)]
     rows += [row(f"batch 1, beam {size}", (size,), 1, 10, rounds) for size in (1, 3, 5, 10)]
     rows.append(row("batch 2, beam 100", (100,), 2, 2, 1))
-    # Who captions many images need not wait for each: these two set one at a time against the project's own command.
+    # Many images need not be decoded one at a time: these two rows compare that with the project's own command.
     rows.append(Row("64 images, theirs one by one, beam 3", (3,), bench.ours, bench.generate, IMAGES, 1, 10, rounds))
     rows.append(Row("the study's way, beam 3", (3,), bench.ours, bench.study_standing, IMAGES, 1, 100, 3, False))
     rows.append(Row("the study's rule, beam 3", (3,), bench.study_ours, bench.study_standing, 8, 1, 1, 1))
@@ -218,7 +218,7 @@ def measure(row: Row, device: str, clock: Callable[[], float], least: float | No
             found[side] = way(images, row.sizes)
         peaks[side] = peak.bytes
         if device != "cpu":
-            way(images, row.sizes)  # a search of ours that comes again is captured first
+            way(images, row.sizes)  # our search is captured as a CUDA graph when it is repeated
     for _ in range(row.rounds):
         for side, way, images in sides:
             start = clock()
@@ -249,18 +249,18 @@ def machine(device: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", choices=("quick", "full"), default="quick")
-    parser.add_argument("--rounds", type=int, default=5, help="of each row but the longest (5)")
-    parser.add_argument("--minutes", type=float, default=20, help="no row is begun after these (20)")
-    parser.add_argument("--only", default="", help="rows whose name has this regular expression")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each row except the longest (5)")
+    parser.add_argument("--minutes", type=float, default=20, help="start no row after this time (20)")
+    parser.add_argument("--only", default="", help="only rows whose name matches this regular expression")
     parser.add_argument(
         "--clock",
         choices=CLOCKS,
         default="wall",
-        help="cpu leaves out what other processes took; with --threads 1, on a machine that is busy (wall)",
+        help="cpu excludes the time of other processes; use it with --threads 1 on a busy machine (wall)",
     )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (one a core)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of torch (one per core)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--precision", choices=("float32", "bf16"), nargs="+", help="float32; on a GPU both")
+    parser.add_argument("--precision", choices=("float32", "bf16"), nargs="+", help="float32; both on a GPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
@@ -270,11 +270,11 @@ def main() -> None:
     end = time.perf_counter() + 60 * options.minutes
     for precision in options.precision or (("float32",) if on_cpu else ("float32", "bf16")):
         bench = build(options.device, torch.float32 if precision == "float32" else torch.bfloat16)
-        bench.ours(1, (2,))  # lays the weights out
+        bench.ours(1, (2,))  # arranges the weights in memory
         bench.generate(1, (2,))
         limits = Limits(bench.captioner)
-        print(f"\n{precision}; {options.clock} seconds an image, memory in MiB beyond the weights")
-        print(f"weights read at {limits.bandwidth() / 1e9:.0f} GB/s, {limits.arithmetic() / 1e9:.0f} Gflop/s\n")
+        print(f"\n{precision}; {options.clock} seconds per image, memory in MiB beyond the weights")
+        print(f"weights {limits.bandwidth() / 1e9:.0f} GB/s, arithmetic {limits.arithmetic() / 1e9:.0f} Gflop/s\n")
         print("| | ours | peer | ratio | goal | least | at most | equal captions | memory, ours | memory, peer |")
         print("|---|---|---|---|---|---|---|---|---|---|")
         for row in (

@@ -1,8 +1,8 @@
-"""Intervals and paired tests of a sweep, beside scipy's bootstrap of one metric.
+"""Measure the intervals and paired tests of a sweep, next to scipy's bootstrap of one metric.
 
-`python tests/benchmarks/intervals.py [--images 1789]`. Eleven beam sizes x eight metrics x 1,000 resamples: an interval
-of each, four of them BLEU over n-gram counts; then the smallest beam size not worse than the best. Random numbers: time
-does not depend on what they are.
+`python tests/benchmarks/intervals.py [--images 1789]`. Eleven beam sizes x eight metrics x 1,000 resamples, four of the
+metrics BLEU over n-gram counts; then the smallest beam size that is not significantly worse than the best. The input is
+random numbers, which do not change the time.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     print(f"{BEAMS} beam sizes x 8 metrics x {RESAMPLES} resamples of {images} images: {ours:.2f} s")
     start = time.perf_counter()
     smallest, best = statistics.smallest_not_worse({beam + 1: means[beam, 0] for beam in range(BEAMS)})
-    print(f"smallest size not worse than the best ({smallest}, {best}): {time.perf_counter() - start:.2f} s")
+    print(f"smallest and best beam size ({smallest}, {best}): {time.perf_counter() - start:.2f} s")
     start = time.perf_counter()
     bootstrap((means[0, 0],), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
     peer = time.perf_counter() - start

@@ -1,8 +1,8 @@
-"""What a machine allows a decoder that reads its weights once a step: its roofline, measured and not looked up.
+"""Measure the roofline of a machine for a decoder that reads its weights once per step.
 
-A step takes at least what reading the weights and the images' keys and values takes, and at least what the arithmetic
-of its prefixes takes. Both speeds are those of the products that decoding uses: of one row for reading, of many for
-arithmetic. Williams et al. 2009, "Roofline".
+A step takes at least the time to read the weights and the images' keys and values, and at least the time of the
+arithmetic on its prefixes. Both speeds are measured on matrix products as decoding uses them: one row for reading, many
+rows for arithmetic. Williams et al. 2009, "Roofline".
 """
 
 import time
@@ -13,15 +13,15 @@ import torch
 from engine.captioner import Captioner
 from engine.stepping import Product
 
-_SQUARES = {"cpu": 2048, "cuda": 8192}  # rows and columns of a product that is bound by arithmetic alone
+_SQUARES = {"cpu": 2048, "cuda": 8192}  # rows and columns of a product that is limited by arithmetic
 
 
 class Limits:
-    """Bytes that a captioner's decoder reads and operations that it does, and how fast this machine is at both."""
+    """Bytes and operations of a captioner's decoder, and the speed of this machine for both."""
 
     def __init__(self, captioner: Captioner) -> None:
         width = captioner.config.d_model
-        self._seen = 2 * width * len(captioner.decoder.layers)  # numbers a memory token has as keys and values
+        self._seen = 2 * width * len(captioner.decoder.layers)  # keys and values per memory token, in numbers
         self._look = 0  # elements of the matrices that make them
         matrices = [captioner.head.weight.detach()]
         for name, each in captioner.decoder.named_parameters():
@@ -36,20 +36,20 @@ class Limits:
         self._square = torch.randn(side, side).to(matrices[0])
 
     def bandwidth(self) -> float:
-        """Bytes of weights read a second, now: on a shared machine this varies by the minute."""
+        """Measure the bytes of weights read per second; on a shared machine this varies by the minute."""
         return self._elements * self._item / self._fastest(lambda: [product(row) for product, row in self._products])
 
     def arithmetic(self) -> float:
-        """Operations a second."""
+        """Measure the operations per second."""
         product = Product(self._square, None)
         return 2 * len(self._square) ** 3 / self._fastest(lambda: product(self._square))
 
     def operations(self, prefixes: Sequence[int]) -> int:
-        """Those of the products of steps that read so many prefixes each."""
+        """Return the operations of steps that compute this many prefixes each."""
         return 2 * self._elements * sum(prefixes)
 
     def least(self, prefixes: Sequence[int], images: int, at_once: int, tokens: int) -> float:
-        """Seconds an image below which no decoder of the same steps can be.
+        """Return the lower bound for any decoder with the same steps, in seconds per image.
 
         Args:
             prefixes: read by each step.
@@ -63,7 +63,7 @@ class Limits:
         return steps / images + 2 * self._look * tokens / arithmetic
 
     def _fastest(self, function: Callable[[], object], rounds: int = 20) -> float:
-        """The least seconds of several calls; on a GPU without the time to launch them one by one."""
+        """Return the shortest time of several calls in seconds; on a GPU without the launch time."""
         on_gpu, times = self._square.is_cuda, []
         with torch.inference_mode():
             function()

@@ -1,11 +1,11 @@
-"""A run of a hundred thousand images at eleven beam sizes, and how fast the dashboard answers on it.
+"""Measure the response times of the dashboard on a run of 100,000 images at eleven beam sizes.
 
 `python tests/benchmarks/pages.py [--images 100000] [--folder FOLDER] [--small RESULTS RUN]`. Captions, references
-and scores are drawn from a seed and written through `engine.store`; the photos are three hundred drawn ones, shared.
-Then the dashboard is started as a person starts it. In a real browser: seconds from the start of `streamlit run` until
-the first view stands there. In the server: what one run of the page takes after each interaction (AppTest, with nothing
-kept from before: every turn asks something new), and the most memory the server took while a browser walked through the
-views. `--small` measures the interactions on a run that is there already, and how long its browser draws a word's map.
+and scores are generated from a seed and written through `engine.store`; the photos are 300 generated ones, shared. Then
+the dashboard is started as users start it. In a real browser: seconds from the start of `streamlit run` until the first
+view is complete. On the server: the duration of a page run after each interaction (AppTest; every interaction needs a
+new result, so no cache helps), and the peak memory while a browser goes through the views. `--small` also measures the
+interactions on an existing run, and how long its browser takes to draw a word's map.
 """
 
 import argparse
@@ -40,7 +40,7 @@ _TURNS = 20
 
 
 def make_run(results: Path, images: int) -> None:
-    """Writes the run, unless it is there already with as many images."""
+    """Write the run, unless it exists with the same number of images."""
     folder = store.run_folder(results, RUN)
     record = store.read_record(folder) if folder.is_dir() else None
     if record is not None and record["data"]["images"] == images:
@@ -64,7 +64,7 @@ def _words() -> np.ndarray:
 
 
 def _sentences(words: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """int[count, 10]: words by number; frequent ones come first, as in a language."""
+    """Return int[count, 10]: word numbers, of which low ones are frequent, as in natural language."""
     return np.minimum(generator.zipf(1.3, (count, 10)) - 1, len(words) - 1)
 
 
@@ -73,7 +73,7 @@ def _joined(words: np.ndarray, sentences: np.ndarray) -> list[str]:
 
 
 def _draw_photos(folder: Path) -> list[str]:
-    """Three hundred photos of the usual size, so that thumbnails cost what they cost."""
+    """Write 300 photos of a typical size, so that thumbnails take a realistic time."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(1)
     names = [f"{number:03d}.jpg" for number in range(_PHOTOS)]
@@ -106,7 +106,7 @@ def _images(names: np.ndarray, photos: list[str], words: np.ndarray, generator: 
 
 
 def _captions(names: np.ndarray, captions: list[np.ndarray], generator: np.random.Generator) -> pa.Table:
-    """Beam size by beam size, each with all images, as `evaluate` writes them."""
+    """Return the rows of one beam size after the other, in the order of `evaluate`."""
     words, count = _words(), len(names) * len(BEAMS)
     sentences = np.concatenate(captions)
     starts = np.arange(0, sentences.size + 1, sentences.shape[1], dtype=np.int32)
@@ -183,7 +183,7 @@ def _record(images: int, photos: Path) -> dict:
 
 
 class Session:
-    """The Failures view in Streamlit's own test runner: the server's work, without a browser's."""
+    """The Failures view in Streamlit's own test runner: the work of the server without a browser."""
 
     def __init__(self, results: Path, run: str) -> None:
         os.environ["CAPTIONSCOPE_RESULTS"] = str(results)
@@ -196,7 +196,7 @@ class Session:
         self.timed(show="gallery", plots="1")
 
     def timed(self, **chosen: str | None) -> float:
-        """Seconds that the page takes after choices were changed, as a click changes them."""
+        """Return the seconds of a page run after choices changed, as a click changes them."""
         for key, value in chosen.items():
             if value is None and key in self.app.query_params:
                 del self.app.query_params[key]
@@ -216,7 +216,7 @@ class Session:
 
 
 def interactions(results: Path, run: str, beams: list[int], turns: int = _TURNS) -> Iterator[tuple[str, list[float]]]:
-    """(what was done, seconds of each turn); a turn never asks what another has asked."""
+    """Yield (interaction, seconds of each turn); every turn needs a result that no other turn needed."""
     session = Session(results, run)
     metrics = ["cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "clipscore", "refclipscore"]
     sorts = [(metric, order) for order in ("asc", "desc") for metric in metrics]
@@ -236,7 +236,7 @@ def interactions(results: Path, run: str, beams: list[int], turns: int = _TURNS)
 
 
 def in_a_browser(results: Path, run: str, beams: list[int]) -> dict[str, float]:
-    """Seconds until the first view and the Failures view stand there, and the server's largest memory in MB."""
+    """Measure seconds until the first view and Failures are complete, and the server's peak memory, MB."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -264,7 +264,7 @@ def in_a_browser(results: Path, run: str, beams: list[int]) -> dict[str, float]:
 
 
 def maps_drawn(results: Path, run: str) -> list[float]:
-    """Milliseconds that the attention viewer takes for the map of each word of the first caption, five times over."""
+    """Measure the milliseconds per word map of the first caption in the attention viewer, five times."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, served(results) as (address, _):
@@ -295,7 +295,7 @@ def _peak(pid: int) -> float:
 
 
 def _print_turns(title: str, turns: Iterator[tuple[str, list[float]]]) -> None:
-    print(f"\n{title}: milliseconds of the server, {_TURNS} turns each")
+    print(f"\n{title}: milliseconds of the server, {_TURNS} interactions each")
     for name, seconds in turns:
         print(
             f"{name:>16}: median {1000 * statistics.median(seconds):4.0f}, worst {1000 * max(seconds):4.0f}", flush=True
@@ -305,9 +305,9 @@ def _print_turns(title: str, turns: Iterator[tuple[str, list[float]]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--folder", type=Path, help="where the run is written and kept (a temporary folder)")
+    parser.add_argument("--folder", type=Path, help="folder in which the run is kept (a temporary folder)")
     parser.add_argument(
-        "--small", nargs=2, metavar=("RESULTS", "RUN"), help="a run of a few hundred images to measure too"
+        "--small", nargs=2, metavar=("RESULTS", "RUN"), help="also measure this run of a few hundred images"
     )
     parser.add_argument("--no-browser", action="store_true")
     options = parser.parse_args()

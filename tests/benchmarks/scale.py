@@ -1,8 +1,9 @@
-"""A hundred thousand captions with five references each: seconds and peak memory of the caption metrics.
+"""Measure time and peak memory of the caption metrics on 100,000 captions with five references each.
 
 `python tests/benchmarks/scale.py [--captions 100000] [--data DATA]`. References are those of real images with a share
-of their words replaced by words of other images, so that n-grams are about as many and as different as those of as many
-real ones. The progress bar is the one that users see. There is no peer: pycocoevalcap holds every reference cooked.
+of their words replaced by words of other images, so that the number and variety of n-grams are close to those of as
+many real references. The progress bar is the one that users see. There is no peer: pycocoevalcap keeps the n-grams of
+all references in memory.
 """
 
 import argparse
@@ -17,11 +18,11 @@ import numpy as np
 from engine import datasets, metrics
 
 REPLACED = 0.15
-"""Of the words of a reference that is used again."""
+"""Share of a reference's words that are replaced when it is reused."""
 
 
 def captions_of(data: Path, count: int) -> tuple[list[str], list[list[str]]]:
-    """`count` captions and five references each."""
+    """Return `count` captions with five references each."""
     examples = [each for each in datasets.load(data, split="all").examples if len(each.references) >= 5]
     generator = np.random.default_rng(0)
     words = np.array([word for each in examples for text in each.references for word in text.split()])

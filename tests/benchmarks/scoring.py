@@ -1,7 +1,7 @@
-"""Scoring a sweep of beam sizes: ours against one run of pycocoevalcap per size, side by side in one process.
+"""Compare scoring a sweep of beam sizes with one run of pycocoevalcap per size, in one process.
 
-`python tests/benchmarks/scoring.py [--data DATA] [--rounds N]`. DATA is a captioned dataset (Flickr8k's captions,
-without photos, will do). Prints medians, the ratio and the largest difference between the two sets of numbers.
+`python tests/benchmarks/scoring.py [--data DATA] [--rounds N]`. DATA is a captioned dataset (Flickr8k's captions
+without photos are enough). Prints medians, the ratio and the largest difference between the two sets of numbers.
 """
 
 import argparse
@@ -26,7 +26,7 @@ IMAGES, SETTINGS, CHANGED = 1789, 11, 0.3
 
 
 def sweep(data: Path) -> tuple[list[list[str]], dict[int, list[str]]]:
-    """References and, for each setting, captions: another image's reference, of which a share changes each time."""
+    """Return references and captions per setting: another image's reference; a share changes with each setting."""
     examples = [each for each in datasets.load(data, split="all").examples if len(each.references) >= 5][:IMAGES]
     references = [list(example.references[:5]) for example in examples]
     generator = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def sweep(data: Path) -> tuple[list[list[str]], dict[int, list[str]]]:
 
 
 def peer(references: list[list[str]], captions: list[str]) -> dict[str, np.ndarray]:
-    """pycocoevalcap's own run of one setting, as its users write it."""
+    """Run pycocoevalcap on one setting, as its users do."""
     tokenizer = PTBTokenizer()
     gts = tokenizer.tokenize({n: [{"caption": text} for text in texts] for n, texts in enumerate(references)})
     res = tokenizer.tokenize({n: [{"caption": text}] for n, text in enumerate(captions)})
@@ -77,7 +77,7 @@ def main() -> None:
     ratios = [peer_time / own for own, peer_time in zip(times["ours"], times["peer"], strict=True)]
     print(f"ours {ours_median:.2f} s (with intervals), pycocoevalcap {peer_median:.2f} s (without)")
     print(f"ratio {statistics.median(ratios):.1f} (from {min(ratios):.1f} to {max(ratios):.1f})")
-    print(f"largest difference of a number: {worst:.1e}")
+    print(f"largest difference between two values: {worst:.1e}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""The study's whole sweep by the project's own command: photos in, Parquet out, DeiT-III large encoding included.
+"""Measure the study's whole sweep with the project's own command: photos in, Parquet out, DeiT-III large included.
 
 `python tests/benchmarks/sweep.py [--images N] [--precision float32 bf16] [--device cpu|cuda] [--profile]`
 
 The captioner has the study's shape (DeiT-III large at 224 pixels, 4 decoder layers, width 1024, vocabulary 18,022) and
-random weights, so that no caption ends before 30 tokens: a trained one has less to do. Photos are drawn, 500 x 375
-JPEGs. Stages are as the run records them. `least` is what the arithmetic alone takes of encoding the photos and of
-reading each prefix that was read, at the speed of this machine's products (`limits.py`).
+random weights, so that no caption ends before 30 tokens; a trained captioner has less work. Photos are generated JPEGs
+of 500 x 375 pixels. Stages are those of the run record. `least` is the time of the arithmetic alone, for encoding the
+photos and computing each prefix, at the speed of this machine's matrix products (`limits.py`).
 
-`--profile` decodes one chunk again under torch's profiler: how long the GPU was busy, and with what.
+`--profile` decodes one more chunk under torch's profiler: how long the GPU was busy, and with what.
 """
 
 import argparse
@@ -46,7 +46,7 @@ DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
 def draw_photos(folder: Path, count: int) -> None:
-    """JPEGs of smooth noise."""
+    """Write JPEGs of smooth noise."""
     folder.mkdir()
 
     def draw(number: int) -> None:
@@ -58,14 +58,14 @@ def draw_photos(folder: Path, count: int) -> None:
 
 
 def tokenizer(count: int) -> CaptionTokenizer:
-    """One of exactly so many tokens, from made-up words."""
+    """Return a tokenizer with exactly this many tokens, trained on random words."""
     letters = np.random.default_rng(0).integers(97, 123, (4 * count, 6)).astype(np.uint8)
     return CaptionTokenizer.train([" ".join(bytes(word).decode() for word in letters)], count)
 
 
 @contextmanager
 def counted() -> Iterator[list[int]]:
-    """Notes the prefixes that every step of the sweep reads; not those of the sizes that are timed alone."""
+    """Record the prefixes that every step of the sweep computes, without the sizes that are timed by themselves."""
     seen: list[int] = []
     step, run_all = stepping.Decoding.step, Search.run
 
@@ -82,7 +82,7 @@ def counted() -> Iterator[list[int]]:
 
 
 def run(folder: Path, precision: str, device: str, images: int) -> None:
-    """Evaluates the photos and prints where the time went."""
+    """Evaluate the photos and print the time of each stage."""
     ask = evaluate.CaptionerRun(
         name=precision,
         results=folder / "results",
@@ -103,16 +103,16 @@ def run(folder: Path, precision: str, device: str, images: int) -> None:
     stages = {name: seconds.get(name, 0.0) for name in STAGES}
     print(f"\n{precision}: {images:,} images at {len(SWEEP)} beam sizes in {total:.1f} s")
     print(", ".join(f"{name} {value:.2f} s" for name, value in stages.items()), end=", ")
-    print(f"the rest {total - sum(stages.values()):.2f} s (weights loaded, each size timed alone, tables written)")
-    print(f"the model waited for photos {record['waited_for_photos']:.2%} of the time")
-    print("alone, ms an image: " + ", ".join(f"beam {size} {1e3 * value:.2f}" for size, value in alone.items()))
+    print(f"other {total - sum(stages.values()):.2f} s (load weights, measure latency, write tables)")
+    print(f"data loading: {record['waited_for_photos']:.2%} of captioning time")
+    print("latency, ms per image: " + ", ".join(f"beam {size} {1e3 * value:.2f}" for size, value in alone.items()))
     if device != "cpu":
         print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     print_least(folder, precision, device, images, seen)
 
 
 def print_least(folder: Path, precision: str, device: str, images: int, prefixes: list[int]) -> None:
-    """Prints what arithmetic alone takes."""
+    """Print the time of the arithmetic alone."""
     captioner = checkpoints.load(folder / "captioner")[0].to(device, DTYPES[precision])
     limits, size = Limits(captioner), captioner.preprocessing.size
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
@@ -126,7 +126,7 @@ def print_least(folder: Path, precision: str, device: str, images: int, prefixes
 
 
 def trace(folder: Path, precision: str, device: str, images: int) -> None:
-    """Prints what one chunk's decoding is busy with."""
+    """Print what the GPU does while one chunk is decoded."""
     captioner, words = checkpoints.load(folder / "captioner")
     captioner.to(device, DTYPES[precision])
     memory = torch.randn(images, TOKENS, SHAPE["d_model"]).to(device, DTYPES[precision])
@@ -153,11 +153,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--images", type=int, help=f"({STUDY_IMAGES} on a GPU, else 4)")
     parser.add_argument("--precision", choices=DTYPES, nargs="+", default=["float32", "bf16"])
-    parser.add_argument("--profile", action="store_true", help="trace one chunk's decoding as well")
+    parser.add_argument("--profile", action="store_true", help="also trace the decoding of one chunk")
     options = parser.parse_args()
     images = options.images or (4 if options.device == "cpu" else STUDY_IMAGES)
     keep_freed_memory()
-    torch.backends.cudnn.allow_tf32 = False  # both as the project's commands do
+    torch.backends.cudnn.allow_tf32 = False  # both as in the project's commands
     print(machine(options.device))
     print(", ".join(f"{name} {version(name)}" for name in ("torch", "timm")))
     with tempfile.TemporaryDirectory() as name:
