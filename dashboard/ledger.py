@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from engine import store
 
 Raw = list[dict[str, Any]]
@@ -74,10 +76,14 @@ def change(path: Path, make: Make, edit: Callable[[list[Any]], list[Any]]) -> No
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Alone with `path`, among threads and, where the system has locks, among processes."""
-    with _here, open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8") as handle:
-        store.lock(handle, waits=True)
-        yield
+    """Exclude other threads and processes that change `path`."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    with _here:
+        store.acquire(lock)
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def text_of(entry: dict[str, Any], key: str, longest: int = 4000) -> str:

@@ -7,9 +7,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
+from filelock import FileLock
 
 from engine import provenance, store
 from engine.schema import ATTENTION_PASSES
@@ -37,7 +38,7 @@ class RunInProgress:
         self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
         self.watch = provenance.Stopwatch()
         self.tables: list[str] = []
-        self._held: IO[str] | None = None
+        self._held: FileLock | None = None
 
     def begin(self) -> bool:
         """Claims the folder; False where the same run is finished already and whole.
@@ -126,7 +127,7 @@ class RunInProgress:
 
     def _let_go(self) -> None:
         if self._held is not None:
-            self._held.close()
+            self._held.release(force=True)
 
     def _difference(self, before: dict[str, Any]) -> str:
         """Return which settings differ from the plan `before`, in words, or "".

@@ -15,17 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from engine.documents import first_line
 from engine.schema import ADDED, METRICS, RUN_RECORD, TABLES, VERSION, schema_of
@@ -193,37 +189,39 @@ def _part_folder(folder: Path, stage: str, index: int) -> Path:
 # One writer at a time
 
 
-def lock(handle: IO[str], waits: bool) -> bool:
-    """Keeps other processes from a file, until the handle is closed or this process ends.
+def hold(path: Path, what: str, instead: str) -> FileLock:
+    """Take an exclusive lock on `path` until it is released or this process ends.
 
-    It holds nothing against this process: what one process begins twice goes on.
-
-    Returns:
-        False where another process has it, and `waits` is not set; True also where the system or the disk has no locks.
-    """
-    if fcntl is None:
-        return True
-    try:
-        fcntl.lockf(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EACCES, errno.EAGAIN)
-    return True
-
-
-def hold(path: Path, what: str, instead: str) -> IO[str]:
-    """Keeps other processes from what the file `path` stands for, until the handle is closed or this process ends.
-
-    Two that wrote the same temporary files would take them from each other.
+    Two processes that wrote the same temporary files would take them from each other. The same thread may take the lock
+    again, as after an error that left it held.
 
     Raises:
         ResultsError: another process holds `what`; `instead` is what to do other than wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(path, "a", encoding="utf-8")  # noqa: SIM115 - stays open while it is held
-    if not lock(handle, waits=False):
-        handle.close()
-        raise ResultsError(f"{what} is being written by another process; wait until that one has ended, or {instead}")
-    return handle
+    held = FileLock(path, is_singleton=True)
+    try:
+        acquire(held, timeout=0)
+    except Timeout as error:
+        raise ResultsError(
+            f"{what} is being written by another process; wait until that one has ended, or {instead}"
+        ) from error
+    return held
+
+
+def acquire(lock: FileLock, timeout: float = -1) -> None:
+    """Take `lock`, waiting `timeout` seconds (negative: without limit). A disk without locks excludes nobody.
+
+    Raises:
+        Timeout: another process has it.
+    """
+    try:
+        lock.acquire(timeout=timeout)
+    except NotImplementedError:  # what filelock makes of ENOSYS
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP) or isinstance(error, Timeout):
+            raise
 
 
 @contextmanager
@@ -235,7 +233,7 @@ def alone(folder: Path) -> Iterator[None]:
     """
     mark = folder / ".held"
     was_there = folder.exists()
-    handle = hold(mark, str(folder), "choose another --out")
+    held = hold(mark, str(folder), "choose another --out")
     try:
         yield
     finally:
@@ -243,7 +241,7 @@ def alone(folder: Path) -> Iterator[None]:
         if not was_there:
             with suppress(OSError):  # not empty
                 folder.rmdir()
-        handle.close()
+        held.release(force=True)
 
 
 # Run records

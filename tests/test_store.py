@@ -3,7 +3,6 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -227,12 +226,25 @@ def test_a_folder_has_one_writer_and_is_left_as_it_was(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["model"]
 
 
-def test_where_there_are_no_locks_nobody_is_kept_out(tmp_path, monkeypatch):
-    def refuse(*args: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
+@pytest.mark.parametrize("refusal", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock here")])
+def test_on_a_disk_without_locks_nobody_is_kept_out(tmp_path, monkeypatch, refusal):
+    def refuse(*args: object, **named: object) -> None:
+        raise refusal
 
-    with open(tmp_path / "file", "w", encoding="utf-8") as handle:
-        monkeypatch.setattr(store, "fcntl", SimpleNamespace(LOCK_EX=1, LOCK_NB=2, lockf=refuse))
-        assert store.lock(handle, waits=False)
-        monkeypatch.setattr(store, "fcntl", None)
-        assert store.lock(handle, waits=False)
+    monkeypatch.setattr(store.FileLock, "acquire", refuse)
+    with store.alone(tmp_path / "one"), store.alone(tmp_path / "one"):
+        (tmp_path / "one" / "file").write_text("kept")
+    assert (tmp_path / "one" / "file").read_text() == "kept"
+
+
+def test_a_lock_survives_another_handle_on_its_file(tmp_path):
+    """A POSIX record lock ends when any handle of the process on the file is closed."""
+    folder = tmp_path / "run"
+    held = store.hold(folder / "held", "run 'mine'", "choose another --run")
+    open(folder / "held").close()
+    code = (
+        f"from pathlib import Path\nfrom engine import store\nstore.hold(Path({str(folder / 'held')!r}), 'it', 'wait')"
+    )
+    refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    held.release(force=True)
+    assert refused.returncode and "is being written by another process" in refused.stderr
