@@ -5,10 +5,14 @@ verdict: a caption without one may still be wrong, and each says what it rests o
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from engine.lexicon import Mentions
+
+Key = TypeVar("Key", bound=Hashable)
+"""Of a setting, such as its beam size."""
 
 _GENERIC_SHARE = 0.01
 _GENERIC_LEAST = 3
@@ -34,19 +38,33 @@ class Case:
 
 
 def tag_all(cases: Sequence[Case]) -> list[list[Tag]]:
-    """The tags of each caption of one setting over a split.
+    """Return the tags of each caption of one setting over a split; see `tag_settings`."""
+    return tag_settings({None: cases})[None]
+
+
+def tag_settings(settings: Mapping[Key, Sequence[Case]]) -> dict[Key, list[list[Tag]]]:
+    """Return the tags of each caption of each setting over a split: all settings have the same images in one order.
 
     Objects are those the split's annotations name; a split without annotations gets no object tags. An image without a
-    box in an annotated split shows none of them, unless its references say so.
+    box in an annotated split shows none of them, unless its references say so. The references of an image are read
+    once for all settings.
     """
-    said = Counter(case.caption for case in cases)
-    often = max(_GENERIC_LEAST, _GENERIC_SHARE * len(cases))
-    labels = {label for case in cases for label in case.labels}
-    mentions = Mentions(labels)
-    return [
-        [*_form(case), *_generic(case, said[case.caption], often), *(_objects(case, mentions) if labels else ())]
-        for case in cases
-    ]
+    said = {key: Counter(case.caption for case in cases) for key, cases in settings.items()}
+    images = next(iter(settings.values()), ())
+    often = max(_GENERIC_LEAST, _GENERIC_SHARE * len(images))
+    labels = {label for case in images for label in case.labels}
+    mentions = Mentions(labels) if labels else None
+    found: dict[Key, list[list[Tag]]] = {key: [] for key in settings}
+    for row, image in enumerate(images):
+        shown, forms = _Shown(image, mentions), {}  # captions that several settings have are read once
+        for key, cases in settings.items():
+            case = cases[row]
+            form = tuple(case.words), case.finished
+            if form not in forms:
+                forms[form] = _form(case)
+            generic = _generic(case, said[key][case.caption], often)
+            found[key].append([*forms[form], *generic, *shown.tags(case.caption)])
+    return found
 
 
 def _form(case: Case) -> list[Tag]:
@@ -91,18 +109,34 @@ def _generic(case: Case, count: int, often: float) -> list[Tag]:
     return [Tag("generic", f"said of {count} images")] if case.words and count >= often else []
 
 
-def _objects(case: Case, mentions: Mentions) -> list[Tag]:
-    if not (case.labels or case.references):
-        return []  # nothing is known of what the image shows
-    named = mentions.find(case.caption)
-    # In the order of the texts: a set's order differs from one process to the next.
-    in_references = Counter(label for text in case.references for label in mentions.find(text))
-    tags = [
-        Tag("invented object", f"{words} ({label})" if words != label else label)
-        for label, words in named.items()
-        if label not in case.labels and not in_references[label]
-    ]
-    for label, count in in_references.items():
-        if label not in named and 2 * count > len(case.references):
-            tags.append(Tag("missed object", f"{label}, in {count} of {len(case.references)} references"))
-    return tags
+class _Shown:
+    """The objects of an image: those that are annotated, and those that its references name."""
+
+    def __init__(self, image: Case, mentions: Mentions | None) -> None:
+        """`mentions`: None where the split has no annotations."""
+        is_known = mentions is not None and (image.labels or image.references)
+        self._mentions = mentions if is_known else None
+        self._labels, self._references = image.labels, len(image.references)
+        # In the order of the texts: a set's order differs from one process to the next.
+        texts = image.references if self._mentions else ()
+        self._named = Counter(label for text in texts for label in self._mentions.find(text))
+        self._tags: dict[str, list[Tag]] = {}
+
+    def tags(self, caption: str) -> list[Tag]:
+        """Return the object tags of a caption; one that several settings have is read once."""
+        if self._mentions is None:
+            return []
+        if caption not in self._tags:
+            self._tags[caption] = self._read(self._mentions.find(caption))
+        return self._tags[caption]
+
+    def _read(self, named: Mapping[str, str]) -> list[Tag]:
+        tags = [
+            Tag("invented object", f"{words} ({label})" if words != label else label)
+            for label, words in named.items()
+            if label not in self._labels and not self._named[label]
+        ]
+        for label, count in self._named.items():
+            if label not in named and 2 * count > self._references:
+                tags.append(Tag("missed object", f"{label}, in {count} of {self._references} references"))
+        return tags

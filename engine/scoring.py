@@ -72,7 +72,7 @@ def write_scores(
         run.facts["clip"] = clip.facts()
     names = measured(found)
     facts = {"images": len(references), "refs": _reference_range(references), "data": dataset.fingerprint}
-    tags = {size: failures.tag_all(_cases(images, rows)) for size, rows in settings.items()}
+    tags = failures.tag_settings(_cases(images, settings))
     for size, each in tags.items():
         for image_id, given in zip(images["image_id"].to_pylist(), each, strict=True):
             if tag := further.get((size, image_id)):
@@ -258,12 +258,17 @@ def _add_clip(
     found.per_image["refclipscore"] = metrics.refclipscore(scores, own, of_references)
 
 
-def _cases(images: pa.Table, rows: Sequence[dict]) -> list[failures.Case]:
-    references, objects = images["references"].to_pylist(), images["objects"].to_pylist()
-    return [
-        failures.Case(row["caption"], row["words"], row.get("finished"), texts, [box["label"] for box in boxes])
-        for row, texts, boxes in zip(rows, references, objects, strict=True)
-    ]
+def _cases(images: pa.Table, settings: Mapping[int, Sequence[dict]]) -> dict[int, list[failures.Case]]:
+    """The captions of each setting with what is known of their images."""
+    references = images["references"].to_pylist()
+    labels = [[box["label"] for box in boxes] for boxes in images["objects"].to_pylist()]
+    return {
+        size: [
+            failures.Case(row["caption"], row["words"], row.get("finished"), texts, named)
+            for row, texts, named in zip(rows, references, labels, strict=True)
+        ]
+        for size, rows in settings.items()
+    }
 
 
 def _scores_table(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import store
-from engine.failures import Case, Tag, repeated_phrase, tag_all
+from engine.failures import Case, Tag, repeated_phrase, tag_all, tag_settings
 from engine.hypotheses import passed_over
 from engine.schema import TAGS
 from tests.conftest import ROOT
@@ -125,3 +125,16 @@ def test_every_tag_that_is_given_is_defined_and_the_other_way_round():
 
 
 PASSED = [{"image_id": "a", "beam_size": 5, "rank": rank, "caption": "x", "cider": rank / 2.0} for rank in (1, 2)]
+
+
+_SAID = st.sampled_from(["a dog", "a cat on a car", "two dogs", ""])
+
+
+@given(st.lists(st.tuples(_SAID, _SAID, _SAID), min_size=1))
+def test_several_settings_have_the_tags_that_each_has_alone(captions):
+    shown = [(["a dog runs", "a dog and a car"], ["dog"]), (["a cat"], ["cat", "car"]), ([], [])]
+    settings = {
+        number: [Case(text, text.split(), True, *known) for text, known in zip(row, shown, strict=True)]
+        for number, row in enumerate(captions)
+    }
+    assert tag_settings(settings) == {key: tag_all(cases) for key, cases in settings.items()}
