@@ -62,9 +62,9 @@ install: $(READY) ## Make .venv with the pinned requirements
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$(PYTHON) is older than 3.11; choose another with PYTHON=python3.12"; exit 1; }
-	@echo "installing requirements.txt into $(VENV): a few minutes and 6 GB the first time"
+	@echo "installing into $(VENV): a few minutes and 6 GB the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[tests]"
 	@touch $@
 
 data: $(READY) ## Draw the demo world into data/demo
