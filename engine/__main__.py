@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their arguments and an example each."""
-    parser = argparse.ArgumentParser(prog="python -m engine", description="Tells why an image captioner fails.")
+    typed = Path(sys.argv[0]).name  # `captionscope` where it is installed, else the module's file
+    prog = "captionscope" if typed.startswith("captionscope") else "python -m engine"
+    parser = argparse.ArgumentParser(prog=prog, description="Explain why an image captioner fails.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_evaluate(commands)
     _add_score(commands)

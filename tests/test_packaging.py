@@ -90,3 +90,14 @@ def test_the_wheel_has_the_command_and_the_pinned_dependencies(wheel):
         normal(re.split(r"[=<>; ]", line.split(": ")[1])[0]) for line in lines if line.startswith("Requires-Dist")
     }
     assert required() <= needed
+
+
+def test_captions_are_scored_from_a_notebook_as_the_documents_show(capsys):
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(example.strip().splitlines()) <= 5 + 1  # a blank line parts the import
+    shared: dict = {}
+    exec(compile(example, "docs/architecture.md", "exec"), shared)
+    found = shared["found"]
+    assert found.corpus["cider"].value == pytest.approx(found.per_image["cider"].mean())
+    assert capsys.readouterr().out.startswith(f"{found.corpus['cider'].value}")
