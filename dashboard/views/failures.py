@@ -138,7 +138,7 @@ def _rest_tables(listing: Listing) -> list[Table]:
 
 
 def _pairs(listing: Listing, selected: int) -> str:
-    k = choices.number("Pairs a side", "k", 1, 20, 1, width=140)  # the study shows top-1 and last-1
+    k = choices.number("Cases per side", "k", 1, 20, 1, width=140)  # the study shows top-1 and last-1
     best, worst = _ends(listing, k)
     chosen = _chosen(listing, best if listing.descending else worst)
     title = text.title(listing.sort)
