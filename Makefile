@@ -81,8 +81,9 @@ study: $(READY) ## Reproduce the study on DATA (course's layout; else the demo w
 		--zeroshot-clip "$(ZEROSHOT_CLIP)" --score-clip "$(SCORE_CLIP)" --run "$(STUDY_RUN)" --results "$(RESULTS)" \
 		$(if $(call typed,RECIPE),--recipe "$(RECIPE)") $(if $(call typed,OUT),--out "$(OUT)") \
 		$(if $(call typed,BEAMS),--beams $(BEAMS)) $(ARGS)
-	@name="$(STUDY_RUN)"; test -f "$(RESULTS)/runs/$$name/run.json" || name="$$name-zeroshot"; \
-		$(BIN)/python -m dashboard.report "$$name" --results "$(RESULTS)" --out "$(RESULTS)/$(STUDY_RUN)-report.zip"
+	@echo; echo "drawing the report"; name="$(STUDY_RUN)"; \
+		test -f "$(RESULTS)/runs/$$name/run.json" || name="$$name-zeroshot"; \
+		$(BIN)/python -m dashboard.report "$$name" --quiet --results "$(RESULTS)" --out "$(RESULTS)/$(STUDY_RUN)-report.zip"
 
 dashboard: $(READY) ## Open the dashboard over RESULTS
 	@CAPTIONSCOPE_RESULTS="$(abspath $(RESULTS))" $(BIN)/streamlit run dashboard/app.py --server.address 127.0.0.1 --server.port $(PORT)

@@ -290,6 +290,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", nargs="+", default=[], metavar="ID", help="images whose attention is shown")
     parser.add_argument("--zero-shot", metavar="RUN", help="run whose zero-shot results are reported, if RUN has none")
     parser.add_argument("--photos", metavar="RUN", help="run whose attention maps are shown")
+    parser.add_argument("--quiet", action="store_true", help="do not name each figure and table on the way")
     parser.add_argument("--layer", type=int, metavar="N", help="layer of the attention, 0 for the mean (the last)")
     parser.add_argument("--head", type=int, metavar="N", help="head of the attention, 0 for the mean (0)")
     parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
@@ -336,7 +337,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
         if exports.browser_missing():
             print(f"{exports.browser_missing()} The report holds HTML figures instead.", file=sys.stderr)
-        write(asked.out, make(source, _say))
+        write(asked.out, make(source) if asked.quiet else make(source, _say))
     except (ReportError, exports.NoBrowser, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -77,18 +77,18 @@ def _pairs(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
 
 def _remarks(results: Path, captions: str, zero_shot: str) -> list[str]:
     """Return what keeps the two from being compared, and where the published figures disagree."""
-    told, classified = _record(results, captions), _record(results, zero_shot)
+    captioned, classified = _record(results, captions), _record(results, zero_shot)
     remarks = []
-    if told and not published.is_studys(told.get("data") or {}, published.CAPTION_IMAGES):
+    if captioned and not published.is_studys(captioned.get("data") or {}, published.CAPTION_IMAGES):
         remarks.append("The published scores are of other images: they are shown, not comparable.")
     if classified and not published.is_studys(classified.get("data") or {}, published.CLASS_IMAGES):
         remarks.append("The published accuracies are of other photos: they are shown, not comparable.")
     remarks += [
         f"{what} here comes from the demo's own CLIP."
-        for what, record in (("CLIPScore", told), ("Zero-shot accuracy", classified))
+        for what, record in (("CLIPScore", captioned), ("Zero-shot accuracy", classified))
         if (record.get("clip") or {}).get("demo")
     ]
-    doubt = published.contradiction(results) if told else ""
+    doubt = published.contradiction(results) if captioned else ""
     return ["", *remarks, *([f"Published figures: {doubt}"] if doubt else [])]
 
 

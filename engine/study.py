@@ -84,7 +84,7 @@ def make(study: Study, say: Callable[[str], None] = print) -> str:
 
     Raises:
         StudyError: the data are not in the course's layout, or no part can be made.
-        ConfigError, ClipError, CheckpointError, TrainingError: a setting is wrong; told before anything is made.
+        ConfigError, ClipError, CheckpointError, TrainingError: a setting is wrong; raised before anything is made.
     """
     _check(study)
     parts = _Parts(study, say)

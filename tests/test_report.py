@@ -243,6 +243,13 @@ def test_the_command_writes_the_zip_and_says_on_stderr_where_there_is_no_browser
     assert [path.name for path in out.parent.iterdir()] == ["report.zip"]
 
 
+def test_a_quiet_command_prints_the_zip_alone(full_results, tmp_path):
+    out = tmp_path / "report.zip"
+    asked = ("predictions", "--out", str(out), "--results", str(full_results), "--quiet")
+    done = run_command(*asked, BROWSER_PATH="/nowhere/chrome")
+    assert done.stdout.strip() == str(out) and " of " not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
