@@ -57,7 +57,7 @@ class Figure:
 
     @property
     def small_print(self) -> str:
-        """All that stands below the figure where it is exported by itself."""
+        """The small print with the signatures, for a figure that is exported alone."""
         return "\n".join(filter(None, [self.note, *self.signatures]))
 
 
@@ -75,7 +75,7 @@ class Table:
 
     @property
     def small_print(self) -> str:
-        """All that stands below the table where it is exported by itself."""
+        """The small print with the signatures, for a table that is exported alone."""
         return "\n".join(filter(None, [self.note, *self.signatures]))
 
 

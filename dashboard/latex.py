@@ -191,14 +191,14 @@ def _points(cell: str) -> float:
 
 
 def _blocks(columns: Sequence[_Column], layout: _Layout) -> list[list[_Column]]:
-    """Return as few blocks as fit, of about the same width, so that no column stands alone."""
+    """Return as few blocks as fit, of about the same width, so that no block has a single column."""
     count = len(_packed(columns, layout, layout.width))
     narrower = (_packed(columns, layout, width) for width in range(layout.width, 0, -5))
     return list(takewhile(lambda blocks: len(blocks) == count, narrower))[-1]
 
 
 def _packed(columns: Sequence[_Column], layout: _Layout, width: float) -> list[list[_Column]]:
-    """Put columns side by side while there is room; the first stands in front of each block, to tell the rows by."""
+    """Put columns side by side while there is room; each block repeats the first, which names the rows."""
     blocks: list[list[_Column]] = [[*columns[:1]]]
     for column in columns[1:]:
         if len(blocks[-1]) > 1 and sum(map(layout.taken, [*blocks[-1], column])) > width:

@@ -37,11 +37,6 @@ class Case:
     labels: Sequence[str]
 
 
-def tag_all(cases: Sequence[Case]) -> list[list[Tag]]:
-    """Return the tags of each caption of one setting over a split; see `tag_settings`."""
-    return tag_settings({None: cases})[None]
-
-
 def tag_settings(settings: Mapping[Key, Sequence[Case]]) -> dict[Key, list[list[Tag]]]:
     """Return the tags of each caption of each setting over a split: all settings have the same images in one order.
 

@@ -75,7 +75,7 @@ def _imported_row(image_id: str, caption: str) -> dict[str, Any]:
 
 
 def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
-    """`images` of all examples; a photo that cannot be used has no size and stands in `set_aside` as well."""
+    """Return `images` of all examples, and `set_aside`; a photo that cannot be read is in both, without a size."""
 
     def read(example: Example) -> tuple[int, int] | str:
         try:

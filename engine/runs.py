@@ -133,7 +133,7 @@ class RunInProgress:
         """Return which settings differ from the plan `before`, in words, or "".
 
         A setting that an earlier form of the plan did not name had its value of _EARLIER. Without one there, its value
-        is not known, which is no difference.
+        is not known, which does not count as a difference.
         """
         before, plan = _flat(before), _flat(json.loads(json.dumps(self.plan)))  # as it was read: tuples are lists
         before = {name: value for name, value in _EARLIER.items() if plan.get(name) is not None} | before

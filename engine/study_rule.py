@@ -1,6 +1,6 @@
 """The rule of the original study, so that its checkpoints give its numbers.
 
-Each step reads every prefix anew, without a causal mask. The first step takes the K best tokens, an end token among
+Each step reads whole prefixes, without a causal mask. The first step takes the K best tokens, an end token among
 them being no end. At each further step the best continuations by log-probability fill what is left of the beam; one
 that ends, or reaches the maximum length, leaves with its log-probability over its number of tokens, start token
 included, and the beam narrows by one. The best of those that left wins, the first of equals. Beam size 1 is the
@@ -18,7 +18,7 @@ from torch import Tensor
 from engine.prefixes import Hypothesis
 
 Read = Callable[[Tensor, Tensor], Tensor]
-"""Prefixes int64[R, T] and their images int64[R], ascending -> logits [R, V] of the next token, all read anew."""
+"""Prefixes int64[R, T] and their images int64[R], ascending -> logits [R, V] of the next token."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Search:
         self._size, self._eos_id, self._max_length = size, eos_id, max_length
 
     def advance(self, logprobs: Tensor, rows: dict[tuple[int, tuple[int, ...]], int], length: int) -> None:
-        """Goes on by one token; the log-probabilities after a prefix are at its row."""
+        """Extend the prefixes by one token; the log-probabilities after a prefix are at its row."""
         is_first = length == 1 and self._size > 1
         by_image: dict[int, list[_Prefix]] = {}
         for prefix in self.running:

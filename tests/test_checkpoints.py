@@ -258,6 +258,6 @@ def test_a_folder_that_is_no_captioner_says_what_was_expected(tmp_path):
 
 def test_the_settings_of_a_training_are_read_where_they_are_known(tmp_path):
     assert checkpoints.training_settings(tmp_path) == {}
-    told = {"recipe": {"training": {"batch_size": 8, "learning_rate": 5e-5, "epochs": 5, "seed": 0}}}
-    (tmp_path / "training.json").write_text(json.dumps(told))
+    written = {"recipe": {"training": {"batch_size": 8, "learning_rate": 5e-5, "epochs": 5, "seed": 0}}}
+    (tmp_path / "training.json").write_text(json.dumps(written))
     assert checkpoints.training_settings(tmp_path) == {"batch_size": 8, "learning_rate": 5e-5, "epochs": 5}

@@ -7,10 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import store
-from engine.failures import Case, Tag, repeated_phrase, tag_all, tag_settings
+from engine.failures import Case, Tag, repeated_phrase, tag_settings
 from engine.hypotheses import passed_over
 from engine.schema import TAGS
 from tests.conftest import ROOT
+
+
+def tag_all(cases: list[Case]) -> list[list[Tag]]:
+    """The tags of one setting."""
+    return tag_settings({0: cases})[0]
 
 
 def case(caption: str, references=(), labels=(), finished=True) -> Case:
@@ -95,9 +100,9 @@ def test_an_object_most_references_name_is_missed():
 
 def test_missed_objects_stand_in_the_order_of_the_references_whatever_the_hash_seed():
     code = (
-        "from engine.failures import Case, tag_all; text = 'a dog, a cat, a horse, a bus and a kite'; "
+        "from engine.failures import Case, tag_settings; text = 'a dog, a cat, a horse, a bus and a kite'; "
         "case = Case('x', ['x'], True, [text], ['kite', 'bus', 'dog', 'horse', 'cat']); "
-        "print([tag.evidence.split(',')[0] for tag in tag_all([case])[0]])"
+        "print([tag.evidence.split(',')[0] for tag in tag_settings({0: [case]})[0][0]])"
     )
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}

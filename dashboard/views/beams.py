@@ -120,7 +120,7 @@ def _lacking(run: data.Run) -> str:
     if run.part("decoding", "n_best") is None:
         return "Run with `--n-best 5` to see whether the beam contained better captions (oracle)."
     means = [each.title for each in METRICS.values() if each.corpus == "mean"]
-    return f"There is no oracle: the hypotheses of this run have no scores by {', '.join(means[:-1])} or {means[-1]}."
+    return f"Oracle not known: the hypotheses of this run have no scores by {', '.join(means[:-1])} or {means[-1]}."
 
 
 def _oracle(run: data.Run) -> list[Figure | Table]:
