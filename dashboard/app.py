@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from dashboard import choices, data, figures, parts, shelf, text
+from dashboard.figures import curves
+from dashboard.state import choices, data
+from dashboard.text import formatting
+from dashboard.widgets import layout, saved_selections
 
 PAGES = [
     st.Page("views/overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -21,7 +24,7 @@ _STYLE = f"""<style>
 [data-testid="stHorizontalBlock"] [data-testid="stButtonGroup"] button {{ min-height: 2.5rem; }}
 [data-testid="stCaptionContainer"] {{ opacity: 0.75; }}
 [data-testid="stMetricLabel"] p {{ white-space: normal; }}
-{parts.widths()}
+{layout.widths()}
 </style>"""
 
 
@@ -30,7 +33,7 @@ _STYLE = f"""<style>
 _DARK = f"""<style>
 [data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"]:is(:hover, :focus, :active),
 [data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] button {{
-  color: {figures.PAPER[figures.DARK]};
+  color: {curves.PAPER[curves.DARK]};
 }}
 </style>"""
 
@@ -39,22 +42,22 @@ def main() -> None:
     """Draws the frame around whatever view is open."""
     st.set_page_config(page_title="CaptionScope", page_icon="🔎", layout="wide")
     st.html(_STYLE)
-    if parts.template() == figures.DARK:
+    if layout.template() == curves.DARK:
         st.html(_DARK)
     data.look()
     choices.restore()
     page = st.navigation(PAGES)
     runs = data.runs()
     if not runs:
-        parts.welcome(data.results_folder(), data.problems())
+        layout.welcome(data.results_folder(), data.problems())
         return
     asked, chosen = choices.get(choices.RUN), _pick_run(runs)
     with st.sidebar:
-        shelf.draw(page.url_path, {each.url_path: each for each in PAGES})
+        saved_selections.draw(page.url_path, {each.url_path: each for each in PAGES})
     if asked and asked != chosen:
         st.warning(
-            f"There is no finished run {text.markdown(asked)} in these results: **{text.markdown(chosen)}** is shown "
-            "instead.",
+            f"There is no finished run {formatting.markdown(asked)} in these results: "
+            f"**{formatting.markdown(chosen)}** is shown instead.",
             icon="⚠️",
         )
     page.run()
@@ -63,12 +66,12 @@ def main() -> None:
 def _pick_run(runs: list[data.Run]) -> str:
     """Draws the choice of a run, and gives the name of the one that is shown."""
     by_name = {run.name: run for run in runs}
-    first = parts.first_run(runs).name
+    first = layout.first_run(runs).name
     with st.sidebar:
         chosen = choices.one_of("Run", choices.RUN, list(by_name), first)
         choices.keep(run=chosen)  # the default too: a copied address must not change its meaning with the next run
         run = by_name[chosen]
-        st.caption(" · ".join(text.markdown(line) for line in run.described()))
+        st.caption(" · ".join(formatting.markdown(line) for line in run.described()))
         if data.problems():
             left_out = len(data.problems())
             counted = "1 run or file is" if left_out == 1 else f"{left_out:,} runs or files are"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.config import ConfigError
-from engine.schema import METRICS
+from engine.store.schema import METRICS
 
 RESULTS = Path("results")
 HOLD_OUT = 100
@@ -274,10 +274,12 @@ def _add_doctor(commands) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """The command `evaluate`."""
-    from engine import datasets, evaluate, zeroshot
     from engine.config import DecodingConfig
+    from engine.data import registry
+    from engine.evaluation import captioner_run
+    from engine.metrics import zeroshot
 
-    dataset = datasets.load(options.data, options.format, options.split, options.hold_out)
+    dataset = registry.load(options.data, options.format, options.split, options.hold_out)
     if dataset.format == "flickr8k":
         dataset = _photos_only(dataset)
     if options.limit is not None:
@@ -291,7 +293,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     zeroshot.check(templates)
     clip = _clip_settings(options)
-    ask = evaluate.CaptionerRun(
+    ask = captioner_run.CaptionerRun(
         name=options.name,
         results=options.results,
         dataset=dataset,
@@ -307,15 +309,16 @@ def run_evaluate(options: argparse.Namespace) -> int:
         device=device,
         command=_command(),
     )
-    is_new = evaluate.evaluate(ask)
+    is_new = captioner_run.evaluate(ask)
     return _say_finished(options, is_new)
 
 
 def run_score(options: argparse.Namespace) -> int:
     """The command `score`."""
-    from engine import datasets, predictions, predictions_run
+    from engine.data import predictions, registry
+    from engine.evaluation import predictions_run
 
-    dataset = datasets.load(options.data, options.format, options.split, options.hold_out)
+    dataset = registry.load(options.data, options.format, options.split, options.hold_out)
     found = predictions.read(options.predictions)
     captions = predictions.match(found, dataset, options.predictions, options.partial)
     ask = predictions_run.PredictionsRun(
@@ -334,7 +337,10 @@ def run_score(options: argparse.Namespace) -> int:
 
 def run_zeroshot(options: argparse.Namespace) -> int:
     """The command `zeroshot`."""
-    from engine import clip, datasets, zeroshot, zeroshot_run
+    from engine.data import registry
+    from engine.evaluation import zeroshot_run
+    from engine.metrics import zeroshot
+    from engine.models import clip
 
     if options.predictions:
         return _run_imported_classes(options)
@@ -345,7 +351,7 @@ def run_zeroshot(options: argparse.Namespace) -> int:
     ask = zeroshot_run.ZeroShotRun(
         name=options.name,
         results=options.results,
-        classes=datasets.load_classes(options.data),
+        classes=registry.load_classes(options.data),
         clip=clip.load(options.clip, _device(options.device)),
         templates=templates,
         command=_command(),
@@ -355,7 +361,8 @@ def run_zeroshot(options: argparse.Namespace) -> int:
 
 
 def _run_imported_classes(options: argparse.Namespace) -> int:
-    from engine import datasets, predictions, zeroshot_run
+    from engine.data import predictions, registry
+    from engine.evaluation import zeroshot_run
 
     names = options.templates or [path.stem for path in options.predictions]
     if len(names) != len(options.predictions):
@@ -365,7 +372,7 @@ def _run_imported_classes(options: argparse.Namespace) -> int:
     twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
     if twice is not None:
         raise ConfigError(f"two files are named {twice!r}; give each another name with --templates")
-    classes = datasets.load_classes(options.data) if options.data else None
+    classes = registry.load_classes(options.data) if options.data else None
     ask = zeroshot_run.ImportedClassesRun(
         name=options.name,
         results=options.results,
@@ -382,45 +389,49 @@ def run_train(options: argparse.Namespace) -> int:
     """The command `train`."""
     from dataclasses import replace
 
-    from engine import clip, datasets, store, training
     from engine.config import read_recipe
+    from engine.data import registry
+    from engine.models import clip
+    from engine.store import tables
+    from engine.training import loop
 
-    recipe = training.resolve_paths(read_recipe(options.recipe), options.recipe.parent)
+    recipe = loop.resolve_paths(read_recipe(options.recipe), options.recipe.parent)
     if options.encoder_weights is not None:
         weights = str(options.encoder_weights.resolve())
         recipe = replace(recipe, training=replace(recipe.training, encoder_weights=weights, pretrained=False))
-    train_set = datasets.load(options.data, options.format, options.split or "train", options.hold_out)
-    validation_set = datasets.load(options.data, options.format, "val", options.hold_out)
+    train_set = registry.load(options.data, options.format, options.split or "train", options.hold_out)
+    validation_set = registry.load(options.data, options.format, "val", options.hold_out)
     device = _device(options.device)
     scorer = clip.load(options.clip, device) if options.clip else None
 
     def keep(rows: list[dict]) -> None:
-        store.write_table(options.out, "training", store.table_of("training", rows))
+        tables.write_table(options.out, "training", tables.table_of("training", rows))
 
-    with store.alone(options.out):
-        done = training.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
+    with tables.alone(options.out):
+        done = loop.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
     best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
     # The held-out photos by name: without a split of its own, the data would be evaluated whole.
     data = ["--data", str(options.data), *(["--format", options.format] if options.format else []), "--split", "val"]
     held = ["--hold-out", str(options.hold_out)] if options.hold_out != HOLD_OUT else []
     name = options.out.resolve().name
-    run = ["--captioner", str(options.out), "--run", name if store.RUN_NAME.fullmatch(name) else "mine"]
+    run = ["--captioner", str(options.out), "--run", name if tables.RUN_NAME.fullmatch(name) else "mine"]
     print(f"next: {shlex.join(['python', '-m', 'engine', 'evaluate', *data, *held, *run])}")
     return 0
 
 
 def run_study(options: argparse.Namespace) -> int:
     """The command `study`."""
-    from engine import study, training
     from engine.config import read_recipe
+    from engine.evaluation import study
+    from engine.training import loop
 
     asked = study.Study(
         name=options.name,
         results=options.results,
         data=options.data,
         out=options.out or Path("checkpoints") / options.name,
-        recipe=training.resolve_paths(read_recipe(options.recipe), options.recipe.parent),
+        recipe=loop.resolve_paths(read_recipe(options.recipe), options.recipe.parent),
         captioner=options.captioner,
         zeroshot_clip=options.zeroshot_clip,
         score_clip=options.score_clip,
@@ -435,18 +446,20 @@ def run_study(options: argparse.Namespace) -> int:
 
 def run_compare(options: argparse.Namespace) -> int:
     """The command `compare`."""
-    from engine import contrast
+    from engine.cli import compare
 
-    print(contrast.text(options.results, options.left, options.right))
+    print(compare.text(options.results, options.left, options.right))
     return 0
 
 
 def run_correlate(options: argparse.Namespace) -> int:
     """The command `correlate`."""
-    from engine import datasets, judgement, scoring
+    from engine.data import registry
+    from engine.evaluation import scoring
+    from engine.metrics import human_ratings
 
-    ratings = judgement.read(options.ratings)
-    dataset = datasets.load(options.data, options.format, options.split or "all", options.hold_out)
+    ratings = human_ratings.read(options.ratings)
+    dataset = registry.load(options.data, options.format, options.split or "all", options.hold_out)
     clip = _clip_settings(options)
     found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics, dataset), clip)
     print(f"{'metric':<14}{'tau-c x 100':>12}{'tau-b x 100':>12}{'captions':>10}")
@@ -464,13 +477,13 @@ def run_sql(options: argparse.Namespace) -> int:
     """The command `sql`."""
     import duckdb
 
-    from engine import store
+    from engine.store import tables
 
-    connection, problems = store.connect(options.results)
+    connection, problems = tables.connect(options.results)
     for problem in problems:
         print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
     try:
-        for statement in store.readers(connection, options.query):
+        for statement in tables.readers(connection, options.query):
             answer = connection.sql(statement)
             if answer is not None and statement.type.name not in _COUNTS_ONLY:
                 _print_csv(answer) if options.csv else answer.show(max_width=200)
@@ -499,7 +512,7 @@ def _field(value: object) -> object:
 
 def run_doctor(options: argparse.Namespace) -> int:
     """The command `doctor`."""
-    from engine import doctor
+    from engine.cli import doctor
 
     for finding in doctor.examine():
         print(f"{'ok' if finding.is_there else '--':>4}  {finding.name:<26} {finding.text}")
@@ -521,16 +534,17 @@ def _photos_only(dataset):
 
 def _classes(data: Path):
     """The classification set that lies beside the captions, where there is one."""
-    from engine import datasets
+    from engine.data import registry
 
-    return datasets.load_classes(data) if (data / "p1_data" / "id2label.json").is_file() else None
+    return registry.load_classes(data) if (data / "p1_data" / "id2label.json").is_file() else None
 
 
 def _clip_settings(options: argparse.Namespace):
     """The CLIP that scores, if any: without one, neither torch nor a device is needed."""
     if options.clip is None:
         return None
-    from engine import clip, scoring
+    from engine.evaluation import scoring
+    from engine.models import clip
 
     return scoring.ClipSettings(clip.load(options.clip, _device(options.device)), options.clip_prefix)
 
@@ -543,11 +557,11 @@ def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:
 
 
 def _metrics(names: Sequence[str] | None, dataset) -> tuple[str, ...]:
-    from engine import metrics
+    from engine.metrics import base
 
     if names is None:
-        return metrics.CAPTION_METRICS
-    known = (*metrics.CAPTION_METRICS, *metrics.ON_REQUEST)
+        return base.CAPTION_METRICS
+    known = (*base.CAPTION_METRICS, *base.ON_REQUEST)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(f"--metrics {unknown[0]}: expected some of {', '.join(known)}")
@@ -560,8 +574,8 @@ def _device(name: str | None) -> str:
     """The device that models run on; what prepares a process for them stands here as well."""
     import torch
 
-    from engine import allocator
-    from engine.documents import first_line
+    from engine.cli import allocator
+    from engine.data.files import first_line
 
     allocator.keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = False  # on a GPU as well float32 means float32; who wants speed takes bf16
@@ -581,7 +595,7 @@ def _command() -> str:
 
 
 def _say_finished(options: argparse.Namespace, is_new: bool) -> int:
-    from engine import summary
+    from engine.cli import summary
 
     if not is_new:
         print(f"run {options.name!r} is finished already, nothing to compute")

@@ -13,7 +13,7 @@ if not torch.cuda.is_available():
     # Before engine is imported: where there is no GPU, Triton's interpreter runs the kernels on the CPU.
     os.environ["TRITON_INTERPRET"] = "1"
 
-from tests import runs
+from tests.support import runs
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from dashboard import bookmarks, report, verdicts
+from dashboard.annotations import bookmarks, verdicts
+from dashboard.report import archive
 from engine import __main__ as command
-from engine.schema import METRICS, TABLES, TAGS
-from tests import runs
+from engine.store.schema import METRICS, TABLES, TAGS
 from tests.conftest import ROOT
+from tests.support import runs
 
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "tests/benchmarks/README.md", "engine/demo/README.md")),
@@ -50,7 +51,7 @@ def test_every_engine_command_is_one_the_parser_takes(line):
 
 @pytest.mark.parametrize("line", lines("python -m dashboard.report ", EVERY_LINE))
 def test_the_report_command_is_one_its_parser_takes(line):
-    assert report.build_parser().parse_args(shlex.split(line)[3:]).run == "RUN"
+    assert archive.build_parser().parse_args(shlex.split(line)[3:]).run == "RUN"
 
 
 def test_the_readme_shows_how_a_report_is_made():

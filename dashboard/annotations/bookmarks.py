@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dashboard import ledger
-from dashboard.ledger import LedgerError
+from dashboard.annotations import json_store
+from dashboard.annotations.json_store import LedgerError
 
 LONGEST = 80  # letters of a name
 
@@ -30,7 +30,7 @@ def path(results: Path) -> Path:
 def read(results: Path) -> tuple[list[Bookmark], str]:
     """All saved selections by name, and the sentence that says why the file could not be read, or ""."""
     try:
-        found = ledger.read(path(results), _bookmark)
+        found = json_store.read(path(results), _bookmark)
     except LedgerError as error:
         return [], str(error)
     return sorted(found, key=lambda each: each.name.lower()), ""
@@ -48,7 +48,7 @@ def save(results: Path, name: str, view: str, parameters: dict[str, str]) -> Non
         _refuse_taken(entries, new.name)
         return [*entries, new]
 
-    ledger.change(path(results), _bookmark, edit)
+    json_store.change(path(results), _bookmark, edit)
 
 
 def rename(results: Path, old: str, name: str) -> None:
@@ -64,7 +64,7 @@ def rename(results: Path, old: str, name: str) -> None:
             _refuse_taken(entries, new)
         return [replace(each, name=new) if each.name == old else each for each in entries]
 
-    ledger.change(path(results), _bookmark, edit)
+    json_store.change(path(results), _bookmark, edit)
 
 
 def delete(results: Path, name: str) -> None:
@@ -73,7 +73,7 @@ def delete(results: Path, name: str) -> None:
     Raises:
         LedgerError: the file cannot be read or written.
     """
-    ledger.change(path(results), _bookmark, lambda entries: [entry for entry in entries if entry.name != name])
+    json_store.change(path(results), _bookmark, lambda entries: [entry for entry in entries if entry.name != name])
 
 
 def tidy(name: str) -> str:
@@ -94,8 +94,8 @@ def _refuse_taken(entries: list[Bookmark], name: str) -> None:
 
 
 def _bookmark(entry: dict[str, Any]) -> Bookmark:
-    name, parameters = ledger.text_of(entry, "name", LONGEST), entry.get("parameters")
+    name, parameters = json_store.text_of(entry, "name", LONGEST), entry.get("parameters")
     if not name or not isinstance(parameters, dict):
         raise ValueError(f"an entry without name or parameters ({str(entry)[:80]})")
     known = {str(key): value for key, value in parameters.items() if isinstance(value, str)}
-    return Bookmark(name, ledger.text_of(entry, "view", 40), known)
+    return Bookmark(name, json_store.text_of(entry, "view", 40), known)

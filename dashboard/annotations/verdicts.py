@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import ledger, text
-from dashboard.exports import Table
-from dashboard.ledger import LedgerError
-from dashboard.record import Run
+from dashboard.annotations import json_store
+from dashboard.annotations.json_store import LedgerError
+from dashboard.report.exports import Table
+from dashboard.state.record import Run
+from dashboard.text import formatting
 
 QUESTIONS = {
     "reasonable": "Is the caption reasonable?",
@@ -84,7 +85,7 @@ def path(results: Path, run: str) -> Path:
 def read(results: Path, run: str) -> Verdicts:
     """The verdicts on a run; a file that cannot be read is a sentence and no error."""
     try:
-        found = ledger.read(path(results, run), _verdict)
+        found = json_store.read(path(results, run), _verdict)
     except LedgerError as error:
         return Verdicts({}, str(error))
     return Verdicts({(each.image_id, each.beam_size): each for each in found if not each.empty})
@@ -108,11 +109,11 @@ def keep(results: Path, run: str, case: Verdict, **said: str) -> None:
         kept[place] = replace(kept.get(place, case), caption=case.caption, changed=now, **said)
         return [each for _, each in sorted(kept.items()) if not each.empty]
 
-    ledger.change(path(results, run), _verdict, edit)
+    json_store.change(path(results, run), _verdict, edit)
 
 
 def _verdict(entry: dict[str, Any]) -> Verdict:
-    words = {key: ledger.text_of(entry, key) for key in ("image_id", "caption", "note", "changed")}
+    words = {key: json_store.text_of(entry, key) for key in ("image_id", "caption", "note", "changed")}
     answers = {key: entry.get(key) if entry.get(key) in ANSWERS else "" for key in QUESTIONS}
     size = entry.get("beam_size")
     if not words["image_id"] or not isinstance(size, int):
@@ -140,7 +141,7 @@ def table(run: Run, found: Verdicts) -> Table:
 def counts_by_setting(run: Run, found: Verdicts) -> list[str]:
     """Return `at beam size 3, 12 cases: caption yes 8, partly 3, no 1; attention yes 2, partly 0, no 0`, per size."""
     sizes = sorted({each.beam_size for each in found.by_case.values()})
-    return [f"{text.of_setting(size, run.is_sampled)}, {_counts(found, size)}" for size in sizes]
+    return [f"{formatting.of_setting(size, run.is_sampled)}, {_counts(found, size)}" for size in sizes]
 
 
 def _counts(found: Verdicts, beam: int) -> str:
@@ -149,4 +150,4 @@ def _counts(found: Verdicts, beam: int) -> str:
     for key in QUESTIONS:
         answers = [getattr(each, key) for each in judged]
         parts.append(f"{SHORT[key]} " + ", ".join(f"{answer} {answers.count(answer)}" for answer in ANSWERS))
-    return f"{text.count(len(judged), 'case')}: {'; '.join(parts)}"
+    return f"{formatting.count(len(judged), 'case')}: {'; '.join(parts)}"

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.heatmaps import NEAR_MEAN, SCALES, Look, read_look
-from dashboard.previews import Photo
+from dashboard.figures.heatmaps import NEAR_MEAN, SCALES, Look, read_look
+from dashboard.figures.thumbnails import Photo
 
 _HERE = Path(__file__).parent
 _VIEWER = st.components.v2.component(

@@ -7,8 +7,20 @@ is told apart by its mark or hatching as well as by its colour, so that it survi
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, PAPER, blank, labels, named_axis, whole, whole_ticks
-from engine.schema import METRICS
+from dashboard.figures.curves import (
+    COLOURS,
+    INK,
+    LEGEND,
+    LIGHT,
+    LINES,
+    PAPER,
+    blank,
+    labels,
+    named_axis,
+    whole,
+    whole_ticks,
+)
+from engine.store.schema import METRICS
 
 _MOST_CLASSES = 50  # in a confusion matrix; more cannot be read
 _LONGEST = 30  # rows of a bar chart

@@ -1,7 +1,7 @@
-"""DataFrame in, Plotly figure out: pure functions with colours, titles and units of their own.
+"""Plotly figures from DataFrames: pure functions with colours, titles and units of their own.
 
-Knows column names of `engine.queries`. Knows no page, no run and no file, and depends on no default template: a figure
-looks the same on a page, in a test and in an exported file.
+Uses the column names of `engine.store.queries` and no default template: a figure looks the same on a page, in a test
+and in an exported file.
 """
 
 import math
@@ -13,9 +13,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 
-from engine import published as study
-from engine.schema import METRICS
 from engine.statistics import wilson_interval
+from engine.store import published as study
+from engine.store.schema import METRICS
 
 LIGHT, DARK = "captionscope_light", "captionscope_dark"
 

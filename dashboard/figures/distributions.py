@@ -1,7 +1,7 @@
 """How scores lie: histograms of every metric, two metrics against each other, the selection drawn over the whole.
 
 DataFrame in, Plotly figure out, for files and reports: what the pages draw in the browser, these draw for print. Knows
-column names of `engine.queries`, and no page.
+column names of `engine.store.queries`, and no page.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard import text
-from dashboard.figures import COLOURS, INK, LEGEND, LIGHT, LINES, blank
+from dashboard.figures.curves import COLOURS, INK, LEGEND, LIGHT, LINES, blank
+from dashboard.text import formatting
 
 _ACROSS = 3
 _HIGH = 104  # pixels of a row of histograms
@@ -29,7 +29,7 @@ def histograms(
     """A histogram a metric, of `queries.histograms` of all cases and of the selected ones."""
     rows = -(-len(edges) // _ACROSS)
     drawn = rows * _HIGH + (rows - 1) * _BETWEEN  # pixels from the first row's top to the last one's bottom
-    titles = [text.title(metric) for metric, _, _ in edges]
+    titles = [formatting.title(metric) for metric, _, _ in edges]
     figure = make_subplots(
         rows, _ACROSS, subplot_titles=titles, vertical_spacing=_BETWEEN / drawn, horizontal_spacing=0.06
     )
@@ -67,7 +67,9 @@ def quadrant(
     template: str = LIGHT,
 ) -> go.Figure:
     """`queries.scattered` of two metrics, parted at their medians, with the region that was drawn, if any."""
-    figure = blank(f"{text.title(y)} against {text.title(x)}", text.title(x), text.title(y), template)
+    figure = blank(
+        f"{formatting.title(y)} against {formatting.title(x)}", formatting.title(x), formatting.title(y), template
+    )
     for selected, name in ((False, "not selected"), (True, "selected")):
         mine = points[points.selected == selected]
         colour = COLOURS[template][0] if selected else INK[template]

@@ -12,9 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color, hex_to_rgb, label_rgb
 
-from dashboard import text
-from dashboard.figures import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
-from dashboard.record import Run
+from dashboard.figures.curves import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
+from dashboard.state.record import Run
+from dashboard.text import formatting
 
 TITLE = "Attention grounding (pointing game)"
 _MEAN = -1
@@ -39,21 +39,22 @@ def _best(heads: pd.DataFrame) -> pd.Series:
 
 def sentence(run: Run, beam: int, heads: pd.DataFrame) -> str:
     """Return what the best layer and head reach, beside chance."""
-    row, where = _best(heads), text.begun(text.of_setting(beam, run.is_sampled))
+    row, where = _best(heads), formatting.begun(formatting.of_setting(beam, run.is_sampled))
     tested = pd.notna(row.own)
     share, nouns = (row.own, row.tested) if tested else (row.hit, row.nouns)
     layer, head = best(heads)
     map_named = f"layer {layer + 1}, " + ("averaged over heads" if head == _MEAN else f"head {head + 1}")
     found = (
         f"{where}, the best of {len(heads)} maps is {map_named}: its brightest patch lies in a box of the named object "
-        f"for {round(share * nouns):,} of {text.count(int(nouns), 'noun')} ({text.percent(share)})"
+        f"for {round(share * nouns):,} of {formatting.count(int(nouns), 'noun')} ({formatting.percent(share)})"
     )
     if not tested:
         return f"{found}. Chance is not known, because no other image has a box of the same label."
-    bounds = text.interval(100 * row.low, 100 * row.high, 1)
+    bounds = formatting.interval(100 * row.low, 100 * row.high, 1)
+    gain = f"{100 * row.gain:+.1f} points" + (f" (95 % CI {bounds})" if bounds else "")
     return (
-        f"{found}; chance, the same with the boxes of that label in another image, is {text.percent(row.chance)}. "
-        f"Difference: {100 * row.gain:+.1f} points{f' (95 % CI {bounds})' if bounds else ''}.{_doubt(row, len(heads))}"
+        f"{found}; chance, the same with the boxes of that label in another image, is "
+        f"{formatting.percent(row.chance)}. Difference: {gain}.{_doubt(row, len(heads))}"
     )
 
 

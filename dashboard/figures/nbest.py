@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import figures, text
-from dashboard.exports import Figure
-from dashboard.record import Run
-from dashboard.tables import HEADLINES
-from engine.schema import METRICS
+from dashboard.figures import curves as figures
+from dashboard.report.exports import Figure
+from dashboard.report.tables import HEADLINES
+from dashboard.state.record import Run
+from dashboard.text import formatting
+from engine.store.schema import METRICS
 
 
 def curves(found: pd.DataFrame, small: str) -> list[Figure]:
@@ -41,17 +42,23 @@ def headlines(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def title(metric: str) -> str:
     """Return the title of the figure of one metric."""
-    return f"{text.title(metric)} of the n-best lists by beam size"
+    return f"{formatting.title(metric)} of the n-best lists by beam size"
 
 
 def _sentence(run: Run, metric: str, row: Any) -> str:
-    best, chosen, mean = (text.number(each, METRICS[metric].digits) for each in (row.best, row.chosen, row.average))
-    where, images = text.begun(text.of_setting(row.beam_size, run.is_sampled)), text.count(int(row.images), "image")
-    kept, name = text.mean_count(row.kept), text.title(metric)
+    best, chosen, mean = (
+        formatting.number(each, METRICS[metric].digits) for each in (row.best, row.chosen, row.average)
+    )
+    where, images = (
+        formatting.begun(formatting.of_setting(row.beam_size, run.is_sampled)),
+        formatting.count(int(row.images), "image"),
+    )
+    kept, name = formatting.mean_count(row.kept), formatting.title(metric)
     held = f"one of the {kept} samples has" if run.is_sampled else f"the {kept}-best list contains a hypothesis with"
+    ranking = formatting.begun(_ranking(run, row) + f"mean of all: {mean}")
     return (
-        f"{where}, for {text.percent(row.better)} of {images} {held} a higher {name} than the caption; choosing the "
-        f"best would give {best} instead of {chosen}. {text.begun(_ranking(run, row) + f'mean of all: {mean}')}."
+        f"{where}, for {formatting.percent(row.better)} of {images} {held} a higher {name} than the caption; choosing "
+        f"the best would give {best} instead of {chosen}. {ranking}."
     )
 
 

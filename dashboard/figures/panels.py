@@ -13,10 +13,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from dashboard import heatmaps
-from dashboard.figures import COLOURS, INK, LIGHT, LINES, PAPER, TITLE_LINE, labels, plain, wrapped
-from dashboard.heatmaps import Look
-from dashboard.previews import uri
+from dashboard.figures import heatmaps
+from dashboard.figures.curves import COLOURS, INK, LIGHT, LINES, PAPER, TITLE_LINE, labels, plain, wrapped
+from dashboard.figures.heatmaps import Look
+from dashboard.figures.thumbnails import uri
 
 _WIDTH = 1000  # pixels of a whole figure
 _EDGE = 14  # pixels around everything, and between neighbours

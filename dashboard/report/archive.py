@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dashboard import exports
-from dashboard.chapters import chapters
-from dashboard.exports import Figure, Table, markdown_text
-from dashboard.footnotes import TITLE, Footnotes, is_signature
-from dashboard.heatmaps import SCALES, Look
-from dashboard.record import Run, runs_of
-from dashboard.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note, numbers
-from engine import queries, store
+from dashboard.figures.heatmaps import SCALES, Look
+from dashboard.report import exports
+from dashboard.report.chapters import chapters
+from dashboard.report.exports import Figure, Table, markdown_text
+from dashboard.report.footnotes import TITLE, Footnotes, is_signature
+from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note, numbers
+from dashboard.state.record import Run, runs_of
+from engine.store import queries, tables
 
 Progress = Callable[[int, int, str], None]
 """Called with (figures and tables done, all of them, what comes next)."""
@@ -195,7 +195,7 @@ def open_source(
     images: Iterable[str] = (),
     look: Mapping[str, Any] | None = None,
     parts: Mapping[str, str] | None = None,
-) -> tuple[Source, list[store.Problem]]:
+) -> tuple[Source, list[tables.Problem]]:
     """Return a run of a results folder as the source of a report, and what could not be read.
 
     Args:
@@ -204,7 +204,7 @@ def open_source(
     Raises:
         ReportError: there is no such run, it has no such beam size or image, or a companion has nothing to show.
     """
-    connection, problems = store.connect(results)
+    connection, problems = tables.connect(results)
 
     def ask(query: Callable[..., Any], *arguments: Any) -> Any:
         return query(connection.cursor(), *arguments)
@@ -350,7 +350,3 @@ def main(arguments: list[str] | None = None) -> int:
 def _say(done: int, total: int, title: str) -> None:
     if title:
         print(f"{done + 1} of {total}: {title}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import text
-from dashboard.exports import Table
-from dashboard.record import Run
-from dashboard.tables import HEADLINES
-from engine import published
-from engine.schema import METRICS
+from dashboard.report.exports import Table
+from dashboard.report.tables import HEADLINES
+from dashboard.state.record import Run
+from dashboard.text import formatting
+from engine.store import published
+from engine.store.schema import METRICS
 
 TITLE = "Runs and hyperparameters"
 
@@ -78,7 +78,7 @@ def _scores(run: Run, row: Mapping[str, Any]) -> dict[str, str]:
     known = {name: float(row[name]) for name in HEADLINES if pd.notna(row[name])}
     demo = {"clipscore"} if run.demo_clip else set()
     return {
-        text.title(name): text.score(name, value) + (" (demo CLIP)" if name in demo else "")
+        formatting.title(name): formatting.score(name, value) + (" (demo CLIP)" if name in demo else "")
         for name, value in known.items()
     }
 
@@ -91,15 +91,15 @@ def _published(results: Path) -> list[dict[str, str]]:
     attempts = [
         settings
         | {"Encoder": row.encoder, "Layers": row.num_layers, "Heads": row.nhead, "Batch": row.batch_size}
-        | {"Beam size": text.beam(1)}
-        | {text.title(name): text.score(name, getattr(row, name)) for name in HEADLINES}
+        | {"Beam size": formatting.beam(1)}
+        | {formatting.title(name): formatting.score(name, getattr(row, name)) for name in HEADLINES}
         for row in published.attempts(results).frame.itertuples()
     ]
     beams = published.beams(results).frame
     decodings = [
         settings
-        | {"Beam size": text.beam(size)}
-        | {text.title(row.metric): text.score(row.metric, row.value) for row in rows.itertuples()}
+        | {"Beam size": formatting.beam(size)}
+        | {formatting.title(row.metric): formatting.score(row.metric, row.value) for row in rows.itertuples()}
         for size, rows in beams[beams.metric.isin(HEADLINES)].groupby("beam_size")
     ]
     return attempts + decodings

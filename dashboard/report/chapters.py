@@ -12,29 +12,21 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import attempts as attempt_rows
-from dashboard import (
-    commands,
-    contrasts,
-    figures,
-    first_page,
-    oracle,
-    others,
-    pairs,
-    plates,
-    strips,
-    tables,
-    text,
-)
-from dashboard import verdicts as judged
-from dashboard.exports import Figure, Table
-from dashboard.plates import Panel
-from dashboard.previews import photo, pixels
-from dashboard.record import Run
-from dashboard.source import ZERO_SHOT, Ask, Chapter, Source, class_note, gone, note, signature
-from dashboard.tables import HEADLINES
-from engine import published, queries
-from engine.schema import METRICS, TAGS
+from dashboard.annotations import verdicts as judged
+from dashboard.figures import comparisons, panels
+from dashboard.figures import curves as figures
+from dashboard.figures import nbest as oracle
+from dashboard.figures.panels import Panel
+from dashboard.figures.thumbnails import photo, pixels
+from dashboard.report import attempts as attempt_rows
+from dashboard.report import first_page, other_runs, pairs, strips, tables
+from dashboard.report.exports import Figure, Table
+from dashboard.report.source import ZERO_SHOT, Ask, Chapter, Source, class_note, gone, note, signature
+from dashboard.report.tables import HEADLINES
+from dashboard.state.record import Run
+from dashboard.text import commands, formatting
+from engine.store import published, queries
+from engine.store.schema import METRICS, TAGS
 
 
 def chapters(source: Source) -> list[Chapter]:
@@ -46,7 +38,7 @@ def chapters(source: Source) -> list[Chapter]:
         attempts(source),
         beams(source),
         *nbest(source),
-        *others.compared(source),
+        *other_runs.compared(source),
         strips.attention(source),
         *strips.grounding(source),
         pairs.pairs(source),
@@ -104,7 +96,7 @@ def top_five(source: Source) -> Chapter:
     if not rows:
         return Chapter(title, missing="The predictions were imported without probabilities, so there are no bars.")
     small = class_note(run, int(accuracy.images.iloc[0]), f'Template: "{template}"', _clip(run))
-    drawn = lambda: plates.panels("Top-5 predictions", [class_panel(run, row) for row in rows])  # noqa: E731
+    drawn = lambda: panels.panels("Top-5 predictions", [class_panel(run, row) for row in rows])  # noqa: E731
     lead = (
         "The most confident correct prediction, the least confident correct one, and the most confident wrong one, "
         "where the run has them."
@@ -154,7 +146,7 @@ def best_setting(source: Source) -> Chapter:
     if mine.empty:
         return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     signatures = tuple(each for each in mine.signature if isinstance(each, str) and each)
-    where = text.of_setting(beam, run.is_sampled)
+    where = formatting.of_setting(beam, run.is_sampled)
     lead = f"The scores {where}, with 95 % bootstrap intervals over images."
     scores = replace(tables.scores(mine, f"Scores {where}", note(run)), signatures=signatures)
     return Chapter(title, lead, (tables.settings(run, beam), scores))
@@ -211,7 +203,7 @@ def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
         "" if theirs.empty else "Dashed, with open marks: published for another captioner",
     )
     signed = tuple(filter(None, [signature(source.ask, source.run, metric)]))
-    return Figure(f"{metric}_by_beam", f"{text.title(metric)} by beam size", drawn, small, signed)
+    return Figure(f"{metric}_by_beam", f"{formatting.title(metric)} by beam size", drawn, small, signed)
 
 
 def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
@@ -246,18 +238,20 @@ def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
     found = ask(queries.smallest_beam, run.name, metric)
     if found.empty:
         return ""
-    row, name = found.iloc[0], text.title(metric)
+    row, name = found.iloc[0], formatting.title(metric)
     if METRICS[metric].corpus == "pooled" and not row.pooled:  # another number than the curve's: it may rank otherwise
         name = f"the mean of per-image {name} (the curve pools the whole split)"
-    images = text.count(int(row.images), "image")
+    images = formatting.count(int(row.images), "image")
     tested = f"randomization test over {images}, Holm-corrected, 5\N{NO-BREAK SPACE}%"
     if row.best == ask(queries.beam_sizes, run.name).beam_size.min():
-        return f"By {name}, beam size {text.beam(row.best)}, the smallest, is the best of all ({tested})."
+        return f"By {name}, beam size {formatting.beam(row.best)}, the smallest, is the best of all ({tested})."
     if row.smallest == row.best:
-        return f"By {name}, beam size {text.beam(row.best)} is the best, and no smaller one is as good ({tested})."
+        return (
+            f"By {name}, beam size {formatting.beam(row.best)} is the best, and no smaller one is as good ({tested})."
+        )
     return (
-        f"By {name}, beam size {text.beam(row.best)} is the best; {text.beam(row.smallest)} is the smallest that is "
-        f"not significantly worse ({tested})."
+        f"By {name}, beam size {formatting.beam(row.best)} is the best; {formatting.beam(row.smallest)} is the "
+        f"smallest that is not significantly worse ({tested})."
     )
 
 
@@ -271,10 +265,10 @@ def tags(source: Source) -> Chapter:
         return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
     found = source.ask(queries.tag_examples, run.name, beam)
     total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
-    where = text.of_setting(beam, run.is_sampled)
+    where = formatting.of_setting(beam, run.is_sampled)
     if found.empty:
         return Chapter(title, f"No caption {where} has a failure tag.")
-    lead = f"Of {text.count(total, 'caption')} {where}; one caption may have several tags."
+    lead = f"Of {formatting.count(total, 'caption')} {where}; one caption may have several tags."
     defined = (f"{tag}: {TAGS[tag]}" for tag in found.tag if tag in TAGS)
     small = note(run, "95 % Wilson intervals")
     drawn = partial(figures.tag_shares, found, total)
@@ -290,7 +284,7 @@ def verdicts(source: Source) -> Chapter:
         return Chapter(title, found.problem)
     if not found.by_case:
         return Chapter(title, "No case of this run has been judged yet.")
-    counts = "\n".join(f"- {text.begun(line)}." for line in judged.counts_by_setting(run, found))
+    counts = "\n".join(f"- {formatting.begun(line)}." for line in judged.counts_by_setting(run, found))
     return Chapter(title, f"{' '.join(judged.QUESTIONS.values())}\n\n{counts}", (judged.table(run, found),))
 
 
@@ -306,7 +300,7 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
     """
     small = class_note(run, int(found.images.iloc[0]), f'Left: "{left}"', f'Right: "{right}"', _clip(run))
     figure = Figure(
-        "class_changes", "Classes gained and lost", lambda: contrasts.class_changes(changes, left, right), small
+        "class_changes", "Classes gained and lost", lambda: comparisons.class_changes(changes, left, right), small
     )
     return [
         figure,
@@ -319,6 +313,6 @@ def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figur
     """Return the confusion matrix of a template, and the most confused classes."""
     lines = (f'Template: "{template}"', _clip(run))
     small = class_note(run, int(found.images.sum()), *lines)
-    drawn = class_note(run, int(found.images.sum()), *lines, contrasts.confusion_part(found))
-    matrix = Figure("confusion", "Confusion matrix (% of true class)", lambda: contrasts.confusion(found), drawn)
+    drawn = class_note(run, int(found.images.sum()), *lines, comparisons.confusion_part(found))
+    matrix = Figure("confusion", "Confusion matrix (% of true class)", lambda: comparisons.confusion(found), drawn)
     return matrix, tables.confusions(found, small)

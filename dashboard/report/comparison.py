@@ -9,15 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import contrasts, plates, text
-from dashboard.exports import Figure, Table
-from dashboard.plates import Panel
-from dashboard.previews import photo, pixels
-from dashboard.record import Run
-from dashboard.source import Ask, signature
-from engine import queries, signatures
-from engine.schema import METRICS
-from engine.signatures import Difference
+from dashboard.figures import comparisons, panels
+from dashboard.figures.panels import Panel
+from dashboard.figures.thumbnails import photo, pixels
+from dashboard.report.exports import Figure, Table
+from dashboard.report.source import Ask, signature
+from dashboard.state.record import Run
+from dashboard.text import formatting
+from engine.store import queries, signatures
+from engine.store.schema import METRICS
+from engine.store.signatures import Difference
 
 _ALPHA = 0.05
 
@@ -96,9 +97,9 @@ def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
     """`queries.comparison` as people read it."""
     shown = pd.DataFrame(
         {
-            "Metric": [text.title(metric) for metric in found.metric],
-            "Left": [text.score(row.metric, row.left) for row in found.itertuples()],
-            "Right": [text.score(row.metric, row.right) for row in found.itertuples()],
+            "Metric": [formatting.title(metric) for metric in found.metric],
+            "Left": [formatting.score(row.metric, row.left) for row in found.itertuples()],
+            "Right": [formatting.score(row.metric, row.right) for row in found.itertuples()],
             "Difference": [change(row.metric, row.difference) for row in found.itertuples()],
             "95 % interval": [bounds(row) or "–" for row in found.itertuples()],
             "Wins, ties, losses": [f"{row.wins:,} · {row.ties:,} · {row.losses:,}" for row in found.itertuples()],
@@ -129,12 +130,12 @@ def _alike(differ: list[Difference]) -> str:
 
 def bounds(row: Any) -> str:
     """The interval of a row's difference, or nothing: one image has none."""
-    return text.interval(row.low, row.high, METRICS[row.metric].digits, "+")
+    return formatting.interval(row.low, row.high, METRICS[row.metric].digits, "+")
 
 
 def resampled(p: float) -> str:
     """A p-value of a thousand resamples, which see nothing below 1 / 1001."""
-    return "≤ 0.001" if p < 0.00105 else text.probability(p)
+    return "≤ 0.001" if p < 0.00105 else formatting.probability(p)
 
 
 def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dict[str, pd.DataFrame]) -> list:
@@ -147,8 +148,8 @@ def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dic
     signed, shared = sides.signatures(ask, [metric]), ask(queries.paired_scores, *sides.asked, metric)
     scatter = Figure(
         f"scatter_{metric}",
-        f"{text.title(metric)}, image by image",
-        lambda: contrasts.scatter(shared, metric, *sides.names),
+        f"{formatting.title(metric)}, image by image",
+        lambda: comparisons.scatter(shared, metric, *sides.names),
         sides.note,
         signed,
     )
@@ -162,22 +163,22 @@ def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dic
 def outcomes(ask: Ask, sides: Sides, found: pd.DataFrame) -> Figure:
     """Return the figure of wins, ties and losses by metric."""
     signed = sides.signatures(ask, found.metric)
-    return Figure("outcomes", "Wins, ties and losses", lambda: contrasts.outcomes(found), sides.note, signed)
+    return Figure("outcomes", "Wins, ties and losses", lambda: comparisons.outcomes(found), sides.note, signed)
 
 
 def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, signed: tuple[str, ...]) -> list[Figure | Table]:
-    title = f"Largest {name} of the left setting in {text.title(metric)}"
+    title = f"Largest {name} of the left setting in {formatting.title(metric)}"
     shown = pd.DataFrame(
         {
             "Image": rows.image_id,
-            "Left": [text.score(metric, value) for value in rows.left],
-            "Right": [text.score(metric, value) for value in rows.right],
+            "Left": [formatting.score(metric, value) for value in rows.left],
+            "Right": [formatting.score(metric, value) for value in rows.right],
             "Change": [change(metric, value) for value in rows.change],
             "Left caption": rows.left_caption,
             "Right caption": rows.right_caption,
         }
     )
-    drawn = lambda: plates.panels(title, [_panel(sides, metric, row) for row in rows.itertuples()])  # noqa: E731
+    drawn = lambda: panels.panels(title, [_panel(sides, metric, row) for row in rows.itertuples()])  # noqa: E731
     return [
         Figure(f"{name}_{metric}", title, drawn, sides.note, signed),
         Table(f"{name}_{metric}", title, shown, rows.drop(columns="file_name"), sides.note, signed),
@@ -190,8 +191,8 @@ def _panel(sides: Sides, metric: str, row: Any) -> Panel:
         pixels(root, row.file_name),
         photo(root, row.file_name).missing,
         change(metric, row.change),
-        f"Left ({text.score(metric, row.left)}): {text.caption(row.left_caption)}",
-        f"Right ({text.score(metric, row.right)}): {text.caption(row.right_caption)}",
+        f"Left ({formatting.score(metric, row.left)}): {formatting.caption(row.left_caption)}",
+        f"Right ({formatting.score(metric, row.right)}): {formatting.caption(row.right_caption)}",
     )
 
 

@@ -18,8 +18,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard import latex, text
-from dashboard.figures import INK, LIGHT, plain
+from dashboard.figures.curves import INK, LIGHT, plain
+from dashboard.report import latex
+from dashboard.text import formatting
 
 PICTURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 """Kinds of figure files, and what a browser calls them."""
@@ -261,7 +262,7 @@ def _tex(content: Table) -> str:
 def markdown(content: Table) -> str:
     """A GitHub-flavoured table, its title above and its note below."""
     columns = list(content.shown.columns)
-    rules = ["---:" if text.are_numbers(content.shown[column]) else "---" for column in columns]
+    rules = ["---:" if formatting.are_numbers(content.shown[column]) else "---" for column in columns]
     rows = [columns, *content.shown.itertuples(index=False)]
     lines = ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
     lines.insert(1, "| " + " | ".join(rules) + " |")
@@ -275,11 +276,11 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&]|^[#+=.-])")
 
 def markdown_text(stranger: Any) -> str:
     """Text that Markdown shows as it stands, also in a cell of a table; a number keeps its dot."""
-    line = text.line(stranger)
-    return line if text.is_number(line) else _MARKDOWN.sub(r"\\\1", line)
+    line = formatting.line(stranger)
+    return line if formatting.is_number(line) else _MARKDOWN.sub(r"\\\1", line)
 
 
 def _no_formula(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
-    return value if text.is_number(value) else "'" + value
+    return value if formatting.is_number(value) else "'" + value

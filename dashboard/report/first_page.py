@@ -9,13 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import comparison, groundings, others, pairs, strips, text
-from dashboard.comparison import Sides
-from dashboard.exports import Figure, Table, markdown_text
-from dashboard.source import Chapter, Source, numbers
-from dashboard.tables import HEADLINES
-from engine import queries
+from dashboard.figures import grounding
+from dashboard.report import comparison, other_runs, pairs, strips
+from dashboard.report.comparison import Sides
+from dashboard.report.exports import Figure, Table, markdown_text
+from dashboard.report.source import Chapter, Source, numbers
+from dashboard.report.tables import HEADLINES
+from dashboard.text import formatting
 from engine.statistics import wilson_interval
+from engine.store import queries
 
 TITLE = "Summary"
 _TAGS = 3  # failure tags that are named
@@ -96,8 +98,8 @@ def _classified(source: Source, places: _Places) -> str:
     best = f"the first of {tied} prompts that are equally good" if tied > 1 else best
     return (
         f'Zero-shot classification: {best}, "{markdown_text(row.template)}", is correct for {int(row.right):,} of '
-        f"{text.count(int(row.known), 'image')} ({text.percent(row.accuracy)}, 95 % CI "
-        f"{text.interval(100 * row.low, 100 * row.high, 1)}). {places.see((Figure, 'accuracy'))}"
+        f"{formatting.count(int(row.known), 'image')} ({formatting.percent(row.accuracy)}, 95 % CI "
+        f"{formatting.interval(100 * row.low, 100 * row.high, 1)}). {places.see((Figure, 'accuracy'))}"
     )
 
 
@@ -111,20 +113,22 @@ def _best(source: Source, places: _Places) -> str:
     values = " and ".join(map(_value, shown.itertuples()))
     leader = source.best()
     leader = leader[leader.metric == shown.metric.iloc[0]]
-    name, sizes = text.title(shown.metric.iloc[0]), scores.beam_size.nunique()
-    where = text.begun(text.setting(beam, run.is_sampled))
+    name, sizes = formatting.title(shown.metric.iloc[0]), scores.beam_size.nunique()
+    where = formatting.begun(formatting.setting(beam, run.is_sampled))
     curve = places.see((Figure, f"{shown.metric.iloc[0]}_by_beam"), (Table, "scores"))
     if sizes < 2:
         return f"{where}: {values}. {curve}"
     if int(leader.beam_size.iloc[0]) == beam:
         return f"{where} has the highest {name} of {sizes} beam sizes: {values}. {curve}"
-    best = text.setting(int(leader.beam_size.iloc[0]), run.is_sampled)
+    best = formatting.setting(int(leader.beam_size.iloc[0]), run.is_sampled)
     return f"{where}, which was chosen for this report: {values}; {best} has the highest {name} of {sizes}. {curve}"
 
 
 def _value(row: Any) -> str:
-    bounds = text.interval(row.low, row.high)
-    return f"{text.title(row.metric)} {text.score(row.metric, row.value)}" + (f" (95 % CI {bounds})" if bounds else "")
+    bounds = formatting.interval(row.low, row.high)
+    return f"{formatting.title(row.metric)} {formatting.score(row.metric, row.value)}" + (
+        f" (95 % CI {bounds})" if bounds else ""
+    )
 
 
 def _searched(source: Source, places: _Places) -> str:
@@ -144,8 +148,8 @@ def _searched(source: Source, places: _Places) -> str:
     where = places.see((Figure, "cider_by_beam"), (Figure, "clipscore_by_beam"), (Figure, "words_by_beam"))
     return (
         f"Beam size {run.beam(wide)} instead of {run.beam(sizes[0])} changes {changed:,} of "
-        f"{text.count(int(shared.shared), 'caption')} ({text.percent(changed / shared.shared)}) and their mean length "
-        f"from {text.number(lengths[sizes[0]], 1)} to {text.number(lengths[wide], 1)} words."
+        f"{formatting.count(int(shared.shared), 'caption')} ({formatting.percent(changed / shared.shared)}) and their "
+        f"mean length from {formatting.number(lengths[sizes[0]], 1)} to {formatting.number(lengths[wide], 1)} words."
         + (f" {'; '.join(changes)}." if changes else "")
         + f" {where}"
     )
@@ -162,7 +166,7 @@ def _change(row: Any) -> str:
     found = comparison.verdict(row)
     bounds = comparison.bounds(row)
     inside = ", ".join(filter(None, [f"95 % CI {bounds}" if bounds else "", verdict.get(found, found)]))
-    return f"{text.title(row.metric)} changes by {comparison.change(row.metric, row.difference)} ({inside})"
+    return f"{formatting.title(row.metric)} changes by {comparison.change(row.metric, row.difference)} ({inside})"
 
 
 def _failures(source: Source, places: _Places) -> str:
@@ -175,10 +179,10 @@ def _failures(source: Source, places: _Places) -> str:
     total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
     named = "; ".join(_tag(row, total) for row in found.head(_TAGS).itertuples())
     example = found.iloc[0]
-    caption = f'"{markdown_text(text.caption(example.caption))}"'
+    caption = f'"{markdown_text(formatting.caption(example.caption))}"'
     evidence = f" ({markdown_text(example.evidence)})" if isinstance(example.evidence, str) else ""
     return (
-        f"Most frequent {text.of_setting(beam, run.is_sampled)}: {named}. Example of "
+        f"Most frequent {formatting.of_setting(beam, run.is_sampled)}: {named}. Example of "
         f"{markdown_text(example.tag)}: image {markdown_text(example.image_id)}, {caption}{evidence}. "
         f"{places.see((Figure, 'failure_tags'))}"
     )
@@ -186,9 +190,9 @@ def _failures(source: Source, places: _Places) -> str:
 
 def _tag(row: Any, total: int) -> str:
     low, high = wilson_interval(int(row.images), total)
-    bounds = text.interval(100 * low, 100 * high, 1)
-    share = f"{text.percent(row.images / total)}, 95 % CI {bounds}"
-    return f"{markdown_text(row.tag)}, {row.images:,} of {text.count(total, 'caption')} ({share})"
+    bounds = formatting.interval(100 * low, 100 * high, 1)
+    share = f"{formatting.percent(row.images / total)}, 95 % CI {bounds}"
+    return f"{markdown_text(row.tag)}, {row.images:,} of {formatting.count(total, 'caption')} ({share})"
 
 
 def _pointing(source: Source, places: _Places) -> str:
@@ -196,7 +200,7 @@ def _pointing(source: Source, places: _Places) -> str:
     if found is not None:
         beam, heads = found
         where = places.see((Figure, "grounding_heads"))
-        return f"{groundings.answer(heads)} {groundings.sentence(source.run, beam, heads)} {where}"
+        return f"{grounding.answer(heads)} {grounding.sentence(source.run, beam, heads)} {where}"
     if strips.kept_beam(source) is None:
         return ""
     return "Whether maps point at what the words name is not known: the images have no boxes."
@@ -205,10 +209,10 @@ def _pointing(source: Source, places: _Places) -> str:
 def _examples(places: _Places) -> str:
     shown = {"attention word by word": strips.TITLE, "best and worst pair": pairs.TITLE}
     known = [f"{what}: {places.figures(title)}" for what, title in shown.items() if places.figures(title)]
-    return f"{text.begun('; '.join(known))}." if known else ""
+    return f"{formatting.begun('; '.join(known))}." if known else ""
 
 
 def _others(body: Sequence[Chapter]) -> str:
     """Return where the comparison with other runs is; the summary itself is chapter 1."""
-    place = next((number for number, chapter in enumerate(body, 2) if chapter.title == others.TITLE), None)
+    place = next((number for number, chapter in enumerate(body, 2) if chapter.title == other_runs.TITLE), None)
     return f"Runs with captions of the same images are compared in chapter {place}." if place else ""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dashboard.exports import Figure, Table
+from dashboard.report.exports import Figure, Table
 
 TITLE = "Signatures"
 

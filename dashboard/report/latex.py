@@ -13,7 +13,7 @@ from unicodedata import east_asian_width
 
 import pandas as pd
 
-from dashboard import text
+from dashboard.text import formatting
 
 TEXT_WIDTH = 345
 """Points between the margins of LaTeX's own `article`, the narrowest page with one column that a table should fit."""
@@ -163,12 +163,12 @@ def _packages(is_tall: bool, layout: _Layout) -> str:
 
 
 def _letters(title: str, shown: pd.DataFrame, note: str) -> set[str]:
-    return set().union(*map(text.line, (title, note, *shown.columns, *shown.to_numpy().flatten())))
+    return set().union(*map(formatting.line, (title, note, *shown.columns, *shown.to_numpy().flatten())))
 
 
 def escaped(stranger: object) -> str:
     """Text that LaTeX prints as it stands."""
-    marked = "".join(_MARKS.get(character, character) for character in text.line(stranger).replace("--", "-\0-"))
+    marked = "".join(_MARKS.get(character, character) for character in formatting.line(stranger).replace("--", "-\0-"))
     return marked.replace("\0", "{}")  # two hyphens stay two, and do not become a dash
 
 
@@ -182,8 +182,8 @@ class _Column:
 
 
 def _column(name: str, values: pd.Series) -> _Column:
-    cells = [text.line(name), *map(text.line, values)]
-    return _Column([*map(escaped, cells)], [*map(_points, cells)], text.are_numbers(values))
+    cells = [formatting.line(name), *map(formatting.line, values)]
+    return _Column([*map(escaped, cells)], [*map(_points, cells)], formatting.are_numbers(values))
 
 
 def _points(cell: str) -> float:

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from dashboard import comparison, text
-from dashboard.comparison import Sides
-from dashboard.exports import Figure, Table
-from dashboard.source import Chapter, Source
-from engine import queries
+from dashboard.report import comparison
+from dashboard.report.comparison import Sides
+from dashboard.report.exports import Figure, Table
+from dashboard.report.source import Chapter, Source
+from dashboard.text import formatting
+from engine.store import queries
 
 TITLE = "Comparison with other runs"
 _MOST = 5  # other runs that are compared: each has a table and a figure
@@ -32,7 +33,7 @@ def compared(source: Source) -> list[Chapter]:
         "\n".join(f"- {_sentence(source, sides, tests)}" for sides, tests in shown),
     ]
     if len(found) > _MOST:
-        left = ", ".join(text.markdown(sides.right.name) for sides, _ in found[_MOST:])
+        left = ", ".join(formatting.markdown(sides.right.name) for sides, _ in found[_MOST:])
         lead.append(f"Not compared here: {left}. The Compare page of the dashboard compares any two runs.")
     return [Chapter(TITLE, "\n\n".join(lead), tuple(items))]
 
@@ -70,12 +71,12 @@ def _sentence(source: Source, sides: Sides, tests: pd.DataFrame) -> str:
     row = tests.iloc[0]
     result = {"left is better": f"{sides.left.name} is better", "right is better": f"{sides.right.name} is better"}
     verdict, bounds = comparison.verdict(row), comparison.bounds(row)
-    values = " vs. ".join(text.score(row.metric, value) for value in (row.left, row.right))
+    values = " vs. ".join(formatting.score(row.metric, value) for value in (row.left, row.right))
     found = (
-        f"**{text.markdown(sides.right.name)}** ({text.setting(sides.right_beam, sides.right.is_sampled)}, "
-        f"{text.count(int(row.images), 'shared image')}): {text.title(row.metric)} {values}, difference "
+        f"**{formatting.markdown(sides.right.name)}** ({formatting.setting(sides.right_beam, sides.right.is_sampled)}, "
+        f"{formatting.count(int(row.images), 'shared image')}): {formatting.title(row.metric)} {values}, difference "
         f"{comparison.change(row.metric, row.difference)}{f' (95 % CI {bounds})' if bounds else ''}, "
-        f"p {_compared(comparison.resampled(row.p_holm))}: {text.markdown(result.get(verdict, verdict))}."
+        f"p {_compared(comparison.resampled(row.p_holm))}: {formatting.markdown(result.get(verdict, verdict))}."
     )
     return " ".join([found, *_incomparable(source, sides, tests)])
 
@@ -89,11 +90,11 @@ def _incomparable(source: Source, sides: Sides, tests: pd.DataFrame) -> list[str
     terms, metrics = comparison.terms(source.ask, sides), defaultdict(list)
     for metric in tests.metric:
         reasons = "; ".join(str(each) for each in terms[metric] if not each.search)
-        metrics[reasons].append(text.title(metric))
+        metrics[reasons].append(formatting.title(metric))
     found = [
-        f"**Not comparable**: {', '.join(names)} ({text.markdown(reasons)})."
+        f"**Not comparable**: {', '.join(names)} ({formatting.markdown(reasons)})."
         for reasons, names in metrics.items()
         if reasons
     ]
     searched = dict.fromkeys(str(each) for metric in tests.metric for each in terms[metric] if each.search)
-    return found + ([f"The search differs ({text.markdown('; '.join(searched))})."] if searched else [])
+    return found + ([f"The search differs ({formatting.markdown('; '.join(searched))})."] if searched else [])

@@ -8,15 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import commands, plates, tables, text
-from dashboard.exports import Figure
-from dashboard.plates import Panel
-from dashboard.previews import photo, pixels
-from dashboard.record import Run
-from dashboard.source import Chapter, Source, note, signature
-from dashboard.strips import kept_beam, pair_metric, strip
-from dashboard.tables import HEADLINES
-from engine import published, queries
+from dashboard.figures import panels
+from dashboard.figures.panels import Panel
+from dashboard.figures.thumbnails import photo, pixels
+from dashboard.report import tables
+from dashboard.report.exports import Figure
+from dashboard.report.source import Chapter, Source, note, signature
+from dashboard.report.strips import kept_beam, pair_metric, strip
+from dashboard.report.tables import HEADLINES
+from dashboard.state.record import Run
+from dashboard.text import commands, formatting
+from engine.store import published, queries
 
 TITLE = "Best and worst pair"
 _PAGE = 50  # cases that are looked through at a time for one whose photo is there
@@ -39,15 +41,15 @@ def pairs(source: Source) -> Chapter:
         return Chapter(TITLE, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     ends = [_end(source, beam, metric, is_best) for is_best in (True, False)]
     rows = pd.concat([end.row for end in ends]).drop_duplicates("image_id")
-    name, signed = text.title(metric), tuple(filter(None, [signature(source.ask, run, metric, beam)]))
+    name, signed = formatting.title(metric), tuple(filter(None, [signature(source.ask, run, metric, beam)]))
     only = f"The only case with a {name}" if (rows.scored == 1).all() else ""
     heading = only or f"Highest and lowest {name}"
-    drawn = lambda: plates.panels(heading, [case_panel(run, row, metric) for row in rows.itertuples()], across=2)  # noqa: E731
+    drawn = lambda: panels.panels(heading, [case_panel(run, row, metric) for row in rows.itertuples()], across=2)  # noqa: E731
     figure = Figure("best_and_worst", heading, drawn, note(run), signed)
     table = tables.pair(rows, only or f"Best and worst pair by {name}", note(run), signed)
     maps = [strip(run, beam, image, source.ask, source.look) for image in rows.image_id]
     kept = [each for each in maps if each is not None]
-    where = text.of_setting(beam, run.is_sampled)
+    where = formatting.of_setting(beam, run.is_sampled)
     maps_kept = ", which has attention maps" if beam != source.setting() else ""
     lead = [f"By {name} {where}{maps_kept}.", *_missing(ends)]
     lead += [] if kept else [f"No attention maps of these captions were kept {where}."]
@@ -65,7 +67,7 @@ def _published(source: Source) -> str:
     """Return the study's own pair in a sentence, or "" where its figures are not there."""
     pairs_of_study = published.pairs(source.results).frame
     said = [
-        f"{row.rank} {text.score('clipscore', row.clipscore)} (image {row.image_id})"
+        f"{row.rank} {formatting.score('clipscore', row.clipscore)} (image {row.image_id})"
         for row in pairs_of_study.itertuples()
     ]
     return f"CLIPScore {published.LABEL}, greedy: {', '.join(said)}." if said else ""
@@ -95,8 +97,8 @@ def _missing(ends: list[_End]) -> list[str]:
         return ["None of the photos was found, so the pairs are shown without them."]
     named = zip(("best", "worst"), ends, strict=True)
     return [
-        f"The photo of the {name} pair (image {text.markdown(end.first.image_id.iloc[0])}) was not found: the {name} "
-        "pair whose photo is there is shown."
+        f"The photo of the {name} pair (image {formatting.markdown(end.first.image_id.iloc[0])}) was not found: the "
+        f"{name} pair whose photo is there is shown."
         for name, end in named
         if end.row.image_id.iloc[0] != end.first.image_id.iloc[0]
     ]
@@ -107,12 +109,14 @@ def case_panel(run: Run, row: Any, metric: str) -> Panel:
     root = run.root("images")
     named = dict.fromkeys([metric, *HEADLINES])
     scores = [
-        f"{text.title(name)} {text.score(name, getattr(row, name))}" for name in named if pd.notna(getattr(row, name))
+        f"{formatting.title(name)} {formatting.score(name, getattr(row, name))}"
+        for name in named
+        if pd.notna(getattr(row, name))
     ]
     return Panel(
         pixels(root, row.file_name),
         photo(root, row.file_name).missing,
         f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
-        text.caption(row.caption),
+        formatting.caption(row.caption),
         " · ".join(scores),
     )

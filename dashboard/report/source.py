@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.exports import Figure, Table
-from dashboard.record import Run
-from dashboard.tables import HEADLINES
-from engine import queries
+from dashboard.report.exports import Figure, Table
+from dashboard.report.tables import HEADLINES
+from dashboard.state.record import Run
+from engine.store import queries
 
 Ask = Callable[..., pd.DataFrame]
-"""Calls a function of `engine.queries` with its arguments, without the cursor."""
+"""Calls a function of `engine.store.queries` with its arguments, without the cursor."""
 
 ZERO_SHOT, PHOTOS = "zero_shot", "photos"
 PARTS = (ZERO_SHOT, PHOTOS)

@@ -10,13 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import commands, groundings, heatmaps, plates, tables
-from dashboard.exports import Figure, Table
-from dashboard.heatmaps import read_look
-from dashboard.previews import LARGE, pixels
-from dashboard.record import Run
-from dashboard.source import PHOTOS, Ask, Chapter, Source, gone, note
-from engine import queries
+from dashboard.figures import grounding as groundings
+from dashboard.figures import heatmaps, panels
+from dashboard.figures.heatmaps import read_look
+from dashboard.figures.thumbnails import LARGE, pixels
+from dashboard.report import tables
+from dashboard.report.exports import Figure, Table
+from dashboard.report.source import PHOTOS, Ask, Chapter, Source, gone, note
+from dashboard.state.record import Run
+from dashboard.text import commands
+from engine.store import queries
 
 TITLE = "Attention"
 
@@ -93,7 +96,7 @@ def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any])
     row, case = found.iloc[0], ask(queries.case, run.name, beam, image_id)
     look = read_look(dict(sent), row)
     caption = case.caption.iloc[0] if len(case) and isinstance(case.caption.iloc[0], str) else ""
-    drawn = lambda: plates.attention_strip(  # noqa: E731
+    drawn = lambda: panels.attention_strip(  # noqa: E731
         f"{image_id}: {caption}", row, pixels(run.root("images"), row["file_name"], LARGE), look
     )
     small = note(

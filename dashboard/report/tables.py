@@ -1,6 +1,6 @@
 """DataFrame in, table out: what queries answer, as people read it, with sensible digits and the numbers behind them.
 
-Knows column names of `engine.queries` and what a record says of a captioner. Knows no page and no file: `exports`
+Knows column names of `engine.store.queries` and what a record says of a captioner. Knows no page and no file: `exports`
 writes a table, a page shows its `shown`. Cells hold strangers' text as it stands; whoever writes it escapes it.
 """
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboard import text
-from dashboard.exports import Table
-from dashboard.record import Run
-from engine.schema import METRICS
+from dashboard.report.exports import Table
+from dashboard.state.record import Run
+from dashboard.text import formatting
 from engine.statistics import holm, wilson_interval
+from engine.store.schema import METRICS
 
 HEADLINES = ("cider", "clipscore")
 """The metrics that stand first everywhere."""
@@ -25,10 +25,10 @@ def accuracy(found: pd.DataFrame, published: pd.DataFrame, small: str) -> Table:
     shown = pd.DataFrame(
         {
             "Template": found.template,
-            "Accuracy": [text.percent(value, 2) for value in found.accuracy],
+            "Accuracy": [formatting.percent(value, 2) for value in found.accuracy],
             "Right": [f"{row.right} of {row.known}" for row in found.itertuples()],
             "95 % interval": [
-                f"{text.percent(row.low)} to {text.percent(row.high)}" if pd.notna(row.low) else "–"
+                f"{formatting.percent(row.low)} to {formatting.percent(row.high)}" if pd.notna(row.low) else "–"
                 for row in found.itertuples()
             ],
         }
@@ -37,8 +37,8 @@ def accuracy(found: pd.DataFrame, published: pd.DataFrame, small: str) -> Table:
     sources = []
     for (model, source), rows in beside.groupby(["model", "source"], sort=False):
         known = rows.set_index("template").accuracy
-        shown[f"Published, {model}"] = [text.percent(known.get(name), 2) for name in found.template]
-        sources.append(f"Published, {model}: {source}, {text.count(int(rows.images.max()), 'image')}")
+        shown[f"Published, {model}"] = [formatting.percent(known.get(name), 2) for name in found.template]
+        sources.append(f"Published, {model}: {source}, {formatting.count(int(rows.images.max()), 'image')}")
     note = "\n".join([small, *sources])
     return Table("templates", "Zero-shot accuracy by template", shown, found, note)
 
@@ -47,9 +47,9 @@ def scores(found: pd.DataFrame, title: str, small: str) -> Table:
     """`queries.corpus_scores` of one setting."""
     shown = pd.DataFrame(
         {
-            "Metric": [text.title(metric) for metric in found.metric],
-            "Value": [text.score(row.metric, row.value) for row in found.itertuples()],
-            "95 % interval": [text.interval(row.low, row.high) or "–" for row in found.itertuples()],
+            "Metric": [formatting.title(metric) for metric in found.metric],
+            "Value": [formatting.score(row.metric, row.value) for row in found.itertuples()],
+            "95 % interval": [formatting.interval(row.low, row.high) or "–" for row in found.itertuples()],
             "Images": [f"{count:,}" for count in found.images],
         }
     )
@@ -123,16 +123,19 @@ def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str, signa
     first = [metric for metric in HEADLINES if metric in metrics]
     ordered = [*first, *(metric for metric in metrics if metric not in first)]
     described = {
-        "Words per caption": [text.number(value, 2) for value in joined.words],
-        "Vocabulary size": [text.number(value, 0) for value in joined.distinct_words],
-        "Unfinished (%)": [text.number(100 * value, 1) for value in joined.unfinished],
-        "Changed (%)": [text.number(100 * value, 1) for value in joined.changed],
-        "Seconds per image": [text.number(value) for value in joined.seconds],
+        "Words per caption": [formatting.number(value, 2) for value in joined.words],
+        "Vocabulary size": [formatting.number(value, 0) for value in joined.distinct_words],
+        "Unfinished (%)": [formatting.number(100 * value, 1) for value in joined.unfinished],
+        "Changed (%)": [formatting.number(100 * value, 1) for value in joined.changed],
+        "Seconds per image": [formatting.number(value) for value in joined.seconds],
     }
     shown = pd.DataFrame(
         {
             "Beam size": [run.beam(size) for size in joined.beam_size],
-            **{text.title(metric): [text.score(metric, value) for value in joined[metric]] for metric in ordered},
+            **{
+                formatting.title(metric): [formatting.score(metric, value) for value in joined[metric]]
+                for metric in ordered
+            },
             **described,
         }
     )
@@ -167,13 +170,13 @@ def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
     shown = pd.DataFrame(
         {
             "Beam size": [run.beam(size) for size in found.beam_size],
-            "Metric": [text.title(metric) for metric in found.metric],
-            "Kept": [text.mean_count(count) for count in found.kept],
-            "Chosen": [text.number(row.chosen, digits) for row, digits in rows],
-            "Mean of list": [text.number(row.average, digits) for row, digits in rows],
-            "Best of list": [text.number(row.best, digits) for row, digits in rows],
+            "Metric": [formatting.title(metric) for metric in found.metric],
+            "Kept": [formatting.mean_count(count) for count in found.kept],
+            "Chosen": [formatting.number(row.chosen, digits) for row, digits in rows],
+            "Mean of list": [formatting.number(row.average, digits) for row, digits in rows],
+            "Best of list": [formatting.number(row.best, digits) for row, digits in rows],
             "Gain (95 %)": [_bounded(row.gain, row.gain_low, row.gain_high, digits) for row, digits in rows],
-            "Images with a better hypothesis": [text.percent(share) for share in found.better],
+            "Images with a better hypothesis": [formatting.percent(share) for share in found.better],
         }
     )
     return Table("oracle", oracle_title(run), shown, found, small)
@@ -185,8 +188,8 @@ def oracle_title(run: Run) -> str:
 
 
 def _bounded(value: float, low: float, high: float, digits: int) -> str:
-    bounds = text.interval(low, high, digits)
-    return text.number(value, digits) + (f" ({bounds})" if bounds else "")
+    bounds = formatting.interval(low, high, digits)
+    return formatting.number(value, digits) + (f" ({bounds})" if bounds else "")
 
 
 def grounding_heads(found: pd.DataFrame, small: str) -> Table:
@@ -196,10 +199,10 @@ def grounding_heads(found: pd.DataFrame, small: str) -> Table:
             "Layer": [f"{layer + 1}" for layer in found.layer],
             "Head": ["mean" if head < 0 else f"{head + 1}" for head in found["head"]],
             "Nouns": [f"{count:,}" for count in found.tested.where(found.tested > 0, found.nouns)],
-            "Hit rate": [text.percent(share) for share in found.own.fillna(found.hit)],
-            "Chance": [text.percent(share) for share in found.chance],
+            "Hit rate": [formatting.percent(share) for share in found.own.fillna(found.hit)],
+            "Chance": [formatting.percent(share) for share in found.chance],
             "Hit rate - chance (points, 95 % CI)": [_points(row) for row in found.itertuples()],
-            "Lift (median)": [text.number(lift, 2) for lift in found.lift],
+            "Lift (median)": [formatting.number(lift, 2) for lift in found.lift],
         }
     )
     return Table("grounding_heads", "Hit rate by layer and head", shown, found, small)
@@ -220,8 +223,8 @@ def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
         {
             "Label": found.label,
             "Hit rate (95 % CI)": [_share(round(row.hit * row.nouns), row.nouns) for row in found.itertuples()],
-            "Chance": [text.percent(share) for share in found.chance],
-            "Lift (median)": [text.number(lift, 2) for lift in found.lift],
+            "Chance": [formatting.percent(share) for share in found.chance],
+            "Lift (median)": [formatting.number(lift, 2) for lift in found.lift],
             "Worst example": found.image_id,
             **captions,
         }
@@ -238,7 +241,7 @@ def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
     shown["Caption"] = [*rows.caption]
     shown["A reference"] = [_first(references) for references in rows.references]
     for metric in metrics:
-        shown[text.title(metric)] = [text.score(metric, value) for value in rows[metric]]
+        shown[formatting.title(metric)] = [formatting.score(metric, value) for value in rows[metric]]
     return Table(name, title, shown, _numbers(rows), small)
 
 
@@ -255,12 +258,12 @@ def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]
     lines = {
         "Image": [*rows.image_id],
         "Rank": [f"{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "–" for row in rows.itertuples()],
-        "Caption": [*map(text.caption, rows.caption)],
+        "Caption": [*map(formatting.caption, rows.caption)],
         **{f"Reference {n + 1}": [each[n] if n < len(each) else "–" for each in references] for n in range(most)},
     }
     for metric in METRICS:
         if rows[metric].notna().any():
-            lines[text.title(metric)] = [text.score(metric, value) for value in rows[metric]]
+            lines[formatting.title(metric)] = [formatting.score(metric, value) for value in rows[metric]]
     names = ["Best", "Worst"] if len(rows) > 1 else ["Only case"]
     columns = {name: [cells[place] for cells in lines.values()] for place, name in enumerate(names)}
     shown = pd.DataFrame({"": [*lines], **columns})
@@ -269,7 +272,7 @@ def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]
 
 def selection(found: pd.DataFrame, small: str) -> Table:
     """`queries.selection_scores` as people read it."""
-    shown = pd.DataFrame({"Metric (mean of cases)": [text.title(metric) for metric in found.metric]})
+    shown = pd.DataFrame({"Metric (mean of cases)": [formatting.title(metric) for metric in found.metric]})
     for side, name in (("selected", "Selected"), ("rest", "Rest")):
         shown[name] = [_mean(row, side) for row in found.itertuples()]
         shown[f"n {side}"] = [f"{getattr(row, f'{side}_cases'):,}" for row in found.itertuples()]
@@ -294,7 +297,7 @@ def _share(count: int, total: int) -> str:
     if not total:
         return "–"
     low, high = wilson_interval(count, total)
-    return f"{count:,} of {total:,} ({text.percent(count / total)}, 95 % CI {100 * low:.1f}-{100 * high:.1f})"
+    return f"{count:,} of {total:,} ({formatting.percent(count / total)}, 95 % CI {100 * low:.1f}-{100 * high:.1f})"
 
 
 def _first(references: Any) -> str:
@@ -320,7 +323,7 @@ def top_five(rows: Sequence[Any], title: str, small: str) -> Table:
 def _guesses(row: Any) -> dict[str, str]:
     named = {"True label": row.label if isinstance(row.label, str) else "–"}
     return named | {
-        f"#{place}": f"{guess['label']} ({text.percent(guess['probability'])})"
+        f"#{place}": f"{guess['label']} ({formatting.percent(guess['probability'])})"
         for place, guess in enumerate(row.top[:5], 1)
     }
 
@@ -331,9 +334,9 @@ def tags(found: pd.DataFrame, total: int, small: str) -> Table:
         {
             "Tag": found.tag,
             "Captions": [f"{count:,}" for count in found.images],
-            "Share": [text.percent(count / total) for count in found.images],
+            "Share": [formatting.percent(count / total) for count in found.images],
             "Example": found.image_id,
-            "Caption of the example": [*map(text.caption, found.caption)],
+            "Caption of the example": [*map(formatting.caption, found.caption)],
             "Evidence": found.evidence,
         }
     )
@@ -352,8 +355,8 @@ def paired_tests(found: pd.DataFrame, small: str) -> Table:
             "Both correct": [f"{count:,}" for count in found.both],
             "Correct with the left prompt only": [f"{count:,}" for count in found.only_left],
             "Correct with the right prompt only": [f"{count:,}" for count in found.only_right],
-            "p (exact McNemar)": [text.probability(p) for p in found.p],
-            **({"p Holm": [text.probability(p) for p in holm([*found.p])]} if several else {}),
+            "p (exact McNemar)": [formatting.probability(p) for p in found.p],
+            **({"p Holm": [formatting.probability(p) for p in holm([*found.p])]} if several else {}),
         }
     )
     title = "The first prompt compared with each of the others" if several else "Paired test of two prompts"
@@ -391,7 +394,7 @@ def confusions(found: pd.DataFrame, small: str) -> Table:
             "True label": wrong.label,
             "Predicted": wrong.predicted,
             "Images": wrong.images,
-            "Share of the class": [text.percent(row.images / totals[row.label]) for row in wrong.itertuples()],
+            "Share of the class": [formatting.percent(row.images / totals[row.label]) for row in wrong.itertuples()],
         }
     )
     return Table("confusions", "Most confused classes", shown, found, small)

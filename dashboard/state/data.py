@@ -1,6 +1,6 @@
 """What the pages know: the results folder, one connection to it, and every run's record.
 
-Asks `engine.queries` and keeps the answers. Knows no SQL and draws nothing.
+Asks `engine.store.queries` and keeps the answers. Knows no SQL and draws nothing.
 """
 
 import os
@@ -14,12 +14,12 @@ import duckdb
 import pandas as pd
 import streamlit as st
 
-from dashboard.record import Run, runs_of
-from engine import queries, store
+from dashboard.state.record import Run, runs_of
+from engine.store import queries, tables
 
 RESULTS_VARIABLE = "CAPTIONSCOPE_RESULTS"
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 """Where results are while nothing else is said."""
 
 RUNS = ("runs/*/*.parquet", "runs/*/*.json", "runs/*")
@@ -67,13 +67,13 @@ def runs() -> list[Run]:
     return _runs(state())
 
 
-def problems() -> list[store.Problem]:
+def problems() -> list[tables.Problem]:
     """What could not be read, and why."""
     return _connection(str(results_folder()), state())[1]
 
 
 def ask(query: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
-    """Runs a function of `engine.queries`, or gives the answer it gave while the results were the same.
+    """Runs a function of `engine.store.queries`, or gives the answer it gave while the results were the same.
 
     The answer is everybody's: make a new frame, and change nothing in this one.
     """
@@ -97,5 +97,5 @@ def _runs(found: State) -> list[Run]:
 
 # One at a time: each holds the scores that were looked at in memory.
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[store.Problem]]:
-    return store.connect(Path(results))
+def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[tables.Problem]]:
+    return tables.connect(Path(results))

@@ -6,8 +6,8 @@ Knows queries by what they are asked. A module of its own, because a view's file
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.record import Run
-from engine import queries
+from dashboard.state.record import Run
+from engine.store import queries
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import text
-from engine.schema import ATTENTION_PASSES
+from dashboard.text import formatting
+from engine.store.schema import ATTENTION_PASSES
 
 _KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero_shot": "zero-shot only"}
 _COUNTS = ["captions", "images", "set_aside", "attention", "zero_shot"]
@@ -55,12 +55,14 @@ class Run:
         whole = self.part("data", "of_images")
         partial = isinstance(whole, int) and whole > self.images
         images = self.images or self.zero_shot
-        counted = f"{self.images:,} of {text.count(whole, 'image')}" if partial else text.count(images, "image")
+        counted = (
+            f"{self.images:,} of {formatting.count(whole, 'image')}" if partial else formatting.count(images, "image")
+        )
         return [part for part in (*self._named(), counted, self._seen_in_training()) if part]
 
     def classified(self, images: int) -> list[str]:
         """The same for what is about `images` photos of classes: they are others than those with captions."""
-        return [part for part in (*self._named(), f"{text.count(images, 'image')} classified by prompts") if part]
+        return [part for part in (*self._named(), f"{formatting.count(images, 'image')} classified by prompts") if part]
 
     def _named(self) -> tuple[str, str]:
         kind = _KINDS.get(self.text("kind"), self.text("kind", default="run"))
@@ -68,11 +70,11 @@ class Run:
 
     def _seen_in_training(self) -> str:
         seen = self.part("trained_on")
-        return f"⚠ {text.count(seen, 'image')} of its own training" if isinstance(seen, int) and seen > 0 else ""
+        return f"⚠ {formatting.count(seen, 'image')} of its own training" if isinstance(seen, int) and seen > 0 else ""
 
     def beam(self, size: int) -> str:
         """A beam size of this run as a word: size 1 is greedy, unless its tokens were drawn by chance."""
-        return text.beam(size, self.is_sampled)
+        return formatting.beam(size, self.is_sampled)
 
     @property
     def is_sampled(self) -> bool:

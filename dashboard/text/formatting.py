@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from engine.schema import METRICS
+from engine.store.schema import METRICS
 
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 _NUMBER = re.compile(r"[-+]?(0|[1-9][\d,]*)(\.\d+)?( %)?|–")

@@ -5,13 +5,17 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, choices, data, downloads, groundings, judging, parts, strips, tables, text
 from dashboard.components.viewer import Noun, viewer
-from dashboard.exports import Figure, Table
-from dashboard.heatmaps import Look, read_look
-from dashboard.previews import LARGE, photo
-from engine import queries
-from engine.schema import ATTENTION_PASSES
+from dashboard.figures import grounding
+from dashboard.figures.heatmaps import Look, read_look
+from dashboard.figures.thumbnails import LARGE, photo
+from dashboard.report import strips, tables
+from dashboard.report.exports import Figure, Table
+from dashboard.state import choices, data
+from dashboard.text import formatting
+from dashboard.widgets import case, export_button, layout, verdict_form
+from engine.store import queries
+from engine.store.schema import ATTENTION_PASSES
 
 _MOST_LABELS = 12  # rows of the table that show without scrolling
 _GROUNDING = (
@@ -32,18 +36,18 @@ _PASSES = {
 
 def draw() -> None:
     """The whole view."""
-    slot = parts.titled("Attention")
-    run = parts.current_run()
+    slot = layout.titled("Attention")
+    run = layout.current_run()
     sizes = list(data.ask(queries.attention_beam_sizes, run.name).beam_size)
     if not sizes:
-        parts.missing(
+        layout.missing(
             "No attention was kept for this run: it can only be read from a captioner that runs here, not from a file "
             "of predictions. This command keeps it:",
-            parts.EVALUATE,
+            layout.EVALUATE,
             run,
         )
         return
-    left, middle, right = parts.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
+    left, middle, right = layout.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
     with left:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
     said = _captions(run, beam)
@@ -52,17 +56,17 @@ def draw() -> None:
         image_id = choices.one_of("Image", "image", list(said), next(iter(said)), shown.get)
     with right, st.container(horizontal=True, vertical_alignment="center"):
         _steps(list(said), image_id)
-        parts.case_link(beam, image_id, "Scores of this case")
+        layout.case_link(beam, image_id, "Scores of this case")
     _say_replaced(run, beam, image_id)
     _case(run, beam, image_id)
     pointing = _grounding(run, beam)
     with slot:
-        downloads.offer(lambda: [*_strip(run, beam, image_id), *pointing()], "attention")
+        export_button.offer(lambda: [*_strip(run, beam, image_id), *pointing()], "attention")
 
 
 def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
     """All words side by side, as they are looked at."""
-    return [strips.strip(run, beam, image_id, data.ask, parts.look())]
+    return [strips.strip(run, beam, image_id, data.ask, layout.look())]
 
 
 def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
@@ -89,8 +93,8 @@ def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
         )
     if linked and linked != image_id:
         st.warning(
-            f"No maps were kept of image {text.markdown(linked)} at this beam size: these are of "
-            f"{text.markdown(image_id)}.",
+            f"No maps were kept of image {formatting.markdown(linked)} at this beam size: these are of "
+            f"{formatting.markdown(image_id)}.",
             icon="⚠️",
         )
 
@@ -111,13 +115,13 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = _row(run, beam, image_id)
     found = data.ask(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
-    st.caption(f"Cross-attention maps: {text.markdown(run.attention_pass)}.")
+    st.caption(f"Cross-attention maps: {formatting.markdown(run.attention_pass)}.")
     if not found.empty:
-        left, right = parts.columns([3, 2], "case", "case", gap="medium")
+        left, right = layout.columns([3, 2], "case", "case", gap="medium")
         with left:
             case.words(found.iloc[0])
         with right:
-            judging.draw(run, beam, image_id, case.said(found.iloc[0]))
+            verdict_form.draw(run, beam, image_id, case.said(found.iloc[0]))
     with choices.opened("What these maps are, and are not", "about"):
         st.markdown(
             f"{_PASSES.get(run.attention_pass, '')}The decoder's cross-attention is read at the step that predicts "
@@ -134,25 +138,25 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
         heads = data.ask(queries.grounding_heads, run.name, beam)
     if heads.empty:
         return list
-    st.subheader(groundings.TITLE, help=_GROUNDING)
-    st.markdown(groundings.sentence(run, beam, heads))
-    left, right = parts.columns(2, "figure", "grounding")
+    st.subheader(grounding.TITLE, help=_GROUNDING)
+    st.markdown(grounding.sentence(run, beam, heads))
+    left, right = layout.columns(2, "figure", "grounding")
     with left:
-        parts.figure(groundings.by_head(heads, parts.template()), "by_head", "Hit rate by layer and head")
+        layout.figure(grounding.by_head(heads, layout.template()), "by_head", "Hit rate by layer and head")
     with right:
         offsets = data.ask(queries.grounding_offsets, run.name, beam)
-        parts.figure(groundings.by_offset(offsets, parts.template()), "by_offset", "Hit rate around the noun")
+        layout.figure(grounding.by_offset(offsets, layout.template()), "by_offset", "Hit rate around the noun")
     options = {f"{row.layer}.{row.head}": (int(row.layer), int(row.head)) for row in heads.itertuples()}
-    first = "{}.{}".format(*groundings.best(heads))
-    with parts.columns([4, 8], "choice", "labels")[0]:
-        named = {key: groundings.named(*at) for key, at in options.items()}
+    first = "{}.{}".format(*grounding.best(heads))
+    with layout.columns([4, 8], "choice", "labels")[0]:
+        named = {key: grounding.named(*at) for key, at in options.items()}
         at = options[choices.one_of("Layer and head", "pointing", list(options), first, named.get)]
-    source = parts.source(run)
+    source = layout.source(run)
     labels = data.ask(queries.grounding_labels, run.name, beam, *at)
     shown = tables.grounding_labels(labels, "", "").shown
-    parts.table(
+    layout.table(
         shown,
-        column_config=parts.long_names(shown, "Label", "Worst example", width=160),
+        column_config=layout.long_names(shown, "Label", "Worst example", width=160),
         key="pointing_labels",
         height=min(_MOST_LABELS, len(labels)) * 35 + 38,
         on_select=lambda: _choose_label(labels, *at),
@@ -173,7 +177,7 @@ def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
     @st.fragment
     def drawn() -> None:
-        look = read_look(parts.look(), row)
+        look = read_look(layout.look(), row)
         shown = photo(run.root("images"), row["file_name"], LARGE)
         viewer(f"{run.name}/{beam}/{image_id}", row, shown, look, "viewer", _keep, _nouns(run, beam, image_id))
 

@@ -3,11 +3,15 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import chapters, choices, commands, data, downloads, figures, oracle, parts, tables, text
-from dashboard.exports import Figure, Table
-from dashboard.tables import HEADLINES
-from engine import published, queries
-from engine.schema import METRICS
+from dashboard.figures import curves, nbest
+from dashboard.report import chapters, tables
+from dashboard.report.exports import Figure, Table
+from dashboard.report.tables import HEADLINES
+from dashboard.state import choices, data
+from dashboard.text import commands, formatting
+from dashboard.widgets import export_button, layout
+from engine.store import published, queries
+from engine.store.schema import METRICS
 
 _ORACLE = (
     "The best of an image's hypotheses is what a perfect choice among them would give: an upper bound, which grows "
@@ -18,47 +22,47 @@ _ORACLE = (
 
 def draw() -> None:
     """The whole view."""
-    slot = parts.titled("Beams")
-    run = parts.current_run()
+    slot = layout.titled("Beams")
+    run = layout.current_run()
     scores = data.ask(queries.corpus_scores, run.name)
     if scores.empty:
-        parts.unscored(run)
+        layout.unscored(run)
         return
-    source = parts.source(run)
+    source = layout.source(run)
     if scores.beam_size.nunique() == 1:
-        setting = text.setting(scores.beam_size.iloc[0], run.is_sampled)
-        parts.missing(
+        setting = formatting.setting(scores.beam_size.iloc[0], run.is_sampled)
+        layout.missing(
             f"This run has one setting only ({setting}), so there is nothing to compare. This command decodes several:",
             commands.BEAMS,
             run,
         )
-        parts.clip_note(run)
+        layout.clip_note(run)
         items: list[Figure | Table] = []
     else:
         items = [*_metrics(source, scores), *_captions(source)]
     table = tables.beams(scores, _statistics(run), run, chapters.note(run))
     items.append(table)
-    parts.table(table.shown)
-    parts.partly_scored(run, scores)
+    layout.table(table.shown)
+    layout.partly_scored(run, scores)
     items += _oracle(run)
     with slot:
-        downloads.offer(lambda: items, "beams")
+        export_button.offer(lambda: items, "beams")
 
 
 def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
     run, beside = source.run, []
     present = list(dict.fromkeys(scores.metric))
     ordered = sorted(present, key=lambda metric: metric not in HEADLINES)
-    columns, shown = parts.columns(2, "figure", "metrics"), []
+    columns, shown = layout.columns(2, "figure", "metrics"), []
     for place, column in enumerate(columns[: len(ordered)]):
         with column:
             key = ("left", "right")[place]
             label = ("Left figure", "Right figure")[place]
-            metric = choices.one_of(label, f"metric_{key}", ordered, ordered[place], text.title)
+            metric = choices.one_of(label, f"metric_{key}", ordered, ordered[place], formatting.title)
             theirs, apart = chapters.published_beside(source, metric)
             beside.append(theirs)
-            drawn = figures.metric_by_beam(scores[scores.metric == metric], metric, parts.template(), theirs, apart)
-            parts.figure(drawn, f"figure_{key}", f"{text.title(metric)} by beam size")
+            drawn = curves.metric_by_beam(scores[scores.metric == metric], metric, layout.template(), theirs, apart)
+            layout.figure(drawn, f"figure_{key}", f"{formatting.title(metric)} by beam size")
             with st.spinner("Testing each beam size against the best one ..."):
                 sentence = chapters.smallest_sentence(source.ask, run, metric)
             st.markdown(sentence)
@@ -68,7 +72,7 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
         "not mean that two sizes are equal: the sentences below the figures rest on paired tests, image by image."
     )
     _say_published(source, pd.concat(beside))
-    parts.clip_note(run)
+    layout.clip_note(run)
     return shown
 
 
@@ -76,9 +80,9 @@ def _say_published(source: chapters.Source, drawn: pd.DataFrame) -> None:
     """Name the source of the published curves, if any are drawn."""
     theirs = published.beams(source.results)
     if theirs.problem:
-        st.warning(text.markdown(theirs.problem), icon="⚠️")
+        st.warning(formatting.markdown(theirs.problem), icon="⚠️")
     elif not drawn.empty:
-        sources = "; ".join(text.markdown(name) for name in drawn.source.unique())
+        sources = "; ".join(formatting.markdown(name) for name in drawn.source.unique())
         same = published.is_studys(source.run.part("data") or {}, published.CAPTION_IMAGES)
         images = "the same images" if same else "other images"
         demo = " CLIPScore of the demo CLIP is on another scale than theirs." if source.run.demo_clip else ""
@@ -99,19 +103,19 @@ def _captions(source: chapters.Source) -> list[Figure]:
     st.subheader("How captions change with beam size")
     found, seconds = _statistics(source.run), source.run.seconds_per_image()
     drawn = [
-        (figures.words_by_beam(found, parts.template()), "words", "Mean caption length by beam size"),
-        (figures.distinct_by_beam(found, parts.template()), "distinct", "Distinct words by beam size"),
+        (curves.words_by_beam(found, layout.template()), "words", "Mean caption length by beam size"),
+        (curves.distinct_by_beam(found, layout.template()), "distinct", "Distinct words by beam size"),
     ]
     if found.changed.notna().any() or found.unfinished.notna().any():
-        shares = figures.shares_by_beam(found, parts.template())
+        shares = curves.shares_by_beam(found, layout.template())
         drawn.append((shares, "shares", "Share of captions changed and unfinished by beam size"))
     if not seconds.empty:
-        times = figures.seconds_by_beam(seconds, parts.template())
+        times = curves.seconds_by_beam(seconds, layout.template())
         drawn.append((times, "seconds", "Decoding time an image by beam size"))
-    columns = parts.columns(2, "figure", "captions")
+    columns = layout.columns(2, "figure", "captions")
     for place, (figure, key, alt) in enumerate(drawn):
         with columns[place % 2]:
-            parts.figure(figure, key, alt)
+            layout.figure(figure, key, alt)
     return chapters.caption_curves(source)
 
 
@@ -132,15 +136,15 @@ def _oracle(run: data.Run) -> list[Figure | Table]:
             st.caption(_lacking(run))
         return []
     st.subheader(tables.oracle_title(run), help=_ORACLE)
-    for sentence in oracle.sentences(run, None, found):
+    for sentence in nbest.sentences(run, None, found):
         st.markdown(sentence)
-    several = [(metric, mine) for metric, mine in oracle.headlines(found) if mine.beam_size.nunique() > 1]
-    for column, (metric, mine) in zip(parts.columns(2, "figure", "oracle") if several else [], several, strict=False):
+    several = [(metric, mine) for metric, mine in nbest.headlines(found) if mine.beam_size.nunique() > 1]
+    for column, (metric, mine) in zip(layout.columns(2, "figure", "oracle") if several else [], several, strict=False):
         with column:
-            drawn = figures.oracle_by_beam(mine, metric, parts.template())
-            parts.figure(drawn, f"oracle_{metric}", oracle.title(metric))
+            drawn = curves.oracle_by_beam(mine, metric, layout.template())
+            layout.figure(drawn, f"oracle_{metric}", nbest.title(metric))
     items = chapters.oracle_items(run, found)
-    parts.table(items[0].shown)
+    layout.table(items[0].shown)
     return items
 
 

@@ -5,12 +5,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, choices, comparison, contrasts, data, downloads, parts, text
-from dashboard.comparison import Sides
 from dashboard.components.gallery import Card, gallery
-from dashboard.previews import LARGE, photo
-from engine import queries
-from engine.schema import METRICS
+from dashboard.figures import comparisons
+from dashboard.figures.thumbnails import LARGE, photo
+from dashboard.report import comparison
+from dashboard.report.comparison import Sides
+from dashboard.state import choices, data
+from dashboard.text import formatting
+from dashboard.widgets import case, export_button, layout
+from engine.store import queries
+from engine.store.schema import METRICS
 
 _CARDS = 6
 # What both sides said stays in sight while the cards scroll past it.
@@ -23,14 +27,14 @@ _STICKY = """<style>
 
 def draw() -> None:
     """The whole view."""
-    slot = parts.titled("Compare")
-    run = parts.current_run()
+    slot = layout.titled("Compare")
+    run = layout.current_run()
     partners = _partners(run)
     if partners.empty or not run.captions:
-        parts.missing(
+        layout.missing(
             "There is nothing to hold this run against: it has no second setting, and no other run has captions of the "
             "same images. These commands make some:",
-            f"{parts.EVALUATE} --beams 1 3 5\n{parts.SCORE}",
+            f"{layout.EVALUATE} --beams 1 3 5\n{layout.SCORE}",
             run,
         )
         return
@@ -44,7 +48,7 @@ def draw() -> None:
             "The two settings have no metric in common on the images they share. Score both with the same metrics; "
             "CLIPScore is the one that needs no references:"
         )
-        st.code(f"{parts.scoring(run)} --clip ViT-B/32", language="bash", wrap_lines=True)
+        st.code(f"{layout.scoring(run)} --clip ViT-B/32", language="bash", wrap_lines=True)
         return
     metric = _choose_metric(sides, found)
     _verdict(found[found.metric == metric].iloc[0])
@@ -56,7 +60,7 @@ def draw() -> None:
     }
     _changes(sides, metric, changes)
     with slot:
-        downloads.offer(lambda: comparison.items(data.ask, sides, metric, found, changes), "compare")
+        export_button.offer(lambda: comparison.items(data.ask, sides, metric, found, changes), "compare")
 
 
 # Choosing
@@ -73,11 +77,11 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
     by_name = {each.name: each for each in data.runs()}
     shared = dict(zip(partners.run, partners.shared, strict=True))
     sizes = _sizes(run)
-    columns = parts.columns([3, 4, 3, 2], "choice", "sides", vertical_alignment="bottom")
+    columns = layout.columns([3, 4, 3, 2], "choice", "sides", vertical_alignment="bottom")
     with columns[0]:
         left = choices.one_of(f"Left: beam size of {run.name}", "left_beam", sizes, _best(run, sizes), run.beam)
     with columns[1]:
-        named = {name: f"{name} ({text.count(int(count), 'shared image')})" for name, count in shared.items()}
+        named = {name: f"{name} ({formatting.count(int(count), 'shared image')})" for name, count in shared.items()}
         other = by_name[choices.one_of("Right: run", "right", list(named), next(iter(named)), named.get)]
     with columns[2]:
         others = [size for size in _sizes(other) if other.name != run.name or size != left]
@@ -93,10 +97,10 @@ def _say_replaced(run: data.Run, other: data.Run) -> None:
     """Says where the address names a run that shares no image with this one, and another stands on the right."""
     asked = choices.get("right")
     if asked and asked != other.name:
-        named = "itself" if other.name == run.name else text.markdown(other.name)
+        named = "itself" if other.name == run.name else formatting.markdown(other.name)
         st.warning(
-            f"Run {text.markdown(asked)} has no captions of images of {text.markdown(run.name)}, which is held against "
-            f"{named} instead.",
+            f"Run {formatting.markdown(asked)} has no captions of images of {formatting.markdown(run.name)}, which is "
+            f"held against {named} instead.",
             icon="⚠️",
         )
 
@@ -126,45 +130,45 @@ def _say_overlap(sides: Sides) -> bool:
         return False
     same = f"{row.same:,} of them have the same caption on both sides."
     if row.shared == row.left == row.right:
-        st.caption(f"Both have the same {text.count(int(row.shared), 'image')}; {same}")
+        st.caption(f"Both have the same {formatting.count(int(row.shared), 'image')}; {same}")
     else:
         st.warning(
-            f"**{text.count(int(row.shared), 'image')} shared** of {row.left:,} on the left and {row.right:,} on the "
-            f"right: everything below is about those that are shared. {same}",
+            f"**{formatting.count(int(row.shared), 'image')} shared** of {row.left:,} on the left and {row.right:,} on "
+            f"the right: everything below is about those that are shared. {same}",
             icon="⚠️",
         )
     namesakes = data.ask(queries.namesakes, sides.left.name, sides.right.name).images.item()
     if namesakes:
         st.warning(
-            f"**{text.count(namesakes, 'shared image')} without a reference in common**: are they the same photos? Two "
-            "datasets may have the same names for different photos, and then nothing below means anything.",
+            f"**{formatting.count(namesakes, 'shared image')} without a reference in common**: are they the same "
+            "photos? Two datasets may have the same names for different photos, and then nothing below means anything.",
             icon="⚠️",
         )
     return True
 
 
 def _choose_metric(sides: Sides, found: pd.DataFrame) -> str:
-    left, right = parts.columns([3, 9], "choice", "metric", vertical_alignment="bottom")
+    left, right = layout.columns([3, 9], "choice", "metric", vertical_alignment="bottom")
     with left:
-        metric = choices.one_of("Metric", "contrast", list(found.metric), found.metric.iloc[0], text.title)
+        metric = choices.one_of("Metric", "contrast", list(found.metric), found.metric.iloc[0], formatting.title)
     with right:
-        names = [text.markdown(name) for name in sides.names]
+        names = [formatting.markdown(name) for name in sides.names]
         st.markdown(f"Left: **{names[0]}**, right: **{names[1]}**. A positive difference is in favour of the left one.")
     _say_terms(sides, metric)
     if "clip" in metric:
-        parts.clip_note(sides.left if sides.left.demo_clip else sides.right)
+        layout.clip_note(sides.left if sides.left.demo_clip else sides.right)
     return metric
 
 
 def _say_terms(sides: Sides, metric: str) -> None:
     """One axis holds both only if the page says in what they differ."""
     found = comparison.terms(data.ask, sides)[metric]
-    measured = [text.markdown(str(each)) for each in found if not each.search]
-    searched = [text.markdown(str(each)) for each in found if each.search]
+    measured = [formatting.markdown(str(each)) for each in found if not each.search]
+    searched = [formatting.markdown(str(each)) for each in found if each.search]
     if measured:
         st.warning(
-            f"**{text.title(metric)} was not measured in the same way on both sides**, so a difference may come from "
-            "the measure and not from the captions.\n\n" + "\n".join(f"- {line}" for line in measured),
+            f"**{formatting.title(metric)} was not measured in the same way on both sides**, so a difference may come "
+            "from the measure and not from the captions.\n\n" + "\n".join(f"- {line}" for line in measured),
             icon="⚠️",
         )
     if searched:
@@ -175,7 +179,7 @@ def _say_terms(sides: Sides, metric: str) -> None:
 
 
 def _verdict(row: Any) -> None:
-    columns = parts.columns(4, "number", "verdict")
+    columns = layout.columns(4, "number", "verdict")
     bounds = comparison.bounds(row)
     with columns[0]:
         what = "Difference of corpus values" if row.pooled else "Difference of the means"
@@ -183,7 +187,7 @@ def _verdict(row: Any) -> None:
         st.caption(f"95 %: {bounds}" if bounds else "of one image, without an interval")
     with columns[1]:
         st.metric("Wins : losses", f"{row.wins:,} : {row.losses:,}")
-        st.caption(f"{text.count(int(row.ties), 'tie')}, {text.count(int(row.images), 'image')}")
+        st.caption(f"{formatting.count(int(row.ties), 'tie')}, {formatting.count(int(row.images), 'image')}")
     with columns[2]:
         st.metric("p, randomization", comparison.resampled(row.p_randomization))
         st.caption(f"bootstrap {comparison.resampled(row.p_bootstrap)}")
@@ -194,31 +198,31 @@ def _verdict(row: Any) -> None:
 
 def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
     scores = data.ask(queries.paired_scores, *sides.asked, metric)
-    left, right = parts.columns([3, 2], "figure", "figures")
+    left, right = layout.columns([3, 2], "figure", "figures")
     with left:
-        drawn = contrasts.scatter(scores, metric, *sides.names, parts.template())
-        parts.figure(drawn, "scatter", f"{text.title(metric)} of the two settings, image by image")
+        drawn = comparisons.scatter(scores, metric, *sides.names, layout.template())
+        layout.figure(drawn, "scatter", f"{formatting.title(metric)} of the two settings, image by image")
         if len(scores) < scores.shared.iloc[0]:
             st.caption(f"{len(scores):,} of {scores.shared.iloc[0]:,} images, drawn at random; the tests use all.")
     with right:
-        parts.figure(
-            contrasts.outcomes(found, parts.template()), "outcomes", "Wins, ties and losses by metric, in percent"
+        layout.figure(
+            comparisons.outcomes(found, layout.template()), "outcomes", "Wins, ties and losses by metric, in percent"
         )
 
 
 def _table(sides: Sides, found: pd.DataFrame) -> None:
     st.subheader("Metric by metric")
-    parts.table(comparison.table(data.ask, sides, found).shown)
+    layout.table(comparison.table(data.ask, sides, found).shown)
     st.caption(
         "Paired bootstrap and approximate randomization, 1,000 resamples, two-sided; Holm's correction is over "
-        f"{text.count(len(found), 'metric')}. {_means(found)}"
+        f"{formatting.count(len(found), 'metric')}. {_means(found)}"
     )
 
 
 def _means(found: pd.DataFrame) -> str:
     """What the values of each side are; older runs and foreign files kept no counts to pool."""
     averaged = [
-        text.title(row.metric)
+        formatting.title(row.metric)
         for row in found.itertuples()
         if METRICS[row.metric].corpus == "pooled" and not row.pooled
     ]
@@ -231,10 +235,10 @@ def _means(found: pd.DataFrame) -> str:
 def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> None:
     st.subheader("Where it changed most")
     if all(rows.empty for rows in changes.values()):
-        st.info(f"No image changed in {text.title(metric)}.")
+        st.info(f"No image changed in {formatting.title(metric)}.")
         return
     chosen = _chosen(sides, changes)
-    left, right = parts.columns([5, 4], "case", "changes", gap="medium")
+    left, right = layout.columns([5, 4], "case", "changes", gap="medium")
     with left:
         for name, rows in changes.items():
             st.markdown(f"**Biggest {name} of the left setting**")
@@ -253,8 +257,8 @@ def _card(sides: Sides, metric: str, row: Any) -> Card:
         photo=shown.uri,
         missing=shown.missing,
         badge=comparison.change(metric, row.change),
-        title=f"Left ({text.score(metric, row.left)}): {text.caption(row.left_caption)}",
-        note=f"Right ({text.score(metric, row.right)}): {text.caption(row.right_caption)}",
+        title=f"Left ({formatting.score(metric, row.left)}): {formatting.caption(row.left_caption)}",
+        note=f"Right ({formatting.score(metric, row.right)}): {formatting.caption(row.right_caption)}",
     )
 
 
@@ -279,23 +283,23 @@ def _pair(sides: Sides, image_id: str) -> None:
     """One image with what both settings said about it."""
     left, right = (found.iloc[0] for found in _both(sides, image_id))
     shown = photo(sides.left.root("images"), left.file_name, LARGE)
-    parts.picture(shown, f"Photo {image_id}", "38vh")
-    st.caption(text.markdown(image_id))
+    layout.picture(shown, f"Photo {image_id}", "38vh")
+    st.caption(formatting.markdown(image_id))
     for name, side, row in (("Left", sides.names[0], left), ("Right", sides.names[1], right)):
-        said = text.markdown(row.caption) if row.caption else f"*{text.EMPTY}*"
-        st.markdown(f"**{name}** ({text.markdown(side)}): {said}")
+        said = formatting.markdown(row.caption) if row.caption else f"*{formatting.EMPTY}*"
+        st.markdown(f"**{name}** ({formatting.markdown(side)}): {said}")
     case.references(left)
     metrics = [metric for metric in METRICS if pd.notna(left[metric]) and pd.notna(right[metric])]
     table = pd.DataFrame(
         {
-            "Metric": [text.title(metric) for metric in metrics],
-            "Left": [text.score(metric, left[metric]) for metric in metrics],
-            "Right": [text.score(metric, right[metric]) for metric in metrics],
+            "Metric": [formatting.title(metric) for metric in metrics],
+            "Left": [formatting.score(metric, left[metric]) for metric in metrics],
+            "Right": [formatting.score(metric, right[metric]) for metric in metrics],
             "Change": [comparison.change(metric, left[metric] - right[metric]) for metric in metrics],
         }
     )
-    parts.table(table)
-    parts.case_link(sides.left_beam, image_id)
+    layout.table(table)
+    layout.case_link(sides.left_beam, image_id)
 
 
 draw()

@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import chapters, choices, data, downloads, exports, parts, report, strips, text
-from dashboard.source import Chapter, Source
-from engine import queries
+from dashboard.report import archive, chapters, exports, strips
+from dashboard.report.source import Chapter, Source
+from dashboard.state import choices, data
+from dashboard.text import formatting
+from dashboard.widgets import export_button, layout
+from engine.store import queries
 
 _MADE = "report"
 _MOST = 12  # images whose strips go into one report
@@ -16,7 +19,7 @@ _MOST = 12  # images whose strips go into one report
 def draw() -> None:
     """The whole view."""
     st.title("Export")
-    run = parts.current_run()
+    run = layout.current_run()
     source = _choose(run)
     told = chapters.chapters(source)
     st.markdown(
@@ -35,12 +38,12 @@ def _choose(run: data.Run) -> Source:
     """What the report is about: a beam size, and the images whose attention is shown."""
     sizes = [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
     if not sizes:
-        return parts.source(run)
-    best = parts.source(run).setting()
-    left, right = parts.columns([2, 7], "choice", "report")
+        return layout.source(run)
+    best = layout.source(run).setting()
+    left, right = layout.columns([2, 7], "choice", "report")
     with left:
         beam = choices.one_of("Beam size", "report_beam", sizes, best, run.beam)
-    source = parts.source(run, beam)
+    source = layout.source(run, beam)
     kept = {int(size) for size in data.ask(queries.attention_beam_sizes, run.name).beam_size}
     if not kept:
         return source
@@ -58,7 +61,7 @@ def _choose(run: data.Run) -> Source:
             max_selections=_MOST,
             wrap=True,
         )
-    return replace(source, images=tuple(images), look=parts.look())
+    return replace(source, images=tuple(images), look=layout.look())
 
 
 def _make(source: Source) -> None:
@@ -87,12 +90,12 @@ def _draw_all(source: Source, asked: tuple) -> None:
         bar = st.progress(0.0, "Starting ...")
 
         def say(done: int, total: int, title: str) -> None:
-            bar.progress(done / max(total, 1), f"{done} of {total}: {text.markdown(title)}")
+            bar.progress(done / max(total, 1), f"{done} of {total}: {formatting.markdown(title)}")
 
         try:
-            st.session_state[_MADE] = (asked, report.make(source, say))
+            st.session_state[_MADE] = (asked, archive.make(source, say))
         except exports.NoBrowser as error:
-            st.error(text.markdown(str(error)))
+            st.error(formatting.markdown(str(error)))
             return
         st.write("")
 
@@ -106,7 +109,7 @@ def _contents(told: list[Chapter]) -> None:
             if chapter.missing and chapter.command:
                 st.code(chapter.command, language="bash", wrap_lines=True)
             if opened.open and not chapter.missing:
-                downloads.rows(chapter.items, f"chapter_{place}")
+                export_button.rows(chapter.items, f"chapter_{place}")
 
 
 def _icon(chapter: Chapter) -> str:
@@ -120,7 +123,7 @@ def _command(source: Source) -> str:
     words += ["--results", str(results)] if results != data.RESULTS.resolve() else []
     words += ["--beam", str(source.beam)] if source.beam is not None else []
     words += ["--images", *source.images] if source.images else []
-    return shlex.join([*words, *report.look_options(source.look)])
+    return shlex.join([*words, *archive.look_options(source.look)])
 
 
 draw()

@@ -3,13 +3,18 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import case, chapters, choices, data, downloads, filters, pairs, parts, plates, tables, text, verdicts
+from dashboard.annotations import verdicts
 from dashboard.components.gallery import Card, gallery
-from dashboard.exports import Figure, Table
-from dashboard.listing import Listing
-from dashboard.previews import photo
-from engine import queries
-from engine.schema import METRICS
+from dashboard.figures import panels
+from dashboard.figures.thumbnails import photo
+from dashboard.report import chapters, pairs, tables
+from dashboard.report.exports import Figure, Table
+from dashboard.state import choices, data
+from dashboard.state.listing import Listing
+from dashboard.text import formatting
+from dashboard.widgets import case, export_button, filters, layout
+from engine.store import queries
+from engine.store.schema import METRICS
 
 _VIEWS = {"pairs": "Best and worst", "gallery": "Gallery", "table": "Table"}
 _ORDERS = {"asc": "Lowest", "desc": "Highest"}
@@ -25,12 +30,12 @@ _STICKY = """<style>
 
 def draw() -> None:
     """The whole view."""
-    slot = parts.titled("Failures")
-    run = parts.current_run()
+    slot = layout.titled("Failures")
+    run = layout.current_run()
     sizes = list(data.ask(queries.beam_sizes, run.name).beam_size)
     if not sizes:
-        commands = f"{parts.EVALUATE}\n{parts.SCORE}"
-        parts.missing("This run has no captions. These commands make some, or score those you have:", commands, run)
+        commands = f"{layout.EVALUATE}\n{layout.SCORE}"
+        layout.missing("This run has no captions. These commands make some, or score those you have:", commands, run)
         return
     listing, view = _choose_listing(run, sizes)
     if listing is None:
@@ -45,8 +50,8 @@ def draw() -> None:
     if counted.selected < counted.total:
         _against_rest(listing)
     if "clipscore" in listing.metrics:
-        parts.clip_note(run)
-    left, right = parts.columns([5, 4], "case", "cases", gap="medium")
+        layout.clip_note(run)
+    left, right = layout.columns([5, 4], "case", "cases", gap="medium")
     with left:
         chosen = _FORMS[view](listing, int(counted.selected))
     with right, st.container(key="case"):
@@ -54,12 +59,12 @@ def draw() -> None:
         _steps(listing, chosen)
         case.draw(run, listing.beam, chosen)
     with slot:
-        downloads.offer(lambda: _items(listing, view), "failures")
+        export_button.offer(lambda: _items(listing, view), "failures")
 
 
 def _say_unscored(run: data.Run) -> None:
     """Says how to get scores, and where the captions can be read without."""
-    parts.unscored(run)
+    layout.unscored(run)
     if run.attention:
         label, there = "Read the captions in Attention", choices.linked()
         st.page_link("views/attention.py", label=label, icon=":material/visibility:", query_params=there)
@@ -70,7 +75,7 @@ def _say_unscored(run: data.Run) -> None:
 
 def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, str]:
     """The listing that is asked for (None where nothing was scored), and the form to show it in."""
-    columns = parts.columns([2, 3, 3, 4], "choice", "listing", vertical_alignment="bottom")
+    columns = layout.columns([2, 3, 3, 4], "choice", "listing", vertical_alignment="bottom")
     with columns[0]:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
     ranges = data.ask(queries.metric_ranges, run.name, beam)
@@ -79,7 +84,7 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
         return None, ""
     with columns[1]:
         first = "clipscore" if "clipscore" in metrics else metrics[0]
-        sort = choices.one_of("Sort by", "sort", metrics, first, text.title)
+        sort = choices.one_of("Sort by", "sort", metrics, first, formatting.title)
     with columns[2]:
         order = _segments("First", "order", _ORDERS, "asc")
     with columns[3]:
@@ -99,8 +104,11 @@ def _segments(label: str, key: str, options: dict[str, str], default: str) -> st
 def _say_selection(listing: Listing, counted: pd.Series) -> None:
     problem = verdicts.read(data.results_folder(), listing.run.name).problem
     if problem and choices.get("verdict"):
-        st.warning(text.markdown(problem), icon="⚠️")
-    said, total = text.markdown(filters.described(listing.selection)), text.count(int(counted.total), "case")
+        st.warning(formatting.markdown(problem), icon="⚠️")
+    said, total = (
+        formatting.markdown(filters.described(listing.selection)),
+        formatting.count(int(counted.total), "case"),
+    )
     if not said:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -119,10 +127,10 @@ def _against_rest(listing: Listing) -> None:
     with opened:
         with st.container(horizontal=True, gap="medium"):  # below each other where both do not fit
             for table in _rest_tables(listing):
-                parts.table(table.shown, width="content")
+                layout.table(table.shown, width="content")
         st.caption(
             "Means of per-image values with 95 % bootstrap intervals; shares of cases with 95 % Wilson intervals. "
-            f"Selected: {text.markdown(filters.described(listing.selection))}."
+            f"Selected: {formatting.markdown(filters.described(listing.selection))}."
         )
 
 
@@ -141,7 +149,7 @@ def _pairs(listing: Listing, selected: int) -> str:
     k = choices.number("Cases per side", "k", 1, 20, 1, width=140)  # the study shows top-1 and last-1
     best, worst = _ends(listing, k)
     chosen = _chosen(listing, best if listing.descending else worst)
-    title = text.title(listing.sort)
+    title = formatting.title(listing.sort)
     sides = [(f"Highest {title}", best, "pairs_highest"), (f"Lowest {title}", worst, "pairs_lowest")]
     if best.image_id.tolist() == worst.image_id.tolist():  # one case is both, alone or among equals
         sides = [("The only case" if selected == 1 else f"Highest and lowest {title}", best, "pairs_only")]
@@ -179,8 +187,8 @@ def _card(run: data.Run, row: tuple, metric: str, said: verdicts.Verdicts) -> Ca
         photo=shown.uri,
         missing=shown.missing,
         badge=f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
-        title=text.caption(row.caption),
-        note=f"{text.title(metric)} {text.score(metric, getattr(row, metric))}"
+        title=formatting.caption(row.caption),
+        note=f"{formatting.title(metric)} {formatting.score(metric, getattr(row, metric))}"
         + (f" · {verdict.described}" if not verdict.empty else ""),
     )
 
@@ -191,9 +199,10 @@ def _table(listing: Listing, selected: int) -> str:
     key = f"table_{hash(listing.asked)}"
     ids = [*frame.image_id]
     ordered = sorted(listing.metrics, key=lambda metric: metric != listing.sort)
-    titles = {"image_id": "Image", "caption": "Caption", **{metric: text.title(metric) for metric in ordered}}
+    titles = {"image_id": "Image", "caption": "Caption", **{metric: formatting.title(metric) for metric in ordered}}
     formats = {
-        text.title(metric): st.column_config.NumberColumn(format=f"%.{METRICS[metric].digits}f") for metric in ordered
+        formatting.title(metric): st.column_config.NumberColumn(format=f"%.{METRICS[metric].digits}f")
+        for metric in ordered
     }
     st.dataframe(
         frame[[*titles]].rename(columns=titles),
@@ -213,13 +222,13 @@ def _table(listing: Listing, selected: int) -> str:
 def _items(listing: Listing, view: str) -> list[Figure | Table]:
     """What is listed, as cards and as a table."""
     metric, frame = listing.sort, _listed(listing, view)
-    title = f"Cases by {text.title(metric)} {text.of_setting(listing.beam, listing.run.is_sampled)}"
+    title = f"Cases by {formatting.title(metric)} {formatting.of_setting(listing.beam, listing.run.is_sampled)}"
     chosen = filters.described(listing.selection)
     selected = f"Selected: {chosen or 'all cases'}"
     rows = list(frame.head(_PAGE).itertuples())
     terms = [selected, chapters.signature(data.ask, listing.run, metric, listing.beam)]
     notes = [chapters.note(listing.run, _place(listing, view, len(shown)), *terms) for shown in (rows, frame)]
-    drawn = lambda: plates.panels(title, [pairs.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
+    drawn = lambda: panels.panels(title, [pairs.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
     items: list[Figure | Table] = [
         Figure("cases", title, drawn, notes[0]),
         tables.cases(frame, "cases", title, notes[1]),
@@ -231,18 +240,18 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
 
 
 def _setting(listing: Listing) -> str:
-    return text.begun(text.setting(listing.beam, listing.run.is_sampled))
+    return formatting.begun(formatting.setting(listing.beam, listing.run.is_sampled))
 
 
 def _place(listing: Listing, view: str, shown: int) -> str:
     """Which of the selected cases an export shows, `the 24 from 25 on of 310, lowest CIDEr first`."""
     counted = data.ask(queries.case_count, listing.run.name, listing.beam, listing.selection).iloc[0]
-    among = f"{int(counted.selected):,} selected of {text.count(int(counted.total), 'case')}"
+    among = f"{int(counted.selected):,} selected of {formatting.count(int(counted.total), 'case')}"
     if view == "pairs":
-        return f"Shown: {shown:,}, those with the highest and the lowest {text.title(listing.sort)}, of {among}"
+        return f"Shown: {shown:,}, those with the highest and the lowest {formatting.title(listing.sort)}, of {among}"
     first = _PAGE * (_shown_page() - 1) if view == "gallery" else 0
     end = "highest" if listing.descending else "lowest"
-    return f"Shown: {first + 1:,} to {first + shown:,} of {among}, {end} {text.title(listing.sort)} first"
+    return f"Shown: {first + 1:,} to {first + shown:,} of {among}, {end} {formatting.title(listing.sort)} first"
 
 
 def _shown_page() -> int:
@@ -289,7 +298,7 @@ def _steps(listing: Listing, image_id: str) -> None:
         for label, target, key in (("Previous", row.previous, "Left"), ("Next", row.next, "Right")):
             known = isinstance(target, str)
             st.button(label, key=f"go_{key}", shortcut=key, disabled=not known, on_click=_choose, args=(target,))
-        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {text.title(listing.sort)}")
+        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {formatting.title(listing.sort)}")
 
 
 draw()

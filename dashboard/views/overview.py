@@ -3,11 +3,15 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import chapters, choices, data, downloads, figures, parts, tables, text
-from dashboard.exports import Figure, Table
-from dashboard.tables import HEADLINES
-from engine import queries
-from engine.schema import METRICS, TAGS
+from dashboard.figures import curves
+from dashboard.report import chapters, tables
+from dashboard.report.exports import Figure, Table
+from dashboard.report.tables import HEADLINES
+from dashboard.state import choices, data
+from dashboard.text import formatting
+from dashboard.widgets import export_button, layout
+from engine.store import queries
+from engine.store.schema import METRICS, TAGS
 
 _ACROSS = 3
 _ROWS, _TABLE = 12, 440  # rows of runs that show without scrolling, and the height of more in pixels
@@ -16,45 +20,45 @@ _WIDTHS = {"Run": 150, "Encoder": 200, "Data": 170}  # pixels
 
 def draw() -> None:
     """The whole view."""
-    slot = parts.titled("Overview")
+    slot = layout.titled("Overview")
     runs = data.runs()
     best = data.ask(queries.best_scores)
     for start in range(0, len(runs), _ACROSS):
-        columns = parts.columns(_ACROSS, "case", f"runs_{start}")
+        columns = layout.columns(_ACROSS, "case", f"runs_{start}")
         for column, run in zip(columns, runs[start : start + _ACROSS], strict=False):
             with column:
                 _card(run, best[best.run == run.name])
-    run = parts.current_run()
+    run = layout.current_run()
     _attempts(run)
     _scores(run)
     _tags(run)
     _training(run)
     _set_aside(run)
-    parts.show_problems(data.problems())
+    layout.show_problems(data.problems())
     with slot:
-        downloads.offer(lambda: _items(run), "overview")
+        export_button.offer(lambda: _items(run), "overview")
 
 
 def _items(run: data.Run) -> list[Figure | Table]:
     """What the page shows of the chosen run, as files."""
     training, scores = data.ask(queries.training, run.name), data.ask(queries.corpus_scores, run.name)
     small = chapters.note(run)
-    items: list[Figure | Table] = list(chapters.attempts(parts.source(run)).items)
+    items: list[Figure | Table] = list(chapters.attempts(layout.source(run)).items)
     if not scores.empty:
         items.append(tables.beams(scores, data.ask(queries.beam_statistics, run.name), run, small))
-        items += chapters.tags(parts.source(run)).items
+        items += chapters.tags(layout.source(run)).items
     if not training.empty:
-        items.append(Figure("training_loss", "Training loss", lambda: figures.training_loss(training), small))
-        validation = lambda: figures.training_validation(training)  # noqa: E731
+        items.append(Figure("training_loss", "Training loss", lambda: curves.training_loss(training), small))
+        validation = lambda: curves.training_validation(training)  # noqa: E731
         items.append(Figure("training_validation", "Validation by epoch", validation, small))
     return items
 
 
 def _card(run: data.Run, best: pd.DataFrame) -> None:
-    current = run.name == parts.current_run().name
+    current = run.name == layout.current_run().name
     with st.container(border=True, key=f"card_{run.name}"):
-        st.markdown(f"#### {text.markdown(run.name)}" + (" :blue-badge[chosen]" if current else ""))
-        st.caption(" · ".join(text.markdown(line) for line in [*run.described(), _captioner(run)] if line))
+        st.markdown(f"#### {formatting.markdown(run.name)}" + (" :blue-badge[chosen]" if current else ""))
+        st.caption(" · ".join(formatting.markdown(line) for line in [*run.described(), _captioner(run)] if line))
         columns = st.columns(2)
         for column, metric in zip(columns, HEADLINES, strict=True):
             with column:
@@ -73,15 +77,15 @@ def _captioner(run: data.Run) -> str:
 
 def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
     if best.empty:
-        st.metric(text.title(metric), "–", help="Not computed in this run.")
+        st.metric(formatting.title(metric), "–", help="Not computed in this run.")
         return
     row = best.iloc[0]
     demo = metric == "clipscore" and run.demo_clip
-    st.metric(text.title(metric), text.score(metric, row.value))
-    bounds = text.interval(row.low, row.high, METRICS[metric].digits)
-    setting = text.IMPORTED if row.beam_size == 0 else f"beam size {run.beam(row.beam_size)}"
+    st.metric(formatting.title(metric), formatting.score(metric, row.value))
+    bounds = formatting.interval(row.low, row.high, METRICS[metric].digits)
+    setting = formatting.IMPORTED if row.beam_size == 0 else f"beam size {run.beam(row.beam_size)}"
     size = ("demo CLIP · " if demo else "") + setting
-    partly = f"  \n{row.images:,} of {text.count(run.images, 'image')}" if row.images < run.images else ""
+    partly = f"  \n{row.images:,} of {formatting.count(run.images, 'image')}" if row.images < run.images else ""
     st.caption(size + partly + (f"  \n95 %: {bounds}" if bounds else ""))
 
 
@@ -89,8 +93,8 @@ def _signatures(best: pd.DataFrame) -> None:
     """In small type and on one line each: whole below the table, and when the mouse rests on it."""
     known = best[best.metric.isin(HEADLINES) & best.signature.fillna("").ne("")]
     lines = [
-        f'<div title="{text.escaped(signature)}" style="font-size:0.72rem;opacity:0.65;white-space:nowrap;'
-        f'overflow:hidden;text-overflow:ellipsis">{text.escaped(signature)}</div>'
+        f'<div title="{formatting.escaped(signature)}" style="font-size:0.72rem;opacity:0.65;white-space:nowrap;'
+        f'overflow:hidden;text-overflow:ellipsis">{formatting.escaped(signature)}</div>'
         for signature in known.signature
     ]
     if lines:
@@ -102,42 +106,42 @@ def _accuracy(run: data.Run) -> None:
         return
     best = data.ask(queries.zero_shot_accuracy, run.name).iloc[0]
     if pd.notna(best.accuracy):
-        bounds = f"{text.percent(best.low)} to {text.percent(best.high)}"
-        st.caption(f"Zero-shot accuracy {text.percent(best.accuracy)} (95 %: {bounds}), best of its templates")
+        bounds = f"{formatting.percent(best.low)} to {formatting.percent(best.high)}"
+        st.caption(f"Zero-shot accuracy {formatting.percent(best.accuracy)} (95 %: {bounds}), best of its templates")
 
 
 def _attempts(run: data.Run) -> None:
     """One row per run and beam size, the study's published ones below; a click on a column sorts."""
-    (found,) = chapters.attempts(parts.source(run)).items
+    (found,) = chapters.attempts(layout.source(run)).items
     st.subheader(found.title)
     shown = tables.sortable(found.shown)
-    digits = {text.title(metric): f"%.{METRICS[metric].digits}f" for metric in HEADLINES}
+    digits = {formatting.title(metric): f"%.{METRICS[metric].digits}f" for metric in HEADLINES}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
     names = {name: st.column_config.Column(width=width) for name, width in _WIDTHS.items() if name in shown}
     height = {"height": _TABLE} if len(shown) > _ROWS else {}
-    parts.table(shown, column_config=names | formats, placeholder="", **height)
-    st.caption("  \n".join(text.markdown(line) for line in found.note.splitlines()))
+    layout.table(shown, column_config=names | formats, placeholder="", **height)
+    st.caption("  \n".join(formatting.markdown(line) for line in found.note.splitlines()))
 
 
 def _scores(run: data.Run) -> None:
-    st.subheader(f"Scores of {text.markdown(run.name)} by beam size")
+    st.subheader(f"Scores of {formatting.markdown(run.name)} by beam size")
     scores = data.ask(queries.corpus_scores, run.name)
     if scores.empty:
-        parts.unscored(run)
+        layout.unscored(run)
         return
     table = scores.assign(
         shown=[
-            f"{text.score(row.metric, row.value)}" + (f"  ({bounds})" if (bounds := _bounds(row)) else "")
+            f"{formatting.score(row.metric, row.value)}" + (f"  ({bounds})" if (bounds := _bounds(row)) else "")
             for row in scores.itertuples()
         ]
     ).pivot(index="beam_size", columns="metric", values="shown")
     ordered = [*HEADLINES, *(metric for metric in METRICS if metric not in HEADLINES)]
-    table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=text.title)
+    table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=formatting.title)
     table.insert(0, "Beam size", [run.beam(size) for size in table.index])
-    parts.table(table)
+    layout.table(table)
     st.caption("The whole split, with its 95 % interval in brackets.")
-    parts.partly_scored(run, scores)
-    parts.clip_note(run)
+    layout.partly_scored(run, scores)
+    layout.clip_note(run)
     opened = choices.opened("Signatures and definitions", "definitions")
     if opened.open:
         with opened:
@@ -148,39 +152,39 @@ def _scores(run: data.Run) -> None:
 
 
 def _bounds(row: tuple) -> str:
-    return text.interval(row.low, row.high, METRICS[row.metric].digits)
+    return formatting.interval(row.low, row.high, METRICS[row.metric].digits)
 
 
 def _definitions(scores: pd.DataFrame) -> None:
     first = scores.drop_duplicates("metric")
     rows = [
         {
-            "Metric": text.title(row.metric),
+            "Metric": formatting.title(row.metric),
             "Range": METRICS[row.metric].unit,
             "Definition": METRICS[row.metric].definition,
             "Signature": row.signature,
         }
         for row in first.itertuples()
     ]
-    parts.table(pd.DataFrame(rows))
+    layout.table(pd.DataFrame(rows))
 
 
 def _tags(run: data.Run) -> None:
     """How often each failure tag was given at the best beam size, each with the way to its cases."""
-    beam = parts.source(run).setting()
+    beam = layout.source(run).setting()
     if beam is None:
         return
     found, total = data.ask(queries.tags, run.name, beam), data.ask(queries.case_count, run.name, beam).total.item()
-    where = text.of_setting(beam, run.is_sampled)
+    where = formatting.of_setting(beam, run.is_sampled)
     st.subheader(f"What went wrong {where}")
     if found.empty:
-        st.caption(f"None of the {text.count(int(total), 'caption')} was given a failure tag.")
+        st.caption(f"None of the {formatting.count(int(total), 'caption')} was given a failure tag.")
     for row in found.itertuples():
-        link, meaning = parts.columns([4, 8], "case", f"tag_{row.tag}", vertical_alignment="center")
+        link, meaning = layout.columns([4, 8], "case", f"tag_{row.tag}", vertical_alignment="center")
         with link:
             st.page_link(
                 "views/failures.py",
-                label=f"**{text.markdown(row.tag)}**: {row.images:,} ({text.percent(row.images / total)})",
+                label=f"**{formatting.markdown(row.tag)}**: {row.images:,} ({formatting.percent(row.images / total)})",
                 icon=":material/search:",
                 query_params={"run": run.name, "beam": str(beam), "tag": row.tag},
             )
@@ -192,15 +196,17 @@ def _training(run: data.Run) -> None:
     training = data.ask(queries.training, run.name)
     if training.empty:
         if run.text("kind") == "captioner":
-            parts.missing("This captioner came without its training curve. This command trains one:", parts.TRAIN, run)
+            layout.missing(
+                "This captioner came without its training curve. This command trains one:", layout.TRAIN, run
+            )
         return
     st.subheader("Training")
-    left, right = parts.columns(2, "figure", "training")
+    left, right = layout.columns(2, "figure", "training")
     with left:
-        parts.figure(figures.training_loss(training, parts.template()), "training_loss", "Training loss by step")
+        layout.figure(curves.training_loss(training, layout.template()), "training_loss", "Training loss by step")
     with right:
-        drawn = figures.training_validation(training, parts.template())
-        parts.figure(drawn, "training_validation", "Validation CIDEr and CLIPScore by epoch")
+        drawn = curves.training_validation(training, layout.template())
+        layout.figure(drawn, "training_validation", "Validation CIDEr and CLIPScore by epoch")
 
 
 def _set_aside(run: data.Run) -> None:
@@ -208,7 +214,7 @@ def _set_aside(run: data.Run) -> None:
         return
     st.subheader("Photos set aside")
     frame = data.ask(queries.set_aside, run.name)
-    said = f"{text.count(run.set_aside, 'photo')} of this run could not be used"
+    said = f"{formatting.count(run.set_aside, 'photo')} of this run could not be used"
     if run.text("kind") == "predictions":
         said += ", for scores by CLIP: scores by references count their captions"
     st.markdown(said + (f". The first {len(frame):,} are:" if len(frame) < run.set_aside else "."))

@@ -3,11 +3,15 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import chapters, choices, contrasts, data, downloads, figures, parts, plates, text
 from dashboard.components.gallery import Bar, Card, gallery
-from dashboard.exports import Figure, Table
-from dashboard.previews import photo
-from engine import queries
+from dashboard.figures import comparisons, curves, panels
+from dashboard.figures.thumbnails import photo
+from dashboard.report import chapters
+from dashboard.report.exports import Figure, Table
+from dashboard.state import choices, data
+from dashboard.text import formatting
+from dashboard.widgets import export_button, layout
+from engine.store import queries
 
 _OUTCOMES = {"all": "All", "right": "Right", "wrong": "Wrong"}
 _PAGE = 24
@@ -15,14 +19,14 @@ _PAGE = 24
 
 def draw() -> None:
     """The whole view."""
-    slot = parts.titled("Zero-shot")
-    run = parts.current_run()
+    slot = layout.titled("Zero-shot")
+    run = layout.current_run()
     accuracy = data.ask(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
-        if (other := parts.source(run).classifier()) != run:
+        if (other := layout.source(run).classifier()) != run:
             _elsewhere(other)
             return
-        parts.missing("No photos of this run were classified by prompts. This command does it:", parts.ZEROSHOT, run)
+        layout.missing("No photos of this run were classified by prompts. This command does it:", layout.ZEROSHOT, run)
         return
     items = _templates(run, accuracy)
     if accuracy.known.any():
@@ -32,29 +36,29 @@ def draw() -> None:
         items += _confusion(run, template)
     items += _images(run, template, int(accuracy.images.max()))
     with slot:
-        downloads.offer(lambda: items, "zeroshot")
+        export_button.offer(lambda: items, "zeroshot")
 
 
 def _elsewhere(other: data.Run) -> None:
     """Link to the run that holds the zero-shot predictions of a study."""
-    st.markdown(f"The photos of this study were classified in the run **{text.markdown(other.name)}**.")
-    st.page_link("views/zeroshot.py", label=f"Open {text.markdown(other.name)}", query_params={"run": other.name})
+    st.markdown(f"The photos of this study were classified in the run **{formatting.markdown(other.name)}**.")
+    st.page_link("views/zeroshot.py", label=f"Open {formatting.markdown(other.name)}", query_params={"run": other.name})
 
 
 def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
     if run.text("clip", "name"):
-        st.caption(f"Classified by {text.markdown(run.text('clip', 'name'))}.")
-    chapter = chapters.prompts(parts.source(run))
+        st.caption(f"Classified by {formatting.markdown(run.text('clip', 'name'))}.")
+    chapter = chapters.prompts(layout.source(run))
     if accuracy.accuracy.notna().any():
-        drawn = figures.zero_shot_accuracy(accuracy, parts.template())
-        parts.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
+        drawn = curves.zero_shot_accuracy(accuracy, layout.template())
+        layout.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
     table = next(item for item in chapter.items if isinstance(item, Table))
-    parts.table(table.shown, column_config=parts.long_names(table.shown, "Template", width=260))
+    layout.table(table.shown, column_config=layout.long_names(table.shown, "Template", width=260))
     sources = [line for line in table.note.splitlines() if line.startswith("Published, ")]
     st.caption(
         "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
         "templates are equal: the paired test below does not rest on them. "
-        + "".join(f"{text.markdown(line)}. " for line in sources)
+        + "".join(f"{formatting.markdown(line)}. " for line in sources)
     )
     if not accuracy.known.any():
         st.info("The true labels of these photos are not known: there is no accuracy, only predictions.")
@@ -66,7 +70,7 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
     if len(templates) < 2:
         return []
     st.subheader("Compare two prompts")
-    columns = parts.columns(2, "choice", "pair")
+    columns = layout.columns(2, "choice", "pair")
     with columns[0]:
         left = choices.one_of("Left template", "zero_left", templates, templates[0])
     with columns[1]:
@@ -83,24 +87,32 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
     if not changes.change.any():
         st.info("No class gains or loses an image.")
         return [item for item in items if isinstance(item, Table)]
-    columns = parts.columns([3, 2], "figure", "changes")
+    columns = layout.columns([3, 2], "figure", "changes")
     with columns[0]:
-        drawn = contrasts.class_changes(changes, left, right, parts.template())
-        parts.figure(drawn, "changes", "Classes gained and lost between the two templates")
+        drawn = comparisons.class_changes(changes, left, right, layout.template())
+        layout.figure(drawn, "changes", "Classes gained and lost between the two templates")
     with columns[1]:
         shown = items[-1].shown
-        columns = parts.long_names(shown, "Class", width=120)
+        columns = layout.long_names(shown, "Class", width=120)
         st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(changes) + 1) + 2), column_config=columns)
     return items
 
 
 def _test(row: pd.Series) -> None:
-    columns = parts.columns(4, "number", "test")
+    columns = layout.columns(4, "number", "test")
     shown = (
-        ("Correct with both prompts", f"{int(row.both):,}", f"of {text.count(int(row.images), 'image')}"),
-        ("Correct with the left prompt only", f"{int(row.only_left):,}", text.percent(row.only_left / row.images)),
-        ("Correct with the right prompt only", f"{int(row.only_right):,}", text.percent(row.only_right / row.images)),
-        ("p, exact McNemar test", text.probability(row.p), _meaning(row)),
+        ("Correct with both prompts", f"{int(row.both):,}", f"of {formatting.count(int(row.images), 'image')}"),
+        (
+            "Correct with the left prompt only",
+            f"{int(row.only_left):,}",
+            formatting.percent(row.only_left / row.images),
+        ),
+        (
+            "Correct with the right prompt only",
+            f"{int(row.only_right):,}",
+            formatting.percent(row.only_right / row.images),
+        ),
+        ("p, exact McNemar test", formatting.probability(row.p), _meaning(row)),
     )
     for column, (label, value, caption) in zip(columns, shown, strict=True):
         with column:
@@ -122,24 +134,24 @@ def _choose_template(accuracy: pd.DataFrame) -> str:
 def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
     found = data.ask(queries.zero_shot_confusion, run.name, template)
     matrix, confusions = chapters.confusion_items(run, template, found)
-    left, right = parts.columns([3, 2], "figure", "confusion")
+    left, right = layout.columns([3, 2], "figure", "confusion")
     with left:
-        drawn = contrasts.confusion(found, parts.template())
-        parts.figure(drawn, "confusion", "Confusion matrix (% of true class)")
-        part = contrasts.confusion_part(found)
+        drawn = comparisons.confusion(found, layout.template())
+        layout.figure(drawn, "confusion", "Confusion matrix (% of true class)")
+        part = comparisons.confusion_part(found)
         if part:
             st.caption(f"{part}.")
     with right:
         st.markdown("**Most confused classes**")
         shown = confusions.shown.head(50)
-        columns = parts.long_names(shown, "True label", "Predicted", width=95)
+        columns = layout.long_names(shown, "True label", "Predicted", width=95)
         st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(shown) + 1) + 2), column_config=columns)
     return [matrix, confusions]
 
 
 def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     st.markdown("**Images**")
-    columns = parts.columns([3, 3, 2], "choice", "images", vertical_alignment="bottom")
+    columns = layout.columns([3, 3, 2], "choice", "images", vertical_alignment="bottom")
     with columns[0]:
         outcome = choices.one_of(
             "Predictions", "outcome", list(_OUTCOMES), "all", _OUTCOMES.get, st.segmented_control, required=True
@@ -159,7 +171,7 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
         return []
     has_shares = any(guess["probability"] is not None for top in found.top for guess in top)
     order = "most confident first. ✓ marks the true label." if has_shares else "predicted elsewhere."
-    st.caption(f"{text.count(total, 'image')}, {order}")
+    st.caption(f"{formatting.count(total, 'image')}, {order}")
     rows = list(found.itertuples())
     gallery([_card(run, row) for row in rows], "zero_gallery")
     title = f"{_OUTCOMES[outcome]} predictions: top-5 labels"
@@ -167,7 +179,7 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     listed.append(f"page {page} of {pages}" if pages > 1 else "")
     small = chapters.class_note(run, images, f'Template: "{template}"', ", ".join(filter(None, listed)))
     return [
-        Figure("images", title, lambda: plates.panels(title, [chapters.class_panel(run, row) for row in rows]), small)
+        Figure("images", title, lambda: panels.panels(title, [chapters.class_panel(run, row) for row in rows]), small)
     ]
 
 

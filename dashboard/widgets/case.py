@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, data, judging, parts, text, wording
-from dashboard.previews import LARGE, photo
-from dashboard.tables import HEADLINES
-from engine import queries
+from dashboard.figures.thumbnails import LARGE, photo
+from dashboard.report.tables import HEADLINES
+from dashboard.state import choices, data
+from dashboard.text import formatting, word_diff
+from dashboard.widgets import layout, verdict_form
+from engine.store import queries
 
 
 def draw(run: data.Run, beam: int, image_id: str) -> None:
@@ -23,12 +25,12 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
         IndexError: the run has no such case.
     """
     case = data.ask(queries.case, run.name, beam, image_id).iloc[0]
-    parts.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {case.caption}", "45vh")
+    layout.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {case.caption}", "45vh")
     words(case)
-    st.caption(text.markdown(image_id) + _facts(case))
+    st.caption(formatting.markdown(image_id) + _facts(case))
     _tags(case)
     _attention_link(run, beam, image_id)
-    judging.draw(run, beam, image_id, said(case))
+    verdict_form.draw(run, beam, image_id, said(case))
     _metrics(run, beam, image_id)
     _other_beams(run, beam, image_id, said(case))
     _hypotheses(run, beam, image_id, said(case))
@@ -43,42 +45,42 @@ def words(case: pd.Series) -> None:
     """The caption against its references, word by word."""
     caption = said(case)
     known = [*case.references] if isinstance(case.references, Sequence | np.ndarray) else []
-    shown = wording.html(wording.candidate(caption, known)) if known else text.escaped(caption)
-    lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or f"<em>{text.EMPTY}</em>"}</div>']
+    shown = word_diff.html(word_diff.candidate(caption, known)) if known else formatting.escaped(caption)
+    lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or f"<em>{formatting.EMPTY}</em>"}</div>']
     if known:
-        heard = wording.counted(caption)
-        rows = "".join(f"<li>{wording.html(wording.against(line, heard))}</li>" for line in known)
+        heard = word_diff.counted(caption)
+        rows = "".join(f"<li>{word_diff.html(word_diff.against(line, heard))}</li>" for line in known)
         lines.append(f"<strong>References</strong><ul>{rows}</ul>")
         lines.append(
             '<div class="legend"><mark class="w-said">in both</mark>: the caption and a reference have the word. '
             '<mark class="w-unsaid">in one</mark>: only that side has it, or has it more often. '
             "Compared as metrics do: lower case, no punctuation.</div>"
         )
-    st.html(f'{wording.style(parts.template())}<div class="wording">{"".join(lines)}</div>')
+    st.html(f'{word_diff.style(layout.template())}<div class="wording">{"".join(lines)}</div>')
 
 
 def references(case: pd.Series) -> None:
     """What people said about the photo, if anybody did."""
     if isinstance(case.references, Sequence | np.ndarray) and len(case.references):
-        st.markdown("**References**\n\n" + "\n".join(f"- {text.markdown(line)}" for line in case.references))
+        st.markdown("**References**\n\n" + "\n".join(f"- {formatting.markdown(line)}" for line in case.references))
 
 
 def _facts(case: pd.Series) -> str:
     facts = []
     if pd.notna(case.logprob):
-        facts.append(f"log-probability {text.number(case.logprob, 2)} nats")
+        facts.append(f"log-probability {formatting.number(case.logprob, 2)} nats")
     if pd.notna(case.finished) and not case.finished:
         facts.append("cut at the maximum length")
     if pd.notna(case.clip_truncated) and case.clip_truncated:
         facts.append("longer than CLIP reads")
-    facts += [text.markdown(condition) for condition in case.conditions]
+    facts += [formatting.markdown(condition) for condition in case.conditions]
     return "".join(f" · {fact}" for fact in facts)
 
 
 def _tags(case: pd.Series) -> None:
     for entry in case.tags:
-        evidence = text.markdown(entry["evidence"] or "")
-        st.markdown(f":orange-badge[{text.markdown(entry['tag'])}] {evidence}")
+        evidence = formatting.markdown(entry["evidence"] or "")
+        st.markdown(f":orange-badge[{formatting.markdown(entry['tag'])}] {evidence}")
 
 
 def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
@@ -99,8 +101,8 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
         return
     table = pd.DataFrame(
         {
-            "Metric": [text.title(metric) for metric in found.metric],
-            "Value": [text.score(row.metric, row.value) for row in found.itertuples()],
+            "Metric": [formatting.title(metric) for metric in found.metric],
+            "Value": [formatting.score(row.metric, row.value) for row in found.itertuples()],
             "Rank": [f"{row.rank} of {row.scored}" for row in found.itertuples()],
             "Percentile": found.percentile,
         }
@@ -113,7 +115,7 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
         format="%.0f",
         help="Percent of the other cases with a lower value.",
     )
-    parts.table(table, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")})
+    layout.table(table, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")})
 
 
 def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
@@ -125,9 +127,9 @@ def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     metrics = _headlines(found)
     rows = []
     for row in found.itertuples():
-        name, is_this = {"Beam": text.beam(row.beam_size)}, int(row.beam_size) == beam
+        name, is_this = {"Beam": formatting.beam(row.beam_size)}, int(row.beam_size) == beam
         rows.append(_row(name, row.caption, caption, is_this, _scores(row, metrics)))
-    _wordings(["Beam", "Caption", *map(text.title, metrics)], rows, f"Beside {text.setting(beam)}")
+    _wordings(["Beam", "Caption", *map(formatting.title, metrics)], rows, f"Beside {formatting.setting(beam)}")
 
 
 def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
@@ -140,9 +142,9 @@ def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     highest = {metric: found[metric].max() for metric in metrics}
     rows = []
     for row in found.itertuples():
-        scores = {"Score": text.number(row.score, 2), **_scores(row, metrics, highest)}
+        scores = {"Score": formatting.number(row.score, 2), **_scores(row, metrics, highest)}
         rows.append(_row({"#": str(row.rank)}, row.caption, caption, row.rank == 1, scores))
-    _wordings(["#", "Caption", "Score", *map(text.title, metrics)], rows, _BESIDE_FIRST)
+    _wordings(["#", "Caption", "Score", *map(formatting.title, metrics)], rows, _BESIDE_FIRST)
 
 
 _BESIDE_FIRST = "Score: log-probability in nats, by length. Bold: the highest. Beside the first"
@@ -156,18 +158,18 @@ def _scores(row: tuple, metrics: Sequence[str], highest: Mapping[str, float] = M
     """A row's scores as HTML by their titles, bold where they are the `highest` of theirs as far as the digits go."""
     shown = {}
     for metric in metrics:
-        written = text.score(metric, getattr(row, metric))
-        is_highest = metric in highest and written == text.score(metric, highest[metric])
-        shown[text.title(metric)] = f"<strong>{written}</strong>" if is_highest else written
+        written = formatting.score(metric, getattr(row, metric))
+        is_highest = metric in highest and written == formatting.score(metric, highest[metric])
+        shown[formatting.title(metric)] = f"<strong>{written}</strong>" if is_highest else written
     return shown
 
 
 def _row(name: Mapping[str, str], said: object, caption: str, is_this: bool, scores: Mapping[str, str]) -> str:
     """A row of a table of wordings: `said` with what it says otherwise than `caption`, cells by their column."""
     mine = said if isinstance(said, str) else ""
-    shown = text.escaped(mine) if is_this else wording.html(wording.changes(caption, mine))
+    shown = formatting.escaped(mine) if is_this else word_diff.html(word_diff.changes(caption, mine))
     mark = ' class="this" aria-current="true"' if is_this else ""
-    return f"<tr{mark}>{_numbers(name)}<td>{shown or text.EMPTY}</td>{_numbers(scores)}</tr>"
+    return f"<tr{mark}>{_numbers(name)}<td>{shown or formatting.EMPTY}</td>{_numbers(scores)}</tr>"
 
 
 def _numbers(cells: Mapping[str, str]) -> str:
@@ -182,4 +184,4 @@ def _wordings(head: Sequence[str], rows: Sequence[str], beside: str) -> None:
         '<del class="w-gone">not said here</del>.</div>'
     )
     table = f"<table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    st.html(f'{wording.style(parts.template())}<div class="wording">{table}{legend}</div>')
+    st.html(f'{word_diff.style(layout.template())}<div class="wording">{table}{legend}</div>')

@@ -8,8 +8,9 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import exports, text
-from dashboard.exports import Figure, Table
+from dashboard.report import exports
+from dashboard.report.exports import Figure, Table
+from dashboard.text import formatting
 
 _LABELS = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
 
@@ -33,7 +34,7 @@ def rows(items: Sequence[Figure | Table], key: str) -> None:
 
 def _row(item: Figure | Table, key: str, missing: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(text.markdown(item.title), width="stretch")
+        st.markdown(formatting.markdown(item.title), width="stretch")
         with st.container(horizontal=True, width="content", gap="xsmall"):
             for kind, made, mime in _kinds(item, missing):
                 st.download_button(
@@ -42,7 +43,7 @@ def _row(item: Figure | Table, key: str, missing: bool) -> None:
                     exports.file_name(item.name, kind),
                     mime,
                     key=f"file_{key}_{kind}",
-                    help=f"{_LABELS[kind]} of: {text.markdown(item.title)}",
+                    help=f"{_LABELS[kind]} of: {formatting.markdown(item.title)}",
                     on_click="ignore",
                 )
 

@@ -10,13 +10,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, data, distributions, parts, text, verdicts
+from dashboard.annotations import verdicts
 from dashboard.components.histograms import Histogram, histograms
 from dashboard.components.quadrant import MOST_CORNERS, Acts, Axis, Box, Corners, Quarter, quadrant
-from dashboard.exports import Figure
-from engine import queries
-from engine.queries import Lasso, Selection
-from engine.schema import METRICS, TAGS
+from dashboard.figures import distributions
+from dashboard.report.exports import Figure
+from dashboard.state import choices, data
+from dashboard.text import formatting
+from dashboard.widgets import layout
+from engine.store import queries
+from engine.store.queries import Lasso, Selection
+from engine.store.schema import METRICS, TAGS
 
 BINS = 24
 _LASSO = "lasso"
@@ -36,7 +40,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     Args:
         ranges: `queries.metric_ranges`.
     """
-    columns = parts.columns([4, 3, 3, 3], "choice", "filters", vertical_alignment="bottom")
+    columns = layout.columns([4, 3, 3, 3], "choice", "filters", vertical_alignment="bottom")
     with columns[0]:
         searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog", help=_SEARCH)
     with columns[1]:
@@ -113,9 +117,9 @@ def _keep_lasso(x: str, y: str, corners: Corners) -> None:
 
 def described(selection: Selection) -> str:
     """What the selection says, `CIDEr 0.10 to 0.50, tag repetition`; "" where it means everything."""
-    parts = [f"{text.title(metric)} {low:.3g} to {high:.3g}" for metric, low, high in selection.ranges]
+    parts = [f"{formatting.title(metric)} {low:.3g} to {high:.3g}" for metric, low, high in selection.ranges]
     if selection.lasso:
-        parts.append(f"a region of {text.title(selection.lasso.x)} and {text.title(selection.lasso.y)}")
+        parts.append(f"a region of {formatting.title(selection.lasso.x)} and {formatting.title(selection.lasso.y)}")
     if selection.tag:
         parts.append(f"tag {selection.tag}")
     if selection.condition:
@@ -142,7 +146,7 @@ def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
         return
     with opened:
         axes = _axes(list(ranges.metric))
-        left, right = parts.columns([5, 4], "figure", "plots", gap="medium") if axes else (st.container(), None)
+        left, right = layout.columns([5, 4], "figure", "plots", gap="medium") if axes else (st.container(), None)
         with left:
             _histograms(run, beam, ranges, selection)
             _exactly(ranges)
@@ -164,7 +168,9 @@ def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
         middle = tuple(_middle(row) for row in ranges.itertuples() if row.metric in axes)
         corners = selection.lasso.corners if selection.lasso else ()
         drawn = lambda: distributions.quadrant(points, *axes, middle, corners)  # noqa: E731
-        found.append(Figure("quadrant", f"{text.title(axes[1])} against {text.title(axes[0])}", drawn, small))
+        found.append(
+            Figure("quadrant", f"{formatting.title(axes[1])} against {formatting.title(axes[0])}", drawn, small)
+        )
     return found
 
 
@@ -192,7 +198,7 @@ def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selec
     drawn = [
         Histogram(
             row.metric,
-            text.title(row.metric),
+            formatting.title(row.metric),
             row.low,
             row.high,
             **{
@@ -219,7 +225,7 @@ def _exactly(ranges: pd.DataFrame) -> None:
     with opened:
         for row in ranges.itertuples():
             if _differs(row):
-                choices.span(text.title(row.metric), _key(row.metric), *_ends(row), 0.01, format="%.2f")
+                choices.span(formatting.title(row.metric), _key(row.metric), *_ends(row), 0.01, format="%.2f")
 
 
 def _quadrant(
@@ -252,9 +258,9 @@ def _say_drawn(points: pd.DataFrame, axes: tuple[str, str], scored: int) -> None
     if len(points) < known:
         st.caption(f"{len(points):,} of {known:,} cases are drawn, at random; a region selects among all of them.")
     if known < scored:
-        both = " and ".join(text.title(metric) for metric in axes)
+        both = " and ".join(formatting.title(metric) for metric in axes)
         st.caption(
-            f"{text.count(scored - known, 'case')} without both {both} "
+            f"{formatting.count(scored - known, 'case')} without both {both} "
             f"{'is' if scored - known == 1 else 'are'} not drawn: no region selects them."
         )
 
@@ -262,7 +268,7 @@ def _say_drawn(points: pd.DataFrame, axes: tuple[str, str], scored: int) -> None
 def _axis(ranges: pd.DataFrame, metric: str) -> Axis:
     row = ranges.loc[metric]
     room = 0.03 * (row.high - row.low) or 0.5
-    return Axis(text.title(metric), float(row.low - room), float(row.high + room), _middle(row))
+    return Axis(formatting.title(metric), float(row.low - room), float(row.high + room), _middle(row))
 
 
 def _keep_box(x: str, y: str, box: Box) -> None:
@@ -288,7 +294,7 @@ def _quarters(
     parted = tuple(_middle(ranges.loc[metric]) for metric in axes)
     found = data.ask(queries.quadrants, run.name, beam, *axes, parted, selection)
     counts = {(bool(row.right), bool(row.above)): int(row.cases) for row in found.itertuples()}
-    titles = [text.title(metric) for metric in axes]
+    titles = [formatting.title(metric) for metric in axes]
     quarters = []
     for above in (True, False):
         for right in (False, True):

@@ -10,10 +10,12 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import choices, commands, data, figures, text
-from dashboard.previews import Photo
-from dashboard.source import Source, companions
-from engine.store import Problem
+from dashboard.figures import curves
+from dashboard.figures.thumbnails import Photo
+from dashboard.report.source import Source, companions
+from dashboard.state import choices, data
+from dashboard.text import commands, formatting
+from engine.store.tables import Problem
 
 EVALUATE, SCORE, ZEROSHOT, TRAIN = commands.EVALUATE, commands.SCORE, commands.ZEROSHOT, commands.TRAIN
 
@@ -76,7 +78,7 @@ def missing(sentence: str, command: str, run: data.Run) -> None:
     """Says what a view lacks and which command makes it, and names the files of the run that could not be read."""
     broken = [problem for problem in data.problems() if problem.path.parent.name == run.name]
     for problem in broken:
-        st.warning(f"**{text.markdown(problem.path.name)}**: {text.markdown(problem.reason)}", icon="⚠️")
+        st.warning(f"**{formatting.markdown(problem.path.name)}**: {formatting.markdown(problem.reason)}", icon="⚠️")
     if broken and run.text("command"):
         sentence, command = "What this view needs may stand in that file. The run was made by:", run.text("command")
     with st.container(border=True):
@@ -109,7 +111,7 @@ def welcome(results: Path, problems: list[Problem]) -> None:
     st.markdown("With your own photos, captions and captioner, or with predictions that were made elsewhere:")
     st.code(f"{EVALUATE}\n{SCORE}", language="bash", wrap_lines=True)
     st.caption(
-        f"Results are looked for in {text.markdown(str(results))}. When the command has finished, reload this page."
+        f"Results are read from {formatting.markdown(str(results))}. When the command has finished, reload this page."
     )
     show_problems(problems)
 
@@ -121,21 +123,21 @@ def show_problems(problems: list[Problem]) -> None:
     st.subheader("What is left out")
     for problem in problems:
         where = "/".join(problem.path.parts[-2:])
-        st.warning(f"**{text.markdown(where)}**: {text.markdown(problem.reason)}", icon="⚠️")
+        st.warning(f"**{formatting.markdown(where)}**: {formatting.markdown(problem.reason)}", icon="⚠️")
 
 
 def picture(photo: Photo, alt: str, height: str) -> None:
     """A photo as large as its column and `height` (CSS) let it, or a neutral box with the reason why there is none."""
     if photo.uri:
         st.html(
-            f'<img src="{photo.uri}" alt="{text.escaped(alt)}" loading="lazy" '
+            f'<img src="{photo.uri}" alt="{formatting.escaped(alt)}" loading="lazy" '
             f'style="display:block;width:100%;max-height:{height};object-fit:contain;object-position:left top">'
         )
         return
     st.html(
         '<div role="img" style="height:30vh;max-width:100%;border-radius:0.5rem;background:#8883;display:flex;'
         "align-items:center;justify-content:center;text-align:center;padding:1rem;box-sizing:border-box;"
-        f'overflow-wrap:anywhere">{text.escaped(photo.missing)}</div>'
+        f'overflow-wrap:anywhere">{formatting.escaped(photo.missing)}</div>'
     )
 
 
@@ -166,8 +168,8 @@ def partly_scored(run: data.Run, scores: pd.DataFrame) -> None:
     """
     fewer = scores[scores.images < run.images].drop_duplicates("metric")
     for images, found in fewer.groupby("images"):
-        names = " and ".join(text.title(metric) for metric in found.metric)
-        st.caption(f"{names}: over the {images:,} of {text.count(run.images, 'image')} that have a value.")
+        names = " and ".join(formatting.title(metric) for metric in found.metric)
+        st.caption(f"{names}: over the {images:,} of {formatting.count(run.images, 'image')} that have a value.")
 
 
 _LETTER = 7  # pixels of one in a table
@@ -190,10 +192,10 @@ def table(frame: pd.DataFrame, **settings: Any) -> None:
 
 def template() -> str:
     """The figure template that fits the page's theme."""
-    return figures.template_of(st.context.theme.type)
+    return curves.template_of(st.context.theme.type)
 
 
-def figure(drawn: figures.go.Figure, key: str, alt: str) -> None:
+def figure(drawn: curves.go.Figure, key: str, alt: str) -> None:
     """A figure in its own colours, without Plotly's links to other places."""
     settings = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"]}
     st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt)

@@ -8,8 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import bookmarks, choices, data, text
-from dashboard.bookmarks import Bookmark, LedgerError
+from dashboard.annotations import bookmarks
+from dashboard.annotations.bookmarks import Bookmark, LedgerError
+from dashboard.state import choices, data
+from dashboard.text import formatting
 
 _FAILED = "bookmark_failed"
 _WHICH = "bookmark_which"
@@ -25,11 +27,11 @@ def draw(view: str, pages: dict[str, Any]) -> None:
     found, problem = bookmarks.read(data.results_folder())
     with st.expander("Saved selections", icon=":material/bookmark:", expanded=bool(found or problem)):
         if problem:
-            st.warning(text.markdown(problem), icon="⚠️")
+            st.warning(formatting.markdown(problem), icon="⚠️")
             return
         failed = st.session_state.pop(_FAILED, "")
         if failed:
-            st.error(text.markdown(failed))
+            st.error(formatting.markdown(failed))
         for place, each in enumerate(found):
             _link(each, pages, place)
         st.text_input("Save what is chosen now", key="bookmark_name", placeholder="a name", max_chars=bookmarks.LONGEST)
@@ -40,9 +42,9 @@ def draw(view: str, pages: dict[str, Any]) -> None:
 
 def _link(each: Bookmark, pages: dict[str, Any], place: int) -> None:
     if each.view in pages:
-        st.page_link(pages[each.view], label=text.markdown(each.name), query_params=each.parameters)
+        st.page_link(pages[each.view], label=formatting.markdown(each.name), query_params=each.parameters)
     else:
-        st.caption(f"{text.markdown(each.name)}: there is no view {text.markdown(each.view)}")
+        st.caption(f"{formatting.markdown(each.name)}: there is no view {formatting.markdown(each.view)}")
 
 
 def _manage(names: list[str]) -> None:
@@ -52,7 +54,7 @@ def _manage(names: list[str]) -> None:
         none = chosen not in names
         st.text_input("New name", key="bookmark_new", max_chars=bookmarks.LONGEST, disabled=none)
         st.button("Rename", key="bookmark_rename", on_click=_rename, args=(chosen,), disabled=none, width="stretch")
-        label = "Delete" if none else f"Delete “{text.markdown(chosen)}”"
+        label = "Delete" if none else f"Delete “{formatting.markdown(chosen)}”"
         st.button(label, key="bookmark_delete", on_click=_delete, args=(chosen,), disabled=none, width="stretch")
 
 

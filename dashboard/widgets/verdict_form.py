@@ -5,8 +5,10 @@ Knows a case and its verdict. The file is `verdicts`' business.
 
 import streamlit as st
 
-from dashboard import data, text, verdicts
-from dashboard.verdicts import Verdict
+from dashboard.annotations import verdicts
+from dashboard.annotations.verdicts import Verdict
+from dashboard.state import data
+from dashboard.text import formatting
 
 _FAILED = "verdict_failed"
 
@@ -16,20 +18,20 @@ def draw(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     found = verdicts.read(data.results_folder(), run.name)
     st.markdown("**Your verdict**")
     if found.problem:
-        st.warning(text.markdown(found.problem), icon="⚠️")
+        st.warning(formatting.markdown(found.problem), icon="⚠️")
         return
     failed = st.session_state.pop(_FAILED, "")
     if failed:
-        st.error(text.markdown(failed))
+        st.error(formatting.markdown(failed))
     said = found.of(image_id, beam)
     case = Verdict(image_id, beam, caption)
     for key, question in verdicts.QUESTIONS.items():
         _question(run, case, said, key, question)
     _note(run, case, said)
     if said.caption and said.caption != caption:
-        st.caption(f"⚠ It was given to another caption: “{text.markdown(said.caption)}”")
+        st.caption(f"⚠ It was given to another caption: “{formatting.markdown(said.caption)}”")
     elif not said.empty:
-        st.caption(f"Kept {text.markdown(said.changed.replace('T', ' ')[:16])} UTC")
+        st.caption(f"Kept {formatting.markdown(said.changed.replace('T', ' ')[:16])} UTC")
 
 
 def _question(run: data.Run, case: Verdict, said: Verdict, key: str, question: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
-from engine import queries, signatures, store
-from engine.pooling import POOLED
-from engine.schema import METRICS
+from engine.metrics.pooling import POOLED
+from engine.store import queries, signatures, tables
+from engine.store.schema import METRICS
 
 
 class SettingError(ValueError):
@@ -24,7 +24,7 @@ def text(results: Path, left: str, right: str) -> str:
     Raises:
         SettingError: no such run or beam size, no shared images, or no shared metric.
     """
-    connection, problems = store.connect(results)
+    connection, problems = tables.connect(results)
     cursor = connection.cursor()
     sides = [_setting(cursor, each, problems) for each in (left, right)]
     overlap = queries.overlap(cursor, *sides[0], *sides[1]).iloc[0]
@@ -52,7 +52,7 @@ _READING = (
 )
 
 
-def _setting(cursor: DuckDBPyConnection, named: str, problems: Sequence[store.Problem]) -> tuple[str, int]:
+def _setting(cursor: DuckDBPyConnection, named: str, problems: Sequence[tables.Problem]) -> tuple[str, int]:
     run, colon, beam = named.rpartition(":")
     if not colon:
         run = named

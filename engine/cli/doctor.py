@@ -55,11 +55,13 @@ def _package(name: str, module: str) -> Finding:
 def _accelerator() -> Finding:
     import torch
 
-    from engine import past
+    from engine.captioners.native import kv_cache
 
     if torch.cuda.is_available():
         slower = (
-            "" if past.is_linked(torch.device("cuda")) else "; decoding would be faster with Triton and a C compiler"
+            ""
+            if kv_cache.is_linked(torch.device("cuda"))
+            else "; decoding would be faster with Triton and a C compiler"
         )
         return Finding("GPU", True, torch.cuda.get_device_name() + slower)
     return Finding("GPU", False, f"none; everything runs on the CPU ({os.cpu_count()} cores), only slower")
@@ -82,7 +84,7 @@ def _browser() -> Finding:
 
 
 def _demo() -> Finding:
-    from engine import clip
+    from engine.models import clip
 
     folders = {"captioner": clip.DEMO.parent / "captioner" / "model.safetensors", "CLIP": clip.DEMO}
     missing = [name for name, path in folders.items() if not path.exists()]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
-from engine import published, queries, store
-from engine.schema import METRICS
+from engine.store import published, queries, tables
+from engine.store.schema import METRICS
 
 _HEADLINES = ("cider", "clipscore")
 
@@ -21,7 +21,7 @@ def text(results: Path, captions: str, zero_shot: str) -> str:
         captions: name of the run with the captions.
         zero_shot: name of the run with the zero-shot predictions.
     """
-    connection, _ = store.connect(results)
+    connection, _ = tables.connect(results)
     cursor = connection.cursor()
     lines = [*_prompts(cursor, results, zero_shot), *_beams(cursor, results, captions)]
     lines += _pairs(cursor, results, captions)
@@ -93,7 +93,7 @@ def _remarks(results: Path, captions: str, zero_shot: str) -> list[str]:
 
 
 def _record(results: Path, run: str) -> dict:
-    return store.read_record(store.run_folder(results, run)) or {}
+    return tables.read_record(tables.run_folder(results, run)) or {}
 
 
 def _row(head: str, cells: list[str]) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine import published, queries, store
-from engine.schema import METRICS
+from engine.store import published, queries, tables
+from engine.store.schema import METRICS
 
 
 def text(results: Path, run: str) -> str:
     """The summary of a finished run, as lines to print."""
-    connection, _ = store.connect(results)
-    record = store.read_record(store.run_folder(results, run)) or {}
+    connection, _ = tables.connect(results)
+    record = tables.read_record(tables.run_folder(results, run)) or {}
     cursor = connection.cursor()
     parts = [f"\nrun {run}: {_what(record)}"]
     scores = queries.corpus_scores(cursor, run)
@@ -36,7 +36,7 @@ def text(results: Path, run: str) -> str:
     parts += _trained_on(record)
     if (record.get("clip") or {}).get("demo"):
         parts.append("CLIP scores are the demo CLIP's: they rank the demo world and compare with nobody's ViT-B/32.")
-    folder = store.run_folder(results, run)
+    folder = tables.run_folder(results, run)
     return "\n".join([*parts, f"\nin {folder}", f"next: {_dashboard(results)}"])
 
 

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from engine.documents import id_text, parse_json, quoted, read_text, rows
-from engine.photos import is_photo
+from engine.data.files import id_text, parse_json, quoted, read_text, rows
+from engine.data.photos import is_photo
 
 HOLD_OUT = 100
 """Photos held out as `val` of a dataset that brings no splits."""

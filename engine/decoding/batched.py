@@ -13,11 +13,12 @@ from typing import TypeVar
 
 import torch
 
-from engine import decoding, graphs, memory, past, study_rule
-from engine.captioner import Captioner
+from engine.captioners.native import kv_cache
+from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig
-from engine.prefixes import Hypothesis
-from engine.tokenizer import CaptionTokenizer
+from engine.decoding import cuda_graphs, memory, study_rule, sweep
+from engine.decoding.steps import Hypothesis
+from engine.models.tokenizer import CaptionTokenizer
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Search:
 
     def forget(self) -> None:
         """Frees what is kept to search again faster; see `graphs`."""
-        graphs.forget(self._captioner)
+        cuda_graphs.forget(self._captioner)
 
     def _range(self, start: int, stop: int, sizes: Sequence[int], jobs: int) -> list[_Image]:
         """The images of one job."""
@@ -114,7 +115,7 @@ class Search:
             vocabulary=shape.vocab_size,
             memory_tokens=self._tokens,
             item=self._captioner.head.weight.element_size(),
-            copies=past.copies(self.device),
+            copies=kv_cache.copies(self.device),
         )
         most = memory.images_at_once(each * jobs, max(widths), self.device, memory.free_bytes(self.device))
         return math.ceil(images / math.ceil(images / most))
@@ -126,10 +127,10 @@ class Search:
                 read = self._captioner.reader(looked)
             found = study_rule.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
         else:
-            found = graphs.replayed(self._captioner, looked, sizes, *self._ids, config)
+            found = cuda_graphs.replayed(self._captioner, looked, sizes, *self._ids, config)
         if found is None:
             with torch.inference_mode():
                 steps = self._captioner.start(looked, config.max_length)
             seeds = self._seeds[start:stop]
-            found = decoding.sweep(steps, stop - start, sizes, *self._ids, config, device, seeds)
+            found = sweep.sweep(steps, stop - start, sizes, *self._ids, config, device, seeds)
         return [[found[size][image] for size in sizes] for image in range(stop - start)]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.config import DecodingConfig
-from engine.prefixes import Hypothesis, Scores
+from engine.decoding.steps import Hypothesis, Scores
 
 _NEVER = -1e9  # a score that loses against everything and still adds up, unlike -inf
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine import evenly
-from engine.captioner import Captioner
+from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.incremental import Looked, weights_of
 from engine.config import DecodingConfig
-from engine.documents import first_line
-from engine.prefixes import Hypothesis
-from engine.stepping import Looked, weights_of
+from engine.data.files import first_line
+from engine.decoding import static_shapes
+from engine.decoding.steps import Hypothesis
 
 ROWS = 512
 """Images times beams up to which a search is replayed; beyond, a step's work takes longer than its launches."""
@@ -36,7 +36,7 @@ class _Replay:
         self, captioner: Captioner, looked: Looked, size: int, bos_id: int, eos_id: int, config: DecodingConfig
     ) -> None:
         self._looked = looked.copy()
-        self._steps: list[tuple[torch.cuda.CUDAGraph, Tensor, evenly.State]] = []
+        self._steps: list[tuple[torch.cuda.CUDAGraph, Tensor, static_shapes.State]] = []
         with torch.inference_mode(), torch.cuda.device(captioner.device):
             self._capture(captioner, size, bos_id, eos_id, config)
 
@@ -51,9 +51,9 @@ class _Replay:
                 try:
                     if walk is None:  # in the graph, so that every replay begins anew
                         images, device = len(self._looked), captioner.device
-                        self._search = evenly.search_of(images, size, eos_id, config, device)
+                        self._search = static_shapes.search_of(images, size, eos_id, config, device)
                         steps = captioner.start(self._looked, config.max_length)
-                        walk = evenly.walk(steps, self._search, images, bos_id, config, device)
+                        walk = static_shapes.walk(steps, self._search, images, bos_id, config, device)
                     goes_on, state = next(walk)
                 finally:
                     graph.capture_end()
@@ -64,7 +64,7 @@ class _Replay:
         """The hypotheses of each image; None where an image has none, as where its logits are no numbers."""
         with torch.inference_mode(), torch.cuda.device(looked.device):
             self._looked.take(looked)
-            found: evenly.State = ()
+            found: static_shapes.State = ()
             for graph, goes_on, state in self._steps:
                 graph.replay()
                 found = state

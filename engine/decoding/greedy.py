@@ -6,9 +6,9 @@ Knows prefixes and their scores. Knows no beam.
 import torch
 from torch import Tensor
 
-from engine import sampling
 from engine.config import DecodingConfig
-from engine.prefixes import Hypothesis, Scores
+from engine.decoding import sampling
+from engine.decoding.steps import Hypothesis, Scores
 
 
 class Paths:

@@ -12,9 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from engine.beams import Beams
 from engine.config import DecodingConfig
-from engine.prefixes import Hypothesis, Scores
+from engine.decoding.beam_search import Beams
+from engine.decoding.steps import Hypothesis, Scores
 
 State = tuple[Tensor, ...]
 """What a search has found so far, as tensors."""

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from engine.config import DecodingConfig
-from engine.constraints import constrain
-from engine.continuations import Continuations
+from engine.decoding.constraints import constrain
+from engine.decoding.top_continuations import Continuations
 
 
 class Steps(Protocol):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.prefixes import Hypothesis
+from engine.decoding.steps import Hypothesis
 
 Read = Callable[[Tensor, Tensor], Tensor]
 """Prefixes int64[R, T] and their images int64[R], ascending -> logits [R, V] of the next token."""

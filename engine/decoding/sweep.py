@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import torch
 
-from engine import sampling
-from engine.beams import Beams
 from engine.config import DecodingConfig
-from engine.paths import Paths
-from engine.prefixes import Hypothesis, Search, Steps, walk
+from engine.decoding import sampling
+from engine.decoding.beam_search import Beams
+from engine.decoding.greedy import Paths
+from engine.decoding.steps import Hypothesis, Search, Steps, walk
 
 
 def search(

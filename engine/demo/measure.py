@@ -15,12 +15,13 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from engine import clip as clips
-from engine import metrics, store, zeroshot
 from engine.demo import judge
 from engine.demo.language import SWAPS, swap
 from engine.demo.scenes import compose
+from engine.metrics import base, zeroshot
+from engine.models import clip as clips
 from engine.statistics import mcnemar
+from engine.store import tables
 
 README = Path(__file__).parent / "README.md"
 DETAILED = 2  # the most detailed of the five references
@@ -123,19 +124,19 @@ def measure(clip: clips.Clip, data: Path) -> list[Row]:
 
 def captioner_rows(results: Path, run: str) -> list[Row]:
     """Every row of the captioner's table, from its stored run on the val split."""
-    folder = store.run_folder(results, run)
-    images = store.read_table(folder, "images").to_pylist()
+    folder = tables.run_folder(results, run)
+    images = tables.read_table(folder, "images").to_pylist()
     captions = {
         row["image_id"]: row["caption"]
-        for row in store.read_table(folder, "captions").to_pylist()
+        for row in tables.read_table(folder, "captions").to_pylist()
         if row["beam_size"] == 1
     }
-    corpus = store.read_table(folder, "corpus_scores").to_pylist()
+    corpus = tables.read_table(folder, "corpus_scores").to_pylist()
     greedy = next(row["value"] for row in corpus if row["metric"] == "cider" and row["beam_size"] == 1)
     return [
         *_cider_rows(greedy, [image["references"] for image in images]),
         *_mistake_rows(images, captions),
-        *_pointing_rows(store.read_table(folder, "grounding").to_pylist()),
+        *_pointing_rows(tables.read_table(folder, "grounding").to_pylist()),
     ]
 
 
@@ -153,7 +154,7 @@ def leave_one_out_cider(references: list[list[str]]) -> float:
     values = []
     for left in range(min(map(len, references))):
         others = [[text for number, text in enumerate(texts) if number != left] for texts in references]
-        scores = metrics.score_captions({1: [texts[left] for texts in references]}, others, ["cider"])
+        scores = base.score_captions({1: [texts[left] for texts in references]}, others, ["cider"])
         values.append(scores[1].corpus["cider"].value)
     return float(np.mean(values))
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from engine.demo import corpus
 from engine.demo.pretraining import CONTEXT, DEPTH, MEAN, STD, Pretraining, Recipe, export_clip, learning_rate
 from engine.demo.world import CLASSES
-from engine.tokenizer import CaptionTokenizer
+from engine.models.tokenizer import CaptionTokenizer
 
 FROZEN = DEPTH // 2  # blocks of the image tower that stay as they are
 PORTRAIT_SHARE = 0.6  # of the rendered scenes

@@ -30,7 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.demo import corpus
-from engine.tokenizer import CaptionTokenizer
+from engine.models.tokenizer import CaptionTokenizer
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI's CLIP, open_clip's default
 STD = (0.26862954, 0.26130258, 0.27577711)

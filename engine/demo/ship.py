@@ -7,7 +7,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from engine import checkpoints
+from engine.captioners.native import checkpoints
 
 TARGET = Path(__file__).parent / "captioner"
 LARGEST = 16 * 2**20  # bytes of weights that a clone is asked to fetch

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.lexicon import Mentions
+from engine.diagnosis.lexicon import Mentions
 
 OFFSETS = tuple(range(-3, 4))
 """Maps of words near the noun are measured as well: a captioner may look ahead of what it says."""

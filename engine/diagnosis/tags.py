@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from engine.lexicon import Mentions
+from engine.diagnosis.lexicon import Mentions
 
 Key = TypeVar("Key", bound=Hashable)
 """Of a setting, such as its beam size."""

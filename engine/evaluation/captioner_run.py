@@ -18,29 +18,23 @@ import pyarrow.compute as pc
 import torch
 from tqdm import tqdm
 
-from engine import (
-    attention,
-    checkpoints,
-    grounding,
-    hypotheses,
-    memory,
-    metrics,
-    provenance,
-    run_facts,
-    store,
-    zeroshot,
-    zeroshot_run,
-)
-from engine.captioner import Captioner
+from engine.captioners.native import checkpoints
+from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig
-from engine.datasets import Dataset, Example
-from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
-from engine.prefixes import Hypothesis
-from engine.runs import RunInProgress
-from engine.schema import ATTENTION_PASSES
-from engine.scoring import ClipSettings, write_scores
-from engine.search import Search, in_jobs, jobs_for
-from engine.tokenizer import CaptionTokenizer
+from engine.data.photos import PhotoError, Preprocessing, open_photo, read_ahead
+from engine.data.registry import Dataset, Example
+from engine.decoding import memory
+from engine.decoding.batched import Search, in_jobs, jobs_for
+from engine.decoding.steps import Hypothesis
+from engine.diagnosis import grounding
+from engine.evaluation import metadata, nbest, provenance, zeroshot_run
+from engine.evaluation.run import RunInProgress
+from engine.evaluation.scoring import ClipSettings, write_scores
+from engine.explain import attention
+from engine.metrics import base, zeroshot
+from engine.models.tokenizer import CaptionTokenizer
+from engine.store import tables as store
+from engine.store.schema import ATTENTION_PASSES
 
 CHUNK = 64
 """Images encoded together and kept together: what a kill can cost."""
@@ -64,7 +58,7 @@ class CaptionerRun:
     dataset: Dataset
     captioner_path: Path
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
-    metrics: tuple[str, ...] = metrics.CAPTION_METRICS
+    metrics: tuple[str, ...] = base.CAPTION_METRICS
     attention_beams: tuple[int, ...] | None = None
     """None keeps all up to three sizes, else those of 1 and 3 that are there."""
     merge: str = "mean"
@@ -109,17 +103,17 @@ def evaluate(ask: CaptionerRun) -> bool:
     chunks = _caption_all(run, ask, captioner, tokenizer)
     images, captions = chunks["images"], chunks["captions"]
     if not len(images):
-        raise run_facts.nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
+        raise metadata.nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
     for table in ("images", "captions", "attention"):
         run.write(table, chunks[table])
     photos = [ask.dataset.root / name for name in images["file_name"].to_pylist()]
     passed_over = {}
     if ask.decoding.n_best > 1:
         asked = (images, photos, ask.metrics, ask.clip, ask.dataset)
-        kept = hypotheses.scored(run, chunks["hypotheses"], *asked)
+        kept = nbest.scored(run, chunks["hypotheses"], *asked)
         run.write("hypotheses", kept)
         # Of samples the first is no choice: a better one that was drawn later says nothing of the caption.
-        passed_over = {} if ask.decoding.sample else hypotheses.passed_over(kept)
+        passed_over = {} if ask.decoding.sample else nbest.passed_over(kept)
     settings = _by_setting(captions, images["image_id"].to_pylist())
     facts = ask.decoding.facts()
     write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts, passed_over)
@@ -133,7 +127,7 @@ def evaluate(ask: CaptionerRun) -> bool:
     _copy_training(run, ask.captioner_path)
     run.facts |= {
         "kind": "captioner",
-        "data": run_facts.data_facts(ask.dataset, images),
+        "data": metadata.data_facts(ask.dataset, images),
         "captioner": _captioner_facts(ask, captioner, run.plan["captioner"]),
         "decoding": facts,
         "attention": {"pass": ask.attention_pass, "merge": ask.merge},
@@ -159,15 +153,15 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionT
         "kind": "captioner",
         "data": ask.dataset.fingerprint,
         "captioner": checkpoints.fingerprint(captioner),
-        "tokenizer": run_facts.digest(tokenizer.to_json()),
+        "tokenizer": metadata.digest(tokenizer.to_json()),
         "decoding": {**asdict(ask.decoding), "beam_sizes": list(ask.decoding.beam_sizes)},
         "metrics": list(ask.metrics),
         "attention_beams": list(ask.kept_beams),
         "merge": ask.merge,
         "attention_pass": ask.attention_pass,
-        **run_facts.clip_plan(ask.clip),
+        **metadata.clip_plan(ask.clip),
         "classes": None if ask.classes is None else ask.classes.fingerprint,
-        "labels": None if ask.classes is None else run_facts.labels(ask.classes),
+        "labels": None if ask.classes is None else metadata.labels(ask.classes),
         "templates": list(ask.templates),
         "device": ask.device,
     }
@@ -271,7 +265,7 @@ def _caption_chunk(
                 with watch.measure("attention"):
                     maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask)
     return {
-        "images": store.table_of("images", [run_facts.image_row(example, photo.size) for example, photo in usable]),
+        "images": store.table_of("images", [metadata.image_row(example, photo.size) for example, photo in usable]),
         "set_aside": store.table_of("set_aside", aside),
         "captions": store.table_of("captions", captions),
         "attention": store.table_of("attention", maps),

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine import training
-from engine.captioner import Captioner
-from engine.clip import Clip
+from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig, Recipe
-from engine.datasets import Dataset, Example
-from engine.photos import PhotoError, open_photo
-from engine.search import Search
-from engine.tokenizer import CaptionTokenizer
+from engine.data.photos import PhotoError, open_photo
+from engine.data.registry import Dataset, Example
+from engine.decoding.batched import Search
+from engine.models.clip import Clip
+from engine.models.tokenizer import CaptionTokenizer
+from engine.training import loop
 
 PROBE = 16
 """Images that are timed, after one that is not: the first of anything loads code. Fewer where one takes long."""
@@ -55,7 +55,7 @@ def learning(recipe: Recipe, train_set: Dataset, device: str) -> float:
     config = recipe.training
     bare = replace(recipe, training=replace(config, pretrained=False, encoder_weights=None))
     words = CaptionTokenizer.load(train_set.tokenizer).vocab_size if train_set.tokenizer else config.vocab_size
-    captioner = training.build_captioner(bare, words).to(device)
+    captioner = loop.build_captioner(bare, words).to(device)
     captions = sum(len(example.references) for example in train_set.examples)
     steps = math.ceil(captions / config.batch_size) * config.epochs
     keeps = config.freeze_encoder and not config.augment

@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.datasets import Dataset, Example
-from engine.photos import PhotoError
-from engine.runs import RunInProgress
-from engine.scoring import ClipSettings
+from engine.data.photos import PhotoError
+from engine.data.registry import Dataset, Example
+from engine.evaluation.run import RunInProgress
+from engine.evaluation.scoring import ClipSettings
 
 
 def clip_plan(clip: ClipSettings | None) -> dict[str, Any]:

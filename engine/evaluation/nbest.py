@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from engine import scoring
-from engine.datasets import Dataset
-from engine.failures import Tag
-from engine.runs import RunInProgress
-from engine.scoring import ClipSettings
+from engine.data.registry import Dataset
+from engine.diagnosis.tags import Tag
+from engine.evaluation import scoring
+from engine.evaluation.run import RunInProgress
+from engine.evaluation.scoring import ClipSettings
 
 
 def scored(

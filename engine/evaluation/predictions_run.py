@@ -10,11 +10,13 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from engine import metrics, run_facts, store
-from engine.datasets import Dataset, Example
-from engine.photos import PhotoError, open_photo, read_ahead
-from engine.runs import RunInProgress
-from engine.scoring import IMPORTED, ClipSettings, write_scores
+from engine.data.photos import PhotoError, open_photo, read_ahead
+from engine.data.registry import Dataset, Example
+from engine.evaluation import metadata
+from engine.evaluation.run import RunInProgress
+from engine.evaluation.scoring import IMPORTED, ClipSettings, write_scores
+from engine.metrics import base
+from engine.store import tables
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class PredictionsRun:
     dataset: Dataset
     captions: dict[str, str]
     source: Path
-    metrics: tuple[str, ...] = metrics.CAPTION_METRICS
+    metrics: tuple[str, ...] = base.CAPTION_METRICS
     clip: ClipSettings | None = None
     command: str = ""
 
@@ -34,13 +36,13 @@ class PredictionsRun:
 def score(ask: PredictionsRun) -> bool:
     """Scores predictions like any other run, without attention; False where the run was finished already."""
     dataset = ask.dataset.subset(example for example in ask.dataset.examples if example.image_id in ask.captions)
-    digest = run_facts.digest(ask.captions)
+    digest = metadata.digest(ask.captions)
     plan = {
         "kind": "predictions",
         "data": dataset.fingerprint,
         "predictions": digest,
         "metrics": list(ask.metrics),
-        **run_facts.clip_plan(ask.clip),
+        **metadata.clip_plan(ask.clip),
     }
     run = RunInProgress(ask.name, ask.results, plan, ask.command)
     if not run.begin():
@@ -49,7 +51,7 @@ def score(ask: PredictionsRun) -> bool:
     rows = [_imported_row(image_id, ask.captions[image_id]) for image_id in images["image_id"].to_pylist()]
     run.write("images", images)
     run.write("set_aside", aside)
-    run.write("captions", store.table_of("captions", rows))
+    run.write("captions", tables.table_of("captions", rows))
     missing = set(aside["image_id"].to_pylist())
     photos = [
         None if image_id in missing else dataset.root / name
@@ -58,7 +60,7 @@ def score(ask: PredictionsRun) -> bool:
     write_scores(run, images, {IMPORTED: rows}, photos, ask.metrics, ask.clip, dataset, {})
     run.facts |= {
         "kind": "predictions",
-        "data": run_facts.data_facts(dataset, images) | {"of_images": len(ask.dataset.examples)},
+        "data": metadata.data_facts(dataset, images) | {"of_images": len(ask.dataset.examples)},
         "captioner": None,
         "predictions": {"path": str(ask.source), "fingerprint": digest},
         "beam_sizes": [IMPORTED],
@@ -87,7 +89,7 @@ def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
     bar = tqdm(read_ahead(dataset.examples, read), "read photos", len(dataset.examples), unit="image")
     for example, photo in zip(dataset.examples, bar, strict=True):
         is_unreadable = isinstance(photo, str)
-        images.append(run_facts.image_row(example, (0, 0) if is_unreadable else photo))
+        images.append(metadata.image_row(example, (0, 0) if is_unreadable else photo))
         if is_unreadable:
             aside.append({"image_id": example.image_id, "file_name": example.file_name, "reason": photo})
-    return store.table_of("images", images), store.table_of("set_aside", aside)
+    return tables.table_of("images", images), tables.table_of("set_aside", aside)

@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock
 
-from engine import provenance, store
-from engine.schema import ATTENTION_PASSES
+from engine.evaluation import provenance
+from engine.store import tables
+from engine.store.schema import ATTENTION_PASSES
 
 _EARLIER = {"attention_pass": ATTENTION_PASSES["standard"]}
 """Settings that an earlier form of the plan did not name, as they were the same in every run that has them."""
@@ -34,7 +35,7 @@ class RunInProgress:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.folder = store.run_folder(self.results, self.name)
+        self.folder = tables.run_folder(self.results, self.name)
         self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
         self.watch = provenance.Stopwatch()
         self.tables: list[str] = []
@@ -51,9 +52,9 @@ class RunInProgress:
         """
         if self._is_finished():
             return False
-        self._held = store.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
+        self._held = tables.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
         if self._is_finished():  # by the process that held it until now
-            store.drop_parts(self.folder)
+            tables.drop_parts(self.folder)
             return False
         state = self.folder / ".parts" / "plan.json"
         if state.is_file():
@@ -81,26 +82,26 @@ class RunInProgress:
                 f"run {self.name!r} is there with other settings ({different}); "
                 f"choose another --run, or delete {self.folder}"
             )
-        if store.lost_tables(self.folder, record.get("tables", [])):
-            store.drop_record(self.folder)
+        if tables.lost_tables(self.folder, record.get("tables", [])):
+            tables.drop_record(self.folder)
             return False
         return True
 
     def _record(self) -> dict[str, Any] | None:
         try:
-            return store.read_record(self.folder)
-        except store.ResultsError:
-            store.drop_record(self.folder)  # nobody can read it: as if the run had not been finished
+            return tables.read_record(self.folder)
+        except tables.ResultsError:
+            tables.drop_record(self.folder)  # nobody can read it: as if the run had not been finished
             return None
 
     def keep_time(self) -> None:
         """Writes down the plan and the time so far, for a run that is continued."""
         content = {"digest": self.digest, "plan": self.plan, "seconds": self.watch.seconds}
-        store.write_json(self.folder / ".parts" / "plan.json", content)
+        tables.write_json(self.folder / ".parts" / "plan.json", content)
 
     def write(self, table: str, rows: pa.Table) -> None:
         """Writes a table of the contract into the run's folder."""
-        store.write_table(self.folder, table, rows)
+        tables.write_table(self.folder, table, rows)
         self.tables.append(table)
 
     def finish(self) -> None:
@@ -116,13 +117,13 @@ class RunInProgress:
             "timings": {name: round(seconds, 3) for name, seconds in self.watch.seconds.items()},
             **self.facts,
         }
-        store.write_record(self.folder, record)
-        store.drop_parts(self.folder)
+        tables.write_record(self.folder, record)
+        tables.drop_parts(self.folder)
         self._let_go()
 
     def abandon(self) -> None:
         """Deletes what was begun."""
-        store.drop_run(self.folder)
+        tables.drop_run(self.folder)
         self._let_go()
 
     def _let_go(self) -> None:

@@ -16,15 +16,17 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from engine import failures, metrics, store
-from engine.datasets import Dataset
-from engine.judgement import Agreement, Rating, RatingsError, agreement
-from engine.photos import PhotoError, open_photo, read_ahead
-from engine.runs import RunInProgress
-from engine.schema import METRICS
+from engine.data.photos import PhotoError, open_photo, read_ahead
+from engine.data.registry import Dataset
+from engine.diagnosis import tags as failures
+from engine.evaluation.run import RunInProgress
+from engine.metrics import base
+from engine.metrics.human_ratings import Agreement, Rating, RatingsError, agreement
+from engine.store import tables
+from engine.store.schema import METRICS
 
 if TYPE_CHECKING:  # loading torch and open_clip takes seconds, and scores by references need neither
-    from engine.clip import Clip
+    from engine.models.clip import Clip
 
 IMPORTED = 0
 """The beam size of captions that were made elsewhere."""
@@ -83,7 +85,7 @@ def write_scores(
         for size, each in found.items()
         for row in _corpus_rows(size, each, names, {**facts, **decoding_facts}, clip)
     ]
-    run.write("corpus_scores", store.table_of("corpus_scores", corpus))
+    run.write("corpus_scores", tables.table_of("corpus_scores", corpus))
     run.facts["metrics"] = names
 
 
@@ -95,13 +97,13 @@ def measure(
     wanted: Sequence[str],
     clip: ClipSettings | None,
     dataset: Dataset,
-) -> tuple[dict[int, metrics.Scores], dict[int, list[bool | None]]]:
+) -> tuple[dict[int, base.Scores], dict[int, list[bool | None]]]:
     """Every score of each setting's captions, one an image, NaN where an image lacks what a metric needs.
 
     Returns:
         setting -> scores, and setting -> whether CLIP cut the caption.
     """
-    found = {setting: metrics.Scores() for setting in captions}
+    found = {setting: base.Scores() for setting in captions}
     if any(references) and wanted:
         with run.watch.measure("caption metrics"):
             _score_captions(found, captions, references, wanted)
@@ -111,13 +113,13 @@ def measure(
         return found, _score_clip(run, found, captions, references, photos, clip, dataset)
 
 
-def measured(found: dict[int, metrics.Scores]) -> list[str]:
+def measured(found: dict[int, base.Scores]) -> list[str]:
     """The metrics that some setting has, in METRICS' order."""
     return [key for key in METRICS if any(key in each.per_image for each in found.values())]
 
 
 def _score_captions(
-    found: dict[int, metrics.Scores],
+    found: dict[int, base.Scores],
     captions: dict[int, list[str]],
     references: Sequence[Sequence[str]],
     wanted: Sequence[str],
@@ -125,7 +127,7 @@ def _score_captions(
     """Adds the caption metrics; an image without references has none."""
     known = [row for row, texts in enumerate(references) if texts]
     chosen = {size: [texts[row] for row in known] for size, texts in captions.items()}
-    for size, each in metrics.score_captions(chosen, [references[row] for row in known], wanted).items():
+    for size, each in base.score_captions(chosen, [references[row] for row in known], wanted).items():
         for name, values in each.per_image.items():
             every = np.full(len(references), np.nan)
             every[known] = values
@@ -138,7 +140,7 @@ def _score_captions(
 
 def _score_clip(
     run: RunInProgress,
-    found: dict[int, metrics.Scores],
+    found: dict[int, base.Scores],
     captions: dict[int, list[str]],
     references: Sequence[Sequence[str]],
     photos: Sequence[Path | None],
@@ -158,15 +160,15 @@ def _score_clip(
         rows = slice(number * len(references), (number + 1) * len(references))
         features = encoded.features[rows]
         truncated[size] = encoded.truncated[rows].tolist()
-        scores = metrics.clipscore(images, features)
+        scores = base.clipscore(images, features)
         found[size].per_image["clipscore"] = scores
-        found[size].corpus["clipscore"] = metrics.mean_with_interval(scores)
+        found[size].corpus["clipscore"] = base.mean_with_interval(scores)
         both = [row for row in known if references[row]]
         if both:
             every = np.full(len(references), np.nan)
-            every[both] = metrics.refclipscore(scores[both], features[both], [of_references[row] for row in both])
+            every[both] = base.refclipscore(scores[both], features[both], [of_references[row] for row in both])
             found[size].per_image["refclipscore"] = every
-            found[size].corpus["refclipscore"] = metrics.mean_with_interval(every)
+            found[size].corpus["refclipscore"] = base.mean_with_interval(every)
     return truncated
 
 
@@ -176,7 +178,7 @@ def image_features(
     """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
     names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
     cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{clip.setup}-{fingerprint}-{names}.npz"
-    kept = store.read_arrays(cache)
+    kept = tables.read_arrays(cache)
     if kept is not None and {"features", "reasons"} <= set(kept):
         reasons = [str(reason) or None for reason in kept["reasons"]]
         # What could not be read may be readable by now, its size the same: a permission given, a disk that came back.
@@ -204,7 +206,7 @@ def image_features(
     rows = [row for row, reason in enumerate(reasons) if reason is None]
     if features:
         every[rows] = np.concatenate(features)
-    store.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
+    tables.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
     return every, reasons
 
 
@@ -230,7 +232,7 @@ def rated(
         raise RatingsError(f"the rated image {unknown!r} has no references in {dataset.path}; choose the data of these")
     captions = [each.caption for each in ratings]
     references = [examples[each.image_id].references for each in ratings]
-    found = metrics.score_captions({IMPORTED: captions}, references, wanted)[IMPORTED]
+    found = base.score_captions({IMPORTED: captions}, references, wanted)[IMPORTED]
     if clip is not None:
         images = dict.fromkeys(each.image_id for each in ratings)
         photos = [path if (path := dataset.photo(examples[image])).is_file() else None for image in images]
@@ -242,7 +244,7 @@ def rated(
 
 
 def _add_clip(
-    found: metrics.Scores,
+    found: base.Scores,
     captions: Sequence[str],
     references: Sequence[Sequence[str]],
     images: np.ndarray,
@@ -253,9 +255,9 @@ def _add_clip(
     encoded = settings.clip.text_features([settings.prefix + text for text in (*captions, *flat)]).features
     own = encoded[: len(captions)]
     of_references = np.split(encoded[len(captions) :], np.cumsum([len(texts) for texts in references])[:-1])
-    scores = metrics.clipscore(images, own)
+    scores = base.clipscore(images, own)
     found.per_image["clipscore"] = scores
-    found.per_image["refclipscore"] = metrics.refclipscore(scores, own, of_references)
+    found.per_image["refclipscore"] = base.refclipscore(scores, own, of_references)
 
 
 def _cases(images: pa.Table, settings: Mapping[int, Sequence[dict]]) -> dict[int, list[failures.Case]]:
@@ -273,7 +275,7 @@ def _cases(images: pa.Table, settings: Mapping[int, Sequence[dict]]) -> dict[int
 
 def _scores_table(
     image_ids: Sequence[str],
-    found: dict[int, metrics.Scores],
+    found: dict[int, base.Scores],
     truncated: dict[int, list],
     tags: dict[int, list[list[failures.Tag]]],
     names: Sequence[str],
@@ -285,11 +287,11 @@ def _scores_table(
             own = {"clip_truncated": truncated[size][row], "tags": [asdict(tag) for tag in tags[size][row]]}
             own |= {column: _counts(counts[row]) for column, counts in each.counts.items()}
             rows.append({"image_id": image_id, "beam_size": size, **own, **values})
-    return store.table_of("scores", rows, list(names))
+    return tables.table_of("scores", rows, list(names))
 
 
 def _corpus_rows(
-    size: int, found: metrics.Scores, names: Sequence[str], facts: dict[str, Any], clip: ClipSettings | None
+    size: int, found: base.Scores, names: Sequence[str], facts: dict[str, Any], clip: ClipSettings | None
 ) -> list[dict[str, Any]]:
     rows = []
     for name in names:
@@ -318,7 +320,7 @@ def _signature(name: str, size: int, facts: dict[str, Any], clip: ClipSettings |
     else:
         own |= {"tok": "ptb"}
     variant = {"cider": "CIDEr-D"}.get(name, METRICS[name].title)
-    return metrics.signature(variant, **own)
+    return base.signature(variant, **own)
 
 
 def _reference_range(references: Sequence[Sequence[str]]) -> str:

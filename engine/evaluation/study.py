@@ -10,24 +10,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine import (
-    checkpoints,
-    clip,
-    datasets,
-    estimates,
-    evaluate,
-    side_by_side,
-    store,
-    training,
-    zeroshot,
-    zeroshot_run,
-)
-from engine.captioner import EncoderMissing
-from engine.clip import Clip, ClipMissing
+from engine.captioners.native import checkpoints
+from engine.captioners.native.captioner import EncoderMissing
+from engine.cli import side_by_side
 from engine.config import DecodingConfig, Recipe
-from engine.datasets import Dataset, DatasetError
-from engine.photos import PhotoError
-from engine.scoring import ClipSettings
+from engine.data import registry
+from engine.data.photos import PhotoError
+from engine.data.registry import Dataset, DatasetError
+from engine.evaluation import captioner_run, estimates, zeroshot_run
+from engine.evaluation.scoring import ClipSettings
+from engine.metrics import zeroshot
+from engine.models import clip
+from engine.models.clip import Clip, ClipMissing
+from engine.store import tables
+from engine.training import loop
 
 BEAMS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
 """The study's eleven decodings; 1 is greedy."""
@@ -140,8 +136,8 @@ class _Parts:
 
     def _name_photos(self, run: str) -> None:
         """Print the photos that a run could not read."""
-        folder = store.run_folder(self.study.results, run)
-        rows = store.read_table(folder, "set_aside").to_pylist() if store.has_table(folder, "set_aside") else []
+        folder = tables.run_folder(self.study.results, run)
+        rows = tables.read_table(folder, "set_aside").to_pylist() if tables.has_table(folder, "set_aside") else []
         named = [f"{row['file_name']} ({row['reason']})" for row in rows[:_NAMED]]
         if rows:
             more = f", and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
@@ -159,7 +155,7 @@ def _check(study: Study) -> None:
     if study.results.is_file():
         raise StudyError(f"--results {study.results} is a file; expected a folder")
     for name in (study.name, study.zero_shot_run, study.photos_run):
-        store.run_folder(study.results, name)
+        tables.run_folder(study.results, name)
     DecodingConfig(beam_sizes=study.beams)
     for name in (study.zeroshot_clip, study.score_clip):
         clip.check(name)
@@ -167,7 +163,7 @@ def _check(study: Study) -> None:
         checkpoints.load(study.captioner, fallback=_tokenizer(study))
     elif (study.data / "p2_data" / "train.json").is_file():
         with suppress(DatasetError):  # a part that cannot be made is skipped when its turn comes
-            training.check_folder(study.out, study.recipe, _split(study, "train"))
+            loop.check_folder(study.out, study.recipe, _split(study, "train"))
 
 
 @contextmanager
@@ -186,11 +182,11 @@ def _announce(seconds: float, is_begun: bool, say: Callable[[str], None]) -> Non
 
 def _is_finished(study: Study, run: str) -> bool:
     """Whether an estimate would be wasted: a run with a record is checked, not made."""
-    return (store.run_folder(study.results, run) / store.RUN_RECORD).is_file()
+    return (tables.run_folder(study.results, run) / tables.RUN_RECORD).is_file()
 
 
 def _is_begun(study: Study, run: str) -> bool:
-    return store.run_folder(study.results, run).is_dir()
+    return tables.run_folder(study.results, run).is_dir()
 
 
 # The parts
@@ -200,7 +196,7 @@ def _zero_shot(study: Study, say: Callable[[str], None]) -> bool:
     folder = study.data / "p1_data"
     if not folder.is_dir():
         raise _Skipped(f"there is no {folder}")
-    classes = datasets.load_classes(folder)
+    classes = registry.load_classes(folder)
     model = _clip(study.zeroshot_clip, study.device)
     name = study.zero_shot_run
     if not _is_finished(study, name):
@@ -211,15 +207,15 @@ def _zero_shot(study: Study, say: Callable[[str], None]) -> bool:
 
 def _train(study: Study, say: Callable[[str], None]) -> bool:
     train_set, held = _split(study, "train"), _split(study, "val")
-    if training.is_finished(study.out, study.recipe, train_set):
+    if loop.is_finished(study.out, study.recipe, train_set):
         return False
     _announce(estimates.learning(study.recipe, train_set, study.device), study.out.is_dir(), say)
 
     def keep(rows: list[dict]) -> None:
-        store.write_table(study.out, "training", store.table_of("training", rows))
+        tables.write_table(study.out, "training", tables.table_of("training", rows))
 
-    with store.alone(study.out), _skipping(EncoderMissing):
-        training.train(train_set, held, study.recipe, study.out, study.device, log=keep)
+    with tables.alone(study.out), _skipping(EncoderMissing):
+        loop.train(train_set, held, study.recipe, study.out, study.device, log=keep)
     return True
 
 
@@ -231,22 +227,22 @@ def _captions(study: Study, captioner: Path, scorer: Clip | None, say: Callable[
         seconds = estimates.captioning(model.to(study.device), words, dataset, run.decoding)
         seconds += 0.0 if scorer is None else estimates.clip_images(scorer, dataset)
         _announce(seconds, _is_begun(study, study.name), say)
-    return evaluate.evaluate(run)
+    return captioner_run.evaluate(run)
 
 
 def _named_photos(study: Study, captioner: Path, scorer: Clip | None) -> bool:
     folder = study.data / PHOTOS
     if not folder.is_dir():
         raise _Skipped(f"there is no {folder}")
-    dataset = datasets.load(folder, "folder")
-    return evaluate.evaluate(_captioner_run(study, study.photos_run, dataset, captioner, (1,), scorer))
+    dataset = registry.load(folder, "folder")
+    return captioner_run.evaluate(_captioner_run(study, study.photos_run, dataset, captioner, (1,), scorer))
 
 
 def _captioner_run(
     study: Study, name: str, dataset: Dataset, captioner: Path, beams: tuple[int, ...], scorer: Clip | None
-) -> evaluate.CaptionerRun:
+) -> captioner_run.CaptionerRun:
     rule = study.rule or ("study" if checkpoints.is_studys(captioner) else "standard")
-    return evaluate.CaptionerRun(
+    return captioner_run.CaptionerRun(
         name=name,
         results=study.results,
         dataset=dataset,
@@ -273,7 +269,7 @@ def _split(study: Study, split: str) -> Dataset:
     folder = study.data / "p2_data"
     if not (folder / f"{split}.json").is_file():
         raise _Skipped(f"there is no {folder / f'{split}.json'}")
-    return datasets.load(study.data, "course", split)
+    return registry.load(study.data, "course", split)
 
 
 def _clip(name: str, device: str) -> Clip:
@@ -286,6 +282,6 @@ def _scorer(study: Study, say: Callable[[str], None]) -> Clip | None:
     try:
         return _clip(study.score_clip, study.device)
     except _Skipped as reason:
-        later = f"to add CLIPScore later, delete {store.run_folder(study.results, study.name)} or choose another --run"
+        later = f"to add CLIPScore later, delete {tables.run_folder(study.results, study.name)} or choose another --run"
         say(f"CLIPScore: skipped, {reason}; {later}")
         return None

@@ -10,14 +10,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import run_facts, store, zeroshot
-from engine.datasets import Dataset, Example
-from engine.predictions import PredictedClass
-from engine.runs import RunInProgress
-from engine.scoring import ClipSettings, image_features
+from engine.data.predictions import PredictedClass
+from engine.data.registry import Dataset, Example
+from engine.evaluation import metadata
+from engine.evaluation.run import RunInProgress
+from engine.evaluation.scoring import ClipSettings, image_features
+from engine.metrics import zeroshot
+from engine.store import tables
 
 if TYPE_CHECKING:
-    from engine.clip import Clip
+    from engine.models.clip import Clip
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def zero_shot(ask: ZeroShotRun) -> bool:
     plan = {
         "kind": "zero_shot",
         "classes": ask.classes.fingerprint,
-        "labels": run_facts.labels(ask.classes),
+        "labels": metadata.labels(ask.classes),
         "clip": ask.clip.fingerprint,
         "clip_setup": ask.clip.setup,
         "templates": list(ask.templates),
@@ -51,8 +53,8 @@ def zero_shot(ask: ZeroShotRun) -> bool:
         return False
     aside = classify(run, ask.clip, ask.classes, ask.templates)
     if len(aside) == len(ask.classes.examples):
-        raise run_facts.nothing_read(run, ask.classes, aside)
-    run.write("set_aside", store.table_of("set_aside", aside))
+        raise metadata.nothing_read(run, ask.classes, aside)
+    run.write("set_aside", tables.table_of("set_aside", aside))
     run.facts |= {
         "kind": "zero_shot",
         "data": {"name": ask.classes.name, "format": ask.classes.format, "path": str(ask.classes.path)}
@@ -81,7 +83,7 @@ class ImportedClassesRun:
 def imported_classes(ask: ImportedClassesRun) -> bool:
     """A zero-shot run of classes predicted elsewhere, without probabilities; False where it was finished already."""
     content = {template: [asdict(each) for each in found] for template, found in ask.predictions.items()}
-    digest = run_facts.digest(content)
+    digest = metadata.digest(content)
     root = None if ask.root is None else str(ask.root.resolve())
     plan = {"kind": "zero_shot", "predictions": digest, "names": ask.names, "root": root}
     run = RunInProgress(ask.name, ask.results, plan, ask.command)
@@ -90,7 +92,7 @@ def imported_classes(ask: ImportedClassesRun) -> bool:
     rows = [
         _imported_class_row(template, each, ask.names) for template, found in ask.predictions.items() for each in found
     ]
-    run.write("zero_shot", store.table_of("zero_shot", rows))
+    run.write("zero_shot", tables.table_of("zero_shot", rows))
     images = len({row["image_id"] for row in rows})
     run.facts |= {
         "kind": "zero_shot",
@@ -134,7 +136,7 @@ def classify(run: RunInProgress, clip: "Clip", classes: Dataset, templates: Sequ
                 for row, prediction in zip(usable, found, strict=True)
             ]
             _write_course_csv(run.folder / f"zero_shot_{number}.csv", classes, usable, found)
-    run.write("zero_shot", store.table_of("zero_shot", rows))
+    run.write("zero_shot", tables.table_of("zero_shot", rows))
     run.facts.setdefault("roots", {})["zero_shot"] = str(classes.root.resolve())
     return [
         {"image_id": example.image_id, "file_name": example.file_name, "reason": reason}
@@ -166,4 +168,4 @@ def _write_course_csv(
         [classes.examples[row].file_name, numbers[prediction.label]]
         for row, prediction in zip(usable, found, strict=True)
     )
-    store.write_text(path, text.getvalue())
+    tables.write_text(path, text.getvalue())

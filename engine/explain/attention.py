@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.captioner import Captioner
-from engine.schema import END_WORD
-from engine.tokenizer import CaptionTokenizer, Word
+from engine.captioners.native.captioner import Captioner
+from engine.models.tokenizer import CaptionTokenizer, Word
+from engine.store.schema import END_WORD
 
 MERGES = ("mean", "first")
 """How the maps of a word's pieces become one: their mean, or the first piece's."""

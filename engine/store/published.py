@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from engine.documents import first_line
-from engine.schema import METRICS
+from engine.data.files import first_line
+from engine.store.schema import METRICS
 
 REPORT = "the study's report, HW3 VL Models"
 """The source of every figure that is printed in the report itself."""
@@ -21,7 +21,7 @@ REPORT = "the study's report, HW3 VL Models"
 LABEL = "published (the study)"
 """How a curve or a table row of these figures is labelled next to ours."""
 
-_PROJECT = Path(__file__).resolve().parents[1]
+_PROJECT = Path(__file__).resolve().parents[2]
 _PROMPTS = ["template", "model", "images", "accuracy", "source"]
 _ATTEMPTS = ["encoder", "num_layers", "nhead", "batch_size", "cider", "clipscore", "source"]
 _SETTINGS = ["part", "name", "value", "source"]

@@ -17,9 +17,9 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine import statistics
-from engine.pooling import BLEU_COUNTS, METEOR_COUNTS, POOLED
-from engine.schema import METRICS
+from engine.metrics.pooling import BLEU_COUNTS, METEOR_COUNTS, POOLED
 from engine.statistics import bootstrap_mean_interval, bootstrap_ratio_interval, wilson_interval
+from engine.store.schema import METRICS
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from engine.documents import first_line
-from engine.schema import ADDED, METRICS, RUN_RECORD, TABLES, VERSION, schema_of
+from engine.data.files import first_line
+from engine.store.schema import ADDED, METRICS, RUN_RECORD, TABLES, VERSION, schema_of
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)

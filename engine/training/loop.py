@@ -23,14 +23,16 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from engine import checkpoints, decoding, metrics
-from engine.captioner import Captioner, encoder_width
-from engine.clip import Clip
+from engine.captioners.native import checkpoints
+from engine.captioners.native.captioner import Captioner, encoder_width
 from engine.config import CaptionerConfig, ConfigError, DecodingConfig, Recipe, TrainingConfig
-from engine.datasets import Dataset, Example
-from engine.hub import quiet_downloads
-from engine.photos import PhotoError, open_photo, read_ahead
-from engine.tokenizer import CaptionTokenizer
+from engine.data.photos import PhotoError, open_photo, read_ahead
+from engine.data.registry import Dataset, Example
+from engine.decoding import sweep
+from engine.metrics import base
+from engine.models.clip import Clip
+from engine.models.hub import quiet_downloads
+from engine.models.tokenizer import CaptionTokenizer
 
 _IGNORED = -100  # cross_entropy's own mark for a target that does not count
 _ENCODE_BATCH = 32
@@ -262,7 +264,7 @@ class _Training:
             return
         captions = self._greedy_captions()
         references = [example.references for example in self.validation_set.examples]
-        cider = metrics.score_captions({1: captions}, references, ["cider"])[1].corpus["cider"].value
+        cider = base.score_captions({1: captions}, references, ["cider"])[1].corpus["cider"].value
         row = {"step": self.progress.step, "epoch": epoch, "validation_cider": cider}
         self._keep_best("best_cider", cider, self.folder)
         if self.clip is not None:
@@ -285,7 +287,7 @@ class _Training:
                 memory = self.validation_images.memory(source)
                 steps = self.captioner.start(memory, config.max_length)
                 bos, eos = self.tokenizer.bos_id, self.tokenizer.eos_id
-                found = decoding.search(steps, len(batch), 1, bos, eos, config, self.device)
+                found = sweep.search(steps, len(batch), 1, bos, eos, config, self.device)
             captions += [self.tokenizer.decode(hypothesis.tokens) for hypothesis in found]
         return captions
 
@@ -294,7 +296,7 @@ class _Training:
             paths = [self.validation_set.photo(example) for example in self.validation_set.examples]
             self._clip_pixels = [self.clip.prepare(open_photo(path)) for path in paths]
         images = self.clip.image_features(self._clip_pixels)
-        return float(metrics.clipscore(images, self.clip.text_features(captions).features).mean())
+        return float(base.clipscore(images, self.clip.text_features(captions).features).mean())
 
     def _keep_best(self, name: str, value: float, folder: Path) -> None:
         # Of equal ones the last: where one photo is validated on, CIDEr is always 0, and the first has learned least.

@@ -21,8 +21,9 @@ import open_clip
 import torch
 from PIL import Image
 
-from engine import metrics, scoring
-from engine.clip import Clip, _open_clip_tokenize
+from engine.evaluation import scoring
+from engine.metrics import base
+from engine.models.clip import Clip, _open_clip_tokenize
 
 CHANGED = 0.3
 """From one beam size to the next this share of captions changes."""
@@ -55,7 +56,7 @@ def ours(clip: Clip, photos: list[Path], settings: dict[int, list[str]], cache: 
     images, _ = scoring.image_features(cache, clip, photos, "benchmark")
     texts = [f"A photo depicts {text}" for captions in settings.values() for text in captions]
     found = clip.text_features(texts).features.reshape(len(settings), len(photos), -1)
-    return {size: metrics.clipscore(images, features) for size, features in zip(settings, found, strict=True)}
+    return {size: base.clipscore(images, features) for size, features in zip(settings, found, strict=True)}
 
 
 def sweep(data: Path | None, images: int, settings: int) -> tuple[list[Path], dict[int, list[str]]]:

@@ -38,14 +38,14 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
-from engine import decoding, memory, study_rule
-from engine.allocator import keep_freed_memory
-from engine.captioner import Captioner
+from engine.captioners.native.captioner import Captioner
+from engine.cli.allocator import keep_freed_memory
 from engine.config import CaptionerConfig, DecodingConfig
-from engine.prefixes import Steps
-from engine.search import Search
-from tests import peers, tiny
+from engine.decoding import memory, study_rule, sweep
+from engine.decoding.batched import Search
+from engine.decoding.steps import Steps
 from tests.benchmarks.limits import Limits
+from tests.support import peers, tiny
 
 BOS, EOS, PAD, STEPS, TOKENS, IMAGES = 2, 3, 0, 30, 197, 64
 SWEEP = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
@@ -89,7 +89,7 @@ class Bench:
         for at in range(0, images, batch):
             part = looked[at : at + batch]
             steps = Counted(self.captioner.start(part, STEPS), prefixes)
-            decoding.sweep(steps, len(part), sizes, BOS, EOS, config, self.captioner.device)
+            sweep.sweep(steps, len(part), sizes, BOS, EOS, config, self.captioner.device)
         return prefixes
 
     def batch(self, images: int, sizes: tuple[int, ...]) -> int:

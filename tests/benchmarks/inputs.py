@@ -3,8 +3,8 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
-from engine import datasets
-from engine.datasets import Dataset
+from engine.data import registry
+from engine.data.registry import Dataset
 from engine.demo import world
 
 FLICKR8K = Path("../shared/data/flickr8k")
@@ -21,4 +21,4 @@ def dataset(data: Path | None) -> Dataset:
     if data is None and not FLICKR8K.is_dir():
         world.write_world(DEMO)
     chosen = data or (FLICKR8K if FLICKR8K.is_dir() else DEMO)
-    return datasets.load(chosen, split="all" if chosen == FLICKR8K else None)
+    return registry.load(chosen, split="all" if chosen == FLICKR8K else None)

@@ -14,7 +14,8 @@ from importlib.metadata import version
 import numpy as np
 from scipy.stats import bootstrap
 
-from engine import metrics, pooling, statistics
+from engine import statistics
+from engine.metrics import base, pooling
 
 BEAMS, MEANS, RESAMPLES = 11, 4, 1000
 
@@ -33,7 +34,7 @@ def main() -> None:
     start = time.perf_counter()
     for beam in range(BEAMS):
         for values in means[beam]:
-            metrics.mean_with_interval(values)
+            base.mean_with_interval(values)
         sums = statistics.bootstrap_sums(counts[beam], RESAMPLES)
         for order in range(1, 5):
             np.quantile(pooling.bleu(sums, order), [0.025, 0.975])

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from engine.captioner import Captioner
-from engine.stepping import Product
+from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.incremental import Product
 
 _SQUARES = {"cpu": 2048, "cuda": 8192}  # rows and columns of a product that is limited by arithmetic
 

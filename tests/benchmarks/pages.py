@@ -24,10 +24,10 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
-from engine import store
-from engine.schema import TABLES, scored_schema
+from engine.store import tables
+from engine.store.schema import TABLES, scored_schema
 from tests.conftest import ROOT
-from tests.servers import CHROMIUM, served
+from tests.support.servers import CHROMIUM, served
 
 BEAMS = [1, 2, 3, 4, 5, 6, 8, 10, 20, 50, 100]
 METRICS = ["cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "meteor", "clipscore", "refclipscore"]
@@ -41,21 +41,21 @@ _TURNS = 20
 
 def make_run(results: Path, images: int) -> None:
     """Write the run, unless it exists with the same number of images."""
-    folder = store.run_folder(results, RUN)
-    record = store.read_record(folder) if folder.is_dir() else None
+    folder = tables.run_folder(results, RUN)
+    record = tables.read_record(folder) if folder.is_dir() else None
     if record is not None and record["data"]["images"] == images:
         return
     generator = np.random.default_rng(0)
     names = np.array([f"photo_{number:06d}" for number in range(images)])
     words = _words()
     photos = _draw_photos(results.parent / "photos")
-    store.write_table(folder, "images", _images(names, photos, words, generator))
+    tables.write_table(folder, "images", _images(names, photos, words, generator))
     quality = generator.beta(2, 2, images)
     captions = [_sentences(words, images, generator) for _ in BEAMS]
-    store.write_table(folder, "captions", _captions(names, captions, generator))
-    store.write_table(folder, "scores", _scores(names, quality, generator))
-    store.write_table(folder, "corpus_scores", _corpus(images))
-    store.write_record(folder, _record(images, results.parent / "photos"))
+    tables.write_table(folder, "captions", _captions(names, captions, generator))
+    tables.write_table(folder, "scores", _scores(names, quality, generator))
+    tables.write_table(folder, "corpus_scores", _corpus(images))
+    tables.write_record(folder, _record(images, results.parent / "photos"))
 
 
 def _words() -> np.ndarray:
@@ -165,7 +165,7 @@ def _corpus(images: int) -> pa.Table:
         for beam in BEAMS
         for metric in METRICS
     ]
-    return store.table_of("corpus_scores", rows)
+    return tables.table_of("corpus_scores", rows)
 
 
 def _record(images: int, photos: Path) -> dict:
@@ -321,7 +321,7 @@ def main() -> None:
         _print_turns(f"{options.images:,} images x {len(BEAMS)} beam sizes", interactions(results, RUN, BEAMS))
         if options.small:
             folder, run = Path(options.small[0]), options.small[1]
-            record = store.read_record(store.run_folder(folder, run))
+            record = tables.read_record(tables.run_folder(folder, run))
             _print_turns(run, interactions(folder, run, record["beam_sizes"]))
             if not options.no_browser:
                 took = maps_drawn(folder.resolve(), run)

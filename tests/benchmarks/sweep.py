@@ -29,12 +29,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
-from engine import checkpoints, datasets, evaluate, stepping, store
-from engine.allocator import keep_freed_memory
-from engine.captioner import Captioner
+from engine.captioners.native import checkpoints, incremental
+from engine.captioners.native.captioner import Captioner
+from engine.cli.allocator import keep_freed_memory
 from engine.config import CaptionerConfig, DecodingConfig
-from engine.search import Found, Search
-from engine.tokenizer import CaptionTokenizer
+from engine.data import registry
+from engine.decoding.batched import Found, Search
+from engine.evaluation import captioner_run
+from engine.models.tokenizer import CaptionTokenizer
+from engine.store import tables
 from tests.benchmarks.decoding import SWEEP, machine
 from tests.benchmarks.limits import Limits
 
@@ -67,14 +70,14 @@ def tokenizer(count: int) -> CaptionTokenizer:
 def counted() -> Iterator[list[int]]:
     """Record the prefixes that every step of the sweep computes, without the sizes that are timed by themselves."""
     seen: list[int] = []
-    step, run_all = stepping.Decoding.step, Search.run
+    step, run_all = incremental.Decoding.step, Search.run
 
-    def noting(decoding: stepping.Decoding, tokens: torch.Tensor) -> torch.Tensor:
+    def noting(decoding: incremental.Decoding, tokens: torch.Tensor) -> torch.Tensor:
         seen.append(len(tokens))
         return step(decoding, tokens)
 
     def running(search: Search, sizes: Sequence[int] | None = None, images: int | None = None) -> Found:
-        with mock.patch.object(stepping.Decoding, "step", noting if sizes is None else step):
+        with mock.patch.object(incremental.Decoding, "step", noting if sizes is None else step):
             return run_all(search, sizes, images)
 
     with mock.patch.object(Search, "run", running):
@@ -83,10 +86,10 @@ def counted() -> Iterator[list[int]]:
 
 def run(folder: Path, precision: str, device: str, images: int) -> None:
     """Evaluate the photos and print the time of each stage."""
-    ask = evaluate.CaptionerRun(
+    ask = captioner_run.CaptionerRun(
         name=precision,
         results=folder / "results",
-        dataset=datasets.load(folder / "photos"),
+        dataset=registry.load(folder / "photos"),
         captioner_path=folder / "captioner",
         decoding=DecodingConfig(beam_sizes=SWEEP, precision=precision),
         metrics=(),
@@ -96,9 +99,9 @@ def run(folder: Path, precision: str, device: str, images: int) -> None:
         torch.cuda.reset_peak_memory_stats()
     with counted() as seen:
         start = time.perf_counter()
-        evaluate.evaluate(ask)
+        captioner_run.evaluate(ask)
         total = time.perf_counter() - start
-    record = store.read_record(store.run_folder(ask.results, precision))
+    record = tables.read_record(tables.run_folder(ask.results, precision))
     seconds, alone = record["timings"], record["seconds_per_image"]
     stages = {name: seconds.get(name, 0.0) for name in STAGES}
     print(f"\n{precision}: {images:,} images at {len(SWEEP)} beam sizes in {total:.1f} s")
@@ -169,7 +172,7 @@ def main() -> None:
         for precision in options.precision:
             run(folder, precision, options.device, images)
             if options.profile:
-                trace(folder, precision, options.device, min(images, evaluate.CHUNK_ON_GPU))
+                trace(folder, precision, options.device, min(images, captioner_run.CHUNK_ON_GPU))
 
 
 if __name__ == "__main__":

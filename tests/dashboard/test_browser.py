@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from engine import store
-from tests import runs
-from tests.servers import CHROMIUM, served
+from engine.store import tables
+from tests.support import runs
+from tests.support.servers import CHROMIUM, served
 
 VIEWS = ["Overview", "Failures", "Beams", "Attention", "Zero-shot", "Compare", "Export"]
 
@@ -131,7 +131,7 @@ def test_a_noun_has_its_box_drawn_and_its_map_held_against_it(page, full_results
     assert status.text_content().endswith(
         f"{said}: inside lies 1.0 times the attention of an even spread, the brightest patch is inside."
     )
-    row = store.read_table(store.run_folder(full_results, "demo"), "images").to_pylist()[1]
+    row = tables.read_table(tables.run_folder(full_results, "demo"), "images").to_pylist()[1]
     box, size = row["objects"][0], [row["width"], row["height"]]
     edge = [box["x"] / size[0], (box["y"] + box["height"] / 2) / size[1]]
     drawn = page.locator("canvas.large").evaluate(
@@ -590,12 +590,12 @@ def test_the_colour_scale_is_chosen_and_stands_in_the_address(page):
 def test_a_word_whose_map_is_the_mean_map_is_flagged(chromium, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
-    rows = store.read_table(folder, "attention").to_pylist()
+    rows = tables.read_table(folder, "attention").to_pylist()
     for row in rows:  # every word of the caption gets the map of the first
         size = len(row["weights"]) // len(row["words"])
         row["weights"] = row["weights"][:size] * len(row["words"])
         row["scale"] = row["scale"][: len(row["scale"]) // len(row["words"])] * len(row["words"])
-    store.write_table(folder, "attention", store.table_of("attention", rows))
+    tables.write_table(folder, "attention", tables.table_of("attention", rows))
     with served(results) as (base, _):
         opened = chromium.new_page(base_url=base)
         open_viewer(opened)

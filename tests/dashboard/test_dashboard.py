@@ -16,13 +16,19 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bookmarks, choices, exports, filters, groundings, report, text, verdicts
-from dashboard.data import RESULTS_VARIABLE
-from engine import store
-from engine.schema import ATTENTION_PASSES, TAGS
-from tests import runs
+from dashboard.annotations import bookmarks, verdicts
+from dashboard.figures import grounding
+from dashboard.report import archive, exports
+from dashboard.state import choices
+from dashboard.state.data import RESULTS_VARIABLE
+from dashboard.text import formatting
+from dashboard.widgets import filters
+from engine.store import tables
+from engine.store.schema import ATTENTION_PASSES, TAGS
+from tests.conftest import ROOT
+from tests.support import runs
 
-APP = Path(__file__).parents[1] / "dashboard" / "app.py"
+APP = ROOT / "dashboard" / "app.py"
 VIEWS = {
     "overview": "Overview",
     "failures": "Failures",
@@ -114,11 +120,11 @@ def test_overview_shows_the_best_beam_size_with_its_interval_and_what_failed(ope
 def test_scores_of_a_part_of_the_images_are_said_to_be_of_that_part(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.imported_run(results)
-    corpus = store.read_table(folder, "corpus_scores").to_pylist()
+    corpus = tables.read_table(folder, "corpus_scores").to_pylist()
     fewer = [row | {"images": 2 if row["metric"] == "rouge_l" else row["images"]} for row in corpus]
-    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", fewer))
+    tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", fewer))
     aside = [{"image_id": f"flickr_{i}", "file_name": f"flickr_{i}.jpg", "reason": "gone"} for i in range(3)]
-    store.write_table(folder, "set_aside", store.table_of("set_aside", aside))
+    tables.write_table(folder, "set_aside", tables.table_of("set_aside", aside))
     shown = words(open_view("overview", results))
     assert "ROUGE-L: over the 2 of 5 images that have a value." in shown and "CIDEr: over" not in shown
     assert "3 photos of this run could not be used, for scores by CLIP: scores by references count their" in shown
@@ -191,10 +197,10 @@ def test_another_list_begins_at_its_first_page(open_view):
 def test_an_empty_caption_is_said_on_its_card(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
-    rows = store.read_table(folder, "captions").to_pylist()
+    rows = tables.read_table(folder, "captions").to_pylist()
     for row in rows:
         row["caption"] = "" if row["beam_size"] == 1 else row["caption"]
-    store.write_table(folder, "captions", store.table_of("captions", rows))
+    tables.write_table(folder, "captions", tables.table_of("captions", rows))
     app = open_view("failures", results, run="demo", show="gallery")
     assert {card["title"] for card in sent(app, "gallery")["cards"]} == {"(an empty caption)"}
     app = open_view("compare", results, run="demo", left_beam=1, right_beam=3, contrast="clipscore")
@@ -316,10 +322,10 @@ def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
     assert "Cross-attention maps: causal replay." in words(open_view("attention", run="demo"))
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
-    record = store.read_record(folder) | {"attention": {"pass": ATTENTION_PASSES["study"]}}
-    store.write_record(folder, record)
+    record = tables.read_record(folder) | {"attention": {"pass": ATTENTION_PASSES["study"]}}
+    tables.write_record(folder, record)
     page = words(open_view("attention", results, run="demo"))
-    assert text.markdown("study's pass (no causal mask)") in page
+    assert formatting.markdown("study's pass (no causal mask)") in page
     assert "without a causal mask, as the study's rule" in page
 
 
@@ -332,8 +338,8 @@ def test_the_next_image_begins_at_its_first_word(open_view):
 def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
-    kept = [row for row in store.read_table(folder, "attention").to_pylist() if row["beam_size"] == 3]
-    store.write_table(folder, "attention", store.table_of("attention", kept))
+    kept = [row for row in tables.read_table(folder, "attention").to_pylist() if row["beam_size"] == 3]
+    tables.write_table(folder, "attention", tables.table_of("attention", kept))
 
     def link(app: AppTest) -> dict[str, list[str]]:
         return next(parse_qs(each.proto.query_string) for each in app.get("page_link") if "Scores" in each.proto.label)
@@ -416,7 +422,7 @@ def test_a_new_run_appears_and_a_deleted_one_is_gone_without_a_restart(open_view
 
 def test_the_dashboard_imports_no_torch_and_only_the_reading_half_of_the_engine():
     script = (
-        "import sys; sys.argv = ['app']; import dashboard.parts, dashboard.components.viewer, "
+        "import sys; sys.argv = ['app']; import dashboard.widgets.layout, dashboard.components.viewer, "
         "dashboard.components.gallery; print([m for m in sys.modules if m == 'torch' or m.startswith('engine.')])"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
@@ -437,10 +443,10 @@ def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path)
 def test_a_region_names_the_cases_that_it_cannot_hold(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
-    rows = store.read_table(folder, "scores").to_pylist()
+    rows = tables.read_table(folder, "scores").to_pylist()
     for row in rows:
         row["clipscore"] = row["clipscore"] if row["image_id"] < "scene_04" else None
-    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     shown = words(open_view("failures", results, plots=1))
     assert "8 cases without both CIDEr and CLIPScore are not drawn: no region selects them." in shown
     assert "at random" not in shown
@@ -450,8 +456,8 @@ def test_a_region_names_the_cases_that_it_cannot_hold(open_view, tmp_path):
 def test_scores_that_do_not_differ_offer_no_ranges(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
-    rows = [row for row in store.read_table(folder, "captions").to_pylist() if row["image_id"] == "scene_03"]
-    store.write_table(folder, "captions", store.table_of("captions", rows))
+    rows = [row for row in tables.read_table(folder, "captions").to_pylist() if row["image_id"] == "scene_03"]
+    tables.write_table(folder, "captions", tables.table_of("captions", rows))
     assert not any("brush a histogram" in each.label for each in open_view("failures", results).expander)
     assert any("brush a histogram" in each.label for each in open_view("failures").expander)
 
@@ -459,9 +465,9 @@ def test_scores_that_do_not_differ_offer_no_ranges(open_view, tmp_path):
 def test_a_metric_that_differs_in_no_digit_that_is_shown_has_no_histogram(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
-    rows = store.read_table(folder, "scores").to_pylist()
+    rows = tables.read_table(folder, "scores").to_pylist()
     rows = [row | {"bleu_4": row["bleu_4"] / 1e5} for row in rows]
-    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     drawn = [each["key"] for each in sent(open_view("failures", results, plots=1), "histograms")["metrics"]]
     assert drawn == [metric for metric in runs.METRICS if metric != "bleu_4"]
 
@@ -494,7 +500,9 @@ def test_compare_tests_every_metric_and_shows_where_it_changed_most(open_view):
     shown = words(app)
     assert "Both have the same 12 images" in shown and "6 of them have the same caption" in shown
     assert [metric.label for metric in app.metric][0] == "Difference of the means"
-    assert any(list(table.value.get("Metric", [])) == [text.title(m) for m in runs.METRICS] for table in app.dataframe)
+    assert any(
+        list(table.value.get("Metric", [])) == [formatting.title(m) for m in runs.METRICS] for table in app.dataframe
+    )
     gains = sent(app, "compare_gains")["cards"]
     assert gains[0]["badge"].startswith("+") and gains[0]["id"] == sent(app, "compare_gains")["chosen"]
     assert sent(app, "compare_losses")["cards"][0]["badge"].startswith("-")
@@ -525,17 +533,17 @@ def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
 
 def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
-    rows = store.read_table(folder, "scores").to_pylist()
+    rows = tables.read_table(folder, "scores").to_pylist()
     rows[0]["tags"] = [{"tag": "generic", "evidence": "said of 3 images"}]
-    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     overview = open_view("overview", tmp_path / "results", run="demo")
     assert "What went wrong at beam size" in words(overview) and "was given a failure tag" in words(overview)
     for each in rows:
         each["cider"] += 5.0 * (each["beam_size"] == 1)  # beam size 1 is the best now
-    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
-    corpus = store.read_table(folder, "corpus_scores").to_pylist()
+    tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
+    corpus = tables.read_table(folder, "corpus_scores").to_pylist()
     best = [{**row, "value": row["value"] + 5 * (row["beam_size"] == 1)} for row in corpus]
-    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", best))
+    tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", best))
     os.utime(folder / "run.json")
     overview = open_view("overview", tmp_path / "results", run="demo")
     assert "What went wrong at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
@@ -547,20 +555,20 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
 
 def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view):
     page = open_view("attention", run="demo", beam=1, image="scene_01")
-    assert groundings.TITLE in words(page) and "2 of 3 nouns (66.7 %)" in words(page)
+    assert grounding.TITLE in words(page) and "2 of 3 nouns (66.7 %)" in words(page)
     assert sent(page, "viewer")["nouns"][0]["found"]["1/0"] == [4.0, True]
     assert [table.value.Label.tolist() for table in page.dataframe] == [["triangle", "circle", "square"]]
     other = open_view("attention", run="demo", beam=1, pointing="1.-1")
     assert other.dataframe[0].value["Hit rate (95 % CI)"].tolist()[0].startswith("0 of 2 (0.0 %")
     for away in ({"run": "demo", "beam": 3}, {"run": "demo_cnn", "beam": 1}):
         page = open_view("attention", **away)
-        assert groundings.TITLE not in words(page) and sent(page, "viewer")["nouns"] == []
+        assert grounding.TITLE not in words(page) and sent(page, "viewer")["nouns"] == []
 
 
 def test_n_best_without_scores_are_not_asked_for_again(open_view, tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
-    record = store.read_record(folder)
-    store.write_record(folder, {**record, "decoding": {**record["decoding"], "n_best": 3}})
+    record = tables.read_record(folder)
+    tables.write_record(folder, {**record, "decoding": {**record["decoding"], "n_best": 3}})
     page = open_view("beams", tmp_path / "results", run="demo")
     assert "the hypotheses of this run have no scores by CIDEr" in words(page) and "--n-best" not in words(page)
 
@@ -630,7 +638,7 @@ def test_a_study_names_the_run_with_its_zero_shot_predictions(open_view, tmp_pat
     folder = runs.captioner_run(results, "mine")
     (folder / "zero_shot.parquet").unlink()
     runs.zero_shot_run(results, "mine-zeroshot")
-    store.write_record(folder, store.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot"}})
+    tables.write_record(folder, tables.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot"}})
     app = open_view("zeroshot", results, run="mine")
     assert r"classified in the run **mine\-zeroshot**" in words(app)
     assert [link.label for link in app.get("page_link")][-1] == r"Open mine\-zeroshot"
@@ -679,15 +687,15 @@ def test_the_printed_command_writes_the_bytes_that_the_page_offers(open_view, mo
     monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
     looked = {"layer": 1, "head": 2, "subtract": 1, "opacity": 35, "scale": "cividis"}
     app = make_report(open_view("export", run="demo", report_beam=3, report_images="scene_04", **looked))
-    printed = next(shlex.split(each.value) for each in app.code if "dashboard.report" in each.value)
+    printed = next(shlex.split(each.value) for each in app.code if "dashboard.report.archive" in each.value)
     assert printed[-4:] == ["--colours", "cividis", "--opacity", "35"]
     printed[printed.index("report.zip")] = str(tmp_path / "report.zip")
-    assert report.main(printed[3:]) == 0
+    assert archive.main(printed[3:]) == 0
     assert (tmp_path / "report.zip").read_bytes() == app.session_state["report"][1]
 
 
 def test_the_command_is_short_where_nothing_was_chosen(open_view, monkeypatch, full_results):
-    monkeypatch.setattr("dashboard.data.RESULTS", full_results)
+    monkeypatch.setattr("dashboard.state.data.RESULTS", full_results)
     odd = {"layer": "x", "head": "-1", "subtract": "yes", "opacity": 101, "scale": "drop"}
     for chosen in ({"opacity": 60, "scale": "inferno"}, odd):
         printed = [each.value for each in open_view("export", run="predictions", **chosen).code]
@@ -711,7 +719,7 @@ def test_a_report_is_not_offered_once_a_verdict_or_a_published_figure_is_another
 
 def test_a_list_of_cases_is_exported_as_it_is_on_screen(open_view, monkeypatch):
     offered = []
-    monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.append(items()))
+    monkeypatch.setattr("dashboard.widgets.export_button.offer", lambda items, key: offered.append(items()))
     app = open_view("failures", run="demo", k=2)
     on_screen = cards(app, "pairs_highest") + cards(app, "pairs_lowest")[::-1]
     assert offered[-1][1].shown.Image.tolist() == on_screen
@@ -721,7 +729,7 @@ def test_a_list_of_cases_is_exported_as_it_is_on_screen(open_view, monkeypatch):
 
 def test_exported_cases_say_which_they_are(open_view, monkeypatch):
     offered = []
-    monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.append(items()))
+    monkeypatch.setattr("dashboard.widgets.export_button.offer", lambda items, key: offered.append(items()))
 
     def notes(**chosen: Any) -> list[str]:
         open_view("failures", **chosen)
@@ -739,7 +747,7 @@ def test_exported_cases_say_which_they_are(open_view, monkeypatch):
 @pytest.mark.parametrize("view", ["overview", "failures", "beams", "attention", "zeroshot", "compare"])
 def test_an_export_button_offers_what_the_view_shows(open_view, monkeypatch, view):
     offered = []
-    monkeypatch.setattr("dashboard.downloads.offer", lambda items, key: offered.extend(items()))
+    monkeypatch.setattr("dashboard.widgets.export_button.offer", lambda items, key: offered.extend(items()))
     open_view(view, run="demo")
     assert offered and len({item.name for item in offered}) >= 1
     for item in offered:

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
-from engine.captioner import Captioner
+from engine.captioners.native.captioner import Captioner
 
 logging.set_verbosity_error()
 

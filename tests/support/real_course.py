@@ -1,6 +1,6 @@
 """Real photos in the layout of the study's course: COCO photos with captions, classes cropped from their boxes.
 
-    python -m tests.real_course FOLDER
+    python -m tests.support.real_course FOLDER
 
 Reads the shared COCO sample where it lies; nothing of it is part of the project.
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine.datasets import Dataset, load
-from tests import tiny
+from engine.data.registry import Dataset, load
 from tests.conftest import SHARED
+from tests.support import tiny
 
 CLASSES, PER_CLASS, SMALLEST = 10, 12, 60  # classes, crops each at most, pixels of a crop's shorter side at least
 PHOTOS = {"bike": "bicycle", "girl": "person", "sheep": "sheep", "ski": "skis", "umbrella": "umbrella"}

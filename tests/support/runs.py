@@ -1,6 +1,6 @@
 """Small, complete results with known content: what the dashboard and the queries are tested against.
 
-Knows the results contract, and writes it through `engine.store`. No model stands behind any number here.
+Knows the results contract, and writes it through `engine.store.tables`. No model stands behind any number here.
 """
 
 from pathlib import Path
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine import store
-from engine.schema import END_WORD
 from engine.statistics import bootstrap_mean_interval
+from engine.store import tables
+from engine.store.schema import END_WORD
 
 BEAMS = [1, 3, 5]
 METRICS = ["cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "clipscore", "refclipscore"]
@@ -36,34 +36,34 @@ def image_ids() -> list[str]:
 def captioner_run(results: Path, run: str = "demo", grid: int = 14) -> Path:
     """A whole captioner run: twelve photos, three beam sizes, attention on a `grid` x `grid` raster, zero-shot."""
     photos = results.parent / "photos"
-    folder = store.run_folder(results, run)
+    folder = tables.run_folder(results, run)
     captions = _captions()
-    store.write_table(folder, "images", store.table_of("images", [_draw(photos, i) for i in range(12)]))
-    store.write_table(folder, "captions", store.table_of("captions", captions))
+    tables.write_table(folder, "images", tables.table_of("images", [_draw(photos, i) for i in range(12)]))
+    tables.write_table(folder, "captions", tables.table_of("captions", captions))
     _write_scores(folder, captions, METRICS)
-    store.write_table(folder, "attention", store.table_of("attention", _attention(captions, grid)))
-    store.write_table(folder, "zero_shot", store.table_of("zero_shot", _zero_shot()))
-    store.write_table(folder, "training", store.table_of("training", _training()))
+    tables.write_table(folder, "attention", tables.table_of("attention", _attention(captions, grid)))
+    tables.write_table(folder, "zero_shot", tables.table_of("zero_shot", _zero_shot()))
+    tables.write_table(folder, "training", tables.table_of("training", _training()))
     aside = [{"image_id": "broken", "file_name": "broken.png", "reason": "the file ends in the middle of the picture"}]
-    store.write_table(folder, "set_aside", store.table_of("set_aside", aside))
-    store.write_record(folder, _captioner_record(run, photos))
+    tables.write_table(folder, "set_aside", tables.table_of("set_aside", aside))
+    tables.write_record(folder, _captioner_record(run, photos))
     return folder
 
 
 def partial_run(results: Path, run: str = "partial") -> Path:
     """Predictions for five photos of the captioner run and one of its own, scored by CIDEr on other terms."""
-    folder = store.run_folder(results, run)
+    folder = tables.run_folder(results, run)
     names = [*image_ids()[:5], "elsewhere"]
     images = [{"image_id": name, "file_name": f"{name}.png", "references": ["A shape ."]} for name in names]
     captions = [{"image_id": name, "beam_size": 0, "caption": "a shape", "words": ["a", "shape"]} for name in names]
     scores = [{"image_id": name, "beam_size": 0, "tags": [], "cider": 0.1 * place} for place, name in enumerate(names)]
     corpus = {"beam_size": 0, "metric": "cider", "value": 0.25, "images": 6, "signature": "cider|tok:ptb|n:6|v:0.1"}
-    store.write_table(folder, "images", store.table_of("images", images))
-    store.write_table(folder, "captions", store.table_of("captions", captions))
-    store.write_table(folder, "scores", store.table_of("scores", scores, ["cider"]))
-    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", [corpus]))
+    tables.write_table(folder, "images", tables.table_of("images", images))
+    tables.write_table(folder, "captions", tables.table_of("captions", captions))
+    tables.write_table(folder, "scores", tables.table_of("scores", scores, ["cider"]))
+    tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", [corpus]))
     roots = {"images": str(results.parent / "photos")}
-    store.write_record(folder, {"run": run, "kind": "predictions", "roots": roots, "data": {"name": "demo"}})
+    tables.write_record(folder, {"run": run, "kind": "predictions", "roots": roots, "data": {"name": "demo"}})
     return folder
 
 
@@ -84,7 +84,7 @@ def add_grounding(folder: Path) -> Path:
         for (image_id, (hit, chance)), shape in zip(HITS.items(), _SHAPES + _SHAPES[:1], strict=True)
         for layer, head, offset in measured
     ]
-    store.write_table(folder, "grounding", store.table_of("grounding", found))
+    tables.write_table(folder, "grounding", tables.table_of("grounding", found))
     return folder
 
 
@@ -100,24 +100,24 @@ def add_hypotheses(folder: Path) -> Path:
         for row in _captions()
         for rank, cider in enumerate(WORTH[row["beam_size"]], 1)
     ]
-    store.write_table(folder, "hypotheses", store.table_of("hypotheses", rows, ["cider", "clipscore"]))
+    tables.write_table(folder, "hypotheses", tables.table_of("hypotheses", rows, ["cider", "clipscore"]))
     return folder
 
 
 def strangers_run(results: Path, run: str = "strangers") -> Path:
     """The demo run again, as if its images had only their ids from it."""
-    folder, demo = store.run_folder(results, run), store.run_folder(results, "demo")
+    folder, demo = tables.run_folder(results, run), tables.run_folder(results, "demo")
     for table in ("captions", "scores", "corpus_scores"):
-        store.write_table(folder, table, store.read_table(demo, table))
-    rows = [{**row, "references": ["nothing of the kind"]} for row in store.read_table(demo, "images").to_pylist()]
-    store.write_table(folder, "images", store.table_of("images", rows))
-    store.write_record(folder, {"run": run})
+        tables.write_table(folder, table, tables.read_table(demo, table))
+    rows = [{**row, "references": ["nothing of the kind"]} for row in tables.read_table(demo, "images").to_pylist()]
+    tables.write_table(folder, "images", tables.table_of("images", rows))
+    tables.write_record(folder, {"run": run})
     return folder
 
 
 def imported_run(results: Path, run: str = "predictions") -> Path:
     """A scored prediction file: beam size 0, no logprob, no attention, and photos that are nowhere."""
-    folder = store.run_folder(results, run)
+    folder = tables.run_folder(results, run)
     images = [
         {"image_id": f"flickr_{i}", "file_name": f"flickr_{i}.jpg", "references": ["A man rides a horse ."]}
         for i in range(5)
@@ -132,8 +132,8 @@ def imported_run(results: Path, run: str = "predictions") -> Path:
         }
         for row in images
     ]
-    store.write_table(folder, "images", store.table_of("images", images))
-    store.write_table(folder, "captions", store.table_of("captions", captions))
+    tables.write_table(folder, "images", tables.table_of("images", images))
+    tables.write_table(folder, "captions", tables.table_of("captions", captions))
     _write_scores(folder, captions, ["cider", "bleu_1", "bleu_4", "rouge_l"])
     record = {
         "run": run,
@@ -146,14 +146,14 @@ def imported_run(results: Path, run: str = "predictions") -> Path:
         "roots": {"images": str(results.parent / "nowhere")},
         "beam_sizes": [0],
     }
-    store.write_record(folder, record)
+    tables.write_record(folder, record)
     return folder
 
 
 def unfinished_run(results: Path, run: str = "stopped") -> Path:
     """A run that was stopped before its record: it has tables and no run.json."""
-    folder = store.run_folder(results, run)
-    store.write_table(folder, "images", store.table_of("images", [{"image_id": "a", "file_name": "a.png"}]))
+    folder = tables.run_folder(results, run)
+    tables.write_table(folder, "images", tables.table_of("images", [{"image_id": "a", "file_name": "a.png"}]))
     return folder
 
 
@@ -256,9 +256,9 @@ def _write_scores(folder: Path, captions: list[dict[str, Any]], metrics: list[st
         if row["beam_size"] == 1 and int(row["image_id"].split("_")[1]) % 4 == 1:
             score["tags"] = [{"tag": "wrong colour", "evidence": "the references name another colour"}]
         rows.append(score)
-    store.write_table(folder, "scores", store.table_of("scores", rows, metrics))
+    tables.write_table(folder, "scores", tables.table_of("scores", rows, metrics))
     corpus = [_corpus(rows, beam, metric) for beam in sorted({row["beam_size"] for row in rows}) for metric in metrics]
-    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", corpus))
+    tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", corpus))
 
 
 def _corpus(rows: list[dict[str, Any]], beam: int, metric: str) -> dict[str, Any]:
@@ -385,19 +385,19 @@ def imported_classes_run(results: Path, name: str = "classes") -> Path:
         for label in ("dog", "cat")
         for number in range(2)
     ]
-    folder = store.run_folder(results, name)
-    store.write_table(folder, "zero_shot", store.table_of("zero_shot", rows))
-    store.write_record(folder, {"run": name, "kind": "zero_shot", "data": {"name": "imported", "images": 4}})
+    folder = tables.run_folder(results, name)
+    tables.write_table(folder, "zero_shot", tables.table_of("zero_shot", rows))
+    tables.write_record(folder, {"run": name, "kind": "zero_shot", "data": {"name": "imported", "images": 4}})
     return folder
 
 
 def zero_shot_run(results: Path, name: str = "labels") -> Path:
     """A run that only classified photos: the zero-shot results of the captioner run, and no captions."""
-    folder = store.run_folder(results, name)
-    store.write_table(folder, "zero_shot", store.table_of("zero_shot", _zero_shot()))
+    folder = tables.run_folder(results, name)
+    tables.write_table(folder, "zero_shot", tables.table_of("zero_shot", _zero_shot()))
     record = _captioner_record(name, results.parent / "photos")
     kept = {key: record[key] for key in ("run", "created", "data", "clip", "roots")}
-    store.write_record(folder, kept | {"kind": "zero_shot"})
+    tables.write_record(folder, kept | {"kind": "zero_shot"})
     return folder
 
 
@@ -406,7 +406,7 @@ COURSE = ["bike", "girl", "sheep", "ski", "umbrella"]
 
 def photos_run(results: Path, name: str = "photos") -> Path:
     """Five photos without references, captioned greedily: CLIPScore and attention, and no CIDEr."""
-    folder, photos = store.run_folder(results, name), results.parent / "course"
+    folder, photos = tables.run_folder(results, name), results.parent / "course"
     images, captions = [], []
     for index, image_id in enumerate(COURSE):
         drawn = _draw(photos, index) | {"image_id": image_id, "references": [], "objects": [], "conditions": []}
@@ -414,17 +414,17 @@ def photos_run(results: Path, name: str = "photos") -> Path:
         images.append(drawn | {"file_name": f"{image_id}.jpg.png"})
         words = ["a", "photo", "of", "a", image_id]
         captions.append({"image_id": image_id, "beam_size": 1, "caption": " ".join(words), "words": words})
-    store.write_table(folder, "images", store.table_of("images", images))
-    store.write_table(folder, "captions", store.table_of("captions", captions))
+    tables.write_table(folder, "images", tables.table_of("images", images))
+    tables.write_table(folder, "captions", tables.table_of("captions", captions))
     scores = [
         {"image_id": row["image_id"], "beam_size": 1, "tags": [], "clipscore": 0.6 + 0.05 * place}
         for place, row in enumerate(captions)
     ]
-    store.write_table(folder, "scores", store.table_of("scores", scores, ["clipscore"]))
-    store.write_table(folder, "corpus_scores", store.table_of("corpus_scores", [_corpus(scores, 1, "clipscore")]))
+    tables.write_table(folder, "scores", tables.table_of("scores", scores, ["clipscore"]))
+    tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", [_corpus(scores, 1, "clipscore")]))
     maps = _attention([row | {"image_id": f"scene_{place:02d}"} for place, row in enumerate(captions)], 14)
     named = [each | {"image_id": image_id} for each, image_id in zip(maps, COURSE, strict=True)]
-    store.write_table(folder, "attention", store.table_of("attention", named))
+    tables.write_table(folder, "attention", tables.table_of("attention", named))
     record = _captioner_record(name, photos) | {"data": {"name": "course", "images": 5}, "beam_sizes": [1]}
-    store.write_record(folder, record)
+    tables.write_record(folder, record)
     return folder

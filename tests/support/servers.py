@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dashboard.data import RESULTS_VARIABLE
+from dashboard.state.data import RESULTS_VARIABLE
 from tests.conftest import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine import checkpoints
-from engine.captioner import Captioner
+from engine.captioners.native import checkpoints
+from engine.captioners.native.captioner import Captioner
 from engine.config import CaptionerConfig
-from engine.tokenizer import CaptionTokenizer
+from engine.models.tokenizer import CaptionTokenizer
 
 SENTENCES = (
     "a dog runs on the beach.",

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.captioners.native.incremental import Decoding, Looked, Reading, look
 from engine.config import CaptionerConfig, ConfigError
-from engine.photos import Preprocessing
-from engine.stepping import Decoding, Looked, Reading, look
+from engine.data.photos import Preprocessing
 
 
 class CaptionerError(ValueError):

@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from engine.captioner import Captioner
+from engine.captioners.native.captioner import Captioner
 from engine.config import CaptionerConfig, from_dict
-from engine.documents import first_line
-from engine.tokenizer import CaptionTokenizer
+from engine.data.files import first_line
+from engine.models.tokenizer import CaptionTokenizer
 
 _STUDY_KEYS = ("vocab_size", "encoder", "num_layers", "nhead", "d_model", "activation", "dropout")
 _STUDY_IGNORED = ("batch_first", "pretrained")  # ours is always batch first; the checkpoint brings the weights

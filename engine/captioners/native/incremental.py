@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine import past
+from engine.captioners.native import kv_cache
 
 
 class Product:
@@ -143,7 +143,7 @@ class Decoding:
         self._captioner, self._weights, self._looked = captioner, weights_of(captioner), looked
         self._position = 0
         self._folds = _Folds.even(len(looked), 1, captioner.device)
-        self._past = past.of(captioner.device, len(self._weights.layers), max_length)
+        self._past = kv_cache.of(captioner.device, len(self._weights.layers), max_length)
 
     def step(self, tokens: Tensor) -> Tensor:
         """The prefixes' newest tokens int64[R] -> logits [R, V] of the token after them."""

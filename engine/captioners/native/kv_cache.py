@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.documents import first_line
+from engine.data.files import first_line
 
 try:
-    from engine import kernels
+    from engine.captioners.native import triton_attention
 except ImportError:  # no Triton, as on systems other than Linux
-    kernels = None
+    triton_attention = None
 
 
 class Past(Protocol):
@@ -62,11 +62,11 @@ def _way(device: torch.device) -> "type[Copied] | type[Linked]":
 @cache
 def _has_kernel(device: torch.device) -> bool:
     """Whether the kernel runs here: it is compiled on first use, which takes a C compiler."""
-    if kernels is None:
+    if triton_attention is None:
         return False
     try:
         one = torch.zeros(1, 1, 16, device=device)
-        kernels.attend_linked(one, one.view(1, -1), one.view(1, -1), one.new_zeros(1, 1, dtype=torch.int32), 1)
+        triton_attention.attend_linked(one, one.view(1, -1), one.view(1, -1), one.new_zeros(1, 1, dtype=torch.int32), 1)
     except Exception as error:  # Triton's compiler and what it calls raise many kinds
         reason = first_line(error)
         warnings.warn(f"the attention kernel cannot be built ({reason}); decoding goes on without it", stacklevel=2)
@@ -172,7 +172,7 @@ class Linked:
         kept = self._roomy(layer, key)
         for block, new in zip(kept, (key, value), strict=True):
             block[self._new] = new.flatten(1)
-        return kernels.attend_linked(query, *kept, self._links, self._tokens)
+        return triton_attention.attend_linked(query, *kept, self._links, self._tokens)
 
     def _roomy(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's blocks with room for this step."""

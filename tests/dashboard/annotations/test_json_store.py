@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dashboard import bookmarks, ledger, verdicts
-from dashboard.exports import table
-from dashboard.ledger import LedgerError
-from dashboard.record import Run
-from dashboard.verdicts import Verdict
+from dashboard.annotations import bookmarks, json_store, verdicts
+from dashboard.annotations.json_store import LedgerError
+from dashboard.annotations.verdicts import Verdict
+from dashboard.report.exports import table
+from dashboard.state.record import Run
 
 
 def case(image: str, beam: int = 1) -> Verdict:
@@ -88,7 +88,7 @@ def test_an_interrupted_change_leaves_the_old_file(tmp_path, monkeypatch):
         path.with_name(path.name + ".tmp").write_text('{"entr')
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ledger.store, "write_json", torn)
+    monkeypatch.setattr(json_store.store, "write_json", torn)
     with pytest.raises(LedgerError, match="No space left on device; nothing was kept"):
         verdicts.keep(tmp_path, "demo", case("b"), reasonable="no")
     assert list(verdicts.read(tmp_path, "demo").by_case) == [("a", 1)]

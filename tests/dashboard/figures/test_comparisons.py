@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.io as pio
 import pytest
 
-from dashboard import contrasts, figures
+from dashboard.figures import comparisons, curves
 
 
 def pairs() -> pd.DataFrame:
@@ -37,14 +37,14 @@ def outcome() -> pd.DataFrame:
 
 def every_figure(template: str) -> list:
     return [
-        contrasts.scatter(pairs(), "cider", "left", "right", template),
-        contrasts.outcomes(outcome(), template),
-        contrasts.class_changes(changes(), "l", "r", template),
-        contrasts.confusion(confused(), template),
+        comparisons.scatter(pairs(), "cider", "left", "right", template),
+        comparisons.outcomes(outcome(), template),
+        comparisons.class_changes(changes(), "l", "r", template),
+        comparisons.confusion(confused(), template),
     ]
 
 
-@pytest.mark.parametrize("template", [figures.LIGHT, figures.DARK])
+@pytest.mark.parametrize("template", [curves.LIGHT, curves.DARK])
 def test_every_figure_has_a_title_an_axis_and_a_template_of_its_own(template):
     for figure in every_figure(template):
         assert figure.layout.title.text and figure.layout.xaxis.title.text
@@ -52,21 +52,21 @@ def test_every_figure_has_a_title_an_axis_and_a_template_of_its_own(template):
 
 
 def test_sides_of_the_diagonal_differ_in_their_mark_and_are_counted():
-    _, left, right, equal = contrasts.scatter(pairs(), "cider", "l", "r").data
+    _, left, right, equal = comparisons.scatter(pairs(), "cider", "l", "r").data
     assert [trace.name for trace in (left, right, equal)] == ["left is better (2)", "right is better (1)", "equal (1)"]
     assert len({trace.marker.symbol for trace in (left, right, equal)}) == 3
     assert left.customdata[0] == "&lt;a&gt;"
 
 
 def test_outcomes_are_shares_and_losses_are_hatched():
-    wins, ties, losses = contrasts.outcomes(outcome()).data
+    wins, ties, losses = comparisons.outcomes(outcome()).data
     assert list(wins.x) == [25, 50] and list(wins.y) == ["BLEU-4", "CIDEr"]
     assert losses.marker.pattern.shape == "/" and not wins.marker.pattern.shape
 
 
 def test_classes_that_stay_are_left_out_and_names_are_no_markup():
-    gained, lost = contrasts.class_changes(changes(), "l", "r").data
-    axis = contrasts.class_changes(changes(), "l", "r").layout.yaxis
+    gained, lost = comparisons.class_changes(changes(), "l", "r").data
+    axis = comparisons.class_changes(changes(), "l", "r").layout.yaxis
     named = dict(zip(axis.tickvals, axis.ticktext, strict=True))
     assert [named[y] for y in gained.y] == ["dog"] and [named[y] for y in lost.y] == ["&lt;cat&gt;"]
 
@@ -76,7 +76,7 @@ LONG = [f"an extremely long class name number {number}" for number in ("one", "t
 
 def test_classes_whose_long_names_begin_alike_have_a_bar_each_and_look_different():
     frame = pd.DataFrame({"label": LONG, "images": 5, "left": [3, 2, 1], "right": 2, "change": [3, -1, 1]})
-    figure = contrasts.class_changes(frame, "l", "r")
+    figure = comparisons.class_changes(frame, "l", "r")
     assert sorted(y for trace in figure.data for y in trace.y) == [0, 1, 2]
     assert len(set(figure.layout.yaxis.ticktext)) == 3
     assert {told[0] for trace in figure.data for told in trace.customdata} == set(LONG)
@@ -84,7 +84,7 @@ def test_classes_whose_long_names_begin_alike_have_a_bar_each_and_look_different
 
 def test_the_matrix_has_a_row_and_a_column_for_every_class_however_long_its_name():
     frame = pd.DataFrame({"label": LONG, "predicted": [LONG[1], *LONG[1:]], "images": 2})
-    figure = contrasts.confusion(frame)
+    figure = comparisons.confusion(frame)
     heat, axes = figure.data[0], (figure.layout.xaxis, figure.layout.yaxis)
     assert heat.z.shape == (3, 3) and heat.x is None
     for axis in axes:
@@ -93,18 +93,18 @@ def test_the_matrix_has_a_row_and_a_column_for_every_class_however_long_its_name
 
 
 def test_two_sides_with_long_names_have_axes_that_look_different():
-    layout = contrasts.scatter(pairs(), "cider", "run" * 30 + " 1", "run" * 30 + " 2").layout
+    layout = comparisons.scatter(pairs(), "cider", "run" * 30 + " 1", "run" * 30 + " 2").layout
     assert layout.xaxis.title.text != layout.yaxis.title.text
 
 
 @pytest.mark.parametrize(("change", "step"), [(1, 1), (4, 1), (5, None), (60, None)])
 def test_a_small_axis_of_counted_images_has_no_ticks_between_whole_ones(change, step):
     frame = changes().assign(change=[change, -1, 0])
-    assert contrasts.class_changes(frame, "l", "r").layout.xaxis.dtick == step
+    assert comparisons.class_changes(frame, "l", "r").layout.xaxis.dtick == step
 
 
 def test_confusions_are_shares_of_the_true_class():
-    heat = contrasts.confusion(confused()).data[0]
+    heat = comparisons.confusion(confused()).data[0]
     assert heat.z.tolist() == [[75, 25], [0, 100]]
 
 
@@ -113,17 +113,17 @@ def test_of_many_classes_those_confused_most_are_shown():
         [{"label": f"c{i}", "predicted": f"c{i}", "images": 10} for i in range(80)]
         + [{"label": f"c{i}", "predicted": "c0", "images": 1} for i in range(40, 80)]
     )
-    kept = contrasts.confused_most(frame)
+    kept = comparisons.confused_most(frame)
     assert len(kept) == 50 and {"c0", "c40", "c79"} <= set(kept)
-    assert contrasts.confusion_part(frame).startswith("Drawn: the 50 of 80 classes")
-    assert contrasts.confusion_part(confused()) == ""
+    assert comparisons.confusion_part(frame).startswith("Drawn: the 50 of 80 classes")
+    assert comparisons.confusion_part(confused()) == ""
 
 
 def test_of_many_equal_changes_gains_and_losses_are_drawn_in_their_shares_and_the_cut_is_said():
     change = [2] * 60 + [-2] * 30 + [3]
     frame = pd.DataFrame({"label": [f"c{i}" for i in range(91)], "images": 5, "left": 3, "right": 1, "change": change})
-    figure = contrasts.class_changes(frame, "l", "r")
+    figure = comparisons.class_changes(frame, "l", "r")
     gained, lost = (sorted(bar.x) for bar in figure.data)
     assert gained == [2] * 19 + [3] and lost == [-2] * 10
     assert figure.layout.title.text == "Classes gained and lost: the 30 largest of 91 changes"
-    assert contrasts.class_changes(changes(), "l", "r").layout.title.text == "Classes gained and lost"
+    assert comparisons.class_changes(changes(), "l", "r").layout.title.text == "Classes gained and lost"

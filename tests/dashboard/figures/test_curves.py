@@ -4,8 +4,8 @@ import pandas as pd
 import plotly.io as pio
 import pytest
 
-from dashboard import figures
-from engine.published import REPORT
+from dashboard.figures import curves
+from engine.store.published import REPORT
 
 
 def by_beam(sizes: list[int]) -> pd.DataFrame:
@@ -34,22 +34,22 @@ def accuracy(template: str = "a {object}") -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def every_figure(template: str) -> dict[str, figures.go.Figure]:
+def every_figure(template: str) -> dict[str, curves.go.Figure]:
     frame = by_beam([1, 3, 5])
     return {
-        "metric": figures.metric_by_beam(frame, "cider", template),
-        "words": figures.words_by_beam(frame, template),
-        "shares": figures.shares_by_beam(frame, template),
-        "distinct": figures.distinct_by_beam(frame, template),
-        "seconds": figures.seconds_by_beam(frame, template),
-        "oracle": figures.oracle_by_beam(frame.assign(chosen=1.0, average=0.9, best=1.2), "cider", template),
-        "loss": figures.training_loss(training(), template),
-        "validation": figures.training_validation(training(), template),
-        "accuracy": figures.zero_shot_accuracy(accuracy(), template),
+        "metric": curves.metric_by_beam(frame, "cider", template),
+        "words": curves.words_by_beam(frame, template),
+        "shares": curves.shares_by_beam(frame, template),
+        "distinct": curves.distinct_by_beam(frame, template),
+        "seconds": curves.seconds_by_beam(frame, template),
+        "oracle": curves.oracle_by_beam(frame.assign(chosen=1.0, average=0.9, best=1.2), "cider", template),
+        "loss": curves.training_loss(training(), template),
+        "validation": curves.training_validation(training(), template),
+        "accuracy": curves.zero_shot_accuracy(accuracy(), template),
     }
 
 
-@pytest.mark.parametrize("template", [figures.LIGHT, figures.DARK])
+@pytest.mark.parametrize("template", [curves.LIGHT, curves.DARK])
 def test_every_figure_has_a_title_axes_and_colours_of_its_own(template):
     for name, figure in every_figure(template).items():
         assert figure.layout.title.text and figure.layout.xaxis.title.text, name
@@ -58,42 +58,42 @@ def test_every_figure_has_a_title_axes_and_colours_of_its_own(template):
 
 
 def test_a_changed_default_template_changes_no_figure(monkeypatch):
-    before = {name: figure.to_json() for name, figure in every_figure(figures.LIGHT).items()}
+    before = {name: figure.to_json() for name, figure in every_figure(curves.LIGHT).items()}
     monkeypatch.setattr(pio.templates, "default", "plotly_dark")
-    assert {name: figure.to_json() for name, figure in every_figure(figures.LIGHT).items()} == before
+    assert {name: figure.to_json() for name, figure in every_figure(curves.LIGHT).items()} == before
 
 
 def test_the_page_theme_picks_the_template():
-    assert figures.template_of("dark") == figures.DARK
-    assert figures.template_of("light") == figures.template_of(None) == figures.LIGHT
+    assert curves.template_of("dark") == curves.DARK
+    assert curves.template_of("light") == curves.template_of(None) == curves.LIGHT
 
 
 def test_the_band_goes_up_along_the_high_and_back_along_the_low_ends():
-    band, line = figures.metric_by_beam(by_beam([1, 3]), "clipscore").data
+    band, line = curves.metric_by_beam(by_beam([1, 3]), "clipscore").data
     assert list(band.x) == [1, 3, 3, 1] and list(band.y) == [0.6, 0.6, 0.4, 0.4]
     assert list(line.y) == [0.5, 0.5]
 
 
 def test_the_axis_names_the_unit_and_the_sizes_that_were_run():
-    figure = figures.metric_by_beam(by_beam([1, 3, 5]), "clipscore")
+    figure = curves.metric_by_beam(by_beam([1, 3, 5]), "clipscore")
     assert figure.layout.yaxis.title.text == "CLIPScore (0 to 2.5)"
     assert list(figure.layout.xaxis.ticktext) == ["1", "3", "5"]
 
 
 def test_many_beam_sizes_stand_on_a_logarithmic_axis():
-    assert figures.words_by_beam(by_beam([1, 10, 100])).layout.xaxis.type == "log"
+    assert curves.words_by_beam(by_beam([1, 10, 100])).layout.xaxis.type == "log"
 
 
 def test_names_of_close_beam_sizes_do_not_stand_on_each_other():
     sizes = [1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100]
-    axis = figures.words_by_beam(by_beam(sizes)).layout.xaxis
+    axis = curves.words_by_beam(by_beam(sizes)).layout.xaxis
     assert list(axis.tickvals) == sizes
     assert list(axis.ticktext) == ["1", "3", "4", "5", "6", "", "8", "", "10", "15", "100"]
 
 
 def test_the_studys_figures_are_dashed_behind_ours_and_named():
     published = pd.DataFrame({"beam_size": [3, 5], "value": [0.94, 0.9], "source": "<the> study"})
-    theirs, band, ours = figures.metric_by_beam(by_beam([1, 3]), "cider", published=published).data
+    theirs, band, ours = curves.metric_by_beam(by_beam([1, 3]), "cider", published=published).data
     assert theirs.line.dash == "dash" and theirs.name == "&lt;the&gt; study" and list(theirs.y) == [0.94, 0.9]
     assert theirs.marker.symbol.endswith("-open") and ours.name == "this run" and ours.line.dash == "solid"
 
@@ -101,11 +101,11 @@ def test_the_studys_figures_are_dashed_behind_ours_and_named():
 def test_a_published_curve_far_from_ours_has_a_panel_of_its_own():
     near = pd.DataFrame({"beam_size": [1, 3], "value": [0.5, 0.6], "source": REPORT})
     ours = by_beam([1, 3])
-    shared = figures.metric_by_beam(ours, "cider", published=near)
+    shared = curves.metric_by_beam(ours, "cider", published=near)
     assert {trace.yaxis or "y" for trace in shared.data} == {"y"} and shared.data[0].name == "published (the study)"
     for figure in (
-        figures.metric_by_beam(ours, "cider", published=near.assign(value=near.value + 5)),
-        figures.metric_by_beam(ours, "cider", published=near, apart=True),
+        curves.metric_by_beam(ours, "cider", published=near.assign(value=near.value + 5)),
+        curves.metric_by_beam(ours, "cider", published=near, apart=True),
     ):
         theirs, *own = figure.data
         assert theirs.yaxis == "y2" and {trace.yaxis or "y" for trace in own} == {"y"}
@@ -115,13 +115,13 @@ def test_a_published_curve_far_from_ours_has_a_panel_of_its_own():
 
 def test_a_published_figure_without_a_beam_size_is_a_level_line():
     published = pd.DataFrame({"beam_size": [None], "value": [0.94], "source": "study"})
-    figure = figures.metric_by_beam(by_beam([1, 3]), "cider", published=published)
+    figure = curves.metric_by_beam(by_beam([1, 3]), "cider", published=published)
     assert list(figure.data[0].x) == [1, 3] and list(figure.data[0].y) == [0.94, 0.94]
     assert list(figure.layout.xaxis.tickvals) == [1, 3]
 
 
 def test_a_single_imported_setting_is_named_and_not_drawn_at_beam_size_zero():
-    figure = figures.metric_by_beam(by_beam([0]), "cider")
+    figure = curves.metric_by_beam(by_beam([0]), "cider")
     assert list(figure.layout.xaxis.ticktext) == ["imported"]
 
 
@@ -129,28 +129,28 @@ def test_a_share_that_is_not_known_is_left_out():
     frame = by_beam([1, 3])
     for unknown in (None, 0.0):
         frame["unfinished"] = unknown
-        drawn = figures.shares_by_beam(frame)
+        drawn = curves.shares_by_beam(frame)
         names = {trace.name for trace in drawn.data if trace.name}
         assert names == {"changed vs. the next smaller beam size"}
         assert drawn.layout.title.text == "Changed captions by beam size"
-    assert figures.shares_title(frame.assign(changed=0.0)) == ""
+    assert curves.shares_title(frame.assign(changed=0.0)) == ""
 
 
 def test_tags_have_their_share_of_all_captions_with_an_interval_and_the_most_frequent_is_on_top():
     frame = pd.DataFrame({"tag": ["<b>one</b>", "two"], "images": [30, 3]})
-    bars = figures.tag_shares(frame, 120).data[0]
+    bars = curves.tag_shares(frame, 120).data[0]
     assert list(bars.x) == [2.5, 25.0] and bars.error_x.array[1] == pytest.approx(8.4, abs=0.05)
-    assert figures.tag_shares(frame, 120).layout.yaxis.ticktext == ("two", "&lt;b&gt;one&lt;/b&gt;")
+    assert curves.tag_shares(frame, 120).layout.yaxis.ticktext == ("two", "&lt;b&gt;one&lt;/b&gt;")
 
 
 def test_markup_in_a_template_stays_text():
-    figure = figures.zero_shot_accuracy(accuracy("<a href='x'>{object}</a> & co"))
+    figure = curves.zero_shot_accuracy(accuracy("<a href='x'>{object}</a> & co"))
     assert figure.layout.yaxis.ticktext[0].replace("<br>", " ") == "&lt;a href='x'&gt;{object}&lt;/a&gt; &amp; co"
 
 
 def test_templates_that_begin_alike_have_a_row_each_and_their_whole_text_under_the_mouse():
     names = [f"A blurry black and white photograph taken at night that shows one {word}" for word in ("big", "small")]
-    figure = figures.zero_shot_accuracy(pd.concat([accuracy(name) for name in names]))
+    figure = curves.zero_shot_accuracy(pd.concat([accuracy(name) for name in names]))
     assert list(figure.data[0].y) == [0, 1] and len(set(figure.layout.yaxis.ticktext)) == 2
     assert max(len(line) for name in figure.layout.yaxis.ticktext for line in name.split("<br>")) <= 28
     assert [told[2].replace("<br>", " ") for told in figure.data[0].customdata] == names[::-1]
@@ -158,7 +158,7 @@ def test_templates_that_begin_alike_have_a_row_each_and_their_whole_text_under_t
 
 def test_labels_of_different_names_differ_wherever_the_names_do():
     names = ["a" * 40 + middle + "z" * 40 for middle in "bcd"] + ["a" * 40, "<b>", "<b>"]
-    written = figures.labels(names, 20)
+    written = curves.labels(names, 20)
     assert len(set(written)) == len(set(names)) and max(map(len, written[:4])) <= 20
     assert written[-1] == written[-2] == "&lt;b&gt;"
 
@@ -166,16 +166,16 @@ def test_labels_of_different_names_differ_wherever_the_names_do():
 def test_sources_that_begin_alike_are_told_apart_in_the_legend():
     sources = ["the study " * 8 + end for end in ("one", "two")]
     published = pd.DataFrame({"beam_size": [3, 3], "value": [0.9, 0.8], "source": sources})
-    first, second, *_ = figures.metric_by_beam(by_beam([1, 3]), "cider", published=published).data
+    first, second, *_ = curves.metric_by_beam(by_beam([1, 3]), "cider", published=published).data
     assert first.name != second.name
 
 
 def test_the_axis_of_accuracies_holds_every_interval_and_little_else():
-    shown = figures.zero_shot_accuracy(accuracy()).layout.xaxis.range  # 50 to 90 %
+    shown = curves.zero_shot_accuracy(accuracy()).layout.xaxis.range  # 50 to 90 %
     assert 40 < shown[0] < 50 and 90 < shown[1] < 100
 
 
 def test_few_distinct_words_are_counted_whole():
     frame = pd.DataFrame({"beam_size": [1, 3], "distinct_words": [13, 14]})
-    assert figures.distinct_by_beam(frame).layout.yaxis.dtick == 1
-    assert figures.distinct_by_beam(frame.assign(distinct_words=[13, 140])).layout.yaxis.dtick is None
+    assert curves.distinct_by_beam(frame).layout.yaxis.dtick == 1
+    assert curves.distinct_by_beam(frame.assign(distinct_words=[13, 140])).layout.yaxis.dtick is None

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from dashboard import distributions
-from engine.schema import METRICS
+from dashboard.figures import distributions
+from engine.store.schema import METRICS
 
 
 def test_the_selection_stands_over_the_whole_in_every_histogram():

@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 
-from dashboard import groundings, report, strips
-from dashboard.record import Run
-from tests import runs
+from dashboard.figures import grounding
+from dashboard.report import archive, strips
+from dashboard.state.record import Run
+from tests.support import runs
 
 COLUMNS = ["layer", "head", "nouns", "images", "hit", "tested", "own", "chance", "gain", "low", "high", "lift"]
 UNKNOWN = float("nan")
@@ -22,20 +23,20 @@ UNTESTED = HEADS.assign(tested=0, own=UNKNOWN, chance=UNKNOWN, gain=UNKNOWN, low
 
 
 def test_the_best_lies_furthest_above_chance_or_hits_most_where_there_is_none():
-    assert groundings.best(HEADS) == (1, -1)
-    assert groundings.best(UNTESTED) == (0, 0)
+    assert grounding.best(HEADS) == (1, -1)
+    assert grounding.best(UNTESTED) == (0, 0)
 
 
 MANY = pd.concat([HEADS.assign(low=0.05)] * 40)
 
 
 def test_the_sentence_says_what_chance_gives():
-    assert groundings.sentence(Run("r", {}), 3, HEADS) == (
+    assert grounding.sentence(Run("r", {}), 3, HEADS) == (
         "At beam size 3, the best of 4 maps is layer 2, averaged over heads: its brightest patch lies in a box of the "
         "named object for 700 of 1,000 nouns (70.0 %); chance, the same with the boxes of that label in another image, "
         "is 20.0 %. Difference: +50.0 points (95 % CI 47.0 to 52.0)."
     )
-    alone = groundings.sentence(Run("r", {}), 3, UNTESTED)
+    alone = grounding.sentence(Run("r", {}), 3, UNTESTED)
     assert "layer 1, head 1" in alone and "1,080 of 1,200 nouns (90.0 %). Chance is not known" in alone
 
 
@@ -50,30 +51,30 @@ def test_the_sentence_says_what_chance_gives():
     ],
 )
 def test_a_result_that_may_be_chance_is_no_answer(heads, doubt, answer):
-    assert groundings.sentence(Run("r", {}), 3, heads).endswith(doubt)
-    assert groundings.answer(heads).startswith(answer)
+    assert grounding.sentence(Run("r", {}), 3, heads).endswith(doubt)
+    assert grounding.answer(heads).startswith(answer)
 
 
 def test_a_cell_is_a_layer_and_a_head_with_the_mean_first():
-    figure = groundings.by_head(HEADS)
+    figure = grounding.by_head(HEADS)
     cells = figure.data[0]
     assert cells.z.tolist() == [[30, 5], [50, -10]] and cells.zmid == 0
     assert figure.layout.xaxis.ticktext == ("mean", "1") and figure.layout.yaxis.ticktext == ("1", "2")
     assert list(cells.customdata[1][0]) == ["mean", 69, 4.0, "2"]
     assert [*map(list, cells.text)] == [["+30", "+5"], ["+50", "-10"]]
-    assert groundings.by_head(UNTESTED).data[0].z.tolist() == [[81, 90], [69, 10]]
-    assert [*map(list, groundings.by_head(UNTESTED).data[0].text)] == [["81", "90"], ["69", "10"]]
+    assert grounding.by_head(UNTESTED).data[0].z.tolist() == [[81, 90], [69, 10]]
+    assert [*map(list, grounding.by_head(UNTESTED).data[0].text)] == [["81", "90"], ["69", "10"]]
 
 
 def test_a_gain_that_rounds_to_nothing_has_no_sign():
     gains = [-0.004, 0.004, float("nan"), 0.006]
-    found = groundings.by_head(HEADS.assign(gain=gains)).data[0].text
+    found = grounding.by_head(HEADS.assign(gain=gains)).data[0].text
     assert [*map(list, found)] == [["0", "0"], ["", "+1"]]
 
 
 def test_a_line_is_a_layer_over_the_words_around_the_noun():
     rows = [(0, -1, 10, 0.5, 0.4, 0.7), (0, 0, 12, 0.8, 0.7, 0.9), (1, 0, 12, 0.6, 0.5, 0.7)]
-    first, second = groundings.by_offset(
+    first, second = grounding.by_offset(
         pd.DataFrame(rows, columns=["layer", "offset", "nouns", "hit", "low", "high"])
     ).data
     assert (first.name, list(first.x), list(first.y)) == ("layer 1", [-1, 0], [50, 80])
@@ -84,17 +85,17 @@ def test_a_line_is_a_layer_over_the_words_around_the_noun():
 
 def test_many_layers_are_told_apart_and_named_beside_the_axes():
     rows = [(layer, 0, 12, 0.8, 0.7, 0.9) for layer in range(12)]
-    figure = groundings.by_offset(pd.DataFrame(rows, columns=["layer", "offset", "nouns", "hit", "low", "high"]))
+    figure = grounding.by_offset(pd.DataFrame(rows, columns=["layer", "offset", "nouns", "hit", "low", "high"]))
     assert len({(line.line.color, line.line.dash, line.marker.symbol) for line in figure.data}) == 12
     assert figure.layout.legend.orientation == "v" and figure.layout.height > 400
 
 
 def test_the_report_has_the_chapter_where_images_have_boxes(tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
-    source = report.open_source(tmp_path / "results", "demo", beam=1)[0]
+    source = archive.open_source(tmp_path / "results", "demo", beam=1)[0]
     assert strips.grounding(source) == []
     runs.add_grounding(folder)
-    source = report.open_source(tmp_path / "results", "demo", beam=1)[0]
+    source = archive.open_source(tmp_path / "results", "demo", beam=1)[0]
     (chapter,) = strips.grounding(source)
     heads, offsets, table, labels = chapter.items
     assert table.shown.iloc[0].tolist()[:5] == ["1", "mean", "3", "66.7 %", "33.3 %"]
@@ -102,4 +103,4 @@ def test_the_report_has_the_chapter_where_images_have_boxes(tmp_path):
     assert labels.shown.iloc[0].tolist()[:2] == ["triangle", "0 of 1 (0.0 %, 95 % CI 0.0-79.3)"]
     assert labels.shown.iloc[0].tolist()[-2:] == ["scene_02", "a green triangle on the grass"]
     assert len(heads.draw().data) == 1 and len(offsets.draw().data) == 2
-    assert strips.grounding(report.open_source(tmp_path / "results", "demo", beam=3)[0]) == []
+    assert strips.grounding(archive.open_source(tmp_path / "results", "demo", beam=3)[0]) == []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dashboard.heatmaps import NEAR_MEAN, TILE, Look, maps, moved, read_look, tiles
+from dashboard.figures.heatmaps import NEAR_MEAN, TILE, Look, maps, moved, read_look, tiles
 
 
 def row(words: int = 2, crop: tuple[float, float, float, float] = (100, 0, 200, 200), size=(400, 200)) -> pd.Series:

@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 
-from dashboard import oracle, report
-from dashboard.record import Run
-from tests import runs
+from dashboard.figures import nbest
+from dashboard.report import archive
+from dashboard.state.record import Run
+from tests.support import runs
 
 ROW = {"metric": "cider", "images": 1200, "kept": 5.0, "average": 0.9, "best": 1.4, "better": 0.5}
 SAMPLED = Run("r", {"decoding": {"sample": True}})
@@ -18,13 +19,13 @@ def found(*sizes: int, lead_low: float = 0.1, **changed) -> pd.DataFrame:
 
 
 def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
-    said = next(oracle.sentences(Run("r", {}), 3, found(3, 5)))
+    said = next(nbest.sentences(Run("r", {}), 3, found(3, 5)))
     assert said == (
         "At beam size 3, for 50.0 % of 1,200 images the 5-best list contains a hypothesis with a higher CIDEr than the "
         "caption; choosing the best would give 1.400 instead of 1.030. Ranking by log-probability is significantly "
         "better than a random choice from the list; mean of all: 0.900."
     )
-    assert next(oracle.sentences(Run("r", {}), 1, found(3, 5))).startswith("At beam size 5,")
+    assert next(nbest.sentences(Run("r", {}), 1, found(3, 5))).startswith("At beam size 5,")
 
 
 @pytest.mark.parametrize(
@@ -38,29 +39,29 @@ def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
     ],
 )
 def test_what_the_ranking_is_worth_is_said_and_samples_have_none(run, lead_low, said):
-    assert said in next(oracle.sentences(run, 1, found(1, lead_low=lead_low)))
+    assert said in next(nbest.sentences(run, 1, found(1, lead_low=lead_low)))
 
 
 def test_a_mean_number_of_hypotheses_has_a_digit_where_it_needs_one():
-    assert "the 4.7-best list contains" in next(oracle.sentences(Run("r", {}), 3, found(3, kept=4.7)))
+    assert "the 4.7-best list contains" in next(nbest.sentences(Run("r", {}), 3, found(3, kept=4.7)))
 
 
 def test_a_curve_needs_two_beam_sizes():
-    assert oracle.curves(found(3), "") == []
-    (curve,) = oracle.curves(found(3, 5), "small")
+    assert nbest.curves(found(3), "") == []
+    (curve,) = nbest.curves(found(3, 5), "small")
     assert curve.note == "small" and [line.name for line in curve.draw().data] == [
         *("best hypothesis (oracle)", "chosen caption", "mean of all hypotheses")
     ]
 
 
 def test_the_report_has_the_chapter_where_there_are_several_hypotheses(tmp_path):
-    from dashboard import chapters
+    from dashboard.report import chapters
 
     folder = runs.captioner_run(tmp_path / "results")
     title = "Oracle of the n-best lists"
-    assert title not in [each.title for each in chapters.chapters(report.open_source(tmp_path / "results", "demo")[0])]
+    assert title not in [each.title for each in chapters.chapters(archive.open_source(tmp_path / "results", "demo")[0])]
     runs.add_hypotheses(folder)
-    source = report.open_source(tmp_path / "results", "demo", beam=3)[0]
+    source = archive.open_source(tmp_path / "results", "demo", beam=3)[0]
     (chapter,) = [each for each in chapters.chapters(source) if each.title == title]
     assert chapter.lead.startswith("At beam size 3, for 100.0 % of 12 images")
     table = chapter.items[0]

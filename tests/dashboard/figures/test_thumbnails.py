@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dashboard.previews import inside, photo
+from dashboard.figures.thumbnails import inside, photo
 
 
 def opened(uri: str) -> Image.Image:

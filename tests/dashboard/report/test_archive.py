@@ -11,10 +11,10 @@ import zipfile
 import pytest
 from PIL import Image
 
-from dashboard import chapters, exports, pairs, report
-from engine import store
-from tests import runs
+from dashboard.report import archive, chapters, exports, pairs
+from engine.store import tables
 from tests.conftest import ROOT
+from tests.support import runs
 
 needs_browser = pytest.mark.skipif(bool(exports.browser_missing()), reason="no browser: apt-get install chromium")
 CHAPTERS = [
@@ -42,7 +42,7 @@ def opened(content: bytes) -> zipfile.ZipFile:
 
 
 def made(results, run, **chosen) -> zipfile.ZipFile:
-    return opened(report.make(report.open_source(results, run, **chosen)[0]))
+    return opened(archive.make(archive.open_source(results, run, **chosen)[0]))
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def test_the_strips_are_those_of_the_images_that_were_asked_for_then_those_of_th
 
 
 def test_the_same_results_give_the_same_bytes(full_results, no_browser):
-    source = report.open_source(full_results, "predictions")[0]
-    assert report.make(source) == report.make(source)
+    source = archive.open_source(full_results, "predictions")[0]
+    assert archive.make(source) == archive.make(source)
 
 
 def test_without_a_browser_the_figures_are_pages_and_the_report_says_what_to_install(full_results, no_browser):
@@ -143,7 +143,7 @@ def test_the_title_names_the_run_and_its_data(full_results, no_browser):
 
 def test_the_run_is_not_named_below_each_table_and_signatures_are_listed_once_at_the_end(full_results, no_browser):
     text = made(full_results, "demo").read("report.md").decode()
-    assert chapters.note(report.open_source(full_results, "demo")[0].run) not in text.splitlines()
+    assert chapters.note(archive.open_source(full_results, "demo")[0].run) not in text.splitlines()
     body, _, listed = text.partition("## Signatures")
     assert "|tok:" not in body and r"\|tok" not in body
     assert listed.count("`cider|tok:ptb|n:12|v:0.1`") == 1
@@ -157,7 +157,7 @@ def test_a_figure_in_the_zip_says_where_its_signature_is_and_one_alone_carries_i
     name = next(name for name in whole.namelist() if name.endswith("cider_by_beam.svg"))
     words = " ".join(xml.fromstring(whole.read(name)).itertext())
     assert "Signature 1 in report.md" in words and "|tok:" not in words
-    source = report.open_source(full_results, "demo")[0]
+    source = archive.open_source(full_results, "demo")[0]
     pair = pairs.pairs(source).items[0]
     alone = " ".join(xml.fromstring(exports.picture(pair, "svg")).itertext())
     exports.close_browser()
@@ -175,9 +175,9 @@ def test_no_title_of_a_figure_in_the_report_is_cut(tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     long = "a man in a red shirt and a woman in a blue dress are standing in front of a building . " * 3
-    rows = [{**row, "caption": long} for row in store.read_table(folder, "captions").to_pylist()]
-    store.write_table(folder, "captions", store.table_of("captions", rows))
-    source = report.open_source(results, "demo")[0]
+    rows = [{**row, "caption": long} for row in tables.read_table(folder, "captions").to_pylist()]
+    tables.write_table(folder, "captions", tables.table_of("captions", rows))
+    source = archive.open_source(results, "demo")[0]
     items = [item for chapter in chapters.chapters(source) for item in chapter.items]
     titles = [item.draw().layout.title.text for item in items if isinstance(item, exports.Figure)]
     assert len(titles) > 10 and not any("…" in title for title in titles)
@@ -192,8 +192,8 @@ def study_results(tmp_path):
     (folder / "zero_shot.parquet").unlink()
     runs.zero_shot_run(results, "mine-zeroshot")
     runs.photos_run(results, "mine-photos")
-    record = store.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot", "photos": "mine-photos"}}
-    store.write_record(folder, record)
+    record = tables.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot", "photos": "mine-photos"}}
+    tables.write_record(folder, record)
     return results
 
 
@@ -206,19 +206,19 @@ def test_companions_that_the_record_names_fill_their_chapters(study_results, no_
 
 def test_companions_can_be_named_by_options_and_must_have_what_they_are_named_for(study_results, tmp_path, capsys):
     asked = ["mine-photos", "--results", str(study_results), "--out", str(tmp_path / "r.zip")]
-    source, _ = report.open_source(study_results, "mine-photos", parts={"zero_shot": "mine-zeroshot"})
+    source, _ = archive.open_source(study_results, "mine-photos", parts={"zero_shot": "mine-zeroshot"})
     assert source.classifier().name == "mine-zeroshot"
-    assert report.main([*asked, "--zero-shot", "mine-photos"]) == 2
+    assert archive.main([*asked, "--zero-shot", "mine-photos"]) == 2
     assert "--zero-shot mine-photos: the run has no zero-shot results" in capsys.readouterr().err
-    assert report.main([*asked, "--photos", "mine-zeroshot"]) == 2
+    assert archive.main([*asked, "--photos", "mine-zeroshot"]) == 2
     assert "--photos mine-zeroshot: the run has no attention maps" in capsys.readouterr().err
-    assert report.main([*asked, "--photos", "nobody"]) == 2
+    assert archive.main([*asked, "--photos", "nobody"]) == 2
     assert "no finished run 'nobody'" in capsys.readouterr().err
 
 
 def test_a_companion_beside_own_zero_shot_results_is_refused(full_results):
-    with pytest.raises(report.ReportError, match="has zero-shot results of its own"):
-        report.open_source(full_results, "demo", parts={"zero_shot": "demo_cnn"})
+    with pytest.raises(archive.ReportError, match="has zero-shot results of its own"):
+        archive.open_source(full_results, "demo", parts={"zero_shot": "demo_cnn"})
 
 
 def test_a_run_of_five_photos_without_references_makes_a_report(study_results, no_browser):
@@ -262,27 +262,27 @@ def test_a_quiet_command_prints_the_zip_alone(full_results, tmp_path):
     ],
 )
 def test_what_cannot_be_reported_is_one_sentence_that_says_what_to_do(full_results, tmp_path, capsys, arguments, said):
-    status = report.main([*arguments, "--out", str(tmp_path / "r.zip"), "--results", str(full_results)])
+    status = archive.main([*arguments, "--out", str(tmp_path / "r.zip"), "--results", str(full_results)])
     assert status == 2 and said in capsys.readouterr().err
     assert not (tmp_path / "r.zip").exists()
 
 
 def test_a_zip_that_has_no_place_is_refused_before_anything_is_drawn(full_results, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(report, "make", lambda *_: pytest.fail("drawn"))
+    monkeypatch.setattr(archive, "make", lambda *_: pytest.fail("drawn"))
     (tmp_path / "file").touch()
     for out in (tmp_path, tmp_path / "file" / "r.zip"):
-        assert report.main(["demo", "--out", str(out), "--results", str(full_results)]) == 2
+        assert archive.main(["demo", "--out", str(out), "--results", str(full_results)]) == 2
         assert str(tmp_path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--opacity", "101"), ("--opacity", "half"), ("--colours", "rainbow")])
 def test_a_look_that_there_is_not_is_refused_by_the_option(capsys, option, value):
     with pytest.raises(SystemExit):
-        report.build_parser().parse_args(["demo", "--out", "r.zip", option, value])
+        archive.build_parser().parse_args(["demo", "--out", "r.zip", option, value])
     said = capsys.readouterr().err
     assert option in said and value in said
 
 
 def test_the_command_needs_neither_streamlit_nor_torch():
-    code = "import sys, dashboard.report; sys.exit(bool({'streamlit', 'torch'} & set(sys.modules)))"
+    code = "import sys, dashboard.report.archive; sys.exit(bool({'streamlit', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

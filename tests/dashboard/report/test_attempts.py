@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from dashboard import attempts
-from dashboard.record import Run
+from dashboard.report import attempts
+from dashboard.state.record import Run
 from tests.conftest import ROOT
 
 TRAINING = {"batch_size": 32, "learning_rate": 5e-5, "epochs": 5}

@@ -5,24 +5,25 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from dashboard import chapters, report, strips, verdicts
-from dashboard.record import Run
-from dashboard.verdicts import Verdict
-from engine import queries
-from engine.schema import ATTENTION_PASSES
-from tests import runs
+from dashboard.annotations import verdicts
+from dashboard.annotations.verdicts import Verdict
+from dashboard.report import archive, chapters, strips
+from dashboard.state.record import Run
+from engine.store import queries
+from engine.store.schema import ATTENTION_PASSES
+from tests.support import runs
 
 
 @pytest.fixture(scope="module")
 def source(full_results):
-    return report.open_source(full_results, "demo")[0]
+    return archive.open_source(full_results, "demo")[0]
 
 
 def test_the_setting_is_the_best_by_cider_unless_one_is_chosen(source, full_results):
     best = source.best()
     assert source.setting() == best[best.metric == "cider"].beam_size.item()
-    assert report.open_source(full_results, "demo", beam=5)[0].setting() == 5
-    assert report.open_source(full_results, "predictions")[0].setting() == 0
+    assert archive.open_source(full_results, "demo", beam=5)[0].setting() == 5
+    assert archive.open_source(full_results, "predictions")[0].setting() == 0
 
 
 def test_the_signature_of_a_curve_names_every_beam_size(source, tmp_path):
@@ -132,7 +133,7 @@ def test_verdicts_name_the_beam_size_that_they_were_given_for(tmp_path):
     for beam, answer in ((1, "no"), (3, "yes")):
         verdicts.keep(results, "demo", Verdict("scene_00", beam, "a dog"), reasonable=answer)
     verdicts.keep(results, "demo", Verdict("scene_01", 3, "a dog"), attends="partly")
-    chapter = chapters.verdicts(report.open_source(results, "demo")[0])
+    chapter = chapters.verdicts(archive.open_source(results, "demo")[0])
     assert chapter.lead.splitlines()[-2:] == [
         "- At beam size 1 (greedy), 1 case: caption yes 0, partly 0, no 1; attention yes 0, partly 0, no 0.",
         "- At beam size 3, 2 cases: caption yes 1, partly 0, no 0; attention yes 0, partly 1, no 0.",

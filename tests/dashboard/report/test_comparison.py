@@ -6,11 +6,12 @@ import pandas as pd
 import pyarrow.compute as pc
 import pytest
 
-from dashboard import comparison, report
-from dashboard.comparison import Sides
-from dashboard.record import Run
-from engine import contrast, queries, store
-from tests import runs
+from dashboard.report import archive, comparison
+from dashboard.report.comparison import Sides
+from dashboard.state.record import Run
+from engine.cli import compare
+from engine.store import queries, tables
+from tests.support import runs
 
 
 def sides(left: str = "a", left_beam: int = 3, right: str = "a", right_beam: int = 1) -> Sides:
@@ -45,14 +46,14 @@ def test_one_image_has_neither_interval_nor_bootstrap(tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     for table in ("images", "captions", "scores"):
-        rows = store.read_table(folder, table)
-        store.write_table(folder, table, rows.filter(pc.equal(rows["image_id"], "scene_03")))
-    source = report.open_source(results, "demo")[0]
+        rows = tables.read_table(folder, table)
+        tables.write_table(folder, table, rows.filter(pc.equal(rows["image_id"], "scene_03")))
+    source = archive.open_source(results, "demo")[0]
     pair = Sides(source.run, 3, source.run, 1)
     found = source.ask(queries.comparison, *pair.asked)
     shown = comparison.table(source.ask, pair, found).shown
     assert set(shown["95 % interval"]) == set(shown["p bootstrap"]) == {"–"} and set(shown["p Holm"]) == {"1.000"}
-    printed = contrast.text(results, "demo:3", "demo:1")
+    printed = compare.text(results, "demo:3", "demo:1")
     assert "nan" not in printed
 
 
@@ -60,7 +61,7 @@ def test_metrics_that_were_not_measured_alike_are_marked_in_the_table(tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)
     runs.partial_run(results)
-    source = report.open_source(results, "demo")[0]
+    source = archive.open_source(results, "demo")[0]
     other = next(run for run in source.runs if run.name == "partial")
     pair = Sides(source.run, 3, other, 0)
     found = source.ask(queries.comparison, *pair.asked)
@@ -78,7 +79,7 @@ def test_a_number_without_a_signature_on_either_side_is_not_known_to_be_alike():
 
 
 def test_everything_that_compare_shows_can_be_exported(full_results):
-    source = report.open_source(full_results, "demo")[0]
+    source = archive.open_source(full_results, "demo")[0]
     pair = Sides(source.run, 3, source.run, 1)
     found = source.ask(queries.comparison, *pair.asked)
     changes = {"gains": source.ask(queries.paired_cases, *pair.asked, "cider", True), "losses": pd.DataFrame()}

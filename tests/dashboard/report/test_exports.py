@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dashboard import exports, figures
-from dashboard.exports import Figure, Table
+from dashboard.figures import curves
+from dashboard.report import exports
+from dashboard.report.exports import Figure, Table
 
 NASTY = "<script>alert(1)</script> 50 % & $x_1$ #1 {a} ~ ^ \\input | [l](u) `c` *b*\nnext"
 NOTE = "Run demo: a captioner\n" + "CIDEr-D|beam:3|images:600|refs:5|data:c0b0dee7ce888572|rule:standard|" * 3
@@ -23,7 +24,7 @@ needs_browser = pytest.mark.skipif(bool(exports.browser_missing()), reason="no b
 def figure(note: str = NOTE, source: str = "the study") -> Figure:
     frame = pd.DataFrame({"beam_size": [1, 3], "value": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7]})
     theirs = pd.DataFrame({"beam_size": [3], "value": [0.55], "source": [source]})
-    return Figure("a figure", "A figure", lambda: figures.metric_by_beam(frame, "cider", published=theirs), note)
+    return Figure("a figure", "A figure", lambda: curves.metric_by_beam(frame, "cider", published=theirs), note)
 
 
 def table(**columns: list) -> Table:

@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from dashboard import chapters, first_page, report
-from dashboard.exports import Figure, Table
-from engine import store
-from tests import runs
+from dashboard.report import archive, chapters, first_page
+from dashboard.report.exports import Figure, Table
+from engine.store import tables
+from tests.support import runs
 
 
 def written(results, name: str = "demo", **chosen) -> str:
-    return chapters.chapters(report.open_source(results, name, **chosen)[0])[0].lead
+    return chapters.chapters(archive.open_source(results, name, **chosen)[0])[0].lead
 
 
 def parts(lead: str) -> dict[str, str]:
@@ -36,7 +36,7 @@ def test_the_first_page_says_what_was_evaluated_and_found(full_results):
 
 
 def test_every_figure_that_the_first_page_names_is_the_one_it_means(full_results):
-    source = report.open_source(full_results, "demo", beam=1)[0]
+    source = archive.open_source(full_results, "demo", beam=1)[0]
     summary, *body = chapters.chapters(source)
     items = [item for chapter in body for item in chapter.items]
     names = {
@@ -57,7 +57,7 @@ def test_every_figure_that_the_first_page_names_is_the_one_it_means(full_results
 
 
 def test_the_best_setting_has_its_interval_and_another_that_was_chosen_is_called_so(full_results):
-    best = report.open_source(full_results, "demo")[0].setting()
+    best = archive.open_source(full_results, "demo")[0].setting()
     assert re.search(
         rf"Beam size {best} has the highest CIDEr of 3 beam sizes: CIDEr \d\.\d+ \(95 % CI \d\.\d+ to \d\.\d+\)",
         written(full_results),
@@ -94,10 +94,10 @@ def test_a_run_without_captions_has_a_first_page(tmp_path, make):
 
 def test_markup_in_an_example_stays_text(tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
-    rows = store.read_table(folder, "scores").to_pylist()
+    rows = tables.read_table(folder, "scores").to_pylist()
     for row in rows:
         row["tags"] = [{"tag": "<b>odd</b>", "evidence": "*x*"}] if row["image_id"] == runs.SCRIPT_IMAGE else []
-    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     lead = written(tmp_path / "results", beam=1)
     assert r"\<script\>" in lead and "<script>" not in lead.replace(r"\<script\>", "") and r"\<b\>odd" in lead
     assert r"\*x\*" in lead
@@ -105,7 +105,7 @@ def test_markup_in_an_example_stays_text(tmp_path):
 
 def test_a_caption_set_without_failures_says_so(tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
-    rows = [{**row, "tags": []} for row in store.read_table(folder, "scores").to_pylist()]
-    store.write_table(folder, "scores", store.table_of("scores", rows, runs.METRICS))
+    rows = [{**row, "tags": []} for row in tables.read_table(folder, "scores").to_pylist()]
+    tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     assert parts(written(tmp_path / "results"))["Failures"] == "No caption has a failure tag."
     assert first_page.TITLE == "Summary"

@@ -3,8 +3,8 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.exports import Figure, Table
-from dashboard.footnotes import Footnotes, is_signature
+from dashboard.report.exports import Figure, Table
+from dashboard.report.footnotes import Footnotes, is_signature
 
 CIDER, BLEU = "CIDEr-D|beam:3|images:600|tok:ptb", "BLEU-1|beam:3|images:600|tok:ptb"
 

@@ -8,10 +8,10 @@ import subprocess
 import pandas as pd
 import pytest
 
-from dashboard import chapters, exports, latex, report, tables
-from dashboard.exports import Table
-from dashboard.record import Run
-from tests import runs
+from dashboard.report import archive, chapters, exports, latex, tables
+from dashboard.report.exports import Table
+from dashboard.state.record import Run
+from tests.support import runs
 
 NASTY = "<script>alert(1)</script> 50 % & $x_1$ #1 {a} ~ ^ \\input | [l](u) `c` *b*\nnext"
 CAPTION = "a man in a red shirt and a woman in a blue dress are standing in front of a building ."
@@ -140,7 +140,7 @@ def test_latex_sets_it_and_nothing_leaves_the_page(tmp_path, name):
 
 @needs_latex
 def test_every_table_of_a_report_is_set_in_one_piece(tmp_path, full_results):
-    source = report.open_source(full_results, "demo", beam=1)[0]
+    source = archive.open_source(full_results, "demo", beam=1)[0]
     written = [item for chapter in chapters.chapters(source) for item in chapter.items if isinstance(item, Table)]
     made = [exports.table(item, "tex").decode() for item in written]
     assert len(made) > 8

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import exports, pairs, report
-from engine import queries, store
-from tests import runs
+from dashboard.report import archive, exports, pairs
+from engine.store import queries, tables
+from tests.support import runs
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def results(tmp_path) -> Path:
 
 
 def ranked(results: Path) -> list[str]:
-    source = report.open_source(results, "demo")[0]
+    source = archive.open_source(results, "demo")[0]
     return list(source.ask(queries.cases, "demo", source.setting(), "clipscore", True).image_id)
 
 
 def chapter_of(results: Path, **chosen) -> pairs.Chapter:
-    return pairs.pairs(report.open_source(results, "demo", **chosen)[0])
+    return pairs.pairs(archive.open_source(results, "demo", **chosen)[0])
 
 
 def test_a_pair_has_its_photo_caption_references_scores_and_maps(results):
@@ -69,8 +69,8 @@ def test_the_photo_is_looked_for_beyond_the_first_page_of_cases(results, monkeyp
 
 def test_maps_of_another_beam_size_are_not_those_of_the_pair(results):
     folder = results / "runs" / "demo"
-    rows = [row for row in store.read_table(folder, "attention").to_pylist() if row["beam_size"] == 1]
-    store.write_table(folder, "attention", store.table_of("attention", rows))
+    rows = [row for row in tables.read_table(folder, "attention").to_pylist() if row["beam_size"] == 1]
+    tables.write_table(folder, "attention", tables.table_of("attention", rows))
     chapter = chapter_of(results, beam=5)
     assert len(chapter.items) == 2
     assert "No attention maps of these captions were kept at beam size 5." in chapter.lead
@@ -78,8 +78,8 @@ def test_maps_of_another_beam_size_are_not_those_of_the_pair(results):
 
 def test_where_no_beam_size_was_asked_for_the_pair_is_one_with_maps(results):
     folder = results / "runs" / "demo"
-    rows = [row for row in store.read_table(folder, "attention").to_pylist() if row["beam_size"] == 1]
-    store.write_table(folder, "attention", store.table_of("attention", rows))
+    rows = [row for row in tables.read_table(folder, "attention").to_pylist() if row["beam_size"] == 1]
+    tables.write_table(folder, "attention", tables.table_of("attention", rows))
     chapter = chapter_of(results)
     assert chapter.lead.startswith("By CLIPScore at beam size 1 (greedy), which has attention maps.")
     assert len(chapter.items) == 4
@@ -88,9 +88,9 @@ def test_where_no_beam_size_was_asked_for_the_pair_is_one_with_maps(results):
 def test_a_single_case_is_shown_once_and_not_as_two_ends(results):
     folder = results / "runs" / "demo"
     for table in ("scores", "captions"):
-        rows = [row for row in store.read_table(folder, table).to_pylist() if row["image_id"] == "scene_03"]
-        made = store.table_of(table, rows, runs.METRICS) if table == "scores" else store.table_of(table, rows)
-        store.write_table(folder, table, made)
+        rows = [row for row in tables.read_table(folder, table).to_pylist() if row["image_id"] == "scene_03"]
+        made = tables.table_of(table, rows, runs.METRICS) if table == "scores" else tables.table_of(table, rows)
+        tables.write_table(folder, table, made)
     figure, table, maps = chapter_of(results).items
     assert list(table.shown.columns) == ["", "Only case"] and table.shown["Only case"].iloc[0] == "scene_03"
     assert figure.title == table.title == figure.draw().layout.title.text == "The only case with a CLIPScore"

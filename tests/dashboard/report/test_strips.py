@@ -2,9 +2,9 @@
 
 import pytest
 
-from dashboard import report, strips
-from engine import queries, store
-from tests import runs
+from dashboard.report import archive, strips
+from engine.store import queries, tables
+from tests.support import runs
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def folder(tmp_path):
 
 
 def source_of(folder, **chosen):
-    return report.open_source(folder.parent.parent, folder.name, **chosen)[0]
+    return archive.open_source(folder.parent.parent, folder.name, **chosen)[0]
 
 
 def test_five_images_from_good_to_bad_are_shown(folder):
@@ -25,9 +25,9 @@ def test_five_images_from_good_to_bad_are_shown(folder):
 
 def test_fewer_images_than_five_are_all_shown_once(folder):
     rows = [
-        row for row in store.read_table(folder, "attention").to_pylist() if row["image_id"] in ("scene_00", "scene_01")
+        row for row in tables.read_table(folder, "attention").to_pylist() if row["image_id"] in ("scene_00", "scene_01")
     ]
-    store.write_table(folder, "attention", store.table_of("attention", rows))
+    tables.write_table(folder, "attention", tables.table_of("attention", rows))
     assert sorted(strips.interesting(source_of(folder), 1)) == ["scene_00", "scene_01"]
 
 
@@ -39,20 +39,20 @@ def test_the_photos_of_the_course_are_shown_where_they_are(tmp_path):
 
 
 def test_maps_of_another_beam_size_are_shown_where_those_of_the_report_were_not_kept(folder):
-    rows = [row for row in store.read_table(folder, "attention").to_pylist() if row["beam_size"] == 1]
-    store.write_table(folder, "attention", store.table_of("attention", rows))
+    rows = [row for row in tables.read_table(folder, "attention").to_pylist() if row["beam_size"] == 1]
+    tables.write_table(folder, "attention", tables.table_of("attention", rows))
     source = source_of(folder, beam=5)
     assert strips.kept_beam(source) == 1
     assert all("beam size 1 (greedy)" in item.note for item in strips.attention(source).items)
 
 
 def test_the_mark_of_a_map_that_says_little_is_explained_where_it_is_drawn_and_nowhere_else(folder):
-    rows = store.read_table(folder, "attention").to_pylist()
+    rows = tables.read_table(folder, "attention").to_pylist()
     for row in rows:
         if row["image_id"] == "scene_01":
             row["weights"] = b"\xff" * len(row["weights"])  # every map the same
             row["scale"] = [1 / 196] * len(row["scale"])
-    store.write_table(folder, "attention", store.table_of("attention", rows))
+    tables.write_table(folder, "attention", tables.table_of("attention", rows))
     source = source_of(folder, beam=1, images=("scene_00", "scene_01"))
     marked = [
         "≈" in " ".join(str(text.text) for text in each.draw().layout.annotations)

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard import tables, verdicts
-from dashboard.record import Run
-from dashboard.verdicts import Verdict, Verdicts
+from dashboard.annotations import verdicts
+from dashboard.annotations.verdicts import Verdict, Verdicts
+from dashboard.report import tables
+from dashboard.state.record import Run
 
 
 def scores() -> pd.DataFrame:

@@ -2,43 +2,44 @@
 
 from collections import Counter
 
-from dashboard import wording
-from dashboard.figures import DARK, LIGHT
+from dashboard.figures.curves import DARK, LIGHT
+from dashboard.text import word_diff
 
 
 def test_words_are_heard_as_metrics_hear_them():
-    assert wording.heard("Dog's,") == ["dog", "'s"]
-    assert wording.heard("(DON'T!)") == ["do", "n't"]
-    assert wording.heard("t-shirt.") == ["t-shirt"] and wording.heard("--") == []
+    assert word_diff.heard("Dog's,") == ["dog", "'s"]
+    assert word_diff.heard("(DON'T!)") == ["do", "n't"]
+    assert word_diff.heard("t-shirt.") == ["t-shirt"] and word_diff.heard("--") == []
 
 
 def test_a_word_counts_as_often_as_one_reference_has_it():
-    marked = wording.candidate("A dog and a dog - again", ["a dog runs.", "The dog, and a cat"])
-    said = [mark == wording.SAID for _, mark in marked]
+    marked = word_diff.candidate("A dog and a dog - again", ["a dog runs.", "The dog, and a cat"])
+    said = [mark == word_diff.SAID for _, mark in marked]
     assert [word for word, _ in marked] == ["A", "dog", "and", "a", "dog", "-", "again"]
     assert said == [True, True, True, False, False, False, False]
-    assert marked[5][1] == "" and marked[6][1] == wording.UNSAID
+    assert marked[5][1] == "" and marked[6][1] == word_diff.UNSAID
 
 
 def test_a_reference_is_held_against_the_caption():
-    said = wording.counted("a red dog")
-    assert wording.against("A dog runs.", said) == [("A", "said"), ("dog", "said"), ("runs.", "unsaid")]
+    said = word_diff.counted("a red dog")
+    assert word_diff.against("A dog runs.", said) == [("A", "said"), ("dog", "said"), ("runs.", "unsaid")]
     assert said == Counter({"a": 1, "red": 1, "dog": 1})
 
 
 def test_changes_lead_from_one_caption_to_the_other():
-    marked = wording.changes("a red dog on grass", "A blue dog on the grass.")
-    assert [word for word, mark in marked if mark != wording.NEW] == ["A", "red", "dog", "on", "grass."]
-    assert [word for word, mark in marked if mark == wording.NEW] == ["blue", "the"]
-    assert [word for word, mark in marked if mark == wording.GONE] == ["red"]
-    assert wording.changes("same", "same") == [("same", "")]
+    marked = word_diff.changes("a red dog on grass", "A blue dog on the grass.")
+    assert [word for word, mark in marked if mark != word_diff.NEW] == ["A", "red", "dog", "on", "grass."]
+    assert [word for word, mark in marked if mark == word_diff.NEW] == ["blue", "the"]
+    assert [word for word, mark in marked if mark == word_diff.GONE] == ["red"]
+    assert word_diff.changes("same", "same") == [("same", "")]
 
 
 def test_strangers_words_stay_text_and_every_mark_has_a_line_beside_its_colour():
-    assert "<script>" not in wording.html([("<script>alert(1)</script>", wording.UNSAID), ('"><img>', "")])
+    assert "<script>" not in word_diff.html([("<script>alert(1)</script>", word_diff.UNSAID), ('"><img>', "")])
     for template in (LIGHT, DARK):
         rules = {
-            mark: wording.style(template).split(f".w-{mark} {{")[1].split("}")[0] for mark in ("said", "unsaid", "new")
+            mark: word_diff.style(template).split(f".w-{mark} {{")[1].split("}")[0]
+            for mark in ("said", "unsaid", "new")
         }
         assert all("text-decoration: underline" in rule and "color: #" in rule for rule in rules.values())
         assert "wavy" in rules["unsaid"] and "wavy" not in rules["said"]

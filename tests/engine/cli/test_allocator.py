@@ -38,7 +38,7 @@ def test_freed_memory_is_used_again_and_not_fetched_anew():
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    from engine import allocator
+    from engine.cli import allocator
 
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
     assert allocator.keep_freed_memory() is False

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from engine import __main__ as command
-from engine import doctor, store
-from tests import tiny
+from engine.cli import doctor
+from engine.store import tables
 from tests.conftest import ROOT
+from tests.support import tiny
 
 _SMALL = (
     '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
@@ -90,7 +91,7 @@ def test_the_command_that_train_names_evaluates_wherever_things_lie_and_keeps_th
     evaluate = shlex.split(line.removeprefix("next: python -m engine "))
     assert evaluate == ["evaluate", "--data", str(data), "--split", "val", "--captioner", str(out), "--run", "mine"]
     assert run(*evaluate, "--beams", 1, "--results", results) == 0
-    assert store.read_table(store.run_folder(results, "mine"), "training").num_rows == 4
+    assert tables.read_table(tables.run_folder(results, "mine"), "training").num_rows == 4
 
 
 def test_score_and_zeroshot_from_the_command_line(tmp_path, capsys):
@@ -193,7 +194,7 @@ def test_where_no_photo_can_be_used_the_first_reason_is_said_and_no_run_is_left(
     asked = ("evaluate", "--data", tmp_path / "photos", "--captioner", captioner, "--run", "r", "--results", results)
     assert run(*asked, "--beams", 1, 2) == 2
     assert "photos: no photo of 2 can be used, expected at least one (first: torn.jpg: " in capsys.readouterr().err
-    assert not store.run_folder(results, "r").exists()
+    assert not tables.run_folder(results, "r").exists()
     tiny.photo(tmp_path / "photos" / "torn.jpg")
     assert run(*asked, "--beams", 1, 2) == 0
 
@@ -218,7 +219,7 @@ def test_what_the_system_refuses_is_one_sentence(tmp_path, capsys):
 
 
 def test_a_bug_of_ours_is_not_dressed_up_as_a_mistake_of_theirs(monkeypatch):
-    monkeypatch.setattr("engine.doctor.examine", lambda: (_ for _ in ()).throw(ValueError("a bug")))
+    monkeypatch.setattr("engine.cli.doctor.examine", lambda: (_ for _ in ()).throw(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):
         run("doctor")
 
@@ -239,7 +240,7 @@ def test_a_gpu_that_is_named_by_its_number_is_the_one_that_kernels_run_on(monkey
 def test_doctor_says_where_a_gpu_is_not_used_as_well_as_it_could_be(monkeypatch, is_linked, text):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Card X")
-    monkeypatch.setattr("engine.past.is_linked", lambda device: is_linked)
+    monkeypatch.setattr("engine.captioners.native.kv_cache.is_linked", lambda device: is_linked)
     (found,) = [each for each in doctor.examine() if each.name == "GPU"]
     assert found.is_there and found.text == text
 
@@ -296,7 +297,7 @@ def test_sql_answers_every_statement(tmp_path, capsys):
 
 def test_sql_writes_nothing_over_a_run(tmp_path, capsys):
     table = tmp_path / "runs" / "mine" / "captions.parquet"
-    store.write_table(table.parent, "captions", store.table_of("captions", []))
+    tables.write_table(table.parent, "captions", tables.table_of("captions", []))
     before = table.read_bytes()
     assert run("sql", f"COPY (SELECT 1) TO '{table}'", "--results", tmp_path) == 2
     assert "expected one that only reads" in capsys.readouterr().err
@@ -306,5 +307,7 @@ def test_sql_writes_nothing_over_a_run(tmp_path, capsys):
 def test_captions_are_scored_without_loading_torch():
     """Five captions took eight CPU-seconds, of which seven were imports that scores by references do not need."""
     heavy = "{'torch', 'timm', 'open_clip', 'scipy'}"
-    code = f"import sys, engine.predictions_run, engine.summary; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = (
+        f"import sys, engine.evaluation.predictions_run, engine.cli.summary; sys.exit(bool({heavy} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.documents import first_line, id_text, parse_json, quoted, read_text
+from engine.data.files import first_line, id_text, parse_json, quoted, read_text
 
 
 def test_a_quote_is_short_whatever_it_quotes():

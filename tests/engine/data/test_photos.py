@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import photos
-from engine.photos import PhotoError, Preprocessing, open_photo, read_ahead
+from engine.data import photos
+from engine.data.photos import PhotoError, Preprocessing, open_photo, read_ahead
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import pytest
 
-from engine import datasets, predictions
-from engine.predictions import PredictedCaption, PredictionsError
-from tests import tiny
+from engine.data import predictions, registry
+from engine.data.predictions import PredictedCaption, PredictionsError
 from tests.conftest import SHARED, needs_shared
+from tests.support import tiny
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from tests.conftest import SHARED, needs_shared
     ],
 )
 def test_three_forms_give_the_same_captions(tmp_path, content):
-    dataset = datasets.load(tiny.coco(tmp_path / "data", count=2))
+    dataset = registry.load(tiny.coco(tmp_path / "data", count=2))
     path = tiny.write_json(tmp_path / "p.json", content)
     matched = predictions.match(predictions.read(path), dataset, path, partial=False)
     assert matched == {"000000000001": "a dog", "000000000002": "a bus"}
@@ -23,7 +23,7 @@ def test_three_forms_give_the_same_captions(tmp_path, content):
 
 def test_an_accent_is_the_same_as_one_sign_and_as_two(tmp_path):
     tiny.photo(tmp_path / "data" / "e\u0301te\u0301.jpg")
-    dataset = datasets.load(tmp_path / "data")
+    dataset = registry.load(tmp_path / "data")
     path = tiny.write_json(tmp_path / "p.json", {"\u00e9t\u00e9.jpg": "a summer"})
     found = predictions.match(predictions.read(path), dataset, path, partial=False)
     assert found == {"e\u0301te\u0301": "a summer"}
@@ -31,7 +31,7 @@ def test_an_accent_is_the_same_as_one_sign_and_as_two(tmp_path):
 
 def test_an_id_that_ends_like_a_file_name_is_found(tmp_path):
     tiny.photo(tmp_path / "data" / "bike.jpg.png")
-    dataset = datasets.load(tmp_path / "data")
+    dataset = registry.load(tmp_path / "data")
     for name in ("bike.jpg", "bike.jpg.png"):
         path = tiny.write_json(tmp_path / "p.json", {name: "a bike"})
         assert predictions.match(predictions.read(path), dataset, path, partial=False) == {"bike.jpg": "a bike"}
@@ -120,7 +120,7 @@ def test_an_odd_file_of_classes_is_one_clear_error(tmp_path, content, message):
 
 
 def test_unknown_and_missing_images_are_named(tmp_path):
-    dataset = datasets.load(tiny.coco(tmp_path, count=2))
+    dataset = registry.load(tiny.coco(tmp_path, count=2))
     first, unknown = PredictedCaption("1", "a"), PredictedCaption("77", "a")
     with pytest.raises(PredictionsError, match="the image '77' is not in"):
         predictions.match([unknown], dataset, tmp_path, partial=True)
@@ -149,12 +149,12 @@ def shifted(folder):
 )
 def test_an_id_is_that_of_the_annotation_file_whatever_digits_the_file_names_have(tmp_path, content):
     path = tiny.write_json(tmp_path / "p.json", content)
-    matched = predictions.match(predictions.read(path), datasets.load(shifted(tmp_path / "d")), path, partial=False)
+    matched = predictions.match(predictions.read(path), registry.load(shifted(tmp_path / "d")), path, partial=False)
     assert matched == {"photo_2": "first", "photo_3": "second"}
 
 
 def test_the_digits_of_a_file_name_are_no_id(tmp_path):
-    dataset = datasets.load(shifted(tmp_path))
+    dataset = registry.load(shifted(tmp_path))
     for name in ("3", "2.jpg"):
         with pytest.raises(PredictionsError, match=f"the image '{name}' is not in"):
             predictions.match([PredictedCaption(name, "a")], dataset, tmp_path, partial=True)
@@ -164,7 +164,7 @@ def test_a_name_that_is_an_id_as_well_means_what_its_form_says(tmp_path):
     images = [{"id": 1, "file_name": "2.jpg"}, {"id": 2, "file_name": "1.jpg"}]
     (tmp_path / "val").mkdir()
     tiny.write_json(tmp_path / "annotations" / "captions_val.json", {"images": images, "annotations": []})
-    dataset = datasets.load(tmp_path)
+    dataset = registry.load(tmp_path)
     results, named = PredictedCaption("1", "a", is_id=True), PredictedCaption("1", "a")
     assert predictions.match([results], dataset, tmp_path, partial=True) == {"2": "a"}
     assert predictions.match([named], dataset, tmp_path, partial=True) == {"1": "a"}
@@ -178,7 +178,7 @@ def test_a_name_that_is_an_id_as_well_means_what_its_form_says(tmp_path):
     ],
 )
 def test_two_captions_of_one_image_are_both_named(tmp_path, content):
-    dataset = datasets.load(tiny.coco(tmp_path / "data", count=1))
+    dataset = registry.load(tiny.coco(tmp_path / "data", count=1))
     path = tiny.write_json(tmp_path / "p.json", content)
     with pytest.raises(PredictionsError, match="the image '000000000001' is there twice, also as '1'"):
         predictions.match(predictions.read(path), dataset, path, partial=True)
@@ -187,7 +187,7 @@ def test_two_captions_of_one_image_are_both_named(tmp_path, content):
 def test_without_ids_a_number_finds_the_file_name_that_ends_in_it(tmp_path):
     for name in ("a_1.jpg", "b_2.jpg", "c_2.jpg"):
         tiny.photo(tmp_path / name)
-    dataset = datasets.load(tmp_path)
+    dataset = registry.load(tmp_path)
     assert predictions.match([PredictedCaption("001", "x")], dataset, tmp_path, partial=True) == {"a_1": "x"}
     with pytest.raises(PredictionsError, match="the image '2' may be 'b_2' or 'c_2'; give the file names"):
         predictions.match([PredictedCaption("2", "x")], dataset, tmp_path, partial=True)
@@ -198,7 +198,7 @@ def test_a_coco_2014_file_name_is_found_by_its_id(tmp_path):
     path = folder / "annotations" / "captions_val.json"
     path.write_text(path.read_text().replace("000000000001.jpg", "COCO_val2014_000000000001.jpg"))
     (folder / "annotations" / "instances_val.json").unlink()
-    matched = predictions.match([PredictedCaption("1", "a")], datasets.load(folder), path, partial=False)
+    matched = predictions.match([PredictedCaption("1", "a")], registry.load(folder), path, partial=False)
     assert [*matched] == ["COCO_val2014_000000000001"]
 
 
@@ -206,7 +206,7 @@ def test_photos_of_one_name_in_two_folders_are_matched_by_their_folders(tmp_path
     for folder in ("cat", "dog"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "1.png").write_bytes(b"")
-    dataset = datasets.load(tmp_path, "folder")
+    dataset = registry.load(tmp_path, "folder")
     found = [PredictedCaption("dog/1.png", "a dog"), PredictedCaption("cat\\1", "a cat")]
     assert predictions.match(found, dataset, tmp_path, partial=False) == {"dog/1": "a dog", "cat/1": "a cat"}
     with pytest.raises(PredictionsError, match="the image '1.png' is not in"):

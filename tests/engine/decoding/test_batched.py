@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from engine import checkpoints, memory
+from engine.captioners.native import checkpoints
 from engine.config import DecodingConfig
-from engine.search import JOB_IMAGES, Search, in_jobs, jobs_for, seed_of
-from tests import tiny
+from engine.decoding import memory
+from engine.decoding.batched import JOB_IMAGES, Search, in_jobs, jobs_for, seed_of
+from tests.support import tiny
 
 
 @pytest.fixture(scope="module")

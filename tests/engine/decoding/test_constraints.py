@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
 from engine.config import DecodingConfig
-from engine.constraints import constrain
+from engine.decoding.constraints import constrain
 
 
 @settings(deadline=None, max_examples=60)

@@ -5,10 +5,10 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from engine import decoding, graphs
 from engine.config import DecodingConfig
-from engine.search import Search
-from tests import tiny
+from engine.decoding import cuda_graphs, sweep
+from engine.decoding.batched import Search
+from tests.support import tiny
 
 CONFIG = DecodingConfig(beam_sizes=(3,), max_length=9)
 
@@ -30,14 +30,14 @@ class FakeReplay:
 def everywhere(monkeypatch):
     """As if every device could replay every search."""
     FakeReplay.made = 0
-    monkeypatch.setattr(graphs, "_suits", lambda *args: True)
-    monkeypatch.setattr(graphs, "_Replay", FakeReplay)
+    monkeypatch.setattr(cuda_graphs, "_suits", lambda *args: True)
+    monkeypatch.setattr(cuda_graphs, "_Replay", FakeReplay)
 
 
 def asked(captioner, images: int = 2, config: DecodingConfig = CONFIG):
     with torch.inference_mode():
         looked = captioner.look(torch.randn(images, 5, 32))
-    return graphs.replayed(captioner, looked, config.beam_sizes, 2, 3, config)
+    return cuda_graphs.replayed(captioner, looked, config.beam_sizes, 2, 3, config)
 
 
 def test_the_second_search_of_a_shape_is_captured_and_replayed_from_then_on(everywhere):
@@ -74,7 +74,7 @@ def test_changed_weights_are_captured_anew(everywhere):
 
 
 def test_the_shapes_captured_first_make_room(everywhere, monkeypatch):
-    monkeypatch.setattr(graphs, "KEPT", 2)
+    monkeypatch.setattr(cuda_graphs, "KEPT", 2)
     captioner = tiny.captioner()
     for images in (1, 2, 3):
         asked(captioner, images), asked(captioner, images)
@@ -83,7 +83,7 @@ def test_the_shapes_captured_first_make_room(everywhere, monkeypatch):
 
 
 def test_a_shape_that_was_seen_long_before_it_is_captured_is_not_the_first_to_go(everywhere, monkeypatch):
-    monkeypatch.setattr(graphs, "KEPT", 2)
+    monkeypatch.setattr(cuda_graphs, "KEPT", 2)
     captioner = tiny.captioner()
     asked(captioner, 1)
     for images in (2, 3):
@@ -95,7 +95,7 @@ def test_a_shape_that_was_seen_long_before_it_is_captured_is_not_the_first_to_go
 def test_what_is_forgotten_is_captured_anew(everywhere):
     captioner = tiny.captioner()
     asked(captioner), asked(captioner)
-    graphs.forget(captioner)
+    cuda_graphs.forget(captioner)
     assert [asked(captioner) for _ in range(2)] == [None, {3: 2}]
 
 
@@ -107,7 +107,7 @@ def test_a_search_that_cannot_be_captured_goes_on_without_and_says_so(everywhere
     def broken(*args: object) -> None:
         raise RuntimeError(message)
 
-    monkeypatch.setattr(graphs, "_Replay", broken)
+    monkeypatch.setattr(cuda_graphs, "_Replay", broken)
     captioner = tiny.captioner()
     assert asked(captioner) is None
     with pytest.warns(UserWarning, match=f"could not be captured .*{reason}"):
@@ -119,7 +119,7 @@ def test_a_search_that_cannot_be_captured_goes_on_without_and_says_so(everywhere
     ("device", "images", "changes"),
     [
         ("cpu", 2, {}),
-        ("cuda", graphs.ROWS // 3 + 1, {}),
+        ("cuda", cuda_graphs.ROWS // 3 + 1, {}),
         ("cuda", 2, {"beam_sizes": (1, 3)}),
         ("cuda", 2, {"sample": True, "beam_sizes": (1,)}),
         ("cuda", 2, {"repetition_penalty": 1.2}),
@@ -129,9 +129,9 @@ def test_a_search_that_cannot_be_captured_goes_on_without_and_says_so(everywhere
 )
 def test_a_search_with_other_needs_is_not_replayed(device, images, changes):
     config = DecodingConfig(**{"beam_sizes": (3,), **changes})
-    assert not graphs._suits(torch.device(device), images, config.beam_sizes, config)
+    assert not cuda_graphs._suits(torch.device(device), images, config.beam_sizes, config)
     plain = DecodingConfig(beam_sizes=(3,))
-    assert graphs._suits(torch.device("cuda"), 2, plain.beam_sizes, plain)
+    assert cuda_graphs._suits(torch.device("cuda"), 2, plain.beam_sizes, plain)
 
 
 class FakeGraph:
@@ -170,18 +170,18 @@ def test_a_graph_is_a_step_and_none_is_replayed_after_the_last_image_is_done(cap
     ids, config = (words.bos_id, words.eos_id), DecodingConfig(beam_sizes=(size,), max_length=12)
     with torch.inference_mode():
         looked = captioner.look(2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(1)))
-    replay = graphs._Replay(captioner, looked, size, *ids, config)
+    replay = cuda_graphs._Replay(captioner, looked, size, *ids, config)
     found = replay(looked)
     with torch.inference_mode():
         steps = captioner.start(looked, 12)
-    expected = decoding.sweep(steps, 4, [size], *ids, config, captioner.device)[size]
+    expected = sweep.sweep(steps, 4, [size], *ids, config, captioner.device)[size]
     assert [each[0].tokens for each in found] == [each[0].tokens for each in expected]
     taken = [graph.replayed for graph, *_ in replay._steps]
     assert len(taken) == 12 and 0 < sum(taken) < 12 and taken == sorted(taken, reverse=True)
 
 
 def test_an_image_whose_logits_are_no_numbers_is_left_to_the_search_itself(captured_at_once, monkeypatch):
-    monkeypatch.setattr(graphs, "_suits", lambda *args: True)
+    monkeypatch.setattr(cuda_graphs, "_suits", lambda *args: True)
     captioner, words, config = tiny.captioner(), tiny.tokenizer(), DecodingConfig(beam_sizes=(3,), max_length=5)
     memory = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))
     memory[1] = torch.nan
@@ -203,9 +203,9 @@ def test_a_replay_finds_what_the_search_finds(size):
         found = search.run()[size]
         with torch.inference_mode():
             steps = captioner.start(captioner.look(memory), config.max_length)
-        expected = decoding.sweep(steps, 4, [size], words.bos_id, words.eos_id, config, captioner.device)[size]
+        expected = sweep.sweep(steps, 4, [size], words.bos_id, words.eos_id, config, captioner.device)[size]
         assert [[each.tokens for each in image] for image in found] == [
             [each.tokens for each in image] for image in expected
         ]
-    (shape,) = graphs.weights_of(captioner).replays.values()
+    (shape,) = cuda_graphs.weights_of(captioner).replays.values()
     assert shape.seen == 6 and shape.replay is not None

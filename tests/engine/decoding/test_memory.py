@@ -5,10 +5,11 @@ import warnings
 import pytest
 import torch
 
-from engine import decoding, memory, past
+from engine.captioners.native import kv_cache
 from engine.config import DecodingConfig
-from tests import tiny
+from engine.decoding import memory, sweep
 from tests.conftest import ROOT
+from tests.support import tiny
 
 
 class Fake:
@@ -135,12 +136,12 @@ def test_a_gpus_real_use_stays_within_its_estimate_too(sizes):
     captioner, config = tiny.captioner(**shape).to("cuda"), DecodingConfig(max_length=20)
     each = memory.bytes_per_image(
         **{"beams": sum(sizes), "steps": 20, "layers": 2, "width": 256, "vocabulary": 4000, "memory_tokens": 50},
-        copies=past.copies(captioner.device),
+        copies=kv_cache.copies(captioner.device),
     )
     for _ in range(2):  # the first also takes what the libraries keep
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         steps = captioner.start(torch.randn(32, 50, 256, device="cuda"), 20)
-        decoding.sweep(steps, 32, sizes, 2, 3, config, captioner.device)
+        sweep.sweep(steps, 32, sizes, 2, 3, config, captioner.device)
         used = torch.cuda.max_memory_allocated() - before
     assert 0.2 * 32 * each < used < 1.3 * 32 * each

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from engine import decoding, sampling
 from engine.config import DecodingConfig
-from engine.prefixes import Hypothesis
-from tests import peers
+from engine.decoding import sampling, sweep
+from engine.decoding.steps import Hypothesis
+from tests.support import peers
 
 BOS, EOS = 0, 1
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def test_tokens_are_drawn_with_their_probability_and_never_without():
 
 def draw(logits: torch.Tensor, seeds: list[int], **changes: object) -> list[list[Hypothesis]]:
     config = sampled(**{"max_length": 6, **changes})
-    return decoding.sweep(peers.TableSteps(logits), len(logits), [1], BOS, EOS, config, CPU, seeds)[1]
+    return sweep.sweep(peers.TableSteps(logits), len(logits), [1], BOS, EOS, config, CPU, seeds)[1]
 
 
 def table(images: int) -> torch.Tensor:
@@ -87,6 +87,6 @@ def test_sampling_needs_a_seed_for_each_image():
 @pytest.mark.parametrize(("settings_", "same"), [({"top_k": 1}, True), ({"temperature": 1e-4}, True), ({}, False)])
 def test_a_single_candidate_is_greedy_search(settings_, same):
     logits = table(5)
-    greedy = decoding.search(peers.TableSteps(logits), 5, 1, BOS, EOS, DecodingConfig(max_length=6), CPU)
+    greedy = sweep.search(peers.TableSteps(logits), 5, 1, BOS, EOS, DecodingConfig(max_length=6), CPU)
     found = draw(logits, [1, 2, 3, 4, 5], **settings_)
     assert ([each[0].tokens for each in found] == [each.tokens for each in greedy]) == same

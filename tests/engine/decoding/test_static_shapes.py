@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import decoding, evenly
 from engine.config import DecodingConfig
-from engine.prefixes import Hypothesis
-from tests import peers, tiny
+from engine.decoding import static_shapes, sweep
+from engine.decoding.steps import Hypothesis
+from tests.support import peers, tiny
 
 BOS, EOS, CPU = 0, 1, torch.device("cpu")
 
@@ -29,8 +29,8 @@ def walked(
     logits: torch.Tensor, size: int, config: DecodingConfig, wait: bool
 ) -> tuple[list[list[Hypothesis]], list[bool]]:
     """What is found at the first step after which no image goes on, or, with `wait`, at the last of all."""
-    search, going, found = evenly.search_of(len(logits), size, EOS, config, CPU), [], ()
-    for goes_on, state in evenly.walk(EvenTable(logits), search, len(logits), BOS, config, CPU):
+    search, going, found = static_shapes.search_of(len(logits), size, EOS, config, CPU), [], ()
+    for goes_on, state in static_shapes.walk(EvenTable(logits), search, len(logits), BOS, config, CPU):
         going.append(bool(goes_on))
         found = state
         if not going[-1] and not wait:
@@ -54,7 +54,7 @@ def test_what_is_found_is_what_decoding_finds(seed, size, images, vocabulary, ea
     config = DecodingConfig(
         beam_sizes=(size,), max_length=8, early_stopping=early, length_penalty=penalty, n_best=min(size, n_best)
     )
-    expected = decoding.sweep(peers.TableSteps(logits), images, [size], BOS, EOS, config, CPU)[size]
+    expected = sweep.sweep(peers.TableSteps(logits), images, [size], BOS, EOS, config, CPU)[size]
     found, going = walked(logits, size, config, wait)
     assert found == expected
     assert going == sorted(going, reverse=True)
@@ -78,9 +78,11 @@ def test_a_captioners_own_steps_go_on_evenly(size, device):
     looked = captioner.look(2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(1)).to(device))
     config, ids = DecodingConfig(beam_sizes=(size,), max_length=9), (words.bos_id, words.eos_id)
     with torch.inference_mode():
-        expected = decoding.sweep(captioner.start(looked, 9), 4, [size], *ids, config, captioner.device)[size]
-        search = evenly.search_of(4, size, words.eos_id, config, captioner.device)
-        *_, (_, state) = evenly.walk(captioner.start(looked, 9), search, 4, words.bos_id, config, captioner.device)
+        expected = sweep.sweep(captioner.start(looked, 9), 4, [size], *ids, config, captioner.device)[size]
+        search = static_shapes.search_of(4, size, words.eos_id, config, captioner.device)
+        *_, (_, state) = static_shapes.walk(
+            captioner.start(looked, 9), search, 4, words.bos_id, config, captioner.device
+        )
     found = search.found(state)
     assert [each[0].tokens for each in found] == [each[0].tokens for each in expected]
     for own, other in zip(found, expected, strict=True):

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import study_rule
-from engine.prefixes import Hypothesis
-from tests import tiny
-from tests.test_decoding import BOS, EOS, table
+from engine.decoding import study_rule
+from engine.decoding.steps import Hypothesis
+from tests.support import tiny
+from tests.engine.decoding.test_sweep import BOS, EOS, table
 
 
 def search(read: study_rule.Read, images: int, size: int, *rest: object) -> list[Hypothesis]:

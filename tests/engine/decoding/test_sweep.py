@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import decoding
 from engine.config import DecodingConfig
-from engine.prefixes import Hypothesis
-from tests import tiny
+from engine.decoding import sweep
+from engine.decoding.steps import Hypothesis
+from tests.support import tiny
 
 BOS, EOS = 0, 1
 
@@ -42,7 +42,7 @@ def table(seed: int, images: int = 1, vocabulary: int = 4, spread: float = 2.0) 
 
 def find(logits: torch.Tensor, size: int, **changes: object) -> list[Hypothesis]:
     config = DecodingConfig(beam_sizes=(size,), **{"max_length": 4, **changes})
-    return decoding.search(Table(logits), len(logits), size, BOS, EOS, config, torch.device("cpu"))
+    return sweep.search(Table(logits), len(logits), size, BOS, EOS, config, torch.device("cpu"))
 
 
 def logprob_of(logits: torch.Tensor, tokens: tuple[int, ...]) -> float:
@@ -114,10 +114,10 @@ def test_each_size_of_a_sweep_finds_what_it_finds_alone(seed, sizes, early, ngra
         beam_sizes=tuple(sizes), max_length=5, early_stopping=early, no_repeat_ngram=ngram, repetition_penalty=penalty
     )
     rest = (BOS, EOS, config, torch.device("cpu"))
-    together = decoding.sweep(Table(logits), 3, sizes, *rest)
+    together = sweep.sweep(Table(logits), 3, sizes, *rest)
     assert list(together) == sizes
     for size in sizes:
-        assert together[size] == decoding.sweep(Table(logits), 3, [size], *rest)[size]
+        assert together[size] == sweep.sweep(Table(logits), 3, [size], *rest)[size]
 
 
 def test_a_prefix_that_several_sizes_need_is_read_once():
@@ -125,7 +125,7 @@ def test_a_prefix_that_several_sizes_need_is_read_once():
     counts = {}
     for sizes in ((1, 2, 3, 4), (4,), (3,), (2,), (1,)):
         steps = Table(logits)
-        decoding.sweep(steps, 2, sizes, BOS, EOS, config, torch.device("cpu"))
+        sweep.sweep(steps, 2, sizes, BOS, EOS, config, torch.device("cpu"))
         counts[sizes] = steps.read
     alone = sum(read for sizes, read in counts.items() if len(sizes) == 1)
     assert counts[(4,)] <= counts[(1, 2, 3, 4)] < 0.7 * alone
@@ -158,7 +158,7 @@ def test_the_captioners_own_steps_and_scores_agree():
         for size in (1, 3, 10):
             steps = captioner.start(memory, 12)
             config = DecodingConfig(beam_sizes=(size,), max_length=12)
-            found = decoding.search(steps, 4, size, words.bos_id, words.eos_id, config, torch.device("cpu"))
+            found = sweep.search(steps, 4, size, words.bos_id, words.eos_id, config, torch.device("cpu"))
             for image, each in enumerate(found):
                 ids = torch.tensor([[words.bos_id, *each.tokens]])
                 logprobs = captioner.logits(ids[:, :-1], memory[image : image + 1]).log_softmax(-1)

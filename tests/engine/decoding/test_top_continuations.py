@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.continuations import Continuations
+from engine.decoding.top_continuations import Continuations
 
 
 @settings(deadline=None, max_examples=150)

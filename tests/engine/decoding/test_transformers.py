@@ -9,11 +9,11 @@ from functools import cache
 import pytest
 import torch
 
-from engine import decoding
-from engine.captioner import Captioner
+from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig
-from engine.prefixes import Hypothesis
-from tests import peers, tiny
+from engine.decoding import sweep
+from engine.decoding.steps import Hypothesis
+from tests.support import peers, tiny
 
 BEAMS = (1, 2, 3, 5, 10, 15)
 IMAGES = 50
@@ -46,7 +46,7 @@ def pair(kind: str, device: str, dtype: torch.dtype = torch.float64):
 def ours(captioner: Captioner, words, memory: torch.Tensor, beams: int, **changes: object):
     config = DecodingConfig(beam_sizes=(beams,), **{"max_length": 30, **changes})
     steps = captioner.start(memory, config.max_length)
-    return decoding.sweep(steps, len(memory), [beams], words.bos_id, words.eos_id, config, captioner.device)[beams]
+    return sweep.sweep(steps, len(memory), [beams], words.bos_id, words.eos_id, config, captioner.device)[beams]
 
 
 def assert_same(found: list[list[Hypothesis]], expected: list[list[peers.Found]]) -> None:
@@ -136,5 +136,5 @@ def test_ties_are_broken_as_generate_breaks_them(vocabulary, beams, early):
     ]
     config = DecodingConfig(beam_sizes=(beams,), max_length=8, early_stopping=early)
     assert_same(
-        decoding.sweep(peers.TableSteps(logits), 12, [beams], BOS, EOS, config, torch.device("cpu"))[beams], expected
+        sweep.sweep(peers.TableSteps(logits), 12, [beams], BOS, EOS, config, torch.device("cpu"))[beams], expected
     )

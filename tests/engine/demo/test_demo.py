@@ -3,9 +3,12 @@
 import pytest
 
 from engine import __main__ as command
-from engine import checkpoints, clip, store, zeroshot
+from engine.captioners.native import checkpoints
 from engine.demo import measure, ship, world
 from engine.demo.corpus import TRAINING_PROMPTS
+from engine.metrics import zeroshot
+from engine.models import clip
+from engine.store import tables
 
 CAPTIONER = clip.DEMO.parent / "captioner"
 
@@ -20,7 +23,7 @@ def results(tmp_path_factory):
 
 
 def corpus(results, size: int = 1) -> dict[str, float]:
-    rows = store.read_table(store.run_folder(results, "demo"), "corpus_scores").to_pylist()
+    rows = tables.read_table(tables.run_folder(results, "demo"), "corpus_scores").to_pylist()
     return {row["metric"]: row["value"] for row in rows if row["beam_size"] == size}
 
 
@@ -33,26 +36,26 @@ def test_the_captions_are_about_their_pictures(results):
 def test_clipscore_ranks_a_picture_with_its_own_caption_above_anothers(results):
     import numpy as np
 
-    from engine import metrics
-    from engine.photos import open_photo
+    from engine.data.photos import open_photo
+    from engine.metrics import base
 
-    model, folder = clip.load("demo"), store.run_folder(results, "demo")
+    model, folder = clip.load("demo"), tables.run_folder(results, "demo")
     captions = {
         row["image_id"]: row["caption"]
-        for row in store.read_table(folder, "captions").to_pylist()
+        for row in tables.read_table(folder, "captions").to_pylist()
         if row["beam_size"] == 1
     }
-    rows = store.read_table(folder, "images").to_pylist()
+    rows = tables.read_table(folder, "images").to_pylist()
     root = results.parent / "data" / "val"
     images = model.image_features([model.prepare(open_photo(root / row["file_name"])) for row in rows])
     texts = model.text_features([captions[row["image_id"]] for row in rows]).features
-    own = metrics.clipscore(images, texts)
-    other = metrics.clipscore(images, np.roll(texts, 7, axis=0))
+    own = base.clipscore(images, texts)
+    other = base.clipscore(images, np.roll(texts, 7, axis=0))
     assert own.mean() > other.mean() + 3 * other.std() / np.sqrt(len(other))
 
 
 def test_nouns_look_at_what_they_name_more_often_than_chance(results):
-    rows = store.read_table(store.run_folder(results, "demo"), "grounding").to_pylist()
+    rows = tables.read_table(tables.run_folder(results, "demo"), "grounding").to_pylist()
     last = max(row["layer"] for row in rows)
     chosen = [row for row in rows if row["layer"] == last and row["head"] == -1 and row["offset"] == 0]
     hits = sum(row["hit"] for row in chosen) / len(chosen)
@@ -62,7 +65,7 @@ def test_nouns_look_at_what_they_name_more_often_than_chance(results):
 
 
 def test_zero_shot_beats_guessing_many_times_over(results):
-    rows = store.read_table(store.run_folder(results, "demo"), "zero_shot").to_pylist()
+    rows = tables.read_table(tables.run_folder(results, "demo"), "zero_shot").to_pylist()
     assert sum(row["correct"] for row in rows) / len(rows) > 0.4  # guessing among 24 classes gives 0.04
 
 
@@ -82,5 +85,5 @@ def test_the_wording_of_a_prompt_makes_a_real_difference(tmp_path):
 def test_the_models_that_ship_are_small_half_precision_and_documented():
     for file in (CAPTIONER / "model.safetensors", clip.DEMO / "open_clip_model.safetensors"):
         assert file.stat().st_size <= ship.LARGEST
-    assert store.has_table(CAPTIONER, "training")
+    assert tables.has_table(CAPTIONER, "training")
     assert checkpoints.load(CAPTIONER)[0].grid(197) == (14, 14)

@@ -10,7 +10,7 @@ import torch
 from engine.demo import corpus, polish, pretraining
 from engine.demo.scenes import compose, draw, portrait
 from engine.demo.world import CLASSES
-from engine.tokenizer import CaptionTokenizer
+from engine.models.tokenizer import CaptionTokenizer
 
 TEXTS = [template.format(object=kind) for template in corpus.TRAINING_PROMPTS for kind in CLASSES]
 

@@ -10,7 +10,7 @@ import torch
 
 from engine.demo import corpus, pretraining
 from engine.demo.scenes import compose, draw, portrait
-from engine.tokenizer import CaptionTokenizer
+from engine.models.tokenizer import CaptionTokenizer
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from engine import datasets
+from engine.data import registry
 from engine.demo import world
 from engine.demo.backdrops import SIDE
 
@@ -131,13 +131,13 @@ def test_the_courses_layout_reads_as_the_course_with_its_five_photos_and_tokeniz
     folder = tmp_path / "hw3_data"
     assert world.write_world(folder, val=3, classes=1, train=2, layout="course")
     for split, count in (("val", 3), ("train", 2)):
-        found = datasets.load(folder, split=split)
+        found = registry.load(folder, split=split)
         assert (found.format, len(found.examples)) == ("course", count)
         assert all(len(each.references) == 5 and each.objects for each in found.examples)
     assert found.tokenizer == folder / "caption_tokenizer.json"
     assert found.tokenizer.read_bytes() == world.TOKENIZER.read_bytes()
-    assert len(datasets.load_classes(folder).examples) == len(world.CLASSES)
-    photos = datasets.load(folder / "p3_data")
+    assert len(registry.load_classes(folder).examples) == len(world.CLASSES)
+    photos = registry.load(folder / "p3_data")
     assert [each.image_id for each in photos.examples] == ["bike", "girl", "sheep", "ski", "umbrella"]
     pictures = {(folder / "p3_data" / each.file_name).read_bytes() for each in photos.examples}
     assert len(pictures) == 5
@@ -147,6 +147,6 @@ def test_the_courses_layout_reads_as_the_course_with_its_five_photos_and_tokeniz
 def test_the_two_layouts_show_the_same_scenes(tmp_path):
     world.write_split(tmp_path / "coco", "val", 2)
     world.write_course_split(tmp_path / "course", "val", 2)
-    ours, theirs = datasets.load(tmp_path / "coco"), datasets.load(tmp_path / "course")
+    ours, theirs = registry.load(tmp_path / "coco"), registry.load(tmp_path / "course")
     assert [each.references for each in ours.examples] == [each.references for each in theirs.examples]
     assert ours.photo(ours.examples[0]).read_bytes() == theirs.photo(theirs.examples[0]).read_bytes()

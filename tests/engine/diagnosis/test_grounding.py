@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from engine import grounding
-from engine.grounding import MEAN, Looked, Region
-from engine.lexicon import Mentions
+from engine.diagnosis import grounding
+from engine.diagnosis.grounding import MEAN, Looked, Region
+from engine.diagnosis.lexicon import Mentions
 
 CORNER = Region("dog", 0, 0, 50, 50)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.lexicon import SYNONYMS, Mentions, names, plural
+from engine.diagnosis.lexicon import SYNONYMS, Mentions, names, plural
 
 
 @pytest.mark.parametrize(

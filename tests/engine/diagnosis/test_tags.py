@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import store
-from engine.failures import Case, Tag, repeated_phrase, tag_settings
-from engine.hypotheses import passed_over
-from engine.schema import TAGS
+from engine.diagnosis.tags import Case, Tag, repeated_phrase, tag_settings
+from engine.evaluation.nbest import passed_over
+from engine.store import tables
+from engine.store.schema import TAGS
 from tests.conftest import ROOT
 
 
@@ -100,7 +100,7 @@ def test_an_object_most_references_name_is_missed():
 
 def test_missed_objects_stand_in_the_order_of_the_references_whatever_the_hash_seed():
     code = (
-        "from engine.failures import Case, tag_settings; text = 'a dog, a cat, a horse, a bus and a kite'; "
+        "from engine.diagnosis.tags import Case, tag_settings; text = 'a dog, a cat, a horse, a bus and a kite'; "
         "case = Case('x', ['x'], True, [text], ['kite', 'bus', 'dog', 'horse', 'cat']); "
         "print([tag.evidence.split(',')[0] for tag in tag_settings({0: [case]})[0][0]])"
     )
@@ -125,7 +125,7 @@ def test_every_tag_that_is_given_is_defined_and_the_other_way_round():
         case("x", (), ["cat"]),
     ]
     given = {tag.tag for tags in tag_all(split) for tag in tags}
-    given |= {tag.tag for tag in passed_over(store.table_of("hypotheses", PASSED, ["cider"])).values()}
+    given |= {tag.tag for tag in passed_over(tables.table_of("hypotheses", PASSED, ["cider"])).values()}
     assert given == set(TAGS)
 
 

@@ -10,27 +10,21 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import (
-    attention,
-    checkpoints,
-    clip,
-    datasets,
-    evaluate,
-    predictions,
-    predictions_run,
-    scoring,
-    search,
-    store,
-    summary,
-    zeroshot_run,
-)
+from engine.captioners.native import checkpoints
+from engine.cli import summary
 from engine.config import DecodingConfig
-from engine.failures import Tag
-from engine.predictions import PredictedClass
-from engine.runs import RunExists
-from engine.schema import ATTENTION_PASSES, END_WORD, TABLES
-from engine.scoring import ClipSettings
-from tests import tiny
+from engine.data import predictions, registry
+from engine.data.predictions import PredictedClass
+from engine.decoding import batched
+from engine.diagnosis.tags import Tag
+from engine.evaluation import captioner_run, predictions_run, scoring, zeroshot_run
+from engine.evaluation.run import RunExists
+from engine.evaluation.scoring import ClipSettings
+from engine.explain import attention
+from engine.models import clip
+from engine.store import tables
+from engine.store.schema import ATTENTION_PASSES, END_WORD, TABLES
+from tests.support import tiny
 
 TABLES_WRITTEN = (
     *("images", "set_aside", "captions", "attention", "grounding", "scores", "corpus_scores", "zero_shot"),
@@ -49,28 +43,28 @@ def parts(tmp_path_factory):
     return folder
 
 
-def ask(parts: Path, results: Path, name: str = "mine", **changes: object) -> evaluate.CaptionerRun:
+def ask(parts: Path, results: Path, name: str = "mine", **changes: object) -> captioner_run.CaptionerRun:
     values = {
         "name": name,
         "results": results,
-        "dataset": datasets.load(parts / "data"),
+        "dataset": registry.load(parts / "data"),
         "captioner_path": parts / "captioner",
         "decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8),
         "clip": ClipSettings(clip.load(str(parts / "clip"))),
-        "classes": datasets.load_classes(parts / "data"),
+        "classes": registry.load_classes(parts / "data"),
     }
-    return evaluate.CaptionerRun(**{**values, **changes})
+    return captioner_run.CaptionerRun(**{**values, **changes})
 
 
 @pytest.fixture(scope="module")
 def results(parts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    assert evaluate.evaluate(ask(parts, folder))
+    assert captioner_run.evaluate(ask(parts, folder))
     return folder
 
 
 def table(results: Path, name: str, run: str = "mine") -> list[dict]:
-    return store.read_table(store.run_folder(results, run), name).to_pylist()
+    return tables.read_table(tables.run_folder(results, run), name).to_pylist()
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -78,9 +72,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_every_table_is_written_and_of_the_contract(results):
-    folder = store.run_folder(results, "mine")
+    folder = tables.run_folder(results, "mine")
     for name in TABLES_WRITTEN:
-        assert store.check_table(folder / f"{name}.parquet") is None, name
+        assert tables.check_table(folder / f"{name}.parquet") is None, name
     assert not list(folder.rglob("*.tmp"))
     assert not (folder / ".parts").exists()
 
@@ -91,7 +85,7 @@ def test_a_broken_photo_is_set_aside_with_its_reason_and_nowhere_else(results):
     ]
     for name in ("images", "captions", "scores", "attention"):
         assert "000000000003" not in {row["image_id"] for row in table(results, name)}
-    assert store.read_record(store.run_folder(results, "mine"))["set_aside"] == 1
+    assert tables.read_record(tables.run_folder(results, "mine"))["set_aside"] == 1
 
 
 def test_each_image_has_a_caption_and_scores_at_each_beam_size(results):
@@ -144,13 +138,13 @@ def test_zero_shot_covers_every_photo_under_every_template(results):
     for row in rows:
         assert sum(guess["probability"] for guess in row["top"]) == pytest.approx(1)
         assert row["predicted"] == row["top"][0]["label"]
-    lines = (store.run_folder(results, "mine") / "zero_shot_0.csv").read_text().splitlines()
+    lines = (tables.run_folder(results, "mine") / "zero_shot_0.csv").read_text().splitlines()
     assert lines[0] == "filename,label"
     assert {line.split(",")[1] for line in lines[1:]} <= {"0", "1", "2"}
 
 
 def test_the_record_says_where_everything_comes_from(results):
-    record = store.read_record(store.run_folder(results, "mine"))
+    record = tables.read_record(tables.run_folder(results, "mine"))
     assert record["kind"] == "captioner"
     assert record["data"]["images"] == 4
     assert record["captioner"]["encoder"] == "vit_tiny_patch16_224"
@@ -166,57 +160,57 @@ def test_photos_that_only_bear_the_name_of_a_training_photo_are_none_of_it(parts
     size = (parts / "data" / "val" / "000000000001.jpg").stat().st_size
     lines = [f"000000000001\t{size}", "000000000002\t7", "000000000004", "elsewhere\t7"]
     (captioner / checkpoints.TRAINED_ON).write_text("\n".join(lines) + "\n")
-    evaluate.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
+    captioner_run.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
     # The first is that photo, and of the third nothing but its name is known.
-    assert store.read_record(store.run_folder(tmp_path, "mine"))["trained_on"] == 2
+    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["trained_on"] == 2
 
 
 def test_a_photo_that_goes_while_it_is_evaluated_ends_no_run(parts, tmp_path, monkeypatch):
     captioner = tiny.captioner_folder(tmp_path / "captioner")
     (captioner / checkpoints.TRAINED_ON).write_text("000000000001\t7\n")
     photo = parts / "data" / "val" / "000000000001.jpg"
-    monkeypatch.setattr(evaluate, "_copy_training", lambda *args: photo.rename(tmp_path / "gone"))
+    monkeypatch.setattr(captioner_run, "_copy_training", lambda *args: photo.rename(tmp_path / "gone"))
     try:
-        assert evaluate.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
+        assert captioner_run.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
     finally:
         (tmp_path / "gone").rename(photo)
-    assert store.read_record(store.run_folder(tmp_path, "mine"))["trained_on"] == 0
+    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["trained_on"] == 0
 
 
 def test_pred_json_is_the_courses(results):
-    found = json.loads((store.run_folder(results, "mine") / "pred.json").read_text())
+    found = json.loads((tables.run_folder(results, "mine") / "pred.json").read_text())
     assert sorted(found) == sorted(row["image_id"] for row in table(results, "images"))
 
 
 def test_a_second_call_computes_nothing(parts, results, monkeypatch):
-    before = digests(store.run_folder(results, "mine"))
-    monkeypatch.setattr(evaluate, "_caption_chunk", lambda *args: pytest.fail("computed again"))
-    assert not evaluate.evaluate(ask(parts, results))
-    assert digests(store.run_folder(results, "mine")) == before
+    before = digests(tables.run_folder(results, "mine"))
+    monkeypatch.setattr(captioner_run, "_caption_chunk", lambda *args: pytest.fail("computed again"))
+    assert not captioner_run.evaluate(ask(parts, results))
+    assert digests(tables.run_folder(results, "mine")) == before
 
 
 def test_other_settings_under_the_same_name_are_refused_and_nothing_is_lost(parts, results):
-    before = digests(store.run_folder(results, "mine"))
+    before = digests(tables.run_folder(results, "mine"))
     with pytest.raises(RunExists, match=r"decoding.beam_sizes: .* choose another --run"):
-        evaluate.evaluate(ask(parts, results, decoding=DecodingConfig(beam_sizes=(1, 2), max_length=8)))
-    assert digests(store.run_folder(results, "mine")) == before
+        captioner_run.evaluate(ask(parts, results, decoding=DecodingConfig(beam_sizes=(1, 2), max_length=8)))
+    assert digests(tables.run_folder(results, "mine")) == before
 
 
 @pytest.mark.parametrize(
     ("module", "stage"),
     [
-        (evaluate, "_caption_chunk"),
-        (evaluate, "write_scores"),
+        (captioner_run, "_caption_chunk"),
+        (captioner_run, "write_scores"),
         (zeroshot_run, "classify"),
-        (evaluate, "_copy_training"),
+        (captioner_run, "_copy_training"),
     ],
 )
 def test_a_killed_run_continues_and_ends_with_the_same_bytes(parts, tmp_path, monkeypatch, module, stage):
     class Killed(Exception):
         pass
 
-    monkeypatch.setattr(evaluate, "CHUNK", 2)
-    assert evaluate.evaluate(ask(parts, tmp_path, "whole"))
+    monkeypatch.setattr(captioner_run, "CHUNK", 2)
+    assert captioner_run.evaluate(ask(parts, tmp_path, "whole"))
     calls, real = [], getattr(module, stage)
 
     def kill(*args):
@@ -227,19 +221,19 @@ def test_a_killed_run_continues_and_ends_with_the_same_bytes(parts, tmp_path, mo
 
     monkeypatch.setattr(module, stage, kill)
     with pytest.raises(Killed):
-        evaluate.evaluate(ask(parts, tmp_path, "broken"))
-    assert store.read_record(store.run_folder(tmp_path, "broken")) is None
+        captioner_run.evaluate(ask(parts, tmp_path, "broken"))
+    assert tables.read_record(tables.run_folder(tmp_path, "broken")) is None
     calls_before = len(calls)
     monkeypatch.setattr(module, stage, lambda *args: calls.append(1) or real(*args))
-    assert evaluate.evaluate(ask(parts, tmp_path, "broken"))
+    assert captioner_run.evaluate(ask(parts, tmp_path, "broken"))
     if stage == "_caption_chunk":
         assert len(calls) - calls_before == 2  # of three chunks the first was kept
-    assert digests(store.run_folder(tmp_path, "broken")) == digests(store.run_folder(tmp_path, "whole"))
+    assert digests(tables.run_folder(tmp_path, "broken")) == digests(tables.run_folder(tmp_path, "whole"))
 
 
 def test_a_bare_folder_gets_captions_attention_and_clipscores_only(parts, tmp_path):
-    bare = datasets.load(parts / "data" / "val")
-    assert evaluate.evaluate(ask(parts, tmp_path, dataset=bare, classes=None))
+    bare = registry.load(parts / "data" / "val")
+    assert captioner_run.evaluate(ask(parts, tmp_path, dataset=bare, classes=None))
     row = table(tmp_path, "scores")[0]
     assert row["clipscore"] is not None
     assert "cider" not in row
@@ -249,38 +243,38 @@ def test_a_bare_folder_gets_captions_attention_and_clipscores_only(parts, tmp_pa
 def test_a_strip_is_set_aside_and_the_run_finishes(parts, tmp_path):
     tiny.photo(tmp_path / "photos" / "good.png")
     Image.new("L", (1, 60_000)).save(tmp_path / "photos" / "strip.png")
-    bare = datasets.load(tmp_path / "photos")
-    assert evaluate.evaluate(ask(parts, tmp_path, dataset=bare, classes=None))
+    bare = registry.load(tmp_path / "photos")
+    assert captioner_run.evaluate(ask(parts, tmp_path, dataset=bare, classes=None))
     assert [row["file_name"] for row in table(tmp_path, "set_aside")] == ["strip.png"]
 
 
 def test_a_broken_photo_of_the_classes_is_set_aside_beside_those_of_the_captions(parts, tmp_path):
-    classes = datasets.load_classes(tiny.classes(tmp_path / "data"))
+    classes = registry.load_classes(tiny.classes(tmp_path / "data"))
     (classes.root / "1_0.png").write_bytes(b"")
-    assert evaluate.evaluate(ask(parts, tmp_path, classes=classes))
+    assert captioner_run.evaluate(ask(parts, tmp_path, classes=classes))
     found = {row["file_name"]: row["reason"] for row in table(tmp_path, "set_aside")}
     assert found == {"000000000003.jpg": "the file is empty", "1_0.png": "the file is empty (a zero-shot photo)"}
-    assert store.read_record(store.run_folder(tmp_path, "mine"))["set_aside"] == 2
+    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["set_aside"] == 2
     assert "of 5" in summary.text(tmp_path, "mine")
 
 
 def test_without_a_clip_the_caption_metrics_stand_alone(parts, tmp_path):
-    assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert "clipscore" not in table(tmp_path, "scores")[0]
-    assert not store.has_table(store.run_folder(tmp_path, "mine"), "zero_shot")
+    assert not tables.has_table(tables.run_folder(tmp_path, "mine"), "zero_shot")
 
 
 def test_the_studys_rule_is_a_choice_and_stands_in_the_signature(parts, tmp_path):
     rule = DecodingConfig(beam_sizes=(1, 2), max_length=6, rule="study")
-    assert evaluate.evaluate(ask(parts, tmp_path, decoding=rule, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, decoding=rule, clip=None))
     assert all("|rule:study|" in row["signature"] for row in table(tmp_path, "corpus_scores"))
 
 
 def test_both_rules_stand_side_by_side_as_two_runs(parts, tmp_path):
     for name, rule in (("ours", "standard"), ("theirs", "study")):
         decoding = DecodingConfig(beam_sizes=(1, 2), max_length=6, rule=rule)
-        assert evaluate.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
-    connection, problems = store.connect(tmp_path)
+        assert captioner_run.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
+    connection, problems = tables.connect(tmp_path)
     found = connection.execute("SELECT DISTINCT run, signature LIKE '%|rule:study|%' FROM corpus_scores").fetchall()
     assert (sorted(found), problems) == ([("ours", False), ("theirs", True)], [])
 
@@ -295,16 +289,16 @@ def test_maps_are_those_of_the_rules_own_pass_and_the_record_names_it(parts, tmp
 
     monkeypatch.setattr(attention, "step_weights", noted)
     decoding = DecodingConfig(beam_sizes=(1, 3), max_length=6, rule=rule)
-    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     assert passes == {rule}
-    assert store.read_record(store.run_folder(tmp_path, "mine"))["attention"]["pass"] == named
+    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["attention"]["pass"] == named
 
 
 def forget_the_pass(folder) -> None:
     """The run's record as it was written before the pass was recorded."""
-    record = store.read_record(folder)
+    record = tables.read_record(folder)
     del record["attention"], record["plan"]["attention_pass"]
-    store.write_record(folder, record)
+    tables.write_record(folder, record)
 
 
 def test_a_run_of_the_studys_rule_with_maps_of_a_causal_replay_is_not_taken_as_finished(parts, tmp_path):
@@ -313,25 +307,25 @@ def test_a_run_of_the_studys_rule_with_maps_of_a_causal_replay_is_not_taken_as_f
         "theirs": DecodingConfig(beam_sizes=(1,), max_length=6, rule="study"),
     }
     for name, decoding in made.items():
-        assert evaluate.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
-        forget_the_pass(store.run_folder(tmp_path, name))
-    assert not evaluate.evaluate(ask(parts, tmp_path, "ours", decoding=made["ours"], clip=None))
+        assert captioner_run.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
+        forget_the_pass(tables.run_folder(tmp_path, name))
+    assert not captioner_run.evaluate(ask(parts, tmp_path, "ours", decoding=made["ours"], clip=None))
     with pytest.raises(RunExists, match="attention_pass: causal replay before, study's pass .* now"):
-        evaluate.evaluate(ask(parts, tmp_path, "theirs", decoding=made["theirs"], clip=None))
+        captioner_run.evaluate(ask(parts, tmp_path, "theirs", decoding=made["theirs"], clip=None))
 
 
 def test_without_maps_no_pass_is_recorded_and_none_makes_a_difference(parts, tmp_path):
     settings = {"decoding": DecodingConfig(beam_sizes=(1,), max_length=6, rule="study"), "clip": None}
-    assert evaluate.evaluate(ask(parts, tmp_path, attention_beams=(), **settings))
-    assert store.read_record(store.run_folder(tmp_path, "mine"))["attention"]["pass"] is None
-    forget_the_pass(store.run_folder(tmp_path, "mine"))
-    assert not evaluate.evaluate(ask(parts, tmp_path, attention_beams=(), **settings))
+    assert captioner_run.evaluate(ask(parts, tmp_path, attention_beams=(), **settings))
+    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["attention"]["pass"] is None
+    forget_the_pass(tables.run_folder(tmp_path, "mine"))
+    assert not captioner_run.evaluate(ask(parts, tmp_path, attention_beams=(), **settings))
 
 
 @pytest.mark.parametrize("rule", ["standard", "study"])
 def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts, tmp_path, rule):
     decoding = DecodingConfig(beam_sizes=(1, 3), max_length=6, n_best=3, rule=rule)
-    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     rows = table(tmp_path, "hypotheses")
     captions = {(row["image_id"], row["beam_size"]): row["caption"] for row in table(tmp_path, "captions")}
     scores = {(row["image_id"], row["beam_size"]): row for row in table(tmp_path, "scores")}
@@ -347,13 +341,13 @@ def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts,
         assert [tag["tag"] for tag in scores[image_id, size]["tags"]].count("passed over") == (
             max(row["cider"] for row in kept) >= max(2 * kept[0]["cider"], kept[0]["cider"] + 0.5)
         )
-    answer = store.connect(tmp_path)[0].execute("SELECT count(*) FROM hypotheses WHERE rank > 1").fetchone()
+    answer = tables.connect(tmp_path)[0].execute("SELECT count(*) FROM hypotheses WHERE rank > 1").fetchone()
     assert answer == (4 * 2,)
     assert all("|n_best:3|" in row["signature"] for row in table(tmp_path, "corpus_scores"))
 
 
 def test_without_n_best_there_is_no_such_table(results):
-    assert not store.has_table(store.run_folder(results, "mine"), "hypotheses")
+    assert not tables.has_table(tables.run_folder(results, "mine"), "hypotheses")
 
 
 @pytest.mark.parametrize(
@@ -370,25 +364,27 @@ def test_without_n_best_there_is_no_such_table(results):
 )
 def test_what_changes_a_caption_stands_in_the_signature_and_in_the_plan(parts, tmp_path, changes, said):
     decoding = DecodingConfig(**{"beam_sizes": (1, 3), "max_length": 6, **changes})
-    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     assert all(said in row["signature"] for row in table(tmp_path, "corpus_scores"))
     other = DecodingConfig(beam_sizes=decoding.beam_sizes, max_length=6)
     with pytest.raises(RunExists, match="decoding"):
-        evaluate.evaluate(ask(parts, tmp_path, decoding=other, clip=None))
+        captioner_run.evaluate(ask(parts, tmp_path, decoding=other, clip=None))
 
 
 def test_bf16_leaves_the_captioners_fingerprint(parts, results, tmp_path):
     decoding = DecodingConfig(beam_sizes=(1,), max_length=6, precision="bf16")
-    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
-    prints = {store.read_record(store.run_folder(at, "mine"))["captioner"]["fingerprint"] for at in (results, tmp_path)}
+    assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    prints = {
+        tables.read_record(tables.run_folder(at, "mine"))["captioner"]["fingerprint"] for at in (results, tmp_path)
+    }
     assert len(prints) == 1
 
 
 def test_samples_are_the_same_after_a_kill_and_in_chunks_of_another_size(parts, tmp_path, monkeypatch):
     decoding = DecodingConfig(beam_sizes=(1,), max_length=8, sample=True, n_best=3, seed=4)
     for name, chunk in (("whole", 32), ("small", 2)):
-        monkeypatch.setattr(evaluate, "CHUNK", chunk)
-        assert evaluate.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
+        monkeypatch.setattr(captioner_run, "CHUNK", chunk)
+        assert captioner_run.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
     whole, small = (
         {(row["image_id"], row["rank"]): row["caption"] for row in table(tmp_path, "hypotheses", name)}
         for name in ("whole", "small")
@@ -399,11 +395,11 @@ def test_samples_are_the_same_after_a_kill_and_in_chunks_of_another_size(parts, 
 
 @pytest.mark.parametrize("sample", [False, True])
 def test_a_search_passes_something_over_and_a_sample_does_not(parts, tmp_path, monkeypatch, sample):
-    images = [each.image_id for each in datasets.load(parts / "data").examples]
+    images = [each.image_id for each in registry.load(parts / "data").examples]
     everywhere = {(1 if sample else 2, image): Tag("passed over", "x") for image in images}
-    monkeypatch.setattr(evaluate.hypotheses, "passed_over", lambda _: everywhere)
+    monkeypatch.setattr(captioner_run.hypotheses, "passed_over", lambda _: everywhere)
     decoding = DecodingConfig(beam_sizes=(1,) if sample else (2,), max_length=6, sample=sample, n_best=2)
-    assert evaluate.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     given = [tag["tag"] for row in table(tmp_path, "scores") for tag in row["tags"]]
     assert ("passed over" in given) == (not sample)
 
@@ -412,7 +408,7 @@ def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_
     class Killed(Exception):
         pass
 
-    calls, real = [], evaluate._caption_chunk
+    calls, real = [], captioner_run._caption_chunk
 
     def kill(*args):
         calls.append(args)
@@ -421,12 +417,12 @@ def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_
         return real(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(evaluate, "CHUNK", 1)
-        patched.setattr(evaluate, "_caption_chunk", kill)
+        patched.setattr(captioner_run, "CHUNK", 1)
+        patched.setattr(captioner_run, "_caption_chunk", kill)
         with pytest.raises(Killed):
-            evaluate.evaluate(ask(parts, tmp_path, clip=None, classes=None))
-    monkeypatch.setattr(evaluate, "CHUNK", 3)
-    assert evaluate.evaluate(ask(parts, tmp_path, clip=None, classes=None))
+            captioner_run.evaluate(ask(parts, tmp_path, clip=None, classes=None))
+    monkeypatch.setattr(captioner_run, "CHUNK", 3)
+    assert captioner_run.evaluate(ask(parts, tmp_path, clip=None, classes=None))
     assert len({row["image_id"] for row in table(tmp_path, "captions")}) == 4
 
 
@@ -434,11 +430,11 @@ def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_
 def test_a_large_gpu_takes_larger_chunks(monkeypatch, kind, gigabytes, size):
     properties = SimpleNamespace(total_memory=gigabytes * 10**9)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: properties)
-    assert evaluate._chunk_size(torch.device(kind)) == size
+    assert captioner_run._chunk_size(torch.device(kind)) == size
 
 
 def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(parts, tmp_path, results, monkeypatch):
-    real, counts = evaluate.attention.replay, []
+    real, counts = captioner_run.attention.replay, []
 
     def short(captioner, tokenizer, encoded, captions, *rest):
         counts.append(len(captions))
@@ -446,9 +442,9 @@ def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(part
             raise torch.OutOfMemoryError("no more")
         return real(captioner, tokenizer, encoded, captions, *rest)
 
-    monkeypatch.setattr(evaluate.attention, "replay", short)
+    monkeypatch.setattr(captioner_run.attention, "replay", short)
     with pytest.warns(UserWarning, match="going on with 2"):
-        assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
+        assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert counts == [4, 2, 1, 1, 1, 1] * 2
     assert_same_maps(table(tmp_path, "attention"), table(results, "attention"))
 
@@ -463,16 +459,16 @@ def assert_same_maps(left: list[dict], right: list[dict]) -> None:
 
 def test_cores_that_share_a_replay_without_a_mask_keep_the_same_maps(parts, tmp_path, monkeypatch):
     settings = {"decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8, rule="study"), "clip": None}
-    assert evaluate.evaluate(ask(parts, tmp_path, "one", **settings))
-    monkeypatch.setattr(evaluate, "jobs_for", lambda images, device: 3)
-    assert evaluate.evaluate(ask(parts, tmp_path, "three", **settings))
+    assert captioner_run.evaluate(ask(parts, tmp_path, "one", **settings))
+    monkeypatch.setattr(captioner_run, "jobs_for", lambda images, device: 3)
+    assert captioner_run.evaluate(ask(parts, tmp_path, "three", **settings))
     assert_same_maps(table(tmp_path, "attention", "three"), table(tmp_path, "attention", "one"))
 
 
 def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(
     parts, tmp_path, results, monkeypatch
 ):
-    real, sizes = search.decoding.sweep, []
+    real, sizes = batched.decoding.sweep, []
 
     def short(steps, images, *rest):
         sizes.append(images)
@@ -480,9 +476,9 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
             raise torch.OutOfMemoryError("no more")
         return real(steps, images, *rest)
 
-    monkeypatch.setattr(search.decoding, "sweep", short)
+    monkeypatch.setattr(batched.decoding, "sweep", short)
     with pytest.warns(UserWarning, match="going on with 2"):
-        assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
+        assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     # The sweep of two sizes, and then each of them timed by itself.
     assert sizes == [4, 2, 1, 1, 1, 1] * 3
     captions = [
@@ -493,14 +489,14 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
 
 
 def test_the_record_says_how_long_the_model_waited_for_photos(results):
-    record = store.read_record(store.run_folder(results, "mine"))
+    record = tables.read_record(tables.run_folder(results, "mine"))
     assert 0 <= record["waited_for_photos"] <= 1
     assert record["timings"]["wait for photos"] >= 0
     assert "the model waited for photos" in summary.text(results, "mine")
 
 
 def test_imported_predictions_give_a_run_like_any_other_without_attention(parts, tmp_path):
-    dataset = datasets.load(parts / "data")
+    dataset = registry.load(parts / "data")
     captions = {example.image_id: example.references[0] for example in dataset.examples}
     request = predictions_run.PredictionsRun(
         "theirs", tmp_path, dataset, captions, Path("p.json"), clip=ClipSettings(clip.load(str(parts / "clip")))
@@ -515,13 +511,13 @@ def test_imported_predictions_give_a_run_like_any_other_without_attention(parts,
     assert rows["000000000001"]["clipscore"] is not None
     assert {row["beam_size"] for row in rows.values()} == {0}
     assert table(tmp_path, "captions", "theirs")[0]["logprob"] is None
-    record = store.read_record(store.run_folder(tmp_path, "theirs"))
+    record = tables.read_record(tables.run_folder(tmp_path, "theirs"))
     assert (record["kind"], record["partial"]) == ("predictions", False)
 
 
 def test_zero_shot_alone_is_a_run(parts, tmp_path):
     request = zeroshot_run.ZeroShotRun(
-        "z", tmp_path, datasets.load_classes(parts / "data"), clip.load(str(parts / "clip"))
+        "z", tmp_path, registry.load_classes(parts / "data"), clip.load(str(parts / "clip"))
     )
     assert zeroshot_run.zero_shot(request)
     assert not zeroshot_run.zero_shot(request)
@@ -531,16 +527,18 @@ def test_zero_shot_alone_is_a_run(parts, tmp_path):
 def test_the_courses_csv_is_read_back_whatever_a_photo_is_called(parts, tmp_path):
     folder = tiny.classes(tmp_path / "data") / "p1_data" / "val"
     (folder / "0_0.png").rename(folder / "0_a, b.png")
-    classes = datasets.load_classes(tmp_path / "data")
+    classes = registry.load_classes(tmp_path / "data")
     zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", classes, clip.load(str(parts / "clip"))))
-    found = predictions.read_classes(store.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
+    found = predictions.read_classes(tables.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
     assert [each.file_name for each in found] == [example.file_name for example in classes.examples]
 
 
 def test_image_features_are_kept_between_runs(parts, tmp_path, monkeypatch):
-    assert evaluate.evaluate(ask(parts, tmp_path, "first"))
+    assert captioner_run.evaluate(ask(parts, tmp_path, "first"))
     monkeypatch.setattr(clip.Clip, "image_features", lambda *args: pytest.fail("encoded again"))
-    assert evaluate.evaluate(ask(parts, tmp_path, "second", decoding=DecodingConfig(beam_sizes=(2,), max_length=8)))
+    assert captioner_run.evaluate(
+        ask(parts, tmp_path, "second", decoding=DecodingConfig(beam_sizes=(2,), max_length=8))
+    )
 
 
 def test_a_photo_that_could_not_be_read_gets_features_once_it_can(parts, tmp_path, monkeypatch):
@@ -562,7 +560,7 @@ def test_a_photo_that_could_not_be_read_gets_features_once_it_can(parts, tmp_pat
 
 def test_another_preprocessing_of_the_same_weights_is_another_clip(parts, tmp_path):
     folder = tiny.clip_folder(tmp_path / "clip")
-    dataset = datasets.load(parts / "data")
+    dataset = registry.load(parts / "data")
     captions = {example.image_id: example.references[0] for example in dataset.examples}
 
     def score(name: str) -> bool:
@@ -585,23 +583,23 @@ def test_another_preprocessing_of_the_same_weights_is_another_clip(parts, tmp_pa
 
 
 def test_kept_features_that_cannot_be_read_are_made_again(parts, tmp_path):
-    assert evaluate.evaluate(ask(parts, tmp_path, "first"))
+    assert captioner_run.evaluate(ask(parts, tmp_path, "first"))
     kept = list((tmp_path / ".cache" / "clip").glob("*.npz"))
     assert len(kept) == 2
     for file in kept:
         file.write_bytes(file.read_bytes()[:-100])
-    assert evaluate.evaluate(ask(parts, tmp_path, "second"))
+    assert captioner_run.evaluate(ask(parts, tmp_path, "second"))
     assert table(tmp_path, "scores", "second") == table(tmp_path, "scores", "first")
 
 
 def test_a_table_that_is_lost_is_made_again_by_the_same_command(parts, tmp_path):
-    assert evaluate.evaluate(ask(parts, tmp_path))
-    folder = store.run_folder(tmp_path, "mine")
+    assert captioner_run.evaluate(ask(parts, tmp_path))
+    folder = tables.run_folder(tmp_path, "mine")
     before = digests(folder)
     (folder / "scores.parquet").write_bytes(b"PAR1")
-    assert evaluate.evaluate(ask(parts, tmp_path))
+    assert captioner_run.evaluate(ask(parts, tmp_path))
     assert digests(folder) == before
-    assert not evaluate.evaluate(ask(parts, tmp_path))
+    assert not captioner_run.evaluate(ask(parts, tmp_path))
 
 
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
@@ -609,39 +607,39 @@ def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
 
 
 def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "CHUNK", 2)
-    monkeypatch.setattr(evaluate, "TIMED", 1)
-    monkeypatch.setattr(evaluate.memory, "ROWS", 4)
-    real, searched = search.Search.run, []
+    monkeypatch.setattr(captioner_run, "CHUNK", 2)
+    monkeypatch.setattr(captioner_run, "TIMED", 1)
+    monkeypatch.setattr(captioner_run.memory, "ROWS", 4)
+    real, searched = batched.Search.run, []
 
     def noted(self, sizes=None, images=None):
         searched.append((sizes, images))
         return real(self, sizes, images)
 
-    monkeypatch.setattr(search.Search, "run", noted)
-    monkeypatch.setattr(search.Search, "forget", lambda self: searched.append("forgotten"))
-    assert evaluate.evaluate(ask(parts, tmp_path, clip=None))
+    monkeypatch.setattr(batched.Search, "run", noted)
+    monkeypatch.setattr(batched.Search, "forget", lambda self: searched.append("forgotten"))
+    assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert searched == [(None, None), ([1], 2), ([3], 1), "forgotten", (None, None), (None, None)]
     searched.clear()
-    assert evaluate.evaluate(ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None))
     assert searched == [(None, None)] * 3
-    record = store.read_record(store.run_folder(tmp_path, "greedy"))
+    record = tables.read_record(tables.run_folder(tmp_path, "greedy"))
     assert record["seconds_per_image"]["1"] == record["sweep_seconds_per_image"] > 0
 
 
 def test_another_tokenizer_of_the_same_size_is_another_run(parts, tmp_path):
     folder = tmp_path / "captioner"
     tiny.captioner_folder(folder)
-    assert evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None))
     file = folder / "tokenizer.json"
     content = json.loads(file.read_text())
     vocabulary = content["model"]["vocab"]
     one, other = [token for token in vocabulary if token.isalpha() and len(token) > 1][:2]
     vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
     changed = tiny.write_json(tmp_path / "other.json", content)
-    assert not evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=file))
+    assert not captioner_run.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=file))
     with pytest.raises(RunExists, match="tokenizer: "):
-        evaluate.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=changed))
+        captioner_run.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=changed))
 
 
 def test_a_class_without_photos_that_is_gone_makes_another_zero_shot_run(parts, tmp_path):
@@ -649,10 +647,10 @@ def test_a_class_without_photos_that_is_gone_makes_another_zero_shot_run(parts, 
     names = {"0": "dog", "1": "bus", "2": "cat"}
     tiny.write_json(folder / "p1_data" / "id2label.json", names | {"7": "umbrella"})
     model = clip.load(str(parts / "clip"))
-    assert zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
+    assert zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", registry.load_classes(folder), model))
     tiny.write_json(folder / "p1_data" / "id2label.json", names)
     with pytest.raises(RunExists, match="labels: "):
-        zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", datasets.load_classes(folder), model))
+        zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", registry.load_classes(folder), model))
 
 
 def test_class_names_given_later_make_another_run_of_imported_classes(tmp_path):

@@ -2,9 +2,11 @@
 
 import pytest
 
-from engine import hypotheses, metrics, store
-from engine.failures import Tag
-from engine.runs import RunInProgress
+from engine.diagnosis.tags import Tag
+from engine.evaluation import nbest
+from engine.evaluation.run import RunInProgress
+from engine.metrics import base
+from engine.store import tables as store
 
 IMAGES = [
     {"image_id": "a", "references": ["a dog runs on the beach", "a brown dog runs"]},
@@ -32,7 +34,7 @@ def rows(found: dict[tuple[str, int], list[str]]) -> list[dict]:
 def scored(tmp_path) -> list[dict]:
     run = RunInProgress("mine", tmp_path, {}, "")
     tables = store.table_of("hypotheses", rows(FOUND)), store.table_of("images", IMAGES)
-    kept = hypotheses.scored(run, *tables, [None] * 3, ["cider", "bleu_4"], None, None)
+    kept = nbest.scored(run, *tables, [None] * 3, ["cider", "bleu_4"], None, None)
     store.write_table(run.folder, "hypotheses", kept)
     return store.read_table(run.folder, "hypotheses").to_pylist()
 
@@ -44,7 +46,7 @@ def test_each_has_the_scores_it_would_have_as_a_caption(scored):
     references = {row["image_id"]: row["references"] for row in IMAGES}
     for row in (row for row in scored if row["image_id"] != "b"):
         captions = {"a": "", "c": ""} | {row["image_id"]: row["caption"]}
-        alone = metrics.score_captions({1: [*captions.values()]}, [references[image] for image in captions])[1]
+        alone = base.score_captions({1: [*captions.values()]}, [references[image] for image in captions])[1]
         place = [*captions].index(row["image_id"])
         assert row["cider"] == pytest.approx(alone.per_image["cider"][place], abs=1e-12)
         assert row["bleu_4"] == pytest.approx(alone.per_image["bleu_4"][place], abs=1e-12)
@@ -63,8 +65,8 @@ def test_a_far_better_hypothesis_that_was_not_chosen_is_a_tag_with_its_rank(tmp_
     ]
     columns.append({"image_id": "d", "beam_size": 5, "rank": 1, "caption": "x", "cider": None})
     kept = store.table_of("hypotheses", columns, ["cider"])
-    assert hypotheses.passed_over(kept) == {
+    assert nbest.passed_over(kept) == {
         (5, "a"): Tag("passed over", "rank 2, CIDEr 0.90 instead of 0.40: said 2"),
         (3, "c"): Tag("passed over", "rank 3, CIDEr 0.60 instead of 0.00: said 3"),
     }
-    assert hypotheses.passed_over(kept.drop_columns(["cider"])) == {}
+    assert nbest.passed_over(kept.drop_columns(["cider"])) == {}

@@ -1,4 +1,4 @@
-from engine import provenance
+from engine.evaluation import provenance
 
 
 def test_a_stopwatch_adds_up_by_name_and_goes_on_from_before(monkeypatch):

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import exports
+from dashboard.report import exports
 from engine import __main__ as command
-from engine import clip, estimates, evaluate, side_by_side, store, study, training
-from engine.captioner import EncoderMissing
+from engine.captioners.native.captioner import EncoderMissing
+from engine.cli import side_by_side
 from engine.config import Recipe, from_dict
-from engine.schema import END_WORD
-from tests import real_course, tiny
+from engine.evaluation import captioner_run, estimates, study
+from engine.models import clip
+from engine.store import tables as store
+from engine.store.schema import END_WORD
+from engine.training import loop
 from tests.conftest import ROOT, needs_shared
+from tests.support import real_course, tiny
 
 NAMES = ["bike", "girl", "sheep", "ski", "umbrella"]
 RECIPE = {
@@ -98,7 +102,7 @@ def test_a_finished_study_is_checked_and_not_made_again(asked):
 
 
 def test_a_killed_study_continues_and_ends_with_the_same_tables(asked, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "CHUNK", 2)
+    monkeypatch.setattr(captioner_run, "CHUNK", 2)
     whole = replace(asked, results=tmp_path / "whole")
     made(whole)
     write, calls = store.write_part, []
@@ -134,7 +138,7 @@ def test_another_training_in_the_folder_is_an_error_and_not_taken_for_this_one(a
     trained = replace(asked, captioner=None)
     made(trained)
     other = replace(trained.recipe, training=replace(trained.recipe.training, epochs=2))
-    with pytest.raises(training.TrainingError, match="another training is there"):
+    with pytest.raises(loop.TrainingError, match="another training is there"):
         made(replace(trained, recipe=other))
 
 
@@ -157,7 +161,7 @@ def test_without_encoder_weights_there_is_no_captioner_and_the_rest_is_made(aske
     def train(*arguments, **named):
         raise EncoderMissing("no weights of the encoder")
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(loop, "train", train)
     text, said = made(replace(asked, captioner=None))
     assert "2/4 training the captioner: skipped, no weights of the encoder" in said
     assert "3/4 captions, 4/4 the photos of p3_data: skipped, there is no captioner" in said
@@ -199,7 +203,7 @@ def test_a_part_of_minutes_is_announced(asked, monkeypatch):
 
 def test_the_studys_own_checkpoint_is_searched_by_its_rule(asked, monkeypatch):
     seen = []
-    monkeypatch.setattr(evaluate, "evaluate", lambda run: seen.append(run.decoding.rule) or True)
+    monkeypatch.setattr(captioner_run, "evaluate", lambda run: seen.append(run.decoding.rule) or True)
     monkeypatch.setattr(study.checkpoints, "is_studys", lambda folder: True)
     made(asked)
     made(replace(asked, rule="standard"))
@@ -286,7 +290,7 @@ def test_a_wrong_setting_is_told_before_anything_is_made(asked, setting, value, 
 
 def test_a_file_in_place_of_the_training_is_told_before_anything_is_made(asked):
     asked.out.touch()
-    with pytest.raises(training.TrainingError, match="is a file; expected a folder"):
+    with pytest.raises(loop.TrainingError, match="is a file; expected a folder"):
         made(replace(asked, captioner=None))
     assert not asked.results.exists()
 

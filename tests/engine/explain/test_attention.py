@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine import attention
-from engine.schema import END_WORD
-from engine.tokenizer import Word
-from tests import tiny
+from engine.explain import attention
+from engine.models.tokenizer import Word
+from engine.store.schema import END_WORD
+from tests.support import tiny
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from engine import datasets, judgement, metrics
-from engine.judgement import RatingsError
+from engine.data import registry
+from engine.metrics import base, human_ratings
+from engine.metrics.human_ratings import RatingsError
 from tests.conftest import SHARED, needs_shared
 
 
@@ -16,38 +17,38 @@ def write(path, *entries) -> None:
 def test_metrics_agree_with_flickr8ks_experts_as_published():
     # Published over the separate ratings (Hessel et al. 2021, table 1): 43.9, 30.8; over the mean of the three experts'
     # a point more. These are the numbers of pycocoevalcap's own scores on this file, within half a point.
-    ratings = judgement.read(SHARED / "human" / "flickr8k_expert_mean.jsonl")
-    references = {each.image_id: each.references for each in datasets.load(SHARED / "flickr8k", split="all").examples}
-    found = metrics.score_captions(
+    ratings = human_ratings.read(SHARED / "human" / "flickr8k_expert_mean.jsonl")
+    references = {each.image_id: each.references for each in registry.load(SHARED / "flickr8k", split="all").examples}
+    found = base.score_captions(
         {1: [each.caption for each in ratings]},
         [references[each.image_id] for each in ratings],
         ["cider", "bleu_4", "rouge_l"],
     )[1]
     people = np.array([each.rating for each in ratings])
     for name, expected in (("cider", 45.4), ("bleu_4", 31.1), ("rouge_l", 32.6)):
-        found_tau = judgement.agreement(found.per_image[name], people)
+        found_tau = human_ratings.agreement(found.per_image[name], people)
         assert 100 * found_tau.tau_c == pytest.approx(expected, abs=0.5), name
         assert found_tau.pairs == 5664
 
 
 def test_perfect_and_reversed_ranks_are_one_and_minus_one():
     people = np.array([1.0, 2.0, 3.0, 4.0])
-    assert judgement.agreement(people * 10, people).tau_c == pytest.approx(1)
-    assert judgement.agreement(-people, people).tau_b == pytest.approx(-1)
+    assert human_ratings.agreement(people * 10, people).tau_c == pytest.approx(1)
+    assert human_ratings.agreement(-people, people).tau_b == pytest.approx(-1)
 
 
 def test_captions_without_a_value_are_left_out_and_counted():
-    found = judgement.agreement(np.array([0.1, np.nan, 0.3]), np.array([1.0, 4.0, 2.0]))
+    found = human_ratings.agreement(np.array([0.1, np.nan, 0.3]), np.array([1.0, 4.0, 2.0]))
     assert (found.tau_b, found.pairs) == (pytest.approx(1), 2)
     with pytest.raises(RatingsError, match="1 rated captions"):
-        judgement.agreement(np.array([0.1, np.nan]), np.array([1.0, 2.0]))
+        human_ratings.agreement(np.array([0.1, np.nan]), np.array([1.0, 2.0]))
     with pytest.raises(RatingsError, match="all 2 rated captions have the human_mean 3: nothing to rank"):
-        judgement.agreement(np.array([0.1, 0.2]), np.array([3.0, 3.0]))
+        human_ratings.agreement(np.array([0.1, 0.2]), np.array([3.0, 3.0]))
 
 
 def test_a_file_of_ratings_is_read(tmp_path):
     write(tmp_path / "r.jsonl", {"image": "a.b.jpg", "caption": "a dog", "human_mean": 2})
-    assert judgement.read(tmp_path / "r.jsonl") == [judgement.Rating("a.b", "a dog", 2.0)]
+    assert human_ratings.read(tmp_path / "r.jsonl") == [human_ratings.Rating("a.b", "a dog", 2.0)]
 
 
 @pytest.mark.parametrize(
@@ -66,18 +67,18 @@ def test_a_file_of_ratings_is_read(tmp_path):
 def test_a_bad_file_names_the_line(tmp_path, text, message):
     (tmp_path / "r.jsonl").write_text(text)
     with pytest.raises(RatingsError, match=message):
-        judgement.read(tmp_path / "r.jsonl")
+        human_ratings.read(tmp_path / "r.jsonl")
     with pytest.raises(RatingsError, match="there is no such file"):
-        judgement.read(tmp_path / "other.jsonl")
+        human_ratings.read(tmp_path / "other.jsonl")
 
 
 def test_only_a_line_end_ends_a_line_and_a_byte_order_mark_is_no_part_of_one(tmp_path):
     line = '{"image": "a.jpg", "caption": "a \u2028dog", "human_mean": 2}\r\n'
     (tmp_path / "r.jsonl").write_bytes(line.encode("utf-8-sig"))
-    assert [each.rating for each in judgement.read(tmp_path / "r.jsonl")] == [2.0]
+    assert [each.rating for each in human_ratings.read(tmp_path / "r.jsonl")] == [2.0]
 
 
 def test_another_encoding_is_one_clear_error(tmp_path):
     (tmp_path / "r.jsonl").write_bytes('{"image": "a.jpg", "caption": "café", "human_mean": 2}'.encode("latin-1"))
     with pytest.raises(RatingsError, match="r.jsonl: not UTF-8 text .*; save it as UTF-8"):
-        judgement.read(tmp_path / "r.jsonl")
+        human_ratings.read(tmp_path / "r.jsonl")

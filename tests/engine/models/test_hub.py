@@ -2,7 +2,7 @@ import logging
 
 from huggingface_hub import constants
 
-from engine import hub
+from engine.models import hub
 
 
 def test_downloads_fail_at_once_where_the_hub_is_out_of_reach(monkeypatch):

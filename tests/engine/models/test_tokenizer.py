@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.tokenizer import CaptionTokenizer, TokenizerError, join_words
-from tests import tiny
+from engine.models.tokenizer import CaptionTokenizer, TokenizerError, join_words
 from tests.conftest import SHARED, needs_shared
+from tests.support import tiny
 
 
 @needs_shared("course/caption_tokenizer.json")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import published
+from engine.store import published
 from tests.conftest import ROOT, SHARED
 
 RESULTS = ROOT / "results"

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import queries, store
-from engine.queries import Lasso, Selection
-from engine.schema import METRICS
 from engine.statistics import bootstrap_mean_interval, compare, holm, smallest_not_worse, wilson_interval
-from tests import runs
+from engine.store import queries
+from engine.store import tables as store
+from engine.store.queries import Lasso, Selection
+from engine.store.schema import METRICS
+from tests.support import runs
 
 
 @pytest.fixture(scope="module")
@@ -543,12 +544,12 @@ def test_every_metric_that_both_have_is_tested_and_corrected_for_their_number(pa
 
 
 def test_a_pooled_metric_is_compared_by_the_corpus_values_of_its_counts(tmp_path):
-    from engine import metrics
+    from engine.metrics import base
     from engine.statistics import compare as paired
 
     said = {1: ["a dog runs", "two cats sit", "a bus"], 3: ["a dog runs fast", "two cats", "a red bus stops"]}
     references = [["a dog runs fast"], ["two cats sit on a couch"], ["a red bus stops here"]]
-    found = metrics.score_captions(said, references, ["bleu_1"])
+    found = base.score_captions(said, references, ["bleu_1"])
     rows, captions = [], []
     for size, texts in said.items():
         for image, text in enumerate(texts):
@@ -565,7 +566,7 @@ def test_a_pooled_metric_is_compared_by_the_corpus_values_of_its_counts(tmp_path
     assert row.left == pytest.approx(found[3].corpus["bleu_1"].value)
     assert row.right == pytest.approx(found[1].corpus["bleu_1"].value)
     counts = [found[size].counts["bleu_counts"] for size in (3, 1)]
-    expected = paired(*counts, pooled=metrics.POOLED["bleu_1"].score)
+    expected = paired(*counts, pooled=base.POOLED["bleu_1"].score)
     assert (row.difference, row.p_randomization) == (pytest.approx(expected.difference), expected.p_randomization)
     assert queries.smallest_beam(cursor, "small", "bleu_1")[["images", "pooled"]].values.tolist() == [[3, True]]
 

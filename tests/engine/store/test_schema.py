@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from engine import schema
+from engine.store import schema
 
 
 def test_scores_take_their_metric_columns_in_one_order():

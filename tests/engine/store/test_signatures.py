@@ -1,6 +1,6 @@
 """Whether two numbers may stand on one axis: what their signatures do not share."""
 
-from engine.signatures import differences, facts
+from engine.store.signatures import differences, facts
 
 LEFT = 'CLIPScore|beam:3|images:600|data:c0|clip:ViT-B/32|prefix:"a|b: c"|rule:standard|version:0.1.0'
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engine import store
-from engine.schema import METRICS, SCORED, TABLES, VERSION
-from engine.store import ResultsError
+from engine.store import tables as store
+from engine.store.schema import METRICS, SCORED, TABLES, VERSION
+from engine.store.tables import ResultsError
 from tests.conftest import ROOT
 
 

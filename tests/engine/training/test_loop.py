@@ -6,10 +6,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from engine import checkpoints, datasets, training
+from engine.captioners.native import checkpoints
 from engine.config import ModelConfig, Recipe, TrainingConfig, from_dict
-from engine.training import TrainingError
-from tests import tiny
+from engine.data import registry
+from engine.training import loop
+from engine.training.loop import TrainingError
+from tests.support import tiny
 
 MODEL = ModelConfig(**tiny.ENCODER, d_model=32, num_layers=1, nhead=2, dim_feedforward=48)
 
@@ -21,8 +23,8 @@ def recipe(**changes: object) -> Recipe:
 
 @pytest.fixture
 def sets(tmp_path):
-    train = datasets.load(tiny.coco(tmp_path / "data", 6, "train"), split="train")
-    return train, datasets.load(tiny.coco(tmp_path / "data2", 3))
+    train = registry.load(tiny.coco(tmp_path / "data", 6, "train"), split="train")
+    return train, registry.load(tiny.coco(tmp_path / "data2", 3))
 
 
 def weights(folder):
@@ -47,9 +49,7 @@ def equal(left, right):
 )
 def test_every_way_of_training_logs_its_steps_and_leaves_a_captioner(tmp_path, sets, changes):
     rows = []
-    done = training.train(
-        *sets, recipe(**changes), tmp_path / "out", log=lambda logged: rows.extend(logged[len(rows) :])
-    )
+    done = loop.train(*sets, recipe(**changes), tmp_path / "out", log=lambda logged: rows.extend(logged[len(rows) :]))
     assert (done.epoch, done.step) == (2, 6)
     steps = [row for row in rows if "loss" in row]
     assert [row["step"] for row in steps] == [*range(6)]
@@ -61,7 +61,7 @@ def test_every_way_of_training_logs_its_steps_and_leaves_a_captioner(tmp_path, s
 
 def test_a_captioner_learns_by_heart_what_it_is_shown(tmp_path, sets):
     rows = []
-    training.train(
+    loop.train(
         sets[0],
         sets[0],
         recipe(epochs=30, freeze_encoder=False),
@@ -76,7 +76,7 @@ def test_a_captioner_learns_by_heart_what_it_is_shown(tmp_path, sets):
 def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, sets):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     rows: dict[str, list] = {}
-    training.train(*sets, recipe(epochs=3), whole, log=lambda logged: rows.update(whole=list(logged)))
+    loop.train(*sets, recipe(epochs=3), whole, log=lambda logged: rows.update(whole=list(logged)))
 
     class Killed(Exception):
         pass
@@ -89,45 +89,45 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, sets):
             raise Killed
 
     with pytest.raises(Killed):
-        training.train(*sets, recipe(epochs=3), broken, log=log)
-    training.train(*sets, recipe(epochs=3), broken, log=lambda logged: rows.update(broken=list(logged)))
+        loop.train(*sets, recipe(epochs=3), broken, log=log)
+    loop.train(*sets, recipe(epochs=3), broken, log=lambda logged: rows.update(broken=list(logged)))
     assert rows["broken"] == rows["whole"]
     assert equal(weights(broken), weights(whole))
 
 
 def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, sets, monkeypatch):
     out = tmp_path / "out"
-    training.train(*sets, recipe(epochs=1), out)
+    loop.train(*sets, recipe(epochs=1), out)
     before = (out / "features_train.f16").stat().st_mtime_ns
     (out / "state.pt").unlink()
-    monkeypatch.setattr(training, "read_ahead", _no_reading_of_pixels(training.read_ahead))
-    training.train(*sets, recipe(epochs=1), out)
+    monkeypatch.setattr(loop, "read_ahead", _no_reading_of_pixels(loop.read_ahead))
+    loop.train(*sets, recipe(epochs=1), out)
     assert (out / "features_train.f16").stat().st_mtime_ns == before
 
 
 def test_features_cut_short_are_computed_again_and_a_full_disk_is_an_error(tmp_path, sets):
     out = tmp_path / "out"
-    training.train(*sets, recipe(epochs=1), out)
+    loop.train(*sets, recipe(epochs=1), out)
     kept = out / "features_train.f16"
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-2])
     (out / "state.pt").unlink()
-    training.train(*sets, recipe(epochs=1), out)
+    loop.train(*sets, recipe(epochs=1), out)
     assert kept.read_bytes() == whole
     kept.unlink()
     kept.symlink_to("/dev/full")
     (out / "state.pt").unlink()
     with pytest.raises(OSError, match="No space left"):
-        training.train(*sets, recipe(epochs=1), out)
+        loop.train(*sets, recipe(epochs=1), out)
 
 
 def test_features_that_were_deleted_or_half_replaced_are_computed_again(tmp_path, sets, monkeypatch):
     out, file = tmp_path / "out", tmp_path / "out" / "features_train.f16"
-    training.train(*sets, recipe(epochs=1), out)
+    loop.train(*sets, recipe(epochs=1), out)
     features = file.read_bytes()
     file.unlink()
     (out / "state.pt").unlink()
-    training.train(*sets, recipe(epochs=1), out)
+    loop.train(*sets, recipe(epochs=1), out)
     assert file.read_bytes() == features
 
     class Killed(Exception):
@@ -139,11 +139,11 @@ def test_features_that_were_deleted_or_half_replaced_are_computed_again(tmp_path
     for name in ("state.pt", "model.safetensors"):
         (out / name).unlink()
     smaller = Recipe(replace(MODEL, crop_pct=1.0), recipe(epochs=1).training)
-    monkeypatch.setattr(training, "_batched", killed)
+    monkeypatch.setattr(loop, "_batched", killed)
     with pytest.raises(Killed):
-        training.train(*sets, smaller, out)
+        loop.train(*sets, smaller, out)
     monkeypatch.undo()
-    training.train(*sets, recipe(epochs=1), out)
+    loop.train(*sets, recipe(epochs=1), out)
     assert file.read_bytes() == features
 
 
@@ -159,7 +159,7 @@ def _no_reading_of_pixels(read_ahead):
 
 
 def test_a_captioner_remembers_which_images_it_was_trained_on(tmp_path, sets):
-    training.train(*sets, recipe(epochs=1), tmp_path / "out")
+    loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     sizes = {each.image_id: sets[0].photo(each).stat().st_size for each in sets[0].examples}
     assert checkpoints.trained_on(tmp_path / "out") == sizes
     assert checkpoints.trained_on(tmp_path / "elsewhere") == {}
@@ -168,24 +168,24 @@ def test_a_captioner_remembers_which_images_it_was_trained_on(tmp_path, sets):
 
 
 def test_another_recipe_does_not_continue_in_the_same_folder(tmp_path, sets):
-    training.train(*sets, recipe(epochs=1), tmp_path / "out")
+    loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     with pytest.raises(TrainingError, match="choose another --out"):
-        training.train(*sets, recipe(epochs=1, seed=7), tmp_path / "out")
+        loop.train(*sets, recipe(epochs=1, seed=7), tmp_path / "out")
 
 
 def test_clipscore_is_validated_where_there_is_a_clip_and_keeps_its_best(tmp_path, sets):
-    from engine import clip
+    from engine.models import clip
 
     rows = []
     scorer = clip.load(str(tiny.clip_folder(tmp_path / "clip")))
-    training.train(*sets, recipe(epochs=1), tmp_path / "out", clip=scorer, log=rows.extend)
+    loop.train(*sets, recipe(epochs=1), tmp_path / "out", clip=scorer, log=rows.extend)
     assert 0 <= rows[-1]["validation_clipscore"] <= 2.5
     checkpoints.load(tmp_path / "out" / "best_clipscore")
 
 
 def test_a_broken_photo_is_named_and_the_training_goes_on(tmp_path, sets, capsys):
     sets[0].photo(sets[0].examples[0]).write_bytes(b"")
-    done = training.train(*sets, recipe(epochs=1), tmp_path / "out")
+    done = loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     assert done.step == 3  # 5 photos x 2 captions in batches of 4
     assert "set aside 000000000001.jpg: the file is empty" in capsys.readouterr().out
 
@@ -194,7 +194,7 @@ def test_encoder_weights_start_the_encoder_and_a_classifier_is_dropped(tmp_path)
     encoder = tiny.captioner(seed=9).encoder
     extra = {"head.weight": torch.zeros(5, 32)}
     save_file({**encoder.state_dict(), **extra}, str(tmp_path / "encoder.safetensors"))
-    built = training.build_captioner(recipe(encoder_weights=str(tmp_path / "encoder.safetensors")), 50)
+    built = loop.build_captioner(recipe(encoder_weights=str(tmp_path / "encoder.safetensors")), 50)
     assert equal(built.encoder.state_dict(), encoder.state_dict())
     assert not any(parameter.requires_grad for parameter in built.encoder.parameters())
 
@@ -202,52 +202,52 @@ def test_encoder_weights_start_the_encoder_and_a_classifier_is_dropped(tmp_path)
 def test_encoder_weights_that_do_not_fit_say_so(tmp_path):
     save_file({"conv.weight": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(TrainingError, match="does not fit the encoder"):
-        training.build_captioner(recipe(encoder_weights=str(tmp_path / "other.safetensors")), 50)
+        loop.build_captioner(recipe(encoder_weights=str(tmp_path / "other.safetensors")), 50)
     with pytest.raises(TrainingError, match="there is no such file"):
-        training.build_captioner(recipe(encoder_weights="nowhere.safetensors"), 50)
+        loop.build_captioner(recipe(encoder_weights="nowhere.safetensors"), 50)
 
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine():
     config = TrainingConfig(learning_rate=1.0, warmup_steps=10)
-    rates = [training.learning_rate(step, 110, config) for step in (0, 9, 10, 60, 110)]
+    rates = [loop.learning_rate(step, 110, config) for step in (0, 9, 10, 60, 110)]
     assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
 
 
 def test_data_without_captions_cannot_be_learned_from(tmp_path):
     tiny.photo(tmp_path / "photos" / "a.jpg")
-    bare = datasets.load(tmp_path / "photos")
+    bare = registry.load(tmp_path / "photos")
     with pytest.raises(TrainingError, match="no captions in split 'all'"):
-        training.train(bare, bare, recipe(), tmp_path / "out")
+        loop.train(bare, bare, recipe(), tmp_path / "out")
 
 
 def test_empty_captions_teach_nothing(tmp_path, sets):
     first, *others = sets[0].examples
     some = sets[0].subset([replace(first, references=("", *first.references)), *others])
-    assert training.train(some, sets[1], recipe(epochs=1, batch_size=1), tmp_path / "out").step == 12  # 6 photos x 2
+    assert loop.train(some, sets[1], recipe(epochs=1, batch_size=1), tmp_path / "out").step == 12  # 6 photos x 2
     with pytest.raises(TrainingError, match="no captions in split"):
-        training.train(sets[0].subset([replace(first, references=("",))]), sets[1], recipe(), tmp_path / "none")
+        loop.train(sets[0].subset([replace(first, references=("",))]), sets[1], recipe(), tmp_path / "none")
 
 
 def test_a_training_that_failed_before_it_learned_anything_does_not_hold_its_folder(tmp_path, sets, monkeypatch):
     out, bare = tmp_path / "out", replace(sets[0], examples=tuple(replace(e, references=()) for e in sets[0].examples))
     with pytest.raises(TrainingError, match="no captions in split"):
-        training.train(bare, sets[1], recipe(epochs=1), out)
+        loop.train(bare, sets[1], recipe(epochs=1), out)
     assert not out.exists()
-    monkeypatch.setattr(training._Training, "_epoch", lambda *_: (_ for _ in ()).throw(MemoryError))
+    monkeypatch.setattr(loop._Training, "_epoch", lambda *_: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
-        training.train(*sets, recipe(epochs=1, batch_size=64), out)
+        loop.train(*sets, recipe(epochs=1, batch_size=64), out)
     monkeypatch.undo()
-    assert training.train(*sets, recipe(epochs=1), out).epoch == 1
+    assert loop.train(*sets, recipe(epochs=1), out).epoch == 1
 
 
 def test_a_split_of_which_no_photo_can_be_used_is_one_sentence(tmp_path, sets):
     for example in sets[0].examples:
         sets[0].photo(example).write_bytes(b"")
     with pytest.raises(TrainingError, match="no photo of 6 can be used"):
-        training.train(*sets, recipe(epochs=1), tmp_path / "out")
+        loop.train(*sets, recipe(epochs=1), tmp_path / "out")
 
 
-@pytest.mark.parametrize("writer", ["torch.save", "engine.checkpoints.save_file"])
+@pytest.mark.parametrize("writer", ["torch.save", "engine.captioners.native.checkpoints.save_file"])
 def test_a_full_disk_is_one_sentence_and_the_training_goes_on_afterwards(tmp_path, sets, monkeypatch, writer):
     def fail(*args):
         raise (RuntimeError if writer == "torch.save" else SafetensorError)("unexpected pos 189568 vs 189456")
@@ -255,21 +255,21 @@ def test_a_full_disk_is_one_sentence_and_the_training_goes_on_afterwards(tmp_pat
     monkeypatch.setattr(writer, fail)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises((TrainingError, checkpoints.CheckpointError), match="the disk is full; make room and run"):
-        training.train(*sets, recipe(epochs=1), tmp_path / "out")
+        loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     monkeypatch.undo()
     assert not list((tmp_path / "out").glob("*.tmp"))
-    assert training.train(*sets, recipe(epochs=1), tmp_path / "out").epoch == 1
+    assert loop.train(*sets, recipe(epochs=1), tmp_path / "out").epoch == 1
 
 
 def test_of_epochs_that_are_equally_good_the_last_stays(tmp_path, sets):
     one = replace(sets[1], examples=sets[1].examples[:1])  # CIDEr of a single image is 0
-    training.train(sets[0], one, recipe(epochs=1), tmp_path / "short")
-    training.train(sets[0], one, recipe(epochs=2), tmp_path / "out")
+    loop.train(sets[0], one, recipe(epochs=1), tmp_path / "short")
+    loop.train(sets[0], one, recipe(epochs=2), tmp_path / "out")
     last = torch.load(tmp_path / "out" / "state.pt", weights_only=True)["model"]
     assert equal(weights(tmp_path / "out"), last) and not equal(weights(tmp_path / "short"), last)
 
 
 def test_without_photos_to_validate_on_the_last_captioner_stays_and_nothing_is_best(tmp_path, sets):
-    done = training.train(sets[0], replace(sets[1], examples=()), recipe(epochs=1), tmp_path / "out")
+    done = loop.train(sets[0], replace(sets[1], examples=()), recipe(epochs=1), tmp_path / "out")
     assert not done.is_validated
     checkpoints.load(tmp_path / "out")

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from engine.captioner import Captioner, CaptionerError, encoder_width
+from engine.captioners.native.captioner import Captioner, CaptionerError, encoder_width
 from engine.config import CaptionerConfig, ConfigError
-from tests import tiny
+from tests.support import tiny
 
 SIZES = (("base", 768), ("large", 1024))
 

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from engine import checkpoints
-from engine.checkpoints import CheckpointError
-from tests import tiny
+from engine.captioners.native import checkpoints
+from engine.captioners.native.checkpoints import CheckpointError
+from tests.support import tiny
 
 
 def same_weights(left: nn.Module, right: nn.Module) -> bool:

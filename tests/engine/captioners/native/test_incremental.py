@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import attention, decoding, stepping, study_rule
+from engine.captioners.native import incremental
 from engine.config import RULES, DecodingConfig
-from tests import tiny
+from engine.decoding import study_rule, sweep
+from engine.explain import attention
+from tests.support import tiny
 
 IMAGES = 7
 
@@ -36,7 +38,7 @@ def captions(captioner, words, memory, size, rule="standard", others=()) -> list
     if rule == "study":
         found = study_rule.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, captioner.device)
     else:
-        found = decoding.sweep(captioner.start(looked, 12), len(looked), sizes, *ids, config, captioner.device)
+        found = sweep.sweep(captioner.start(looked, 12), len(looked), sizes, *ids, config, captioner.device)
     return [each[0].tokens for each in found[size]]
 
 
@@ -72,13 +74,13 @@ def test_the_padding_of_shorter_captions_changes_no_map(parts):
 @pytest.mark.parametrize("size", [1, 3])
 def test_the_replay_has_the_weights_of_the_steps_that_chose_the_words(parts, monkeypatch, size):
     captioner, words, memory = parts
-    seen, real = [], stepping.attend
+    seen, real = [], incremental.attend
 
     def watched(query, key, value):
         seen.append((key, (query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).softmax(-1)))
         return real(query, key, value)
 
-    monkeypatch.setattr(stepping, "attend", watched)
+    monkeypatch.setattr(incremental, "attend", watched)
     found = captions(captioner, words, memory, size)
     assert_ends_differ(found, words)
     with torch.inference_mode():
@@ -164,30 +166,30 @@ def test_reading_anew_gives_the_logits_of_torchs_own_decoder_without_a_mask(part
 def test_changed_weights_are_laid_out_anew_and_unchanged_ones_are_not():
     captioner = tiny.captioner()
     memory, ids = torch.randn(2, 9, 32), torch.tensor([[5], [6]])
-    before = stepping.weights_of(captioner)
-    assert stepping.weights_of(captioner) is before
+    before = incremental.weights_of(captioner)
+    assert incremental.weights_of(captioner) is before
     with torch.no_grad():
         for parameter in captioner.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     with torch.inference_mode():
         found = captioner.start(memory, 3).step(ids[:, 0])
         torch.testing.assert_close(found, captioner.logits(ids, memory)[:, 0], atol=1e-5, rtol=1e-4)
-    assert stepping.weights_of(captioner) is not before
+    assert incremental.weights_of(captioner) is not before
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_a_product_is_torchs_own(dtype):
     x, weight, bias = (torch.randn(shape).to(dtype) for shape in ((5, 16), (24, 16), (24,)))
-    found = stepping.Product(weight, bias)(x)
+    found = incremental.Product(weight, bias)(x)
     assert found.dtype == dtype
     torch.testing.assert_close(found, F.linear(x, weight, bias))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("queries", [1, 2, stepping.FEW, stepping.FEW + 1, 40])
+@pytest.mark.parametrize("queries", [1, 2, incremental.FEW, incremental.FEW + 1, 40])
 def test_few_queries_and_many_attend_alike(queries, dtype):
     query, key, value = (torch.randn(3, count, 4, 16).to(dtype).transpose(1, 2) for count in (queries, 21, 21))
-    found = stepping.attend(query, key.contiguous(), value.contiguous())
+    found = incremental.attend(query, key.contiguous(), value.contiguous())
     assert found.shape == (3, 4, queries, 16)
     torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value))
 

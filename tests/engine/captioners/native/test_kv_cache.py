@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import past
-from tests import tiny
+from engine.captioners.native import kv_cache
+from tests.support import tiny
 
 DEVICE = torch.device(tiny.DEVICES[-1])
 LAYERS, HEADS, WIDTH, STEPS = 2, 2, 16, 6
@@ -15,14 +15,14 @@ LAYERS, HEADS, WIDTH, STEPS = 2, 2, 16, 6
 
 def ways() -> list:
     """The names of the ways that run here."""
-    return ["Copied", "Linked"] if past.kernels is not None else ["Copied"]
+    return ["Copied", "Linked"] if kv_cache.triton_attention is not None else ["Copied"]
 
 
 @pytest.mark.parametrize("way", ways())
 @settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_a_query_sees_the_tokens_of_its_own_prefix(way, data):
-    kept = getattr(past, way)(LAYERS, STEPS)
+    kept = getattr(kv_cache, way)(LAYERS, STEPS)
     generator = torch.Generator().manual_seed(0)
     rows = data.draw(st.integers(1, 3))
     whole = [[torch.empty(rows, 0, HEADS, WIDTH, device=DEVICE)] * 2 for _ in range(LAYERS)]
@@ -46,9 +46,9 @@ def test_a_query_sees_the_tokens_of_its_own_prefix(way, data):
             rows = len(parents)
 
 
-@pytest.mark.skipif(past.kernels is None, reason="Triton is not installed here")
+@pytest.mark.skipif(kv_cache.triton_attention is None, reason="Triton is not installed here")
 def test_a_token_is_kept_once_however_many_prefixes_go_on_from_it():
-    kept = past.Linked(1, STEPS)
+    kept = kv_cache.Linked(1, STEPS)
     one = torch.randn(1, HEADS, WIDTH, device=DEVICE)
     kept.begin(1, one)
     kept.attend(0, one, one, one)
@@ -63,15 +63,15 @@ def test_a_machine_on_which_the_kernel_cannot_be_built_goes_on_without_it(monkey
     def broken(*args: object) -> None:
         raise RuntimeError("Failed to find C compiler\nmore")
 
-    monkeypatch.setattr(past, "kernels", type("Kernels", (), {"attend_linked": staticmethod(broken)}))
-    past._has_kernel.cache_clear()
+    monkeypatch.setattr(kv_cache, "triton_attention", type("Kernels", (), {"attend_linked": staticmethod(broken)}))
+    kv_cache._has_kernel.cache_clear()
     with pytest.warns(UserWarning, match="cannot be built .Failed to find C compiler."):
-        assert not past._has_kernel(torch.device("cpu"))
-    past._has_kernel.cache_clear()
+        assert not kv_cache._has_kernel(torch.device("cpu"))
+    kv_cache._has_kernel.cache_clear()
 
 
 def test_without_triton_there_is_no_kernel(monkeypatch):
-    monkeypatch.setattr(past, "kernels", None)
-    past._has_kernel.cache_clear()
-    assert not past._has_kernel(torch.device("cpu"))
-    past._has_kernel.cache_clear()
+    monkeypatch.setattr(kv_cache, "triton_attention", None)
+    kv_cache._has_kernel.cache_clear()
+    assert not kv_cache._has_kernel(torch.device("cpu"))
+    kv_cache._has_kernel.cache_clear()

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine import checkpoints
-from engine.captioner import Captioner
-from engine.checkpoints import CheckpointError
-from tests import tiny
+from engine.captioners.native import checkpoints
+from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.checkpoints import CheckpointError
+from tests.support import tiny
 
 FOLDER = Path("folder")
 KEYS = json.loads(gzip.decompress((Path(__file__).parent / "golden" / "timm_0_6_11_keys.json.gz").read_bytes()))

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests import tiny
+from tests.support import tiny
 
-kernels = pytest.importorskip("engine.kernels", reason="Triton is not installed here")
+kernels = pytest.importorskip("engine.captioners.native.triton_attention", reason="Triton is not installed here")
 DEVICE = tiny.DEVICES[-1]
 
 

@@ -3,7 +3,7 @@
 The study's checkpoints were written under that version, which cannot be installed beside the present one:
 
     pip install --target OLD --no-deps timm==0.6.11
-    PYTHONPATH=OLD python tests/golden/make_timm_keys.py
+    PYTHONPATH=OLD python tests/engine/captioners/native/golden/make_timm_keys.py
 
 Made with timm 0.6.11 and torch 2.14.1.
 """
