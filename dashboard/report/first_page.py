@@ -80,7 +80,7 @@ def _skipped(source: Source) -> str:
     """Return which photos of the run and its companions could not be read, "" where all could."""
     sentences = []
     for run in dict.fromkeys(each.name for each in (source.run, *source.parts.values())):
-        rows = source.ask(queries.set_aside, run)
+        rows = source.ask(queries.skipped, run)
         if len(rows):
             named = ", ".join(f"{row.file_name} ({row.reason})" for row in rows.head(_PHOTOS).itertuples())
             more = f" and {len(rows) - _PHOTOS:,} more" if len(rows) > _PHOTOS else ""

@@ -15,7 +15,7 @@ from dashboard.text import formatting
 from engine.store.schema import ATTENTION_PASSES
 
 _KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero_shot": "zero-shot only"}
-_COUNTS = ["captions", "images", "set_aside", "attention", "zero_shot"]
+_COUNTS = ["captions", "images", "skipped", "attention", "zero_shot"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Run:
     record: dict[str, Any] = field(hash=False)
     captions: int = 0
     images: int = 0
-    set_aside: int = 0
+    skipped: int = 0
     attention: int = 0
     zero_shot: int = 0
 

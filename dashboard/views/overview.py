@@ -33,7 +33,7 @@ def draw() -> None:
     _scores(run)
     _tags(run)
     _training(run)
-    _set_aside(run)
+    _skipped(run)
     layout.show_problems(data.problems())
     with slot:
         export_button.offer(lambda: _items(run), "overview")
@@ -209,15 +209,15 @@ def _training(run: data.Run) -> None:
         layout.figure(drawn, "training_validation", "Validation CIDEr and CLIPScore by epoch")
 
 
-def _set_aside(run: data.Run) -> None:
-    if not run.set_aside:
+def _skipped(run: data.Run) -> None:
+    if not run.skipped:
         return
-    st.subheader("Photos set aside")
-    frame = data.ask(queries.set_aside, run.name)
-    said = f"{formatting.count(run.set_aside, 'photo')} of this run could not be used"
+    st.subheader("Photos skipped")
+    frame = data.ask(queries.skipped, run.name)
+    said = f"{formatting.count(run.skipped, 'photo')} of this run could not be used"
     if run.text("kind") == "predictions":
         said += ", for scores by CLIP: scores by references count their captions"
-    st.markdown(said + (f". The first {len(frame):,} are:" if len(frame) < run.set_aside else "."))
+    st.markdown(said + (f". The first {len(frame):,} are:" if len(frame) < run.skipped else "."))
     st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Why"}), hide_index=True)
 
 

@@ -1,4 +1,4 @@
-"""What a finished run says on the terminal: scores per beam size, what was set aside, and the next command.
+"""What a finished run says on the terminal: scores per beam size, what was skipped, and the next command.
 
 Knows queries and plain text. The numbers are those of the dashboard, asked by the same queries.
 """
@@ -31,7 +31,7 @@ def text(results: Path, run: str) -> str:
     parts += _zero_shot(accuracies)
     parts += _study_prompts(published.prompts(results).frame, accuracies)
     parts += _signatures(scores)
-    parts += _set_aside(queries.set_aside(cursor, run))
+    parts += _skipped(queries.skipped(cursor, run))
     parts += _waited(record)
     parts += _trained_on(record)
     if (record.get("clip") or {}).get("demo"):
@@ -170,9 +170,9 @@ def _waited(record: dict) -> list[str]:
     return [] if share is None else ["", f"the model waited for photos {100 * share:.1f} % of the captioning's time"]
 
 
-def _set_aside(rows: pd.DataFrame) -> list[str]:
+def _skipped(rows: pd.DataFrame) -> list[str]:
     if rows.empty:
         return []
     named = [f"  {row.file_name}: {row.reason}" for row in rows.head(10).itertuples()]
-    more = [f"  and {len(rows) - 10:,} more, see the table set_aside"] if len(rows) > 10 else []
-    return ["", f"set aside: {len(rows):,} photos", *named, *more]
+    more = [f"  and {len(rows) - 10:,} more, see the table skipped"] if len(rows) > 10 else []
+    return ["", f"skipped: {len(rows):,} photos", *named, *more]

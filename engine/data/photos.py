@@ -15,9 +15,9 @@ from PIL import Image, ImageOps
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_PIXELS = 100_000_000
-"""A larger photo is set aside: decoded it would take 300 MB, and Pillow calls it a decompression bomb soon after."""
+"""A larger photo is skipped: decoded it would take 300 MB, and Pillow calls it a decompression bomb soon after."""
 MAX_RATIO = 100
-"""A longer strip is set aside: scaled until its short side fills a model's input, it would take gigabytes."""
+"""A longer strip is skipped: scaled until its short side fills a model's input, it would take gigabytes."""
 
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 

@@ -127,11 +127,11 @@ class _Shown:
 
     def _read(self, named: Mapping[str, str]) -> list[Tag]:
         tags = [
-            Tag("invented object", f"{words} ({label})" if words != label else label)
+            Tag("hallucinated object", f"{words} ({label})" if words != label else label)
             for label, words in named.items()
             if label not in self._labels and not self._named[label]
         ]
         for label, count in self._named.items():
             if label not in named and 2 * count > self._references:
-                tags.append(Tag("missed object", f"{label}, in {count} of {self._references} references"))
+                tags.append(Tag("omitted object", f"{label}, in {count} of {self._references} references"))
         return tags

@@ -103,27 +103,27 @@ def evaluate(ask: CaptionerRun) -> bool:
     chunks = _caption_all(run, ask, captioner, tokenizer)
     images, captions = chunks["images"], chunks["captions"]
     if not len(images):
-        raise metadata.nothing_read(run, ask.dataset, chunks["set_aside"].to_pylist())
+        raise metadata.nothing_read(run, ask.dataset, chunks["skipped"].to_pylist())
     for table in ("images", "captions", "attention"):
         run.write(table, chunks[table])
     photos = [ask.dataset.root / name for name in images["file_name"].to_pylist()]
-    passed_over = {}
+    ranking_errors = {}
     if ask.decoding.n_best > 1:
         asked = (images, photos, ask.metrics, ask.clip, ask.dataset)
         kept = nbest.scored(run, chunks["hypotheses"], *asked)
         run.write("hypotheses", kept)
         # Of samples the first is no choice: a better one that was drawn later says nothing of the caption.
-        passed_over = {} if ask.decoding.sample else nbest.passed_over(kept)
+        ranking_errors = {} if ask.decoding.sample else nbest.ranking_errors(kept)
     settings = _by_setting(captions, images["image_id"].to_pylist())
     facts = ask.decoding.facts()
-    write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts, passed_over)
+    write_scores(run, images, settings, photos, ask.metrics, ask.clip, ask.dataset, facts, ranking_errors)
     with run.watch.measure("grounding"):
         run.write("grounding", _ground(images, chunks["attention"]))
-    aside = chunks["set_aside"].to_pylist()
+    aside = chunks["skipped"].to_pylist()
     if ask.clip is not None and ask.classes is not None:
         lost = zeroshot_run.classify(run, ask.clip.clip, ask.classes, ask.templates)
         aside += [row | {"reason": f"{row['reason']} (a zero-shot photo)"} for row in lost]
-    run.write("set_aside", store.table_of("set_aside", aside))
+    run.write("skipped", store.table_of("skipped", aside))
     _copy_training(run, ask.captioner_path)
     run.facts |= {
         "kind": "captioner",
@@ -136,7 +136,7 @@ def evaluate(ask: CaptionerRun) -> bool:
         "waited_for_photos": _share_waited(run.watch.seconds),
         "seconds_per_image": _seconds_per_image(run, ask.decoding.beam_sizes, len(images)),
         "sweep_seconds_per_image": _rate(run.watch.seconds.get(_DECODE, 0.0), len(images)),
-        "set_aside": len(aside),
+        "skipped": len(aside),
         "trained_on": _count_seen(ask, images),
         "seed": ask.decoding.seed,
     }
@@ -167,7 +167,7 @@ def _captioner_plan(ask: CaptionerRun, captioner: Captioner, tokenizer: CaptionT
     }
 
 
-_CHUNK_TABLES = ("images", "set_aside", "captions", "attention", "hypotheses")
+_CHUNK_TABLES = ("images", "skipped", "captions", "attention", "hypotheses")
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 _WAITED, _DECODE = "wait for photos", "decode"
 _ALONE = "an image at beam {} alone"
@@ -266,7 +266,7 @@ def _caption_chunk(
                     maps += _attention_rows(captioner, tokenizer, encoded, usable, best, size, ask)
     return {
         "images": store.table_of("images", [metadata.image_row(example, photo.size) for example, photo in usable]),
-        "set_aside": store.table_of("set_aside", aside),
+        "skipped": store.table_of("skipped", aside),
         "captions": store.table_of("captions", captions),
         "attention": store.table_of("attention", maps),
         "hypotheses": store.table_of("hypotheses", kept),

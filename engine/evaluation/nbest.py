@@ -48,7 +48,7 @@ _TIMES, _MORE = 2.0, 0.5
 """CIDEr of another hypothesis over that of the caption: below both, a choice among near equals is no failure."""
 
 
-def passed_over(hypotheses: pa.Table) -> dict[tuple[int, str], Tag]:
+def ranking_errors(hypotheses: pa.Table) -> dict[tuple[int, str], Tag]:
     """(beam size, image id) -> the tag of a caption that stands before a far better hypothesis by CIDEr."""
     if "cider" not in hypotheses.column_names:
         return {}
@@ -62,5 +62,5 @@ def passed_over(hypotheses: pa.Table) -> dict[tuple[int, str], Tag]:
         _, _, chosen = min(found)
         rank, caption, best = max(found, key=lambda each: each[2])
         if best >= max(_TIMES * chosen, chosen + _MORE):
-            tags[case] = Tag("passed over", f"rank {rank}, CIDEr {best:.2f} instead of {chosen:.2f}: {caption}")
+            tags[case] = Tag("ranking error", f"rank {rank}, CIDEr {best:.2f} instead of {chosen:.2f}: {caption}")
     return tags

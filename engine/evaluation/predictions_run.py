@@ -50,7 +50,7 @@ def score(ask: PredictionsRun) -> bool:
     images, aside = _image_tables(dataset)
     rows = [_imported_row(image_id, ask.captions[image_id]) for image_id in images["image_id"].to_pylist()]
     run.write("images", images)
-    run.write("set_aside", aside)
+    run.write("skipped", aside)
     run.write("captions", tables.table_of("captions", rows))
     missing = set(aside["image_id"].to_pylist())
     photos = [
@@ -64,7 +64,7 @@ def score(ask: PredictionsRun) -> bool:
         "captioner": None,
         "predictions": {"path": str(ask.source), "fingerprint": digest},
         "beam_sizes": [IMPORTED],
-        "set_aside": len(aside),
+        "skipped": len(aside),
         "partial": len(dataset.examples) < len(ask.dataset.examples),
     }
     run.facts.setdefault("roots", {})["images"] = str(dataset.root.resolve())
@@ -77,7 +77,7 @@ def _imported_row(image_id: str, caption: str) -> dict[str, Any]:
 
 
 def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
-    """Return `images` of all examples, and `set_aside`; a photo that cannot be read is in both, without a size."""
+    """Return `images` of all examples, and `skipped`; a photo that cannot be read is in both, without a size."""
 
     def read(example: Example) -> tuple[int, int] | str:
         try:
@@ -92,4 +92,4 @@ def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
         images.append(metadata.image_row(example, (0, 0) if is_unreadable else photo))
         if is_unreadable:
             aside.append({"image_id": example.image_id, "file_name": example.file_name, "reason": photo})
-    return tables.table_of("images", images), tables.table_of("set_aside", aside)
+    return tables.table_of("images", images), tables.table_of("skipped", aside)

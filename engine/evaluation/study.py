@@ -137,7 +137,7 @@ class _Parts:
     def _name_photos(self, run: str) -> None:
         """Print the photos that a run could not read."""
         folder = tables.run_folder(self.study.results, run)
-        rows = tables.read_table(folder, "set_aside").to_pylist() if tables.has_table(folder, "set_aside") else []
+        rows = tables.read_table(folder, "skipped").to_pylist() if tables.has_table(folder, "skipped") else []
         named = [f"{row['file_name']} ({row['reason']})" for row in rows[:_NAMED]]
         if rows:
             more = f", and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""

@@ -54,14 +54,14 @@ def zero_shot(ask: ZeroShotRun) -> bool:
     aside = classify(run, ask.clip, ask.classes, ask.templates)
     if len(aside) == len(ask.classes.examples):
         raise metadata.nothing_read(run, ask.classes, aside)
-    run.write("set_aside", tables.table_of("set_aside", aside))
+    run.write("skipped", tables.table_of("skipped", aside))
     run.facts |= {
         "kind": "zero_shot",
         "data": {"name": ask.classes.name, "format": ask.classes.format, "path": str(ask.classes.path)}
         | {"split": ask.classes.split, "images": len(ask.classes.examples) - len(aside)}
         | {"fingerprint": ask.classes.fingerprint},
         "clip": ClipSettings(ask.clip).facts(),
-        "set_aside": len(aside),
+        "skipped": len(aside),
     }
     run.finish()
     return True

@@ -66,13 +66,13 @@ def metric_column(metric: str) -> str:
 
 
 def runs(cursor: DuckDBPyConnection) -> pd.DataFrame:
-    """Columns run, record (`run.json` as text), captions, images, set_aside, attention (rows), zero_shot (images)."""
+    """Columns run, record (`run.json` as text), captions, images, skipped, attention (rows), zero_shot (images)."""
     return cursor.execute(
         """
         SELECT run, record,
             (SELECT count(*) FROM captions WHERE captions.run = runs.run) AS captions,
             (SELECT count(*) FROM images WHERE images.run = runs.run) AS images,
-            (SELECT count(*) FROM set_aside WHERE set_aside.run = runs.run) AS set_aside,
+            (SELECT count(*) FROM skipped WHERE skipped.run = runs.run) AS skipped,
             (SELECT count(*) FROM attention WHERE attention.run = runs.run) AS attention,
             (SELECT count(DISTINCT image_id) FROM zero_shot WHERE zero_shot.run = runs.run) AS zero_shot
         FROM runs ORDER BY run
@@ -136,10 +136,10 @@ def training(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     ).df()
 
 
-def set_aside(cursor: DuckDBPyConnection, run: str, limit: int = 1000) -> pd.DataFrame:
+def skipped(cursor: DuckDBPyConnection, run: str, limit: int = 1000) -> pd.DataFrame:
     """Columns image_id, file_name, reason: the first `limit` photos of a run that could not be used."""
     return cursor.execute(
-        "SELECT image_id, file_name, reason FROM set_aside WHERE run = ? ORDER BY file_name, image_id LIMIT ?",
+        "SELECT image_id, file_name, reason FROM skipped WHERE run = ? ORDER BY file_name, image_id LIMIT ?",
         [run, limit],
     ).df()
 

@@ -11,8 +11,24 @@ import pyarrow as pa
 RUN_RECORD = "run.json"
 """The file that goes last: a run folder without it is unfinished."""
 
-VERSION = 2
-"""Of this contract; kept in every run record, so that a later reader knows what it holds."""
+VERSION = 3
+"""Version of this contract. Every run record names the version it was written with."""
+
+RENAMED = 3
+"""The version that renamed tables, record keys and tags; readers apply the three maps below to older runs."""
+
+RENAMED_TABLES = {"skipped": "set_aside"}
+"""Table -> its file's name in runs of versions before RENAMED."""
+
+RENAMED_KEYS = {"set_aside": "skipped"}
+"""Record key before RENAMED -> the key now."""
+
+RENAMED_TAGS = {
+    "invented object": "hallucinated object",
+    "missed object": "omitted object",
+    "passed over": "ranking error",
+}
+"""Failure tag before RENAMED -> the tag now."""
 
 END_WORD = "<end>"
 """The end token, kept as a word of its own in the attention table: where the model looked when it decided to stop."""
@@ -49,7 +65,7 @@ TABLES: dict[str, pa.Schema] = {
         }
     ),
     # A row is a photo that could not be used, and why.
-    "set_aside": pa.schema({"image_id": pa.string(), "file_name": pa.string(), "reason": pa.string()}),
+    "skipped": pa.schema({"image_id": pa.string(), "file_name": pa.string(), "reason": pa.string()}),
     # A row is an image at a beam size. beam_size 0 marks a prediction file whose decoding is not known.
     "captions": pa.schema(
         {
@@ -175,6 +191,7 @@ class Metric:
     corpus: str
     definition: str
     digits: int = 3
+    higher_is_better: bool = True
 
     @property
     def tie(self) -> float:
@@ -207,15 +224,16 @@ METRICS: dict[str, Metric] = {
 
 
 TAGS = {
-    "empty": "no words at all",
-    "unfinished": "cut at the maximum length, no end token",
-    "repetition": "a phrase of two words or more follows itself, or stands there three times",
-    "generic": "the same caption stands under at least 3 images and 1 % of the split",
-    "invented object": "names an object that is not annotated in the image and that no reference names",
-    "missed object": "leaves out an object that most references name",
-    "passed over": "another of the n best has at least twice its CIDEr, and 0.5 more",
+    "empty": "the caption has no words",
+    "unfinished": "the caption reached the maximum length before an end token",
+    "repetition": "a phrase of two or more words is repeated directly, or occurs three times",
+    "generic": "the same caption was given to at least 3 images and to at least 1 % of the split",
+    "hallucinated object": "the caption names an object that is not annotated in the image and that no reference names "
+    "(compare CHAIR)",
+    "omitted object": "the caption does not name an object that most references name",
+    "ranking error": "another hypothesis of the n-best list has at least twice the CIDEr, and 0.5 more",
 }
-"""The failure tags with their definitions; `failures` gives them, the last one `hypotheses`."""
+"""The failure tags with their definitions; `diagnosis.tags` assigns them, the last one `evaluation.nbest`."""
 
 SCORED = {"scores": 2, "hypotheses": 7}
 """The tables with metric columns, each with the number of columns that stand before those."""

@@ -24,7 +24,18 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from engine.data.files import first_line
-from engine.store.schema import ADDED, METRICS, RUN_RECORD, TABLES, VERSION, schema_of
+from engine.store.schema import (
+    ADDED,
+    METRICS,
+    RENAMED,
+    RENAMED_KEYS,
+    RENAMED_TABLES,
+    RENAMED_TAGS,
+    RUN_RECORD,
+    TABLES,
+    VERSION,
+    schema_of,
+)
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)
@@ -107,16 +118,28 @@ def read_table(folder: Path, table: str) -> pa.Table:
     Raises:
         ResultsError: the file is missing, half written or not of the contract.
     """
-    path = folder / f"{table}.parquet"
+    path = table_path(folder, table)
     problem = check_table(path)
     if problem is not None:
         raise ResultsError(f"{path}: {problem.reason}")
     return pq.read_table(path)
 
 
+def table_path(folder: Path, table: str) -> Path:
+    """Return the file of `table` in a run's folder; in an older run it may have the name of RENAMED_TABLES."""
+    path = folder / f"{table}.parquet"
+    older = folder / f"{RENAMED_TABLES.get(table, table)}.parquet"
+    return older if older.is_file() and not path.is_file() else path
+
+
+def _table_name(path: Path) -> str:
+    """Return the table that a file holds, by its name now or before RENAMED."""
+    return {older: table for table, older in RENAMED_TABLES.items()}.get(path.stem, path.stem)
+
+
 def has_table(folder: Path, table: str) -> bool:
     """Whether `folder/<table>.parquet` is there and readable."""
-    path = folder / f"{table}.parquet"
+    path = table_path(folder, table)
     return path.is_file() and check_table(path) is None
 
 
@@ -128,8 +151,9 @@ def check_table(path: Path) -> Problem | None:
         found = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         return Problem(path, f"not a whole Parquet file ({first_line(error)}); run the command again")
-    expected = schema_of(path.stem, found.names)
-    added = ADDED.get(path.stem, ())
+    table = _table_name(path)
+    expected = schema_of(table, found.names)
+    added = ADDED.get(table, ())
     missing = [name for name in expected.names if name not in found.names and name not in added]
     if missing:
         return Problem(path, f"written by another version: no column {missing[0]!r}; run the command again")
@@ -303,6 +327,20 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise ResultsError(f"{path}: not JSON ({error}); run the command again") from error
     if not isinstance(record, dict):
         raise ResultsError(f"{path}: expected a JSON object; run the command again")
+    return _renamed(record) if is_older(record) else record
+
+
+def is_older(record: dict[str, Any]) -> bool:
+    """Whether a record is of a version before RENAMED. One without a version is of version 1."""
+    version = record.get("schema_version", 1)
+    return isinstance(version, int) and version < RENAMED
+
+
+def _renamed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return an older record with the keys and table names of now; its version stays."""
+    record = {RENAMED_KEYS.get(key, key): value for key, value in record.items()}
+    if isinstance(record.get("tables"), list):
+        record["tables"] = [_table_name(Path(str(table))) for table in record["tables"]]
     return record
 
 
@@ -313,7 +351,7 @@ def drop_record(folder: Path) -> None:
 
 def lost_tables(folder: Path, tables: list[str]) -> list[str]:
     """Those of `tables` that are not there, and those that are there and cannot be read."""
-    there = [path.stem for path in sorted(folder.glob("*.parquet")) if path.stem in TABLES]
+    there = [table for path in sorted(folder.glob("*.parquet")) if (table := _table_name(path)) in TABLES]
     return [table for table in dict.fromkeys([*tables, *there]) if not has_table(folder, table)]
 
 
@@ -360,7 +398,7 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     for table in TABLES:
         paths, broken = _readable(runs, table)
         problems += broken
-        _create_view(connection, table, paths)
+        _create_view(connection, table, paths, {run.name for run in runs if is_older(run.record)})
         linked += [_literal(str(path.resolve())) for path in paths if path.resolve() != path]
     connection.execute(f"SET allowed_paths = [{', '.join(linked)}]")  # where a linked run's files really are
     connection.execute(f"SET allowed_directories = [{_literal(str(results.resolve()) + os.sep)}]")
@@ -399,7 +437,7 @@ def readers(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.St
 def _readable(runs: list[Run], table: str) -> tuple[list[Path], list[Problem]]:
     paths, problems = [], []
     for run in runs:
-        path = run.folder / f"{table}.parquet"
+        path = table_path(run.folder, table)
         if not path.exists():
             continue
         problem = check_table(path)
@@ -411,7 +449,7 @@ def _readable(runs: list[Run], table: str) -> tuple[list[Path], list[Problem]]:
     return paths, problems
 
 
-def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path]) -> None:
+def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path], older: set[str]) -> None:
     # An empty table of the full width stands first, so that a metric no run has is a NULL column and not an error.
     schema = schema_of(table, list(METRICS))
     # A table and not a registered object: those are not seen by the connection's cursors.
@@ -419,17 +457,29 @@ def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[
     connection.execute(f"CREATE TABLE empty_{table} AS SELECT * FROM shape")
     connection.unregister("shape")
     select = f"SELECT * FROM empty_{table}"
-    if paths:
-        files = ", ".join(_literal(str(path)) for path in paths)
-        select += (
-            " UNION ALL BY NAME SELECT parse_filename(parse_dirpath(filename)) AS run, * EXCLUDE (filename) "
-            f"FROM read_parquet([{files}], union_by_name=true, filename=true)"
-        )
+    has_tags = "tags" in schema.names
+    before = [path for path in paths if has_tags and path.parent.name in older]
+    for some, columns in (([path for path in paths if path not in before], ""), (before, f" REPLACE ({_TAGS_NOW})")):
+        if some:
+            files = ", ".join(_literal(str(path)) for path in some)
+            select += (
+                " UNION ALL BY NAME "
+                f"SELECT parse_filename(parse_dirpath(filename)) AS run, * EXCLUDE (filename){columns} "
+                f"FROM read_parquet([{files}], union_by_name=true, filename=true)"
+            )
     connection.execute(f"CREATE VIEW {table} AS {select}")
 
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+_TAGS_NOW = (
+    "list_transform(tags, lambda entry: struct_pack(tag := CASE entry.tag "
+    + " ".join(f"WHEN {_literal(before)} THEN {_literal(now)}" for before, now in RENAMED_TAGS.items())
+    + " ELSE entry.tag END, evidence := entry.evidence)) AS tags"
+)
+"""The tags of a run of a version before RENAMED, by their names now."""
 
 
 def _publish(temporary: Path, target: Path) -> None:

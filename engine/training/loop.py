@@ -478,7 +478,7 @@ def _readable(dataset: Dataset) -> Dataset:
         try:
             open_photo(dataset.photo(example))
         except PhotoError as error:
-            tqdm.write(f"set aside {example.file_name}: {error}")
+            tqdm.write(f"skipped {example.file_name}: {error}")
             return None
         return example
 

@@ -124,7 +124,7 @@ def test_scores_of_a_part_of_the_images_are_said_to_be_of_that_part(open_view, t
     fewer = [row | {"images": 2 if row["metric"] == "rouge_l" else row["images"]} for row in corpus]
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", fewer))
     aside = [{"image_id": f"flickr_{i}", "file_name": f"flickr_{i}.jpg", "reason": "gone"} for i in range(3)]
-    tables.write_table(folder, "set_aside", tables.table_of("set_aside", aside))
+    tables.write_table(folder, "skipped", tables.table_of("skipped", aside))
     shown = words(open_view("overview", results))
     assert "ROUGE-L: over the 2 of 5 images that have a value." in shown and "CIDEr: over" not in shown
     assert "3 photos of this run could not be used, for scores by CLIP: scores by references count their" in shown

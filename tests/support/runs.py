@@ -45,7 +45,7 @@ def captioner_run(results: Path, run: str = "demo", grid: int = 14) -> Path:
     tables.write_table(folder, "zero_shot", tables.table_of("zero_shot", _zero_shot()))
     tables.write_table(folder, "training", tables.table_of("training", _training()))
     aside = [{"image_id": "broken", "file_name": "broken.png", "reason": "the file ends in the middle of the picture"}]
-    tables.write_table(folder, "set_aside", tables.table_of("set_aside", aside))
+    tables.write_table(folder, "skipped", tables.table_of("skipped", aside))
     tables.write_record(folder, _captioner_record(run, photos))
     return folder
 
@@ -366,7 +366,7 @@ def _captioner_record(run: str, photos: Path) -> dict[str, Any]:
         "decoding": {"max_length": 30, "length_penalty": 0.0, "rule": "batched"},
         "metrics": METRICS,
         "seconds_per_image": {"1": 0.011, "3": 0.02, "5": 0.031},
-        "set_aside": 1,
+        "skipped": 1,
     }
 
 

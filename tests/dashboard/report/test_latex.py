@@ -20,7 +20,7 @@ METRICS = ("CIDEr", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "METEOR",
 
 TABLES = {
     "scores": pd.DataFrame({"Beam size": ["1 (greedy)", "3", "100"], **{name: ["0.501"] * 3 for name in METRICS}}),
-    "texts": pd.DataFrame({"Rank": ["1"], "Caption": [CAPTION], "A reference": [CAPTION], "Tag": ["missed object"]}),
+    "texts": pd.DataFrame({"Rank": ["1"], "Caption": [CAPTION], "A reference": [CAPTION], "Tag": ["omitted object"]}),
     "names": pd.DataFrame({"Run": ["demo"], "Encoder": ["deit3_large_patch16_224_in21ft1k"], "Note": [SIGNATURE]}),
     "marks": pd.DataFrame({"Mark": list(string.punctuation), "Text": [NASTY] + [CAPTION] * 31}),
     "many": pd.DataFrame({"Image": [f"{i:012}" for i in range(150)], "Caption": [CAPTION] * 150}),

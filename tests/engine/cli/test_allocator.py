@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 # Ten times 64 MB, as a model's step takes and frees them: how many pages had to be fetched for it.
 COUNT = """
 import resource, sys
-from engine import allocator
+from engine.cli import allocator
 if sys.argv[1] == "keep":
     assert allocator.keep_freed_memory()
 import ctypes

@@ -13,7 +13,7 @@ def test_the_summary_says_scores_intervals_and_the_next_command(full_results):
     record = tables.read_record(tables.run_folder(full_results, "demo"))
     for size in record["beam_sizes"]:
         assert f"\n{size:>8}  " in text
-    for part in ("CIDEr", "CLIPScore", "±", "95 % bootstrap interval", "set aside: 1 photos"):
+    for part in ("CIDEr", "CLIPScore", "±", "95 % bootstrap interval", "skipped: 1 photos"):
         assert part in text
     assert text.endswith(f"next: CAPTIONSCOPE_RESULTS={full_results} streamlit run dashboard/app.py")
 

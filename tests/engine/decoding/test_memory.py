@@ -92,9 +92,9 @@ def test_free_memory_is_a_part_of_the_machines():
 _DECODE = """
 import sys, torch
 from pathlib import Path
-from engine import decoding
+from engine.decoding.sweep import sweep
 from engine.config import DecodingConfig
-from tests import tiny
+from tests.support import tiny
 
 sizes = [int(size) for size in sys.argv[1:]]
 captioner = tiny.captioner(d_model=256, num_layers=2, nhead=4, dim_feedforward=128, vocab_size=4000)
@@ -103,7 +103,7 @@ words, config = tiny.tokenizer(), DecodingConfig(max_length=20)
 
 def search(images, sizes):
     steps = captioner.start(torch.randn(images, 50, 256), 20)
-    decoding.sweep(steps, images, sizes, words.bos_id, words.eos_id, config, torch.device("cpu"))
+    sweep(steps, images, sizes, words.bos_id, words.eos_id, config, torch.device("cpu"))
 
 
 def most():

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from engine.decoding import study_rule
 from engine.decoding.steps import Hypothesis
-from tests.support import tiny
 from tests.engine.decoding.test_sweep import BOS, EOS, table
+from tests.support import tiny
 
 
 def search(read: study_rule.Read, images: int, size: int, *rest: object) -> list[Hypothesis]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.diagnosis.tags import Case, Tag, repeated_phrase, tag_settings
-from engine.evaluation.nbest import passed_over
+from engine.evaluation.nbest import ranking_errors
 from engine.store import tables
 from engine.store.schema import TAGS
 from tests.conftest import ROOT
@@ -75,27 +75,27 @@ def test_a_caption_under_many_images_is_generic():
 
 def test_an_object_that_neither_boxes_nor_references_know_is_invented():
     split = [case("a cat on a sofa", ["a pet at home"], ["couch", "dog"]), case("x", (), ["cat"])]
-    assert tag_all(split)[0] == [Tag("invented object", "cat")]
+    assert tag_all(split)[0] == [Tag("hallucinated object", "cat")]
     told = case("a cat on a sofa", ["the cat rests"], ["couch"])
     assert tags_of(told, split[1]) == []
 
 
 def test_an_image_without_boxes_in_an_annotated_split_shows_none_of_the_objects():
     split = [case("a black dog runs", ["a street sign", "a sign"]), case("x", (), ["dog", "person"])]
-    assert tag_all(split)[0] == [Tag("invented object", "dog")]
-    assert tags_of(case("a sign", ["a man holds a sign"]), split[1]) == ["missed object"]
+    assert tag_all(split)[0] == [Tag("hallucinated object", "dog")]
+    assert tags_of(case("a sign", ["a man holds a sign"]), split[1]) == ["omitted object"]
     assert tags_of(case("a black dog runs"), split[1]) == []  # nobody said what is in it
 
 
 def test_evidence_names_the_word_and_its_category():
     split = [case("two puppies play", ["a field"], ["person"]), case("x", (), ["dog"])]
-    assert tag_all(split)[0][0] == Tag("invented object", "puppies (dog)")
+    assert tag_all(split)[0][0] == Tag("hallucinated object", "puppies (dog)")
 
 
 def test_an_object_most_references_name_is_missed():
     references = ["a man rides a horse", "a horse with a rider", "a field"]
     found = tag_all([case("a person outside", references, ["person", "horse"])])[0]
-    assert found == [Tag("missed object", "horse, in 2 of 3 references")]
+    assert found == [Tag("omitted object", "horse, in 2 of 3 references")]
 
 
 def test_missed_objects_stand_in_the_order_of_the_references_whatever_the_hash_seed():
@@ -125,7 +125,7 @@ def test_every_tag_that_is_given_is_defined_and_the_other_way_round():
         case("x", (), ["cat"]),
     ]
     given = {tag.tag for tags in tag_all(split) for tag in tags}
-    given |= {tag.tag for tag in passed_over(tables.table_of("hypotheses", PASSED, ["cider"])).values()}
+    given |= {tag.tag for tag in ranking_errors(tables.table_of("hypotheses", PASSED, ["cider"])).values()}
     assert given == set(TAGS)
 
 

@@ -1,4 +1,4 @@
-"""The whole road on tiny real parts: photos to tables, a kill in the middle, what is set aside."""
+"""The whole road on tiny real parts: photos to tables, a kill in the middle, what is skipped."""
 
 import hashlib
 import json
@@ -26,9 +26,7 @@ from engine.store import tables
 from engine.store.schema import ATTENTION_PASSES, END_WORD, TABLES
 from tests.support import tiny
 
-TABLES_WRITTEN = (
-    *("images", "set_aside", "captions", "attention", "grounding", "scores", "corpus_scores", "zero_shot"),
-)
+TABLES_WRITTEN = (*("images", "skipped", "captions", "attention", "grounding", "scores", "corpus_scores", "zero_shot"),)
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +78,12 @@ def test_every_table_is_written_and_of_the_contract(results):
 
 
 def test_a_broken_photo_is_set_aside_with_its_reason_and_nowhere_else(results):
-    assert table(results, "set_aside") == [
+    assert table(results, "skipped") == [
         {"image_id": "000000000003", "file_name": "000000000003.jpg", "reason": "the file is empty"}
     ]
     for name in ("images", "captions", "scores", "attention"):
         assert "000000000003" not in {row["image_id"] for row in table(results, name)}
-    assert tables.read_record(tables.run_folder(results, "mine"))["set_aside"] == 1
+    assert tables.read_record(tables.run_folder(results, "mine"))["skipped"] == 1
 
 
 def test_each_image_has_a_caption_and_scores_at_each_beam_size(results):
@@ -245,16 +243,16 @@ def test_a_strip_is_set_aside_and_the_run_finishes(parts, tmp_path):
     Image.new("L", (1, 60_000)).save(tmp_path / "photos" / "strip.png")
     bare = registry.load(tmp_path / "photos")
     assert captioner_run.evaluate(ask(parts, tmp_path, dataset=bare, classes=None))
-    assert [row["file_name"] for row in table(tmp_path, "set_aside")] == ["strip.png"]
+    assert [row["file_name"] for row in table(tmp_path, "skipped")] == ["strip.png"]
 
 
 def test_a_broken_photo_of_the_classes_is_set_aside_beside_those_of_the_captions(parts, tmp_path):
     classes = registry.load_classes(tiny.classes(tmp_path / "data"))
     (classes.root / "1_0.png").write_bytes(b"")
     assert captioner_run.evaluate(ask(parts, tmp_path, classes=classes))
-    found = {row["file_name"]: row["reason"] for row in table(tmp_path, "set_aside")}
+    found = {row["file_name"]: row["reason"] for row in table(tmp_path, "skipped")}
     assert found == {"000000000003.jpg": "the file is empty", "1_0.png": "the file is empty (a zero-shot photo)"}
-    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["set_aside"] == 2
+    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["skipped"] == 2
     assert "of 5" in summary.text(tmp_path, "mine")
 
 
@@ -338,7 +336,7 @@ def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts,
         assert kept[0]["caption"] == captions[image_id, size]
         assert [row["score"] for row in kept] == sorted((row["score"] for row in kept), reverse=True)
         assert kept[0]["cider"] == pytest.approx(scores[image_id, size]["cider"], abs=1e-12)
-        assert [tag["tag"] for tag in scores[image_id, size]["tags"]].count("passed over") == (
+        assert [tag["tag"] for tag in scores[image_id, size]["tags"]].count("ranking error") == (
             max(row["cider"] for row in kept) >= max(2 * kept[0]["cider"], kept[0]["cider"] + 0.5)
         )
     answer = tables.connect(tmp_path)[0].execute("SELECT count(*) FROM hypotheses WHERE rank > 1").fetchone()
@@ -396,12 +394,12 @@ def test_samples_are_the_same_after_a_kill_and_in_chunks_of_another_size(parts, 
 @pytest.mark.parametrize("sample", [False, True])
 def test_a_search_passes_something_over_and_a_sample_does_not(parts, tmp_path, monkeypatch, sample):
     images = [each.image_id for each in registry.load(parts / "data").examples]
-    everywhere = {(1 if sample else 2, image): Tag("passed over", "x") for image in images}
-    monkeypatch.setattr(captioner_run.hypotheses, "passed_over", lambda _: everywhere)
+    everywhere = {(1 if sample else 2, image): Tag("ranking error", "x") for image in images}
+    monkeypatch.setattr(captioner_run.nbest, "ranking_errors", lambda _: everywhere)
     decoding = DecodingConfig(beam_sizes=(1,) if sample else (2,), max_length=6, sample=sample, n_best=2)
     assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     given = [tag["tag"] for row in table(tmp_path, "scores") for tag in row["tags"]]
-    assert ("passed over" in given) == (not sample)
+    assert ("ranking error" in given) == (not sample)
 
 
 def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_path, monkeypatch):
@@ -468,7 +466,7 @@ def test_cores_that_share_a_replay_without_a_mask_keep_the_same_maps(parts, tmp_
 def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_captions(
     parts, tmp_path, results, monkeypatch
 ):
-    real, sizes = batched.decoding.sweep, []
+    real, sizes = batched.sweep.sweep, []
 
     def short(steps, images, *rest):
         sizes.append(images)
@@ -476,7 +474,7 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
             raise torch.OutOfMemoryError("no more")
         return real(steps, images, *rest)
 
-    monkeypatch.setattr(batched.decoding, "sweep", short)
+    monkeypatch.setattr(batched.sweep, "sweep", short)
     with pytest.warns(UserWarning, match="going on with 2"):
         assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     # The sweep of two sizes, and then each of them timed by itself.

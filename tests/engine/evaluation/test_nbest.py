@@ -65,8 +65,8 @@ def test_a_far_better_hypothesis_that_was_not_chosen_is_a_tag_with_its_rank(tmp_
     ]
     columns.append({"image_id": "d", "beam_size": 5, "rank": 1, "caption": "x", "cider": None})
     kept = store.table_of("hypotheses", columns, ["cider"])
-    assert nbest.passed_over(kept) == {
-        (5, "a"): Tag("passed over", "rank 2, CIDEr 0.90 instead of 0.40: said 2"),
-        (3, "c"): Tag("passed over", "rank 3, CIDEr 0.60 instead of 0.00: said 3"),
+    assert nbest.ranking_errors(kept) == {
+        (5, "a"): Tag("ranking error", "rank 2, CIDEr 0.90 instead of 0.40: said 2"),
+        (3, "c"): Tag("ranking error", "rank 3, CIDEr 0.60 instead of 0.00: said 3"),
     }
-    assert nbest.passed_over(kept.drop_columns(["cider"])) == {}
+    assert nbest.ranking_errors(kept.drop_columns(["cider"])) == {}

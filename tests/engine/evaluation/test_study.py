@@ -261,7 +261,7 @@ def test_an_estimate_of_work_that_sleeps_is_what_it_takes():
 
 def test_a_training_is_estimated_without_its_weights(asked):
     recipe = replace(asked.recipe, training=replace(asked.recipe.training, pretrained=True, epochs=3))
-    one = study.datasets.load(asked.data, "course", "train")
+    one = study.registry.load(asked.data, "course", "train")
     assert 0 < estimates.learning(recipe, one, "cpu") < 600
 
 

@@ -36,7 +36,7 @@ def scored(cursor, metric: str, run: str = "demo", beam: int = 1) -> dict[str, f
 def test_runs_are_listed_by_name_with_how_much_they_hold(cursor):
     found = queries.runs(cursor).set_index("run")
     assert list(found.index) == ["demo", "demo_cnn", "predictions"]
-    assert found.loc["demo", ["captions", "images", "set_aside", "attention", "zero_shot"]].tolist() == [
+    assert found.loc["demo", ["captions", "images", "skipped", "attention", "zero_shot"]].tolist() == [
         36,
         12,
         1,
@@ -388,7 +388,7 @@ def test_zero_shot_cases_are_filtered_by_outcome_and_label(cursor):
 def test_training_and_losses_are_listed(cursor):
     training = queries.training(cursor, "demo")
     assert training.step.is_monotonic_increasing and training.validation_cider.notna().sum() == 3
-    assert queries.set_aside(cursor, "demo").file_name.tolist() == ["broken.png"]
+    assert queries.skipped(cursor, "demo").file_name.tolist() == ["broken.png"]
 
 
 def test_every_query_of_an_empty_folder_gives_an_empty_answer(empty_results):
@@ -399,7 +399,7 @@ def test_every_query_of_an_empty_folder_gives_an_empty_answer(empty_results):
         queries.beam_sizes,
         queries.corpus_scores,
         queries.training,
-        queries.set_aside,
+        queries.skipped,
         queries.beam_statistics,
         queries.conditions,
         queries.attention_beam_sizes,

@@ -119,9 +119,9 @@ def test_a_run_name_is_a_plain_name(tmp_path, name):
 
 def test_a_part_is_there_whole_or_not_at_all(tmp_path):
     assert store.read_part(tmp_path, "captions", 0, ["images"]) is None
-    store.write_part(tmp_path, "captions", 0, {"images": images("x"), "set_aside": store.table_of("set_aside", [])})
+    store.write_part(tmp_path, "captions", 0, {"images": images("x"), "skipped": store.table_of("skipped", [])})
     assert store.read_part(tmp_path, "captions", 0, ["images", "attention"]) is None
-    part = store.read_part(tmp_path, "captions", 0, ["images", "set_aside"])
+    part = store.read_part(tmp_path, "captions", 0, ["images", "skipped"])
     assert part["images"].to_pylist()[0]["image_id"] == "x"
     store.drop_parts(tmp_path)
     assert store.read_part(tmp_path, "captions", 0, ["images"]) is None
@@ -210,9 +210,7 @@ def test_readers_are_the_statements_of_a_query(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
 def test_a_folder_has_one_writer_and_is_left_as_it_was(tmp_path):
     folder = tmp_path / "captioner"
-    code = (
-        f"from pathlib import Path\nfrom engine import store\nwith store.alone(Path({str(folder)!r})): print('alone')"
-    )
+    code = f"from pathlib import Path\nfrom engine.store import tables as store\nwith store.alone(Path({str(folder)!r})): print('alone')"
 
     def other() -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -242,9 +240,33 @@ def test_a_lock_survives_another_handle_on_its_file(tmp_path):
     folder = tmp_path / "run"
     held = store.hold(folder / "held", "run 'mine'", "choose another --run")
     open(folder / "held").close()
-    code = (
-        f"from pathlib import Path\nfrom engine import store\nstore.hold(Path({str(folder / 'held')!r}), 'it', 'wait')"
-    )
+    code = f"from pathlib import Path\nfrom engine.store import tables as store\nstore.hold(Path({str(folder / 'held')!r}), 'it', 'wait')"
     refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     held.release(force=True)
     assert refused.returncode and "is being written by another process" in refused.stderr
+
+
+def test_an_older_run_is_read_by_the_names_of_now(tmp_path):
+    folder = store.run_folder(tmp_path, "older")
+    tags = [{"tag": "invented object", "evidence": "cat"}, {"tag": "generic", "evidence": "3 images"}]
+    row = {"image_id": "a", "beam_size": 1, "tags": tags}
+    store.write_table(folder, "scores", store.table_of("scores", [row]))
+    skipped = [{"image_id": "b", "file_name": "b.jpg", "reason": "the file is empty"}]
+    store.write_table(folder, "skipped", store.table_of("skipped", skipped))
+    (folder / "skipped.parquet").rename(folder / "set_aside.parquet")
+    record = {"schema_version": 2, "set_aside": 1, "tables": ["scores", "set_aside"]}
+    store.write_json(folder / "run.json", record)
+    now = {**row, "image_id": "c", "tags": [{"tag": "ranking error", "evidence": "rank 2"}]}
+    newer = store.run_folder(tmp_path, "newer")
+    store.write_table(newer, "scores", store.table_of("scores", [now]))
+    store.write_record(newer, {"tables": ["scores"]})
+
+    read = store.read_record(folder)
+    assert (read["skipped"], read["tables"], "set_aside" in read) == (1, ["scores", "skipped"], False)
+    assert store.read_table(folder, "skipped").to_pylist() == skipped
+    assert store.lost_tables(folder, read["tables"]) == []
+    connection, problems = store.connect(tmp_path)
+    assert not problems
+    assert connection.execute("SELECT run, image_id FROM skipped").fetchall() == [("older", "b")]
+    found = dict(connection.execute("SELECT run, list_transform(tags, lambda x: x.tag) FROM scores").fetchall())
+    assert found == {"older": ["hallucinated object", "generic"], "newer": ["ranking error"]}

@@ -187,7 +187,7 @@ def test_a_broken_photo_is_named_and_the_training_goes_on(tmp_path, sets, capsys
     sets[0].photo(sets[0].examples[0]).write_bytes(b"")
     done = loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     assert done.step == 3  # 5 photos x 2 captions in batches of 4
-    assert "set aside 000000000001.jpg: the file is empty" in capsys.readouterr().out
+    assert "skipped 000000000001.jpg: the file is empty" in capsys.readouterr().out
 
 
 def test_encoder_weights_start_the_encoder_and_a_classifier_is_dropped(tmp_path):
