@@ -392,7 +392,7 @@ def run_train(options: argparse.Namespace) -> int:
     from engine.config import read_recipe
     from engine.data import registry
     from engine.models import clip
-    from engine.store import tables
+    from engine.store import locks, records, tables
     from engine.training import loop
 
     recipe = loop.resolve_paths(read_recipe(options.recipe), options.recipe.parent)
@@ -407,7 +407,7 @@ def run_train(options: argparse.Namespace) -> int:
     def keep(rows: list[dict]) -> None:
         tables.write_table(options.out, "training", tables.table_of("training", rows))
 
-    with tables.alone(options.out):
+    with locks.alone(options.out):
         done = loop.train(train_set, validation_set, recipe, options.out, device, scorer, keep)
     best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
@@ -415,7 +415,7 @@ def run_train(options: argparse.Namespace) -> int:
     data = ["--data", str(options.data), *(["--format", options.format] if options.format else []), "--split", "val"]
     held = ["--hold-out", str(options.hold_out)] if options.hold_out != HOLD_OUT else []
     name = options.out.resolve().name
-    run = ["--captioner", str(options.out), "--run", name if tables.RUN_NAME.fullmatch(name) else "mine"]
+    run = ["--captioner", str(options.out), "--run", name if records.RUN_NAME.fullmatch(name) else "mine"]
     print(f"next: {shlex.join(['python', '-m', 'engine', 'evaluate', *data, *held, *run])}")
     return 0
 
@@ -477,13 +477,13 @@ def run_sql(options: argparse.Namespace) -> int:
     """The command `sql`."""
     import duckdb
 
-    from engine.store import tables
+    from engine.store import database
 
-    connection, problems = tables.connect(options.results)
+    connection, problems = database.connect(options.results)
     for problem in problems:
         print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
     try:
-        for statement in tables.readers(connection, options.query):
+        for statement in database.readers(connection, options.query):
             answer = connection.sql(statement)
             if answer is not None and statement.type.name not in _COUNTS_ONLY:
                 _print_csv(answer) if options.csv else answer.show(max_width=200)

@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from engine.store import tables
+from engine.store import atomic, locks
 
 Raw = list[dict[str, Any]]
 Make = Callable[[dict[str, Any]], Any]
@@ -69,7 +69,7 @@ def change(path: Path, make: Make, edit: Callable[[list[Any]], list[Any]]) -> No
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):
-            tables.write_json(path, {"entries": [asdict(entry) for entry in edit(read(path, make))]})
+            atomic.write_json(path, {"entries": [asdict(entry) for entry in edit(read(path, make))]})
     except OSError as error:
         raise LedgerError(f"{path}: {error.strerror}; nothing was kept, make the folder writable") from error
 
@@ -79,7 +79,7 @@ def _locked(path: Path) -> Iterator[None]:
     """Exclude other threads and processes that change `path`."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     with _here:
-        tables.acquire(lock)
+        locks.acquire(lock)
         try:
             yield
         finally:

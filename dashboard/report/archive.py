@@ -23,7 +23,8 @@ from dashboard.report.exports import Figure, Table, markdown_text
 from dashboard.report.footnotes import TITLE, Footnotes, is_signature
 from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note, numbers
 from dashboard.state.record import Run, runs_of
-from engine.store import queries, tables
+from engine.store import database, queries
+from engine.store.errors import Problem
 
 Progress = Callable[[int, int, str], None]
 """Called with (figures and tables done, all of them, what comes next)."""
@@ -195,7 +196,7 @@ def open_source(
     images: Iterable[str] = (),
     look: Mapping[str, Any] | None = None,
     parts: Mapping[str, str] | None = None,
-) -> tuple[Source, list[tables.Problem]]:
+) -> tuple[Source, list[Problem]]:
     """Return a run of a results folder as the source of a report, and what could not be read.
 
     Args:
@@ -204,7 +205,7 @@ def open_source(
     Raises:
         ReportError: there is no such run, it has no such beam size or image, or a companion has nothing to show.
     """
-    connection, problems = tables.connect(results)
+    connection, problems = database.connect(results)
 
     def ask(query: Callable[..., Any], *arguments: Any) -> Any:
         return query(connection.cursor(), *arguments)

@@ -15,7 +15,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.state.record import Run, runs_of
-from engine.store import queries, tables
+from engine.store import database, queries
+from engine.store.errors import Problem
 
 RESULTS_VARIABLE = "CAPTIONSCOPE_RESULTS"
 
@@ -67,7 +68,7 @@ def runs() -> list[Run]:
     return _runs(state())
 
 
-def problems() -> list[tables.Problem]:
+def problems() -> list[Problem]:
     """What could not be read, and why."""
     return _connection(str(results_folder()), state())[1]
 
@@ -97,5 +98,5 @@ def _runs(found: State) -> list[Run]:
 
 # One at a time: each holds the scores that were looked at in memory.
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[tables.Problem]]:
-    return tables.connect(Path(results))
+def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
+    return database.connect(Path(results))

@@ -15,7 +15,7 @@ from dashboard.figures.thumbnails import Photo
 from dashboard.report.source import Source, companions
 from dashboard.state import choices, data
 from dashboard.text import commands, formatting
-from engine.store.tables import Problem
+from engine.store.errors import Problem
 
 EVALUATE, SCORE, ZEROSHOT, TRAIN = commands.EVALUATE, commands.SCORE, commands.ZEROSHOT, commands.TRAIN
 

@@ -10,7 +10,8 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine.metrics.pooling import POOLED
-from engine.store import queries, signatures, tables
+from engine.store import database, queries, signatures
+from engine.store.errors import Problem
 from engine.store.schema import METRICS
 
 
@@ -24,7 +25,7 @@ def text(results: Path, left: str, right: str) -> str:
     Raises:
         SettingError: no such run or beam size, no shared images, or no shared metric.
     """
-    connection, problems = tables.connect(results)
+    connection, problems = database.connect(results)
     cursor = connection.cursor()
     sides = [_setting(cursor, each, problems) for each in (left, right)]
     overlap = queries.overlap(cursor, *sides[0], *sides[1]).iloc[0]
@@ -52,7 +53,7 @@ _READING = (
 )
 
 
-def _setting(cursor: DuckDBPyConnection, named: str, problems: Sequence[tables.Problem]) -> tuple[str, int]:
+def _setting(cursor: DuckDBPyConnection, named: str, problems: Sequence[Problem]) -> tuple[str, int]:
     run, colon, beam = named.rpartition(":")
     if not colon:
         run = named

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
-from engine.store import published, queries, tables
+from engine.store import database, published, queries, records
 from engine.store.schema import METRICS
 
 _HEADLINES = ("cider", "clipscore")
@@ -21,7 +21,7 @@ def text(results: Path, captions: str, zero_shot: str) -> str:
         captions: name of the run with the captions.
         zero_shot: name of the run with the zero-shot predictions.
     """
-    connection, _ = tables.connect(results)
+    connection, _ = database.connect(results)
     cursor = connection.cursor()
     lines = [*_prompts(cursor, results, zero_shot), *_beams(cursor, results, captions)]
     lines += _pairs(cursor, results, captions)
@@ -93,7 +93,7 @@ def _remarks(results: Path, captions: str, zero_shot: str) -> list[str]:
 
 
 def _record(results: Path, run: str) -> dict:
-    return tables.read_record(tables.run_folder(results, run)) or {}
+    return records.read_record(records.run_folder(results, run)) or {}
 
 
 def _row(head: str, cells: list[str]) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine.store import published, queries, tables
+from engine.store import database, published, queries, records
 from engine.store.schema import METRICS
 
 
 def text(results: Path, run: str) -> str:
     """The summary of a finished run, as lines to print."""
-    connection, _ = tables.connect(results)
-    record = tables.read_record(tables.run_folder(results, run)) or {}
+    connection, _ = database.connect(results)
+    record = records.read_record(records.run_folder(results, run)) or {}
     cursor = connection.cursor()
     parts = [f"\nrun {run}: {_what(record)}"]
     scores = queries.corpus_scores(cursor, run)
@@ -36,7 +36,7 @@ def text(results: Path, run: str) -> str:
     parts += _trained_on(record)
     if (record.get("clip") or {}).get("demo"):
         parts.append("CLIP scores are the demo CLIP's: they rank the demo world and compare with nobody's ViT-B/32.")
-    folder = tables.run_folder(results, run)
+    folder = records.run_folder(results, run)
     return "\n".join([*parts, f"\nin {folder}", f"next: {_dashboard(results)}"])
 
 

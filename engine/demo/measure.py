@@ -21,7 +21,7 @@ from engine.demo.scenes import compose
 from engine.metrics import base, zeroshot
 from engine.models import clip as clips
 from engine.statistics import mcnemar
-from engine.store import tables
+from engine.store import records, tables
 
 README = Path(__file__).parent / "README.md"
 DETAILED = 2  # the most detailed of the five references
@@ -124,7 +124,7 @@ def measure(clip: clips.Clip, data: Path) -> list[Row]:
 
 def captioner_rows(results: Path, run: str) -> list[Row]:
     """Every row of the captioner's table, from its stored run on the val split."""
-    folder = tables.run_folder(results, run)
+    folder = records.run_folder(results, run)
     images = tables.read_table(folder, "images").to_pylist()
     captions = {
         row["image_id"]: row["caption"]

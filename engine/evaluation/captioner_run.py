@@ -33,6 +33,7 @@ from engine.evaluation.scoring import ClipSettings, write_scores
 from engine.explain import attention
 from engine.metrics import base, zeroshot
 from engine.models.tokenizer import CaptionTokenizer
+from engine.store import atomic
 from engine.store import tables as store
 from engine.store.schema import ATTENTION_PASSES
 
@@ -448,11 +449,11 @@ def _copy_training(run: RunInProgress, folder: Path) -> None:
 def _write_predictions(run: RunInProgress, settings: dict[int, list[dict]]) -> None:
     """The course's `{name: caption}` files: one a beam size, and `pred.json` of the best by CIDEr."""
     for size, rows in settings.items():
-        store.write_json(run.folder / f"pred_beam{size}.json", {row["image_id"]: row["caption"] for row in rows})
+        atomic.write_json(run.folder / f"pred_beam{size}.json", {row["image_id"]: row["caption"] for row in rows})
     rows = store.read_table(run.folder, "corpus_scores").to_pylist()
     ciders = {row["beam_size"]: row["value"] for row in rows if row["metric"] == "cider"}
     best = max(settings, key=lambda size: (ciders.get(size, 0.0), -size))
-    store.write_json(run.folder / "pred.json", {row["image_id"]: row["caption"] for row in settings[best]})
+    atomic.write_json(run.folder / "pred.json", {row["image_id"]: row["caption"] for row in settings[best]})
 
 
 def _by_setting(captions: pa.Table, image_ids: Sequence[str]) -> dict[int, list[dict]]:

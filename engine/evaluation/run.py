@@ -13,7 +13,8 @@ import pyarrow as pa
 from filelock import FileLock
 
 from engine.evaluation import provenance
-from engine.store import tables
+from engine.store import atomic, locks, records, tables
+from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES
 
 _EARLIER = {"attention_pass": ATTENTION_PASSES["standard"]}
@@ -35,7 +36,7 @@ class RunInProgress:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.folder = tables.run_folder(self.results, self.name)
+        self.folder = records.run_folder(self.results, self.name)
         self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
         self.watch = provenance.Stopwatch()
         self.tables: list[str] = []
@@ -52,7 +53,7 @@ class RunInProgress:
         """
         if self._is_finished():
             return False
-        self._held = tables.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
+        self._held = locks.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
         if self._is_finished():  # by the process that held it until now
             tables.drop_parts(self.folder)
             return False
@@ -82,22 +83,22 @@ class RunInProgress:
                 f"run {self.name!r} is there with other settings ({different}); "
                 f"choose another --run, or delete {self.folder}"
             )
-        if tables.lost_tables(self.folder, record.get("tables", [])):
-            tables.drop_record(self.folder)
+        if records.lost_tables(self.folder, record.get("tables", [])):
+            records.drop_record(self.folder)
             return False
         return True
 
     def _record(self) -> dict[str, Any] | None:
         try:
-            return tables.read_record(self.folder)
-        except tables.ResultsError:
-            tables.drop_record(self.folder)  # nobody can read it: as if the run had not been finished
+            return records.read_record(self.folder)
+        except ResultsError:
+            records.drop_record(self.folder)  # nobody can read it: as if the run had not been finished
             return None
 
     def keep_time(self) -> None:
         """Writes down the plan and the time so far, for a run that is continued."""
         content = {"digest": self.digest, "plan": self.plan, "seconds": self.watch.seconds}
-        tables.write_json(self.folder / ".parts" / "plan.json", content)
+        atomic.write_json(self.folder / ".parts" / "plan.json", content)
 
     def write(self, table: str, rows: pa.Table) -> None:
         """Writes a table of the contract into the run's folder."""
@@ -117,13 +118,13 @@ class RunInProgress:
             "timings": {name: round(seconds, 3) for name, seconds in self.watch.seconds.items()},
             **self.facts,
         }
-        tables.write_record(self.folder, record)
+        records.write_record(self.folder, record)
         tables.drop_parts(self.folder)
         self._let_go()
 
     def abandon(self) -> None:
         """Deletes what was begun."""
-        tables.drop_run(self.folder)
+        records.drop_run(self.folder)
         self._let_go()
 
     def _let_go(self) -> None:

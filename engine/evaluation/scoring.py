@@ -22,7 +22,7 @@ from engine.diagnosis import tags as failures
 from engine.evaluation.run import RunInProgress
 from engine.metrics import base
 from engine.metrics.human_ratings import Agreement, Rating, RatingsError, agreement
-from engine.store import tables
+from engine.store import atomic, tables
 from engine.store.schema import METRICS
 
 if TYPE_CHECKING:  # loading torch and open_clip takes seconds, and scores by references need neither
@@ -178,7 +178,7 @@ def image_features(
     """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
     names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
     cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{clip.setup}-{fingerprint}-{names}.npz"
-    kept = tables.read_arrays(cache)
+    kept = atomic.read_arrays(cache)
     if kept is not None and {"features", "reasons"} <= set(kept):
         reasons = [str(reason) or None for reason in kept["reasons"]]
         # What could not be read may be readable by now, its size the same: a permission given, a disk that came back.
@@ -206,7 +206,7 @@ def image_features(
     rows = [row for row, reason in enumerate(reasons) if reason is None]
     if features:
         every[rows] = np.concatenate(features)
-    tables.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
+    atomic.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
     return every, reasons
 
 

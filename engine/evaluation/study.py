@@ -22,7 +22,7 @@ from engine.evaluation.scoring import ClipSettings
 from engine.metrics import zeroshot
 from engine.models import clip
 from engine.models.clip import Clip, ClipMissing
-from engine.store import tables
+from engine.store import locks, records, tables
 from engine.training import loop
 
 BEAMS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
@@ -136,7 +136,7 @@ class _Parts:
 
     def _name_photos(self, run: str) -> None:
         """Print the photos that a run could not read."""
-        folder = tables.run_folder(self.study.results, run)
+        folder = records.run_folder(self.study.results, run)
         rows = tables.read_table(folder, "skipped").to_pylist() if tables.has_table(folder, "skipped") else []
         named = [f"{row['file_name']} ({row['reason']})" for row in rows[:_NAMED]]
         if rows:
@@ -155,7 +155,7 @@ def _check(study: Study) -> None:
     if study.results.is_file():
         raise StudyError(f"--results {study.results} is a file; expected a folder")
     for name in (study.name, study.zero_shot_run, study.photos_run):
-        tables.run_folder(study.results, name)
+        records.run_folder(study.results, name)
     DecodingConfig(beam_sizes=study.beams)
     for name in (study.zeroshot_clip, study.score_clip):
         clip.check(name)
@@ -182,11 +182,11 @@ def _announce(seconds: float, is_begun: bool, say: Callable[[str], None]) -> Non
 
 def _is_finished(study: Study, run: str) -> bool:
     """Whether an estimate would be wasted: a run with a record is checked, not made."""
-    return (tables.run_folder(study.results, run) / tables.RUN_RECORD).is_file()
+    return (records.run_folder(study.results, run) / tables.RUN_RECORD).is_file()
 
 
 def _is_begun(study: Study, run: str) -> bool:
-    return tables.run_folder(study.results, run).is_dir()
+    return records.run_folder(study.results, run).is_dir()
 
 
 # The parts
@@ -214,7 +214,7 @@ def _train(study: Study, say: Callable[[str], None]) -> bool:
     def keep(rows: list[dict]) -> None:
         tables.write_table(study.out, "training", tables.table_of("training", rows))
 
-    with tables.alone(study.out), _skipping(EncoderMissing):
+    with locks.alone(study.out), _skipping(EncoderMissing):
         loop.train(train_set, held, study.recipe, study.out, study.device, log=keep)
     return True
 
@@ -282,6 +282,8 @@ def _scorer(study: Study, say: Callable[[str], None]) -> Clip | None:
     try:
         return _clip(study.score_clip, study.device)
     except _Skipped as reason:
-        later = f"to add CLIPScore later, delete {tables.run_folder(study.results, study.name)} or choose another --run"
+        later = (
+            f"to add CLIPScore later, delete {records.run_folder(study.results, study.name)} or choose another --run"
+        )
         say(f"CLIPScore: skipped, {reason}; {later}")
         return None

@@ -16,7 +16,7 @@ from engine.evaluation import metadata
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.scoring import ClipSettings, image_features
 from engine.metrics import zeroshot
-from engine.store import tables
+from engine.store import atomic, tables
 
 if TYPE_CHECKING:
     from engine.models.clip import Clip
@@ -168,4 +168,4 @@ def _write_course_csv(
         [classes.examples[row].file_name, numbers[prediction.label]]
         for row, prediction in zip(usable, found, strict=True)
     )
-    tables.write_text(path, text.getvalue())
+    atomic.write_text(path, text.getvalue())

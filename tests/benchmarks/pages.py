@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
-from engine.store import tables
+from engine.store import records, tables
 from engine.store.schema import TABLES, scored_schema
 from tests.conftest import ROOT
 from tests.support.servers import CHROMIUM, served
@@ -41,8 +41,8 @@ _TURNS = 20
 
 def make_run(results: Path, images: int) -> None:
     """Write the run, unless it exists with the same number of images."""
-    folder = tables.run_folder(results, RUN)
-    record = tables.read_record(folder) if folder.is_dir() else None
+    folder = records.run_folder(results, RUN)
+    record = records.read_record(folder) if folder.is_dir() else None
     if record is not None and record["data"]["images"] == images:
         return
     generator = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def make_run(results: Path, images: int) -> None:
     tables.write_table(folder, "captions", _captions(names, captions, generator))
     tables.write_table(folder, "scores", _scores(names, quality, generator))
     tables.write_table(folder, "corpus_scores", _corpus(images))
-    tables.write_record(folder, _record(images, results.parent / "photos"))
+    records.write_record(folder, _record(images, results.parent / "photos"))
 
 
 def _words() -> np.ndarray:
@@ -321,7 +321,7 @@ def main() -> None:
         _print_turns(f"{options.images:,} images x {len(BEAMS)} beam sizes", interactions(results, RUN, BEAMS))
         if options.small:
             folder, run = Path(options.small[0]), options.small[1]
-            record = tables.read_record(tables.run_folder(folder, run))
+            record = records.read_record(records.run_folder(folder, run))
             _print_turns(run, interactions(folder, run, record["beam_sizes"]))
             if not options.no_browser:
                 took = maps_drawn(folder.resolve(), run)

@@ -37,7 +37,7 @@ from engine.data import registry
 from engine.decoding.batched import Found, Search
 from engine.evaluation import captioner_run
 from engine.models.tokenizer import CaptionTokenizer
-from engine.store import tables
+from engine.store import records
 from tests.benchmarks.decoding import SWEEP, machine
 from tests.benchmarks.limits import Limits
 
@@ -101,7 +101,7 @@ def run(folder: Path, precision: str, device: str, images: int) -> None:
         start = time.perf_counter()
         captioner_run.evaluate(ask)
         total = time.perf_counter() - start
-    record = tables.read_record(tables.run_folder(ask.results, precision))
+    record = records.read_record(records.run_folder(ask.results, precision))
     seconds, alone = record["timings"], record["seconds_per_image"]
     stages = {name: seconds.get(name, 0.0) for name in STAGES}
     print(f"\n{precision}: {images:,} images at {len(SWEEP)} beam sizes in {total:.1f} s")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from engine.store import tables
+from engine.store import records, tables
 from tests.support import runs
 from tests.support.servers import CHROMIUM, served
 
@@ -131,7 +131,7 @@ def test_a_noun_has_its_box_drawn_and_its_map_held_against_it(page, full_results
     assert status.text_content().endswith(
         f"{said}: inside lies 1.0 times the attention of an even spread, the brightest patch is inside."
     )
-    row = tables.read_table(tables.run_folder(full_results, "demo"), "images").to_pylist()[1]
+    row = tables.read_table(records.run_folder(full_results, "demo"), "images").to_pylist()[1]
     box, size = row["objects"][0], [row["width"], row["height"]]
     edge = [box["x"] / size[0], (box["y"] + box["height"] / 2) / size[1]]
     drawn = page.locator("canvas.large").evaluate(

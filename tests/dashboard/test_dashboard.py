@@ -23,7 +23,7 @@ from dashboard.state import choices
 from dashboard.state.data import RESULTS_VARIABLE
 from dashboard.text import formatting
 from dashboard.widgets import filters
-from engine.store import tables
+from engine.store import records, tables
 from engine.store.schema import ATTENTION_PASSES, TAGS
 from tests.conftest import ROOT
 from tests.support import runs
@@ -322,8 +322,8 @@ def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
     assert "Cross-attention maps: causal replay." in words(open_view("attention", run="demo"))
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
-    record = tables.read_record(folder) | {"attention": {"pass": ATTENTION_PASSES["study"]}}
-    tables.write_record(folder, record)
+    record = records.read_record(folder) | {"attention": {"pass": ATTENTION_PASSES["study"]}}
+    records.write_record(folder, record)
     page = words(open_view("attention", results, run="demo"))
     assert formatting.markdown("study's pass (no causal mask)") in page
     assert "without a causal mask, as the study's rule" in page
@@ -567,8 +567,8 @@ def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view
 
 def test_n_best_without_scores_are_not_asked_for_again(open_view, tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
-    record = tables.read_record(folder)
-    tables.write_record(folder, {**record, "decoding": {**record["decoding"], "n_best": 3}})
+    record = records.read_record(folder)
+    records.write_record(folder, {**record, "decoding": {**record["decoding"], "n_best": 3}})
     page = open_view("beams", tmp_path / "results", run="demo")
     assert "the hypotheses of this run have no scores by CIDEr" in words(page) and "--n-best" not in words(page)
 
@@ -638,7 +638,7 @@ def test_a_study_names_the_run_with_its_zero_shot_predictions(open_view, tmp_pat
     folder = runs.captioner_run(results, "mine")
     (folder / "zero_shot.parquet").unlink()
     runs.zero_shot_run(results, "mine-zeroshot")
-    tables.write_record(folder, tables.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot"}})
+    records.write_record(folder, records.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot"}})
     app = open_view("zeroshot", results, run="mine")
     assert r"classified in the run **mine\-zeroshot**" in words(app)
     assert [link.label for link in app.get("page_link")][-1] == r"Open mine\-zeroshot"

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from engine.statistics import bootstrap_mean_interval
-from engine.store import tables
+from engine.store import records, tables
 from engine.store.schema import END_WORD
 
 BEAMS = [1, 3, 5]
@@ -36,7 +36,7 @@ def image_ids() -> list[str]:
 def captioner_run(results: Path, run: str = "demo", grid: int = 14) -> Path:
     """A whole captioner run: twelve photos, three beam sizes, attention on a `grid` x `grid` raster, zero-shot."""
     photos = results.parent / "photos"
-    folder = tables.run_folder(results, run)
+    folder = records.run_folder(results, run)
     captions = _captions()
     tables.write_table(folder, "images", tables.table_of("images", [_draw(photos, i) for i in range(12)]))
     tables.write_table(folder, "captions", tables.table_of("captions", captions))
@@ -46,13 +46,13 @@ def captioner_run(results: Path, run: str = "demo", grid: int = 14) -> Path:
     tables.write_table(folder, "training", tables.table_of("training", _training()))
     aside = [{"image_id": "broken", "file_name": "broken.png", "reason": "the file ends in the middle of the picture"}]
     tables.write_table(folder, "skipped", tables.table_of("skipped", aside))
-    tables.write_record(folder, _captioner_record(run, photos))
+    records.write_record(folder, _captioner_record(run, photos))
     return folder
 
 
 def partial_run(results: Path, run: str = "partial") -> Path:
     """Predictions for five photos of the captioner run and one of its own, scored by CIDEr on other terms."""
-    folder = tables.run_folder(results, run)
+    folder = records.run_folder(results, run)
     names = [*image_ids()[:5], "elsewhere"]
     images = [{"image_id": name, "file_name": f"{name}.png", "references": ["A shape ."]} for name in names]
     captions = [{"image_id": name, "beam_size": 0, "caption": "a shape", "words": ["a", "shape"]} for name in names]
@@ -63,7 +63,7 @@ def partial_run(results: Path, run: str = "partial") -> Path:
     tables.write_table(folder, "scores", tables.table_of("scores", scores, ["cider"]))
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", [corpus]))
     roots = {"images": str(results.parent / "photos")}
-    tables.write_record(folder, {"run": run, "kind": "predictions", "roots": roots, "data": {"name": "demo"}})
+    records.write_record(folder, {"run": run, "kind": "predictions", "roots": roots, "data": {"name": "demo"}})
     return folder
 
 
@@ -106,18 +106,18 @@ def add_hypotheses(folder: Path) -> Path:
 
 def strangers_run(results: Path, run: str = "strangers") -> Path:
     """The demo run again, as if its images had only their ids from it."""
-    folder, demo = tables.run_folder(results, run), tables.run_folder(results, "demo")
+    folder, demo = records.run_folder(results, run), records.run_folder(results, "demo")
     for table in ("captions", "scores", "corpus_scores"):
         tables.write_table(folder, table, tables.read_table(demo, table))
     rows = [{**row, "references": ["nothing of the kind"]} for row in tables.read_table(demo, "images").to_pylist()]
     tables.write_table(folder, "images", tables.table_of("images", rows))
-    tables.write_record(folder, {"run": run})
+    records.write_record(folder, {"run": run})
     return folder
 
 
 def imported_run(results: Path, run: str = "predictions") -> Path:
     """A scored prediction file: beam size 0, no logprob, no attention, and photos that are nowhere."""
-    folder = tables.run_folder(results, run)
+    folder = records.run_folder(results, run)
     images = [
         {"image_id": f"flickr_{i}", "file_name": f"flickr_{i}.jpg", "references": ["A man rides a horse ."]}
         for i in range(5)
@@ -146,13 +146,13 @@ def imported_run(results: Path, run: str = "predictions") -> Path:
         "roots": {"images": str(results.parent / "nowhere")},
         "beam_sizes": [0],
     }
-    tables.write_record(folder, record)
+    records.write_record(folder, record)
     return folder
 
 
 def unfinished_run(results: Path, run: str = "stopped") -> Path:
     """A run that was stopped before its record: it has tables and no run.json."""
-    folder = tables.run_folder(results, run)
+    folder = records.run_folder(results, run)
     tables.write_table(folder, "images", tables.table_of("images", [{"image_id": "a", "file_name": "a.png"}]))
     return folder
 
@@ -385,19 +385,19 @@ def imported_classes_run(results: Path, name: str = "classes") -> Path:
         for label in ("dog", "cat")
         for number in range(2)
     ]
-    folder = tables.run_folder(results, name)
+    folder = records.run_folder(results, name)
     tables.write_table(folder, "zero_shot", tables.table_of("zero_shot", rows))
-    tables.write_record(folder, {"run": name, "kind": "zero_shot", "data": {"name": "imported", "images": 4}})
+    records.write_record(folder, {"run": name, "kind": "zero_shot", "data": {"name": "imported", "images": 4}})
     return folder
 
 
 def zero_shot_run(results: Path, name: str = "labels") -> Path:
     """A run that only classified photos: the zero-shot results of the captioner run, and no captions."""
-    folder = tables.run_folder(results, name)
+    folder = records.run_folder(results, name)
     tables.write_table(folder, "zero_shot", tables.table_of("zero_shot", _zero_shot()))
     record = _captioner_record(name, results.parent / "photos")
     kept = {key: record[key] for key in ("run", "created", "data", "clip", "roots")}
-    tables.write_record(folder, kept | {"kind": "zero_shot"})
+    records.write_record(folder, kept | {"kind": "zero_shot"})
     return folder
 
 
@@ -406,7 +406,7 @@ COURSE = ["bike", "girl", "sheep", "ski", "umbrella"]
 
 def photos_run(results: Path, name: str = "photos") -> Path:
     """Five photos without references, captioned greedily: CLIPScore and attention, and no CIDEr."""
-    folder, photos = tables.run_folder(results, name), results.parent / "course"
+    folder, photos = records.run_folder(results, name), results.parent / "course"
     images, captions = [], []
     for index, image_id in enumerate(COURSE):
         drawn = _draw(photos, index) | {"image_id": image_id, "references": [], "objects": [], "conditions": []}
@@ -426,5 +426,5 @@ def photos_run(results: Path, name: str = "photos") -> Path:
     named = [each | {"image_id": image_id} for each, image_id in zip(maps, COURSE, strict=True)]
     tables.write_table(folder, "attention", tables.table_of("attention", named))
     record = _captioner_record(name, photos) | {"data": {"name": "course", "images": 5}, "beam_sizes": [1]}
-    tables.write_record(folder, record)
+    records.write_record(folder, record)
     return folder

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dashboard.report import archive, chapters, exports, pairs
-from engine.store import tables
+from engine.store import records, tables
 from tests.conftest import ROOT
 from tests.support import runs
 
@@ -192,8 +192,8 @@ def study_results(tmp_path):
     (folder / "zero_shot.parquet").unlink()
     runs.zero_shot_run(results, "mine-zeroshot")
     runs.photos_run(results, "mine-photos")
-    record = tables.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot", "photos": "mine-photos"}}
-    tables.write_record(folder, record)
+    record = records.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot", "photos": "mine-photos"}}
+    records.write_record(folder, record)
     return results
 
 

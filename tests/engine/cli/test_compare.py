@@ -5,7 +5,7 @@ import pytest
 
 from engine.cli import compare
 from engine.cli.compare import SettingError
-from engine.store import queries, tables
+from engine.store import database, queries, records, tables
 from tests.support import runs
 
 
@@ -18,7 +18,7 @@ def results(tmp_path):
 
 def test_the_table_says_what_the_query_says(results):
     text = compare.text(results, "demo:3", "demo:1")
-    connection, _ = tables.connect(results)
+    connection, _ = database.connect(results)
     for row in queries.comparison(connection.cursor(), "demo", 3, "demo", 1).itertuples():
         line = next(line for line in text.splitlines() if line.startswith(f"{compare.METRICS[row.metric].title} "))
         assert f"{row.difference:+.3f}" in line and f"{row.p_holm:.3f}" in line
@@ -28,7 +28,7 @@ def test_the_table_says_what_the_query_says(results):
 def test_means_in_the_place_of_corpus_values_are_called_so(results):
     told = "BLEU-1, BLEU-2, BLEU-3, BLEU-4: means of per-image values, for the counts "
     assert told in compare.text(results, "demo:3", "demo:1")  # whose runs kept none
-    folder = tables.run_folder(results, "demo")
+    folder = records.run_folder(results, "demo")
     scores = tables.read_table(folder, "scores").to_pylist()
     metrics = [name for name in runs.METRICS if name in scores[0]]
     rows = [{**row, "bleu_counts": [9, 9, 9, 8, 7, 6, 5, 4, 3, 2]} for row in scores]
@@ -37,17 +37,17 @@ def test_means_in_the_place_of_corpus_values_are_called_so(results):
 
 
 def test_a_run_without_a_beam_size_is_its_best(results):
-    connection, _ = tables.connect(results)
+    connection, _ = database.connect(results)
     best = queries.best_scores(connection.cursor()).query("run == 'demo' and metric == 'cider'").beam_size.iloc[0]
     assert compare.text(results, "demo", "demo:1").startswith(f"demo:{best} against")
 
 
 def test_one_shared_image_has_no_interval(results):
-    folder = tables.run_folder(results, "one")
+    folder = records.run_folder(results, "one")
     for table in ("images", "captions", "scores"):
-        rows = tables.read_table(tables.run_folder(results, "demo"), table)
+        rows = tables.read_table(records.run_folder(results, "demo"), table)
         tables.write_table(folder, table, rows.filter(pc.equal(rows["image_id"], "scene_00")))
-    tables.write_record(folder, {"run": "one"})
+    records.write_record(folder, {"run": "one"})
     text = compare.text(results, "one:3", "demo:1")
     assert "on 1 shared images" in text and "nan" not in text
 
@@ -67,13 +67,13 @@ def test_what_cannot_be_compared_is_one_sentence(results, left, message):
 
 
 def test_numbers_that_were_measured_in_different_ways_are_named(results):
-    folder = tables.run_folder(results, "other")
+    folder = records.run_folder(results, "other")
     for table in ("images", "captions", "scores"):
-        tables.write_table(folder, table, tables.read_table(tables.run_folder(results, "demo"), table))
-    corpus = tables.read_table(tables.run_folder(results, "demo"), "corpus_scores").to_pylist()
+        tables.write_table(folder, table, tables.read_table(records.run_folder(results, "demo"), table))
+    corpus = tables.read_table(records.run_folder(results, "demo"), "corpus_scores").to_pylist()
     rows = [{**row, "signature": f"{row['metric']}|tok:other|refs:9"} for row in corpus]
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", rows))
-    tables.write_record(folder, {"run": "other"})
+    records.write_record(folder, {"run": "other"})
     text = compare.text(results, "demo:3", "other:3")
     assert "not measured or searched alike: tokeniser: " in text and " against other (" in text
 
@@ -87,11 +87,11 @@ def test_photos_of_one_name_that_no_reference_connects_are_doubted(results):
 
 
 def test_a_run_that_is_damaged_or_unfinished_is_called_so(results):
-    folder = tables.run_folder(results, "demo")
+    folder = records.run_folder(results, "demo")
     (folder / "captions.parquet").write_bytes(b"PAR1")
     with pytest.raises(SettingError, match=r"no captions in the results \(not a whole Parquet file .*run the command"):
         compare.text(results, "demo:3", "predictions")
-    tables.drop_record(folder)
+    records.drop_record(folder)
     with pytest.raises(
         SettingError, match=r"no captions in the results \(run 'demo' is unfinished; .*expected one of: p"
     ):

@@ -11,7 +11,7 @@ import torch
 
 from engine import __main__ as command
 from engine.cli import doctor
-from engine.store import tables
+from engine.store import records, tables
 from tests.conftest import ROOT
 from tests.support import tiny
 
@@ -91,7 +91,7 @@ def test_the_command_that_train_names_evaluates_wherever_things_lie_and_keeps_th
     evaluate = shlex.split(line.removeprefix("next: python -m engine "))
     assert evaluate == ["evaluate", "--data", str(data), "--split", "val", "--captioner", str(out), "--run", "mine"]
     assert run(*evaluate, "--beams", 1, "--results", results) == 0
-    assert tables.read_table(tables.run_folder(results, "mine"), "training").num_rows == 4
+    assert tables.read_table(records.run_folder(results, "mine"), "training").num_rows == 4
 
 
 def test_score_and_zeroshot_from_the_command_line(tmp_path, capsys):
@@ -194,7 +194,7 @@ def test_where_no_photo_can_be_used_the_first_reason_is_said_and_no_run_is_left(
     asked = ("evaluate", "--data", tmp_path / "photos", "--captioner", captioner, "--run", "r", "--results", results)
     assert run(*asked, "--beams", 1, 2) == 2
     assert "photos: no photo of 2 can be used, expected at least one (first: torn.jpg: " in capsys.readouterr().err
-    assert not tables.run_folder(results, "r").exists()
+    assert not records.run_folder(results, "r").exists()
     tiny.photo(tmp_path / "photos" / "torn.jpg")
     assert run(*asked, "--beams", 1, 2) == 0
 

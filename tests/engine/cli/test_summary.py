@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from engine.cli import summary
-from engine.store import published, tables
+from engine.store import published, records, tables
 from tests.support import runs
 
 
 def test_the_summary_says_scores_intervals_and_the_next_command(full_results):
     text = summary.text(full_results, "demo")
-    record = tables.read_record(tables.run_folder(full_results, "demo"))
+    record = records.read_record(records.run_folder(full_results, "demo"))
     for size in record["beam_sizes"]:
         assert f"\n{size:>8}  " in text
     for part in ("CIDEr", "CLIPScore", "±", "95 % bootstrap interval", "skipped: 1 photos"):
@@ -33,14 +33,14 @@ def test_the_summary_says_whether_the_maps_point_at_what_nouns_name(full_results
 
 
 def test_a_number_is_the_one_the_store_holds(full_results):
-    rows = tables.read_table(tables.run_folder(full_results, "demo"), "corpus_scores").to_pylist()
+    rows = tables.read_table(records.run_folder(full_results, "demo"), "corpus_scores").to_pylist()
     text = summary.text(full_results, "demo")
     for row in rows:
         assert f"{row['value']:.3f}" in text
 
 
 def test_an_imported_run_is_called_imported_and_partial_ones_say_of_how_many(full_results):
-    names = [run.name for run in tables.find_runs(full_results)[0] if run.record["kind"] == "predictions"]
+    names = [run.name for run in records.find_runs(full_results)[0] if run.record["kind"] == "predictions"]
     assert "imported" in summary.text(full_results, names[0])
     assert summary._what({"data": {"images": 3, "of_images": 9, "name": "x", "split": "val"}, "partial": True}) == (
         "3 images (partial: of 9) of x val"
@@ -97,7 +97,7 @@ def test_the_published_prompts_stand_beside_as_many_images(tmp_path):
 
 def test_signatures_are_printed_once_a_metric(full_results):
     text = summary.text(full_results, "demo")
-    rows = tables.read_table(tables.run_folder(full_results, "demo"), "corpus_scores").to_pylist()
+    rows = tables.read_table(records.run_folder(full_results, "demo"), "corpus_scores").to_pylist()
     first = {row["metric"]: row["signature"] for row in reversed(rows)}
     for signature in first.values():
         assert text.count(f"  {signature}\n") == 1

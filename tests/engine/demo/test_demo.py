@@ -8,7 +8,7 @@ from engine.demo import measure, ship, world
 from engine.demo.corpus import TRAINING_PROMPTS
 from engine.metrics import zeroshot
 from engine.models import clip
-from engine.store import tables
+from engine.store import records, tables
 
 CAPTIONER = clip.DEMO.parent / "captioner"
 
@@ -23,7 +23,7 @@ def results(tmp_path_factory):
 
 
 def corpus(results, size: int = 1) -> dict[str, float]:
-    rows = tables.read_table(tables.run_folder(results, "demo"), "corpus_scores").to_pylist()
+    rows = tables.read_table(records.run_folder(results, "demo"), "corpus_scores").to_pylist()
     return {row["metric"]: row["value"] for row in rows if row["beam_size"] == size}
 
 
@@ -39,7 +39,7 @@ def test_clipscore_ranks_a_picture_with_its_own_caption_above_anothers(results):
     from engine.data.photos import open_photo
     from engine.metrics import base
 
-    model, folder = clip.load("demo"), tables.run_folder(results, "demo")
+    model, folder = clip.load("demo"), records.run_folder(results, "demo")
     captions = {
         row["image_id"]: row["caption"]
         for row in tables.read_table(folder, "captions").to_pylist()
@@ -55,7 +55,7 @@ def test_clipscore_ranks_a_picture_with_its_own_caption_above_anothers(results):
 
 
 def test_nouns_look_at_what_they_name_more_often_than_chance(results):
-    rows = tables.read_table(tables.run_folder(results, "demo"), "grounding").to_pylist()
+    rows = tables.read_table(records.run_folder(results, "demo"), "grounding").to_pylist()
     last = max(row["layer"] for row in rows)
     chosen = [row for row in rows if row["layer"] == last and row["head"] == -1 and row["offset"] == 0]
     hits = sum(row["hit"] for row in chosen) / len(chosen)
@@ -65,7 +65,7 @@ def test_nouns_look_at_what_they_name_more_often_than_chance(results):
 
 
 def test_zero_shot_beats_guessing_many_times_over(results):
-    rows = tables.read_table(tables.run_folder(results, "demo"), "zero_shot").to_pylist()
+    rows = tables.read_table(records.run_folder(results, "demo"), "zero_shot").to_pylist()
     assert sum(row["correct"] for row in rows) / len(rows) > 0.4  # guessing among 24 classes gives 0.04
 
 

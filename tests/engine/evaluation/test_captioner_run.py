@@ -22,7 +22,7 @@ from engine.evaluation.run import RunExists
 from engine.evaluation.scoring import ClipSettings
 from engine.explain import attention
 from engine.models import clip
-from engine.store import tables
+from engine.store import database, records, tables
 from engine.store.schema import ATTENTION_PASSES, END_WORD, TABLES
 from tests.support import tiny
 
@@ -62,7 +62,7 @@ def results(parts, tmp_path_factory):
 
 
 def table(results: Path, name: str, run: str = "mine") -> list[dict]:
-    return tables.read_table(tables.run_folder(results, run), name).to_pylist()
+    return tables.read_table(records.run_folder(results, run), name).to_pylist()
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -70,7 +70,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_every_table_is_written_and_of_the_contract(results):
-    folder = tables.run_folder(results, "mine")
+    folder = records.run_folder(results, "mine")
     for name in TABLES_WRITTEN:
         assert tables.check_table(folder / f"{name}.parquet") is None, name
     assert not list(folder.rglob("*.tmp"))
@@ -83,7 +83,7 @@ def test_a_broken_photo_is_set_aside_with_its_reason_and_nowhere_else(results):
     ]
     for name in ("images", "captions", "scores", "attention"):
         assert "000000000003" not in {row["image_id"] for row in table(results, name)}
-    assert tables.read_record(tables.run_folder(results, "mine"))["skipped"] == 1
+    assert records.read_record(records.run_folder(results, "mine"))["skipped"] == 1
 
 
 def test_each_image_has_a_caption_and_scores_at_each_beam_size(results):
@@ -136,13 +136,13 @@ def test_zero_shot_covers_every_photo_under_every_template(results):
     for row in rows:
         assert sum(guess["probability"] for guess in row["top"]) == pytest.approx(1)
         assert row["predicted"] == row["top"][0]["label"]
-    lines = (tables.run_folder(results, "mine") / "zero_shot_0.csv").read_text().splitlines()
+    lines = (records.run_folder(results, "mine") / "zero_shot_0.csv").read_text().splitlines()
     assert lines[0] == "filename,label"
     assert {line.split(",")[1] for line in lines[1:]} <= {"0", "1", "2"}
 
 
 def test_the_record_says_where_everything_comes_from(results):
-    record = tables.read_record(tables.run_folder(results, "mine"))
+    record = records.read_record(records.run_folder(results, "mine"))
     assert record["kind"] == "captioner"
     assert record["data"]["images"] == 4
     assert record["captioner"]["encoder"] == "vit_tiny_patch16_224"
@@ -160,7 +160,7 @@ def test_photos_that_only_bear_the_name_of_a_training_photo_are_none_of_it(parts
     (captioner / checkpoints.TRAINED_ON).write_text("\n".join(lines) + "\n")
     captioner_run.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
     # The first is that photo, and of the third nothing but its name is known.
-    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["trained_on"] == 2
+    assert records.read_record(records.run_folder(tmp_path, "mine"))["trained_on"] == 2
 
 
 def test_a_photo_that_goes_while_it_is_evaluated_ends_no_run(parts, tmp_path, monkeypatch):
@@ -172,26 +172,26 @@ def test_a_photo_that_goes_while_it_is_evaluated_ends_no_run(parts, tmp_path, mo
         assert captioner_run.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
     finally:
         (tmp_path / "gone").rename(photo)
-    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["trained_on"] == 0
+    assert records.read_record(records.run_folder(tmp_path, "mine"))["trained_on"] == 0
 
 
 def test_pred_json_is_the_courses(results):
-    found = json.loads((tables.run_folder(results, "mine") / "pred.json").read_text())
+    found = json.loads((records.run_folder(results, "mine") / "pred.json").read_text())
     assert sorted(found) == sorted(row["image_id"] for row in table(results, "images"))
 
 
 def test_a_second_call_computes_nothing(parts, results, monkeypatch):
-    before = digests(tables.run_folder(results, "mine"))
+    before = digests(records.run_folder(results, "mine"))
     monkeypatch.setattr(captioner_run, "_caption_chunk", lambda *args: pytest.fail("computed again"))
     assert not captioner_run.evaluate(ask(parts, results))
-    assert digests(tables.run_folder(results, "mine")) == before
+    assert digests(records.run_folder(results, "mine")) == before
 
 
 def test_other_settings_under_the_same_name_are_refused_and_nothing_is_lost(parts, results):
-    before = digests(tables.run_folder(results, "mine"))
+    before = digests(records.run_folder(results, "mine"))
     with pytest.raises(RunExists, match=r"decoding.beam_sizes: .* choose another --run"):
         captioner_run.evaluate(ask(parts, results, decoding=DecodingConfig(beam_sizes=(1, 2), max_length=8)))
-    assert digests(tables.run_folder(results, "mine")) == before
+    assert digests(records.run_folder(results, "mine")) == before
 
 
 @pytest.mark.parametrize(
@@ -220,13 +220,13 @@ def test_a_killed_run_continues_and_ends_with_the_same_bytes(parts, tmp_path, mo
     monkeypatch.setattr(module, stage, kill)
     with pytest.raises(Killed):
         captioner_run.evaluate(ask(parts, tmp_path, "broken"))
-    assert tables.read_record(tables.run_folder(tmp_path, "broken")) is None
+    assert records.read_record(records.run_folder(tmp_path, "broken")) is None
     calls_before = len(calls)
     monkeypatch.setattr(module, stage, lambda *args: calls.append(1) or real(*args))
     assert captioner_run.evaluate(ask(parts, tmp_path, "broken"))
     if stage == "_caption_chunk":
         assert len(calls) - calls_before == 2  # of three chunks the first was kept
-    assert digests(tables.run_folder(tmp_path, "broken")) == digests(tables.run_folder(tmp_path, "whole"))
+    assert digests(records.run_folder(tmp_path, "broken")) == digests(records.run_folder(tmp_path, "whole"))
 
 
 def test_a_bare_folder_gets_captions_attention_and_clipscores_only(parts, tmp_path):
@@ -252,14 +252,14 @@ def test_a_broken_photo_of_the_classes_is_set_aside_beside_those_of_the_captions
     assert captioner_run.evaluate(ask(parts, tmp_path, classes=classes))
     found = {row["file_name"]: row["reason"] for row in table(tmp_path, "skipped")}
     assert found == {"000000000003.jpg": "the file is empty", "1_0.png": "the file is empty (a zero-shot photo)"}
-    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["skipped"] == 2
+    assert records.read_record(records.run_folder(tmp_path, "mine"))["skipped"] == 2
     assert "of 5" in summary.text(tmp_path, "mine")
 
 
 def test_without_a_clip_the_caption_metrics_stand_alone(parts, tmp_path):
     assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert "clipscore" not in table(tmp_path, "scores")[0]
-    assert not tables.has_table(tables.run_folder(tmp_path, "mine"), "zero_shot")
+    assert not tables.has_table(records.run_folder(tmp_path, "mine"), "zero_shot")
 
 
 def test_the_studys_rule_is_a_choice_and_stands_in_the_signature(parts, tmp_path):
@@ -272,7 +272,7 @@ def test_both_rules_stand_side_by_side_as_two_runs(parts, tmp_path):
     for name, rule in (("ours", "standard"), ("theirs", "study")):
         decoding = DecodingConfig(beam_sizes=(1, 2), max_length=6, rule=rule)
         assert captioner_run.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
-    connection, problems = tables.connect(tmp_path)
+    connection, problems = database.connect(tmp_path)
     found = connection.execute("SELECT DISTINCT run, signature LIKE '%|rule:study|%' FROM corpus_scores").fetchall()
     assert (sorted(found), problems) == ([("ours", False), ("theirs", True)], [])
 
@@ -289,14 +289,14 @@ def test_maps_are_those_of_the_rules_own_pass_and_the_record_names_it(parts, tmp
     decoding = DecodingConfig(beam_sizes=(1, 3), max_length=6, rule=rule)
     assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     assert passes == {rule}
-    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["attention"]["pass"] == named
+    assert records.read_record(records.run_folder(tmp_path, "mine"))["attention"]["pass"] == named
 
 
 def forget_the_pass(folder) -> None:
     """The run's record as it was written before the pass was recorded."""
-    record = tables.read_record(folder)
+    record = records.read_record(folder)
     del record["attention"], record["plan"]["attention_pass"]
-    tables.write_record(folder, record)
+    records.write_record(folder, record)
 
 
 def test_a_run_of_the_studys_rule_with_maps_of_a_causal_replay_is_not_taken_as_finished(parts, tmp_path):
@@ -306,7 +306,7 @@ def test_a_run_of_the_studys_rule_with_maps_of_a_causal_replay_is_not_taken_as_f
     }
     for name, decoding in made.items():
         assert captioner_run.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
-        forget_the_pass(tables.run_folder(tmp_path, name))
+        forget_the_pass(records.run_folder(tmp_path, name))
     assert not captioner_run.evaluate(ask(parts, tmp_path, "ours", decoding=made["ours"], clip=None))
     with pytest.raises(RunExists, match="attention_pass: causal replay before, study's pass .* now"):
         captioner_run.evaluate(ask(parts, tmp_path, "theirs", decoding=made["theirs"], clip=None))
@@ -315,8 +315,8 @@ def test_a_run_of_the_studys_rule_with_maps_of_a_causal_replay_is_not_taken_as_f
 def test_without_maps_no_pass_is_recorded_and_none_makes_a_difference(parts, tmp_path):
     settings = {"decoding": DecodingConfig(beam_sizes=(1,), max_length=6, rule="study"), "clip": None}
     assert captioner_run.evaluate(ask(parts, tmp_path, attention_beams=(), **settings))
-    assert tables.read_record(tables.run_folder(tmp_path, "mine"))["attention"]["pass"] is None
-    forget_the_pass(tables.run_folder(tmp_path, "mine"))
+    assert records.read_record(records.run_folder(tmp_path, "mine"))["attention"]["pass"] is None
+    forget_the_pass(records.run_folder(tmp_path, "mine"))
     assert not captioner_run.evaluate(ask(parts, tmp_path, attention_beams=(), **settings))
 
 
@@ -339,13 +339,13 @@ def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts,
         assert [tag["tag"] for tag in scores[image_id, size]["tags"]].count("ranking error") == (
             max(row["cider"] for row in kept) >= max(2 * kept[0]["cider"], kept[0]["cider"] + 0.5)
         )
-    answer = tables.connect(tmp_path)[0].execute("SELECT count(*) FROM hypotheses WHERE rank > 1").fetchone()
+    answer = database.connect(tmp_path)[0].execute("SELECT count(*) FROM hypotheses WHERE rank > 1").fetchone()
     assert answer == (4 * 2,)
     assert all("|n_best:3|" in row["signature"] for row in table(tmp_path, "corpus_scores"))
 
 
 def test_without_n_best_there_is_no_such_table(results):
-    assert not tables.has_table(tables.run_folder(results, "mine"), "hypotheses")
+    assert not tables.has_table(records.run_folder(results, "mine"), "hypotheses")
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_bf16_leaves_the_captioners_fingerprint(parts, results, tmp_path):
     decoding = DecodingConfig(beam_sizes=(1,), max_length=6, precision="bf16")
     assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     prints = {
-        tables.read_record(tables.run_folder(at, "mine"))["captioner"]["fingerprint"] for at in (results, tmp_path)
+        records.read_record(records.run_folder(at, "mine"))["captioner"]["fingerprint"] for at in (results, tmp_path)
     }
     assert len(prints) == 1
 
@@ -487,7 +487,7 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
 
 
 def test_the_record_says_how_long_the_model_waited_for_photos(results):
-    record = tables.read_record(tables.run_folder(results, "mine"))
+    record = records.read_record(records.run_folder(results, "mine"))
     assert 0 <= record["waited_for_photos"] <= 1
     assert record["timings"]["wait for photos"] >= 0
     assert "the model waited for photos" in summary.text(results, "mine")
@@ -509,7 +509,7 @@ def test_imported_predictions_give_a_run_like_any_other_without_attention(parts,
     assert rows["000000000001"]["clipscore"] is not None
     assert {row["beam_size"] for row in rows.values()} == {0}
     assert table(tmp_path, "captions", "theirs")[0]["logprob"] is None
-    record = tables.read_record(tables.run_folder(tmp_path, "theirs"))
+    record = records.read_record(records.run_folder(tmp_path, "theirs"))
     assert (record["kind"], record["partial"]) == ("predictions", False)
 
 
@@ -527,7 +527,7 @@ def test_the_courses_csv_is_read_back_whatever_a_photo_is_called(parts, tmp_path
     (folder / "0_0.png").rename(folder / "0_a, b.png")
     classes = registry.load_classes(tmp_path / "data")
     zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", classes, clip.load(str(parts / "clip"))))
-    found = predictions.read_classes(tables.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
+    found = predictions.read_classes(records.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
     assert [each.file_name for each in found] == [example.file_name for example in classes.examples]
 
 
@@ -592,7 +592,7 @@ def test_kept_features_that_cannot_be_read_are_made_again(parts, tmp_path):
 
 def test_a_table_that_is_lost_is_made_again_by_the_same_command(parts, tmp_path):
     assert captioner_run.evaluate(ask(parts, tmp_path))
-    folder = tables.run_folder(tmp_path, "mine")
+    folder = records.run_folder(tmp_path, "mine")
     before = digests(folder)
     (folder / "scores.parquet").write_bytes(b"PAR1")
     assert captioner_run.evaluate(ask(parts, tmp_path))
@@ -621,7 +621,7 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
     searched.clear()
     assert captioner_run.evaluate(ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None))
     assert searched == [(None, None)] * 3
-    record = tables.read_record(tables.run_folder(tmp_path, "greedy"))
+    record = records.read_record(records.run_folder(tmp_path, "greedy"))
     assert record["seconds_per_image"]["1"] == record["sweep_seconds_per_image"] > 0
 
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from engine.evaluation.run import RunExists, RunInProgress
-from engine.store import tables
+from engine.store import database, records, tables
 from tests.conftest import ROOT
 
 
@@ -35,7 +35,7 @@ def test_a_finished_run_is_finished_for_the_same_plan_only(tmp_path):
     assert begin(tmp_path, beams=[1])[1] is False
     with pytest.raises(RunExists, match="choose another --run"):
         begin(tmp_path, beams=[3])
-    record = tables.read_record(run.folder)
+    record = records.read_record(run.folder)
     assert (record["kind"], record["command"], record["plan"]) == ("captioner", run.command, {"beams": [1]})
     assert not (run.folder / ".parts").exists()
 
@@ -49,7 +49,7 @@ def test_a_setting_that_an_earlier_plan_did_not_have_is_no_difference_but_one_th
 
 
 def test_a_record_without_a_plan_is_nobodys(tmp_path):
-    tables.write_record(tables.run_folder(tmp_path, "mine"), {"run": "mine"})
+    records.write_record(records.run_folder(tmp_path, "mine"), {"run": "mine"})
     with pytest.raises(RunExists):
         begin(tmp_path, kind="captioner")
 
@@ -74,7 +74,7 @@ def test_the_same_command_makes_a_damaged_run_again(tmp_path, damage):
     table(again)
     again.finish()
     assert begin(tmp_path, beams=[1])[1] is False
-    assert tables.connect(tmp_path)[1] == []
+    assert database.connect(tmp_path)[1] == []
 
 
 def test_a_damaged_run_with_other_settings_is_not_touched(tmp_path):
@@ -84,7 +84,7 @@ def test_a_damaged_run_with_other_settings_is_not_touched(tmp_path):
     (run.folder / "images.parquet").unlink()
     with pytest.raises(RunExists):
         begin(tmp_path, beams=[3])
-    assert tables.read_record(run.folder) is not None
+    assert records.read_record(run.folder) is not None
 
 
 def test_a_setting_within_a_group_is_named_alone(tmp_path):

@@ -17,6 +17,7 @@ from engine.cli import side_by_side
 from engine.config import Recipe, from_dict
 from engine.evaluation import captioner_run, estimates, study
 from engine.models import clip
+from engine.store import records
 from engine.store import tables as store
 from engine.store.schema import END_WORD
 from engine.training import loop
@@ -65,7 +66,7 @@ def made(asked: study.Study) -> tuple[str, list[str]]:
 
 
 def rows(asked: study.Study, run: str, table: str) -> list[dict]:
-    return store.read_table(store.run_folder(asked.results, run), table).to_pylist()
+    return store.read_table(records.run_folder(asked.results, run), table).to_pylist()
 
 
 def test_every_part_is_a_run_and_a_report_finds_the_others_by_the_record(asked):
@@ -79,7 +80,7 @@ def test_every_part_is_a_run_and_a_report_finds_the_others_by_the_record(asked):
         "rouge_l",
         "clipscore",
     }
-    record = store.read_record(store.run_folder(asked.results, "study"))
+    record = records.read_record(records.run_folder(asked.results, "study"))
     assert record["study"] == {"zero_shot": "study-zeroshot", "photos": "study-photos"}
 
 
@@ -95,10 +96,10 @@ def test_the_five_photos_are_captioned_greedily_and_keep_the_map_of_the_end(aske
 def test_a_finished_study_is_checked_and_not_made_again(asked):
     first, said = made(asked)
     assert [line for line in said if "done in" in line] and not any("already" in line for line in said)
-    records = {path: path.read_bytes() for path in asked.results.glob("runs/*/run.json")}
+    kept = {path: path.read_bytes() for path in asked.results.glob("runs/*/run.json")}
     second, said = made(asked)
     assert second == first and len([line for line in said if line.endswith("finished already")]) == 3
-    assert {path: path.read_bytes() for path in records} == records
+    assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_a_killed_study_continues_and_ends_with_the_same_tables(asked, tmp_path, monkeypatch):
@@ -127,7 +128,7 @@ def test_the_captioner_is_trained_where_none_is_given_and_once_only(asked):
     trained = replace(asked, captioner=None)
     _, said = made(trained)
     assert any(line.startswith("2/4 training the captioner: done in") for line in said)
-    record = store.read_record(store.run_folder(asked.results, "study"))
+    record = records.read_record(records.run_folder(asked.results, "study"))
     assert record["captioner"]["name"] == "trained"
     assert record["captioner"]["training"] == {"batch_size": 4, "learning_rate": 5e-5, "epochs": 1}
     _, said = made(trained)
@@ -173,7 +174,7 @@ def test_a_part_without_its_data_is_skipped(asked, part):
     shutil.rmtree(asked.data / part)
     _, said = made(asked)
     assert [line for line in said if "skipped" in line and str(asked.data / part) in line]
-    assert (store.run_folder(asked.results, "study") / "run.json").is_file()
+    assert (records.run_folder(asked.results, "study") / "run.json").is_file()
 
 
 def test_a_folder_in_another_layout_is_one_sentence(asked, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.statistics import bootstrap_mean_interval, compare, holm, smallest_not_worse, wilson_interval
-from engine.store import queries
+from engine.store import database, queries, records
 from engine.store import tables as store
 from engine.store.queries import Lasso, Selection
 from engine.store.schema import METRICS
@@ -19,7 +19,7 @@ from tests.support import runs
 
 @pytest.fixture(scope="module")
 def connection(full_results):
-    return store.connect(full_results)[0]
+    return database.connect(full_results)[0]
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_what_is_not_known_of_imported_predictions_is_null_and_not_zero(cursor):
 
 
 def test_full_stops_are_no_words(full_results):
-    connection = store.connect(full_results)[0]
+    connection = database.connect(full_results)[0]
     connection.execute(
         """CREATE OR REPLACE VIEW captions AS SELECT 'dots' AS run, 1 AS beam_size, image_id, caption, words,
         true AS finished FROM (VALUES ('a', 'a dog .', ['a', 'dog', '.']), ('b', '猫 , 2', ['猫', ',', '2']))
@@ -104,7 +104,7 @@ def test_full_stops_are_no_words(full_results):
 @pytest.fixture
 def nearly_tied(full_results) -> duckdb.DuckDBPyConnection:
     """BLEU-4 as its smoothing leaves it where no 4-gram is right, twice; d and e differ by what is read."""
-    connection = store.connect(full_results)[0]
+    connection = database.connect(full_results)[0]
     connection.execute(
         """
         CREATE OR REPLACE VIEW captions AS SELECT 'tied' AS run, size AS beam_size, image_id, image_id AS caption,
@@ -231,21 +231,21 @@ def test_text_finds_what_a_search_through_the_files_finds(cursor, text):
 )
 def test_a_search_is_for_beginnings_of_words_or_for_whole_words(tmp_path, text, found):
     said = ["a man.", "a woman", "two Mannequins", "l'été", "一个人在跑", 'a "stop" sign', "répété"]
-    folder, keys = store.run_folder(tmp_path, "said"), [{"image_id": str(image)} for image in range(len(said))]
+    folder, keys = records.run_folder(tmp_path, "said"), [{"image_id": str(image)} for image in range(len(said))]
     captions = [{**key, "beam_size": 1, "caption": caption} for key, caption in zip(keys, said, strict=True)]
     scores = [{**key, "beam_size": 1, "cider": 0.0} for key in keys]
     store.write_table(folder, "images", store.table_of("images", [{**key, "references": []} for key in keys]))
     store.write_table(folder, "captions", store.table_of("captions", captions))
     store.write_table(folder, "scores", store.table_of("scores", scores, ["cider"]))
-    store.write_record(folder, {"run": "said"})
-    kept = queries.cases(store.connect(tmp_path)[0].cursor(), "said", 1, "cider", True, Selection(text=text))
+    records.write_record(folder, {"run": "said"})
+    kept = queries.cases(database.connect(tmp_path)[0].cursor(), "said", 1, "cider", True, Selection(text=text))
     assert kept.caption.tolist() == found
 
 
 def test_a_search_goes_with_the_cases_whose_rows_it_numbers(full_results, monkeypatch):
     monkeypatch.setattr(queries, "_SMALL", 0)
     monkeypatch.setattr(queries, "_MOST_HELD", 45)  # the references, and the cases of one beam size and a half
-    cursor = store.connect(full_results)[0].cursor()
+    cursor = database.connect(full_results)[0].cursor()
     for beam in (1, 3, 5) * 2:
         found = queries.cases(cursor, "demo", beam, "cider", True, Selection(text="that is blue"))
         assert sorted(found.image_id) == ["scene_01", "scene_05", "scene_09"]
@@ -302,7 +302,7 @@ def test_equal_scores_share_the_middle_of_their_percentiles(tmp_path):
     folder = runs.imported_run(tmp_path / "results")
     rows = [row | {"cider": 1.0} for row in store.read_table(folder, "scores").to_pylist()]
     store.write_table(folder, "scores", store.table_of("scores", rows, ["cider", "bleu_1", "bleu_4", "rouge_l"]))
-    found = queries.case_metrics(store.connect(tmp_path / "results")[0].cursor(), "predictions", 0, "flickr_2")
+    found = queries.case_metrics(database.connect(tmp_path / "results")[0].cursor(), "predictions", 0, "flickr_2")
     assert found[found.metric == "cider"].percentile.tolist() == [50.0]
     assert found[found.metric == "cider"]["rank"].tolist() == [1]
 
@@ -312,7 +312,7 @@ def test_a_score_that_is_no_number_is_none(tmp_path):
     rows = store.read_table(folder, "scores").to_pylist()
     rows[0]["cider"], rows[1]["cider"] = float("nan"), float("inf")
     store.write_table(folder, "scores", store.table_of("scores", rows, ["cider", "bleu_1", "bleu_4", "rouge_l"]))
-    cursor = store.connect(tmp_path / "results")[0].cursor()
+    cursor = database.connect(tmp_path / "results")[0].cursor()
     found = queries.cases(cursor, "predictions", 0, "cider", True)
     assert found["rank"].isna().tolist() == [False, False, False, True, True]
     ranges = queries.metric_ranges(cursor, "predictions", 0).set_index("metric")
@@ -357,10 +357,10 @@ def test_of_equal_templates_the_one_given_first_comes_first(tmp_path):
         for name in sorted(given)
     ]
     for run, record in (("made", {"plan": {"templates": given}}), ("imported", {"templates": given}), ("old", {})):
-        folder = store.run_folder(results, run)
+        folder = records.run_folder(results, run)
         store.write_table(folder, "zero_shot", store.table_of("zero_shot", rows))
-        store.write_record(folder, {"run": run, "kind": "zero_shot", **record})
-    cursor = store.connect(results)[0].cursor()
+        records.write_record(folder, {"run": run, "kind": "zero_shot", **record})
+    cursor = database.connect(results)[0].cursor()
     assert queries.zero_shot_accuracy(cursor, "made").template.tolist() == given
     assert queries.zero_shot_accuracy(cursor, "imported").template.tolist() == given
     assert queries.zero_shot_accuracy(cursor, "old").template.tolist() == sorted(given)
@@ -392,7 +392,7 @@ def test_training_and_losses_are_listed(cursor):
 
 
 def test_every_query_of_an_empty_folder_gives_an_empty_answer(empty_results):
-    cursor = store.connect(empty_results)[0].cursor()
+    cursor = database.connect(empty_results)[0].cursor()
     for query in (queries.runs, queries.best_scores):
         assert query(cursor).empty
     for query in (
@@ -424,7 +424,7 @@ def partial(tmp_path) -> duckdb.DuckDBPyConnection:
     """A captioner run, and predictions for five of its photos and one of their own."""
     runs.captioner_run(tmp_path / "results")
     runs.partial_run(tmp_path / "results")
-    return store.connect(tmp_path / "results")[0].cursor()
+    return database.connect(tmp_path / "results")[0].cursor()
 
 
 def test_partners_share_images_and_the_run_itself_comes_first(partial):
@@ -435,7 +435,7 @@ def test_partners_share_images_and_the_run_itself_comes_first(partial):
 @pytest.fixture
 def grounded(tmp_path) -> duckdb.DuckDBPyConnection:
     runs.add_grounding(runs.captioner_run(tmp_path / "results"))
-    return store.connect(tmp_path / "results")[0].cursor()
+    return database.connect(tmp_path / "results")[0].cursor()
 
 
 def test_layers_and_heads_are_held_against_chance_on_nouns_that_have_one(grounded):
@@ -468,13 +468,13 @@ def test_the_nouns_and_boxes_of_a_case(grounded, tmp_path):
         [2, 0, -1, True], [2, 0, 0, True], [2, 1, -1, False], [2, 1, 0, False],
     ]  # fmt: skip
     boxes = queries.boxes(grounded, "demo", "scene_00")
-    box = store.read_table(store.run_folder(tmp_path / "results", "demo"), "images")["objects"][0].as_py()[0]
+    box = store.read_table(records.run_folder(tmp_path / "results", "demo"), "images")["objects"][0].as_py()[0]
     assert boxes.to_dict("records") == [box]
 
 
 def test_the_oracle_holds_the_chosen_against_all_and_the_best(tmp_path):
     runs.add_hypotheses(runs.captioner_run(tmp_path / "results"))
-    cursor = store.connect(tmp_path / "results")[0].cursor()
+    cursor = database.connect(tmp_path / "results")[0].cursor()
     found = queries.oracle(cursor, "demo").set_index(["beam_size", "metric"])
     assert list(found.index) == [(3, "cider"), (3, "clipscore"), (5, "cider"), (5, "clipscore")]
     three, five = found.loc[3, "cider"], found.loc[5, "cider"]
@@ -489,11 +489,11 @@ def test_the_oracle_holds_the_chosen_against_all_and_the_best(tmp_path):
 def test_images_of_one_name_without_a_reference_in_common_are_counted(tmp_path):
     said = {"mine": [["a", "b"], ["c"], [], ["d"]], "theirs": [["b"], ["x"], ["y"], ["z"], ["w"]]}
     for run, references in said.items():
-        folder = store.run_folder(tmp_path, run)
+        folder = records.run_folder(tmp_path, run)
         rows = [{"image_id": str(image), "references": each} for image, each in enumerate(references)]
         store.write_table(folder, "images", store.table_of("images", rows))
-        store.write_record(folder, {"run": run})
-    cursor = store.connect(tmp_path)[0].cursor()
+        records.write_record(folder, {"run": run})
+    cursor = database.connect(tmp_path)[0].cursor()
     assert queries.namesakes(cursor, "mine", "theirs").images.item() == 2
     assert queries.namesakes(cursor, "mine", "mine").images.item() == 0
 
@@ -557,11 +557,11 @@ def test_a_pooled_metric_is_compared_by_the_corpus_values_of_its_counts(tmp_path
             counts = [int(value) for value in found[size].counts["bleu_counts"][image]]
             rows.append({**key, "bleu_1": found[size].per_image["bleu_1"][image], "bleu_counts": counts})
             captions.append({**key, "caption": text})
-    folder = store.run_folder(tmp_path, "small")
+    folder = records.run_folder(tmp_path, "small")
     store.write_table(folder, "scores", store.table_of("scores", rows, ["bleu_1"]))
     store.write_table(folder, "captions", store.table_of("captions", captions))
-    store.write_record(folder, {"run": "small"})
-    cursor = store.connect(tmp_path)[0].cursor()
+    records.write_record(folder, {"run": "small"})
+    cursor = database.connect(tmp_path)[0].cursor()
     row = queries.comparison(cursor, "small", 3, "small", 1).iloc[0]
     assert row.left == pytest.approx(found[3].corpus["bleu_1"].value)
     assert row.right == pytest.approx(found[1].corpus["bleu_1"].value)
@@ -701,7 +701,7 @@ def test_whether_maps_were_kept_is_known_without_reading_them(cursor):
 def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch, small):
     monkeypatch.setattr(queries, "_MOST_HELD", 30)
     monkeypatch.setattr(queries, "_SMALL", small)
-    cursor = store.connect(full_results)[0].cursor()
+    cursor = database.connect(full_results)[0].cursor()
     for beam in (1, 3, 5, 1):
         assert queries.case_count(cursor, "demo", beam).total[0] == 12
     held = "SELECT sum(estimated_size) FROM duckdb_tables() WHERE starts_with(table_name, 'held_')"
@@ -710,7 +710,7 @@ def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch, small):
 
 def test_a_small_run_held_as_a_whole_answers_as_one_that_is_read_for_each_beam_size(full_results, monkeypatch):
     def answers() -> list:
-        cursor = store.connect(full_results)[0].cursor()
+        cursor = database.connect(full_results)[0].cursor()
         found = [queries.cases(cursor, "demo", beam, "cider", True) for beam in (1, 3, 5)]
         found.append(queries.case_captions(cursor, "demo", "scene_03"))
         return [frame.drop(columns=["tags", "references", "conditions"], errors="ignore") for frame in found]

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engine.store import atomic, database, locks, records
 from engine.store import tables as store
+from engine.store.errors import ResultsError
 from engine.store.schema import METRICS, SCORED, TABLES, VERSION
-from engine.store.tables import ResultsError
 from tests.conftest import ROOT
 
 
@@ -20,10 +21,10 @@ def images(*names: str) -> pa.Table:
 
 
 def finished(results, name: str, tables: dict[str, pa.Table]):
-    folder = store.run_folder(results, name)
+    folder = records.run_folder(results, name)
     for table, rows in tables.items():
         store.write_table(folder, table, rows)
-    store.write_record(folder, {"run": name})
+    records.write_record(folder, {"run": name})
     return folder
 
 
@@ -48,8 +49,8 @@ def test_a_column_that_is_not_of_the_contract_is_refused(tmp_path):
 
 
 def test_a_run_without_its_record_is_unfinished_and_says_so(tmp_path):
-    store.write_table(store.run_folder(tmp_path, "half"), "images", images("x"))
-    runs, problems = store.find_runs(tmp_path)
+    store.write_table(records.run_folder(tmp_path, "half"), "images", images("x"))
+    runs, problems = records.find_runs(tmp_path)
     assert runs == []
     assert "'half' is unfinished; where it was stopped, run its command again" in problems[0].reason
 
@@ -58,7 +59,7 @@ def test_a_half_written_file_is_left_out_and_the_others_stay_usable(tmp_path):
     finished(tmp_path, "good", {"images": images("x")})
     broken = finished(tmp_path, "bad", {"images": images("y")}) / "images.parquet"
     broken.write_bytes(broken.read_bytes()[:100])
-    connection, problems = store.connect(tmp_path)
+    connection, problems = database.connect(tmp_path)
     assert connection.execute("SELECT run, image_id FROM images").fetchall() == [("good", "x")]
     assert problems[0].path.name == "images.parquet"
     assert "not a whole Parquet file" in problems[0].reason
@@ -67,13 +68,13 @@ def test_a_half_written_file_is_left_out_and_the_others_stay_usable(tmp_path):
 def test_a_file_of_an_older_contract_names_the_missing_column(tmp_path):
     folder = finished(tmp_path, "old", {})
     pa.parquet.write_table(pa.table({"image_id": ["x"]}), folder / "images.parquet")
-    assert "no column 'file_name'" in store.connect(tmp_path)[1][0].reason
+    assert "no column 'file_name'" in database.connect(tmp_path)[1][0].reason
 
 
 def test_a_record_that_is_no_json_leaves_only_that_run_out(tmp_path):
     finished(tmp_path, "good", {"images": images("x")})
     (finished(tmp_path, "bad", {}) / "run.json").write_text("{")
-    runs, problems = store.find_runs(tmp_path)
+    runs, problems = records.find_runs(tmp_path)
     assert [run.name for run in runs] == ["good"]
     assert "not JSON" in problems[0].reason
 
@@ -82,13 +83,13 @@ def test_runs_with_different_metrics_are_read_together(tmp_path):
     row = {"image_id": "x", "beam_size": 1}
     finished(tmp_path, "a", {"scores": store.table_of("scores", [{**row, "cider": 1.0}], ["cider"])})
     finished(tmp_path, "b", {"scores": store.table_of("scores", [{**row, "rouge_l": 0.5}], ["rouge_l"])})
-    connection, _ = store.connect(tmp_path)
+    connection, _ = database.connect(tmp_path)
     found = connection.cursor().execute("SELECT run, cider, rouge_l, meteor FROM scores ORDER BY run").fetchall()
     assert found == [("a", 1.0, None, None), ("b", None, 0.5, None)]
 
 
 def test_an_empty_results_folder_has_every_view_with_every_column(tmp_path):
-    connection, problems = store.connect(tmp_path)
+    connection, problems = database.connect(tmp_path)
     assert problems == []
     for table, schema in TABLES.items():
         columns = [name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
@@ -100,7 +101,7 @@ def test_sql_reads_nothing_outside_the_results(tmp_path):
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
     (tmp_path / "results").mkdir()
-    connection, _ = store.connect(tmp_path / "results")
+    connection, _ = database.connect(tmp_path / "results")
     with pytest.raises(Exception, match="disabled by configuration"):
         connection.execute(f"SELECT * FROM read_csv('{secret}')")
 
@@ -108,13 +109,13 @@ def test_sql_reads_nothing_outside_the_results(tmp_path):
 def test_a_quote_in_a_folder_name_does_no_harm(tmp_path):
     results = tmp_path / "o'brien"
     finished(results, "a", {"images": images("x")})
-    assert store.connect(results)[0].execute("SELECT run FROM images").fetchall() == [("a",)]
+    assert database.connect(results)[0].execute("SELECT run FROM images").fetchall() == [("a",)]
 
 
 @pytest.mark.parametrize("name", ["", "../evil", "a/b", ".hidden", "x" * 81, "a b"])
 def test_a_run_name_is_a_plain_name(tmp_path, name):
     with pytest.raises(ResultsError, match="choose another with --run"):
-        store.run_folder(tmp_path, name)
+        records.run_folder(tmp_path, name)
 
 
 def test_a_part_is_there_whole_or_not_at_all(tmp_path):
@@ -128,48 +129,48 @@ def test_a_part_is_there_whole_or_not_at_all(tmp_path):
 
 
 def test_a_record_says_the_version_of_the_contract(tmp_path):
-    store.write_record(tmp_path, {"run": "a"})
+    records.write_record(tmp_path, {"run": "a"})
     assert json.loads((tmp_path / "run.json").read_text()) == {"run": "a", "schema_version": VERSION}
 
 
 def test_a_file_from_before_a_column_was_added_is_read_with_nulls_in_its_place(tmp_path):
     rows = [{"image_id": "a", "beam_size": 1, "cider": 0.5, "tags": []}]
     finished(tmp_path, "old", {"scores": store.table_of("scores", rows, ["cider"])})
-    path = store.run_folder(tmp_path, "old") / "scores.parquet"
+    path = records.run_folder(tmp_path, "old") / "scores.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["bleu_counts", "meteor_counts"]), path)
-    connection, problems = store.connect(tmp_path)
+    connection, problems = database.connect(tmp_path)
     assert not problems
     assert connection.sql("SELECT cider, bleu_counts FROM scores").fetchall() == [(0.5, None)]
 
 
 def test_an_unfinished_run_is_dropped_and_a_finished_one_is_not(tmp_path):
-    folder = store.run_folder(tmp_path, "r")
-    store.write_json(folder / ".parts" / "plan.json", {})
-    store.drop_run(folder)
+    folder = records.run_folder(tmp_path, "r")
+    atomic.write_json(folder / ".parts" / "plan.json", {})
+    records.drop_run(folder)
     assert not folder.exists()
-    store.write_record(folder, {"run": "r"})
+    records.write_record(folder, {"run": "r"})
     with pytest.raises(ValueError, match="finished run"):
-        store.drop_run(folder)
-    assert store.read_record(folder)["run"] == "r"
+        records.drop_run(folder)
+    assert records.read_record(folder)["run"] == "r"
 
 
 def test_two_writers_of_the_same_arrays_do_not_meet(tmp_path):
     path, arrays = tmp_path / "cache" / "x.npz", {"features": np.zeros((2000, 64), np.float32)}
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: store.write_arrays(path, **arrays), range(80)))
-    assert store.read_arrays(path)["features"].shape == (2000, 64)
+        list(pool.map(lambda _: atomic.write_arrays(path, **arrays), range(80)))
+    assert atomic.read_arrays(path)["features"].shape == (2000, 64)
     assert [each.name for each in path.parent.iterdir()] == ["x.npz"]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"no archive"])
 def test_arrays_that_cannot_be_read_are_none(tmp_path, content):
     path = tmp_path / "x.npz"
-    assert store.read_arrays(path) is None
+    assert atomic.read_arrays(path) is None
     path.write_bytes(content)
-    assert store.read_arrays(path) is None
-    store.write_arrays(path, features=np.arange(400.0))
+    assert atomic.read_arrays(path) is None
+    atomic.write_arrays(path, features=np.arange(400.0))
     path.write_bytes(path.read_bytes()[:-1000])
-    assert store.read_arrays(path) is None
+    assert atomic.read_arrays(path) is None
 
 
 def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
@@ -177,7 +178,7 @@ def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
     own = finished(tmp_path / "results", "own", {"images": images("near")})
     (own.parent / "outside").symlink_to(elsewhere)
     (own.parent / "inside").symlink_to(own)
-    connection, problems = store.connect(tmp_path / "results")
+    connection, problems = database.connect(tmp_path / "results")
     found = connection.execute("SELECT run, image_id FROM images ORDER BY run").fetchall()
     assert (found, problems) == ([("inside", "near"), ("outside", "far"), ("own", "near")], [])
 
@@ -193,33 +194,33 @@ def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
     ],
 )
 def test_a_query_that_may_write_files_is_none_that_reads(tmp_path, query):
-    connection, _ = store.connect(tmp_path)
-    with pytest.raises(store.ResultsError, match="may write files, expected one that only reads"):
-        store.readers(connection, query.format(tmp_path / "file"))
+    connection, _ = database.connect(tmp_path)
+    with pytest.raises(ResultsError, match="may write files, expected one that only reads"):
+        database.readers(connection, query.format(tmp_path / "file"))
 
 
 def test_readers_are_the_statements_of_a_query(tmp_path):
-    connection, _ = store.connect(tmp_path)
+    connection, _ = database.connect(tmp_path)
     query = "CREATE TABLE x AS SELECT 1; EXPLAIN FROM x; PIVOT (SELECT 1 AS a) ON a USING sum(a); SELECT 'a;b' -- done"
-    assert len(store.readers(connection, query)) == 4
+    assert len(database.readers(connection, query)) == 4
     for empty in ("", " ; ", "-- nothing"):
-        with pytest.raises(store.ResultsError, match="expected SQL such as SELECT"):
-            store.readers(connection, empty)
+        with pytest.raises(ResultsError, match="expected SQL such as SELECT"):
+            database.readers(connection, empty)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
 def test_a_folder_has_one_writer_and_is_left_as_it_was(tmp_path):
     folder = tmp_path / "captioner"
-    code = f"from pathlib import Path\nfrom engine.store import tables as store\nwith store.alone(Path({str(folder)!r})): print('alone')"
+    code = f"from pathlib import Path\nfrom engine.store import locks\nwith locks.alone(Path({str(folder)!r})): print('alone')"
 
     def other() -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
-    with store.alone(folder):
+    with locks.alone(folder):
         assert f"{folder} is being written by another process; wait" in other().stderr
     assert not folder.exists()
     assert other().stdout == "alone\n"
-    with store.alone(folder):
+    with locks.alone(folder):
         (folder / "model").touch()
     assert [path.name for path in folder.iterdir()] == ["model"]
 
@@ -229,8 +230,8 @@ def test_on_a_disk_without_locks_nobody_is_kept_out(tmp_path, monkeypatch, refus
     def refuse(*args: object, **named: object) -> None:
         raise refusal
 
-    monkeypatch.setattr(store.FileLock, "acquire", refuse)
-    with store.alone(tmp_path / "one"), store.alone(tmp_path / "one"):
+    monkeypatch.setattr(locks.FileLock, "acquire", refuse)
+    with locks.alone(tmp_path / "one"), locks.alone(tmp_path / "one"):
         (tmp_path / "one" / "file").write_text("kept")
     assert (tmp_path / "one" / "file").read_text() == "kept"
 
@@ -238,16 +239,16 @@ def test_on_a_disk_without_locks_nobody_is_kept_out(tmp_path, monkeypatch, refus
 def test_a_lock_survives_another_handle_on_its_file(tmp_path):
     """A POSIX record lock ends when any handle of the process on the file is closed."""
     folder = tmp_path / "run"
-    held = store.hold(folder / "held", "run 'mine'", "choose another --run")
+    held = locks.hold(folder / "held", "run 'mine'", "choose another --run")
     open(folder / "held").close()
-    code = f"from pathlib import Path\nfrom engine.store import tables as store\nstore.hold(Path({str(folder / 'held')!r}), 'it', 'wait')"
+    code = f"from pathlib import Path\nfrom engine.store import locks\nlocks.hold(Path({str(folder / 'held')!r}), 'it', 'wait')"
     refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     held.release(force=True)
     assert refused.returncode and "is being written by another process" in refused.stderr
 
 
 def test_an_older_run_is_read_by_the_names_of_now(tmp_path):
-    folder = store.run_folder(tmp_path, "older")
+    folder = records.run_folder(tmp_path, "older")
     tags = [{"tag": "invented object", "evidence": "cat"}, {"tag": "generic", "evidence": "3 images"}]
     row = {"image_id": "a", "beam_size": 1, "tags": tags}
     store.write_table(folder, "scores", store.table_of("scores", [row]))
@@ -255,17 +256,17 @@ def test_an_older_run_is_read_by_the_names_of_now(tmp_path):
     store.write_table(folder, "skipped", store.table_of("skipped", skipped))
     (folder / "skipped.parquet").rename(folder / "set_aside.parquet")
     record = {"schema_version": 2, "set_aside": 1, "tables": ["scores", "set_aside"]}
-    store.write_json(folder / "run.json", record)
+    atomic.write_json(folder / "run.json", record)
     now = {**row, "image_id": "c", "tags": [{"tag": "ranking error", "evidence": "rank 2"}]}
-    newer = store.run_folder(tmp_path, "newer")
+    newer = records.run_folder(tmp_path, "newer")
     store.write_table(newer, "scores", store.table_of("scores", [now]))
-    store.write_record(newer, {"tables": ["scores"]})
+    records.write_record(newer, {"tables": ["scores"]})
 
-    read = store.read_record(folder)
+    read = records.read_record(folder)
     assert (read["skipped"], read["tables"], "set_aside" in read) == (1, ["scores", "skipped"], False)
     assert store.read_table(folder, "skipped").to_pylist() == skipped
-    assert store.lost_tables(folder, read["tables"]) == []
-    connection, problems = store.connect(tmp_path)
+    assert records.lost_tables(folder, read["tables"]) == []
+    connection, problems = database.connect(tmp_path)
     assert not problems
     assert connection.execute("SELECT run, image_id FROM skipped").fetchall() == [("older", "b")]
     found = dict(connection.execute("SELECT run, list_transform(tags, lambda x: x.tag) FROM scores").fetchall())

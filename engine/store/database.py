@@ -1,0 +1,125 @@
+"""An in-memory DuckDB over all finished runs of a results folder: one view per table, read-only."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from engine.store.errors import Problem, ResultsError
+from engine.store.records import FinishedRun, find_runs, is_older
+from engine.store.schema import (
+    METRICS,
+    RENAMED_TAGS,
+    TABLES,
+    schema_of,
+)
+from engine.store.tables import check_table, table_path
+
+
+def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
+    """An in-memory DuckDB with a view per table over all finished runs, each with a `run` column.
+
+    A view exists for every table of the contract, empty where no run has it; those of SCORED have every metric column.
+    There is also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The
+    connection can reach the results folder and nothing else; `readers` keeps a query from writing there. Use a
+    `.cursor()` per thread.
+
+    Returns:
+        The connection, and what was left out.
+    """
+    runs, problems = find_runs(results)
+    connection = duckdb.connect(":memory:")
+    connection.execute("CREATE TABLE runs (run VARCHAR, record VARCHAR)")
+    for run in runs:
+        connection.execute("INSERT INTO runs VALUES (?, ?)", [run.name, json.dumps(run.record)])
+    linked: list[str] = []
+    for table in TABLES:
+        paths, broken = _readable(runs, table)
+        problems += broken
+        _create_view(connection, table, paths, {run.name for run in runs if is_older(run.record)})
+        linked += [_literal(str(path.resolve())) for path in paths if path.resolve() != path]
+    connection.execute(f"SET allowed_paths = [{', '.join(linked)}]")  # where a linked run's files really are
+    connection.execute(f"SET allowed_directories = [{_literal(str(results.resolve()) + os.sep)}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection, problems
+
+
+_WRITERS = {"COPY", "EXPORT", "ATTACH", "PREPARE"}
+"""Statements that write files, or may hold one that does, as DuckDB names them."""
+
+
+_WRITING = re.compile("copy|export|attach", re.IGNORECASE)
+
+
+def readers(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
+    """The statements of `query`, none of which writes a file: results are made by commands alone.
+
+    The folders that DuckDB may read it may write as well, so a COPY could replace a run's table.
+
+    Raises:
+        duckdb.Error: not SQL.
+        ResultsError: no statement, or one that writes.
+    """
+    statements = connection.extract_statements(query)
+    if not statements:
+        raise ResultsError(f"the query is {query!r}, expected SQL such as SELECT run, beam_size FROM scores")
+    for statement in statements:
+        kind = statement.type.name
+        if kind in _WRITERS or (kind == "EXPLAIN" and _WRITING.search(statement.query)):  # EXPLAIN ANALYZE runs it
+            raise ResultsError(
+                f"a query of the kind {kind} may write files, expected one that only reads; "
+                "print the answer into a file instead, with --csv where a program reads it"
+            )
+    return statements
+
+
+def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Problem]]:
+    paths, problems = [], []
+    for run in runs:
+        path = table_path(run.folder, table)
+        if not path.exists():
+            continue
+        problem = check_table(path)
+        if problem is None:
+            # The folder as it stands in the results, a link or not: its name is the run's.
+            paths.append(run.folder.parent.resolve() / run.name / path.name)
+        else:
+            problems.append(problem)
+    return paths, problems
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path], older: set[str]) -> None:
+    # An empty table of the full width stands first, so that a metric no run has is a NULL column and not an error.
+    schema = schema_of(table, list(METRICS))
+    # A table and not a registered object: those are not seen by the connection's cursors.
+    connection.register("shape", pa.schema([pa.field("run", pa.string()), *schema]).empty_table())
+    connection.execute(f"CREATE TABLE empty_{table} AS SELECT * FROM shape")
+    connection.unregister("shape")
+    select = f"SELECT * FROM empty_{table}"
+    has_tags = "tags" in schema.names
+    before = [path for path in paths if has_tags and path.parent.name in older]
+    for some, columns in (([path for path in paths if path not in before], ""), (before, f" REPLACE ({_TAGS_NOW})")):
+        if some:
+            files = ", ".join(_literal(str(path)) for path in some)
+            select += (
+                " UNION ALL BY NAME "
+                f"SELECT parse_filename(parse_dirpath(filename)) AS run, * EXCLUDE (filename){columns} "
+                f"FROM read_parquet([{files}], union_by_name=true, filename=true)"
+            )
+    connection.execute(f"CREATE VIEW {table} AS {select}")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+_TAGS_NOW = (
+    "list_transform(tags, lambda entry: struct_pack(tag := CASE entry.tag "
+    + " ".join(f"WHEN {_literal(before)} THEN {_literal(now)}" for before, now in RENAMED_TAGS.items())
+    + " ELSE entry.tag END, evidence := entry.evidence)) AS tags"
+)
+"""The tags of a run of a version before RENAMED, by their names now."""

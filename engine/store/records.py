@@ -1,0 +1,123 @@
+"""Run folders and their records: `run.json` is written last and makes a run finished."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.store.atomic import write_json
+from engine.store.errors import Problem, ResultsError
+from engine.store.schema import (
+    RENAMED,
+    RENAMED_KEYS,
+    RUN_RECORD,
+    TABLES,
+    VERSION,
+)
+from engine.store.tables import has_table, table_name
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run: its name, folder and record (`run.json`)."""
+
+    name: str
+    folder: Path
+    record: dict[str, Any] = field(hash=False)
+
+
+def run_folder(results: Path, run: str) -> Path:
+    """`results/runs/<run>`.
+
+    Raises:
+        ResultsError: `run` is not a plain name.
+    """
+    if not RUN_NAME.fullmatch(run):
+        raise ResultsError(
+            f"run name {run!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or digit, "
+            "at most 80 of them; choose another with --run"
+        )
+    return results / "runs" / run
+
+
+def drop_run(folder: Path) -> None:
+    """Deletes a run that is not finished; a finished one stays.
+
+    Raises:
+        ValueError: the run is finished.
+    """
+    if read_record(folder) is not None:
+        raise ValueError(f"{folder} holds a finished run")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Writes `run.json`, which makes the run finished: every table must be there before."""
+    write_json(folder / RUN_RECORD, {"schema_version": VERSION, **record})
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The run's record, or None where the run is unfinished.
+
+    Raises:
+        ResultsError: the record is no JSON object.
+    """
+    path = folder / RUN_RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path}: not JSON ({error}); run the command again") from error
+    if not isinstance(record, dict):
+        raise ResultsError(f"{path}: expected a JSON object; run the command again")
+    return _renamed(record) if is_older(record) else record
+
+
+def is_older(record: dict[str, Any]) -> bool:
+    """Whether a record is of a version before RENAMED. One without a version is of version 1."""
+    version = record.get("schema_version", 1)
+    return isinstance(version, int) and version < RENAMED
+
+
+def _renamed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return an older record with the keys and table names of now; its version stays."""
+    record = {RENAMED_KEYS.get(key, key): value for key, value in record.items()}
+    if isinstance(record.get("tables"), list):
+        record["tables"] = [table_name(Path(str(table))) for table in record["tables"]]
+    return record
+
+
+def drop_record(folder: Path) -> None:
+    """Makes a run unfinished: its tables are to be written again."""
+    (folder / RUN_RECORD).unlink(missing_ok=True)
+
+
+def lost_tables(folder: Path, tables: list[str]) -> list[str]:
+    """Those of `tables` that are not there, and those that are there and cannot be read."""
+    there = [table for path in sorted(folder.glob("*.parquet")) if (table := table_name(path)) in TABLES]
+    return [table for table in dict.fromkeys([*tables, *there]) if not has_table(folder, table)]
+
+
+def find_runs(results: Path) -> tuple[list[FinishedRun], list[Problem]]:
+    """All finished runs of `results`, by name, and what could not be used."""
+    runs, problems = [], []
+    parent = results / "runs"
+    for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+        if not folder.is_dir():
+            continue
+        try:
+            record = read_record(folder)
+        except ResultsError as error:
+            problems.append(Problem(folder / RUN_RECORD, str(error)))
+            continue
+        if record is None:
+            stopped = f"run {folder.name!r} is unfinished; where it was stopped, run its command again to continue"
+            problems.append(Problem(folder, stopped))
+        else:
+            runs.append(FinishedRun(folder.name, folder, record))
+    return runs, problems
