@@ -211,7 +211,8 @@ def test_readers_are_the_statements_of_a_query(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
 def test_a_folder_has_one_writer_and_is_left_as_it_was(tmp_path):
     folder = tmp_path / "captioner"
-    code = f"from pathlib import Path\nfrom engine.store import locks\nwith locks.alone(Path({str(folder)!r})): print('alone')"
+    code = "from pathlib import Path\nfrom engine.store import locks\n"
+    code += f"with locks.alone(Path({str(folder)!r})): print('alone')"
 
     def other() -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -241,7 +242,8 @@ def test_a_lock_survives_another_handle_on_its_file(tmp_path):
     folder = tmp_path / "run"
     held = locks.hold(folder / "held", "run 'mine'", "choose another --run")
     open(folder / "held").close()
-    code = f"from pathlib import Path\nfrom engine.store import locks\nlocks.hold(Path({str(folder / 'held')!r}), 'it', 'wait')"
+    code = "from pathlib import Path\nfrom engine.store import locks\n"
+    code += f"locks.hold(Path({str(folder / 'held')!r}), 'it', 'wait')"
     refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     held.release(force=True)
     assert refused.returncode and "is being written by another process" in refused.stderr
