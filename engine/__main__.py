@@ -337,7 +337,7 @@ def run_score(options: argparse.Namespace) -> int:
 
 def run_zeroshot(options: argparse.Namespace) -> int:
     """The command `zeroshot`."""
-    from engine.data import registry
+    from engine.data.classes import load_classes
     from engine.evaluation import zeroshot_run
     from engine.metrics import zeroshot
     from engine.models import clip
@@ -351,7 +351,7 @@ def run_zeroshot(options: argparse.Namespace) -> int:
     ask = zeroshot_run.ZeroShotRun(
         name=options.name,
         results=options.results,
-        classes=registry.load_classes(options.data),
+        classes=load_classes(options.data),
         clip=clip.load(options.clip, _device(options.device)),
         templates=templates,
         command=_command(),
@@ -361,7 +361,8 @@ def run_zeroshot(options: argparse.Namespace) -> int:
 
 
 def _run_imported_classes(options: argparse.Namespace) -> int:
-    from engine.data import predictions, registry
+    from engine.data import predictions
+    from engine.data.classes import load_classes
     from engine.evaluation import zeroshot_run
 
     names = options.templates or [path.stem for path in options.predictions]
@@ -372,7 +373,7 @@ def _run_imported_classes(options: argparse.Namespace) -> int:
     twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
     if twice is not None:
         raise ConfigError(f"two files are named {twice!r}; give each another name with --templates")
-    classes = registry.load_classes(options.data) if options.data else None
+    classes = load_classes(options.data) if options.data else None
     ask = zeroshot_run.ImportedClassesRun(
         name=options.name,
         results=options.results,
@@ -534,9 +535,9 @@ def _photos_only(dataset):
 
 def _classes(data: Path):
     """The classification set that lies beside the captions, where there is one."""
-    from engine.data import registry
+    from engine.data.classes import load_classes
 
-    return registry.load_classes(data) if (data / "p1_data" / "id2label.json").is_file() else None
+    return load_classes(data) if (data / "p1_data" / "id2label.json").is_file() else None
 
 
 def _clip_settings(options: argparse.Namespace):

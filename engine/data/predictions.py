@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.data.dataset import Dataset
 from engine.data.files import id_text, parse_json, quoted, read_text, rows
-from engine.data.registry import Dataset
 
 
 class PredictionsError(ValueError):

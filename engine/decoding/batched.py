@@ -17,7 +17,7 @@ from engine.captioners.native import kv_cache
 from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig
 from engine.decoding import cuda_graphs, memory, study_rule, sweep
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 from engine.models.tokenizer import CaptionTokenizer
 
 T = TypeVar("T")
@@ -31,10 +31,10 @@ def seed_of(seed: int, image_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:8], "big") >> 1
 
 
-_Image = list[list[Hypothesis]]
+_Image = list[list[TokenHypothesis]]
 """What was found for an image: at each beam size its hypotheses."""
 
-Found = dict[int, list[list[Hypothesis]]]
+Found = dict[int, list[list[TokenHypothesis]]]
 """Beam size -> the hypotheses of each image."""
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.config import DecodingConfig
-from engine.decoding.steps import Hypothesis, Scores
+from engine.decoding.steps import Scores, TokenHypothesis
 
 _NEVER = -1e9  # a score that loses against everything and still adds up, unlike -inf
 
@@ -45,7 +45,7 @@ class Beams:
         self._ended_logprob = torch.full((images, size), _NEVER, device=device)
         self._ended_tokens = torch.full((images, size, config.max_length), -1, dtype=torch.long, device=device)
         self._open = torch.ones(images, dtype=torch.bool, device=device) if is_even else None
-        self._results: dict[int, list[Hypothesis]] = {}
+        self._results: dict[int, list[TokenHypothesis]] = {}
 
     def place(self, prefixes: Tensor) -> None:
         """At first all beams of an image go on from its one prefix."""
@@ -72,7 +72,7 @@ class Beams:
         """The candidates: whether there is one, tokens, log-probability and score, each [B, K, ...], best first."""
         return self._ended, self._ended_tokens, self._ended_logprob, self._ended_score
 
-    def found(self, state: tuple[Tensor, ...]) -> list[list[Hypothesis]]:
+    def found(self, state: tuple[Tensor, ...]) -> list[list[TokenHypothesis]]:
         """The hypotheses of each row of a `state`; none where there was no candidate.
 
         Rows together, as a GPU's answer takes long to come.
@@ -142,20 +142,20 @@ class Beams:
         for row, found in zip(rows, self.found(tuple(each[at] for each in self.state())), strict=True):
             self._results[self._image[row]] = found or [self._unended(row, past, newest)]
 
-    def _hypothesis(self, tokens: list[int], logprob: float, score: float) -> Hypothesis:
+    def _hypothesis(self, tokens: list[int], logprob: float, score: float) -> TokenHypothesis:
         found = tuple(token for token in tokens if token >= 0)
-        return Hypothesis(found, logprob, score, found[-1] == self._eos_id)
+        return TokenHypothesis(found, logprob, score, found[-1] == self._eos_id)
 
-    def _unended(self, row: int, past: Tensor, newest: Tensor) -> Hypothesis:
+    def _unended(self, row: int, past: Tensor, newest: Tensor) -> TokenHypothesis:
         """The best beam of an image whose constraints left no token at all to go on with."""
         tokens = (*past[self._prefixes[row, 0], 1:].tolist(), int(newest[row, 0]))
-        return Hypothesis(tokens, float(self._logprob[row, 0]), float(self._logprob[row, 0]), False)
+        return TokenHypothesis(tokens, float(self._logprob[row, 0]), float(self._logprob[row, 0]), False)
 
     def _keep(self, rows: Tensor, goes: list[bool]) -> None:
         self._image = [image for image, each in zip(self._image, goes, strict=True) if each]
         for name in self._STATE:
             setattr(self, name, getattr(self, name)[rows])
 
-    def results(self) -> list[list[Hypothesis]]:
+    def results(self) -> list[list[TokenHypothesis]]:
         """See `prefixes.Search`."""
         return [self._results[image] for image in sorted(self._results)]

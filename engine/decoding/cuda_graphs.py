@@ -20,7 +20,7 @@ from engine.captioners.native.incremental import Looked, weights_of
 from engine.config import DecodingConfig
 from engine.data.files import first_line
 from engine.decoding import static_shapes
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 
 ROWS = 512
 """Images times beams up to which a search is replayed; beyond, a step's work takes longer than its launches."""
@@ -60,7 +60,7 @@ class _Replay:
                 self._steps.append((graph, goes_on, state))
         torch.cuda.current_stream().wait_stream(stream)
 
-    def __call__(self, looked: Looked) -> list[list[Hypothesis]] | None:
+    def __call__(self, looked: Looked) -> list[list[TokenHypothesis]] | None:
         """The hypotheses of each image; None where an image has none, as where its logits are no numbers."""
         with torch.inference_mode(), torch.cuda.device(looked.device):
             self._looked.take(looked)
@@ -84,7 +84,7 @@ class _Shape:
 
 def replayed(
     captioner: Captioner, looked: Looked, sizes: Sequence[int], bos_id: int, eos_id: int, config: DecodingConfig
-) -> dict[int, list[list[Hypothesis]]] | None:
+) -> dict[int, list[list[TokenHypothesis]]] | None:
     """What `decoding.sweep` would find for the images of `looked`; None where it is not replayed here, or not yet."""
     if not _suits(captioner.device, len(looked), sizes, config):
         return None

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from engine.config import DecodingConfig
 from engine.decoding import sampling
-from engine.decoding.steps import Hypothesis, Scores
+from engine.decoding.steps import Scores, TokenHypothesis
 
 
 class Paths:
@@ -60,13 +60,13 @@ class Paths:
     def _ended(self, image: int) -> bool:
         return all(self._tokens[path][-1] == self._eos_id for path in self._paths(image))
 
-    def results(self) -> list[list[Hypothesis]]:
+    def results(self) -> list[list[TokenHypothesis]]:
         """See `prefixes.Search`."""
         return [
             [self._hypothesis(self._tokens[path], self._logprobs[path]) for path in self._paths(image)]
             for image in range(self._images)
         ]
 
-    def _hypothesis(self, tokens: list[int], logprob: float) -> Hypothesis:
+    def _hypothesis(self, tokens: list[int], logprob: float) -> TokenHypothesis:
         score = logprob / len(tokens) ** self._config.length_penalty
-        return Hypothesis(tuple(tokens), logprob, score, tokens[-1] == self._eos_id)
+        return TokenHypothesis(tuple(tokens), logprob, score, tokens[-1] == self._eos_id)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.config import DecodingConfig
 from engine.decoding.beam_search import Beams
-from engine.decoding.steps import Hypothesis, Scores
+from engine.decoding.steps import Scores, TokenHypothesis
 
 State = tuple[Tensor, ...]
 """What a search has found so far, as tensors."""
@@ -42,7 +42,7 @@ class Search(Protocol):
     def state(self) -> State:
         """What it has found so far."""
 
-    def found(self, state: State) -> list[list[Hypothesis]]:
+    def found(self, state: State) -> list[list[TokenHypothesis]]:
         """A state's hypotheses of each image, best first."""
 
 
@@ -74,14 +74,14 @@ class Greedy:
         """See `Search`."""
         return self._tokens, self._logprob
 
-    def found(self, state: State) -> list[list[Hypothesis]]:
+    def found(self, state: State) -> list[list[TokenHypothesis]]:
         """See `Search`."""
         return [[self._hypothesis(*each)] for each in zip(*(each.tolist() for each in state), strict=True)]
 
-    def _hypothesis(self, tokens: list[int], logprob: float) -> Hypothesis:
+    def _hypothesis(self, tokens: list[int], logprob: float) -> TokenHypothesis:
         found = tuple(token for token in tokens if token >= 0)
         score = logprob / len(found) ** self._config.length_penalty
-        return Hypothesis(found, logprob, score, found[-1] == self._eos_id)
+        return TokenHypothesis(found, logprob, score, found[-1] == self._eos_id)
 
 
 def search_of(images: int, size: int, eos_id: int, config: DecodingConfig, device: torch.device) -> Search:

@@ -28,7 +28,7 @@ class Steps(Protocol):
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class TokenHypothesis:
     """A finished caption in ids: new tokens only, the end token included where one was produced."""
 
     tokens: tuple[int, ...]
@@ -76,7 +76,7 @@ class Search(Protocol):
     def place(self, prefixes: Tensor) -> None:
         """Where the chosen ones lie among the next step's prefixes, int64[n]."""
 
-    def results(self) -> list[list[Hypothesis]]:
+    def results(self) -> list[list[TokenHypothesis]]:
         """The hypotheses of each image, in order; best first, or as drawn."""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 
 Read = Callable[[Tensor, Tensor], Tensor]
 """Prefixes int64[R, T] and their images int64[R], ascending -> logits [R, V] of the next token."""
@@ -40,7 +40,7 @@ def sweep(
     max_length: int,
     device: torch.device,
     n_best: int = 1,
-) -> dict[int, list[list[Hypothesis]]]:
+) -> dict[int, list[list[TokenHypothesis]]]:
     """The `n_best` hypotheses of each of `images` at each of the beam sizes, best first.
 
     All sizes go on together, and a prefix that several of them need is read once.
@@ -71,7 +71,7 @@ class _Search:
 
     def __init__(self, images: int, size: int, bos_id: int, eos_id: int, max_length: int) -> None:
         self.running = [_Prefix(image, (bos_id,), 0.0) for image in range(images)]
-        self._left: list[list[Hypothesis]] = [[] for _ in range(images)]
+        self._left: list[list[TokenHypothesis]] = [[] for _ in range(images)]
         self._size, self._eos_id, self._max_length = size, eos_id, max_length
 
     def advance(self, logprobs: Tensor, rows: dict[tuple[int, tuple[int, ...]], int], length: int) -> None:
@@ -90,11 +90,11 @@ class _Search:
                 else:
                     self.running.append(prefix)
 
-    def _leaving(self, prefix: _Prefix) -> Hypothesis:
+    def _leaving(self, prefix: _Prefix) -> TokenHypothesis:
         score = prefix.logprob / len(prefix.tokens)
-        return Hypothesis(prefix.tokens[1:], prefix.logprob, score, prefix.tokens[-1] == self._eos_id)
+        return TokenHypothesis(prefix.tokens[1:], prefix.logprob, score, prefix.tokens[-1] == self._eos_id)
 
-    def results(self, n_best: int) -> list[list[Hypothesis]]:
+    def results(self, n_best: int) -> list[list[TokenHypothesis]]:
         """The best that left, of each image."""
         return [sorted(left, key=lambda each: -each.score)[:n_best] for left in self._left]
 

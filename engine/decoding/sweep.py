@@ -13,7 +13,7 @@ from engine.config import DecodingConfig
 from engine.decoding import sampling
 from engine.decoding.beam_search import Beams
 from engine.decoding.greedy import Paths
-from engine.decoding.steps import Hypothesis, Search, Steps, walk
+from engine.decoding.steps import Search, Steps, TokenHypothesis, walk
 
 
 def search(
@@ -25,7 +25,7 @@ def search(
     config: DecodingConfig,
     device: torch.device,
     seeds: Sequence[int] | None = None,
-) -> list[Hypothesis]:
+) -> list[TokenHypothesis]:
     """The first hypothesis of each of `images` at one beam size, in order; see `sweep`."""
     found = sweep(steps, images, [beam_size], bos_id, eos_id, config, device, seeds)
     return [each[0] for each in found[beam_size]]
@@ -40,7 +40,7 @@ def sweep(
     config: DecodingConfig,
     device: torch.device,
     seeds: Sequence[int] | None = None,
-) -> dict[int, list[list[Hypothesis]]]:
+) -> dict[int, list[list[TokenHypothesis]]]:
     """The `config.n_best` hypotheses of each of `images` at each of the beam sizes; `steps` must be fresh.
 
     All sizes go on together, and a prefix that several of them need is read once. Each finds what it finds alone.

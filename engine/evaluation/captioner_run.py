@@ -21,11 +21,11 @@ from tqdm import tqdm
 from engine.captioners.native import checkpoints
 from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig
+from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, Preprocessing, open_photo, read_ahead
-from engine.data.registry import Dataset, Example
 from engine.decoding import memory
 from engine.decoding.batched import Search, in_jobs, jobs_for
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 from engine.diagnosis import grounding
 from engine.evaluation import metadata, nbest, provenance, zeroshot_run
 from engine.evaluation.run import RunInProgress
@@ -301,7 +301,7 @@ def _encode(captioner: Captioner, usable: Sequence[tuple[Example, _Photo]]) -> t
     return torch.stack(memory.in_batches(encode, len(windows), len(windows)))
 
 
-def _caption_row(image_id: str, size: int, found: Hypothesis, tokenizer: CaptionTokenizer) -> dict[str, Any]:
+def _caption_row(image_id: str, size: int, found: TokenHypothesis, tokenizer: CaptionTokenizer) -> dict[str, Any]:
     return {
         "image_id": image_id,
         "beam_size": size,
@@ -314,7 +314,7 @@ def _caption_row(image_id: str, size: int, found: Hypothesis, tokenizer: Caption
 
 
 def _hypothesis_rows(
-    image_ids: Sequence[str], size: int, found: Sequence[Sequence[Hypothesis]], tokenizer: CaptionTokenizer
+    image_ids: Sequence[str], size: int, found: Sequence[Sequence[TokenHypothesis]], tokenizer: CaptionTokenizer
 ) -> list[dict[str, Any]]:
     return [
         {
@@ -336,7 +336,7 @@ def _attention_rows(
     tokenizer: CaptionTokenizer,
     encoded: torch.Tensor,
     usable: Sequence[tuple[Example, _Photo]],
-    found: Sequence[Hypothesis],
+    found: Sequence[TokenHypothesis],
     size: int,
     ask: CaptionerRun,
 ) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 
 from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig, Recipe
+from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo
-from engine.data.registry import Dataset, Example
 from engine.decoding.batched import Search
 from engine.models.clip import Clip
 from engine.models.tokenizer import CaptionTokenizer

@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError
-from engine.data.registry import Dataset, Example
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.scoring import ClipSettings
 

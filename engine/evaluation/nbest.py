@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from engine.data.registry import Dataset
+from engine.data.dataset import Dataset
 from engine.diagnosis.tags import Tag
 from engine.evaluation import scoring
 from engine.evaluation.run import RunInProgress

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
+from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo, read_ahead
-from engine.data.registry import Dataset, Example
 from engine.evaluation import metadata
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.scoring import IMPORTED, ClipSettings, write_scores

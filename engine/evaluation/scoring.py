@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from engine.data.dataset import Dataset
 from engine.data.photos import PhotoError, open_photo, read_ahead
-from engine.data.registry import Dataset
 from engine.diagnosis import tags as failures
 from engine.evaluation.run import RunInProgress
 from engine.metrics import base

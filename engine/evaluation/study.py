@@ -15,8 +15,9 @@ from engine.captioners.native.captioner import EncoderMissing
 from engine.cli import side_by_side
 from engine.config import DecodingConfig, Recipe
 from engine.data import registry
+from engine.data.classes import load_classes
+from engine.data.dataset import Dataset, DatasetError
 from engine.data.photos import PhotoError
-from engine.data.registry import Dataset, DatasetError
 from engine.evaluation import captioner_run, estimates, zeroshot_run
 from engine.evaluation.scoring import ClipSettings
 from engine.metrics import zeroshot
@@ -196,7 +197,7 @@ def _zero_shot(study: Study, say: Callable[[str], None]) -> bool:
     folder = study.data / "p1_data"
     if not folder.is_dir():
         raise _Skipped(f"there is no {folder}")
-    classes = registry.load_classes(folder)
+    classes = load_classes(folder)
     model = _clip(study.zeroshot_clip, study.device)
     name = study.zero_shot_run
     if not _is_finished(study, name):

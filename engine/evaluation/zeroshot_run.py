@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.data.dataset import Dataset, Example
 from engine.data.predictions import PredictedClass
-from engine.data.registry import Dataset, Example
 from engine.evaluation import metadata
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.scoring import ClipSettings, image_features

@@ -26,8 +26,8 @@ from tqdm import tqdm
 from engine.captioners.native import checkpoints
 from engine.captioners.native.captioner import Captioner, encoder_width
 from engine.config import CaptionerConfig, ConfigError, DecodingConfig, Recipe, TrainingConfig
+from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo, read_ahead
-from engine.data.registry import Dataset, Example
 from engine.decoding import sweep
 from engine.metrics import base
 from engine.models.clip import Clip

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from engine.data import registry
-from engine.data.registry import Dataset
+from engine.data.dataset import Dataset
 from engine.demo import world
 
 FLICKR8K = Path("../shared/data/flickr8k")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine.data.registry import Dataset, load
+from engine.data.dataset import Dataset
+from engine.data.registry import load
 from tests.conftest import SHARED
 from tests.support import tiny
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from engine.data import registry
-from engine.data.registry import Box, DatasetError
+from engine.data.classes import load_classes
+from engine.data.dataset import Box, DatasetError
 from tests.conftest import SHARED, needs_shared
 from tests.support import tiny
 
@@ -78,11 +79,11 @@ def test_the_courses_layout_is_recognised_with_its_tokenizer(tmp_path):
 
 
 def test_the_courses_classes_have_labels_from_the_file_name(tmp_path):
-    classes = registry.load_classes(course(tmp_path))
+    classes = load_classes(course(tmp_path))
     assert (classes.labels, classes.label_ids) == (("dog", "bus", "cat"), ("0", "1", "2"))
-    assert classes.name == registry.load_classes(tmp_path / "hw3" / "p1_data").name == "hw3"
+    assert classes.name == load_classes(tmp_path / "hw3" / "p1_data").name == "hw3"
     (tmp_path / "hw3" / "p1_data").rename(tmp_path / "mine")
-    assert registry.load_classes(tmp_path / "mine").name == "mine"
+    assert load_classes(tmp_path / "mine").name == "mine"
     assert [example.label for example in classes.examples] == ["dog", "dog", "bus", "bus", "cat", "cat"]
 
 
@@ -270,7 +271,7 @@ def test_a_missing_folder_an_empty_one_and_an_unknown_format_are_one_sentence_ea
         registry.load(tmp_path / "nothing")
     with pytest.raises(DatasetError, match="there are no photos"):
         registry.load(tmp_path)
-    with pytest.raises(DatasetError, match="expected one of coco, course, flickr8k, folder"):
+    with pytest.raises(DatasetError, match="expected one of course, coco, flickr8k, folder"):
         registry.load(tmp_path, format="voc")
 
 
@@ -278,11 +279,11 @@ def test_a_class_photo_with_an_unknown_label_is_named(tmp_path):
     folder = tiny.classes(tmp_path)
     tiny.photo(folder / "p1_data" / "val" / "9_0.png")
     with pytest.raises(DatasetError, match="9_0.png: its label '9' is not in id2label.json"):
-        registry.load_classes(folder)
+        load_classes(folder)
 
 
 def test_two_classes_of_one_name_are_an_error_that_names_both(tmp_path):
     folder = tiny.classes(tmp_path)
     tiny.write_json(folder / "p1_data" / "id2label.json", {"0": "crane", "1": "bus", "2": "crane"})
     with pytest.raises(DatasetError, match="the classes 0 and 2 are both named 'crane'.*give them different names"):
-        registry.load_classes(folder)
+        load_classes(folder)

@@ -8,7 +8,7 @@ from transformers.generation.logits_process import TemperatureLogitsWarper, TopK
 
 from engine.config import DecodingConfig
 from engine.decoding import sampling, sweep
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 from tests.support import peers
 
 BOS, EOS = 0, 1
@@ -42,7 +42,7 @@ def test_tokens_are_drawn_with_their_probability_and_never_without():
     assert edges.tolist() == [0, 3]
 
 
-def draw(logits: torch.Tensor, seeds: list[int], **changes: object) -> list[list[Hypothesis]]:
+def draw(logits: torch.Tensor, seeds: list[int], **changes: object) -> list[list[TokenHypothesis]]:
     config = sampled(**{"max_length": 6, **changes})
     return sweep.sweep(peers.TableSteps(logits), len(logits), [1], BOS, EOS, config, CPU, seeds)[1]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.config import DecodingConfig
 from engine.decoding import static_shapes, sweep
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 from tests.support import peers, tiny
 
 BOS, EOS, CPU = 0, 1, torch.device("cpu")
@@ -27,7 +27,7 @@ def table(seed: int, images: int, vocabulary: int, bias: float) -> torch.Tensor:
 
 def walked(
     logits: torch.Tensor, size: int, config: DecodingConfig, wait: bool
-) -> tuple[list[list[Hypothesis]], list[bool]]:
+) -> tuple[list[list[TokenHypothesis]], list[bool]]:
     """What is found at the first step after which no image goes on, or, with `wait`, at the last of all."""
     search, going, found = static_shapes.search_of(len(logits), size, EOS, config, CPU), [], ()
     for goes_on, state in static_shapes.walk(EvenTable(logits), search, len(logits), BOS, config, CPU):

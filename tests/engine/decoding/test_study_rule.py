@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.decoding import study_rule
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 from tests.engine.decoding.test_sweep import BOS, EOS, table
 from tests.support import tiny
 
 
-def search(read: study_rule.Read, images: int, size: int, *rest: object) -> list[Hypothesis]:
+def search(read: study_rule.Read, images: int, size: int, *rest: object) -> list[TokenHypothesis]:
     """The best hypothesis of each image at one beam size."""
     return [found[0] for found in study_rule.sweep(read, images, [size], *rest)[size]]
 

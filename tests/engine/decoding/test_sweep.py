@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.config import DecodingConfig
 from engine.decoding import sweep
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 from tests.support import tiny
 
 BOS, EOS = 0, 1
@@ -40,7 +40,7 @@ def table(seed: int, images: int = 1, vocabulary: int = 4, spread: float = 2.0) 
     return torch.randn(images, vocabulary, vocabulary, vocabulary, generator=generator) * spread
 
 
-def find(logits: torch.Tensor, size: int, **changes: object) -> list[Hypothesis]:
+def find(logits: torch.Tensor, size: int, **changes: object) -> list[TokenHypothesis]:
     config = DecodingConfig(beam_sizes=(size,), **{"max_length": 4, **changes})
     return sweep.search(Table(logits), len(logits), size, BOS, EOS, config, torch.device("cpu"))
 

@@ -12,7 +12,7 @@ import torch
 from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig
 from engine.decoding import sweep
-from engine.decoding.steps import Hypothesis
+from engine.decoding.steps import TokenHypothesis
 from tests.support import peers, tiny
 
 BEAMS = (1, 2, 3, 5, 10, 15)
@@ -49,7 +49,7 @@ def ours(captioner: Captioner, words, memory: torch.Tensor, beams: int, **change
     return sweep.sweep(steps, len(memory), [beams], words.bos_id, words.eos_id, config, captioner.device)[beams]
 
 
-def assert_same(found: list[list[Hypothesis]], expected: list[list[peers.Found]]) -> None:
+def assert_same(found: list[list[TokenHypothesis]], expected: list[list[peers.Found]]) -> None:
     for image, (mine, theirs) in enumerate(zip(found, expected, strict=True)):
         for rank, (own, their) in enumerate(zip(mine, theirs, strict=True)):
             assert own.tokens == their.tokens, (image, rank)

@@ -10,6 +10,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from engine.data import registry
+from engine.data.classes import load_classes
 from engine.demo import world
 from engine.demo.backdrops import SIDE
 
@@ -136,7 +137,7 @@ def test_the_courses_layout_reads_as_the_course_with_its_five_photos_and_tokeniz
         assert all(len(each.references) == 5 and each.objects for each in found.examples)
     assert found.tokenizer == folder / "caption_tokenizer.json"
     assert found.tokenizer.read_bytes() == world.TOKENIZER.read_bytes()
-    assert len(registry.load_classes(folder).examples) == len(world.CLASSES)
+    assert len(load_classes(folder).examples) == len(world.CLASSES)
     photos = registry.load(folder / "p3_data")
     assert [each.image_id for each in photos.examples] == ["bike", "girl", "sheep", "ski", "umbrella"]
     pictures = {(folder / "p3_data" / each.file_name).read_bytes() for each in photos.examples}

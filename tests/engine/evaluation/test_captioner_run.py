@@ -14,6 +14,7 @@ from engine.captioners.native import checkpoints
 from engine.cli import summary
 from engine.config import DecodingConfig
 from engine.data import predictions, registry
+from engine.data.classes import load_classes
 from engine.data.predictions import PredictedClass
 from engine.decoding import batched
 from engine.diagnosis.tags import Tag
@@ -49,7 +50,7 @@ def ask(parts: Path, results: Path, name: str = "mine", **changes: object) -> ca
         "captioner_path": parts / "captioner",
         "decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8),
         "clip": ClipSettings(clip.load(str(parts / "clip"))),
-        "classes": registry.load_classes(parts / "data"),
+        "classes": load_classes(parts / "data"),
     }
     return captioner_run.CaptionerRun(**{**values, **changes})
 
@@ -247,7 +248,7 @@ def test_a_strip_is_set_aside_and_the_run_finishes(parts, tmp_path):
 
 
 def test_a_broken_photo_of_the_classes_is_set_aside_beside_those_of_the_captions(parts, tmp_path):
-    classes = registry.load_classes(tiny.classes(tmp_path / "data"))
+    classes = load_classes(tiny.classes(tmp_path / "data"))
     (classes.root / "1_0.png").write_bytes(b"")
     assert captioner_run.evaluate(ask(parts, tmp_path, classes=classes))
     found = {row["file_name"]: row["reason"] for row in table(tmp_path, "skipped")}
@@ -514,9 +515,7 @@ def test_imported_predictions_give_a_run_like_any_other_without_attention(parts,
 
 
 def test_zero_shot_alone_is_a_run(parts, tmp_path):
-    request = zeroshot_run.ZeroShotRun(
-        "z", tmp_path, registry.load_classes(parts / "data"), clip.load(str(parts / "clip"))
-    )
+    request = zeroshot_run.ZeroShotRun("z", tmp_path, load_classes(parts / "data"), clip.load(str(parts / "clip")))
     assert zeroshot_run.zero_shot(request)
     assert not zeroshot_run.zero_shot(request)
     assert len(table(tmp_path, "zero_shot", "z")) == 18
@@ -525,7 +524,7 @@ def test_zero_shot_alone_is_a_run(parts, tmp_path):
 def test_the_courses_csv_is_read_back_whatever_a_photo_is_called(parts, tmp_path):
     folder = tiny.classes(tmp_path / "data") / "p1_data" / "val"
     (folder / "0_0.png").rename(folder / "0_a, b.png")
-    classes = registry.load_classes(tmp_path / "data")
+    classes = load_classes(tmp_path / "data")
     zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", classes, clip.load(str(parts / "clip"))))
     found = predictions.read_classes(records.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
     assert [each.file_name for each in found] == [example.file_name for example in classes.examples]
@@ -645,10 +644,10 @@ def test_a_class_without_photos_that_is_gone_makes_another_zero_shot_run(parts, 
     names = {"0": "dog", "1": "bus", "2": "cat"}
     tiny.write_json(folder / "p1_data" / "id2label.json", names | {"7": "umbrella"})
     model = clip.load(str(parts / "clip"))
-    assert zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", registry.load_classes(folder), model))
+    assert zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", load_classes(folder), model))
     tiny.write_json(folder / "p1_data" / "id2label.json", names)
     with pytest.raises(RunExists, match="labels: "):
-        zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", registry.load_classes(folder), model))
+        zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", load_classes(folder), model))
 
 
 def test_class_names_given_later_make_another_run_of_imported_classes(tmp_path):

@@ -1,0 +1,90 @@
+"""Checks of what annotation files say, entry by entry, and of whole datasets."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.data.dataset import Dataset, DatasetError, Example
+from engine.data.files import id_text, parse_json, quoted, read_text
+
+
+def named_as_on_disk(dataset: Dataset) -> Dataset:
+    """File names spelt as the disk has them: macOS writes an é as two signs, and annotations have one."""
+    examples = dataset.examples
+    if all(example.file_name.isascii() for example in examples):
+        return dataset
+    return dataset.subset(replace(each, file_name=_spelling(dataset.root, each.file_name)) for each in examples)
+
+
+def _spelling(root: Path, name: str) -> str:
+    if name.isascii():
+        return name
+    spellings = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return next((each for each in spellings if (root / each).is_file()), name)
+
+
+def checked(dataset: Dataset) -> Dataset:
+    if not dataset.examples and dataset.format in ("folder", "classes"):
+        raise DatasetError(f"{dataset.root}: there are no photos")
+    if not dataset.examples:
+        raise DatasetError(f"{dataset.path}: no images in split {dataset.split!r}; expected photos in {dataset.root}")
+    for example in dataset.examples:
+        _check_name(dataset, example.file_name)
+    counts = Counter(example.image_id for example in dataset.examples)
+    twice = next((image_id for image_id, count in counts.items() if count > 1), None)
+    if twice is not None:
+        files = [example.file_name for example in dataset.examples if example.image_id == twice]
+        both = ", ".join(map(quoted, files[:2]))
+        raise DatasetError(f"{dataset.path}: the image {quoted(twice)} is there twice ({both}); keep one of them")
+    return dataset
+
+
+def _check_name(dataset: Dataset, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(f"{dataset.root}: the file name {quoted(name)} is not UTF-8; rename the file") from None
+
+
+def ordered(examples: Iterable[Example]) -> tuple[Example, ...]:
+    return tuple(sorted(examples, key=lambda example: (example.image_id, example.file_name)))
+
+
+def inside_name(name: object, file: Path) -> str:
+    """A file name that stays inside the photos' folder."""
+    text = str(name).strip()
+    if not text or text.startswith(("/", "\\")) or ".." in Path(text).parts or re.match(r"[A-Za-z]:", text):
+        raise DatasetError(f"{file}: the file name {quoted(name)} does not stay inside the photos' folder")
+    return text
+
+
+def caption_text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise DatasetError(f"{where} is {quoted(value)}, expected text")
+    return " ".join(value.split())
+
+
+def entry(file: Path, item: object, name: str) -> Any:
+    if not isinstance(item, dict) or name not in item:
+        raise DatasetError(f"{file}: the entry {quoted(item)} has no {name!r}")
+    return item[name]
+
+
+def entry_id(file: Path, item: object, name: str) -> str:
+    value = entry(file, item, name)
+    found = id_text(value)
+    if found is None:
+        raise DatasetError(f"{file}: the {name!r} {quoted(value)} is no id, expected a number or text")
+    return found
+
+
+def read_json_file(file: Path) -> Any:
+    return parse_json(read_text_file(file), str(file), DatasetError)
+
+
+def read_text_file(file: Path) -> str:
+    return read_text(file, DatasetError)

@@ -1,0 +1,53 @@
+"""Classification sets in the course's layout: `val/{label}_{id}.png` next to `id2label.json`."""
+
+from pathlib import Path
+
+from engine.data.checks import checked, ordered, read_json_file
+from engine.data.dataset import Dataset, DatasetError, Example
+from engine.data.files import quoted
+from engine.data.photos import is_photo
+
+
+def load_classes(path: Path) -> Dataset:
+    """Reads a classification set in the course's layout: `val/{label}_{id}.png` beside `id2label.json`.
+
+    `path` is that folder, or one that holds it as `p1_data`.
+
+    Raises:
+        DatasetError: no such layout there, two classes of one name, a photo whose label is unknown, or no photo at all.
+    """
+    folder = path / "p1_data" if (path / "p1_data").is_dir() else path
+    table = folder / "id2label.json"
+    if not table.is_file():
+        raise DatasetError(f"{path}: no id2label.json; expected {{label}}_{{id}}.png under val/ beside id2label.json")
+    names = read_json_file(table)
+    if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):
+        raise DatasetError(f"{table}: expected an object from label number to class name")
+    _check_class_names(table, names)
+    root = folder / "val" if (folder / "val").is_dir() else folder
+    examples = []
+    for photo in sorted(filter(is_photo, root.iterdir())):
+        number = photo.stem.split("_")[0]
+        if number not in names:
+            raise DatasetError(
+                f"{photo}: its label {quoted(number)} is not in {table.name}; expected {{label}}_{{id}}{photo.suffix}"
+            )
+        examples.append(Example(photo.stem, photo.name, label=names[number]))
+    ids = tuple(sorted(names, key=lambda key: (len(key), key)))
+    labels = tuple(names[key] for key in ids)
+    real = folder.resolve()
+    name = real.parent.name if real.name == "p1_data" else real.name
+    dataset = Dataset(name, "classes", path, "val", root, ordered(examples), labels, ids)
+    return checked(dataset)
+
+
+def _check_class_names(table: Path, names: dict[str, str]) -> None:
+    """CLIP and the tables tell classes apart by name: of two with one name (ImageNet's cranes), neither is right."""
+    first: dict[str, str] = {}
+    for number, name in names.items():
+        other = first.setdefault(" ".join(name.split()), number)
+        if other != number:
+            raise DatasetError(
+                f"{table}: the classes {other} and {number} are both named {quoted(name)}, which CLIP reads alike; "
+                f"give them different names, such as {quoted(name + ' (a kind of ...)')}"
+            )

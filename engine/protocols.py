@@ -1,0 +1,201 @@
+"""What other people's code implements: captioners, explainers, metrics and dataset readers.
+
+Our own implementations use the same protocols. Plugins are found by their entry points, or named on the command line as
+`package.module:factory`; a factory is called without arguments and returns the object. docs/extending.md has an
+example of each.
+"""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # importing this module imports nothing of the project and no library
+    import numpy as np
+    from PIL.Image import Image
+
+    from engine.config import DecodingConfig
+    from engine.data.dataset import Dataset
+    from engine.data.split import Split
+    from engine.explain.attention import WordMaps
+
+Need = Literal["references", "photos", "objects"]
+"""What an image must have so that a metric can score its caption."""
+
+
+class PluginError(ValueError):
+    """A plugin that cannot be used; the message names it, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A caption as a captioner returns it."""
+
+    text: str
+    words: tuple[str, ...]
+    """The words that maps and word-level results refer to, in order."""
+    tokens: tuple[int, ...] | None = None
+    """Ids of the new tokens, the end token included; None for captioners that cannot replay a caption."""
+    logprob: float | None = None
+    """Nats, summed over the tokens."""
+    score: float | None = None
+    """The value that ranked the hypotheses."""
+    finished: bool | None = None
+    """Whether an end token was produced before the maximum length."""
+
+
+@runtime_checkable
+class Captioner(Protocol):
+    """Photos in, hypotheses out."""
+
+    name: str
+    fingerprint: str
+    """Changes with everything that changes captions, such as weights and tokenizer: a run is continued only by the
+    captioner that began it."""
+    metadata: Mapping[str, Any]
+    """JSON values for `run.json` and the dashboard, such as encoder and decoder_layers."""
+
+    def read(self, photo: "Image") -> Any:
+        """Return what `caption` needs of a photo (upright, RGB). Runs in the threads that read photos."""
+
+    def caption(
+        self, photos: Sequence[Any], image_ids: Sequence[str], config: "DecodingConfig"
+    ) -> Mapping[int, Sequence[Sequence[Hypothesis]]]:
+        """Return hypotheses at every beam size of `config`.
+
+        Args:
+            photos: N results of `read`.
+            image_ids: N ids, for seeds that do not depend on the batch.
+
+        Returns:
+            Beam size -> N lists of 1 to `config.n_best` hypotheses, best first.
+        """
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """Maps of finished captions. A captioner that is one gets attention and grounding."""
+
+    def maps(
+        self, photos: Sequence[Any], captions: Sequence[Hypothesis], config: "DecodingConfig", merge: str
+    ) -> "Sequence[WordMaps]":
+        """Return the word maps of N captions of N photos.
+
+        Args:
+            photos: results of `Captioner.read`, as in the call of `caption` before.
+            merge: how the maps of a word's tokens become one, `mean` or `first`.
+        """
+
+    def crop(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return the part of a `width` x `height` photo that the maps cover: x, y, width, height in pixels."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A caption metric: statistics per image first, the corpus value from their sums."""
+
+    key: str
+    """Column name: lower-case letters, digits and underscores."""
+    title: str
+    unit: str
+    """The range, such as "0 to 1", or the unit."""
+    digits: int
+    """Decimals that are shown."""
+    definition: str
+    higher_is_better: bool
+    needs: frozenset[Need]
+    tool: str
+    """Name and version of the code that defines the number, such as "pycocoevalcap-1.2"; part of the signature."""
+
+    def statistics(self, captions: Sequence[str], split: "Split") -> "np.ndarray":
+        """Return float64[N, C] for N captions of the N images of `split`.
+
+        Sums over images of these C columns must be enough for `value`. Every image of `split` has what the metric
+        needs: images without are left out before.
+        """
+
+    def value(self, sums: "np.ndarray") -> "np.ndarray":
+        """Return the metric of (summed) statistics float64[..., C] -> float64[...]."""
+
+
+@runtime_checkable
+class DatasetReader(Protocol):
+    """A dataset format."""
+
+    name: str
+
+    def recognises(self, path: Path) -> bool:
+        """Return whether `path`, a file or folder that exists, is in this format."""
+
+    def read(self, path: Path, split: str | None, hold_out: int) -> "Dataset":
+        """Read one split.
+
+        Args:
+            split: what --split names, or None for the default: `val` where the dataset has splits, else everything.
+            hold_out: photos that make `val` where the dataset has no splits.
+
+        Raises:
+            DatasetError: the file, the entry, what was expected and what to do, in one sentence.
+        """
+
+
+Group = Literal["captioners", "metrics", "datasets"]
+_PROTOCOLS: dict[str, type] = {"captioners": Captioner, "metrics": Metric, "datasets": DatasetReader}
+
+
+def installed(group: Group) -> dict[str, EntryPoint]:
+    """Return the installed plugins of a group by name: entry points of `captionscope.<group>`."""
+    return {point.name: point for point in entry_points(group=f"captionscope.{group}")}
+
+
+def plugin(group: Group, name: str) -> Any:
+    """Return the plugin `name`: an entry point of the group, or `package.module:factory`.
+
+    Raises:
+        PluginError: there is no such plugin, or its object lacks a part of the protocol.
+    """
+    point = installed(group).get(name)
+    if point is None and ":" not in name:
+        known = ", ".join(installed(group)) or "none is installed"
+        raise PluginError(f"{group[:-1]} {name!r}: expected an installed plugin ({known}) or package.module:factory")
+    made = _factory(point or EntryPoint(name, name, f"captionscope.{group}"))()
+    missing = sorted(part for part in _parts(_PROTOCOLS[group]) if not hasattr(made, part))
+    if missing:
+        raise PluginError(
+            f"{group[:-1]} {name!r} has no {missing[0]!r}; expected {', '.join(_parts(_PROTOCOLS[group]))}"
+        )
+    return made
+
+
+def _factory(point: EntryPoint) -> Any:
+    """Import the factory of a plugin. Modules in the current folder are found, as by `python -m engine`."""
+    module, _, attribute = point.value.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise PluginError(f"plugin {point.value!r} needs the module {error.name!r}; install it") from error
+        raise PluginError(
+            f"plugin {point.value!r}: there is no module {error.name!r} in this folder or this environment; "
+            "install it, or change to its folder"
+        ) from error
+    except ValueError as error:  # "" or "..": not a module name
+        raise PluginError(f"plugin {point.value!r}: expected package.module:factory") from error
+    factory = found
+    for part in attribute.split("."):
+        factory = getattr(factory, part, None)
+    if not callable(factory):
+        raise PluginError(f"plugin {point.value!r}: {module} has no class or function {attribute!r}")
+    return factory
+
+
+def _parts(protocol: type) -> list[str]:
+    """Return the attributes and methods of a protocol."""
+    methods = [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
+    return [*protocol.__annotations__, *methods]
