@@ -297,7 +297,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         name=options.name,
         results=options.results,
         dataset=dataset,
-        captioner_path=options.captioner,
+        captioner=str(options.captioner),
         decoding=decoding,
         metrics=_metrics(options.metrics, dataset),
         attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),
@@ -394,9 +394,9 @@ def run_train(options: argparse.Namespace) -> int:
     from engine.data import registry
     from engine.models import clip
     from engine.store import locks, records, tables
-    from engine.training import loop
+    from engine.training import build, loop
 
-    recipe = loop.resolve_paths(read_recipe(options.recipe), options.recipe.parent)
+    recipe = build.resolve_paths(read_recipe(options.recipe), options.recipe.parent)
     if options.encoder_weights is not None:
         weights = str(options.encoder_weights.resolve())
         recipe = replace(recipe, training=replace(recipe.training, encoder_weights=weights, pretrained=False))
@@ -425,14 +425,14 @@ def run_study(options: argparse.Namespace) -> int:
     """The command `study`."""
     from engine.config import read_recipe
     from engine.evaluation import study
-    from engine.training import loop
+    from engine.training import build
 
     asked = study.Study(
         name=options.name,
         results=options.results,
         data=options.data,
         out=options.out or Path("checkpoints") / options.name,
-        recipe=loop.resolve_paths(read_recipe(options.recipe), options.recipe.parent),
+        recipe=build.resolve_paths(read_recipe(options.recipe), options.recipe.parent),
         captioner=options.captioner,
         zeroshot_clip=options.zeroshot_clip,
         score_clip=options.score_clip,
@@ -456,13 +456,15 @@ def run_compare(options: argparse.Namespace) -> int:
 def run_correlate(options: argparse.Namespace) -> int:
     """The command `correlate`."""
     from engine.data import registry
-    from engine.evaluation import scoring
+    from engine.evaluation.agreement import rated
+    from engine.evaluation.scoring import MetricSettings
     from engine.metrics import human_ratings
 
     ratings = human_ratings.read(options.ratings)
     dataset = registry.load(options.data, options.format, options.split or "all", options.hold_out)
     clip = _clip_settings(options)
-    found = scoring.rated(ratings, dataset, options.results, _metrics(options.metrics, dataset), clip)
+    wanted = MetricSettings(_metrics(options.metrics, dataset), clip, options.results)
+    found = rated(ratings, dataset, wanted)
     print(f"{'metric':<14}{'tau-c x 100':>12}{'tau-b x 100':>12}{'captions':>10}")
     for name, each in found.items():
         taus = (f"{100 * tau:>12.1f}" if math.isfinite(tau) else f"{'-':>12}" for tau in (each.tau_c, each.tau_b))
@@ -544,10 +546,10 @@ def _clip_settings(options: argparse.Namespace):
     """The CLIP that scores, if any: without one, neither torch nor a device is needed."""
     if options.clip is None:
         return None
-    from engine.evaluation import scoring
+    from engine.evaluation.clip_settings import ClipSettings
     from engine.models import clip
 
-    return scoring.ClipSettings(clip.load(options.clip, _device(options.device)), options.clip_prefix)
+    return ClipSettings(clip.load(options.clip, _device(options.device)), options.clip_prefix)
 
 
 def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:
@@ -558,11 +560,11 @@ def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:
 
 
 def _metrics(names: Sequence[str] | None, dataset) -> tuple[str, ...]:
-    from engine.metrics import base
+    from engine.metrics import coco
 
     if names is None:
-        return base.CAPTION_METRICS
-    known = (*base.CAPTION_METRICS, *base.ON_REQUEST)
+        return coco.CAPTION_METRICS
+    known = (*coco.CAPTION_METRICS, *coco.ON_REQUEST)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(f"--metrics {unknown[0]}: expected some of {', '.join(known)}")

@@ -1,33 +1,46 @@
-"""A few images searched at all beam sizes together, as many at once as the memory takes.
+"""A chunk of images searched at all beam sizes together, in batches that fit the memory.
 
-Knows a captioner, a tokenizer's two ids and the settings of a search. Knows no photo, no file and no table. On a CPU
-the images are dealt to jobs of one core each: a step is many small operations, and cores that share each of them wait
-for each other at every one.
+On a CPU the images are dealt to jobs of one core each: a step is many small operations, and cores that share each of
+them wait for each other at every one.
 """
 
 import hashlib
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 
-from engine.captioners.native import kv_cache
-from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig
 from engine.decoding import cuda_graphs, memory, study_rule, sweep
-from engine.decoding.steps import TokenHypothesis
-from engine.models.tokenizer import CaptionTokenizer
+from engine.decoding.steps import Steps, TokenHypothesis
 
 T = TypeVar("T")
 
 JOB_IMAGES = 8
-"""Fewer images are not worth a job of their own: the weights are read anew for each."""
+"""Fewer images are not worth a job of their own: each job reads all weights."""
+
+
+class StepModel(Protocol):
+    """A decoder that can be searched; `captioners.native.captioner.Captioner` is one."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    def start(self, images: Any, max_length: int) -> Steps:
+        """Open a decoding of at most `max_length` steps, with one prefix per image."""
+
+    def reader(self, images: Any) -> study_rule.Read:
+        """Return a function that reads whole prefixes, for the study's rule."""
+
+    def bytes_per_image(self, images: Any, beams: int, steps: int) -> int:
+        """Return the memory that a search takes for an image."""
 
 
 def seed_of(seed: int, image_id: str) -> int:
-    """An image's own seed: neither the batch nor a kill changes what is drawn for it."""
+    """Return an image's own seed: neither the batch nor a restart changes what is drawn for it."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:8], "big") >> 1
 
 
@@ -55,49 +68,46 @@ def in_jobs(work: Callable[[int, int], list[T]], images: int, jobs: int) -> list
         return [each for part in parts for each in part.result()]
 
 
-class Search:
-    """A chunk's images, ready to be searched: what does not depend on the beam size is made once."""
+class BatchedSearch:
+    """A chunk's images, ready to be searched."""
 
     def __init__(
         self,
-        captioner: Captioner,
-        tokenizer: CaptionTokenizer,
-        encoded: torch.Tensor,
+        model: StepModel,
+        images: Any,
+        bos_id: int,
+        eos_id: int,
         config: DecodingConfig,
         image_ids: Sequence[str],
+        graphs: cuda_graphs.GraphCache | None = None,
     ) -> None:
-        """`encoded`: the images' memory, float[N, P, D]."""
-        self._captioner, self._config = captioner, config
+        """`images`: what `model.start` takes, with a length and slices; `graphs`: captured searches of this model."""
+        self._model, self._images, self._ids, self._config = model, images, (bos_id, eos_id), config
         self._seeds = [seed_of(config.seed, image_id) for image_id in image_ids]
-        self._ids = (tokenizer.bos_id, tokenizer.eos_id)
-        with torch.inference_mode():
-            self._looked = captioner.look(encoded)
-        self._tokens = encoded.shape[1]
+        self._graphs = graphs
 
     def __len__(self) -> int:
-        return len(self._looked)
+        return len(self._images)
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
-        return self._captioner.device
+        return self._model.device
 
     def run(self, sizes: Sequence[int] | None = None, images: int | None = None) -> Found:
-        """The hypotheses of each image, or of the first `images`, at the config's beam sizes or only at `sizes`.
+        """Return the hypotheses of each image.
 
-        As many images at once as the memory takes.
+        Args:
+            sizes: beam sizes instead of the config's.
+            images: only the first ones.
         """
-        sizes, images = sizes or self._config.beam_sizes, images or len(self._looked)
+        sizes, images = sizes or self._config.beam_sizes, images or len(self)
         jobs = jobs_for(images, self.device)
         found = in_jobs(lambda start, stop: self._range(start, stop, sizes, jobs), images, jobs)
         return {size: [image[at] for image in found] for at, size in enumerate(sizes)}
 
-    def forget(self) -> None:
-        """Frees what is kept to search again faster; see `graphs`."""
-        cuda_graphs.forget(self._captioner)
-
     def _range(self, start: int, stop: int, sizes: Sequence[int], jobs: int) -> list[_Image]:
-        """The images of one job."""
+        """Return what is found for the images of one job."""
         return memory.in_batches(
             lambda first, last: self._some(start + first, start + last, sizes),
             stop - start,
@@ -105,32 +115,24 @@ class Search:
         )
 
     def _at_once(self, images: int, sizes: Sequence[int], jobs: int) -> int:
-        """As many images as the memory takes, in batches of about the same size."""
-        shape, widths = self._captioner.config, [max(size, self._config.n_best) for size in sizes]
-        each = memory.bytes_per_image(
-            beams=sum(widths),  # at worst no two sizes share a prefix
-            steps=self._config.max_length,
-            layers=shape.num_layers,
-            width=shape.d_model,
-            vocabulary=shape.vocab_size,
-            memory_tokens=self._tokens,
-            item=self._captioner.head.weight.element_size(),
-            copies=kv_cache.copies(self.device),
-        )
+        """Return the size of batches that fit the memory and are about equal."""
+        widths = [max(size, self._config.n_best) for size in sizes]
+        # At worst no two sizes share a prefix.
+        each = self._model.bytes_per_image(self._images, sum(widths), self._config.max_length)
         most = memory.images_at_once(each * jobs, max(widths), self.device, memory.free_bytes(self.device))
         return math.ceil(images / math.ceil(images / most))
 
     def _some(self, start: int, stop: int, sizes: Sequence[int]) -> list[_Image]:
-        looked, config, device = self._looked[start:stop], self._config, self.device
+        images, config, device, found = self._images[start:stop], self._config, self.device, None
         if config.rule == "study":
             with torch.inference_mode():
-                read = self._captioner.reader(looked)
+                read = self._model.reader(images)
             found = study_rule.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
-        else:
-            found = cuda_graphs.replayed(self._captioner, looked, sizes, *self._ids, config)
+        elif self._graphs is not None:
+            found = self._graphs.replayed(self._model, images, sizes, *self._ids, config)
         if found is None:
             with torch.inference_mode():
-                steps = self._captioner.start(looked, config.max_length)
+                steps = self._model.start(images, config.max_length)
             seeds = self._seeds[start:stop]
             found = sweep.sweep(steps, stop - start, sizes, *self._ids, config, device, seeds)
         return [[found[size][image] for size in sizes] for image in range(stop - start)]

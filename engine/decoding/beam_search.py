@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from engine.config import DecodingConfig
-from engine.decoding.steps import Scores, TokenHypothesis
+from engine.decoding.steps import NextTokenScores, TokenHypothesis
 
 _NEVER = -1e9  # a score that loses against everything and still adds up, unlike -inf
 
 
-class Beams:
+class BeamSearch:
     """The running beams and the best candidates of every image that is not done; rows are images."""
 
     _STATE = ("_logprob", "_prefixes", "_ended", "_ended_score", "_ended_logprob", "_ended_tokens")
@@ -31,9 +31,9 @@ class Beams:
         eos_id: int,
         config: DecodingConfig,
         device: torch.device,
-        is_even: bool = False,
+        is_static: bool = False,
     ) -> None:
-        """`is_even`: an image that is done stays among the rows and changes no more; for `evenly`."""
+        """`is_static`: an image that is done stays among the rows and changes no more; for `evenly`."""
         self._size, self._eos_id, self._config, self._device = size, eos_id, config, device
         self._image = list(range(images))
         # The beams begin alike: only the first counts, so that none is found twice.
@@ -44,14 +44,14 @@ class Beams:
         self._ended_score = torch.full((images, size), _NEVER, device=device)
         self._ended_logprob = torch.full((images, size), _NEVER, device=device)
         self._ended_tokens = torch.full((images, size, config.max_length), -1, dtype=torch.long, device=device)
-        self._open = torch.ones(images, dtype=torch.bool, device=device) if is_even else None
+        self._open = torch.ones(images, dtype=torch.bool, device=device) if is_static else None
         self._results: dict[int, list[TokenHypothesis]] = {}
 
     def place(self, prefixes: Tensor) -> None:
         """At first all beams of an image go on from its one prefix."""
         self._prefixes = prefixes.view(len(self._image), -1).expand(-1, self._size)
 
-    def advance(self, scores: Scores, length: int) -> tuple[Tensor, Tensor]:
+    def advance(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor]:
         """See `prefixes.Search`."""
         newest, goes = self._choose(scores, length)
         goes = goes.tolist()
@@ -62,7 +62,7 @@ class Beams:
             newest = newest[rows]
         return self._prefixes.flatten(), newest.flatten()
 
-    def advance_evenly(self, scores: Scores, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    def advance_static(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor, Tensor]:
         """See `evenly.Search`."""
         newest, goes = self._choose(scores, length)
         self._open = goes & self._open
@@ -83,7 +83,7 @@ class Beams:
             for ranked in zip(*(each[:, :ranks].tolist() for each in state), strict=True)
         ]
 
-    def _choose(self, scores: Scores, length: int) -> tuple[Tensor, Tensor]:
+    def _choose(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor]:
         """The beams' new tokens int64[B, K], and which images are not done, bool[B]."""
         is_last = length == self._config.max_length
         parents, tokens, logprobs = self._best(scores, is_first=length == 1)
@@ -94,7 +94,7 @@ class Beams:
         self._logprob, self._prefixes, newest = (each.gather(1, best) for each in (going, parents, tokens))
         return newest, torch.zeros_like(self._ended[:, 0]) if is_last else self._can_improve(length)
 
-    def _best(self, scores: Scores, is_first: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _best(self, scores: NextTokenScores, is_first: bool) -> tuple[Tensor, Tensor, Tensor]:
         """The 2K best continuations (prefixes, tokens, log-probabilities), each [B, 2K], best first."""
         count = 2 * self._size
         if is_first and self._open is None and scores.continuations.are_distinct(self._prefixes[:, 0], count):

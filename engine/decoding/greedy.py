@@ -8,10 +8,10 @@ from torch import Tensor
 
 from engine.config import DecodingConfig
 from engine.decoding import sampling
-from engine.decoding.steps import Scores, TokenHypothesis
+from engine.decoding.steps import NextTokenScores, TokenHypothesis
 
 
-class Paths:
+class GreedySearch:
     """As many paths an image as asked for; an image goes on until all of its paths have ended."""
 
     def __init__(self, images: int, width: int, eos_id: int, config: DecodingConfig, numbers: Tensor | None) -> None:
@@ -27,7 +27,7 @@ class Paths:
         """At first all paths of an image go on from its one prefix."""
         self._prefixes = prefixes.view(len(self._active), -1).expand(-1, self._width)
 
-    def advance(self, scores: Scores, length: int) -> tuple[Tensor, Tensor]:
+    def advance(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor]:
         """See `prefixes.Search`."""
         logits = scores.logits(self._prefixes.flatten()).unflatten(0, self._prefixes.shape)
         newest, logprobs = self._choose(logits, length)

@@ -13,30 +13,30 @@ import torch
 from torch import Tensor
 
 from engine.config import DecodingConfig
-from engine.decoding.beam_search import Beams
-from engine.decoding.steps import Scores, TokenHypothesis
+from engine.decoding.beam_search import BeamSearch
+from engine.decoding.steps import NextTokenScores, TokenHypothesis
 
 State = tuple[Tensor, ...]
 """What a search has found so far, as tensors."""
 
 
-class EvenSteps(Protocol):
+class StaticSteps(Protocol):
     """A decoding in progress as in `prefixes.Steps`, but with as many prefixes for each image."""
 
     def step(self, tokens: Tensor) -> Tensor:
         """Each prefix's newest token int64[B * K] -> logits [B * K, V] of the token after it."""
 
-    def follow_evenly(self, parents: Tensor) -> None:
+    def reorder_static(self, parents: Tensor) -> None:
         """Prefix r goes on from what was prefix parents[r]; int64[B * K]."""
 
 
-class Search(Protocol):
+class StaticRule(Protocol):
     """One rule at one beam size."""
 
     def place(self, prefixes: Tensor) -> None:
         """Where the prefixes chosen last lie now, int64[B * K]; at first one an image."""
 
-    def advance_evenly(self, scores: Scores, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    def advance_static(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor, Tensor]:
         """Chooses the tokens at `length`: prefixes and tokens int64[B * K], and whether any image is not done."""
 
     def state(self) -> State:
@@ -46,7 +46,7 @@ class Search(Protocol):
         """A state's hypotheses of each image, best first."""
 
 
-class Greedy:
+class StaticGreedySearch:
     """The most probable token at each step."""
 
     def __init__(self, images: int, eos_id: int, config: DecodingConfig, device: torch.device) -> None:
@@ -57,10 +57,10 @@ class Greedy:
         self._logprob = torch.zeros(images, dtype=torch.float64, device=device)  # as `paths` adds them up
 
     def place(self, prefixes: Tensor) -> None:
-        """See `Search`; each image keeps its row."""
+        """See `StaticRule`; each image keeps its row."""
 
-    def advance_evenly(self, scores: Scores, length: int) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Search`."""
+    def advance_static(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor, Tensor]:
+        """See `StaticRule`."""
         logits = scores.logits(self._rows)
         newest = logits.argmax(-1)
         logprob = logits.log_softmax(-1).gather(-1, newest.unsqueeze(-1)).squeeze(-1)
@@ -71,11 +71,11 @@ class Greedy:
         return self._rows, newest, self._open.any()
 
     def state(self) -> State:
-        """See `Search`."""
+        """See `StaticRule`."""
         return self._tokens, self._logprob
 
     def found(self, state: State) -> list[list[TokenHypothesis]]:
-        """See `Search`."""
+        """See `StaticRule`."""
         return [[self._hypothesis(*each)] for each in zip(*(each.tolist() for each in state), strict=True)]
 
     def _hypothesis(self, tokens: list[int], logprob: float) -> TokenHypothesis:
@@ -84,24 +84,24 @@ class Greedy:
         return TokenHypothesis(found, logprob, score, found[-1] == self._eos_id)
 
 
-def search_of(images: int, size: int, eos_id: int, config: DecodingConfig, device: torch.device) -> Search:
+def create(images: int, size: int, eos_id: int, config: DecodingConfig, device: torch.device) -> StaticRule:
     """The search at a beam size; 1 is greedy."""
     if size == 1:
-        return Greedy(images, eos_id, config, device)
-    return Beams(images, size, eos_id, config, device, is_even=True)
+        return StaticGreedySearch(images, eos_id, config, device)
+    return BeamSearch(images, size, eos_id, config, device, is_static=True)
 
 
-def walk(
-    steps: EvenSteps, search: Search, images: int, bos_id: int, config: DecodingConfig, device: torch.device
+def run(
+    steps: StaticSteps, search: StaticRule, images: int, bos_id: int, config: DecodingConfig, device: torch.device
 ) -> Iterator[tuple[Tensor, State]]:
     """Takes a step each time it is asked: whether any image is not done, bool[], and what was found so far."""
     tokens = torch.full((images, 1), bos_id, device=device)
     prefixes = torch.arange(images, device=device)
     for length in range(1, config.max_length + 1):
         search.place(prefixes)
-        scores = Scores(steps.step(tokens[:, -1]), tokens, config)
-        parents, newest, goes_on = search.advance_evenly(scores, length)
+        scores = NextTokenScores(steps.step(tokens[:, -1]), tokens, config)
+        parents, newest, goes_on = search.advance_static(scores, length)
         yield goes_on, search.state()
-        steps.follow_evenly(parents)
+        steps.reorder_static(parents)
         tokens = torch.cat([tokens[parents], newest.unsqueeze(1)], dim=1)
         prefixes = torch.arange(len(parents), device=device)

@@ -23,7 +23,7 @@ class Steps(Protocol):
     def step(self, tokens: Tensor) -> Tensor:
         """Each prefix's newest token int64[R] -> logits [R, V] of the token after it."""
 
-    def follow(self, parents: Tensor) -> None:
+    def reorder(self, parents: Tensor) -> None:
         """Prefix r goes on from what was prefix parents[r]; int64[R'], ascending. Images without one leave."""
 
 
@@ -40,7 +40,7 @@ class TokenHypothesis:
     """Whether it ended before the maximum length."""
 
 
-class Scores:
+class NextTokenScores:
     """What one step says of every prefix, made once for all searches that ask."""
 
     def __init__(self, logits: Tensor, tokens: Tensor, config: DecodingConfig) -> None:
@@ -64,10 +64,10 @@ class Scores:
         return constrain(self._logits[prefixes].float(), self.tokens[prefixes], self._config)
 
 
-class Search(Protocol):
+class SearchRule(Protocol):
     """One rule at one beam size over all images; goes on from prefixes it shares with other searches."""
 
-    def advance(self, scores: Scores, length: int) -> tuple[Tensor, Tensor]:
+    def advance(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor]:
         """Chooses the tokens at `length`: prefixes int64[n] to go on from and the tokens int64[n] after them.
 
         None at all once every image is done, at the latest at the maximum length; it is not asked again then.
@@ -80,9 +80,9 @@ class Search(Protocol):
         """The hypotheses of each image, in order; best first, or as drawn."""
 
 
-def walk(
+def run(
     steps: Steps,
-    searches: Sequence[Search],
+    searches: Sequence[SearchRule],
     images: int,
     bos_id: int,
     config: DecodingConfig,
@@ -98,14 +98,16 @@ def walk(
         search.place(torch.arange(images, device=device))
     going = list(searches)
     for length in range(1, config.max_length + 1):
-        going, parents, newest = _advance(going, Scores(steps.step(tokens[:, -1]), tokens, config), length)
+        going, parents, newest = _advance(going, NextTokenScores(steps.step(tokens[:, -1]), tokens, config), length)
         if not going:
             return
-        steps.follow(parents)
+        steps.reorder(parents)
         tokens = torch.cat([tokens[parents], newest.unsqueeze(1)], dim=1)
 
 
-def _advance(searches: Sequence[Search], scores: Scores, length: int) -> tuple[list[Search], Tensor, Tensor]:
+def _advance(
+    searches: Sequence[SearchRule], scores: NextTokenScores, length: int
+) -> tuple[list[SearchRule], Tensor, Tensor]:
     """The searches that go on, and the prefixes they go on from: parents int64[R], ascending, and the token after."""
     chosen = [search.advance(scores, length) for search in searches]
     # Ascending, so that the prefixes of an image stay side by side, in the images' order.

@@ -45,7 +45,7 @@ def sweep(
 
     All sizes go on together, and a prefix that several of them need is read once.
     """
-    searches = {size: _Search(images, size, bos_id, eos_id, max_length) for size in sizes}
+    searches = {size: _StudySearch(images, size, bos_id, eos_id, max_length) for size in sizes}
     for length in range(1, max_length + 1):
         running = {(each.image, each.tokens) for search in searches.values() for each in search.running}
         if not running:
@@ -66,7 +66,7 @@ def _read(read: Read, prefixes: Sequence[tuple[int, tuple[int, ...]]], device: t
         return read(ids, images).float().log_softmax(-1)
 
 
-class _Search:
+class _StudySearch:
     """One beam size over all images."""
 
     def __init__(self, images: int, size: int, bos_id: int, eos_id: int, max_length: int) -> None:

@@ -11,9 +11,9 @@ import torch
 
 from engine.config import DecodingConfig
 from engine.decoding import sampling
-from engine.decoding.beam_search import Beams
-from engine.decoding.greedy import Paths
-from engine.decoding.steps import Search, Steps, TokenHypothesis, walk
+from engine.decoding.beam_search import BeamSearch
+from engine.decoding.greedy import GreedySearch
+from engine.decoding.steps import SearchRule, Steps, TokenHypothesis, run
 
 
 def search(
@@ -54,18 +54,18 @@ def sweep(
     """
     with torch.inference_mode():
         searches = {size: _search(images, size, eos_id, config, device, seeds) for size in sizes}
-        walk(steps, list(searches.values()), images, bos_id, config, device)
+        run(steps, list(searches.values()), images, bos_id, config, device)
         return {size: each.results() for size, each in searches.items()}
 
 
 def _search(
     images: int, size: int, eos_id: int, config: DecodingConfig, device: torch.device, seeds: Sequence[int] | None
-) -> Search:
+) -> SearchRule:
     if config.sample:
         if seeds is None or len(seeds) != images:
             raise ValueError(f"seeds: {seeds if seeds is None else len(seeds)}, expected one for each image")
         numbers = sampling.uniforms(seeds, config.n_best, config.max_length)
-        return Paths(images, config.n_best, eos_id, config, numbers)
+        return GreedySearch(images, config.n_best, eos_id, config, numbers)
     if size == 1:
-        return Paths(images, 1, eos_id, config, None)
-    return Beams(images, size, eos_id, config, device)
+        return GreedySearch(images, 1, eos_id, config, None)
+    return BeamSearch(images, size, eos_id, config, device)

@@ -18,7 +18,8 @@ from PIL import Image
 from engine.demo import judge
 from engine.demo.language import SWAPS, swap
 from engine.demo.scenes import compose
-from engine.metrics import base, zeroshot
+from engine.metrics import zeroshot
+from engine.metrics.measure import score_captions
 from engine.models import clip as clips
 from engine.statistics import mcnemar
 from engine.store import records, tables
@@ -154,7 +155,7 @@ def leave_one_out_cider(references: list[list[str]]) -> float:
     values = []
     for left in range(min(map(len, references))):
         others = [[text for number, text in enumerate(texts) if number != left] for texts in references]
-        scores = base.score_captions({1: [texts[left] for texts in references]}, others, ["cider"])
+        scores = score_captions({1: [texts[left] for texts in references]}, others, ["cider"])
         values.append(scores[1].corpus["cider"].value)
     return float(np.mean(values))
 

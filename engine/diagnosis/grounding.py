@@ -31,7 +31,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Looked:
+class GroundingInput:
     """One caption's maps and what is in its image.
 
     maps: float[words, layers, heads, patches] over a grid (height, width) that covers `crop` (x, y, width, height), in
@@ -65,7 +65,7 @@ class Grounded:
     """The same with the boxes of that label in another image; None where no other image has it."""
 
 
-def ground(captions: Sequence[Looked]) -> Iterator[list[Grounded]]:
+def ground(captions: Sequence[GroundingInput]) -> Iterator[list[Grounded]]:
     """Each caption's nouns that name something with a box in the crop, one list a caption."""
     labels = {region.label for caption in captions for region in caption.regions}
     mentions = Mentions(labels)
@@ -85,7 +85,7 @@ def nouns(words: Sequence[str], mentions: Mentions) -> list[tuple[int, str]]:
     return [(stop - 1, label) for _, stop, label in mentions.spans(words)]
 
 
-def box_share(caption: Looked, label: str) -> np.ndarray:
+def box_share(caption: GroundingInput, label: str) -> np.ndarray:
     """float[patches]: how much of each patch the boxes of `label` cover; where boxes overlap, the larger counts."""
     height, width = caption.grid
     x, y, crop_width, crop_height = caption.crop
@@ -114,7 +114,7 @@ def _cover(start: float, length: float, extent: float, cells: int) -> np.ndarray
     return np.clip(overlap / (extent / cells), 0, 1)
 
 
-def _labels(caption: Looked) -> set[str]:
+def _labels(caption: GroundingInput) -> set[str]:
     return {region.label for region in caption.regions}
 
 
@@ -134,7 +134,7 @@ def _others(masks: Sequence[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray
 
 
 def _measure(
-    caption: Looked, index: int, label: str, share: np.ndarray, other: np.ndarray | None
+    caption: GroundingInput, index: int, label: str, share: np.ndarray, other: np.ndarray | None
 ) -> Iterator[Grounded]:
     _, layers, heads, _ = caption.maps.shape
     own, others = inside(share), None if other is None or other.shape != share.shape else inside(other)

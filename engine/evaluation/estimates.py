@@ -18,10 +18,10 @@ from engine.captioners.native.captioner import Captioner
 from engine.config import DecodingConfig, Recipe
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo
-from engine.decoding.batched import Search
+from engine.decoding.batched import BatchedSearch
 from engine.models.clip import Clip
 from engine.models.tokenizer import CaptionTokenizer
-from engine.training import loop
+from engine.training.build import build_captioner
 
 PROBE = 16
 """Images that are timed, after one that is not: the first of anything loads code. Fewer where one takes long."""
@@ -45,7 +45,9 @@ def captioning(captioner: Captioner, tokenizer: CaptionTokenizer, dataset: Datas
         windows = torch.from_numpy(np.stack([captioner.preprocessing.window_bytes(photo) for photo in photos]))
         with torch.inference_mode():
             encoded = captioner.encode(captioner.pixels(windows.to(captioner.device)).to(captioner.head.weight.dtype))
-        Search(captioner, tokenizer, encoded, decoding, [str(row) for row in range(len(photos))]).run()
+            cross = captioner.precompute_cross_attention(encoded)
+        ids = (tokenizer.bos_id, tokenizer.eos_id)
+        BatchedSearch(captioner, cross, *ids, decoding, [str(row) for row in range(len(photos))]).run()
 
     return _seconds_per_item(work, _photos(dataset)) * len(dataset.examples)
 
@@ -55,7 +57,7 @@ def learning(recipe: Recipe, train_set: Dataset, device: str) -> float:
     config = recipe.training
     bare = replace(recipe, training=replace(config, pretrained=False, encoder_weights=None))
     words = CaptionTokenizer.load(train_set.tokenizer).vocab_size if train_set.tokenizer else config.vocab_size
-    captioner = loop.build_captioner(bare, words).to(device)
+    captioner = build_captioner(bare, words).to(device)
     captions = sum(len(example.references) for example in train_set.examples)
     steps = math.ceil(captions / config.batch_size) * config.epochs
     keeps = config.freeze_encoder and not config.augment

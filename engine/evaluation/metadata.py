@@ -1,7 +1,4 @@
-"""What runs of every kind write down of their data and their CLIP: parts of the plan, the record and `images`.
-
-Knows datasets and settings. Computes no score and runs no model.
-"""
+"""What runs of every kind record about their data and their CLIP."""
 
 import hashlib
 import json
@@ -13,32 +10,36 @@ import pyarrow as pa
 
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError
+from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
-from engine.evaluation.scoring import ClipSettings
 
 
-def clip_plan(clip: ClipSettings | None) -> dict[str, Any]:
-    return {"clip": None, "clip_setup": None} if clip is None else clip.plan()
+def clip_identity(clip: ClipSettings | None) -> dict[str, Any]:
+    """Return what of the CLIP must be the same for a run to continue."""
+    return {"clip": None, "clip_setup": None} if clip is None else clip.identity()
 
 
 def labels(classes: Dataset) -> str:
-    """The classes to choose among, with their numbers; also those that no photo has."""
+    """Return a digest of the classes to choose among with their numbers, also of those that no photo has."""
     return digest([classes.labels, classes.label_ids])
 
 
 def digest(content: object) -> str:
-    """16 hex digits of anything JSON can hold."""
+    """Return 16 hex digits of anything that JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def nothing_read(run: RunInProgress, dataset: Dataset, aside: Sequence[dict]) -> PhotoError:
-    """What to say where no photo at all could be used; the run is as if it had not been begun."""
+def nothing_read(run: RunInProgress, dataset: Dataset, skipped: Sequence[dict]) -> PhotoError:
+    """Return the error of a run in which every photo was skipped, and delete what the run began."""
     run.abandon()
-    first = f"{aside[0]['file_name']}: {aside[0]['reason']}"
-    return PhotoError(f"{dataset.root}: no photo of {len(aside):,} can be used, expected at least one (first: {first})")
+    first = f"{skipped[0]['file_name']}: {skipped[0]['reason']}"
+    return PhotoError(
+        f"{dataset.root}: none of the {len(skipped):,} photos can be used, expected at least one (first: {first})"
+    )
 
 
 def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
+    """Return a row of `images`; `size` is (0, 0) where the photo could not be read."""
     return {
         "image_id": example.image_id,
         "file_name": example.file_name,
@@ -50,7 +51,8 @@ def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def data_facts(dataset: Dataset, images: pa.Table) -> dict[str, Any]:
+def data_metadata(dataset: Dataset, images: pa.Table) -> dict[str, Any]:
+    """Return what `run.json` says about the data."""
     return {
         "name": dataset.name,
         "format": dataset.format,

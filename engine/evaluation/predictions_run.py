@@ -1,6 +1,6 @@
 """A file of captions that were made elsewhere becomes a run: scored like any other, without attention.
 
-Knows the order of the stages. Needs no model unless a CLIP scores, and imports none.
+Needs no model unless a CLIP scores, and imports none.
 """
 
 from dataclasses import dataclass
@@ -12,62 +12,61 @@ from tqdm import tqdm
 
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo, read_ahead
-from engine.evaluation import metadata
+from engine.evaluation import metadata, scoring
+from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
-from engine.evaluation.scoring import IMPORTED, ClipSettings, write_scores
-from engine.metrics import base
+from engine.evaluation.scoring import IMPORTED, MetricSettings
+from engine.metrics.coco import CAPTION_METRICS
 from engine.store import tables
 
 
 @dataclass(frozen=True)
 class PredictionsRun:
-    """What `score` is asked for: captions made elsewhere, image id -> caption."""
+    """Settings of a run that scores captions made elsewhere, image id -> caption."""
 
     name: str
     results: Path
     dataset: Dataset
     captions: dict[str, str]
     source: Path
-    metrics: tuple[str, ...] = base.CAPTION_METRICS
+    metrics: tuple[str, ...] = CAPTION_METRICS
     clip: ClipSettings | None = None
     command: str = ""
 
 
-def score(ask: PredictionsRun) -> bool:
-    """Scores predictions like any other run, without attention; False where the run was finished already."""
-    dataset = ask.dataset.subset(example for example in ask.dataset.examples if example.image_id in ask.captions)
-    digest = metadata.digest(ask.captions)
-    plan = {
+def score(settings: PredictionsRun) -> bool:
+    """Score captions made elsewhere, without attention; return False where the run was finished already."""
+    every = settings.dataset.examples
+    dataset = settings.dataset.subset(example for example in every if example.image_id in settings.captions)
+    digest = metadata.digest(settings.captions)
+    identity = {
         "kind": "predictions",
         "data": dataset.fingerprint,
         "predictions": digest,
-        "metrics": list(ask.metrics),
-        **metadata.clip_plan(ask.clip),
+        "metrics": list(settings.metrics),
+        **metadata.clip_identity(settings.clip),
     }
-    run = RunInProgress(ask.name, ask.results, plan, ask.command)
+    run = RunInProgress(settings.name, settings.results, identity, settings.command)
     if not run.begin():
         return False
-    images, aside = _image_tables(dataset)
-    rows = [_imported_row(image_id, ask.captions[image_id]) for image_id in images["image_id"].to_pylist()]
+    images, skipped = _image_tables(dataset)
+    rows = [_imported_row(image_id, settings.captions[image_id]) for image_id in images["image_id"].to_pylist()]
     run.write("images", images)
-    run.write("skipped", aside)
+    run.write("skipped", skipped)
     run.write("captions", tables.table_of("captions", rows))
-    missing = set(aside["image_id"].to_pylist())
-    photos = [
-        None if image_id in missing else dataset.root / name
-        for image_id, name in zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
-    ]
-    write_scores(run, images, {IMPORTED: rows}, photos, ask.metrics, ask.clip, dataset, {})
-    run.facts |= {
+    split = scoring.split_of(images, dataset, frozenset(skipped["image_id"].to_pylist()))
+    wanted = MetricSettings(settings.metrics, settings.clip, settings.results)
+    scoring.write(run, scoring.score(split, {IMPORTED: rows}, wanted, timed=run.watch.measure), settings.clip)
+    run.metadata |= {
         "kind": "predictions",
-        "data": metadata.data_facts(dataset, images) | {"of_images": len(ask.dataset.examples)},
+        "data": metadata.data_metadata(dataset, images) | {"of_images": len(every)},
         "captioner": None,
-        "predictions": {"path": str(ask.source), "fingerprint": digest},
+        "predictions": {"path": str(settings.source), "fingerprint": digest},
         "beam_sizes": [IMPORTED],
-        "skipped": len(aside),
-        "partial": len(dataset.examples) < len(ask.dataset.examples),
+        "skipped": len(skipped),
+        "partial": len(dataset.examples) < len(every),
     }
-    run.facts.setdefault("roots", {})["images"] = str(dataset.root.resolve())
+    run.metadata.setdefault("roots", {})["images"] = str(dataset.root.resolve())
     run.finish()
     return True
 
@@ -85,11 +84,11 @@ def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
         except PhotoError as error:
             return str(error)
 
-    images, aside = [], []
+    images, skipped = [], []
     bar = tqdm(read_ahead(dataset.examples, read), "read photos", len(dataset.examples), unit="image")
     for example, photo in zip(dataset.examples, bar, strict=True):
         is_unreadable = isinstance(photo, str)
         images.append(metadata.image_row(example, (0, 0) if is_unreadable else photo))
         if is_unreadable:
-            aside.append({"image_id": example.image_id, "file_name": example.file_name, "reason": photo})
-    return tables.table_of("images", images), tables.table_of("skipped", aside)
+            skipped.append({"image_id": example.image_id, "file_name": example.file_name, "reason": photo})
+    return tables.table_of("images", images), tables.table_of("skipped", skipped)

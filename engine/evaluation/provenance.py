@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -36,6 +36,11 @@ class Stopwatch:
 
     def __init__(self, before: dict[str, float] | None = None) -> None:
         self.seconds = dict(before or {})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add seconds that were measured elsewhere."""
+        for name, more in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + more
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:

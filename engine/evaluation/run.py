@@ -31,13 +31,15 @@ class RunInProgress:
 
     name: str
     results: Path
-    plan: dict[str, Any]
+    identity: dict[str, Any]
+    """What must be the same for a run to continue; `run.json` keeps it as `plan`."""
     command: str
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What `run.json` says beside the identity."""
 
     def __post_init__(self) -> None:
         self.folder = records.run_folder(self.results, self.name)
-        self.digest = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
+        self.digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
         self.watch = provenance.Stopwatch()
         self.tables: list[str] = []
         self._held: FileLock | None = None
@@ -97,7 +99,7 @@ class RunInProgress:
 
     def keep_time(self) -> None:
         """Writes down the plan and the time so far, for a run that is continued."""
-        content = {"digest": self.digest, "plan": self.plan, "seconds": self.watch.seconds}
+        content = {"digest": self.digest, "plan": self.identity, "seconds": self.watch.seconds}
         atomic.write_json(self.folder / ".parts" / "plan.json", content)
 
     def write(self, table: str, rows: pa.Table) -> None:
@@ -111,12 +113,12 @@ class RunInProgress:
             "run": self.name,
             "created": provenance.now(),
             "command": self.command,
-            "plan": self.plan,
+            "plan": self.identity,
             "plan_digest": self.digest,
             "tables": sorted(set(self.tables)),
             "versions": provenance.versions(),
             "timings": {name: round(seconds, 3) for name, seconds in self.watch.seconds.items()},
-            **self.facts,
+            **self.metadata,
         }
         records.write_record(self.folder, record)
         tables.drop_parts(self.folder)
@@ -137,7 +139,7 @@ class RunInProgress:
         A setting that an earlier form of the plan did not name had its value of _EARLIER. Without one there, its value
         is not known, which does not count as a difference.
         """
-        before, plan = _flat(before), _flat(json.loads(json.dumps(self.plan)))  # as it was read: tuples are lists
+        before, plan = _flat(before), _flat(json.loads(json.dumps(self.identity)))  # as it was read: tuples are lists
         before = {name: value for name, value in _EARLIER.items() if plan.get(name) is not None} | before
         names = [name for name in before if before[name] != plan.get(name)]
         shown = [f"{name}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]]

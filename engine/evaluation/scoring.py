@@ -1,326 +1,193 @@
-"""From captions, references and photos to the tables `scores` and `corpus_scores`, and CLIP's features on the way.
+"""The stage from captions to the tables `scores` and `corpus_scores`: metrics, failure tags and signatures."""
 
-Knows which metric needs what, what is missing for which image, and each number's signature. The metrics themselves are
-in `metrics`, the models in `clip`.
-"""
-
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
-from engine.data.dataset import Dataset
-from engine.data.photos import PhotoError, open_photo, read_ahead
-from engine.diagnosis import tags as failures
+from engine.data.dataset import Box, Dataset
+from engine.data.split import Split
+from engine.diagnosis import tags
+from engine.diagnosis.tags import Tag
+from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
-from engine.metrics import base
-from engine.metrics.human_ratings import Agreement, Rating, RatingsError, agreement
-from engine.store import atomic, tables
-from engine.store.schema import METRICS
+from engine.evaluation.signature import signature
+from engine.metrics import registry
+from engine.metrics.base import Scores, counts_column
+from engine.metrics.measure import measure
+from engine.protocols import Metric
+from engine.store import schema, tables
 
-if TYPE_CHECKING:  # loading torch and open_clip takes seconds, and scores by references need neither
-    from engine.models.clip import Clip
+Timed = Callable[[str], AbstractContextManager]
 
 IMPORTED = 0
 """The beam size of captions that were made elsewhere."""
 
 
 @dataclass(frozen=True)
-class ClipSettings:
-    """The CLIP that scores, and the words put before each text."""
+class MetricSettings:
+    """The metrics of a run: those of captions and references, and those of a CLIP."""
 
-    clip: "Clip"
-    prefix: str = ""
+    names: tuple[str, ...]
+    clip: ClipSettings | None
+    results: Path
 
-    def plan(self) -> dict[str, Any]:
-        """What must be the same for the same numbers."""
-        return {"clip": [self.clip.fingerprint, self.prefix], "clip_setup": self.clip.setup}
+    def measure(
+        self, captions: Mapping[int, Sequence[str]], split: Split, timed: Timed = nullcontext
+    ) -> tuple[dict[int, Scores], list[Metric], dict[str, bool]]:
+        """Return the scores of each setting, the metrics, and for each caption whether CLIP cut it."""
+        metrics = registry.named(self.names)
+        with timed("caption metrics"):
+            found = measure(captions, split, metrics)
+        if self.clip is None:
+            return found, metrics, {}
+        family = self.clip.family(self.results)
+        with timed("CLIP"):
+            for setting, each in measure(captions, split, family.metrics).items():
+                found[setting].update(each)
+        return found, [*metrics, *family.metrics], family.truncated
 
-    def facts(self) -> dict[str, Any]:
-        """What run.json keeps."""
-        return {
-            "model": self.clip.name,
-            "name": self.clip.name,
-            "fingerprint": self.clip.fingerprint,
-            "setup": self.clip.setup,
-            "demo": self.clip.is_demo,
-            "prefix": self.prefix,
-        }
+
+@dataclass(frozen=True)
+class Scored:
+    """The outcome of the stage."""
+
+    scores: pa.Table
+    corpus_scores: pa.Table
+    metrics: list[str]
+    """Keys, in the order of the results contract."""
+    definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of the metrics that are not built in, for `run.json`."""
 
 
-def write_scores(
-    run: RunInProgress,
-    images: pa.Table,
-    settings: dict[int, list[dict]],
-    photos: Sequence[Path | None],
-    wanted: Sequence[str],
-    clip: ClipSettings | None,
-    dataset: Dataset,
-    decoding_facts: dict[str, Any],
-    further: Mapping[tuple[int, str], failures.Tag] = MappingProxyType({}),
-) -> None:
-    """Writes `scores` and `corpus_scores`; `further` are tags that rest on more than is known here."""
+def split_of(images: pa.Table, dataset: Dataset, missing: frozenset[str] = frozenset()) -> Split:
+    """Return the images of a table as metrics take them; photos with an id in `missing` cannot be read."""
+    ids = images["image_id"].to_pylist()
+    names = images["file_name"].to_pylist()
+    return Split(
+        tuple(ids),
+        tuple(map(tuple, images["references"].to_pylist())),
+        tuple(None if key in missing else dataset.root / name for key, name in zip(ids, names, strict=True)),
+        tuple(tuple(Box(**box) for box in boxes) for boxes in images["objects"].to_pylist()),
+        dataset.fingerprint,
+    )
+
+
+def by_setting(captions: pa.Table, split: Split) -> dict[int, list[dict[str, Any]]]:
+    """Return beam size -> its rows of `captions`, in the order of the split."""
+    rows: dict[int, dict[str, dict]] = {}
+    for row in captions.to_pylist():
+        rows.setdefault(row["beam_size"], {})[row["image_id"]] = row
+    return {size: [found[image_id] for image_id in split.image_ids] for size, found in sorted(rows.items())}
+
+
+def write(run: RunInProgress, scored: Scored, clip: ClipSettings | None) -> None:
+    """Write the tables of the stage into a run, and what `run.json` says about them."""
+    run.write("scores", scored.scores)
+    run.write("corpus_scores", scored.corpus_scores)
+    run.metadata["metrics"] = scored.metrics
+    if scored.definitions:
+        run.metadata["metric_definitions"] = scored.definitions
+    if clip is not None:
+        run.metadata["clip"] = clip.metadata()
+
+
+def score(
+    split: Split,
+    settings: Mapping[int, Sequence[dict[str, Any]]],
+    wanted: MetricSettings,
+    decoding: Mapping[str, Any] = MappingProxyType({}),
+    further: Mapping[tuple[int, str], Tag] = MappingProxyType({}),
+    timed: Timed = nullcontext,
+) -> Scored:
+    """Score the captions of every setting.
+
+    Args:
+        settings: beam size -> rows of `captions`, in the order of the split.
+        decoding: what signatures say about the search.
+        further: (beam size, image id) -> tags that rest on more than the caption.
+        timed: takes the name of a part and returns a context that times it.
+    """
     captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
-    references = images["references"].to_pylist()
-    found, truncated = measure(run, captions, references, photos, wanted, clip, dataset)
-    if clip is not None:
-        run.facts["clip"] = clip.facts()
-    names = measured(found)
-    facts = {"images": len(references), "refs": _reference_range(references), "data": dataset.fingerprint}
-    tags = failures.tag_settings(_cases(images, settings))
-    for size, each in tags.items():
-        for image_id, given in zip(images["image_id"].to_pylist(), each, strict=True):
+    found, metrics, truncated = wanted.measure(captions, split, timed)
+    names, definitions = define(found, metrics)
+    given = tags.tag_settings(_cases(split, settings))
+    for size, each in given.items():
+        for image_id, of_image in zip(split.image_ids, each, strict=True):
             if tag := further.get((size, image_id)):
-                given.append(tag)
-    run.write("scores", _scores_table(images["image_id"].to_pylist(), found, truncated, tags, names))
-    corpus = [
+                of_image.append(tag)
+    rows = [
         row
-        for size, each in found.items()
-        for row in _corpus_rows(size, each, names, {**facts, **decoding_facts}, clip)
+        for size, texts in captions.items()
+        for row in _score_rows(size, split, found[size], [truncated.get(text) for text in texts], given[size])
     ]
-    run.write("corpus_scores", tables.table_of("corpus_scores", corpus))
-    run.facts["metrics"] = names
+    known = {"images": len(split), "refs": _reference_range(split.references), "data": split.fingerprint, **decoding}
+    corpus = [row for size, each in found.items() for row in _corpus_rows(size, each, metrics, known)]
+    corpus.sort(key=lambda row: (list(found).index(row["beam_size"]), names.index(row["metric"])))
+    table = tables.table_of("scores", rows, names)
+    return Scored(table, tables.table_of("corpus_scores", corpus), names, definitions)
 
 
-def measure(
-    run: RunInProgress,
-    captions: dict[int, list[str]],
-    references: Sequence[Sequence[str]],
-    photos: Sequence[Path | None],
-    wanted: Sequence[str],
-    clip: ClipSettings | None,
-    dataset: Dataset,
-) -> tuple[dict[int, base.Scores], dict[int, list[bool | None]]]:
-    """Every score of each setting's captions, one an image, NaN where an image lacks what a metric needs.
-
-    Returns:
-        setting -> scores, and setting -> whether CLIP cut the caption.
-    """
-    found = {setting: base.Scores() for setting in captions}
-    if any(references) and wanted:
-        with run.watch.measure("caption metrics"):
-            _score_captions(found, captions, references, wanted)
-    if clip is None:
-        return found, {setting: [None] * len(references) for setting in captions}
-    with run.watch.measure("CLIP"):
-        return found, _score_clip(run, found, captions, references, photos, clip, dataset)
+def define(found: Mapping[int, Scores], metrics: Sequence[Metric]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Add other people's metrics to the results contract; return the keys that have values, and the definitions."""
+    have = {key for each in found.values() for key in each.per_image}
+    definitions = {}
+    for metric in metrics:
+        if metric.key in have and metric.key not in schema.BUILT_IN:
+            registry.define(metric, is_pooled=any(counts_column(metric) in each.counts for each in found.values()))
+            definitions[metric.key] = asdict(schema.METRICS[metric.key])
+    return registry.ordered(have), definitions
 
 
-def measured(found: dict[int, base.Scores]) -> list[str]:
-    """The metrics that some setting has, in METRICS' order."""
-    return [key for key in METRICS if any(key in each.per_image for each in found.values())]
-
-
-def _score_captions(
-    found: dict[int, base.Scores],
-    captions: dict[int, list[str]],
-    references: Sequence[Sequence[str]],
-    wanted: Sequence[str],
-) -> None:
-    """Adds the caption metrics; an image without references has none."""
-    known = [row for row, texts in enumerate(references) if texts]
-    chosen = {size: [texts[row] for row in known] for size, texts in captions.items()}
-    for size, each in base.score_captions(chosen, [references[row] for row in known], wanted).items():
-        for name, values in each.per_image.items():
-            every = np.full(len(references), np.nan)
-            every[known] = values
-            found[size].per_image[name] = every
-        found[size].corpus.update(each.corpus)
-        for column, counts in each.counts.items():
-            found[size].counts[column] = np.full((len(references), counts.shape[1]), np.nan)
-            found[size].counts[column][known] = counts
-
-
-def _score_clip(
-    run: RunInProgress,
-    found: dict[int, base.Scores],
-    captions: dict[int, list[str]],
-    references: Sequence[Sequence[str]],
-    photos: Sequence[Path | None],
-    settings: ClipSettings,
-    dataset: Dataset,
-) -> dict[int, list[bool]]:
-    """Adds CLIPScore and RefCLIPScore; returns which captions CLIP cut."""
-    images, _ = image_features(run.results, settings.clip, photos, dataset.fingerprint)
-    known = [row for row, features in enumerate(images) if np.isfinite(features).all()]
-    texts = [settings.prefix + text for each in captions.values() for text in each]
-    texts += [settings.prefix + text for each in references for text in each]
-    encoded = settings.clip.text_features(texts, lambda batches: tqdm(batches, "CLIP texts", unit="batch"))
-    start = len(captions) * len(references)
-    of_references = np.split(encoded.features[start:], np.cumsum([len(each) for each in references])[:-1])
-    truncated = {}
-    for number, size in enumerate(captions):
-        rows = slice(number * len(references), (number + 1) * len(references))
-        features = encoded.features[rows]
-        truncated[size] = encoded.truncated[rows].tolist()
-        scores = base.clipscore(images, features)
-        found[size].per_image["clipscore"] = scores
-        found[size].corpus["clipscore"] = base.mean_with_interval(scores)
-        both = [row for row in known if references[row]]
-        if both:
-            every = np.full(len(references), np.nan)
-            every[both] = base.refclipscore(scores[both], features[both], [of_references[row] for row in both])
-            found[size].per_image["refclipscore"] = every
-            found[size].corpus["refclipscore"] = base.mean_with_interval(every)
-    return truncated
-
-
-def image_features(
-    results: Path, clip: "Clip", photos: Sequence[Path | None], fingerprint: str
-) -> tuple[np.ndarray, list[str | None]]:
-    """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
-    names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
-    cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{clip.setup}-{fingerprint}-{names}.npz"
-    kept = atomic.read_arrays(cache)
-    if kept is not None and {"features", "reasons"} <= set(kept):
-        reasons = [str(reason) or None for reason in kept["reasons"]]
-        # What could not be read may be readable by now, its size the same: a permission given, a disk that came back.
-        if not any(_is_readable(path) for path, reason in zip(photos, reasons, strict=True) if path and reason):
-            return kept["features"], reasons
-
-    def read(path: Path | None) -> Any:
-        try:
-            return "there is no such file" if path is None else clip.prepare(open_photo(path))
-        except PhotoError as error:
-            return str(error)
-
-    features, reasons, batch = [], [], []
-    for item in tqdm(read_ahead(photos, read), f"CLIP photos ({clip.name})", len(photos), unit="image"):
-        reasons.append(item if isinstance(item, str) else None)
-        if not isinstance(item, str):
-            batch.append(item)
-        if len(batch) == 64:
-            features.append(clip.image_features(batch))
-            batch = []
-    if batch:
-        features.append(clip.image_features(batch))
-    width = features[0].shape[1] if features else 1
-    every = np.full((len(photos), width), np.nan, np.float32)
-    rows = [row for row, reason in enumerate(reasons) if reason is None]
-    if features:
-        every[rows] = np.concatenate(features)
-    atomic.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
-    return every, reasons
-
-
-def _is_readable(path: Path) -> bool:
-    try:
-        open_photo(path)
-    except PhotoError:
-        return False
-    return True
-
-
-def rated(
-    ratings: Sequence[Rating], dataset: Dataset, results: Path, wanted: Sequence[str], clip: ClipSettings | None
-) -> dict[str, Agreement]:
-    """Metric -> how it agrees with people over captions that were rated; CLIP's where the photo is there.
-
-    Raises:
-        RatingsError: a rated image that the dataset does not have, or has no references for.
-    """
-    examples = {example.image_id: example for example in dataset.examples if example.references}
-    unknown = next((each.image_id for each in ratings if each.image_id not in examples), None)
-    if unknown is not None:
-        raise RatingsError(f"the rated image {unknown!r} has no references in {dataset.path}; choose the data of these")
-    captions = [each.caption for each in ratings]
-    references = [examples[each.image_id].references for each in ratings]
-    found = base.score_captions({IMPORTED: captions}, references, wanted)[IMPORTED]
-    if clip is not None:
-        images = dict.fromkeys(each.image_id for each in ratings)
-        photos = [path if (path := dataset.photo(examples[image])).is_file() else None for image in images]
-        features, _ = image_features(results, clip.clip, photos, dataset.fingerprint)
-        rows = {image: row for row, image in enumerate(images)}
-        _add_clip(found, captions, references, features[[rows[each.image_id] for each in ratings]], clip)
-    people = np.array([each.rating for each in ratings])
-    return {name: agreement(found.per_image[name], people) for name in METRICS if name in found.per_image}
-
-
-def _add_clip(
-    found: base.Scores,
-    captions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    images: np.ndarray,
-    settings: ClipSettings,
-) -> None:
-    """CLIPScore and RefCLIPScore of pairs, per image; images float[N, D] are NaN where there is no photo."""
-    flat = [text for texts in references for text in texts]
-    encoded = settings.clip.text_features([settings.prefix + text for text in (*captions, *flat)]).features
-    own = encoded[: len(captions)]
-    of_references = np.split(encoded[len(captions) :], np.cumsum([len(texts) for texts in references])[:-1])
-    scores = base.clipscore(images, own)
-    found.per_image["clipscore"] = scores
-    found.per_image["refclipscore"] = base.refclipscore(scores, own, of_references)
-
-
-def _cases(images: pa.Table, settings: Mapping[int, Sequence[dict]]) -> dict[int, list[failures.Case]]:
-    """The captions of each setting with what is known of their images."""
-    references = images["references"].to_pylist()
-    labels = [[box["label"] for box in boxes] for boxes in images["objects"].to_pylist()]
+def _cases(split: Split, settings: Mapping[int, Sequence[dict]]) -> dict[int, list[tags.Case]]:
+    """Return the captions of each setting with what is known of their images."""
+    labels = [[box.label for box in boxes] for boxes in split.objects]
     return {
         size: [
-            failures.Case(row["caption"], row["words"], row.get("finished"), texts, named)
-            for row, texts, named in zip(rows, references, labels, strict=True)
+            tags.Case(row["caption"], row["words"], row.get("finished"), texts, named)
+            for row, texts, named in zip(rows, split.references, labels, strict=True)
         ]
         for size, rows in settings.items()
     }
 
 
-def _scores_table(
-    image_ids: Sequence[str],
-    found: dict[int, base.Scores],
-    truncated: dict[int, list],
-    tags: dict[int, list[list[failures.Tag]]],
-    names: Sequence[str],
-) -> pa.Table:
-    rows = []
-    for size, each in found.items():
-        for row, image_id in enumerate(image_ids):
-            values = {name: _number(each.per_image[name][row]) for name in names if name in each.per_image}
-            own = {"clip_truncated": truncated[size][row], "tags": [asdict(tag) for tag in tags[size][row]]}
-            own |= {column: _counts(counts[row]) for column, counts in each.counts.items()}
-            rows.append({"image_id": image_id, "beam_size": size, **own, **values})
-    return tables.table_of("scores", rows, list(names))
-
-
-def _corpus_rows(
-    size: int, found: base.Scores, names: Sequence[str], facts: dict[str, Any], clip: ClipSettings | None
+def _score_rows(
+    size: int, split: Split, found: Scores, truncated: Sequence[bool | None], given: Sequence[Sequence[Tag]]
 ) -> list[dict[str, Any]]:
     rows = []
-    for name in names:
-        if name not in found.corpus:
+    for row, image_id in enumerate(split.image_ids):
+        own = {"clip_truncated": truncated[row], "tags": [asdict(tag) for tag in given[row]]}
+        own |= {column: _counts(counts[row]) for column, counts in found.counts.items()}
+        values = {name: _number(each[row]) for name, each in found.per_image.items()}
+        rows.append({"image_id": image_id, "beam_size": size, **own, **values})
+    return rows
+
+
+def _corpus_rows(size: int, found: Scores, metrics: Sequence[Metric], known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for metric in metrics:
+        if metric.key not in found.corpus:
             continue
-        corpus, images = found.corpus[name], int(np.isfinite(found.per_image[name]).sum())
+        corpus, images = found.corpus[metric.key], int(np.isfinite(found.per_image[metric.key]).sum())
         rows.append(
             {
                 "beam_size": size,
-                "metric": name,
+                "metric": metric.key,
                 "value": _number(corpus.value),
                 "low": corpus.low,
                 "high": corpus.high,
                 "images": images,
-                "signature": _signature(name, size, facts | {"images": images}, clip),
+                "signature": signature(
+                    metric, beam="imported" if size == IMPORTED else size, **{**known, "images": images}
+                ),
             }
         )
     return rows
-
-
-def _signature(name: str, size: int, facts: dict[str, Any], clip: ClipSettings | None) -> str:
-    own: dict[str, Any] = {"beam": "imported" if size == IMPORTED else size, **facts}
-    if "clip" in name and clip is not None:
-        own |= {"clip": clip.clip.name, "weights": clip.clip.fingerprint, "clip_setup": clip.clip.setup}
-        own |= {"dtype": "float32", "prefix": json.dumps(clip.prefix)}
-    else:
-        own |= {"tok": "ptb"}
-    variant = {"cider": "CIDEr-D"}.get(name, METRICS[name].title)
-    return base.signature(variant, **own)
 
 
 def _reference_range(references: Sequence[Sequence[str]]) -> str:
@@ -329,8 +196,10 @@ def _reference_range(references: Sequence[Sequence[str]]) -> str:
 
 
 def _counts(values: np.ndarray) -> list[float] | None:
-    """One image's counts, whole where they are; None where it has no references."""
-    return [int(value) for value in values] if np.isfinite(values).all() else None
+    """Return one image's counts, whole numbers where they are; None where it has no references."""
+    if not np.isfinite(values).all():
+        return None
+    return [int(value) if value.is_integer() else float(value) for value in values.tolist()]
 
 
 def _number(value: float) -> float | None:

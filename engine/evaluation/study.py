@@ -19,7 +19,7 @@ from engine.data.classes import load_classes
 from engine.data.dataset import Dataset, DatasetError
 from engine.data.photos import PhotoError
 from engine.evaluation import captioner_run, estimates, zeroshot_run
-from engine.evaluation.scoring import ClipSettings
+from engine.evaluation.clip_settings import ClipSettings
 from engine.metrics import zeroshot
 from engine.models import clip
 from engine.models.clip import Clip, ClipMissing
@@ -247,7 +247,7 @@ def _captioner_run(
         name=name,
         results=study.results,
         dataset=dataset,
-        captioner_path=captioner,
+        captioner=str(captioner),
         decoding=DecodingConfig(beam_sizes=beams, rule=rule),
         clip=None if scorer is None else ClipSettings(scorer),
         companions={"zero_shot": study.zero_shot_run, "photos": study.photos_run} if name == study.name else {},

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from engine.data.dataset import Dataset, Example
 from engine.data.predictions import PredictedClass
 from engine.evaluation import metadata
+from engine.evaluation.clip_settings import ClipSettings, image_features
 from engine.evaluation.run import RunInProgress
-from engine.evaluation.scoring import ClipSettings, image_features
 from engine.metrics import zeroshot
 from engine.store import atomic, tables
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ZeroShotRun:
-    """What `zeroshot` is asked for."""
+    """Settings of a zero-shot classification."""
 
     name: str
     results: Path
@@ -34,34 +34,34 @@ class ZeroShotRun:
     command: str = ""
 
 
-def zero_shot(ask: ZeroShotRun) -> bool:
+def zero_shot(settings: ZeroShotRun) -> bool:
     """Classifies photos by templates; False where the run was finished already.
 
     Raises:
         TemplateError, RunExists, PhotoError: with what to do.
     """
-    plan = {
+    identity = {
         "kind": "zero_shot",
-        "classes": ask.classes.fingerprint,
-        "labels": metadata.labels(ask.classes),
-        "clip": ask.clip.fingerprint,
-        "clip_setup": ask.clip.setup,
-        "templates": list(ask.templates),
+        "classes": settings.classes.fingerprint,
+        "labels": metadata.labels(settings.classes),
+        "clip": settings.clip.fingerprint,
+        "clip_setup": settings.clip.setup,
+        "templates": list(settings.templates),
     }
-    run = RunInProgress(ask.name, ask.results, plan, ask.command)
+    run = RunInProgress(settings.name, settings.results, identity, settings.command)
     if not run.begin():
         return False
-    aside = classify(run, ask.clip, ask.classes, ask.templates)
-    if len(aside) == len(ask.classes.examples):
-        raise metadata.nothing_read(run, ask.classes, aside)
-    run.write("skipped", tables.table_of("skipped", aside))
-    run.facts |= {
+    skipped = classify(run, settings.clip, settings.classes, settings.templates)
+    if len(skipped) == len(settings.classes.examples):
+        raise metadata.nothing_read(run, settings.classes, skipped)
+    run.write("skipped", tables.table_of("skipped", skipped))
+    run.metadata |= {
         "kind": "zero_shot",
-        "data": {"name": ask.classes.name, "format": ask.classes.format, "path": str(ask.classes.path)}
-        | {"split": ask.classes.split, "images": len(ask.classes.examples) - len(aside)}
-        | {"fingerprint": ask.classes.fingerprint},
-        "clip": ClipSettings(ask.clip).facts(),
-        "skipped": len(aside),
+        "data": {"name": settings.classes.name, "format": settings.classes.format, "path": str(settings.classes.path)}
+        | {"split": settings.classes.split, "images": len(settings.classes.examples) - len(skipped)}
+        | {"fingerprint": settings.classes.fingerprint},
+        "clip": ClipSettings(settings.clip).metadata(),
+        "skipped": len(skipped),
     }
     run.finish()
     return True
@@ -69,7 +69,7 @@ def zero_shot(ask: ZeroShotRun) -> bool:
 
 @dataclass(frozen=True)
 class ImportedClassesRun:
-    """What `zeroshot --predictions` is asked for: template -> classes predicted elsewhere."""
+    """Settings of a run of classes predicted elsewhere, by template."""
 
     name: str
     results: Path
@@ -80,28 +80,30 @@ class ImportedClassesRun:
     command: str = ""
 
 
-def imported_classes(ask: ImportedClassesRun) -> bool:
+def imported_classes(settings: ImportedClassesRun) -> bool:
     """A zero-shot run of classes predicted elsewhere, without probabilities; False where it was finished already."""
-    content = {template: [asdict(each) for each in found] for template, found in ask.predictions.items()}
+    content = {template: [asdict(each) for each in found] for template, found in settings.predictions.items()}
     digest = metadata.digest(content)
-    root = None if ask.root is None else str(ask.root.resolve())
-    plan = {"kind": "zero_shot", "predictions": digest, "names": ask.names, "root": root}
-    run = RunInProgress(ask.name, ask.results, plan, ask.command)
+    root = None if settings.root is None else str(settings.root.resolve())
+    identity = {"kind": "zero_shot", "predictions": digest, "names": settings.names, "root": root}
+    run = RunInProgress(settings.name, settings.results, identity, settings.command)
     if not run.begin():
         return False
     rows = [
-        _imported_class_row(template, each, ask.names) for template, found in ask.predictions.items() for each in found
+        _imported_class_row(template, each, settings.names)
+        for template, found in settings.predictions.items()
+        for each in found
     ]
     run.write("zero_shot", tables.table_of("zero_shot", rows))
     images = len({row["image_id"] for row in rows})
-    run.facts |= {
+    run.metadata |= {
         "kind": "zero_shot",
-        "templates": list(ask.predictions),
+        "templates": list(settings.predictions),
         "data": {"name": "imported", "format": "classes", "split": "val", "images": images, "fingerprint": digest},
         "clip": None,
     }
     if root is not None:
-        run.facts["roots"] = {"zero_shot": root}
+        run.metadata["roots"] = {"zero_shot": root}
     run.finish()
     return True
 
@@ -137,7 +139,7 @@ def classify(run: RunInProgress, clip: "Clip", classes: Dataset, templates: Sequ
             ]
             _write_course_csv(run.folder / f"zero_shot_{number}.csv", classes, usable, found)
     run.write("zero_shot", tables.table_of("zero_shot", rows))
-    run.facts.setdefault("roots", {})["zero_shot"] = str(classes.root.resolve())
+    run.metadata.setdefault("roots", {})["zero_shot"] = str(classes.root.resolve())
     return [
         {"image_id": example.image_id, "file_name": example.file_name, "reason": reason}
         for example, reason in zip(classes.examples, reasons, strict=True)

@@ -223,6 +223,22 @@ METRICS: dict[str, Metric] = {
 }
 
 
+BUILT_IN = frozenset(METRICS)
+"""Keys that no other metric can take."""
+
+
+def register(metric: Metric) -> None:
+    """Add somebody else's metric to METRICS: tables may then have a column of its key.
+
+    Raises:
+        ValueError: the key belongs to a built-in metric, to another definition, or to another column.
+    """
+    if metric.key in BUILT_IN or metric.key in RESERVED:
+        raise ValueError(f"the key {metric.key!r} is taken")
+    if METRICS.setdefault(metric.key, metric) != metric:
+        raise ValueError(f"another metric with the key {metric.key!r} is defined differently")
+
+
 TAGS = {
     "empty": "the caption has no words",
     "unfinished": "the caption reached the maximum length before an end token",
@@ -236,7 +252,10 @@ TAGS = {
 """The failure tags with their definitions; `diagnosis.tags` assigns them, the last one `evaluation.nbest`."""
 
 SCORED = {"scores": 2, "hypotheses": 7}
-"""The tables with metric columns, each with the number of columns that stand before those."""
+"""The tables with metric columns, each with the number of columns before those."""
+
+RESERVED = frozenset(name for table in SCORED for name in TABLES[table].names) | {"run"}
+"""Names of columns that no metric can have as its key."""
 
 
 def scored_schema(table: str, metrics: list[str]) -> pa.Schema:

@@ -7,40 +7,37 @@ goes to the caller row by row. A killed training continues from its last state a
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from torchvision.transforms import v2
 from tqdm import tqdm
 
 from engine.captioners.native import checkpoints
-from engine.captioners.native.captioner import Captioner, encoder_width
-from engine.config import CaptionerConfig, ConfigError, DecodingConfig, Recipe, TrainingConfig
-from engine.data.dataset import Dataset, Example
-from engine.data.photos import PhotoError, open_photo, read_ahead
+from engine.config import DecodingConfig, Recipe, TrainingConfig
+from engine.data.dataset import Dataset
+from engine.data.photos import open_photo
+from engine.data.split import Split
 from engine.decoding import sweep
-from engine.metrics import base
+from engine.metrics import registry
+from engine.metrics.clipscore import ClipFamily
+from engine.metrics.measure import measure
 from engine.models.clip import Clip
-from engine.models.hub import quiet_downloads
-from engine.models.tokenizer import CaptionTokenizer
+from engine.training import images
+from engine.training.build import build_captioner, readable, tokenizer_of
+from engine.training.errors import TrainingError
+from engine.training.images import ENCODE_BATCH, file_size
 
 _IGNORED = -100  # cross_entropy's own mark for a target that does not count
-_ENCODE_BATCH = 32
+
+
 _STATE = "state.pt"
-
-
-class TrainingError(ValueError):
-    """A training that cannot start or continue; the message says why and what to do."""
 
 
 @dataclass
@@ -147,17 +144,19 @@ class _Training:
         usable = [example for example in train_set.examples if any(example.references)]
         if not usable:
             raise TrainingError(f"{train_set.path}: no captions in split {train_set.split!r}; training needs some")
-        self.tokenizer = _tokenizer(train_set, usable, recipe)
+        self.tokenizer = tokenizer_of(train_set, usable, recipe)
         self.captioner = build_captioner(recipe, self.tokenizer.vocab_size).to(self.device)
-        self.train_set = _readable(train_set.subset(usable))
+        self.train_set = readable(train_set.subset(usable))
         if not self.train_set.examples:
             raise TrainingError(f"{train_set.root}: no photo of {len(usable):,} can be used, expected at least one")
         held = [example for example in validation_set.examples if example.references]
-        self.validation_set = _readable(validation_set.subset(held[: self.config.validation_images]))
+        self.validation_set = readable(validation_set.subset(held[: self.config.validation_images]))
         self._claim_folder(train_set)
-        self.images = _images(self.captioner, self.train_set, self.config, folder / "features_train.f16", self.device)
+        self.images = images.create(
+            self.captioner, self.train_set, self.config, folder / "features_train.f16", self.device
+        )
         still = replace(self.config, augment=False)
-        self.validation_images = _images(
+        self.validation_images = images.create(
             self.captioner, self.validation_set, still, folder / "features_validation.f16", self.device
         )
         self.pairs = [
@@ -172,7 +171,7 @@ class _Training:
         self.progress, self.rows = Progress(), []
         self._restore()
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=self.progress.step)
-        self._clip_pixels: list[Tensor] | None = None
+        self._clip_images: np.ndarray | None = None
 
     def run(self) -> Progress:
         for epoch in range(self.progress.epoch, self.config.epochs):
@@ -263,12 +262,12 @@ class _Training:
             checkpoints.save(self.folder, self.captioner, self.tokenizer)  # nothing to choose by: the last one stays
             return
         captions = self._greedy_captions()
-        references = [example.references for example in self.validation_set.examples]
-        cider = base.score_captions({1: captions}, references, ["cider"])[1].corpus["cider"].value
+        split = _split(self.validation_set)
+        cider = measure({1: captions}, split, registry.named(["cider"]))[1].corpus["cider"].value
         row = {"step": self.progress.step, "epoch": epoch, "validation_cider": cider}
         self._keep_best("best_cider", cider, self.folder)
         if self.clip is not None:
-            row["validation_clipscore"] = self._clipscore(captions)
+            row["validation_clipscore"] = self._clipscore(captions, split)
             self._keep_best("best_clipscore", row["validation_clipscore"], self.folder / "best_clipscore")
         self.rows.append(row)
         for name in ("validation_cider", "validation_clipscore"):
@@ -281,7 +280,7 @@ class _Training:
         self.captioner.eval()
         captions, config = [], DecodingConfig(beam_sizes=(1,), max_length=self.config.max_length)
         rows = list(range(len(self.validation_set.examples)))
-        batches = [rows[at : at + _ENCODE_BATCH] for at in range(0, len(rows), _ENCODE_BATCH)]
+        batches = [rows[at : at + ENCODE_BATCH] for at in range(0, len(rows), ENCODE_BATCH)]
         for batch, source in zip(batches, self.validation_images.batches(batches), strict=True):
             with torch.inference_mode(), self._autocast():
                 memory = self.validation_images.memory(source)
@@ -291,12 +290,14 @@ class _Training:
             captions += [self.tokenizer.decode(hypothesis.tokens) for hypothesis in found]
         return captions
 
-    def _clipscore(self, captions: list[str]) -> float:
-        if self._clip_pixels is None:
-            paths = [self.validation_set.photo(example) for example in self.validation_set.examples]
-            self._clip_pixels = [self.clip.prepare(open_photo(path)) for path in paths]
-        images = self.clip.image_features(self._clip_pixels)
-        return float(base.clipscore(images, self.clip.text_features(captions).features).mean())
+    def _clipscore(self, captions: list[str], split: Split) -> float:
+        clipscore, _ = ClipFamily(self.clip, self._clip_features).metrics
+        return measure({1: captions}, split, [clipscore])[1].corpus["clipscore"].value
+
+    def _clip_features(self, split: Split) -> np.ndarray:
+        if self._clip_images is None:
+            self._clip_images = self.clip.image_features([self.clip.prepare(open_photo(path)) for path in split.photos])
+        return self._clip_images
 
     def _keep_best(self, name: str, value: float, folder: Path) -> None:
         # Of equal ones the last: where one photo is validated on, CIDEr is always 0, and the first has learned least.
@@ -315,7 +316,7 @@ class _Training:
     def _claim_folder(self, train_set: Dataset) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "training.json").write_text(_claim(self.recipe, train_set, self.clip), encoding="utf-8")
-        photos = sorted((example.image_id, _size(train_set.photo(example))) for example in self.train_set.examples)
+        photos = sorted((example.image_id, file_size(train_set.photo(example))) for example in self.train_set.examples)
         lines = "".join(f"{image_id}\t{size}\n" for image_id, size in photos)
         (self.folder / checkpoints.TRAINED_ON).write_text(lines, encoding="utf-8")
 
@@ -343,179 +344,17 @@ class _Training:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-# Images: kept features where the encoder never changes, photos read anew where it does
-
-
-class _KeptFeatures:
-    """Encoder features of every image, computed once into a file, float16[N, P, width]."""
-
-    def __init__(self, captioner: Captioner, dataset: Dataset, file: Path, device: torch.device) -> None:
-        self._captioner, self._device = captioner, device
-        self._features = self._load_or_compute(dataset, file)
-
-    def _load_or_compute(self, dataset: Dataset, file: Path) -> np.ndarray:
-        if not dataset.examples:
-            return np.empty((0, 0, 0), np.float16)
-        key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}"
-        mark = file.with_suffix(".key")
-        shape = (len(dataset.examples), *self._shape())
-        if not (mark.is_file() and mark.read_text() == key and _size(file) == 2 * math.prod(shape)):
-            mark.unlink(missing_ok=True)  # a kill on the way must leave no mark over half of other features
-            self._compute(dataset, file)
-            mark.write_text(key)
-        return np.memmap(file, np.float16, "r", shape=shape)
-
-    def _compute(self, dataset: Dataset, file: Path) -> None:
-        """Writes the features of all images one batch after the other: a file cut short is seen by its size, and a full
-        disk is an error (mapped memory that finds no room ends the process by a signal)."""
-        prepare = self._captioner.preprocessing.window_bytes
-        paths = [dataset.photo(example) for example in dataset.examples]
-        bar = tqdm(read_ahead(paths, lambda path: prepare(open_photo(path))), "encode photos", len(paths))
-        with file.open("wb") as kept, torch.inference_mode():
-            for batch in _batched(iter(bar), _ENCODE_BATCH):
-                pixels = self._captioner.pixels(torch.from_numpy(np.stack(batch)).to(self._device))
-                kept.write(self._captioner.features(pixels).half().cpu().numpy().tobytes())
-
-    def _shape(self) -> tuple[int, int]:
-        size = self._captioner.config.image_size
-        with torch.inference_mode():
-            return tuple(self._captioner.eval().features(torch.zeros(1, 3, size, size, device=self._device)).shape[1:])
-
-    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-        """The features of each batch of images, float[B, P, width]."""
-        for batch in rows:
-            yield torch.from_numpy(self._features[list(batch)]).to(self._device).float()
-
-    def memory(self, features: Tensor) -> Tensor:
-        """What the decoder reads, [B, P, D]."""
-        return self._captioner.projection(features)
-
-
-class _Photos:
-    """Photos read for every batch, augmented if wanted; the encoder runs in the training step."""
-
-    def __init__(self, captioner: Captioner, dataset: Dataset, config: TrainingConfig, device: torch.device) -> None:
-        self._captioner, self._device, self._frozen = captioner, device, config.freeze_encoder
-        self._paths = [dataset.photo(example) for example in dataset.examples]
-        self._augment = v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()]) if config.augment else None
-
-    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-        """The pixels of each batch, float32[B, 3, S, S]."""
-        flat = [self._paths[row] for batch in rows for row in batch]
-        photos = read_ahead(flat, lambda path: self._captioner.preprocessing.window(open_photo(path)))
-        for batch in rows:
-            # Augmented here and not in the reading threads, so that the random draws have one order.
-            windows = [self._augmented(next(photos)) for _ in batch]
-            yield torch.from_numpy(np.stack(windows)).to(self._device)
-
-    def _augmented(self, window: Image.Image) -> np.ndarray:
-        changed = window if self._augment is None else self._augment(window)
-        return self._captioner.preprocessing.normalise(np.asarray(changed, dtype=np.uint8))
-
-    def memory(self, pixels: Tensor) -> Tensor:
-        """What the decoder reads, [B, P, D]."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
-            features = self._captioner.features(pixels)
-        return self._captioner.projection(features)
-
-
-def _images(
-    captioner: Captioner, dataset: Dataset, config: TrainingConfig, file: Path, device: torch.device
-) -> _KeptFeatures | _Photos:
-    if config.freeze_encoder and not config.augment:
-        return _KeptFeatures(captioner, dataset, file, device)
-    return _Photos(captioner, dataset, config, device)
-
-
-# Building
-
-
-def build_captioner(recipe: Recipe, vocab_size: int) -> Captioner:
-    """The recipe's captioner with its starting weights; a frozen encoder takes no gradients.
-
-    Raises:
-        TrainingError: encoder weights that are missing or do not fit.
-    """
-    values = asdict(recipe.model)
-    width = values.pop("d_model") or encoder_width(recipe.model.encoder, recipe.model.encoder_kwargs)
-    config = CaptionerConfig(vocab_size=vocab_size, d_model=width, **values)
-    with quiet_downloads():
-        captioner = Captioner(config, pretrained=recipe.training.pretrained)
-    if recipe.training.encoder_weights:
-        _fill_encoder(captioner.encoder, Path(recipe.training.encoder_weights))
-    if recipe.training.freeze_encoder:
-        captioner.encoder.requires_grad_(False)
-    return captioner
-
-
-def _fill_encoder(encoder: nn.Module, file: Path) -> None:
-    if not file.is_file():
-        raise TrainingError(f"encoder_weights {str(file)!r}: there is no such file; expected safetensors")
-    try:
-        weights = load_file(str(file))
-        # The file may bring an ImageNet classifier; the captioner has none.
-        # A captioner's own file names its encoder's weights by a prefix.
-        bare = {name.removeprefix("encoder."): tensor.float() for name, tensor in weights.items()}
-        wanted = {name: tensor for name, tensor in bare.items() if name in encoder.state_dict()}
-        encoder.load_state_dict(wanted)
-    except Exception as error:  # safetensors and load_state_dict raise their own kinds
-        reason = str(error).splitlines()[:2]
-        raise TrainingError(f"encoder_weights {str(file)!r}: does not fit the encoder: {' '.join(reason)}") from error
-
-
-def _tokenizer(dataset: Dataset, examples: Sequence[Example], recipe: Recipe) -> CaptionTokenizer:
-    given = recipe.training.tokenizer
-    if given or dataset.tokenizer:
-        return CaptionTokenizer.load(Path(given) if given else dataset.tokenizer)
-    texts = (text for example in examples for text in example.references)
-    return CaptionTokenizer.train(texts, recipe.training.vocab_size)
-
-
-def _readable(dataset: Dataset) -> Dataset:
-    """Without the photos that cannot be opened; each is named once."""
-
-    def check(example: Example) -> Example | None:
-        try:
-            open_photo(dataset.photo(example))
-        except PhotoError as error:
-            tqdm.write(f"skipped {example.file_name}: {error}")
-            return None
-        return example
-
-    bar = tqdm(read_ahead(dataset.examples, check), f"check {dataset.split} photos", len(dataset.examples), leave=False)
-    return dataset.subset(example for example in bar if example is not None)
-
-
-def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with its file names, which are relative to the recipe's folder, made absolute."""
-    paths = {
-        name: str((folder / value).resolve())
-        for name in ("encoder_weights", "tokenizer")
-        if (value := getattr(recipe.training, name))
-    }
-    try:
-        return replace(recipe, training=replace(recipe.training, **paths))
-    except ConfigError as error:
-        raise TrainingError(str(error)) from error
-
-
 def pad(captions: Sequence[list[int]], pad_id: int) -> Tensor:
     """int64[B, T] of captions of different lengths, padded on the right."""
     width = max(map(len, captions))
     return torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in captions])
 
 
-def _size(file: Path) -> int:
-    """Bytes of a file, -1 where there is none: somebody deleted it to make room."""
-    return file.stat().st_size if file.is_file() else -1
-
-
-def _encoder_fingerprint(captioner: Captioner) -> str:
-    total = sum(float(tensor.double().abs().sum()) for tensor in captioner.encoder.state_dict().values())
-    return f"{captioner.config.encoder} {total!r} {captioner.preprocessing}"
-
-
-def _batched(items: Iterator, size: int) -> Iterator[list]:
-    """The items in lists of `size`; the last may be shorter."""
-    while batch := list(islice(items, size)):
-        yield batch
+def _split(dataset: Dataset) -> Split:
+    """Return the validation images as metrics take them."""
+    return Split(
+        tuple(example.image_id for example in dataset.examples),
+        tuple(tuple(example.references) for example in dataset.examples),
+        tuple(dataset.photo(example) for example in dataset.examples),
+        fingerprint=dataset.fingerprint,
+    )

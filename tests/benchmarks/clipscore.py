@@ -21,8 +21,8 @@ import open_clip
 import torch
 from PIL import Image
 
-from engine.evaluation import scoring
-from engine.metrics import base
+from engine.evaluation import clip_settings
+from engine.metrics import clipscore
 from engine.models.clip import Clip, _open_clip_tokenize
 
 CHANGED = 0.3
@@ -53,10 +53,10 @@ def published(clip: Clip, tokenizer: object, photos: list[Path], captions: list[
 
 def ours(clip: Clip, photos: list[Path], settings: dict[int, list[str]], cache: Path) -> dict[int, np.ndarray]:
     """Score as `evaluate` does: stored photo features, each distinct caption encoded once, sorted by length."""
-    images, _ = scoring.image_features(cache, clip, photos, "benchmark")
+    images, _ = clip_settings.image_features(cache, clip, photos, "benchmark")
     texts = [f"A photo depicts {text}" for captions in settings.values() for text in captions]
     found = clip.text_features(texts).features.reshape(len(settings), len(photos), -1)
-    return {size: base.clipscore(images, features) for size, features in zip(settings, found, strict=True)}
+    return {size: clipscore.clipscore(images, features) for size, features in zip(settings, found, strict=True)}
 
 
 def sweep(data: Path | None, images: int, settings: int) -> tuple[list[Path], dict[int, list[str]]]:

@@ -28,7 +28,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ from engine.captioners.native.captioner import Captioner
 from engine.cli.allocator import keep_freed_memory
 from engine.config import CaptionerConfig, DecodingConfig
 from engine.decoding import memory, study_rule, sweep
-from engine.decoding.batched import Search
+from engine.decoding.cuda_graphs import GraphCache
 from engine.decoding.steps import Steps
 from tests.benchmarks.limits import Limits
 from tests.support import peers, tiny
@@ -57,7 +57,7 @@ class Counted:
     """Steps that record how many prefixes each of them computes."""
 
     def __init__(self, steps: Steps, prefixes: list[int]) -> None:
-        self._steps, self._prefixes, self.follow = steps, prefixes, steps.follow
+        self._steps, self._prefixes, self.reorder = steps, prefixes, steps.reorder
 
     def step(self, tokens: Tensor) -> Tensor:
         """int64[R] -> [R, V]."""
@@ -73,18 +73,19 @@ class Bench:
     peer: nn.Module
     standing: nn.TransformerDecoder
     encoded: Tensor
+    graphs: GraphCache = field(default_factory=GraphCache)
 
     def ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
         """Return our captions of the first images at each size, found as the project's commands do."""
         config, words = DecodingConfig(beam_sizes=sizes, max_length=STEPS), SimpleNamespace(bos_id=BOS, eos_id=EOS)
-        search = Search(self.captioner, words, self.encoded[:images], config, [str(image) for image in range(images)])
+        search = tiny.search(self.captioner, words, self.encoded[:images], config, self.graphs)
         return [hypotheses[0].tokens for each in search.run().values() for hypotheses in each]
 
     def prefixes(self, images: int, sizes: tuple[int, ...]) -> list[int]:
         """Return how many prefixes each of our steps computes."""
         config, prefixes = DecodingConfig(beam_sizes=sizes, max_length=STEPS), []
         with torch.inference_mode():
-            looked = self.captioner.look(self.encoded[:images])
+            looked = self.captioner.precompute_cross_attention(self.encoded[:images])
         batch = self.batch(images, sizes)
         for at in range(0, images, batch):
             part = looked[at : at + batch]
@@ -120,7 +121,7 @@ class Bench:
     def study_ours(self, images: int, sizes: tuple[int, ...]) -> Ids:
         """Run the study's rule as this project implements it."""
         with torch.inference_mode():
-            read = self.captioner.reader(self.captioner.look(self.encoded[:images]))
+            read = self.captioner.reader(self.captioner.precompute_cross_attention(self.encoded[:images]))
         return self._by_study(read, images, sizes)
 
     def _by_study(self, read: study_rule.Read, images: int, sizes: tuple[int, ...]) -> Ids:

@@ -16,7 +16,7 @@ from pathlib import Path
 import inputs
 import numpy as np
 
-from engine.metrics import base
+from engine.metrics.measure import score_captions
 
 REPLACED = 0.15
 """Share of a reference's words that are replaced when it is reused."""
@@ -47,7 +47,7 @@ def main() -> None:
     captions, references = captions_of(options.data, options.captions)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()
-    found = base.score_captions({1: captions}, references)[1]
+    found = score_captions({1: captions}, references)[1]
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{platform.machine()}, {os.cpu_count()} cores")

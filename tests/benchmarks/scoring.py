@@ -20,7 +20,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from engine.metrics import base
+from engine.metrics.measure import score_captions
 
 IMAGES, SETTINGS, CHANGED = 1789, 11, 0.3
 """The study's sweep: 11 beam sizes over 1,789 images; from one size to the next this share of captions changes."""
@@ -64,7 +64,7 @@ def main() -> None:
     times: dict[str, list[float]] = {"ours": [], "peer": []}
     for _ in range(options.rounds):
         start = time.perf_counter()
-        ours = base.score_captions(settings, references)
+        ours = score_captions(settings, references)
         times["ours"].append(time.perf_counter() - start)
         start = time.perf_counter()
         theirs = {setting: peer(references, captions) for setting, captions in settings.items()}

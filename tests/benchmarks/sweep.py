@@ -29,17 +29,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
-from engine.captioners.native import checkpoints, incremental
+from engine.captioners.native import checkpoints, incremental, pipeline
 from engine.captioners.native.captioner import Captioner
 from engine.cli.allocator import keep_freed_memory
 from engine.config import CaptionerConfig, DecodingConfig
 from engine.data import registry
-from engine.decoding.batched import Found, Search
+from engine.decoding.batched import BatchedSearch, Found
 from engine.evaluation import captioner_run
 from engine.models.tokenizer import CaptionTokenizer
 from engine.store import records
 from tests.benchmarks.decoding import SWEEP, machine
 from tests.benchmarks.limits import Limits
+from tests.support import tiny
 
 ENCODER = "deit3_large_patch16_224.fb_in22k_ft_in1k"
 SHAPE = {"d_model": 1024, "num_layers": 4, "nhead": 8, "dim_feedforward": 2048}
@@ -70,17 +71,17 @@ def tokenizer(count: int) -> CaptionTokenizer:
 def counted() -> Iterator[list[int]]:
     """Record the prefixes that every step of the sweep computes, without the sizes that are timed by themselves."""
     seen: list[int] = []
-    step, run_all = incremental.Decoding.step, Search.run
+    step, run_all = incremental.IncrementalDecoder.step, BatchedSearch.run
 
-    def noting(decoding: incremental.Decoding, tokens: torch.Tensor) -> torch.Tensor:
+    def noting(decoding: incremental.IncrementalDecoder, tokens: torch.Tensor) -> torch.Tensor:
         seen.append(len(tokens))
         return step(decoding, tokens)
 
-    def running(search: Search, sizes: Sequence[int] | None = None, images: int | None = None) -> Found:
-        with mock.patch.object(incremental.Decoding, "step", noting if sizes is None else step):
+    def running(search: BatchedSearch, sizes: Sequence[int] | None = None, images: int | None = None) -> Found:
+        with mock.patch.object(incremental.IncrementalDecoder, "step", noting if sizes is None else step):
             return run_all(search, sizes, images)
 
-    with mock.patch.object(Search, "run", running):
+    with mock.patch.object(BatchedSearch, "run", running):
         yield seen
 
 
@@ -90,7 +91,7 @@ def run(folder: Path, precision: str, device: str, images: int) -> None:
         name=precision,
         results=folder / "results",
         dataset=registry.load(folder / "photos"),
-        captioner_path=folder / "captioner",
+        captioner=str(folder / "captioner"),
         decoding=DecodingConfig(beam_sizes=SWEEP, precision=precision),
         metrics=(),
         device=device,
@@ -134,7 +135,7 @@ def trace(folder: Path, precision: str, device: str, images: int) -> None:
     captioner.to(device, DTYPES[precision])
     memory = torch.randn(images, TOKENS, SHAPE["d_model"]).to(device, DTYPES[precision])
     decoding = DecodingConfig(beam_sizes=SWEEP, precision=precision)
-    search = Search(captioner, words, memory, decoding, [str(image) for image in range(images)])
+    search = tiny.search(captioner, words, memory, decoding)
     on_gpu = device != "cpu"
     search.run()
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU], acc_events=True) as watched:
@@ -172,7 +173,7 @@ def main() -> None:
         for precision in options.precision:
             run(folder, precision, options.device, images)
             if options.profile:
-                trace(folder, precision, options.device, min(images, captioner_run.CHUNK_ON_GPU))
+                trace(folder, precision, options.device, min(images, pipeline.CHUNK_ON_GPU))
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ class TableSteps:
         self.read += len(tokens)
         return self.logits[self.images, table_rows(self.before, self.last, self.logits.shape[1])]
 
-    def follow(self, parents: Tensor) -> None:
+    def reorder(self, parents: Tensor) -> None:
         """Prefixes go on from their parents."""
         self.images, self.before, self.last = self.images[parents], self.before[parents], self.last[parents]
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from engine.captioners.native import checkpoints
 from engine.captioners.native.captioner import Captioner
-from engine.config import CaptionerConfig
+from engine.config import CaptionerConfig, DecodingConfig
+from engine.decoding.batched import BatchedSearch
 from engine.models.tokenizer import CaptionTokenizer
 
 SENTENCES = (
@@ -36,6 +37,14 @@ def config(**changes: object) -> CaptionerConfig:
 def captioner(seed: int = 0, **changes: object) -> Captioner:
     torch.manual_seed(seed)
     return Captioner(config(**changes)).eval()
+
+
+def search(captioner: Captioner, words: CaptionTokenizer, encoded: torch.Tensor, config: DecodingConfig, graphs=None):
+    """A search of the images of `encoded` float[N, P, D], named 0 to N - 1."""
+    with torch.inference_mode():
+        cross = captioner.precompute_cross_attention(encoded)
+    names = [str(number) for number in range(len(encoded))]
+    return BatchedSearch(captioner, cross, words.bos_id, words.eos_id, config, names, graphs)
 
 
 def torch_decoder(captioner: Captioner) -> torch.nn.TransformerDecoder:

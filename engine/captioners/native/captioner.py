@@ -15,9 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.captioners.native.incremental import Decoding, Looked, Reading, look
+from engine.captioners.native import kv_cache
+from engine.captioners.native.incremental import (
+    CrossAttentionCache,
+    DecoderWeights,
+    FullPrefixReader,
+    IncrementalDecoder,
+    precompute_cross_attention,
+    state_of,
+)
 from engine.config import CaptionerConfig, ConfigError
 from engine.data.photos import Preprocessing
+from engine.decoding import memory as search_memory
 
 
 class CaptionerError(ValueError):
@@ -144,6 +153,11 @@ class Captioner(nn.Module):
         self.decoder = Decoder(config)
         self.head = nn.Linear(config.d_model, config.vocab_size)
         self.dropout = nn.Dropout(config.dropout)
+        self._laid_out: tuple[list, DecoderWeights] | None = None
+
+    def __getstate__(self) -> dict:
+        # A copy lays its weights out itself: oneDNN's layout cannot be copied.
+        return {**self.__dict__, "_laid_out": None}
 
     @property
     def device(self) -> torch.device:
@@ -172,7 +186,8 @@ class Captioner(nn.Module):
         """Height and width in patches of a memory of `memory_tokens`; the input is square."""
         side = math.isqrt(memory_tokens - self.prefix_tokens)
         if side * side != memory_tokens - self.prefix_tokens:
-            raise CaptionerError(f"encoder {self.config.encoder!r} gives {memory_tokens} tokens, which are no square")
+            patches = memory_tokens - self.prefix_tokens
+            raise CaptionerError(f"encoder {self.config.encoder!r} returns {patches} patch tokens; expected a square")
         return side, side
 
     def pixels(self, windows: Tensor) -> Tensor:
@@ -232,19 +247,40 @@ class Captioner(nn.Module):
             every.append(weights)
         return x, every
 
-    def look(self, memory: Tensor) -> Looked:
-        """Cross-attention keys and values of memory [B, P, D]; made once for all beam sizes of a sweep."""
-        return look(self, memory)
+    def step_weights(self) -> DecoderWeights:
+        """Return the weights laid out for steps; again only when they changed, as between epochs of a training."""
+        state = state_of(self.decoder, self.head)
+        if self._laid_out is None or self._laid_out[0] != state:
+            self._laid_out = (state, DecoderWeights(self.decoder, self.head, self.config.nhead, self.embed))
+        return self._laid_out[1]
 
-    def reader(self, looked: Looked) -> Reading:
-        """Prefixes read as the study read them, without a causal mask: nothing can be kept from step to step."""
-        return Reading(self, looked)
+    def precompute_cross_attention(self, memory: Tensor) -> CrossAttentionCache:
+        """Return cross-attention keys and values of memory [B, P, D]; made once for all beam sizes of a sweep."""
+        return precompute_cross_attention(self.step_weights(), memory)
 
-    def start(self, memory: Tensor | Looked, max_length: int) -> Decoding:
-        """Opens a step-by-step decoding of the images of `memory` [B, P, D], of at most `max_length` steps."""
+    def reader(self, cross: CrossAttentionCache) -> FullPrefixReader:
+        """Return a reader of prefixes without a causal mask, as the study read them."""
+        return FullPrefixReader(self.step_weights(), cross)
+
+    def start(self, memory: Tensor | CrossAttentionCache, max_length: int) -> IncrementalDecoder:
+        """Open a step-by-step decoding of the images of `memory` [B, P, D], of at most `max_length` steps."""
         if max_length > self.config.max_positions:
             raise ConfigError(f"max_length is {max_length}, expected at most {self.config.max_positions} positions")
-        return Decoding(self, memory if isinstance(memory, Looked) else look(self, memory), max_length)
+        cross = memory if isinstance(memory, CrossAttentionCache) else self.precompute_cross_attention(memory)
+        return IncrementalDecoder(self.step_weights(), cross, max_length)
+
+    def bytes_per_image(self, cross: CrossAttentionCache, beams: int, steps: int) -> int:
+        """Return the memory that a search of `beams` beams over `steps` steps takes for an image of `cross`."""
+        return search_memory.bytes_per_image(
+            beams=beams,
+            steps=steps,
+            layers=self.config.num_layers,
+            width=self.config.d_model,
+            vocabulary=self.config.vocab_size,
+            memory_tokens=cross.shape[2],
+            item=self.head.weight.element_size(),
+            copies=kv_cache.copies(self.device),
+        )
 
 
 _OLD_NAMES = {

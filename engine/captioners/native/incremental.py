@@ -1,12 +1,12 @@
 """A decoder one step at a time: the newest token of every prefix in, logits out, nothing computed twice.
 
-Knows a decoder's layers, the memory of images and where their keys and values lie. Knows no search and no text.
+Works on a decoder's layers and on the keys and values of images. `captioner` builds on this module.
 
 Shapes: B images, R prefixes, T tokens, P memory tokens, D model width, H heads, d = D / H, V vocabulary.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -62,35 +62,30 @@ class _Layer:
         self.activation = layer.activation
 
 
-class Weights:
-    """A captioner's decoder and head, ready for steps."""
-
-    def __init__(self, captioner: nn.Module) -> None:
-        self.layers = [_Layer(layer) for layer in captioner.decoder.layers]
-        self.head = Product(captioner.head.weight, captioner.head.bias)
-        self.heads = captioner.config.nhead
-        self.width = captioner.config.d_model // captioner.config.nhead
-        self.replays: dict = {}
-        """Searches captured with these weights (see `graphs`): others would need others."""
+Embed = Callable[[Tensor, int], Tensor]
+"""Ids [R, T], the first of them at a position -> [R, T, D]."""
 
 
-_READY: WeakKeyDictionary = WeakKeyDictionary()
-"""Captioner -> the state its weights had, and those weights ready for steps."""
+class DecoderWeights:
+    """A decoder and its head, laid out for steps."""
+
+    def __init__(self, decoder: nn.Module, head: nn.Linear, heads: int, embed: Embed) -> None:
+        self.layers = [_Layer(layer) for layer in decoder.layers]
+        self.head = Product(head.weight, head.bias)
+        self.heads, self.width = heads, head.in_features // heads
+        self.embed = embed
+        self.device = head.weight.device
 
 
-def weights_of(captioner: nn.Module) -> Weights:
-    """The captioner's weights ready for steps; laid out again only when they changed, as between training's epochs."""
-    parameters = [*captioner.decoder.parameters(), *captioner.head.parameters()]
-    state = [(each.data_ptr(), 0 if each.is_inference() else each._version, each.dtype) for each in parameters]
-    before = _READY.get(captioner)
-    if before is None or before[0] != state:
-        _READY[captioner] = (state, Weights(captioner))
-    return _READY[captioner][1]
+def state_of(*modules: nn.Module) -> list[tuple[int, int, torch.dtype]]:
+    """Return what changes whenever a weight of `modules` is written to, moved or cast."""
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    return [(each.data_ptr(), 0 if each.is_inference() else each._version, each.dtype) for each in parameters]
 
 
 @dataclass(frozen=True)
-class Looked:
-    """The memory of images as the decoder's layers see it: made once, good for every beam size of a sweep."""
+class CrossAttentionCache:
+    """Cross-attention keys and values of images: computed once, used at every beam size of a sweep."""
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     """Keys and values of each layer, [B, H, P, d] each."""
@@ -103,35 +98,40 @@ class Looked:
         """Where they are."""
         return self.layers[0][0].device
 
-    def __getitem__(self, images: slice) -> "Looked":
-        return Looked(tuple((key[images], value[images]) for key, value in self.layers))
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one layer's keys, [B, H, P, d]."""
+        return tuple(self.layers[0][0].shape)
 
-    def copy(self) -> "Looked":
+    def __getitem__(self, images: slice) -> "CrossAttentionCache":
+        return CrossAttentionCache(tuple((key[images], value[images]) for key, value in self.layers))
+
+    def copy(self) -> "CrossAttentionCache":
         """The same in memory of its own."""
-        return Looked(tuple((key.clone(), value.clone()) for key, value in self.layers))
+        return CrossAttentionCache(tuple((key.clone(), value.clone()) for key, value in self.layers))
 
-    def take(self, other: "Looked") -> None:
+    def take(self, other: "CrossAttentionCache") -> None:
         """Becomes a copy of what another of the same shape is."""
         for own, new in zip(self.layers, other.layers, strict=True):
             for each, source in zip(own, new, strict=True):
                 each.copy_(source)
 
-    def keep(self, images: Tensor) -> "Looked":
+    def keep(self, images: Tensor) -> "CrossAttentionCache":
         """Only the images at int64 positions `images`."""
-        return Looked(tuple((key.index_select(0, images), value.index_select(0, images)) for key, value in self.layers))
+        kept = ((key.index_select(0, images), value.index_select(0, images)) for key, value in self.layers)
+        return CrossAttentionCache(tuple(kept))
 
 
-def look(captioner: nn.Module, memory: Tensor) -> Looked:
-    """Cross-attention keys and values of memory [B, P, D]."""
-    weights = weights_of(captioner)
+def precompute_cross_attention(weights: DecoderWeights, memory: Tensor) -> CrossAttentionCache:
+    """Return the cross-attention keys and values of memory [B, P, D]."""
     images, tokens, _ = memory.shape
     shape = (images, tokens, 2, weights.heads, weights.width)
     joint = (layer.cross_memory(memory.flatten(0, 1)).view(shape) for layer in weights.layers)
     # Contiguous [P, d] for each head: read in every step, so the one copy pays.
-    return Looked(tuple(tuple(each.permute(2, 0, 3, 1, 4).contiguous().unbind(0)) for each in joint))
+    return CrossAttentionCache(tuple(tuple(each.permute(2, 0, 3, 1, 4).contiguous().unbind(0)) for each in joint))
 
 
-class Decoding:
+class IncrementalDecoder:
     """One step at a time over R prefixes of B images, every key and value computed once.
 
     Cross-attention keys and values belong to images and are never copied per prefix: an image's prefixes are folded
@@ -139,17 +139,17 @@ class Decoding:
     image.
     """
 
-    def __init__(self, captioner: nn.Module, looked: Looked, max_length: int) -> None:
-        self._captioner, self._weights, self._looked = captioner, weights_of(captioner), looked
+    def __init__(self, weights: DecoderWeights, cross: CrossAttentionCache, max_length: int) -> None:
+        self._weights, self._cross = weights, cross
         self._position = 0
-        self._folds = _Folds.even(len(looked), 1, captioner.device)
-        self._past = kv_cache.of(captioner.device, len(self._weights.layers), max_length)
+        self._folds = _Folds.even(len(cross), 1, weights.device)
+        self._kv_cache = kv_cache.create(weights.device, len(weights.layers), max_length)
 
     def step(self, tokens: Tensor) -> Tensor:
         """The prefixes' newest tokens int64[R] -> logits [R, V] of the token after them."""
-        x = self._captioner.embed(tokens.unsqueeze(1), self._position).squeeze(1)
-        self._past.begin(len(tokens), x)
-        for number, (layer, cross) in enumerate(zip(self._weights.layers, self._looked.layers, strict=True)):
+        x = self._weights.embed(tokens.unsqueeze(1), self._position).squeeze(1)
+        self._kv_cache.begin(len(tokens), x)
+        for number, (layer, cross) in enumerate(zip(self._weights.layers, self._cross.layers, strict=True)):
             x = self._layer_step(number, layer, x, cross)
         self._position += 1
         return self._weights.head(x)
@@ -158,14 +158,14 @@ class Decoding:
         """x [R, D] -> the same shape."""
         heads = (self._weights.heads, self._weights.width)
         query, key, value = layer.own(x).unflatten(-1, (3, *heads)).unbind(1)
-        own = self._past.attend(number, query, key, value).flatten(1)
+        own = self._kv_cache.attend(number, query, key, value).flatten(1)
         x = layer.norms[0](x + layer.own_out(own))
         query = self._folds.fold(layer.cross_query(x)).unflatten(-1, heads).transpose(1, 2)
         seen = attend(query, *cross).transpose(1, 2).flatten(2)
         x = layer.norms[1](x + layer.cross_out(self._folds.unfold(seen)))
         return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x))))
 
-    def follow(self, parents: Tensor) -> None:
+    def reorder(self, parents: Tensor) -> None:
         """Prefix r goes on from what was prefix parents[r]; int64[R'], those of an image side by side as before.
 
         Images that no prefix belongs to leave.
@@ -174,16 +174,16 @@ class Decoding:
         same = len(parents) == len(images) and bool((parents == torch.arange(len(images), device=parents.device)).all())
         if same:
             return
-        self._past.follow(parents)
+        self._kv_cache.reorder(parents)
         stay, places = images[parents].unique_consecutive(return_inverse=True)
-        if len(stay) < len(self._looked):
-            self._looked = self._looked.keep(stay)
+        if len(stay) < len(self._cross):
+            self._cross = self._cross.keep(stay)
         self._folds = _Folds.uneven(places, len(stay))
 
-    def follow_evenly(self, parents: Tensor) -> None:
+    def reorder_static(self, parents: Tensor) -> None:
         """As `follow`, where no image leaves and all have as many prefixes: the device is asked nothing."""
-        images = len(self._looked)
-        self._past.follow(parents)
+        images = len(self._cross)
+        self._kv_cache.reorder(parents)
         self._folds = _Folds.even(images, len(parents) // images, parents.device)
 
 
@@ -238,15 +238,15 @@ class _Folds:
         return x if self._slots is None else x.index_select(0, self._slots)
 
 
-class Reading:
+class FullPrefixReader:
     """Whole prefixes read anew at each step and without a causal mask, as the study's rule asks.
 
     Nothing of the prefix can be kept, as each token sees those after it. The images' keys and values can, and of the
     last layer only the last token is computed.
     """
 
-    def __init__(self, captioner: nn.Module, looked: Looked) -> None:
-        self._captioner, self._weights, self._looked = captioner, weights_of(captioner), looked
+    def __init__(self, weights: DecoderWeights, cross: CrossAttentionCache) -> None:
+        self._weights, self._cross = weights, cross
 
     def __call__(self, ids: Tensor, images: Tensor) -> Tensor:
         """Prefixes int64[R, T] of images int64[R], those of an image side by side -> the next token's logits [R, V]."""
@@ -259,15 +259,15 @@ class Reading:
         Prefixes and images as there -> weights float32[R, layers, H, P].
         """
         _, queries = self._read(ids, images)
-        keys = (key.index_select(0, images) for key, _ in self._looked.layers)
+        keys = (key.index_select(0, images) for key, _ in self._cross.layers)
         return torch.stack([_weights(query, key) for query, key in zip(queries, keys, strict=True)], dim=1)
 
     def _read(self, ids: Tensor, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return of each prefix's newest token the outcome [R, D] and every layer's cross-attention query [R, H, d]."""
         found = torch.unique_consecutive(images, return_counts=True)
         groups = list(zip(found[0].tolist(), found[1].tolist(), strict=True))
-        x, queries = self._captioner.embed(ids), []
-        for layer, cross in zip(self._weights.layers, self._looked.layers, strict=True):
+        x, queries = self._weights.embed(ids, 0), []
+        for layer, cross in zip(self._weights.layers, self._cross.layers, strict=True):
             x, query = self._layer(layer, x, cross, groups, only_last=layer is self._weights.layers[-1])
             queries.append(query)
         return x[:, -1], queries

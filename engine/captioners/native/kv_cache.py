@@ -2,10 +2,10 @@
 
 Knows tensors of one step and where the earlier ones lie. Knows no layer's weights, no image and no search.
 
-On a CPU every prefix has a copy of its own (`Copied`): to gather them anew is one pass, and the attention then reads
-them in order. On a GPU that pass would take longer than the rest of a step, and the library's attention is made for
-many queries, not one: there each token's keys and values are kept once, where they were written, and a kernel of ours
-follows each prefix's links to them (`Linked`).
+On a CPU every prefix has its own copy (`CopiedKVCache`): gathering all of them is one pass, and the attention then
+reads them in order. On a GPU that pass would take longer than the rest of a step, and the library's attention is made
+for many queries, not one: there each token's keys and values are kept once, where they were written, and our own kernel
+follows each prefix's links to them (`LinkedKVCache`).
 
 Shapes: R prefixes, T tokens, H heads, d width of a head.
 """
@@ -27,7 +27,7 @@ except ImportError:  # no Triton, as on systems other than Linux
     triton_attention = None
 
 
-class Past(Protocol):
+class KVCache(Protocol):
     """The past of all prefixes in every layer; begins empty."""
 
     def begin(self, rows: int, like: Tensor) -> None:
@@ -36,11 +36,11 @@ class Past(Protocol):
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Keeps the new token's key and value; what its query sees of the whole prefix. All [R, H, d]."""
 
-    def follow(self, parents: Tensor) -> None:
+    def reorder(self, parents: Tensor) -> None:
         """Prefix r goes on from what was prefix parents[r]; int64[R']."""
 
 
-def of(device: torch.device, layers: int, steps: int) -> Past:
+def create(device: torch.device, layers: int, steps: int) -> KVCache:
     """An empty past of at most `steps` tokens, in the way that is faster on `device`."""
     return _way(device)(layers, steps)
 
@@ -55,8 +55,8 @@ def copies(device: torch.device) -> int:
     return _way(device).copies
 
 
-def _way(device: torch.device) -> "type[Copied] | type[Linked]":
-    return Linked if is_linked(device) else Copied
+def _way(device: torch.device) -> "type[CopiedKVCache] | type[LinkedKVCache]":
+    return LinkedKVCache if is_linked(device) else CopiedKVCache
 
 
 @cache
@@ -74,7 +74,7 @@ def _has_kernel(device: torch.device) -> bool:
     return True
 
 
-class Copied:
+class CopiedKVCache:
     """Each prefix has its own copy, [T, R, H, d] in every layer.
 
     Time comes first, so that the past of any choice of prefixes is gathered in one pass from one block into another;
@@ -88,18 +88,18 @@ class Copied:
         self._parents: Tensor | None = None
 
     def begin(self, rows: int, like: Tensor) -> None:
-        """See `Past`."""
+        """See `KVCache`."""
         if self._parents is not None:
             for each in self._layers:
                 each.select(self._parents)
             self._parents = None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """See `Past`."""
+        """See `KVCache`."""
         return F.scaled_dot_product_attention(query.unsqueeze(2), *self._layers[layer].append(key, value)).squeeze(2)
 
-    def follow(self, parents: Tensor) -> None:
-        """See `Past`; done in one pass before the next step, however often prefixes changed."""
+    def reorder(self, parents: Tensor) -> None:
+        """See `KVCache`; done in one pass before the next step, however often prefixes changed."""
         self._parents = parents if self._parents is None else self._parents[parents]
 
 
@@ -146,7 +146,7 @@ class _Copies:
         return buffer[: math.prod(shape)].view(shape)
 
 
-class Linked:
+class LinkedKVCache:
     """Each token's keys and values are kept once, [N, H * d] in every layer; a prefix is a row of N's places."""
 
     copies = 1
@@ -158,7 +158,7 @@ class Linked:
         self._new = slice(0, 0)
 
     def begin(self, rows: int, like: Tensor) -> None:
-        """See `Past`."""
+        """See `KVCache`."""
         if self._tokens == 0:
             self._links = torch.zeros(rows, self._steps, dtype=torch.int32, device=like.device)
         self._new = slice(self._used, self._used + rows)
@@ -168,7 +168,7 @@ class Linked:
         self._used, self._tokens = self._new.stop, self._tokens + 1
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """See `Past`."""
+        """See `KVCache`."""
         kept = self._roomy(layer, key)
         for block, new in zip(kept, (key, value), strict=True):
             block[self._new] = new.flatten(1)
@@ -187,6 +187,6 @@ class Linked:
                 block[: self._new.start] = old[: self._new.start]
         return kept
 
-    def follow(self, parents: Tensor) -> None:
-        """See `Past`."""
+    def reorder(self, parents: Tensor) -> None:
+        """See `KVCache`."""
         self._links = self._links.index_select(0, parents)

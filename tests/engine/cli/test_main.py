@@ -193,7 +193,9 @@ def test_where_no_photo_can_be_used_the_first_reason_is_said_and_no_run_is_left(
     (tmp_path / "photos" / "void.png").touch()
     asked = ("evaluate", "--data", tmp_path / "photos", "--captioner", captioner, "--run", "r", "--results", results)
     assert run(*asked, "--beams", 1, 2) == 2
-    assert "photos: no photo of 2 can be used, expected at least one (first: torn.jpg: " in capsys.readouterr().err
+    assert (
+        "photos: none of the 2 photos can be used, expected at least one (first: torn.jpg: " in capsys.readouterr().err
+    )
     assert not records.run_folder(results, "r").exists()
     tiny.photo(tmp_path / "photos" / "torn.jpg")
     assert run(*asked, "--beams", 1, 2) == 0
@@ -206,7 +208,7 @@ def test_classes_of_which_no_photo_can_be_used_end_in_a_sentence(tmp_path, capsy
     (folder / "val" / "0_1.png").write_bytes(b"no image")
     asked = ("zeroshot", "--data", tmp_path, "--run", "z", "--clip", tiny.clip_folder(tmp_path / "clip"))
     assert run(*asked, "--results", tmp_path / "results") == 2
-    assert "no photo of 1 can be used" in capsys.readouterr().err
+    assert "none of the 1 photos can be used" in capsys.readouterr().err
 
 
 def test_what_the_system_refuses_is_one_sentence(tmp_path, capsys):

@@ -6,7 +6,7 @@ import torch
 from engine.captioners.native import checkpoints
 from engine.config import DecodingConfig
 from engine.decoding import memory
-from engine.decoding.batched import JOB_IMAGES, Search, in_jobs, jobs_for, seed_of
+from engine.decoding.batched import JOB_IMAGES, in_jobs, jobs_for, seed_of
 from tests.support import tiny
 
 
@@ -21,7 +21,7 @@ def searched(parts, threads: int, config: DecodingConfig, size: int, monkeypatch
     images = 3 * JOB_IMAGES + 1
     encoded = torch.randn(images, 5, captioner.config.d_model)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    search = Search(captioner, tokenizer, encoded, config, [str(image) for image in range(images)])
+    search = tiny.search(captioner, tokenizer, encoded, config)
     return [[each.tokens for each in found] for found in search.run()[size]], jobs_for(images, search.device)
 
 
@@ -42,7 +42,7 @@ def test_a_sweep_finds_for_each_image_what_each_size_finds_alone(parts, monkeypa
     encoded = torch.randn(images, 5, captioner.config.d_model)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     config = DecodingConfig(beam_sizes=(5, 1, 2), max_length=8, n_best=2)
-    search = Search(captioner, tokenizer, encoded, config, [str(image) for image in range(images)])
+    search = tiny.search(captioner, tokenizer, encoded, config)
     found = search.run()
     assert list(found) == [5, 1, 2] and all(len(each) == images for each in found.values())
     for size in (5, 1, 2):
@@ -54,7 +54,7 @@ def test_a_sweep_finds_for_each_image_what_each_size_finds_alone(parts, monkeypa
 
 def test_batches_are_of_about_the_same_size(parts, monkeypatch):
     captioner, tokenizer = parts
-    search = Search(captioner, tokenizer, torch.randn(2, 5, captioner.config.d_model), DecodingConfig(), ["1", "2"])
+    search = tiny.search(captioner, tokenizer, torch.randn(2, 5, captioner.config.d_model), DecodingConfig())
     monkeypatch.setattr(memory, "images_at_once", lambda *args: 10)
     assert [search._at_once(images, [100], 1) for images in (10, 11, 32, 1)] == [10, 6, 8, 1]
 
@@ -80,7 +80,7 @@ def test_jobs_share_the_memory_that_is_free(parts, monkeypatch):
     captioner, tokenizer = parts
     monkeypatch.setattr(memory, "free_bytes", lambda device: 2**26)
     encoded = torch.randn(16, 5, captioner.config.d_model)
-    search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(16)])
+    search = tiny.search(captioner, tokenizer, encoded, DecodingConfig())
     assert search._at_once(16, [100], 4) < search._at_once(16, [100], 1) / 2
 
 
@@ -88,7 +88,7 @@ def test_a_failure_in_a_job_is_raised(parts, monkeypatch):
     captioner, tokenizer = parts
     encoded = torch.randn(2 * JOB_IMAGES, 5, captioner.config.d_model)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    search = Search(captioner, tokenizer, encoded, DecodingConfig(), [str(image) for image in range(2 * JOB_IMAGES)])
+    search = tiny.search(captioner, tokenizer, encoded, DecodingConfig())
     monkeypatch.setattr(search, "_some", lambda *args: (_ for _ in ()).throw(ZeroDivisionError("in a job")))
     with pytest.raises(ZeroDivisionError, match="in a job"):
         search.run()

@@ -7,7 +7,7 @@ import torch
 
 from engine.config import DecodingConfig
 from engine.decoding import cuda_graphs, sweep
-from engine.decoding.batched import Search
+from engine.decoding.cuda_graphs import GraphCache
 from tests.support import tiny
 
 CONFIG = DecodingConfig(beam_sizes=(3,), max_length=9)
@@ -34,15 +34,22 @@ def everywhere(monkeypatch):
     monkeypatch.setattr(cuda_graphs, "_Replay", FakeReplay)
 
 
-def asked(captioner, images: int = 2, config: DecodingConfig = CONFIG):
+class Model:
+    """A captioner with the searches that were captured for it."""
+
+    def __init__(self) -> None:
+        self.captioner, self.graphs = tiny.captioner(), GraphCache()
+
+
+def asked(model: Model, images: int = 2, config: DecodingConfig = CONFIG):
     with torch.inference_mode():
-        looked = captioner.look(torch.randn(images, 5, 32))
-    return cuda_graphs.replayed(captioner, looked, config.beam_sizes, 2, 3, config)
+        cross = model.captioner.precompute_cross_attention(torch.randn(images, 5, 32))
+    return model.graphs.replayed(model.captioner, cross, config.beam_sizes, 2, 3, config)
 
 
 def test_the_second_search_of_a_shape_is_captured_and_replayed_from_then_on(everywhere):
-    captioner = tiny.captioner()
-    assert [asked(captioner) for _ in range(4)] == [None, {3: 1}, {3: 1}, {3: 1}]
+    model = Model()
+    assert [asked(model) for _ in range(4)] == [None, {3: 1}, {3: 1}, {3: 1}]
     assert FakeReplay.made == 1
 
 
@@ -59,44 +66,35 @@ def test_the_second_search_of_a_shape_is_captured_and_replayed_from_then_on(ever
     ids=str,
 )
 def test_another_shape_or_rule_is_another_search(everywhere, other):
-    captioner = tiny.captioner()
-    assert asked(captioner) is None and asked(captioner) is not None
-    assert asked(captioner, **other) is None
-
-
-def test_changed_weights_are_captured_anew(everywhere):
-    captioner = tiny.captioner()
-    asked(captioner), asked(captioner)
-    with torch.no_grad():
-        captioner.head.bias.add_(1)
-    assert asked(captioner) is None
-    assert asked(captioner) == {3: 2}
+    model = Model()
+    assert asked(model) is None and asked(model) is not None
+    assert asked(model, **other) is None
 
 
 def test_the_shapes_captured_first_make_room(everywhere, monkeypatch):
     monkeypatch.setattr(cuda_graphs, "KEPT", 2)
-    captioner = tiny.captioner()
+    model = Model()
     for images in (1, 2, 3):
-        asked(captioner, images), asked(captioner, images)
-    assert asked(captioner, 3) == {3: 3} and asked(captioner, 2) == {3: 2}
-    assert asked(captioner, 1) is None
+        asked(model, images), asked(model, images)
+    assert asked(model, 3) == {3: 3} and asked(model, 2) == {3: 2}
+    assert asked(model, 1) is None
 
 
 def test_a_shape_that_was_seen_long_before_it_is_captured_is_not_the_first_to_go(everywhere, monkeypatch):
     monkeypatch.setattr(cuda_graphs, "KEPT", 2)
-    captioner = tiny.captioner()
-    asked(captioner, 1)
+    model = Model()
+    asked(model, 1)
     for images in (2, 3):
-        asked(captioner, images), asked(captioner, images)
-    assert asked(captioner, 1) == {3: 3} and asked(captioner, 1) == {3: 3}
-    assert asked(captioner, 3) == {3: 2} and asked(captioner, 2) is None
+        asked(model, images), asked(model, images)
+    assert asked(model, 1) == {3: 3} and asked(model, 1) == {3: 3}
+    assert asked(model, 3) == {3: 2} and asked(model, 2) is None
 
 
 def test_what_is_forgotten_is_captured_anew(everywhere):
-    captioner = tiny.captioner()
-    asked(captioner), asked(captioner)
-    cuda_graphs.forget(captioner)
-    assert [asked(captioner) for _ in range(2)] == [None, {3: 2}]
+    model = Model()
+    asked(model), asked(model)
+    model.graphs.clear()
+    assert [asked(model) for _ in range(2)] == [None, {3: 2}]
 
 
 @pytest.mark.parametrize(
@@ -108,11 +106,11 @@ def test_a_search_that_cannot_be_captured_goes_on_without_and_says_so(everywhere
         raise RuntimeError(message)
 
     monkeypatch.setattr(cuda_graphs, "_Replay", broken)
-    captioner = tiny.captioner()
-    assert asked(captioner) is None
+    model = Model()
+    assert asked(model) is None
     with pytest.warns(UserWarning, match=f"could not be captured .*{reason}"):
-        assert asked(captioner) is None
-    assert asked(captioner) is None
+        assert asked(model) is None
+    assert asked(model) is None
 
 
 @pytest.mark.parametrize(
@@ -169,7 +167,9 @@ def test_a_graph_is_a_step_and_none_is_replayed_after_the_last_image_is_done(cap
         captioner.head.bias[words.eos_id] += 4
     ids, config = (words.bos_id, words.eos_id), DecodingConfig(beam_sizes=(size,), max_length=12)
     with torch.inference_mode():
-        looked = captioner.look(2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(1)))
+        looked = captioner.precompute_cross_attention(
+            2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(1))
+        )
     replay = cuda_graphs._Replay(captioner, looked, size, *ids, config)
     found = replay(looked)
     with torch.inference_mode():
@@ -185,7 +185,7 @@ def test_an_image_whose_logits_are_no_numbers_is_left_to_the_search_itself(captu
     captioner, words, config = tiny.captioner(), tiny.tokenizer(), DecodingConfig(beam_sizes=(3,), max_length=5)
     memory = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))
     memory[1] = torch.nan
-    search = Search(captioner, words, memory, config, list("ab"))
+    search = tiny.search(captioner, words, memory, config, GraphCache())
     found = [[len(image) for image in search.run()[3]] for _ in range(3)]
     assert found == [[1, 1]] * 3
 
@@ -197,15 +197,16 @@ def test_a_replay_finds_what_the_search_finds(size):
     with torch.no_grad():
         captioner.head.bias[words.eos_id] += 1
     config = DecodingConfig(beam_sizes=(size,), max_length=12, n_best=min(size, 2))
+    graphs = GraphCache()
     for seed in range(6):
         memory = 2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(seed)).cuda()
-        search = Search(captioner, words, memory, config, list("abcd"))
+        search = tiny.search(captioner, words, memory, config, graphs)
         found = search.run()[size]
         with torch.inference_mode():
-            steps = captioner.start(captioner.look(memory), config.max_length)
+            steps = captioner.start(captioner.precompute_cross_attention(memory), config.max_length)
         expected = sweep.sweep(steps, 4, [size], words.bos_id, words.eos_id, config, captioner.device)[size]
         assert [[each.tokens for each in image] for image in found] == [
             [each.tokens for each in image] for image in expected
         ]
-    (shape,) = cuda_graphs.weights_of(captioner).replays.values()
+    (shape,) = graphs._shapes.values()
     assert shape.seen == 6 and shape.replay is not None

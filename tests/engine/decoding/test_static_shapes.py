@@ -16,7 +16,7 @@ BOS, EOS, CPU = 0, 1, torch.device("cpu")
 class EvenTable(peers.TableSteps):
     """A table whose prefixes go on without a question."""
 
-    follow_evenly = peers.TableSteps.follow
+    reorder_static = peers.TableSteps.follow
 
 
 def table(seed: int, images: int, vocabulary: int, bias: float) -> torch.Tensor:
@@ -29,8 +29,8 @@ def walked(
     logits: torch.Tensor, size: int, config: DecodingConfig, wait: bool
 ) -> tuple[list[list[TokenHypothesis]], list[bool]]:
     """What is found at the first step after which no image goes on, or, with `wait`, at the last of all."""
-    search, going, found = static_shapes.search_of(len(logits), size, EOS, config, CPU), [], ()
-    for goes_on, state in static_shapes.walk(EvenTable(logits), search, len(logits), BOS, config, CPU):
+    search, going, found = static_shapes.create(len(logits), size, EOS, config, CPU), [], ()
+    for goes_on, state in static_shapes.run(EvenTable(logits), search, len(logits), BOS, config, CPU):
         going.append(bool(goes_on))
         found = state
         if not going[-1] and not wait:
@@ -75,12 +75,14 @@ def test_a_captioners_own_steps_go_on_evenly(size, device):
     captioner, words = tiny.captioner().to(device), tiny.tokenizer()
     with torch.no_grad():
         captioner.head.bias[words.eos_id] += 1
-    looked = captioner.look(2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(1)).to(device))
+    looked = captioner.precompute_cross_attention(
+        2 * torch.randn(4, 20, 32, generator=torch.Generator().manual_seed(1)).to(device)
+    )
     config, ids = DecodingConfig(beam_sizes=(size,), max_length=9), (words.bos_id, words.eos_id)
     with torch.inference_mode():
         expected = sweep.sweep(captioner.start(looked, 9), 4, [size], *ids, config, captioner.device)[size]
-        search = static_shapes.search_of(4, size, words.eos_id, config, captioner.device)
-        *_, (_, state) = static_shapes.walk(
+        search = static_shapes.create(4, size, words.eos_id, config, captioner.device)
+        *_, (_, state) = static_shapes.run(
             captioner.start(looked, 9), search, 4, words.bos_id, config, captioner.device
         )
     found = search.found(state)

@@ -81,7 +81,7 @@ def test_the_studys_greedy_search_is_the_argmax_of_an_unmasked_reading():
         with torch.inference_mode():
             ids.append(int(captioner.head(peer(captioner.embed(torch.tensor([ids])), memory))[0, -1].argmax()))
     with torch.inference_mode():
-        read = captioner.reader(captioner.look(memory))
+        read = captioner.reader(captioner.precompute_cross_attention(memory))
     found = search(read, 1, 1, words.bos_id, words.eos_id, 8, torch.device("cpu"))
     assert found[0].tokens == tuple(ids[1:])
 

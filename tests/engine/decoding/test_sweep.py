@@ -30,7 +30,7 @@ class Table:
         self.read += len(tokens)
         return self.logits[self.images, self.before, self.last]
 
-    def follow(self, parents: torch.Tensor) -> None:
+    def reorder(self, parents: torch.Tensor) -> None:
         assert bool((parents[1:] >= parents[:-1]).all())
         self.images, self.before, self.last = self.images[parents], self.before[parents], self.last[parents]
 

@@ -37,7 +37,7 @@ def test_clipscore_ranks_a_picture_with_its_own_caption_above_anothers(results):
     import numpy as np
 
     from engine.data.photos import open_photo
-    from engine.metrics import base
+    from engine.metrics import clipscore
 
     model, folder = clip.load("demo"), records.run_folder(results, "demo")
     captions = {
@@ -49,8 +49,8 @@ def test_clipscore_ranks_a_picture_with_its_own_caption_above_anothers(results):
     root = results.parent / "data" / "val"
     images = model.image_features([model.prepare(open_photo(root / row["file_name"])) for row in rows])
     texts = model.text_features([captions[row["image_id"]] for row in rows]).features
-    own = base.clipscore(images, texts)
-    other = base.clipscore(images, np.roll(texts, 7, axis=0))
+    own = clipscore.clipscore(images, texts)
+    other = clipscore.clipscore(images, np.roll(texts, 7, axis=0))
     assert own.mean() > other.mean() + 3 * other.std() / np.sqrt(len(other))
 
 

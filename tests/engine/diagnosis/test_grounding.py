@@ -2,21 +2,21 @@ import numpy as np
 import pytest
 
 from engine.diagnosis import grounding
-from engine.diagnosis.grounding import MEAN, Looked, Region
+from engine.diagnosis.grounding import MEAN, GroundingInput, Region
 from engine.diagnosis.lexicon import Mentions
 
 CORNER = Region("dog", 0, 0, 50, 50)
 
 
-def looked(peak: int, words=("a", "dog", "runs"), regions=(CORNER,), crop=(0, 0, 100, 100)) -> Looked:
+def looked(peak: int, words=("a", "dog", "runs"), regions=(CORNER,), crop=(0, 0, 100, 100)) -> GroundingInput:
     """Maps on a 4 x 4 grid of a 100 x 100 photo: even, but the noun's map has half its weight on one patch."""
     maps = np.full((len(words), 2, 2, 16), 1 / 16)
     maps[1] = 0.5 / 15
     maps[1, ..., peak] = 0.5
-    return Looked(words, maps, (4, 4), crop, regions)
+    return GroundingInput(words, maps, (4, 4), crop, regions)
 
 
-def rows(*captions: Looked) -> list[grounding.Grounded]:
+def rows(*captions: GroundingInput) -> list[grounding.Grounded]:
     return next(grounding.ground(captions))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.captioners.native import checkpoints
+from engine.captioners.native import checkpoints, pipeline, replay
 from engine.cli import summary
 from engine.config import DecodingConfig
 from engine.data import predictions, registry
@@ -18,10 +18,9 @@ from engine.data.classes import load_classes
 from engine.data.predictions import PredictedClass
 from engine.decoding import batched
 from engine.diagnosis.tags import Tag
-from engine.evaluation import captioner_run, predictions_run, scoring, zeroshot_run
+from engine.evaluation import captioner_run, captioning, clip_settings, nbest, predictions_run, scoring, zeroshot_run
+from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunExists
-from engine.evaluation.scoring import ClipSettings
-from engine.explain import attention
 from engine.models import clip
 from engine.store import database, records, tables
 from engine.store.schema import ATTENTION_PASSES, END_WORD, TABLES
@@ -47,7 +46,7 @@ def ask(parts: Path, results: Path, name: str = "mine", **changes: object) -> ca
         "name": name,
         "results": results,
         "dataset": registry.load(parts / "data"),
-        "captioner_path": parts / "captioner",
+        "captioner": str(parts / "captioner"),
         "decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8),
         "clip": ClipSettings(clip.load(str(parts / "clip"))),
         "classes": load_classes(parts / "data"),
@@ -159,7 +158,7 @@ def test_photos_that_only_bear_the_name_of_a_training_photo_are_none_of_it(parts
     size = (parts / "data" / "val" / "000000000001.jpg").stat().st_size
     lines = [f"000000000001\t{size}", "000000000002\t7", "000000000004", "elsewhere\t7"]
     (captioner / checkpoints.TRAINED_ON).write_text("\n".join(lines) + "\n")
-    captioner_run.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
+    captioner_run.evaluate(ask(parts, tmp_path, captioner=str(captioner), clip=None, classes=None))
     # The first is that photo, and of the third nothing but its name is known.
     assert records.read_record(records.run_folder(tmp_path, "mine"))["trained_on"] == 2
 
@@ -170,7 +169,7 @@ def test_a_photo_that_goes_while_it_is_evaluated_ends_no_run(parts, tmp_path, mo
     photo = parts / "data" / "val" / "000000000001.jpg"
     monkeypatch.setattr(captioner_run, "_copy_training", lambda *args: photo.rename(tmp_path / "gone"))
     try:
-        assert captioner_run.evaluate(ask(parts, tmp_path, captioner_path=captioner, clip=None, classes=None))
+        assert captioner_run.evaluate(ask(parts, tmp_path, captioner=str(captioner), clip=None, classes=None))
     finally:
         (tmp_path / "gone").rename(photo)
     assert records.read_record(records.run_folder(tmp_path, "mine"))["trained_on"] == 0
@@ -183,7 +182,7 @@ def test_pred_json_is_the_courses(results):
 
 def test_a_second_call_computes_nothing(parts, results, monkeypatch):
     before = digests(records.run_folder(results, "mine"))
-    monkeypatch.setattr(captioner_run, "_caption_chunk", lambda *args: pytest.fail("computed again"))
+    monkeypatch.setattr(captioning, "caption", lambda *args: pytest.fail("computed again"))
     assert not captioner_run.evaluate(ask(parts, results))
     assert digests(records.run_folder(results, "mine")) == before
 
@@ -198,8 +197,8 @@ def test_other_settings_under_the_same_name_are_refused_and_nothing_is_lost(part
 @pytest.mark.parametrize(
     ("module", "stage"),
     [
-        (captioner_run, "_caption_chunk"),
-        (captioner_run, "write_scores"),
+        (captioning, "caption"),
+        (scoring, "write"),
         (zeroshot_run, "classify"),
         (captioner_run, "_copy_training"),
     ],
@@ -208,7 +207,7 @@ def test_a_killed_run_continues_and_ends_with_the_same_bytes(parts, tmp_path, mo
     class Killed(Exception):
         pass
 
-    monkeypatch.setattr(captioner_run, "CHUNK", 2)
+    monkeypatch.setattr(pipeline, "CHUNK", 2)
     assert captioner_run.evaluate(ask(parts, tmp_path, "whole"))
     calls, real = [], getattr(module, stage)
 
@@ -280,13 +279,13 @@ def test_both_rules_stand_side_by_side_as_two_runs(parts, tmp_path):
 
 @pytest.mark.parametrize(("rule", "named"), ATTENTION_PASSES.items())
 def test_maps_are_those_of_the_rules_own_pass_and_the_record_names_it(parts, tmp_path, monkeypatch, rule, named):
-    passes, real = set(), attention.step_weights
+    passes, real = set(), replay.step_weights
 
     def noted(captioner, tokenizer, memory, captions, rule):
         passes.add(rule)
         return real(captioner, tokenizer, memory, captions, rule)
 
-    monkeypatch.setattr(attention, "step_weights", noted)
+    monkeypatch.setattr(replay, "step_weights", noted)
     decoding = DecodingConfig(beam_sizes=(1, 3), max_length=6, rule=rule)
     assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     assert passes == {rule}
@@ -382,7 +381,7 @@ def test_bf16_leaves_the_captioners_fingerprint(parts, results, tmp_path):
 def test_samples_are_the_same_after_a_kill_and_in_chunks_of_another_size(parts, tmp_path, monkeypatch):
     decoding = DecodingConfig(beam_sizes=(1,), max_length=8, sample=True, n_best=3, seed=4)
     for name, chunk in (("whole", 32), ("small", 2)):
-        monkeypatch.setattr(captioner_run, "CHUNK", chunk)
+        monkeypatch.setattr(pipeline, "CHUNK", chunk)
         assert captioner_run.evaluate(ask(parts, tmp_path, name, decoding=decoding, clip=None))
     whole, small = (
         {(row["image_id"], row["rank"]): row["caption"] for row in table(tmp_path, "hypotheses", name)}
@@ -396,7 +395,7 @@ def test_samples_are_the_same_after_a_kill_and_in_chunks_of_another_size(parts, 
 def test_a_search_passes_something_over_and_a_sample_does_not(parts, tmp_path, monkeypatch, sample):
     images = [each.image_id for each in registry.load(parts / "data").examples]
     everywhere = {(1 if sample else 2, image): Tag("ranking error", "x") for image in images}
-    monkeypatch.setattr(captioner_run.nbest, "ranking_errors", lambda _: everywhere)
+    monkeypatch.setattr(nbest, "ranking_errors", lambda _: everywhere)
     decoding = DecodingConfig(beam_sizes=(1,) if sample else (2,), max_length=6, sample=sample, n_best=2)
     assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     given = [tag["tag"] for row in table(tmp_path, "scores") for tag in row["tags"]]
@@ -407,7 +406,7 @@ def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_
     class Killed(Exception):
         pass
 
-    calls, real = [], captioner_run._caption_chunk
+    calls, real = [], captioning.caption
 
     def kill(*args):
         calls.append(args)
@@ -416,11 +415,11 @@ def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_
         return real(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(captioner_run, "CHUNK", 1)
-        patched.setattr(captioner_run, "_caption_chunk", kill)
+        patched.setattr(pipeline, "CHUNK", 1)
+        patched.setattr(captioning, "caption", kill)
         with pytest.raises(Killed):
             captioner_run.evaluate(ask(parts, tmp_path, clip=None, classes=None))
-    monkeypatch.setattr(captioner_run, "CHUNK", 3)
+    monkeypatch.setattr(pipeline, "CHUNK", 3)
     assert captioner_run.evaluate(ask(parts, tmp_path, clip=None, classes=None))
     assert len({row["image_id"] for row in table(tmp_path, "captions")}) == 4
 
@@ -429,11 +428,11 @@ def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_
 def test_a_large_gpu_takes_larger_chunks(monkeypatch, kind, gigabytes, size):
     properties = SimpleNamespace(total_memory=gigabytes * 10**9)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: properties)
-    assert captioner_run._chunk_size(torch.device(kind)) == size
+    assert pipeline.chunk_size_on(torch.device(kind)) == size
 
 
 def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(parts, tmp_path, results, monkeypatch):
-    real, counts = captioner_run.attention.replay, []
+    real, counts = pipeline.replay, []
 
     def short(captioner, tokenizer, encoded, captions, *rest):
         counts.append(len(captions))
@@ -441,7 +440,7 @@ def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(part
             raise torch.OutOfMemoryError("no more")
         return real(captioner, tokenizer, encoded, captions, *rest)
 
-    monkeypatch.setattr(captioner_run.attention, "replay", short)
+    monkeypatch.setattr(pipeline, "replay", short)
     with pytest.warns(UserWarning, match="going on with 2"):
         assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert counts == [4, 2, 1, 1, 1, 1] * 2
@@ -459,7 +458,7 @@ def assert_same_maps(left: list[dict], right: list[dict]) -> None:
 def test_cores_that_share_a_replay_without_a_mask_keep_the_same_maps(parts, tmp_path, monkeypatch):
     settings = {"decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8, rule="study"), "clip": None}
     assert captioner_run.evaluate(ask(parts, tmp_path, "one", **settings))
-    monkeypatch.setattr(captioner_run, "jobs_for", lambda images, device: 3)
+    monkeypatch.setattr(pipeline, "jobs_for", lambda images, device: 3)
     assert captioner_run.evaluate(ask(parts, tmp_path, "three", **settings))
     assert_same_maps(table(tmp_path, "attention", "three"), table(tmp_path, "attention", "one"))
 
@@ -544,13 +543,13 @@ def test_a_photo_that_could_not_be_read_gets_features_once_it_can(parts, tmp_pat
         tiny.photo(path)
     whole = photos[1].read_bytes()
     photos[1].write_bytes(bytes(len(whole)))  # as large as before: the data's fingerprint is the same
-    first, reasons = scoring.image_features(tmp_path, loaded, photos, "same")
+    first, reasons = clip_settings.image_features(tmp_path, loaded, photos, "same")
     assert reasons == [None, "not an image of a known format"]
     with monkeypatch.context() as patch:
         patch.setattr(clip.Clip, "image_features", lambda *args: pytest.fail("encoded again"))
-        scoring.image_features(tmp_path, loaded, photos, "same")
+        clip_settings.image_features(tmp_path, loaded, photos, "same")
     photos[1].write_bytes(whole)
-    again, reasons = scoring.image_features(tmp_path, loaded, photos, "same")
+    again, reasons = clip_settings.image_features(tmp_path, loaded, photos, "same")
     assert reasons == [None, None]
     assert np.isnan(first[1]).all() and np.isfinite(again).all()
 
@@ -604,17 +603,17 @@ def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
 
 
 def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(captioner_run, "CHUNK", 2)
-    monkeypatch.setattr(captioner_run, "TIMED", 1)
+    monkeypatch.setattr(pipeline, "CHUNK", 2)
+    monkeypatch.setattr(pipeline, "TIMED", 1)
     monkeypatch.setattr(captioner_run.memory, "ROWS", 4)
-    real, searched = batched.Search.run, []
+    real, searched = batched.BatchedSearch.run, []
 
     def noted(self, sizes=None, images=None):
         searched.append((sizes, images))
         return real(self, sizes, images)
 
-    monkeypatch.setattr(batched.Search, "run", noted)
-    monkeypatch.setattr(batched.Search, "forget", lambda self: searched.append("forgotten"))
+    monkeypatch.setattr(batched.BatchedSearch, "run", noted)
+    monkeypatch.setattr(batched.BatchedSearch, "forget", lambda self: searched.append("forgotten"))
     assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert searched == [(None, None), ([1], 2), ([3], 1), "forgotten", (None, None), (None, None)]
     searched.clear()
@@ -627,16 +626,16 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
 def test_another_tokenizer_of_the_same_size_is_another_run(parts, tmp_path):
     folder = tmp_path / "captioner"
     tiny.captioner_folder(folder)
-    assert captioner_run.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, captioner=str(folder), clip=None))
     file = folder / "tokenizer.json"
     content = json.loads(file.read_text())
     vocabulary = content["model"]["vocab"]
     one, other = [token for token in vocabulary if token.isalpha() and len(token) > 1][:2]
     vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
     changed = tiny.write_json(tmp_path / "other.json", content)
-    assert not captioner_run.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=file))
+    assert not captioner_run.evaluate(ask(parts, tmp_path, captioner=str(folder), clip=None, tokenizer_path=file))
     with pytest.raises(RunExists, match="tokenizer: "):
-        captioner_run.evaluate(ask(parts, tmp_path, captioner_path=folder, clip=None, tokenizer_path=changed))
+        captioner_run.evaluate(ask(parts, tmp_path, captioner=str(folder), clip=None, tokenizer_path=changed))
 
 
 def test_a_class_without_photos_that_is_gone_makes_another_zero_shot_run(parts, tmp_path):

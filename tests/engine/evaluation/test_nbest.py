@@ -1,11 +1,14 @@
 """What the n best are worth: their scores are those of captions, and what was passed over is told with its rank."""
 
+from contextlib import nullcontext
+
 import pytest
 
+from engine.data.split import Split
 from engine.diagnosis.tags import Tag
 from engine.evaluation import nbest
-from engine.evaluation.run import RunInProgress
-from engine.metrics import base
+from engine.evaluation.scoring import MetricSettings
+from engine.metrics.measure import score_captions
 from engine.store import tables as store
 
 IMAGES = [
@@ -32,11 +35,11 @@ def rows(found: dict[tuple[str, int], list[str]]) -> list[dict]:
 
 @pytest.fixture
 def scored(tmp_path) -> list[dict]:
-    run = RunInProgress("mine", tmp_path, {}, "")
-    tables = store.table_of("hypotheses", rows(FOUND)), store.table_of("images", IMAGES)
-    kept = nbest.scored(run, *tables, [None] * 3, ["cider", "bleu_4"], None, None)
-    store.write_table(run.folder, "hypotheses", kept)
-    return store.read_table(run.folder, "hypotheses").to_pylist()
+    split = Split(tuple(row["image_id"] for row in IMAGES), tuple(tuple(row["references"]) for row in IMAGES))
+    wanted = MetricSettings(("cider", "bleu_4"), None, tmp_path)
+    kept = nbest.scored(store.table_of("hypotheses", rows(FOUND)), split, wanted, nullcontext)
+    store.write_table(tmp_path, "hypotheses", kept)
+    return store.read_table(tmp_path, "hypotheses").to_pylist()
 
 
 def test_each_has_the_scores_it_would_have_as_a_caption(scored):
@@ -46,7 +49,7 @@ def test_each_has_the_scores_it_would_have_as_a_caption(scored):
     references = {row["image_id"]: row["references"] for row in IMAGES}
     for row in (row for row in scored if row["image_id"] != "b"):
         captions = {"a": "", "c": ""} | {row["image_id"]: row["caption"]}
-        alone = base.score_captions({1: [*captions.values()]}, [references[image] for image in captions])[1]
+        alone = score_captions({1: [*captions.values()]}, [references[image] for image in captions])[1]
         place = [*captions].index(row["image_id"])
         assert row["cider"] == pytest.approx(alone.per_image["cider"][place], abs=1e-12)
         assert row["bleu_4"] == pytest.approx(alone.per_image["bleu_4"][place], abs=1e-12)

@@ -21,6 +21,7 @@ from engine.store import records
 from engine.store import tables as store
 from engine.store.schema import END_WORD
 from engine.training import loop
+from engine.training.errors import TrainingError
 from tests.conftest import ROOT, needs_shared
 from tests.support import real_course, tiny
 
@@ -139,7 +140,7 @@ def test_another_training_in_the_folder_is_an_error_and_not_taken_for_this_one(a
     trained = replace(asked, captioner=None)
     made(trained)
     other = replace(trained.recipe, training=replace(trained.recipe.training, epochs=2))
-    with pytest.raises(loop.TrainingError, match="another training is there"):
+    with pytest.raises(TrainingError, match="another training is there"):
         made(replace(trained, recipe=other))
 
 
@@ -291,7 +292,7 @@ def test_a_wrong_setting_is_told_before_anything_is_made(asked, setting, value, 
 
 def test_a_file_in_place_of_the_training_is_told_before_anything_is_made(asked):
     asked.out.touch()
-    with pytest.raises(loop.TrainingError, match="is a file; expected a folder"):
+    with pytest.raises(TrainingError, match="is a file; expected a folder"):
         made(replace(asked, captioner=None))
     assert not asked.results.exists()
 

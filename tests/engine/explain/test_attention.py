@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from engine.captioners.native import replay
 from engine.explain import attention
 from engine.models.tokenizer import Word
 from engine.store.schema import END_WORD
@@ -32,11 +33,11 @@ def stepwise_maps(captioner, tokens, memory, bos_id):
 def test_the_map_of_a_word_belongs_to_the_step_that_predicts_it(memory, merge):
     captioner, words = tiny.captioner(), tiny.tokenizer()
     captions = [words.encode("a dog runs")[1:], words.encode("a red bus stands in the street.")[1:]]
-    replayed = attention.replay(captioner, words, memory, captions, merge)
-    assert any(span.stop - span.start > 1 for tokens in captions for span in attention.spans(words, tokens))
+    replayed = replay.replay(captioner, words, memory, captions, merge)
+    assert any(span.stop - span.start > 1 for tokens in captions for span in replay.spans(words, tokens))
     for image, (tokens, found) in enumerate(zip(captions, replayed, strict=True)):
         expected = stepwise_maps(captioner, tokens, memory[image : image + 1], words.bos_id)[..., 1:]
-        spans = attention.spans(words, tokens)
+        spans = replay.spans(words, tokens)
         assert found.words == (*[word.text for word in words.words(tokens)], END_WORD)
         for number, span in enumerate(spans):
             pieces = expected[span.start : span.stop]
@@ -46,7 +47,7 @@ def test_the_map_of_a_word_belongs_to_the_step_that_predicts_it(memory, merge):
 
 
 def test_the_class_token_is_left_out_of_the_grid(memory):
-    found = attention.replay(tiny.captioner(), tiny.tokenizer(), memory[:1], [[5, 6]])[0]
+    found = replay.replay(tiny.captioner(), tiny.tokenizer(), memory[:1], [[5, 6]])[0]
     assert found.weights.shape == (found.weights.shape[0], 2, 2, 196)
     assert found.grid == (14, 14)
 
@@ -54,7 +55,7 @@ def test_the_class_token_is_left_out_of_the_grid(memory):
 def test_an_unfinished_caption_has_no_end_word(memory):
     words = tiny.tokenizer()
     tokens = words.encode("a dog")[1:-1]
-    assert END_WORD not in attention.replay(tiny.captioner(), words, memory[:1], [tokens])[0].words
+    assert END_WORD not in replay.replay(tiny.captioner(), words, memory[:1], [tokens])[0].words
 
 
 def test_pieces_merge_to_their_mean_or_to_the_first():
@@ -76,10 +77,10 @@ def test_a_stored_map_differs_by_at_most_half_a_byte_of_its_maximum(maps):
 def test_a_caption_without_any_word_has_no_map(memory):
     words = tiny.tokenizer()
     for captions in ([[words.pad_id]], [[words.pad_id], words.encode("a dog")[1:]]):
-        found = attention.replay(tiny.captioner(), words, memory[: len(captions)], captions)
+        found = replay.replay(tiny.captioner(), words, memory[: len(captions)], captions)
         assert found[0].words == () and found[0].weights.shape == (0, 2, 2, 196) and found[0].scale.shape == (0, 2, 2)
         assert all(len(each.words) == 3 for each in found[1:])
 
 
 def test_no_captions_have_no_maps(memory):
-    assert attention.replay(tiny.captioner(), tiny.tokenizer(), memory[:0], []) == []
+    assert replay.replay(tiny.captioner(), tiny.tokenizer(), memory[:0], []) == []

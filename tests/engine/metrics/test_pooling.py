@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from engine import statistics
-from engine.metrics import base, pooling
+from engine.metrics import pooling, ptb
+from engine.metrics.measure import score_captions
 from tests.conftest import needs_shared
 from tests.engine.metrics.test_base import flickr8k
 
@@ -17,10 +18,10 @@ def test_bleu_and_its_paired_tests_agree_with_sacrebleus():
     images, systems, counts = 300, {}, {}
     for name in ("vit30k", "vit8k"):
         captions, references = flickr8k(name)
-        systems[name] = base.tokenize(captions[:images])
-        found = base.score_captions({1: captions[:images]}, references[:images], ["bleu_4"])[1]
+        systems[name] = ptb.tokenize(captions[:images])
+        found = score_captions({1: captions[:images]}, references[:images], ["bleu_4"])[1]
         counts[name] = found.counts["bleu_counts"]
-    streams = [base.tokenize([texts[place] for texts in references[:images]]) for place in range(5)]
+    streams = [ptb.tokenize([texts[place] for texts in references[:images]]) for place in range(5)]
     peer = {"BLEU": BLEU(tokenize="none", smooth_method="none", force=True, references=streams)}
     for name, lines in systems.items():
         own = float(pooling.bleu(counts[name].sum(0), 4))

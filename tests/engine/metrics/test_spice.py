@@ -4,7 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from engine.metrics import base, spice
+from engine.metrics import spice
+from engine.metrics.measure import score_captions
 
 VERSION = "echo 'openjdk version \"{version}\" 2020-01-01' >&2"
 # What SPICE's jar does, as far as its caller sees it: reads the pairs, writes a score for each.
@@ -38,7 +39,7 @@ def models(tmp_path, monkeypatch):
 
 def test_without_its_models_a_sentence_says_what_to_do_and_the_rest_stands(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(spice, "_LIB", tmp_path)
-    found = base.score_captions({1: ["a dog", "a cat"]}, [["a dog"], ["a bus"]], ["cider", "spice"])[1]
+    found = score_captions({1: ["a dog", "a cat"]}, [["a dog"], ["a bus"]], ["cider", "spice"])[1]
     assert set(found.per_image) == {"cider"}
     assert "stanford-corenlp-3.6.0.jar is not in" in capsys.readouterr().err
 
@@ -63,7 +64,7 @@ def test_no_java_is_said(models, tmp_path, monkeypatch):
 
 def test_where_it_runs_each_caption_has_its_score(models, tmp_path, monkeypatch):
     put_java(tmp_path / "bin", monkeypatch, JAR.format(python=sys.executable))
-    found = base.score_captions({1: ["a dog", "a cat"]}, [["a dog"], ["a bus"]], ["spice"])[1]
+    found = score_captions({1: ["a dog", "a cat"]}, [["a dog"], ["a bus"]], ["spice"])[1]
     np.testing.assert_array_equal(found.per_image["spice"], [1.0, 0.25])
     assert found.corpus["spice"].value == 0.625
 

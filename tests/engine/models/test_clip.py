@@ -215,7 +215,7 @@ def test_clipscore_is_the_published_definition_on_the_same_weights(quick, prefix
     # Hessel et al. 2021, section 3, and the two texts: the paper's code puts a prefix, the study does not.
     import open_clip
 
-    from engine.metrics import base
+    from engine.metrics import clipscore
 
     captions = ["a dog runs on the beach", "two men ride horses"]
     loaded = clip.Clip(
@@ -227,4 +227,4 @@ def test_clipscore_is_the_published_definition_on_the_same_weights(quick, prefix
         text = quick.encode_text(open_clip.get_tokenizer("ViT-B-32")([prefix + caption for caption in captions]))
         expected = 2.5 * torch.nn.functional.cosine_similarity(image, text).clamp(min=0).numpy()
     texts = loaded.text_features([prefix + caption for caption in captions]).features
-    np.testing.assert_allclose(base.clipscore(loaded.image_features(pixels), texts), expected, atol=1e-5)
+    np.testing.assert_allclose(clipscore.clipscore(loaded.image_features(pixels), texts), expected, atol=1e-5)

@@ -544,12 +544,13 @@ def test_every_metric_that_both_have_is_tested_and_corrected_for_their_number(pa
 
 
 def test_a_pooled_metric_is_compared_by_the_corpus_values_of_its_counts(tmp_path):
-    from engine.metrics import base
+    from engine.metrics import pooling
+    from engine.metrics.measure import score_captions
     from engine.statistics import compare as paired
 
     said = {1: ["a dog runs", "two cats sit", "a bus"], 3: ["a dog runs fast", "two cats", "a red bus stops"]}
     references = [["a dog runs fast"], ["two cats sit on a couch"], ["a red bus stops here"]]
-    found = base.score_captions(said, references, ["bleu_1"])
+    found = score_captions(said, references, ["bleu_1"])
     rows, captions = [], []
     for size, texts in said.items():
         for image, text in enumerate(texts):
@@ -566,7 +567,7 @@ def test_a_pooled_metric_is_compared_by_the_corpus_values_of_its_counts(tmp_path
     assert row.left == pytest.approx(found[3].corpus["bleu_1"].value)
     assert row.right == pytest.approx(found[1].corpus["bleu_1"].value)
     counts = [found[size].counts["bleu_counts"] for size in (3, 1)]
-    expected = paired(*counts, pooled=base.POOLED["bleu_1"].score)
+    expected = paired(*counts, pooled=pooling.POOLED["bleu_1"].score)
     assert (row.difference, row.p_randomization) == (pytest.approx(expected.difference), expected.p_randomization)
     assert queries.smallest_beam(cursor, "small", "bleu_1")[["images", "pooled"]].values.tolist() == [[3, True]]
 

@@ -10,7 +10,8 @@ from engine.captioners.native import checkpoints
 from engine.config import ModelConfig, Recipe, TrainingConfig, from_dict
 from engine.data import registry
 from engine.training import loop
-from engine.training.loop import TrainingError
+from engine.training.build import build_captioner
+from engine.training.errors import TrainingError
 from tests.support import tiny
 
 MODEL = ModelConfig(**tiny.ENCODER, d_model=32, num_layers=1, nhead=2, dim_feedforward=48)
@@ -194,7 +195,7 @@ def test_encoder_weights_start_the_encoder_and_a_classifier_is_dropped(tmp_path)
     encoder = tiny.captioner(seed=9).encoder
     extra = {"head.weight": torch.zeros(5, 32)}
     save_file({**encoder.state_dict(), **extra}, str(tmp_path / "encoder.safetensors"))
-    built = loop.build_captioner(recipe(encoder_weights=str(tmp_path / "encoder.safetensors")), 50)
+    built = build_captioner(recipe(encoder_weights=str(tmp_path / "encoder.safetensors")), 50)
     assert equal(built.encoder.state_dict(), encoder.state_dict())
     assert not any(parameter.requires_grad for parameter in built.encoder.parameters())
 
@@ -202,9 +203,9 @@ def test_encoder_weights_start_the_encoder_and_a_classifier_is_dropped(tmp_path)
 def test_encoder_weights_that_do_not_fit_say_so(tmp_path):
     save_file({"conv.weight": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(TrainingError, match="does not fit the encoder"):
-        loop.build_captioner(recipe(encoder_weights=str(tmp_path / "other.safetensors")), 50)
+        build_captioner(recipe(encoder_weights=str(tmp_path / "other.safetensors")), 50)
     with pytest.raises(TrainingError, match="there is no such file"):
-        loop.build_captioner(recipe(encoder_weights="nowhere.safetensors"), 50)
+        build_captioner(recipe(encoder_weights="nowhere.safetensors"), 50)
 
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine():

@@ -80,9 +80,9 @@ def test_prefixes_keep_their_own_past_and_images_without_one_leave(memory):
     with torch.inference_mode():
         steps = captioner.start(memory, 4)
         steps.step(ids[:3])
-        steps.follow(torch.tensor([0, 1, 1, 2, 2]))  # of three images one has a single prefix
+        steps.reorder(torch.tensor([0, 1, 1, 2, 2]))  # of three images one has a single prefix
         steps.step(ids[3:8])
-        steps.follow(torch.tensor([0, 3, 3, 4]))  # the second image leaves
+        steps.reorder(torch.tensor([0, 3, 3, 4]))  # the second image leaves
         logits = steps.step(ids[[8, 8, 3, 4]])
         paths = [(0, (0, 3, 8)), (2, (2, 6, 8)), (2, (2, 6, 3)), (2, (2, 7, 4))]
         for row, (image, path) in enumerate(paths):

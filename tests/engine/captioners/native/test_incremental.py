@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.captioners.native import incremental
+from engine.captioners.native import incremental, replay
 from engine.config import RULES, DecodingConfig
 from engine.decoding import study_rule, sweep
-from engine.explain import attention
 from tests.support import tiny
 
 IMAGES = 7
@@ -34,7 +33,7 @@ def captions(captioner, words, memory, size, rule="standard", others=()) -> list
     config, sizes = DecodingConfig(beam_sizes=(size,), max_length=12, rule=rule), list(dict.fromkeys([*others, size]))
     ids = (words.bos_id, words.eos_id)
     with torch.inference_mode():
-        looked = captioner.look(memory)
+        looked = captioner.precompute_cross_attention(memory)
     if rule == "study":
         found = study_rule.sweep(captioner.reader(looked), len(looked), sizes, *ids, 12, captioner.device)
     else:
@@ -84,8 +83,8 @@ def test_the_replay_has_the_weights_of_the_steps_that_chose_the_words(parts, mon
     found = captions(captioner, words, memory, size)
     assert_ends_differ(found, words)
     with torch.inference_mode():
-        keys = captioner.look(memory).layers[0][0]
-        replayed = attention.step_weights(captioner, words, memory, found)
+        keys = captioner.precompute_cross_attention(memory).layers[0][0]
+        replayed = replay.step_weights(captioner, words, memory, found)
     for image, tokens in enumerate(found):
         for step in range(len(tokens)):
             first, last = seen[2 * step : 2 * step + 2]
@@ -139,7 +138,7 @@ def torch_weights(captioner, words, memory, found, rule) -> list[torch.Tensor]:
 def gap(captioner, words, memory, found, rule, expected) -> float:
     """The largest difference between the maps of the replay and the expected ones, in any layer."""
     with torch.inference_mode():
-        replayed = attention.step_weights(captioner, words, memory, found, rule)
+        replayed = replay.step_weights(captioner, words, memory, found, rule)
     pairs = zip(replayed, expected, strict=True)
     return max(float((ours[:, :, : theirs.shape[2]] - theirs).abs().max()) for ours, theirs in pairs)
 
@@ -157,7 +156,7 @@ def test_reading_anew_gives_the_logits_of_torchs_own_decoder_without_a_mask(part
     ids = torch.randint(4, captioner.config.vocab_size, (5, 6), device=captioner.device)
     images = torch.tensor([0, 0, 2, 2, 5], device=captioner.device)
     with torch.inference_mode():
-        found = captioner.reader(captioner.look(memory))(ids, images)
+        found = captioner.reader(captioner.precompute_cross_attention(memory))(ids, images)
         decoder = tiny.torch_decoder(captioner).to(captioner.device)
         expected = captioner.head(decoder(captioner.embed(ids), memory[images])[:, -1])
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
@@ -166,15 +165,15 @@ def test_reading_anew_gives_the_logits_of_torchs_own_decoder_without_a_mask(part
 def test_changed_weights_are_laid_out_anew_and_unchanged_ones_are_not():
     captioner = tiny.captioner()
     memory, ids = torch.randn(2, 9, 32), torch.tensor([[5], [6]])
-    before = incremental.weights_of(captioner)
-    assert incremental.weights_of(captioner) is before
+    before = captioner.step_weights()
+    assert captioner.step_weights() is before
     with torch.no_grad():
         for parameter in captioner.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     with torch.inference_mode():
         found = captioner.start(memory, 3).step(ids[:, 0])
         torch.testing.assert_close(found, captioner.logits(ids, memory)[:, 0], atol=1e-5, rtol=1e-4)
-    assert incremental.weights_of(captioner) is not before
+    assert captioner.step_weights() is not before
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -205,7 +204,7 @@ def test_bf16_replays_to_weights_of_32_bits(rule):
     captioner, words, memory = tiny.captioner(), tiny.tokenizer(), torch.randn(2, 9, 32)
     found = [[5, 6, words.eos_id], [7]]
     with torch.inference_mode():
-        full = attention.step_weights(captioner, words, memory, found, rule)
-        half = attention.step_weights(captioner.to(torch.bfloat16), words, memory.bfloat16(), found, rule)
+        full = replay.step_weights(captioner, words, memory, found, rule)
+        half = replay.step_weights(captioner.to(torch.bfloat16), words, memory.bfloat16(), found, rule)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half[0], full[0], atol=0.02, rtol=0)

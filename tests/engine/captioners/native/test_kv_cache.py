@@ -41,18 +41,18 @@ def test_a_query_sees_the_tokens_of_its_own_prefix(way, data):
         for _ in range(data.draw(st.integers(0, 2))):
             parents = sorted(data.draw(st.lists(st.integers(0, rows - 1), min_size=1, max_size=8)))
             chosen = torch.tensor(parents, device=DEVICE)
-            kept.follow(chosen)
+            kept.reorder(chosen)
             whole = [[each[chosen] for each in layer] for layer in whole]
             rows = len(parents)
 
 
 @pytest.mark.skipif(kv_cache.triton_attention is None, reason="Triton is not installed here")
 def test_a_token_is_kept_once_however_many_prefixes_go_on_from_it():
-    kept = kv_cache.Linked(1, STEPS)
+    kept = kv_cache.LinkedKVCache(1, STEPS)
     one = torch.randn(1, HEADS, WIDTH, device=DEVICE)
     kept.begin(1, one)
     kept.attend(0, one, one, one)
-    kept.follow(torch.zeros(4, dtype=torch.long, device=DEVICE))
+    kept.reorder(torch.zeros(4, dtype=torch.long, device=DEVICE))
     four = torch.randn(4, HEADS, WIDTH, device=DEVICE)
     kept.begin(4, four)
     kept.attend(0, four, four, four)

@@ -1,0 +1,207 @@
+"""A trained captioner as `protocols.Captioner` and `protocols.Explainer`: photos in, captions and word maps out.
+
+An image is encoded once: the memory of the last chunk is kept for its maps.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from engine.captioners.native import checkpoints
+from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.replay import replay
+from engine.config import DecodingConfig
+from engine.decoding import memory
+from engine.decoding.batched import BatchedSearch, in_jobs, jobs_for
+from engine.decoding.cuda_graphs import GraphCache
+from engine.decoding.steps import TokenHypothesis
+from engine.explain.attention import WordMaps
+from engine.models.tokenizer import CaptionTokenizer
+from engine.protocols import Hypothesis
+
+CHUNK = 64
+"""Images encoded together and kept together: what a kill can cost."""
+
+CHUNK_ON_GPU = 256
+"""The same on a GPU with at least ROOMY bytes, which fewer images do not keep busy."""
+
+ROOMY = 24 * 10**9
+"""Bytes of a GPU that has room for the photos, keys and values of that many."""
+
+TIMED = 16
+"""Images, at least, that each size of a sweep searches once more alone: together, the sizes share their time."""
+
+ENCODE, DECODE = "encode", "decode"
+_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """The photos of the last call, their memory float[N, P, D] and their search."""
+
+    photos: Sequence[np.ndarray]
+    encoded: torch.Tensor
+    search: BatchedSearch
+    sizes: tuple[int, ...]
+
+
+def chunk_size_on(device: torch.device) -> int:
+    """Return how many images are encoded together on a device."""
+    if device.type == "cuda" and torch.cuda.get_device_properties(device).total_memory >= ROOMY:
+        return CHUNK_ON_GPU
+    return CHUNK
+
+
+class NativeCaptioner:
+    """A captioner of this project, or the study's own checkpoint."""
+
+    def __init__(
+        self,
+        model: Captioner,
+        tokenizer: CaptionTokenizer,
+        folder: Path,
+        device: str = "cpu",
+        precision: str = "float32",
+    ) -> None:
+        # Before the precision: a fingerprint is of the weights as they are stored.
+        self.fingerprint = checkpoints.fingerprint(model)
+        self.model, self.tokenizer, self.folder = model.to(device, _DTYPES[precision]), tokenizer, folder
+        self.name = folder.resolve().name
+        self.seconds = {ENCODE: 0.0, DECODE: 0.0}
+        """Seconds of the parts of `caption` so far."""
+        self._graphs = GraphCache()
+        self._chunk: _Chunk | None = None
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        tokenizer: Path | None = None,
+        fallback: Path | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
+    ) -> "NativeCaptioner":
+        """Load a captioner from its folder; see `checkpoints.load` for arguments and errors."""
+        return cls(*checkpoints.load(folder, tokenizer, fallback), folder, device, precision)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Return what `run.json` keeps."""
+        config = self.model.config
+        return {
+            "name": self.name,
+            "path": str(self.folder),
+            "encoder": config.encoder,
+            "decoder_layers": config.num_layers,
+            "heads": config.nhead,
+            "d_model": config.d_model,
+            "training": checkpoints.training_settings(self.folder),
+            "fingerprint": self.fingerprint,
+        }
+
+    @cached_property
+    def tokenizer_json(self) -> str:
+        """Return the tokenizer as it is stored: another one makes other captions."""
+        return self.tokenizer.to_json()
+
+    @cached_property
+    def chunk_size(self) -> int:
+        """Return how many photos `caption` takes best."""
+        return chunk_size_on(self.model.device)
+
+    def trained_on(self) -> dict[str, int | None]:
+        """Return the images of the training: id -> bytes of the photo, None where only the name is known."""
+        return checkpoints.trained_on(self.folder)
+
+    @cached_property
+    def _preprocessing(self):
+        return self.model.preprocessing
+
+    def read(self, photo: Image.Image) -> np.ndarray:
+        """Return the crop that the model sees, uint8[S, S, 3]."""
+        return self._preprocessing.window_bytes(photo)
+
+    def crop(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return the part of a photo that the model sees: x, y, width, height in pixels."""
+        found = self._preprocessing.crop(width, height)
+        return found.x, found.y, found.width, found.height
+
+    def caption(
+        self, photos: Sequence[np.ndarray], image_ids: Sequence[str], config: DecodingConfig
+    ) -> dict[int, list[list[Hypothesis]]]:
+        """Return the hypotheses of each photo at every beam size, best first; of samples, as drawn."""
+        start = time.perf_counter()
+        encoded = self._encode(photos)
+        with torch.inference_mode():
+            cross = self.model.precompute_cross_attention(encoded)
+        ids = (self.tokenizer.bos_id, self.tokenizer.eos_id)
+        search = BatchedSearch(self.model, cross, *ids, config, image_ids, self._graphs)
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)  # or its time would be counted as the decoding's
+        middle = time.perf_counter()
+        found = search.run()
+        self.seconds[ENCODE] += middle - start
+        self.seconds[DECODE] += time.perf_counter() - middle
+        self._chunk = _Chunk(photos, encoded, search, config.beam_sizes)
+        return {size: [[self._hypothesis(each) for each in image] for image in every] for size, every in found.items()}
+
+    def _hypothesis(self, found: TokenHypothesis) -> Hypothesis:
+        text = self.tokenizer.decode(found.tokens)
+        words = tuple(word.text for word in self.tokenizer.words(found.tokens))
+        return Hypothesis(text, words, found.tokens, found.logprob, found.score, found.finished)
+
+    def _encode(self, photos: Sequence[np.ndarray]) -> torch.Tensor:
+        """Return the memory of photos, float[N, P, D], in the model's precision."""
+        windows = torch.from_numpy(np.stack(photos))
+
+        def encode(start: int, stop: int) -> list[torch.Tensor]:
+            with torch.inference_mode():
+                pixels = self.model.pixels(windows[start:stop].to(self.model.device))
+                return list(self.model.encode(pixels.to(self.model.head.weight.dtype)))
+
+        return torch.stack(memory.in_batches(encode, len(windows), len(windows)))
+
+    def time_alone(self) -> dict[int, float]:
+        """Return seconds per image of each beam size alone, measured on the last chunk; {} for a single size.
+
+        As much of the chunk is searched again as makes a full batch.
+        """
+        if self._chunk is None or len(self._chunk.sizes) == 1:
+            return {}
+        search, on_cpu, found = self._chunk.search, self.model.device.type == "cpu", {}
+        rows = memory.ROWS if on_cpu else memory.ROWS_ON_GPU // 4  # as fast per image as more of them, to a tenth
+        for size in self._chunk.sizes:
+            images, times = min(len(search), max(TIMED, rows // size)), []
+            for _ in range(1 if on_cpu else 3):  # what a GPU does first takes longer: it loads its code
+                before = time.perf_counter()
+                search.run([size], images)
+                times.append(time.perf_counter() - before)
+            found[size] = min(times) / images
+        self._graphs.clear()  # the sizes are searched together from here on, and such searches are not replayed
+        return found
+
+    def maps(
+        self, photos: Sequence[np.ndarray], captions: Sequence[Hypothesis], config: DecodingConfig, merge: str
+    ) -> list[WordMaps]:
+        """Return the word maps of captions, read by the pass that the search rule chooses words in."""
+        chunk = self._chunk
+        encoded = chunk.encoded if chunk is not None and chunk.photos is photos else self._encode(photos)
+        tokens = [caption.tokens for caption in captions]
+
+        def some(start: int, stop: int) -> list[WordMaps]:
+            part = (encoded[start:stop], tokens[start:stop])
+            return replay(self.model, self.tokenizer, *part, merge, config.rule)
+
+        def in_batches(first: int, last: int) -> list[WordMaps]:
+            return memory.in_batches(lambda at, end: some(first + at, first + end), last - first, last - first)
+
+        # As in the search: without a mask each length is a pass of its own, and cores that share small passes wait.
+        jobs = jobs_for(len(tokens), self.model.device) if config.rule == "study" else 1
+        return in_jobs(in_batches, len(tokens), jobs)

@@ -1,0 +1,48 @@
+"""The images being scored, with everything that a metric may use of them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.data.dataset import Box
+
+
+@dataclass(frozen=True)
+class Split:
+    """N images in a fixed order. Row i of every result belongs to image i."""
+
+    image_ids: tuple[str, ...]
+    references: tuple[tuple[str, ...], ...]
+    """Of each image; an image may have none."""
+    photos: tuple[Path | None, ...] = ()
+    """None where the photo is missing."""
+    objects: tuple[tuple[Box, ...], ...] = ()
+    """Annotated objects, in pixels of the upright photo; an image may have none."""
+    fingerprint: str = ""
+    """Of the dataset, see `Dataset.fingerprint`."""
+    _has: dict[str, tuple] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        has = {"references": self.references, "photos": self.photos, "objects": self.objects}
+        for name, values in has.items():
+            if len(values) not in (0, len(self.image_ids)):
+                raise ValueError(f"{name}: {len(values)} for {len(self.image_ids)} images")
+        object.__setattr__(self, "_has", has)
+
+    @classmethod
+    def of_references(cls, references: Sequence[Sequence[str]]) -> "Split":
+        """Return a split of images of which only the references are known, numbered from 0."""
+        return cls(tuple(map(str, range(len(references)))), tuple(map(tuple, references)))
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def having(self, needs: Collection[str]) -> list[int]:
+        """Return the rows of the images that have all of `needs`: references, photos, objects."""
+        values = [self._has[name] for name in needs]
+        return [row for row in range(len(self)) if all(each and each[row] for each in values)]
+
+    def take(self, rows: Sequence[int]) -> "Split":
+        """Return the split of these rows, in their order."""
+        chosen = (tuple(each[row] for row in rows) if each else () for each in (self.image_ids, *self._has.values()))
+        return Split(*chosen, fingerprint=self.fingerprint)

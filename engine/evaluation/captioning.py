@@ -1,0 +1,181 @@
+"""The stage from photos to captions and their attention maps: the tables of one chunk of images."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from engine.config import DecodingConfig
+from engine.data.dataset import Dataset, Example
+from engine.data.photos import PhotoError, open_photo
+from engine.evaluation import metadata
+from engine.evaluation.provenance import Stopwatch
+from engine.explain.attention import WordMaps
+from engine.protocols import Captioner, Explainer, Hypothesis, PluginError
+from engine.store import tables
+
+TABLES = ("images", "skipped", "captions", "attention", "hypotheses")
+"""The tables of a chunk."""
+
+DECODE = "decode"
+_ALONE = "an image at beam {} alone"
+
+
+@dataclass(frozen=True)
+class CaptionSettings:
+    """How captions are made, and which attention maps are kept."""
+
+    decoding: DecodingConfig
+    attention_beams: tuple[int, ...]
+    """Beam sizes whose maps are kept; needs a captioner that is an Explainer."""
+    merge: str
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as read: what the captioner needs of it and its size, or the reason why it is skipped."""
+
+    prepared: Any
+    size: tuple[int, int] = (0, 0)
+    reason: str | None = None
+
+
+def reader(dataset: Dataset, captioner: Captioner) -> Callable[[Example], Photo]:
+    """Return the function that reads the photo of an example, for the reading threads."""
+
+    def read(example: Example) -> Photo:
+        try:
+            photo = open_photo(dataset.photo(example))
+        except PhotoError as error:
+            return Photo(None, reason=str(error))
+        return Photo(captioner.read(photo), photo.size)
+
+    return read
+
+
+def caption(
+    captioner: Captioner,
+    examples: Sequence[Example],
+    photos: Sequence[Photo],
+    settings: CaptionSettings,
+    watch: Stopwatch,
+) -> dict[str, pa.Table]:
+    """Return the tables of one chunk, see TABLES; `photos` are those of `examples`."""
+    pairs = list(zip(examples, photos, strict=True))
+    usable = [(example, photo) for example, photo in pairs if photo.reason is None]
+    skipped = [
+        {"image_id": example.image_id, "file_name": example.file_name, "reason": photo.reason}
+        for example, photo in pairs
+        if photo.reason is not None
+    ]
+    rows: dict[str, list[dict]] = {"captions": [], "attention": [], "hypotheses": []}
+    if usable:
+        prepared = [photo.prepared for _, photo in usable]
+        found = _hypotheses(captioner, prepared, [example.image_id for example, _ in usable], settings.decoding, watch)
+        for size, lists in found.items():
+            best = [each[0] for each in lists]
+            named = [example.image_id for example, _ in usable]
+            rows["captions"] += [_caption_row(*pair, size) for pair in zip(named, best, strict=True)]
+            if settings.decoding.n_best > 1:
+                rows["hypotheses"] += _hypothesis_rows(named, size, lists)
+            if size in settings.attention_beams:
+                with watch.measure("attention"):
+                    maps = captioner.maps(prepared, best, settings.decoding, settings.merge)
+                rows["attention"] += _attention_rows(captioner, usable, size, maps)
+    images = [metadata.image_row(example, photo.size) for example, photo in usable]
+    every = {"images": images, "skipped": skipped, **rows}
+    return {table: tables.table_of(table, every[table]) for table in TABLES}
+
+
+def _hypotheses(
+    captioner: Captioner, photos: Sequence[Any], image_ids: Sequence[str], config: DecodingConfig, watch: Stopwatch
+) -> Mapping[int, Sequence[Sequence[Hypothesis]]]:
+    """Return the checked hypotheses; add the seconds to `watch`, by part where the captioner measures its parts."""
+    before, start = dict(getattr(captioner, "seconds", {})), time.perf_counter()
+    found = captioner.caption(photos, image_ids, config)
+    own = {name: seconds - before[name] for name, seconds in getattr(captioner, "seconds", {}).items()}
+    watch.add(own or {DECODE: time.perf_counter() - start})
+    _check(captioner, found, len(photos), config)
+    if hasattr(captioner, "time_alone") and alone(watch.seconds, config.beam_sizes[0]) is None:
+        watch.seconds.update({_ALONE.format(size): seconds for size, seconds in captioner.time_alone().items()})
+    return found
+
+
+def alone(seconds: Mapping[str, float], size: int) -> float | None:
+    """Return the seconds per image of a beam size alone, where they were measured."""
+    return seconds.get(_ALONE.format(size))
+
+
+def _check(
+    captioner: Captioner, found: Mapping[int, Sequence[Sequence[Hypothesis]]], images: int, config: DecodingConfig
+) -> None:
+    """Check what a captioner returned: it may be somebody else's.
+
+    Raises:
+        PluginError: what was returned and what was expected.
+    """
+    if sorted(found) != sorted(config.beam_sizes):
+        raise PluginError(
+            f"captioner {captioner.name!r} returned beam sizes {sorted(found)}, expected {list(config.beam_sizes)}"
+        )
+    for size, lists in found.items():
+        if len(lists) != images:
+            raise PluginError(
+                f"captioner {captioner.name!r} returned {len(lists)} lists at beam size {size}, expected {images}"
+            )
+        wrong = next((each for each in lists if not each or not isinstance(each[0].text, str)), None)
+        if wrong is not None:
+            raise PluginError(
+                f"captioner {captioner.name!r} returned {wrong!r} for an image, expected at least one Hypothesis"
+            )
+
+
+def _caption_row(image_id: str, found: Hypothesis, size: int) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "beam_size": size,
+        "caption": found.text,
+        "words": list(found.words),
+        "logprob": found.logprob,
+        "score": found.score,
+        "finished": found.finished,
+    }
+
+
+def _hypothesis_rows(
+    image_ids: Sequence[str], size: int, found: Sequence[Sequence[Hypothesis]]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "image_id": image_id,
+            "beam_size": size,
+            "rank": rank,
+            "caption": each.text,
+            "logprob": each.logprob,
+            "score": each.score,
+            "finished": each.finished,
+        }
+        for image_id, kept in zip(image_ids, found, strict=True)
+        for rank, each in enumerate(kept, 1)
+    ]
+
+
+def _attention_rows(
+    captioner: Explainer, usable: Sequence[tuple[Example, Photo]], size: int, maps: Sequence[WordMaps]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "image_id": example.image_id,
+            "beam_size": size,
+            "words": list(each.words),
+            "shape": list(each.weights.shape),
+            "weights": each.weights.tobytes(),
+            "scale": each.scale.ravel(),
+            "grid_height": each.grid[0],
+            "grid_width": each.grid[1],
+            "crop": dict(zip(("x", "y", "width", "height"), captioner.crop(*photo.size), strict=True)),
+        }
+        for (example, photo), each in zip(usable, maps, strict=True)
+    ]

@@ -1,0 +1,50 @@
+"""Images in chunks: a chunk is the unit that is kept, so that a killed run continues with the first missing one."""
+
+import os
+from collections.abc import Sequence
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from engine.data.dataset import Dataset
+from engine.data.photos import read_ahead
+from engine.evaluation import captioning
+from engine.evaluation.captioning import CaptionSettings
+from engine.evaluation.run import RunInProgress
+from engine.protocols import Captioner
+from engine.store import tables
+
+SIZE = 64
+"""Images of a chunk, for captioners that do not say how many they take best."""
+
+WAITED = "wait for photos"
+
+
+def caption_all(
+    run: RunInProgress, captioner: Captioner, dataset: Dataset, settings: CaptionSettings
+) -> dict[str, pa.Table]:
+    """Return the tables of all images; chunks that are kept are not computed again."""
+    size = getattr(captioner, "chunk_size", SIZE)
+    stage = f"captions_{size}"  # with another size a chunk is of other images
+    chunks = [dataset.examples[at : at + size] for at in range(0, len(dataset.examples), size)]
+    names = list(captioning.TABLES)
+    done = {index: tables.read_part(run.folder, stage, index, names) for index in range(len(chunks))}
+    missing = [index for index, part in done.items() if part is None]
+    wanted = [example for index in missing for example in chunks[index]]
+    # Two chunks ahead: while the model is busy with one, the threads finish the next.
+    read = captioning.reader(dataset, captioner)
+    photos = read_ahead(wanted, read, workers=min(os.cpu_count() or 2, 8), ahead=2 * size)
+    finished = len(dataset.examples) - len(wanted)
+    with tqdm(total=len(dataset.examples), initial=finished, unit="image", desc="caption") as bar:
+        for index in missing:
+            with run.watch.measure(WAITED):
+                some = [next(photos) for _ in chunks[index]]
+            done[index] = captioning.caption(captioner, chunks[index], some, settings, run.watch)
+            tables.write_part(run.folder, stage, index, done[index])
+            run.keep_time()
+            bar.update(len(chunks[index]))
+    return {name: _joined([done[index][name] for index in range(len(chunks))]) for name in names}
+
+
+def _joined(parts: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(parts)

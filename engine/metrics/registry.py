@@ -1,0 +1,95 @@
+"""The metrics by name: those of the COCO evaluation, and other people's."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from engine import protocols
+from engine.metrics.base import MetricError
+from engine.metrics.coco import CAPTION_METRICS, ON_REQUEST, CocoMetric
+from engine.protocols import Metric, PluginError
+from engine.store import schema
+from engine.store.schema import METRICS
+
+_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def named(names: Sequence[str]) -> list[Metric]:
+    """Return the metrics of these names: built-in keys, installed plugins, or `package.module:factory`.
+
+    Raises:
+        MetricError: an unknown name, or two metrics with one key.
+        PluginError: a plugin that cannot be loaded or used.
+    """
+    found = [_named(name) for name in dict.fromkeys(names)]
+    keys = [metric.key for metric in found]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise MetricError(f"two metrics have the key {twice!r}; leave one out of --metrics")
+    return found
+
+
+def ordered(keys: Iterable[str]) -> list[str]:
+    """Return keys in the order of the results contract: built-in metrics first."""
+    known = set(keys)
+    return [key for key in METRICS if key in known]
+
+
+def available() -> list[str]:
+    """Return the names that `named` knows without a module."""
+    return [*CAPTION_METRICS, *ON_REQUEST, *protocols.installed("metrics")]
+
+
+def _named(name: str) -> Metric:
+    if name in CAPTION_METRICS + ON_REQUEST:
+        return CocoMetric(name)
+    if name in schema.BUILT_IN:
+        raise MetricError(f"metric {name!r} is computed with --clip; expected one of {', '.join(available())}")
+    if ":" not in name and name not in available():
+        raise MetricError(
+            f"unknown metric {name!r}: expected one of {', '.join(available())}, or package.module:factory"
+        )
+    return _plugin(name)
+
+
+@cache
+def _plugin(name: str) -> Metric:
+    """Load somebody else's metric."""
+    metric = protocols.plugin("metrics", name)
+    _check(name, metric)
+    return metric
+
+
+def _check(name: str, metric: Metric) -> None:
+    texts = {part: getattr(metric, part) for part in ("key", "title", "unit", "definition", "tool")}
+    wrong = next((part for part, value in texts.items() if not isinstance(value, str)), None)
+    if wrong is not None:
+        raise PluginError(f"metric {name!r}: {wrong} is {texts[wrong]!r}, expected text")
+    if not _KEY.fullmatch(metric.key):
+        raise PluginError(
+            f"metric {name!r}: key is {metric.key!r}, expected lower-case letters, digits and underscores"
+        )
+    if metric.key in schema.BUILT_IN or metric.key in schema.RESERVED:
+        raise PluginError(f"metric {name!r}: the key {metric.key!r} is taken; choose another")
+    if not isinstance(metric.digits, int) or not 0 <= metric.digits <= 6:
+        raise PluginError(f"metric {name!r}: digits is {metric.digits!r}, expected 0 to 6")
+    if not isinstance(metric.higher_is_better, bool):
+        raise PluginError(f"metric {name!r}: higher_is_better is {metric.higher_is_better!r}, expected True or False")
+    unknown = sorted(set(metric.needs) - {"references", "photos", "objects"})
+    if unknown:
+        raise PluginError(f"metric {name!r} needs {unknown[0]!r}, expected references, photos or objects")
+
+
+def define(metric: Metric, is_pooled: bool) -> None:
+    """Add a metric to the results contract of this process, so that tables have a column for it.
+
+    Raises:
+        PluginError: another metric has the key.
+    """
+    if metric.key in schema.BUILT_IN:
+        return
+    named = (metric.key, metric.title, metric.unit, "pooled" if is_pooled else "mean", metric.definition)
+    try:
+        schema.register(schema.Metric(*named, digits=metric.digits, higher_is_better=metric.higher_is_better))
+    except ValueError as error:
+        raise PluginError(f"metric {metric.key!r}: {error}") from error

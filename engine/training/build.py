@@ -1,0 +1,86 @@
+"""What a training starts from: the recipe's captioner, its tokenizer, and the photos that can be read."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import nn
+from tqdm import tqdm
+
+from engine.captioners.native.captioner import Captioner, encoder_width
+from engine.config import CaptionerConfig, ConfigError, Recipe
+from engine.data.dataset import Dataset, Example
+from engine.data.photos import PhotoError, open_photo, read_ahead
+from engine.models.hub import quiet_downloads
+from engine.models.tokenizer import CaptionTokenizer
+from engine.training.errors import TrainingError
+
+
+def build_captioner(recipe: Recipe, vocab_size: int) -> Captioner:
+    """The recipe's captioner with its starting weights; a frozen encoder takes no gradients.
+
+    Raises:
+        TrainingError: encoder weights that are missing or do not fit.
+    """
+    values = asdict(recipe.model)
+    width = values.pop("d_model") or encoder_width(recipe.model.encoder, recipe.model.encoder_kwargs)
+    config = CaptionerConfig(vocab_size=vocab_size, d_model=width, **values)
+    with quiet_downloads():
+        captioner = Captioner(config, pretrained=recipe.training.pretrained)
+    if recipe.training.encoder_weights:
+        _fill_encoder(captioner.encoder, Path(recipe.training.encoder_weights))
+    if recipe.training.freeze_encoder:
+        captioner.encoder.requires_grad_(False)
+    return captioner
+
+
+def _fill_encoder(encoder: nn.Module, file: Path) -> None:
+    if not file.is_file():
+        raise TrainingError(f"encoder_weights {str(file)!r}: there is no such file; expected safetensors")
+    try:
+        weights = load_file(str(file))
+        # The file may bring an ImageNet classifier; the captioner has none.
+        # A captioner's own file names its encoder's weights by a prefix.
+        bare = {name.removeprefix("encoder."): tensor.float() for name, tensor in weights.items()}
+        wanted = {name: tensor for name, tensor in bare.items() if name in encoder.state_dict()}
+        encoder.load_state_dict(wanted)
+    except Exception as error:  # safetensors and load_state_dict raise their own kinds
+        reason = str(error).splitlines()[:2]
+        raise TrainingError(f"encoder_weights {str(file)!r}: does not fit the encoder: {' '.join(reason)}") from error
+
+
+def tokenizer_of(dataset: Dataset, examples: Sequence[Example], recipe: Recipe) -> CaptionTokenizer:
+    given = recipe.training.tokenizer
+    if given or dataset.tokenizer:
+        return CaptionTokenizer.load(Path(given) if given else dataset.tokenizer)
+    texts = (text for example in examples for text in example.references)
+    return CaptionTokenizer.train(texts, recipe.training.vocab_size)
+
+
+def readable(dataset: Dataset) -> Dataset:
+    """Without the photos that cannot be opened; each is named once."""
+
+    def check(example: Example) -> Example | None:
+        try:
+            open_photo(dataset.photo(example))
+        except PhotoError as error:
+            tqdm.write(f"skipped {example.file_name}: {error}")
+            return None
+        return example
+
+    bar = tqdm(read_ahead(dataset.examples, check), f"check {dataset.split} photos", len(dataset.examples), leave=False)
+    return dataset.subset(example for example in bar if example is not None)
+
+
+def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with its file names, which are relative to the recipe's folder, made absolute."""
+    paths = {
+        name: str((folder / value).resolve())
+        for name in ("encoder_weights", "tokenizer")
+        if (value := getattr(recipe.training, name))
+    }
+    try:
+        return replace(recipe, training=replace(recipe.training, **paths))
+    except ConfigError as error:
+        raise TrainingError(str(error)) from error

@@ -1,0 +1,117 @@
+"""The images of a training: kept features of a frozen encoder, else photos read for every batch."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+from tqdm import tqdm
+
+from engine.captioners.native.captioner import Captioner
+from engine.config import TrainingConfig
+from engine.data.dataset import Dataset
+from engine.data.photos import open_photo, read_ahead
+
+ENCODE_BATCH = 32
+
+
+class KeptFeatures:
+    """Encoder features of every image, computed once into a file, float16[N, P, width]."""
+
+    def __init__(self, captioner: Captioner, dataset: Dataset, file: Path, device: torch.device) -> None:
+        self._captioner, self._device = captioner, device
+        self._features = self._load_or_compute(dataset, file)
+
+    def _load_or_compute(self, dataset: Dataset, file: Path) -> np.ndarray:
+        if not dataset.examples:
+            return np.empty((0, 0, 0), np.float16)
+        key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}"
+        mark = file.with_suffix(".key")
+        shape = (len(dataset.examples), *self._shape())
+        if not (mark.is_file() and mark.read_text() == key and file_size(file) == 2 * math.prod(shape)):
+            mark.unlink(missing_ok=True)  # a kill on the way must leave no mark over half of other features
+            self._compute(dataset, file)
+            mark.write_text(key)
+        return np.memmap(file, np.float16, "r", shape=shape)
+
+    def _compute(self, dataset: Dataset, file: Path) -> None:
+        """Writes the features of all images one batch after the other: a file cut short is seen by its size, and a full
+        disk is an error (mapped memory that finds no room ends the process by a signal)."""
+        prepare = self._captioner.preprocessing.window_bytes
+        paths = [dataset.photo(example) for example in dataset.examples]
+        bar = tqdm(read_ahead(paths, lambda path: prepare(open_photo(path))), "encode photos", len(paths))
+        with file.open("wb") as kept, torch.inference_mode():
+            for batch in _batched(iter(bar), ENCODE_BATCH):
+                pixels = self._captioner.pixels(torch.from_numpy(np.stack(batch)).to(self._device))
+                kept.write(self._captioner.features(pixels).half().cpu().numpy().tobytes())
+
+    def _shape(self) -> tuple[int, int]:
+        size = self._captioner.config.image_size
+        with torch.inference_mode():
+            return tuple(self._captioner.eval().features(torch.zeros(1, 3, size, size, device=self._device)).shape[1:])
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        """The features of each batch of images, float[B, P, width]."""
+        for batch in rows:
+            yield torch.from_numpy(self._features[list(batch)]).to(self._device).float()
+
+    def memory(self, features: Tensor) -> Tensor:
+        """What the decoder reads, [B, P, D]."""
+        return self._captioner.projection(features)
+
+
+class ReadPhotos:
+    """Photos read for every batch, augmented if wanted; the encoder runs in the training step."""
+
+    def __init__(self, captioner: Captioner, dataset: Dataset, config: TrainingConfig, device: torch.device) -> None:
+        self._captioner, self._device, self._frozen = captioner, device, config.freeze_encoder
+        self._paths = [dataset.photo(example) for example in dataset.examples]
+        self._augment = v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()]) if config.augment else None
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        """The pixels of each batch, float32[B, 3, S, S]."""
+        flat = [self._paths[row] for batch in rows for row in batch]
+        photos = read_ahead(flat, lambda path: self._captioner.preprocessing.window(open_photo(path)))
+        for batch in rows:
+            # Augmented here and not in the reading threads, so that the random draws have one order.
+            windows = [self._augmented(next(photos)) for _ in batch]
+            yield torch.from_numpy(np.stack(windows)).to(self._device)
+
+    def _augmented(self, window: Image.Image) -> np.ndarray:
+        changed = window if self._augment is None else self._augment(window)
+        return self._captioner.preprocessing.normalise(np.asarray(changed, dtype=np.uint8))
+
+    def memory(self, pixels: Tensor) -> Tensor:
+        """What the decoder reads, [B, P, D]."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
+            features = self._captioner.features(pixels)
+        return self._captioner.projection(features)
+
+
+def create(
+    captioner: Captioner, dataset: Dataset, config: TrainingConfig, file: Path, device: torch.device
+) -> KeptFeatures | ReadPhotos:
+    if config.freeze_encoder and not config.augment:
+        return KeptFeatures(captioner, dataset, file, device)
+    return ReadPhotos(captioner, dataset, config, device)
+
+
+def file_size(file: Path) -> int:
+    """Bytes of a file, -1 where there is none: somebody deleted it to make room."""
+    return file.stat().st_size if file.is_file() else -1
+
+
+def _encoder_fingerprint(captioner: Captioner) -> str:
+    total = sum(float(tensor.double().abs().sum()) for tensor in captioner.encoder.state_dict().values())
+    return f"{captioner.config.encoder} {total!r} {captioner.preprocessing}"
+
+
+def _batched(items: Iterator, size: int) -> Iterator[list]:
+    """The items in lists of `size`; the last may be shorter."""
+    while batch := list(islice(items, size)):
+        yield batch
