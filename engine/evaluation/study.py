@@ -23,7 +23,7 @@ from engine.evaluation.clip_settings import ClipSettings
 from engine.metrics import zeroshot
 from engine.models import clip
 from engine.models.clip import Clip, ClipMissing
-from engine.store import locks, records, tables
+from engine.store import locks, records, schema, tables
 from engine.training import loop
 
 BEAMS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
@@ -183,7 +183,7 @@ def _announce(seconds: float, is_begun: bool, say: Callable[[str], None]) -> Non
 
 def _is_finished(study: Study, run: str) -> bool:
     """Whether an estimate would be wasted: a run with a record is checked, not made."""
-    return (records.run_folder(study.results, run) / tables.RUN_RECORD).is_file()
+    return (records.run_folder(study.results, run) / schema.RUN_RECORD).is_file()
 
 
 def _is_begun(study: Study, run: str) -> bool:

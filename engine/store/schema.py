@@ -194,6 +194,11 @@ class Metric:
     higher_is_better: bool = True
 
     @property
+    def counts(self) -> str:
+        """Column of a pooled metric's statistics, for metrics that are not built in."""
+        return f"{self.key}_counts"
+
+    @property
     def tie(self) -> float:
         """Two values closer than this are equal as far as the digits go. BLEU's smoothing alone makes captions without
         any 4-gram of a reference differ by up to 0.0002."""
@@ -269,7 +274,9 @@ def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
         raise KeyError(f"unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
     base, before = list(TABLES[table]), SCORED[table]
     columns = [pa.field(key, pa.float64()) for key in METRICS if key in metrics]
-    return pa.schema([*base[:before], *columns, *base[before:]])
+    pooled = [METRICS[key] for key in METRICS if key in metrics and key not in BUILT_IN]
+    counts = [pa.field(each.counts, pa.list_(pa.float64())) for each in pooled if each.corpus == "pooled"]
+    return pa.schema([*base[:before], *columns, *base[before:], *(counts if table == "scores" else [])])
 
 
 def schema_of(table: str, columns: list[str]) -> pa.Schema:

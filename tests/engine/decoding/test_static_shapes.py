@@ -16,7 +16,7 @@ BOS, EOS, CPU = 0, 1, torch.device("cpu")
 class EvenTable(peers.TableSteps):
     """A table whose prefixes go on without a question."""
 
-    reorder_static = peers.TableSteps.follow
+    reorder_static = peers.TableSteps.reorder
 
 
 def table(seed: int, images: int, vocabulary: int, bias: float) -> torch.Tensor:

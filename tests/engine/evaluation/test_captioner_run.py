@@ -17,6 +17,7 @@ from engine.data import predictions, registry
 from engine.data.classes import load_classes
 from engine.data.predictions import PredictedClass
 from engine.decoding import batched
+from engine.decoding.cuda_graphs import GraphCache
 from engine.diagnosis.tags import Tag
 from engine.evaluation import captioner_run, captioning, clip_settings, nbest, predictions_run, scoring, zeroshot_run
 from engine.evaluation.clip_settings import ClipSettings
@@ -605,7 +606,7 @@ def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
 def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "CHUNK", 2)
     monkeypatch.setattr(pipeline, "TIMED", 1)
-    monkeypatch.setattr(captioner_run.memory, "ROWS", 4)
+    monkeypatch.setattr(pipeline.memory, "ROWS", 4)
     real, searched = batched.BatchedSearch.run, []
 
     def noted(self, sizes=None, images=None):
@@ -613,7 +614,7 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
         return real(self, sizes, images)
 
     monkeypatch.setattr(batched.BatchedSearch, "run", noted)
-    monkeypatch.setattr(batched.BatchedSearch, "forget", lambda self: searched.append("forgotten"))
+    monkeypatch.setattr(GraphCache, "clear", lambda self: searched.append("forgotten"))
     assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert searched == [(None, None), ([1], 2), ([3], 1), "forgotten", (None, None), (None, None)]
     searched.clear()

@@ -30,7 +30,7 @@ def test_an_unfinished_run_with_another_plan_is_not_touched(tmp_path):
 
 def test_a_finished_run_is_finished_for_the_same_plan_only(tmp_path):
     run, _ = begin(tmp_path, beams=[1])
-    run.facts["kind"] = "captioner"
+    run.metadata["kind"] = "captioner"
     run.finish()
     assert begin(tmp_path, beams=[1])[1] is False
     with pytest.raises(RunExists, match="choose another --run"):

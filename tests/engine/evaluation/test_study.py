@@ -12,6 +12,7 @@ import pytest
 
 from dashboard.report import exports
 from engine import __main__ as command
+from engine.captioners.native import pipeline
 from engine.captioners.native.captioner import EncoderMissing
 from engine.cli import side_by_side
 from engine.config import Recipe, from_dict
@@ -104,7 +105,7 @@ def test_a_finished_study_is_checked_and_not_made_again(asked):
 
 
 def test_a_killed_study_continues_and_ends_with_the_same_tables(asked, tmp_path, monkeypatch):
-    monkeypatch.setattr(captioner_run, "CHUNK", 2)
+    monkeypatch.setattr(pipeline, "CHUNK", 2)
     whole = replace(asked, results=tmp_path / "whole")
     made(whole)
     write, calls = store.write_part, []

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from engine.captioners.native import checkpoints
 from engine.config import ModelConfig, Recipe, TrainingConfig, from_dict
 from engine.data import registry
-from engine.training import loop
+from engine.training import images, loop
 from engine.training.build import build_captioner
 from engine.training.errors import TrainingError
 from tests.support import tiny
@@ -101,7 +101,7 @@ def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, sets, monkeypa
     loop.train(*sets, recipe(epochs=1), out)
     before = (out / "features_train.f16").stat().st_mtime_ns
     (out / "state.pt").unlink()
-    monkeypatch.setattr(loop, "read_ahead", _no_reading_of_pixels(loop.read_ahead))
+    monkeypatch.setattr(images, "read_ahead", _no_reading_of_pixels(images.read_ahead))
     loop.train(*sets, recipe(epochs=1), out)
     assert (out / "features_train.f16").stat().st_mtime_ns == before
 
@@ -140,7 +140,7 @@ def test_features_that_were_deleted_or_half_replaced_are_computed_again(tmp_path
     for name in ("state.pt", "model.safetensors"):
         (out / name).unlink()
     smaller = Recipe(replace(MODEL, crop_pct=1.0), recipe(epochs=1).training)
-    monkeypatch.setattr(loop, "_batched", killed)
+    monkeypatch.setattr(images, "_batched", killed)
     with pytest.raises(Killed):
         loop.train(*sets, smaller, out)
     monkeypatch.undo()

@@ -15,7 +15,7 @@ LAYERS, HEADS, WIDTH, STEPS = 2, 2, 16, 6
 
 def ways() -> list:
     """The names of the ways that run here."""
-    return ["Copied", "Linked"] if kv_cache.triton_attention is not None else ["Copied"]
+    return ["CopiedKVCache", "LinkedKVCache"] if kv_cache.triton_attention is not None else ["CopiedKVCache"]
 
 
 @pytest.mark.parametrize("way", ways())
