@@ -1,0 +1,1 @@
+"""What users write: verdicts and saved selections."""

@@ -1,0 +1,1 @@
+"""The report: chapters, tables and figures in one zip."""

@@ -1,0 +1,1 @@
+"""Formatting, word differences and suggested commands."""

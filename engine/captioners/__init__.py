@@ -1,0 +1,1 @@
+"""Captioners: photos in, hypotheses and attention maps out."""

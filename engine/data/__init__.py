@@ -1,0 +1,1 @@
+"""Datasets, photos and prediction files: everything that users bring."""

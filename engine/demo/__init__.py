@@ -1,0 +1,1 @@
+"""A generated world with captions, and two small models trained on it."""

@@ -1,0 +1,1 @@
+"""What is wrong with a caption: failure tags and grounding."""

@@ -1,0 +1,1 @@
+"""Caption metrics: statistics per image first, aggregation last."""

@@ -1,0 +1,1 @@
+"""Models that captioners and metrics share: CLIP and the tokenizer."""

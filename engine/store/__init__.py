@@ -1,0 +1,1 @@
+"""The results folder: the contract, writing, reading, and every SQL query."""

@@ -1,0 +1,1 @@
+"""The captioner of this project, which also loads the study's checkpoints."""
