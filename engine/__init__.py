@@ -1,9 +1,7 @@
-"""CaptionScope's engine: from photos to results that explain why a captioner fails.
+"""The engine: from photos to results that explain why a captioner fails.
 
-The way of the data, a module a station; nothing walks back:
+    photos - data - captioners - decoding - explain, metrics, diagnosis - store
 
-    datasets -> captioner.encode -> decoding -> tokenizer -> metrics, clip, attention -> store
-
-`config` and `schema` say what goes in and what comes out. `evaluate` joins the stations, `__main__` is the command
-line, `queries` is what everybody reads results with. Importing this package imports nothing.
+`evaluation` lists these stages in order, `cli` is the command line. `protocols` defines what other people's captioners,
+metrics and dataset readers implement. Importing this package imports nothing.
 """
