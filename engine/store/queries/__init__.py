@@ -4,53 +4,81 @@ Knows the views of `database.connect` and SQL. Knows nothing of pages, figures o
 bound as parameters; what cannot be bound (a column to sort by) is checked against the contract first.
 """
 
-from engine.store.queries.case_list import (
-    EVERYTHING,
-    Lasso,
-    Selection,
+from engine.store.queries.attention_maps import (
     attention,
     attention_beam_sizes,
     attention_captions,
-    beam_sizes,
+    has_attention,
+)
+from engine.store.queries.beams import (
     beam_statistics,
-    best_scores,
-    boxes,
-    case,
-    case_captions,
+    smallest_beam,
+)
+from engine.store.queries.case_list import (
     case_count,
-    case_grounding,
-    case_hypotheses,
-    case_metrics,
     cases,
-    comparison,
+    neighbours,
+)
+from engine.store.queries.case_tags import (
     conditions,
-    corpus_scores,
+    tag_examples,
+    tags,
+)
+from engine.store.queries.columns import (
+    metric_column,
+)
+from engine.store.queries.comparisons import (
+    comparison,
+)
+from engine.store.queries.distributions import (
+    histograms,
+    metric_ranges,
+    quadrants,
+    scattered,
+)
+from engine.store.queries.grounding import (
+    boxes,
+    case_grounding,
     grounding_heads,
     grounding_labels,
     grounding_offsets,
-    has_attention,
-    headline_scores,
-    histograms,
-    metric_column,
-    metric_ranges,
-    namesakes,
-    neighbours,
+)
+from engine.store.queries.nbest import (
+    case_hypotheses,
     oracle,
+)
+from engine.store.queries.pairs import (
+    namesakes,
     overlap,
     paired_cases,
     paired_scores,
     partners,
-    quadrants,
+)
+from engine.store.queries.run_overview import (
+    beam_sizes,
+    best_scores,
+    corpus_scores,
+    headline_scores,
     runs,
-    scattered,
+    skipped,
+    training,
+)
+from engine.store.queries.selection import (
+    EVERYTHING,
+    Lasso,
+    Selection,
+    sought,
+)
+from engine.store.queries.selection_statistics import (
     selection_makeup,
     selection_scores,
-    skipped,
-    smallest_beam,
-    sought,
-    tag_examples,
-    tags,
-    training,
+)
+from engine.store.queries.single_case import (
+    case,
+    case_captions,
+    case_metrics,
+)
+from engine.store.queries.zeroshot import (
     zero_shot_accuracy,
     zero_shot_cases,
     zero_shot_changes,

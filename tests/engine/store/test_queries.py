@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.statistics import bootstrap_mean_interval, compare, holm, smallest_not_worse, wilson_interval
 from engine.store import database, queries, records
 from engine.store import tables as store
-from engine.store.queries import Lasso, Selection
+from engine.store.queries import Lasso, Selection, case_tables, temporary_tables
 from engine.store.schema import METRICS
 from tests.support import runs
 
@@ -243,10 +243,8 @@ def test_a_search_is_for_beginnings_of_words_or_for_whole_words(tmp_path, text, 
 
 
 def test_a_search_goes_with_the_cases_whose_rows_it_numbers(full_results, monkeypatch):
-    monkeypatch.setattr(queries.case_list, "_SMALL", 0)
-    monkeypatch.setattr(
-        queries.case_list, "_MOST_HELD", 45
-    )  # the references, and the cases of one beam size and a half
+    monkeypatch.setattr(case_tables, "_SMALL", 0)
+    monkeypatch.setattr(temporary_tables, "_MOST_ROWS", 45)  # the references, and the cases of one beam size and a half
     cursor = database.connect(full_results)[0].cursor()
     for beam in (1, 3, 5) * 2:
         found = queries.cases(cursor, "demo", beam, "cider", True, Selection(text="that is blue"))
@@ -701,8 +699,8 @@ def test_whether_maps_were_kept_is_known_without_reading_them(cursor):
 
 @pytest.mark.parametrize("small", [0, 50_000])
 def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch, small):
-    monkeypatch.setattr(queries.case_list, "_MOST_HELD", 30)
-    monkeypatch.setattr(queries.case_list, "_SMALL", small)
+    monkeypatch.setattr(temporary_tables, "_MOST_ROWS", 30)
+    monkeypatch.setattr(case_tables, "_SMALL", small)
     cursor = database.connect(full_results)[0].cursor()
     for beam in (1, 3, 5, 1):
         assert queries.case_count(cursor, "demo", beam).total[0] == 12
@@ -718,6 +716,6 @@ def test_a_small_run_held_as_a_whole_answers_as_one_that_is_read_for_each_beam_s
         return [frame.drop(columns=["tags", "references", "conditions"], errors="ignore") for frame in found]
 
     whole = answers()
-    monkeypatch.setattr(queries.case_list, "_SMALL", 0)
+    monkeypatch.setattr(case_tables, "_SMALL", 0)
     for one, other in zip(whole, answers(), strict=True):
         pd.testing.assert_frame_equal(one, other)
