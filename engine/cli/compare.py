@@ -36,7 +36,7 @@ def text(results: Path, left: str, right: str) -> str:
         raise SettingError(f"{left} and {right} have no metric in common: score both with the same --metrics")
     names = [f"{run}:{beam}" if beam else run for run, beam in sides]
     head = f"{names[0]} against {names[1]} on {overlap.shared:,} shared images, {overlap.same:,} with the same caption"
-    doubt = _doubt(queries.namesakes(cursor, sides[0][0], sides[1][0]).images.item())
+    doubt = _doubt(queries.id_collisions(cursor, sides[0][0], sides[1][0]).images.item())
     notes = [*_unpooled(found), *_differing(cursor, sides, found)]
     return "\n".join([head, *doubt, "", *_table(found), "", _READING, *notes])
 

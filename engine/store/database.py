@@ -118,8 +118,8 @@ def _literal(text: str) -> str:
 
 
 _TAGS_NOW = (
-    "list_transform(tags, lambda entry: struct_pack(tag := CASE entry.tag "
+    "list_transform(tags, lambda _entry: struct_pack(tag := CASE _entry.tag "
     + " ".join(f"WHEN {_literal(before)} THEN {_literal(now)}" for before, now in RENAMED_TAGS.items())
-    + " ELSE entry.tag END, evidence := entry.evidence)) AS tags"
+    + " ELSE _entry.tag END, evidence := _entry.evidence)) AS tags"
 )
 """The tags of a run of a version before RENAMED, by their names now."""

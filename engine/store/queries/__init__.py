@@ -48,7 +48,7 @@ from engine.store.queries.nbest import (
     oracle,
 )
 from engine.store.queries.pairs import (
-    namesakes,
+    id_collisions,
     overlap,
     paired_cases,
     paired_scores,
@@ -67,7 +67,7 @@ from engine.store.queries.selection import (
     EVERYTHING,
     Lasso,
     Selection,
-    sought,
+    search_phrase,
 )
 from engine.store.queries.selection_statistics import (
     selection_makeup,
@@ -114,9 +114,9 @@ __all__ = [
     "has_attention",
     "headline_scores",
     "histograms",
+    "id_collisions",
     "metric_column",
     "metric_ranges",
-    "namesakes",
     "neighbours",
     "oracle",
     "overlap",
@@ -126,11 +126,11 @@ __all__ = [
     "quadrants",
     "runs",
     "scattered",
+    "search_phrase",
     "selection_makeup",
     "selection_scores",
     "skipped",
     "smallest_beam",
-    "sought",
     "tag_examples",
     "tags",
     "training",

@@ -7,7 +7,7 @@ from engine.store.queries.temporary_tables import keep
 
 
 def attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
-    """The stored maps of one caption, or no row.
+    """Return the stored maps of one caption, or no row.
 
     Columns words, shape [words, layers, heads, patches], weights (bytes), scale, grid_height, grid_width, crop (a dict
     with x, y, width, height in pixels of the upright photo), file_name, width, height (of the photo; may be null).
@@ -23,14 +23,14 @@ def attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: st
 
 
 def has_attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
-    """One row where the maps of a caption were kept, none where they were not: reads no map."""
-    held = keep(cursor, "SELECT image_id, beam_size FROM attention WHERE run = $run", {"run": run})
+    """Return one row if the maps of a caption are stored, else none; reads no map."""
+    kept = keep(cursor, "SELECT image_id, beam_size FROM attention WHERE run = $run", {"run": run})
     where = "WHERE image_id = ? AND beam_size = ?"
-    return cursor.execute(f"SELECT image_id FROM {held} {where}", [image_id, beam_size]).df()
+    return cursor.execute(f"SELECT image_id FROM {kept} {where}", [image_id, beam_size]).df()
 
 
 def attention_captions(cursor: DuckDBPyConnection, run: str, beam_size: int, limit: int = 1000) -> pd.DataFrame:
-    """Columns image_id, caption: the first `limit` captions of a beam size whose maps were kept, by image."""
+    """Return columns image_id, caption: the first `limit` captions of a beam size with stored maps, by image."""
     return cursor.execute(
         """
         SELECT image_id, caption FROM attention LEFT JOIN captions USING (run, image_id, beam_size)
@@ -41,7 +41,7 @@ def attention_captions(cursor: DuckDBPyConnection, run: str, beam_size: int, lim
 
 
 def attention_beam_sizes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Columns beam_size, captions: where attention was kept."""
+    """Return columns beam_size, captions (how many have stored maps)."""
     return cursor.execute(
         "SELECT beam_size, count(*) AS captions FROM attention WHERE run = ? GROUP BY beam_size ORDER BY beam_size",
         [run],

@@ -6,16 +6,16 @@ from duckdb import DuckDBPyConnection
 
 from engine import statistics
 from engine.metrics.pooling import POOLED
-from engine.store.queries.columns import count_columns, metric_column
+from engine.store.queries.columns import count_columns, direction, metric_column
 from engine.store.queries.intervals import UNKNOWN, mean_intervals, share_interval, unzip
 
 
 def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """What the captions of each beam size are like.
+    """Return the lengths, the vocabulary and the changes of the captions of each beam size.
 
-    Columns beam_size, captions; words, words_low, words_high (mean words a caption, marks not counted, bootstrap
-    interval); distinct_words (in all captions together); unfinished, unfinished_low, unfinished_high (share cut at the
-    maximum length, Wilson interval; null where it is not known); previous (the next smaller beam size), changed,
+    Columns beam_size, captions; words, words_low, words_high (mean words per caption without punctuation, bootstrap
+    interval); distinct_words (vocabulary size); unfinished, unfinished_low, unfinished_high (share cut at the maximum
+    length, Wilson interval; null if it is not known); previous (the next smaller beam size), changed,
     changed_low, changed_high (share of captions that differ from those of `previous`, Wilson interval; null at the
     smallest).
     """
@@ -30,42 +30,54 @@ def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 
 def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataFrame:
-    """The smallest beam size that is not significantly worse than the best, or no row where there is one size only.
+    """Return the smallest beam size that is not significantly worse than the best; no row if there is only one size.
 
     Columns smallest, best (beam sizes), images (those that every size has a value for), pooled (whether the sizes were
-    held against each other by the corpus value of kept counts, and not by the mean of per-image values).
+    compared by the corpus value of stored counts instead of the mean of per-image values).
 
     Raises:
-        ValueError: `metric` is no metric.
+        ValueError: METRICS does not define `metric`.
     """
-    column, pooled = metric_column(metric), POOLED.get(metric)
+    pooled = POOLED.get(metric)
     if pooled is not None and not _keeps_counts(cursor, run, pooled.counts):
         pooled = None
-    # Numbers come out of the database ten times as fast as lists of them.
-    values = {metric: column} if pooled is None else count_columns(pooled.counts)
+    kept = _shared_values(cursor, run, metric, None if pooled is None else pooled.counts)
+    if len(kept) < 2:
+        return pd.DataFrame(columns=["smallest", "best", "images", "pooled"])
+    images = len(next(iter(kept.values())))
+    sign = direction(metric)  # the test looks for the highest value
+    if pooled is None:
+        smallest, best = statistics.smallest_not_worse({size: sign * values for size, values in kept.items()})
+    else:
+        smallest, best = statistics.smallest_not_worse(kept, pooled=lambda sums: sign * pooled.score(sums))
+    return pd.DataFrame([{"smallest": smallest, "best": best, "images": images, "pooled": pooled is not None}])
+
+
+def _shared_values(cursor: DuckDBPyConnection, run: str, metric: str, counts: str | None) -> dict[int, np.ndarray]:
+    """Return beam size -> values on the images that every size has a value for.
+
+    float64[images] of a metric, or float64[images, C] of the column `counts`.
+    """
+    column = metric_column(metric)
+    values = {metric: column} if counts is None else count_columns(counts)
     found = cursor.execute(
         f"""
-        SELECT beam_size, {", ".join(f"{value} AS {name}" for name, value in values.items())}
+        SELECT beam_size, {", ".join(f'{value} AS "{name}"' for name, value in values.items())}
         FROM (
-            SELECT *, count(*) FILTER (isfinite({column})) OVER (PARTITION BY image_id) AS sizes
+            SELECT *, count(*) FILTER (isfinite({column})) OVER (PARTITION BY image_id) AS _sizes
             FROM scores WHERE run = $run
         )
-        WHERE sizes = (SELECT count(DISTINCT beam_size) FROM scores WHERE run = $run AND isfinite({column}))
+        WHERE _sizes = (SELECT count(DISTINCT beam_size) FROM scores WHERE run = $run AND isfinite({column}))
             AND isfinite({column})
         ORDER BY beam_size, image_id
         """,
         {"run": run},
     ).fetchnumpy()
-    kept = _by_size(found, list(values))
-    if len(kept) < 2:
-        return pd.DataFrame(columns=["smallest", "best", "images", "pooled"])
-    smallest, best = statistics.smallest_not_worse(kept, pooled=pooled and pooled.score)
-    images = len(next(iter(kept.values())))
-    return pd.DataFrame([{"smallest": smallest, "best": best, "images": images, "pooled": pooled is not None}])
+    return _by_size(found, list(values))
 
 
 def _by_size(found: dict[str, np.ndarray], names: list[str]) -> dict[int, np.ndarray]:
-    """float64[images], or float64[images, names] of several, of each beam size, smallest first."""
+    """Return beam size -> float64[images], or float64[images, names] of several; the smallest first."""
     sizes = found["beam_size"]
     columns = np.column_stack([found[name] for name in names]).astype(np.float64)
     values = columns[:, 0] if len(names) == 1 else columns
@@ -73,7 +85,7 @@ def _by_size(found: dict[str, np.ndarray], names: list[str]) -> dict[int, np.nda
 
 
 def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
-    """Whether every score of a run has the counts that a pooled metric comes from: older and foreign runs do not."""
+    """Return whether every score of a run has the counts of a pooled metric: older and imported runs may lack them."""
     missing = f"SELECT count(*) FILTER ({counts} IS NULL) = 0 AND count(*) > 0 FROM scores WHERE run = ?"
     return bool(cursor.execute(missing, [run]).fetchone()[0])
 
@@ -81,25 +93,25 @@ def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
 def _caption_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     return cursor.execute(
         """
-        WITH spoken AS (
+        WITH vocabularies AS (
             SELECT beam_size, count(DISTINCT word) AS distinct_words
             FROM (SELECT beam_size, unnest(words) AS word FROM captions WHERE run = $run)
             WHERE NOT list_contains($marks, word) GROUP BY beam_size
         )
-        SELECT beam_size, count(*) AS captions, avg(SPOKEN) AS words,
+        SELECT beam_size, count(*) AS captions, avg(COUNTED) AS words,
             coalesce(any_value(distinct_words), 0) AS distinct_words,
             count(*) FILTER (NOT finished) AS cut, count(finished) AS known
-        FROM captions LEFT JOIN spoken USING (beam_size) WHERE run = $run GROUP BY beam_size ORDER BY beam_size
-        """.replace("SPOKEN", _SPOKEN_WORDS),
+        FROM captions LEFT JOIN vocabularies USING (beam_size) WHERE run = $run GROUP BY beam_size ORDER BY beam_size
+        """.replace("COUNTED", _WORD_COUNT),
         {"run": run, "marks": _marks(cursor, run)},
     ).df()
 
 
-_SPOKEN_WORDS = "len(list_filter(words, lambda word: NOT list_contains($marks, word)))"
+_WORD_COUNT = "len(list_filter(words, lambda word: NOT list_contains($marks, word)))"
 
 
 def _marks(cursor: DuckDBPyConnection, run: str) -> list[str]:
-    """What stands among a run's words and is none: full stops and the like, which no metric counts."""
+    """Return the words of a run that have no letter or digit: punctuation, which no metric counts."""
     found = cursor.execute("SELECT DISTINCT unnest(words) AS word FROM captions WHERE run = ?", [run]).fetchall()
     return sorted(word for (word,) in found if not any(letter.isalnum() for letter in word))
 
@@ -123,14 +135,14 @@ def _changes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 def _word_counts(cursor: DuckDBPyConnection, run: str) -> dict[str, np.ndarray]:
     return cursor.execute(
-        f"SELECT beam_size, {_SPOKEN_WORDS} AS words FROM captions WHERE run = $run AND words IS NOT NULL "
+        f"SELECT beam_size, {_WORD_COUNT} AS words FROM captions WHERE run = $run AND words IS NOT NULL "
         "ORDER BY beam_size, image_id",
         {"run": run, "marks": _marks(cursor, run)},
     ).fetchnumpy()
 
 
 def _length_bounds(lengths: dict[int, np.ndarray]) -> dict[int, tuple[float, float]]:
-    """The bootstrap interval of each mean length; sizes with as many captions are drawn together."""
+    """Return the bootstrap interval of each mean length; sizes with equally many captions share their resamples."""
     bounds = {}
     for count in {len(values) for values in lengths.values()}:
         alike = [size for size, values in lengths.items() if len(values) == count]

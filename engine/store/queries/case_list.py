@@ -13,7 +13,7 @@ from engine.store.queries.selection import EVERYTHING, Selection, where_clause
 
 
 def case_count(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection = EVERYTHING) -> pd.DataFrame:
-    """One row with the columns selected and total: cases that `selection` leaves, and all of the beam size."""
+    """Return one row: selected (cases that `selection` keeps) and total (cases of the beam size)."""
     where, bound = where_clause(cursor, run, beam_size, selection)
     return cursor.execute(
         f"SELECT count(*) FILTER ({where}) AS selected, count(*) AS total FROM {case_table(cursor, run, beam_size)}",
@@ -31,30 +31,33 @@ def cases(
     limit: int = 50,
     offset: int = 0,
 ) -> pd.DataFrame:
-    """Cases in order of a metric as it is written; those without a score come last, those alike by image.
+    """Return cases in order of a metric as displayed; those without a score come last, equal ones by image.
 
-    Columns image_id, beam_size, caption, logprob, finished, tags, clip_truncated, a column a metric, file_name,
-    references, conditions, and rank and scored: the place by `sort` (1 is the best) among the scored cases of the beam
-    size, whatever the selection.
+    Columns image_id, beam_size, caption, logprob, finished, tags, clip_truncated, one per metric, file_name,
+    references, conditions, rank (by `sort`, 1 is the best) and scored (the number of ranked cases). Rank and scored are
+    of all cases of the beam size, whatever the selection.
+
+    Args:
+        sort: the metric.
+        descending: whether the highest value comes first; it is the best only if the metric's higher_is_better.
 
     Raises:
-        ValueError: `sort` is no metric.
+        ValueError: METRICS does not define `sort`.
     """
-    direction = "DESC" if descending else "ASC"
     where, bound = where_clause(cursor, run, beam_size, selection)
-    held = case_table(cursor, run, beam_size)
-    order = f"{displayed(sort)} {direction} NULLS LAST, image_id"
+    table = case_table(cursor, run, beam_size)
+    order = f"{displayed(sort)} {'DESC' if descending else 'ASC'} NULLS LAST, image_id"
     frame = cursor.execute(
         f"""
-        WITH shown AS (SELECT * FROM {held} WHERE {where} ORDER BY {order} LIMIT $limit OFFSET $offset)
+        WITH shown AS (SELECT * FROM {table} WHERE {where} ORDER BY {order} LIMIT $limit OFFSET $offset)
         SELECT shown.* EXCLUDE draw, {IMAGE_COLUMNS}
         FROM shown LEFT JOIN {image_table(cursor, run)} photos USING (image_id) ORDER BY {order}
         """,
         {"limit": limit, "offset": offset, **bound},
     ).df()
-    scored = metric_values(cursor, held, [sort])[sort]
+    scored = metric_values(cursor, table, [sort])[sort]
     values = rounded(frame[sort].to_numpy(float, na_value=np.nan), sort)
-    return frame.assign(rank=ranks(values, rounded(scored, sort)), scored=len(scored))
+    return frame.assign(rank=ranks(values, rounded(scored, sort), sort), scored=len(scored))
 
 
 def neighbours(
@@ -66,16 +69,16 @@ def neighbours(
     selection: Selection,
     image_id: str,
 ) -> pd.DataFrame:
-    """The cases before and after one in the order of `cases`, or no row where `selection` leaves it out.
+    """Return the cases before and after one in the order of `cases`; no row if `selection` excludes the case.
 
     Columns previous, next (image ids, null at the ends), position (1 is the first), selected (cases in that order).
 
     Raises:
-        ValueError: `sort` is no metric.
+        ValueError: METRICS does not define `sort`.
     """
     column = displayed(sort)
     where, bound = where_clause(cursor, run, beam_size, selection)
-    # Ascending in (missing, key, image_id) is the order of the list: no sorting to find three places in it.
+    # The list ascends in (missing, key, image_id), so that three places are found in it without sorting.
     shown = f"""
         WITH shown AS (
             SELECT image_id, {column} IS NULL AS missing, coalesce({"-" if descending else ""}{column}, 0) AS key

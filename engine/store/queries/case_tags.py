@@ -7,17 +7,17 @@ from engine.store.queries.case_tables import case_table, image_table
 
 
 def tags(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
-    """Columns tag, images: how often each failure tag was given, most frequent first."""
+    """Return columns tag, images (how many have the failure tag); most frequent first."""
     return cursor.execute(
         f"""
-        SELECT unnest(list_distinct(list_transform(tags, lambda entry: entry.tag))) AS tag, count(*) AS images
+        SELECT unnest(list_distinct(list_transform(tags, lambda _entry: _entry.tag))) AS tag, count(*) AS images
         FROM {case_table(cursor, run, beam_size)} WHERE len(tags) > 0 GROUP BY tag ORDER BY images DESC, tag
         """
     ).df()
 
 
 def conditions(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Columns condition, images: what makes photos hard, where the dataset says so."""
+    """Return columns condition, images: what makes photos hard, if the dataset says so; most frequent first."""
     return cursor.execute(
         f"""
         SELECT unnest(list_distinct(conditions)) AS condition, count(*) AS images
@@ -27,7 +27,7 @@ def conditions(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 
 def tag_examples(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
-    """Columns tag, images, image_id, caption, evidence: each failure tag with its first case, most frequent first."""
+    """Return columns tag, images, image_id, caption, evidence: each tag with its first case; most frequent first."""
     return cursor.execute(
         """
         SELECT entry.tag AS tag, count(DISTINCT image_id) AS images, min(image_id) AS image_id,

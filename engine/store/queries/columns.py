@@ -1,14 +1,24 @@
-"""Metric columns in SQL: quoted names, finite values, and values as they are displayed."""
+"""Metric columns in SQL: quoted names, finite values, values as they are displayed, and which of two is better."""
 
 import numpy as np
 import pandas as pd
+from duckdb import DuckDBPyConnection
 
 from engine.metrics.pooling import BLEU_COUNTS, METEOR_COUNTS
 from engine.store.schema import METRICS
 
 
+def metrics(cursor: DuckDBPyConnection) -> list[str]:
+    """Return the metrics that the views of this connection have a column for, in METRICS' order.
+
+    A metric that was registered after the connection was opened has none.
+    """
+    known = set(cursor.table("empty_scores").columns)
+    return [metric for metric in list(METRICS) if metric in known]
+
+
 def metric_column(metric: str) -> str:
-    """The quoted column of `metric` in `scores`: the only way a metric's name gets into SQL.
+    """Return the quoted column of `metric` in `scores`: the only way a metric's name gets into SQL.
 
     Raises:
         ValueError: METRICS does not define it.
@@ -18,27 +28,46 @@ def metric_column(metric: str) -> str:
     return f'"{metric}"'
 
 
-# A NaN or an infinity of a foreign file is no score: DuckDB would rank it above every number.
-FINITE = ", ".join(
-    f"CASE WHEN isfinite({column}) THEN {column} END AS {column}" for column in map(metric_column, METRICS)
-)
+def finite_columns(cursor: DuckDBPyConnection) -> str:
+    """Return the metric columns, separated by commas, with NULL in the place of values that are not finite.
+
+    DuckDB would rank a NaN or an infinity in other users' files above every number.
+    """
+    columns = map(metric_column, metrics(cursor))
+    return ", ".join(f"CASE WHEN isfinite({column}) THEN {column} END AS {column}" for column in columns)
 
 
 def displayed(metric: str) -> str:
-    """A metric as it is written, to its last digit: values that people read as equal share a rank."""
+    """Return the SQL of a metric rounded to its displayed digits: values that look equal share a rank."""
     return f"round({metric_column(metric)}, {METRICS[metric].digits})"
 
 
 def rounded(values: np.ndarray, metric: str) -> np.ndarray:
-    """As `displayed` rounds: halves away from zero, where numpy would take the even one."""
+    """Return `values` rounded as `displayed` does: halves away from zero, where numpy would round to even."""
     scale = 10 ** METRICS[metric].digits
     return np.trunc(values * scale + np.copysign(0.5, values)) / scale
 
 
-def ranks(values: np.ndarray, scored: np.ndarray) -> pd.array:
-    """Int64[cases]: 1 + how many of `scored` (float64[N]) are above each value (float64[cases]); null for NaN."""
-    above = len(scored) - np.searchsorted(np.sort(scored), values, side="right")
-    return pd.array(np.where(np.isnan(values), np.nan, 1 + above), dtype="Int64")
+def direction(metric: str) -> int:
+    """Return 1 if higher values of a metric are better, else -1: of `direction * value` the highest is the best."""
+    return 1 if METRICS[metric].higher_is_better else -1
+
+
+def lower_is_better() -> list[str]:
+    """Return the metrics of which the lowest value is the best."""
+    return [key for key, metric in list(METRICS.items()) if not metric.higher_is_better]
+
+
+def ranks(values: np.ndarray, scored: np.ndarray, metric: str) -> pd.array:
+    """Return Int64[cases]: 1 + how many of `scored` are better than each value; null for NaN.
+
+    Args:
+        values: float64[cases], displayed values of `metric`; NaN where a case has none.
+        scored: float64[N], the displayed values of all cases.
+    """
+    mine, ordered = direction(metric) * values, np.sort(direction(metric) * scored)
+    better = len(ordered) - np.searchsorted(ordered, mine, side="right")
+    return pd.array(np.where(np.isnan(values), np.nan, 1 + better), dtype="Int64")
 
 
 COUNTS = {"bleu_counts": BLEU_COUNTS, "meteor_counts": METEOR_COUNTS}
@@ -46,5 +75,8 @@ COUNTS = {"bleu_counts": BLEU_COUNTS, "meteor_counts": METEOR_COUNTS}
 
 
 def count_columns(counts: str) -> dict[str, str]:
-    """Name -> expression of each of the kept counts: numbers come out of the database faster than lists."""
-    return {f"{counts}_{n}": f"{counts}[{n + 1}]" for n in range(COUNTS[counts])}
+    """Return name -> SQL of each count in a column of lists: DuckDB returns numbers faster than lists.
+
+    The names begin with an underscore, which no metric's name does.
+    """
+    return {f"_{counts}_{n}": f"{counts}[{n + 1}]" for n in range(COUNTS[counts])}

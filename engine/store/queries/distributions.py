@@ -5,17 +5,17 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine.store.queries.case_tables import case_table, metric_values
-from engine.store.queries.columns import metric_column
+from engine.store.queries.columns import metric_column, metrics
 from engine.store.queries.selection import EVERYTHING, Selection, where_clause
-from engine.store.schema import METRICS
 
 
 def metric_ranges(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
-    """Columns metric, low, high, middle (median), scored: every metric that some case has, in METRICS' order."""
+    """Return columns metric, low, high, middle (median), scored (cases): metrics with values, in METRICS' order."""
+    values = metric_values(cursor, case_table(cursor, run, beam_size), metrics(cursor))
     rows = [
-        (metric, values.min(), values.max(), np.median(values), len(values))
-        for metric, values in metric_values(cursor, case_table(cursor, run, beam_size), METRICS).items()
-        if len(values)
+        (metric, known.min(), known.max(), np.median(known), len(known))
+        for metric, known in values.items()
+        if len(known)
     ]
     return pd.DataFrame(rows, columns=["metric", "low", "high", "middle", "scored"])
 
@@ -28,13 +28,13 @@ def histograms(
     selection: Selection = EVERYTHING,
     bins: int = 24,
 ) -> pd.DataFrame:
-    """How the values of metrics lie: columns metric, bin (0 to bins - 1), cases that `selection` leaves.
+    """Return columns metric, bin (0 to bins - 1), cases (that `selection` keeps); empty bins have no row.
 
     Args:
-        edges: (metric, lowest, highest), the range that the bins of each metric share equally; empty ones have no row.
+        edges: (metric, lowest, highest): the range of values that is divided into equal bins.
 
     Raises:
-        ValueError: a metric that is none.
+        ValueError: METRICS does not define a metric.
     """
     if not edges:
         return pd.DataFrame(columns=["metric", "bin", "cases"])
@@ -50,7 +50,7 @@ def histograms(
 
 
 def _binned(values: np.ndarray, low: float, high: float, bins: int) -> np.ndarray:
-    """int[bins]: how many of `values` lie in each of equal bins; the outer ones take what lies beyond the ends."""
+    """Return int64[bins], the number of `values` in each of equal bins; the outer bins include what lies beyond."""
     places = np.clip((values - low) * (bins / (high - low)), 0, bins - 1).astype(int)
     return np.bincount(places, minlength=bins)
 
@@ -64,19 +64,19 @@ def scattered(
     selection: Selection = EVERYTHING,
     limit: int = 1200,
 ) -> pd.DataFrame:
-    """Columns image_id, x, y, selected: two metrics of cases that `selection` leaves and of others, `limit` of each.
+    """Return two metrics of selected cases and of the others, at most `limit` of each.
 
-    Of more cases a sample is given that is the same every time; `matching` counts all that have both metrics and are
-    selected, or are not.
+    Columns image_id, x, y, selected, matching (all selected, or all other, cases with both metrics). Of more cases than
+    `limit` it returns a sample that is always the same.
 
     Raises:
-        ValueError: `x` or `y` is no metric.
+        ValueError: METRICS does not define `x` or `y`.
     """
     where, bound = where_clause(cursor, run, beam_size, selection)
-    first, second, held = metric_column(x), metric_column(y), case_table(cursor, run, beam_size)
+    first, second, table = metric_column(x), metric_column(y), case_table(cursor, run, beam_size)
     sides = " UNION ALL ".join(
         f"""(SELECT image_id, {first} AS x, {second} AS y, {selected} AS selected, count(*) OVER () AS matching
-        FROM {held}
+        FROM {table}
         WHERE {first} IS NOT NULL AND {second} IS NOT NULL AND ({where}) IS {"" if selected else "NOT"} TRUE
         ORDER BY draw, image_id LIMIT $limit)"""
         for selected in (False, True)
@@ -93,10 +93,10 @@ def quadrants(
     parted: tuple[float, float],
     selection: Selection = EVERYTHING,
 ) -> pd.DataFrame:
-    """Columns right, above (whether x and y are over `parted`), cases that `selection` leaves; quadrants with any.
+    """Return columns right, above (whether x and y exceed `parted`), cases (that `selection` keeps); no empty ones.
 
     Raises:
-        ValueError: `x` or `y` is no metric.
+        ValueError: METRICS does not define `x` or `y`.
     """
     where, bound = where_clause(cursor, run, beam_size, selection)
     first, second = metric_column(x), metric_column(y)

@@ -8,12 +8,12 @@ from engine.store.queries.intervals import share_interval, unzip
 
 
 def grounding_heads(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
-    """How well each layer and head points at what the nouns name, by layer and head.
+    """Return how often the maps of each layer and head peak in a box of the object that the noun names.
 
-    Columns layer, head, nouns, images, hit (share of nouns whose brightest patch lies in a box of theirs), lift (median
-    over the nouns); tested (nouns whose label is boxed in another image as well), and of those alone own (share whose
-    brightest patch lies in their own boxes), chance (in those of that other image), gain (own - chance) with its 95 %
-    interval low, high, bootstrapped over images. What rests on tested nouns is null where there are none.
+    Head -1 is the mean of a layer's heads. Columns layer, head, nouns, images, hit (hit rate: share of nouns whose
+    brightest patch lies in a box of their object), lift (median over the nouns); tested (nouns whose label has a box in
+    another image, too), and of those only own (hit rate), chance (hit rate in the boxes of the other image), gain
+    (own - chance) with its 95 % interval low, high, bootstrapped over images. The latter are null if `tested` is 0.
     """
     found = cursor.execute(
         f"""
@@ -39,7 +39,7 @@ _POINTING = ["nouns", "images", "hit", "tested", "own", "chance", "gain", "low",
 
 
 def _pointing(group: pd.DataFrame) -> tuple[float, ...]:
-    """The columns _POINTING of one layer and head, of its counts by image."""
+    """Return the columns _POINTING of one layer and head from its counts per image."""
     nouns, tested = int(group.nouns.sum()), group[group.tested > 0]
     hit, count = float(group.hits.sum()) / nouns, int(tested.tested.sum())
     if not count:
@@ -50,9 +50,9 @@ def _pointing(group: pd.DataFrame) -> tuple[float, ...]:
 
 
 def grounding_offsets(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
-    """How well the maps of words before and after a noun point at what it names, heads averaged.
+    """Return the hit rate of the maps of the words before and after a noun, averaged over heads.
 
-    Columns layer, offset (words after the noun, -3 to 3), nouns, hit (share) and its 95 % interval low, high,
+    Columns layer, offset (words after the noun, -3 to 3), nouns, hit (hit rate) and its 95 % interval low, high,
     bootstrapped over images. Nouns near an end of the caption lack some offsets.
     """
     found = cursor.execute(
@@ -71,10 +71,10 @@ def grounding_offsets(cursor: DuckDBPyConnection, run: str, beam_size: int) -> p
 
 
 def grounding_labels(cursor: DuckDBPyConnection, run: str, beam_size: int, layer: int, head: int) -> pd.DataFrame:
-    """How well one layer and head points at each label, the worst first.
+    """Return the hit rate of one layer and head by label, the lowest first.
 
-    Columns label, nouns, hit (share) and its 95 % Wilson interval low, high, chance (as in `grounding_heads`, null
-    where no other image has the label), lift (median), image_id and word_index (of the noun it is furthest off).
+    Columns label, nouns, hit (hit rate) and its 95 % Wilson interval low, high, chance (as in `grounding_heads`; null
+    if no other image has the label), lift (median), image_id and word_index (of the worst example).
     """
     frame = cursor.execute(
         f"""
@@ -92,9 +92,9 @@ def grounding_labels(cursor: DuckDBPyConnection, run: str, beam_size: int, layer
 
 
 def case_grounding(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
-    """The nouns of one caption with a box to hold them against, under every layer and head.
+    """Return the nouns of one caption that have a box, by layer and head.
 
-    Columns word_index, word, label, layer, head, mass, lift, hit, ordered by the first and by layer and head.
+    Columns word_index, word, label, layer, head, mass, lift, hit, ordered by word_index, layer and head.
     """
     return cursor.execute(
         f"""
@@ -106,7 +106,7 @@ def case_grounding(cursor: DuckDBPyConnection, run: str, beam_size: int, image_i
 
 
 def boxes(cursor: DuckDBPyConnection, run: str, image_id: str) -> pd.DataFrame:
-    """The annotated objects of an image: columns label, x, y, width, height, in pixels of the upright photo."""
+    """Return the annotated objects of an image: label; x, y, width, height in pixels of the upright photo."""
     return cursor.execute(
         """
         SELECT unnest(objects, recursive := true) FROM images WHERE run = $run AND image_id = $image_id

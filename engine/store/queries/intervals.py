@@ -1,6 +1,6 @@
 """Means and shares with their 95 % intervals, as columns of an answer."""
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -8,23 +8,26 @@ from engine import statistics
 from engine.statistics import bootstrap_mean_interval, wilson_interval
 
 UNKNOWN = (float("nan"), float("nan"))
+"""The interval of nothing."""
 
 
 def share_interval(count: float, total: float) -> tuple[float, float]:
+    """Return the Wilson interval (low, high) of `count` of `total`; UNKNOWN if `total` is 0 or NaN."""
     return wilson_interval(int(count), int(total)) if total > 0 else UNKNOWN
 
 
-def unzip(bounds: Any) -> tuple[list[float], list[float]]:
+def unzip(bounds: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Return the lower and the upper ends of intervals."""
     pairs = list(bounds)
     return [low for low, _ in pairs], [high for _, high in pairs]
 
 
 def mean_intervals(values: np.ndarray) -> list[tuple[float, float, float, int]]:
-    """(mean, low, high, cases) of each column of float64[cases, metrics]; NaN is no value."""
+    """Return (mean, low, high, cases) of each column of float64[cases, metrics]; NaN marks a missing value."""
     known = np.isfinite(values)
     whole = np.flatnonzero(known.all(0)) if len(values) else []
     bounds: dict[int, np.ndarray] = {}
-    if len(whole) and len(values) > 1:  # all at once: drawing is most of the work
+    if len(whole) and len(values) > 1:  # all at once: drawing the resamples takes most of the time
         resampled = statistics.bootstrap_sums(values[:, whole]) / len(values)
         bounds = dict(zip(whole, np.quantile(resampled, [0.025, 0.975], axis=0).T, strict=True))
     found = []

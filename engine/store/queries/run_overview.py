@@ -3,11 +3,15 @@
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
+from engine.store.queries.columns import lower_is_better
 from engine.store.schema import METRICS
 
 
 def runs(cursor: DuckDBPyConnection) -> pd.DataFrame:
-    """Columns run, record (`run.json` as text), captions, images, skipped, attention (rows), zero_shot (images)."""
+    """Return the finished runs by name.
+
+    Columns run, record (`run.json` as text), captions, images, skipped, attention (rows), zero_shot (images).
+    """
     return cursor.execute(
         """
         SELECT run, record,
@@ -22,7 +26,7 @@ def runs(cursor: DuckDBPyConnection) -> pd.DataFrame:
 
 
 def beam_sizes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Columns beam_size (ascending; 0 is imported), captions."""
+    """Return columns beam_size (ascending; 0 is imported), captions (a count)."""
     return cursor.execute(
         "SELECT beam_size, count(*) AS captions FROM captions WHERE run = ? GROUP BY beam_size ORDER BY beam_size",
         [run],
@@ -30,7 +34,7 @@ def beam_sizes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 
 def corpus_scores(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Columns beam_size, metric, value, low, high (95 %), images, signature; metrics in METRICS' order."""
+    """Return columns beam_size, metric, value, low, high (95 %), images, signature; metrics in METRICS' order."""
     return cursor.execute(
         """
         SELECT beam_size, metric, value, low, high, images, signature FROM corpus_scores
@@ -41,17 +45,21 @@ def corpus_scores(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 
 def best_scores(cursor: DuckDBPyConnection) -> pd.DataFrame:
-    """Columns run, metric, beam_size, value, low, high, images, signature: each run's best beam size by each metric.
+    """Return the best beam size of each run by each metric.
 
-    Of two equal beam sizes the smaller is the better: it costs less.
+    Columns run, metric, beam_size, value, low, high, images, signature. Of two equal beam sizes the smaller is the
+    better: it costs less.
     """
     return cursor.execute(
         """
         SELECT run, metric, beam_size, value, low, high, images, signature FROM corpus_scores
-        QUALIFY row_number() OVER (PARTITION BY run, metric ORDER BY value DESC NULLS LAST, beam_size) = 1
+        QUALIFY row_number() OVER (
+            PARTITION BY run, metric
+            ORDER BY if(list_contains(?::VARCHAR[], metric), -value, value) DESC NULLS LAST, beam_size
+        ) = 1
         ORDER BY run, list_position(?, metric)
         """,
-        [list(METRICS)],
+        [lower_is_better(), list(METRICS)],
     ).df()
 
 
@@ -67,7 +75,10 @@ def headline_scores(cursor: DuckDBPyConnection) -> pd.DataFrame:
 
 
 def training(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Columns step, epoch, loss (nats a token), lr, grad_norm, validation_cider, validation_clipscore; by step."""
+    """Return the training curve by step.
+
+    Columns step, epoch, loss (nats per token), lr, grad_norm, validation_cider, validation_clipscore.
+    """
     return cursor.execute(
         """
         SELECT step, epoch, loss, lr, grad_norm, validation_cider, validation_clipscore
@@ -78,7 +89,7 @@ def training(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 
 def skipped(cursor: DuckDBPyConnection, run: str, limit: int = 1000) -> pd.DataFrame:
-    """Columns image_id, file_name, reason: the first `limit` photos of a run that could not be used."""
+    """Return columns image_id, file_name, reason: the first `limit` photos that a run skipped."""
     return cursor.execute(
         "SELECT image_id, file_name, reason FROM skipped WHERE run = ? ORDER BY file_name, image_id LIMIT ?",
         [run, limit],

@@ -4,28 +4,28 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine.store.queries.case_tables import case_table, image_table
-from engine.store.queries.columns import metric_column
+from engine.store.queries.columns import metric_column, metrics
 from engine.store.queries.intervals import mean_intervals
 from engine.store.queries.selection import Selection, where_clause
-from engine.store.schema import METRICS
 
 
 def selection_scores(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection) -> pd.DataFrame:
-    """Every metric on the cases that `selection` leaves and on the rest.
+    """Return every metric of the selected cases and of the rest.
 
     Columns metric, selected, selected_low, selected_high, selected_cases and the same of rest: the mean of per-image
-    values with its 95 % bootstrap interval (null where there are no cases), in METRICS' order.
+    values with its 95 % bootstrap interval (null if there are no cases), in METRICS' order.
     """
+    known = metrics(cursor)
     where, bound = where_clause(cursor, run, beam_size, selection)
-    columns = ", ".join(map(metric_column, METRICS))
+    columns = ", ".join(map(metric_column, known))
     found = cursor.execute(
-        f"SELECT {columns}, ({where}) IS TRUE AS picked FROM {case_table(cursor, run, beam_size)} ORDER BY image_id",
+        f"SELECT {columns}, ({where}) IS TRUE AS _picked FROM {case_table(cursor, run, beam_size)} ORDER BY image_id",
         bound,
     ).df()
-    sides = {"selected": found[found.picked], "rest": found[~found.picked]}
-    tested = {side: mean_intervals(frame[list(METRICS)].to_numpy(float)) for side, frame in sides.items()}
+    sides = {"selected": found[found["_picked"]], "rest": found[~found["_picked"]]}
+    tested = {side: mean_intervals(frame[known].to_numpy(float)) for side, frame in sides.items()}
     rows = []
-    for place, metric in enumerate(METRICS):
+    for place, metric in enumerate(known):
         row = {"metric": metric}
         for side, values in tested.items():
             row |= dict(zip((side, f"{side}_low", f"{side}_high", f"{side}_cases"), values[place], strict=True))
@@ -35,16 +35,16 @@ def selection_scores(cursor: DuckDBPyConnection, run: str, beam_size: int, selec
 
 
 def selection_makeup(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection) -> pd.DataFrame:
-    """How often tags and conditions stand among the cases that `selection` leaves, and among the rest.
+    """Return how often tags and conditions occur in the selected cases and in the rest.
 
-    Columns kind ("tag" or "condition"), name, selected, selected_cases, rest, rest_cases: cases that have it, and all
-    of that side; what is most over-represented comes first.
+    Columns kind ("tag" or "condition"), name, selected, selected_cases, rest, rest_cases: the cases that have it, and
+    all cases of that side; the most over-represented first.
     """
     where, bound = where_clause(cursor, run, beam_size, selection)
     return cursor.execute(
         f"""
         WITH cases AS (
-            SELECT image_id, ({where}) IS TRUE AS picked, list_transform(tags, lambda entry: entry.tag) AS tags
+            SELECT image_id, ({where}) IS TRUE AS picked, list_transform(tags, lambda _entry: _entry.tag) AS tags
             FROM {case_table(cursor, run, beam_size)}
         ),
         named AS (

@@ -5,12 +5,11 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine.store.queries.case_tables import IMAGE_COLUMNS, case_table, image_table, metric_values, run_table
-from engine.store.queries.columns import metric_column, rounded
-from engine.store.schema import METRICS
+from engine.store.queries.columns import direction, metric_column, metrics, rounded
 
 
 def case(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
-    """The one row of `cases` (without rank and scored) for an image, or none."""
+    """Return the row of `cases` (without rank and scored) of one image, or no row."""
     return cursor.execute(
         f"""
         SELECT cases.* EXCLUDE draw, {IMAGE_COLUMNS} FROM {case_table(cursor, run, beam_size)} cases
@@ -22,34 +21,37 @@ def case(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) ->
 
 
 def case_metrics(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
-    """How one case stands among all of its beam size, a row a metric that it has.
+    """Return the place of one case among all cases of its beam size, by every metric that it has.
 
     Columns metric, value, rank (1 is the best), scored (cases with a value), percentile (percent of the other cases
-    with a lower value; ties count half; null where there is no other case), in METRICS' order.
+    that are worse; ties count half; null if there is no other case), in METRICS' order.
     """
-    held, columns = case_table(cursor, run, beam_size), ", ".join(map(metric_column, METRICS))
-    mine = cursor.execute(f"SELECT {columns} FROM {held} WHERE image_id = ?", [image_id]).fetchone()
-    known = {metric: value for metric, value in zip(METRICS, mine or (), strict=False) if value is not None}
-    everybody = metric_values(cursor, held, known)
-    rows = [_place(metric, value, everybody[metric]) for metric, value in known.items()]
+    table, names = case_table(cursor, run, beam_size), metrics(cursor)
+    columns = ", ".join(map(metric_column, names))
+    mine = cursor.execute(f"SELECT {columns} FROM {table} WHERE image_id = ?", [image_id]).fetchone()
+    known = {metric: value for metric, value in zip(names, mine or (), strict=False) if value is not None}
+    every = metric_values(cursor, table, known)
+    rows = [_place(metric, value, every[metric]) for metric, value in known.items()]
     return pd.DataFrame(rows, columns=["metric", "value", "rank", "scored", "percentile"])
 
 
-def _place(metric: str, value: float, everybody: np.ndarray) -> tuple[str, float, int, int, float]:
-    written, mine, scored = rounded(everybody, metric), rounded(np.float64(value), metric), len(everybody)
-    above, below = int((written > mine).sum()), int((written < mine).sum())
-    ties = scored - above - below - 1
-    percentile = 100 * (below + ties / 2) / (scored - 1) if scored > 1 else float("nan")
-    return metric, value, above + 1, scored, percentile
+def _place(metric: str, value: float, every: np.ndarray) -> tuple[str, float, int, int, float]:
+    """Return the row of `case_metrics` of a value; `every` is float64[N], the values of all cases with this one."""
+    sign, scored = direction(metric), len(every)
+    others, mine = sign * rounded(every, metric), sign * rounded(np.float64(value), metric)
+    better, worse = int((others > mine).sum()), int((others < mine).sum())
+    ties = scored - better - worse - 1
+    percentile = 100 * (worse + ties / 2) / (scored - 1) if scored > 1 else float("nan")
+    return metric, value, better + 1, scored, percentile
 
 
 def case_captions(cursor: DuckDBPyConnection, run: str, image_id: str) -> pd.DataFrame:
-    """What every beam size said about an image: columns beam_size, caption, logprob, finished, cider, clipscore."""
-    columns, whole = "beam_size, caption, logprob, finished, cider, clipscore", run_table(cursor, run)
-    if whole is not None:
+    """Return the captions of an image by beam size: beam_size, caption, logprob, finished, cider, clipscore."""
+    columns, table = "beam_size, caption, logprob, finished, cider, clipscore", run_table(cursor, run)
+    if table is not None:
         where = "WHERE image_id = ? ORDER BY beam_size"
-        return cursor.execute(f"SELECT {columns} FROM {whole} {where}", [image_id]).df()
-    # Each side is narrowed before the join: DuckDB then reads the few row groups that can hold the image.
+        return cursor.execute(f"SELECT {columns} FROM {table} {where}", [image_id]).df()
+    # Each side is filtered before the join: DuckDB then reads only the row groups that can hold the image.
     return cursor.execute(
         f"""
         SELECT {columns}

@@ -12,8 +12,8 @@ from engine.store.queries.intervals import share_interval, unzip
 def zero_shot_accuracy(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     """Return columns template, images, known (with a true label), right, accuracy, low, high; best first.
 
-    Accuracy is a share of `known`, null where that is 0; low and high are its 95 % Wilson interval. Of equal templates
-    the one that was given first comes first.
+    Accuracy is a share of `known`, null if that is 0; low and high are its 95 % Wilson interval. Equal templates are
+    in the order in which they were given.
     """
     frame = cursor.execute(
         """
@@ -30,7 +30,7 @@ def zero_shot_accuracy(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 
 def _given_templates(cursor: DuckDBPyConnection, run: str) -> list[str]:
-    """The templates of a run in the order in which they were given; empty where its record does not say."""
+    """Return the templates of a run in the order in which they were given; empty if its record does not say."""
     found = cursor.execute("SELECT record FROM runs WHERE run = ?", [run]).fetchone()
     record = json.loads(found[0]) if found else {}
     plan = record.get("plan")
@@ -39,7 +39,7 @@ def _given_templates(cursor: DuckDBPyConnection, run: str) -> list[str]:
 
 
 def zero_shot_labels(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Columns label, images: the true labels of a run, by name."""
+    """Return columns label, images: the true labels of a run, by name."""
     return cursor.execute(
         """
         SELECT label, count(DISTINCT image_id) AS images FROM zero_shot
@@ -61,10 +61,10 @@ def zero_shot_cases(
     limit: int = 24,
     offset: int = 0,
 ) -> pd.DataFrame:
-    """Images under a template, the surest prediction first.
+    """Return images classified with a template, the most confident prediction first.
 
     Columns image_id, file_name, label, predicted, correct, top (list of dicts with label and probability), matching
-    (how many images the choice leaves, whatever the limit).
+    (the number of matching images, whatever the limit).
 
     Raises:
         ValueError: `outcome` is not all, right or wrong.
@@ -82,9 +82,9 @@ def zero_shot_cases(
 
 
 def zero_shot_comparison(cursor: DuckDBPyConnection, run: str, left: str, right: str) -> pd.DataFrame:
-    """Two templates on the same images with a known label, or no row where there are none.
+    """Return two templates compared on the same images with a known label; no row if there are none.
 
-    Columns images, both, only_left, only_right, neither (images classified rightly), p (exact McNemar test).
+    Columns images, both, only_left, only_right, neither (correct images), p (exact McNemar test).
     """
     frame = cursor.execute(
         f"""
@@ -104,9 +104,9 @@ def zero_shot_comparison(cursor: DuckDBPyConnection, run: str, left: str, right:
 
 
 def zero_shot_changes(cursor: DuckDBPyConnection, run: str, left: str, right: str) -> pd.DataFrame:
-    """Classes under two templates: what the left one gains over the right one, largest change first.
+    """Return the correct images of each class with two templates, the largest change first.
 
-    Columns label, images, left, right (images classified rightly), change (left - right).
+    Columns label, images, left, right (correct images), change (left - right).
     """
     return cursor.execute(
         f"""
@@ -127,7 +127,7 @@ _TEMPLATES = """
 
 
 def zero_shot_confusion(cursor: DuckDBPyConnection, run: str, template: str) -> pd.DataFrame:
-    """Columns label, predicted, images: what the classes are taken for under a template, most frequent first."""
+    """Return the confusion matrix of a template: columns label, predicted, images; most frequent first."""
     return cursor.execute(
         """
         SELECT label, predicted, count(*) AS images FROM zero_shot

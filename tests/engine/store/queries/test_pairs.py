@@ -19,8 +19,8 @@ def test_images_of_one_name_without_a_reference_in_common_are_counted(tmp_path):
         store.write_table(folder, "images", store.table_of("images", rows))
         records.write_record(folder, {"run": run})
     cursor = database.connect(tmp_path)[0].cursor()
-    assert queries.namesakes(cursor, "mine", "theirs").images.item() == 2
-    assert queries.namesakes(cursor, "mine", "mine").images.item() == 0
+    assert queries.id_collisions(cursor, "mine", "theirs").images.item() == 2
+    assert queries.id_collisions(cursor, "mine", "mine").images.item() == 0
 
 
 def test_the_overlap_counts_both_sides_and_equal_captions(partial):

@@ -126,6 +126,6 @@ def test_a_lasso_without_an_area_selects_nothing(cursor):
 
 
 def test_images_are_selected_and_left_out_by_name(cursor):
-    asked = Selection(among=("scene_01", "scene_02", "nobody"), besides=("scene_02",))
+    asked = Selection(include_ids=("scene_01", "scene_02", "nobody"), exclude_ids=("scene_02",))
     assert queries.cases(cursor, "demo", 1, "cider", True, asked).image_id.tolist() == ["scene_01"]
-    assert queries.case_count(cursor, "demo", 1, Selection(among=())).selected[0] == 0
+    assert queries.case_count(cursor, "demo", 1, Selection(include_ids=())).selected[0] == 0

@@ -13,7 +13,7 @@ def test_a_search_goes_with_the_cases_whose_rows_it_numbers(full_results, monkey
     for beam in (1, 3, 5) * 2:
         found = queries.cases(cursor, "demo", beam, "cider", True, Selection(text="that is blue"))
         assert sorted(found.image_id) == ["scene_01", "scene_05", "scene_09"]
-        tables = cursor.execute("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'held%'").fetchall()
+        tables = cursor.execute("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'kept%'").fetchall()
         held = {name for (name,) in tables}
         searches = {name for name in held if name.count("_") == 2}
         assert searches and {name.rpartition("_")[0] for name in searches} <= held
@@ -26,5 +26,5 @@ def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch, small):
     cursor = database.connect(full_results)[0].cursor()
     for beam in (1, 3, 5, 1):
         assert queries.case_count(cursor, "demo", beam).total[0] == 12
-    held = "SELECT sum(estimated_size) FROM duckdb_tables() WHERE starts_with(table_name, 'held_')"
+    held = "SELECT sum(estimated_size) FROM duckdb_tables() WHERE starts_with(table_name, 'kept_')"
     assert 12 <= cursor.execute(held).fetchone()[0] <= 30
