@@ -4,6 +4,7 @@ Knows what a results file looks like and nothing of how it is made, stored or dr
 column type.
 """
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -221,6 +222,47 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
+
+BUILT_IN = frozenset(METRICS)
+"""The metrics that need no definition in a run record."""
+
+RESERVED = frozenset(
+    {name for table in TABLES.values() for name in table.names}
+    | {"run", "filename", "rowid", "draw", "scored", "source"}  # columns of views, queries and published figures
+)
+"""Names that no registered metric can have, because its column would hide another one."""
+
+_METRIC_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def register(metric: Metric) -> None:
+    """Add a metric that is not built in to METRICS: scored tables, views and queries then have a column for it.
+
+    Registering the same definition again changes nothing.
+
+    Raises:
+        ValueError: the key has another definition or is not the name of a column, or a field is out of range.
+    """
+    key, known = metric.key, METRICS.get(metric.key)
+    if known == metric:
+        return
+    if not _METRIC_KEY.fullmatch(key):
+        expected = "a letter, then letters, digits and _, all lower case, at most 64"
+        raise ValueError(f"metric key {key[:60]!r}: expected {expected}")
+    if known is not None:
+        owner = "is built in" if key in BUILT_IN else "has another definition already"
+        raise ValueError(f"metric {key!r} {owner} ({known.definition[:60]}); give the new metric another key")
+    if key in RESERVED:
+        raise ValueError(f"metric key {key!r} is the name of a column of the results; give the metric another key")
+    if metric.corpus not in _CORPUS:
+        raise ValueError(f"corpus of metric {key!r} is {metric.corpus!r}, expected one of {', '.join(_CORPUS)}")
+    if not 0 <= metric.digits <= _MOST_DIGITS:
+        raise ValueError(f"digits of metric {key!r} is {metric.digits}, expected 0 to {_MOST_DIGITS}")
+    METRICS[key] = metric
+
+
+_CORPUS = ("mean", "pooled")
+_MOST_DIGITS = 9
 
 
 TAGS = {
