@@ -22,12 +22,12 @@ def test_the_table_says_what_the_query_says(results):
     for row in queries.comparison(connection.cursor(), "demo", 3, "demo", 1).itertuples():
         line = next(line for line in text.splitlines() if line.startswith(f"{compare.METRICS[row.metric].title} "))
         assert f"{row.difference:+.3f}" in line and f"{row.p_holm:.3f}" in line
-    assert text.startswith("demo:3 against demo:1 on 12 shared images")
+    assert text.startswith("demo:3 and demo:1 on 12 shared images")
 
 
 def test_means_in_the_place_of_corpus_values_are_called_so(results):
-    told = "BLEU-1, BLEU-2, BLEU-3, BLEU-4: means of per-image values, for the counts "
-    assert told in compare.text(results, "demo:3", "demo:1")  # whose runs kept none
+    note = "BLEU-1, BLEU-2, BLEU-3, BLEU-4: means of per-image values, because the counts "
+    assert note in compare.text(results, "demo:3", "demo:1")  # whose runs kept none
     folder = records.run_folder(results, "demo")
     scores = tables.read_table(folder, "scores").to_pylist()
     metrics = [name for name in runs.METRICS if name in scores[0]]
@@ -39,7 +39,7 @@ def test_means_in_the_place_of_corpus_values_are_called_so(results):
 def test_a_run_without_a_beam_size_is_its_best(results):
     connection, _ = database.connect(results)
     best = queries.best_scores(connection.cursor()).query("run == 'demo' and metric == 'cider'").beam_size.iloc[0]
-    assert compare.text(results, "demo", "demo:1").startswith(f"demo:{best} against")
+    assert compare.text(results, "demo", "demo:1").startswith(f"demo:{best} and demo:1")
 
 
 def test_one_shared_image_has_no_interval(results):
@@ -58,7 +58,7 @@ def test_one_shared_image_has_no_interval(results):
         ("nobody:3", "run 'nobody' has no captions in the results, expected one of: demo, predictions"),
         ("demo:2", "run 'demo' has no beam size '2', expected one of 1, 3, 5"),
         ("demo:x", "no beam size 'x'"),
-        ("predictions", "have captions of no image in common"),
+        ("predictions", "have no captioned image in common"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(results, left, message):
@@ -75,12 +75,12 @@ def test_numbers_that_were_measured_in_different_ways_are_named(results):
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", rows))
     records.write_record(folder, {"run": "other"})
     text = compare.text(results, "demo:3", "other:3")
-    assert "not measured or searched alike: tokeniser: " in text and " against other (" in text
+    assert "measured or decoded differently: tokeniser: " in text and " against other (" in text
 
 
 def test_photos_of_one_name_that_no_reference_connects_are_doubted(results):
     folder = runs.strangers_run(results)
-    assert "12 of them have no reference in common: other photos with the same names?" in compare.text(
+    assert "12 of them have no reference in common: different photos with the same ids?" in compare.text(
         results, "demo:3", f"{folder.name}:3"
     )
     assert "no reference in common" not in compare.text(results, "demo:3", "demo:1")

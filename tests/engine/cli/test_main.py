@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine import __main__ as command
-from engine.cli import doctor
+from engine.cli import device, doctor
 from engine.store import records, tables
 from tests.conftest import ROOT
 from tests.support import tiny
@@ -19,7 +19,7 @@ _SMALL = (
     '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
     "num_layers = 1\nnhead = 2\n[training]\n"
 )
-COMMANDS = ("train", "evaluate", "score", "zeroshot", "compare", "correlate", "sql", "doctor")
+COMMANDS = ("train", "evaluate", "score", "zeroshot", "study", "compare", "correlate", "sql", "doctor")
 
 
 def run(*arguments: object) -> int:
@@ -44,11 +44,6 @@ def test_the_example_of_every_command_is_one_its_parser_takes(name):
     text = parser._subparsers._group_actions[0].choices[name].epilog
     words = shlex.split(text.removeprefix("example:\n"))
     assert parser.parse_args(words[3:]).run
-
-
-def test_help_does_not_wait_for_torch():
-    code = "import sys, engine.__main__ as m; m.build_parser(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_the_road_from_photos_to_a_summary(tmp_path, capsys):
@@ -229,7 +224,7 @@ def test_a_gpu_that_is_named_by_its_number_is_the_one_that_kernels_run_on(monkey
     ones, found = torch.ones, []
     monkeypatch.setattr("torch.ones", lambda size, device: ones(size))
     monkeypatch.setattr("torch.cuda.set_device", found.append)
-    assert command._device(name) == name
+    assert device.prepare(name) == name
     assert found == chosen
 
 

@@ -21,15 +21,15 @@ def test_the_summary_says_scores_intervals_and_the_next_command(full_results):
 def test_the_summary_says_what_the_n_best_hold(tmp_path):
     runs.add_hypotheses(runs.captioner_run(tmp_path / "results"))
     text = summary.text(tmp_path / "results", "demo")
-    said = "the best of an image's 3 hypotheses by CIDEr at beam size 3: 1.500 instead of 0.500, a better one in 100.0%"
-    assert said in text and "by CIDEr at beam size 1" not in text
+    said = "oracle of 3 hypotheses per image at beam size 3: CIDEr 1.500 instead of 0.500; 100.0% of the images have"
+    assert said in text and "per image at beam size 1" not in text
 
 
 def test_the_summary_says_whether_the_maps_point_at_what_nouns_name(full_results):
     text = summary.text(full_results, "demo")
-    said = "maps at beam size 1 peak in a box of what the noun names for 33.3% of 3 nouns (33.3% by chance), layer 2"
+    said = "at beam size 1, attention peaks inside the object's box for 33.3% of 3 nouns (chance: 33.3%); layer 2"
     assert said in text
-    assert "maps at beam size 3" not in text
+    assert "at beam size 3, attention" not in text
 
 
 def test_a_number_is_the_one_the_store_holds(full_results):
@@ -42,7 +42,7 @@ def test_a_number_is_the_one_the_store_holds(full_results):
 def test_an_imported_run_is_called_imported_and_partial_ones_say_of_how_many(full_results):
     names = [run.name for run in records.find_runs(full_results)[0] if run.record["kind"] == "predictions"]
     assert "imported" in summary.text(full_results, names[0])
-    assert summary._what({"data": {"images": 3, "of_images": 9, "name": "x", "split": "val"}, "partial": True}) == (
+    assert summary._data({"data": {"images": 3, "of_images": 9, "name": "x", "split": "val"}, "partial": True}) == (
         "3 images (partial: of 9) of x val"
     )
 
@@ -105,15 +105,13 @@ def test_signatures_are_printed_once_a_metric(full_results):
 
 def test_a_captioner_that_is_asked_about_its_own_training_is_told_so():
     record = {"trained_on": 3, "data": {"images": 5}}
-    assert summary._trained_on(record)[0].startswith("3 of these 5 images were in the captioner's own training")
+    assert summary._trained_on(record)[0].startswith("3 of these 5 images were in the captioner's training data")
     assert summary._trained_on({"trained_on": 0}) == summary._trained_on({}) == []
 
 
 def test_of_one_image_cider_is_called_0_and_no_interval_is_explained():
     row = {"beam_size": 1, "metric": "cider", "value": 0.0, "low": None, "high": None, "images": 1}
     lines = summary._caption_scores(pd.DataFrame([row]))
-    assert lines[-1].startswith("CIDEr of one image is 0 whatever its caption") and not any(
-        "±" in line for line in lines
-    )
+    assert lines[-1].startswith("CIDEr of a single image is always 0") and not any("±" in line for line in lines)
     more = summary._caption_scores(pd.DataFrame([row | {"low": 0.0, "high": 0.1, "images": 2}]))
     assert more[-1].startswith("(± is half")
