@@ -72,7 +72,7 @@ def _caption_scores(scores: pd.DataFrame) -> list[str]:
     lines = ["", _row("beam", [METRICS[name].title for name in names])]
     for size, rows in scores.groupby("beam_size", sort=True):
         by_metric = rows.set_index("metric")
-        values = [_value(by_metric.loc[name]) if name in by_metric.index else "" for name in names]
+        values = [_value(by_metric.loc[name], name) if name in by_metric.index else "" for name in names]
         lines.append(_row(str(size) if size else "imported", values))
     if scores["low"].notna().any():
         lines.append("(± is half of the 95 % bootstrap interval)")
@@ -81,12 +81,13 @@ def _caption_scores(scores: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _value(row: pd.Series) -> str:
+def _value(row: pd.Series, metric: str) -> str:
+    """Return a corpus value with half of its interval, to the digits of the metric."""
     if pd.isna(row["value"]):
         return "-"
-    if pd.isna(row["low"]):
-        return f"{row['value']:.3f}"
-    return f"{row['value']:.3f} ±{(row['high'] - row['low']) / 2:.3f}"
+    digits = METRICS[metric].digits
+    value = f"{row['value']:.{digits}f}"
+    return value if pd.isna(row["low"]) else f"{value} ±{(row['high'] - row['low']) / 2:.{digits}f}"
 
 
 def _row(head: str, cells: list[str]) -> str:
