@@ -87,7 +87,7 @@ def pairs(results: Path) -> Published:
 
 
 def attempts(results: Path) -> Published:
-    """Return the six trained settings with their scores: columns of `_ATTEMPTS`, scores as numbers, settings as text."""
+    """Return the six trained settings with their scores: columns of `_ATTEMPTS`, scores as numbers, others as text."""
     return _numbers("attempts.csv", results, _ATTEMPTS, ["cider", "clipscore"])
 
 

@@ -282,7 +282,10 @@ SCORED = {"scores": 2, "hypotheses": 7}
 
 
 def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
-    """A table of SCORED with a DOUBLE column for each of `metrics`, in METRICS' order.
+    """Return the schema of a table of SCORED with a DOUBLE column for each of `metrics`.
+
+    Built-in ones come in METRICS' order, then others by key: the order does not depend on when a metric was registered,
+    so that another process can continue a run.
 
     Raises:
         KeyError: a metric that METRICS does not define.
@@ -291,7 +294,9 @@ def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
     if unknown:
         raise KeyError(f"unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
     base, before = list(TABLES[table]), SCORED[table]
-    columns = [pa.field(key, pa.float64()) for key in METRICS if key in metrics]
+    known = list(METRICS)
+    ordered = [key for key in known if key in BUILT_IN] + sorted(key for key in known if key not in BUILT_IN)
+    columns = [pa.field(key, pa.float64()) for key in ordered if key in metrics]
     return pa.schema([*base[:before], *columns, *base[before:]])
 
 

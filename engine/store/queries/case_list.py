@@ -76,15 +76,8 @@ def neighbours(
     Raises:
         ValueError: METRICS does not define `sort`.
     """
-    column = displayed(sort)
     where, bound = where_clause(cursor, run, beam_size, selection)
-    # The list ascends in (missing, key, image_id), so that three places are found in it without sorting.
-    shown = f"""
-        WITH shown AS (
-            SELECT image_id, {column} IS NULL AS missing, coalesce({"-" if descending else ""}{column}, 0) AS key
-            FROM {case_table(cursor, run, beam_size)} WHERE {where}
-        )
-    """
+    shown = _ordered(case_table(cursor, run, beam_size), where, sort, descending)
     mine = cursor.execute(
         f"{shown} SELECT missing, key FROM shown WHERE image_id = $image_id", bound | {"image_id": image_id}
     )
@@ -103,3 +96,17 @@ def neighbours(
         """,
         bound | {"image_id": image_id, "missing": place[0], "key": place[1]},
     ).df()
+
+
+def _ordered(table: str, where: str, sort: str, descending: bool) -> str:
+    """Return a WITH clause of the cases as `shown`, which are in order of (missing, key, image_id).
+
+    Three places in this order are found without sorting.
+    """
+    column = displayed(sort)
+    return f"""
+        WITH shown AS (
+            SELECT image_id, {column} IS NULL AS missing, coalesce({"-" if descending else ""}{column}, 0) AS key
+            FROM {table} WHERE {where}
+        )
+    """

@@ -2,7 +2,7 @@
 
 
 def scored(cursor, metric: str, run: str = "demo", beam: int = 1) -> dict[str, float]:
-    """The stored values, read without `queries`."""
+    """Return the stored values, read without `queries`."""
     rows = cursor.execute(f'SELECT image_id, "{metric}" FROM scores WHERE run = ? AND beam_size = ?', [run, beam])
     return dict(rows.fetchall())
 

@@ -3,7 +3,7 @@
 from engine.store import queries
 
 
-def test_attention_comes_whole_with_the_photo_it_lies_over(cursor):
+def test_attention_comes_with_the_size_of_its_photo(cursor):
     row = queries.attention(cursor, "demo_cnn", 1, "scene_00").iloc[0]
     words, layers, heads, patches = row["shape"]
     assert (layers, heads, patches) == (2, 2, 49)

@@ -24,7 +24,7 @@ def test_what_is_not_known_of_imported_predictions_is_null_and_not_zero(cursor):
     assert (row.words, row.distinct_words) == (5, 4)
 
 
-def test_full_stops_are_no_words(full_results):
+def test_punctuation_is_not_counted_as_words(full_results):
     connection = database.connect(full_results)[0]
     connection.execute(
         """CREATE OR REPLACE VIEW captions AS SELECT 'dots' AS run, 1 AS beam_size, image_id, caption, words,
@@ -35,7 +35,7 @@ def test_full_stops_are_no_words(full_results):
     assert (row.words, row.distinct_words, row.words_low, row.words_high) == (2, 4, 2, 2)
 
 
-def test_the_smallest_beam_size_that_is_not_worse_rests_on_images_that_all_sizes_have(cursor):
+def test_the_smallest_beam_size_is_tested_on_images_that_all_sizes_have(cursor):
     values = {size: scored(cursor, "cider", beam=size) for size in runs.BEAMS}
     names = sorted(values[1])
     expected = smallest_not_worse({size: [values[size][name] for name in names] for size in runs.BEAMS})

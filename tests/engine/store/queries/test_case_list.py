@@ -13,7 +13,7 @@ from tests.support import runs
 
 @pytest.fixture
 def nearly_tied(full_results) -> duckdb.DuckDBPyConnection:
-    """BLEU-4 as its smoothing leaves it where no 4-gram is right, twice; d and e differ by what is read."""
+    """Return BLEU-4 with the smoothing of captions without a correct 4-gram; only d and e differ as displayed."""
     connection = database.connect(full_results)[0]
     connection.execute(
         """
@@ -31,7 +31,7 @@ def nearly_tied(full_results) -> duckdb.DuckDBPyConnection:
     return connection.cursor()
 
 
-def test_what_only_smoothing_parts_is_tied_in_order_rank_and_comparison(nearly_tied):
+def test_values_that_differ_by_smoothing_only_are_ties(nearly_tied):
     found = queries.cases(nearly_tied, "tied", 1, "bleu_4", True)
     assert found.image_id.tolist() == ["d", "e", "a", "b", "c"] and found["rank"].tolist() == [1, 2, 3, 3, 3]
     assert queries.cases(nearly_tied, "tied", 1, "bleu_4", False).image_id.tolist() == ["a", "b", "c", "e", "d"]
@@ -54,7 +54,7 @@ def test_cases_are_sorted_by_the_metric_and_ranked_over_the_whole_split(cursor, 
     assert set(found.scored) == {12}
 
 
-def test_a_page_of_cases_goes_on_where_the_one_before_ended(cursor):
+def test_a_page_of_cases_continues_the_previous_one(cursor):
     whole = queries.cases(cursor, "demo", 1, "cider", False).image_id.tolist()
     pages = [queries.cases(cursor, "demo", 1, "cider", False, limit=5, offset=start) for start in (0, 5, 10)]
     assert [image for page in pages for image in page.image_id] == whole
@@ -84,7 +84,7 @@ def test_neighbours_walk_the_order_of_the_cases(cursor):
     assert queries.neighbours(cursor, "demo", 1, "clipscore", False, Selection(text="zebra"), order[0]).empty
 
 
-def test_a_score_that_is_no_number_is_none(tmp_path):
+def test_a_score_that_is_not_finite_is_missing(tmp_path):
     folder = runs.imported_run(tmp_path / "results")
     rows = store.read_table(folder, "scores").to_pylist()
     rows[0]["cider"], rows[1]["cider"] = float("nan"), float("inf")

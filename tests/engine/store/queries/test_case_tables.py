@@ -6,7 +6,7 @@ from engine.store import database, queries
 from engine.store.queries import case_tables
 
 
-def test_a_small_run_held_as_a_whole_answers_as_one_that_is_read_for_each_beam_size(full_results, monkeypatch):
+def test_a_run_kept_whole_has_the_answers_of_one_kept_by_beam_size(full_results, monkeypatch):
     def answers() -> list:
         cursor = database.connect(full_results)[0].cursor()
         found = [queries.cases(cursor, "demo", beam, "cider", True) for beam in (1, 3, 5)]

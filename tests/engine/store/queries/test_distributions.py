@@ -28,7 +28,7 @@ def test_a_scatter_has_as_many_of_the_selection_as_of_the_rest(cursor):
     assert whole.selected.all()
 
 
-def test_quadrants_part_the_cases_at_two_values(cursor):
+def test_quadrants_split_the_cases_at_two_values(cursor):
     points = np.array(list(values_of(cursor, "cider", "clipscore").values()))
     middle = tuple(np.median(points, axis=0))
     found = queries.quadrants(cursor, "demo", 1, "cider", "clipscore", middle)

@@ -7,7 +7,7 @@ from engine.store import queries, records
 from engine.store import tables as store
 
 
-def test_layers_and_heads_are_held_against_chance_on_nouns_that_have_one(grounded):
+def test_layers_and_heads_are_compared_with_chance(grounded):
     found = queries.grounding_heads(grounded, "demo", 1).set_index(["layer", "head"])
     assert list(found.index) == [(0, -1), (0, 0), (1, -1), (1, 0)]
     row = found.loc[0, -1]

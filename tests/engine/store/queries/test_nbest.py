@@ -4,7 +4,7 @@ from engine.store import database, queries
 from tests.support import runs
 
 
-def test_the_oracle_holds_the_chosen_against_all_and_the_best(tmp_path):
+def test_the_oracle_compares_the_chosen_hypothesis_with_all_and_the_best(tmp_path):
     runs.add_hypotheses(runs.captioner_run(tmp_path / "results"))
     cursor = database.connect(tmp_path / "results")[0].cursor()
     found = queries.oracle(cursor, "demo").set_index(["beam_size", "metric"])

@@ -11,7 +11,7 @@ def test_partners_share_images_and_the_run_itself_comes_first(partial):
     assert queries.partners(partial, "partial").values.tolist() == [["partial", 6], ["demo", 5]]
 
 
-def test_images_of_one_name_without_a_reference_in_common_are_counted(tmp_path):
+def test_equal_ids_without_a_common_reference_are_counted(tmp_path):
     said = {"mine": [["a", "b"], ["c"], [], ["d"]], "theirs": [["b"], ["x"], ["y"], ["z"], ["w"]]}
     for run, references in said.items():
         folder = records.run_folder(tmp_path, run)

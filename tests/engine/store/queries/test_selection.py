@@ -23,7 +23,7 @@ def test_a_range_selects_cases_and_keeps_their_rank(cursor):
     assert (counted.selected, counted.total) == (len(found), 12)
 
 
-def test_text_is_found_in_captions_and_references_as_it_stands(cursor):
+def test_text_is_found_literally_in_captions_and_references(cursor):
     def ids(text: str) -> list[str]:
         return sorted(queries.cases(cursor, "demo", 1, "cider", True, Selection(text=text)).image_id)
 
@@ -34,7 +34,7 @@ def test_text_is_found_in_captions_and_references_as_it_stands(cursor):
 
 
 def said_or_written(cursor, text: str) -> list[str]:
-    """The images that a search by hand finds: `text` at a word's beginning, as whole words if it stands in quotes."""
+    """Return the images that a search without SQL finds: at the beginning of words, in quotes as whole words."""
     text = text.strip()
     within = text[1:-1].strip()
     is_whole = bool(within) and text[0] == text[-1] == '"'
@@ -56,7 +56,7 @@ def is_said(line: str, phrase: str, is_whole: bool) -> bool:
 
 
 def is_spaced(letter: str) -> bool:
-    """A letter or figure of a script that writes spaces between words."""
+    """Return whether it is a letter or digit of a script with spaces between words."""
     return unicodedata.category(letter) in ("Lu", "Ll", "Lt", "Mn", "Mc", "Me", "Nd", "Nl", "No")
 
 
@@ -125,7 +125,7 @@ def test_a_lasso_without_an_area_selects_nothing(cursor):
     assert queries.case_count(cursor, "demo", 1, flat).selected[0] == 0
 
 
-def test_images_are_selected_and_left_out_by_name(cursor):
+def test_images_are_included_and_excluded_by_id(cursor):
     asked = Selection(include_ids=("scene_01", "scene_02", "nobody"), exclude_ids=("scene_02",))
     assert queries.cases(cursor, "demo", 1, "cider", True, asked).image_id.tolist() == ["scene_01"]
     assert queries.case_count(cursor, "demo", 1, Selection(include_ids=())).selected[0] == 0

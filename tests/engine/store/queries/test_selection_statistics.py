@@ -9,7 +9,7 @@ from engine.store.queries import Selection
 from tests.engine.store.queries.stored_values import scored
 
 
-def test_the_selection_is_held_against_the_rest_with_intervals(cursor):
+def test_the_selection_is_compared_with_the_rest(cursor):
     selection = Selection(condition="dark")
     found = queries.selection_scores(cursor, "demo", 1, selection).set_index("metric")
     inside = queries.cases(cursor, "demo", 1, "cider", True, selection).image_id

@@ -15,7 +15,7 @@ def test_a_case_has_its_references_and_an_unknown_one_has_no_row(cursor):
     assert queries.case(cursor, "demo", 3, "nobody").empty
 
 
-def test_the_percentile_is_the_share_of_other_cases_that_are_lower(cursor):
+def test_the_percentile_is_the_share_of_other_cases_with_a_lower_value(cursor):
     found = queries.case_metrics(cursor, "demo", 1, "scene_04").set_index("metric")
     values = scored(cursor, "cider")
     lower = sum(value < values["scene_04"] for value in values.values())
@@ -33,7 +33,7 @@ def test_equal_scores_share_the_middle_of_their_percentiles(tmp_path):
     assert found[found.metric == "cider"]["rank"].tolist() == [1]
 
 
-def test_the_captions_of_all_beam_sizes_stand_beside_each_other(cursor):
+def test_the_captions_of_an_image_come_by_beam_size(cursor):
     found = queries.case_captions(cursor, "demo", "scene_01")
     assert found.beam_size.tolist() == [1, 3, 5]
     assert found.caption[0] != found.caption[1] == found.caption[2]

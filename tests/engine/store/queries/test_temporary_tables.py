@@ -6,7 +6,7 @@ from engine.store import database, queries
 from engine.store.queries import Selection, case_tables, temporary_tables
 
 
-def test_a_search_goes_with_the_cases_whose_rows_it_numbers(full_results, monkeypatch):
+def test_a_search_is_dropped_with_the_table_whose_rows_it_numbers(full_results, monkeypatch):
     monkeypatch.setattr(case_tables, "_SMALL", 0)
     monkeypatch.setattr(temporary_tables, "_MOST_ROWS", 45)  # the references, and the cases of one beam size and a half
     cursor = database.connect(full_results)[0].cursor()
@@ -20,7 +20,7 @@ def test_a_search_goes_with_the_cases_whose_rows_it_numbers(full_results, monkey
 
 
 @pytest.mark.parametrize("small", [0, 50_000])
-def test_what_is_held_in_memory_is_bounded(full_results, monkeypatch, small):
+def test_the_rows_in_memory_are_bounded(full_results, monkeypatch, small):
     monkeypatch.setattr(temporary_tables, "_MOST_ROWS", 30)
     monkeypatch.setattr(case_tables, "_SMALL", small)
     cursor = database.connect(full_results)[0].cursor()

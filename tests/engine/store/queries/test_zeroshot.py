@@ -63,7 +63,7 @@ def test_a_class_that_loses_comes_before_those_that_stay():
     assert found[["label", "change"]].values.tolist() == [["loses", -2], ["gains", 1], ["stays", 0]]
 
 
-def test_confusions_count_what_each_class_was_taken_for(cursor):
+def test_the_confusion_matrix_counts_predictions_by_class(cursor):
     found = queries.zero_shot_confusion(cursor, "demo", runs.TEMPLATES[0])
     assert found.images.sum() == 12 and found.values.tolist()[0] == ["circle", "circle", 3]
     assert ["circle", "square", 1] in found.values.tolist()
