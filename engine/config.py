@@ -21,7 +21,7 @@ LONGEST = 500
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be; the message names it, what was expected and where it stands."""
+    """An invalid setting; the message names it, what was expected and where it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,38 +88,37 @@ class CaptionerConfig(ModelConfig):
             _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
 
 
+def _option(
+    default: Any, help: str, metavar: str | None = None, choices: tuple[str, ...] | None = None, flag: str | None = None
+) -> Any:
+    """Return a field with the texts of its command-line option; the rest of the option follows from the field."""
+    texts = {"help": help, "metavar": metavar, "choices": choices, "flag": flag}
+    return field(default=default, metadata=texts)
+
+
 @dataclass(frozen=True)
 class DecodingConfig:
-    """How captions are searched. Source of the defaults: the study (at most 30 new tokens)."""
+    """How captions are searched. Source of the defaults: the study (at most 30 new tokens).
 
-    beam_sizes: tuple[int, ...] = (1, 3, 5)
-    """1 is greedy, or drawn by chance where `sample` says so."""
-    max_length: int = 30
-    """New tokens at most, end token included."""
-    length_penalty: float = 1.0
-    """A hypothesis ranks by logprob / tokens ** length_penalty."""
-    early_stopping: bool = False
-    """Stop at the beam-size-th finished hypothesis, instead of when no running beam can win any more."""
-    rule: str = "standard"
-    """`study` searches as the original study did: no causal mask, a beam that narrows; for its checkpoints' numbers."""
-    n_best: int = 1
-    """Hypotheses kept an image; a beam size below it gives as many as it has."""
-    repetition_penalty: float = 1.0
-    """Above 1, tokens that are there already become less likely; transformers' meaning."""
-    no_repeat_ngram: int = 0
-    """No n-gram of this many tokens comes twice in a caption; 0 allows all."""
-    sample: bool = False
-    """Draw tokens by chance instead of searching."""
-    temperature: float = 1.0
-    """Sampling: below 1 sharpens, above 1 flattens."""
-    top_k: int = 0
-    """Sampling: only the k most probable tokens; 0 allows all."""
-    top_p: float = 1.0
-    """Sampling: only the most probable tokens that together hold this share (the nucleus)."""
-    seed: int = 0
-    """Sampling: the same seed draws the same captions, whatever the batch."""
-    precision: str = "float32"
-    """`bf16` computes with weights and activations of 16 bits; scores stay float32."""
+    Each field is an option of `evaluate`.
+    """
+
+    beam_sizes: tuple[int, ...] = _option(
+        (1, 3, 5), "beam sizes; 1 is greedy search, and the only one with --sample", "K", flag="--beams"
+    )
+    max_length: int = _option(30, "maximum number of new tokens, with the end token", "T")
+    length_penalty: float = _option(1.0, "rank hypotheses by logprob / tokens ** P", "P")
+    early_stopping: bool = _option(False, "stop at the K-th finished hypothesis, even if another can still win")
+    rule: str = _option("standard", "search rule; study: no causal mask, and a beam that narrows", choices=RULES)
+    n_best: int = _option(1, "hypotheses to keep and score per image; a smaller beam keeps all it has", "N")
+    repetition_penalty: float = _option(1.0, "above 1: tokens are less likely to repeat, as in transformers", "P")
+    no_repeat_ngram: int = _option(0, "no N tokens occur twice in a caption; 0: no constraint", "N")
+    sample: bool = _option(False, "draw captions at random instead of searching")
+    temperature: float = _option(1.0, "below 1 sharpens, above 1 flattens the distribution (with --sample)", "T")
+    top_k: int = _option(0, "keep the K most probable tokens; 0 keeps all (with --sample)", "K")
+    top_p: float = _option(1.0, "nucleus sampling: cumulative probability to keep (with --sample)", "P")
+    seed: int = _option(0, "the same seed draws the same captions, whatever the batch (with --sample)", "S")
+    precision: str = _option("float32", "precision of the model; scores are float32", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         _require(self.rule in RULES, "rule", self.rule, f"one of {RULES}")

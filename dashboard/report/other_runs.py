@@ -56,7 +56,7 @@ def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
 
 def _is_other_data(source: Source, other: str, shared: int) -> bool:
     """Return whether no shared image has a reference in common: two datasets may give one id to different photos."""
-    return source.ask(queries.namesakes, source.run.name, other).images.item() == shared
+    return source.ask(queries.id_collisions, source.run.name, other).images.item() == shared
 
 
 def _items(source: Source, sides: Sides, tests: pd.DataFrame) -> list[Figure | Table]:

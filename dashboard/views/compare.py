@@ -137,7 +137,7 @@ def _say_overlap(sides: Sides) -> bool:
             f"the right: everything below is about those that are shared. {same}",
             icon="⚠️",
         )
-    namesakes = data.ask(queries.namesakes, sides.left.name, sides.right.name).images.item()
+    namesakes = data.ask(queries.id_collisions, sides.left.name, sides.right.name).images.item()
     if namesakes:
         st.warning(
             f"**{formatting.count(namesakes, 'shared image')} without a reference in common**: are they the same "

@@ -67,8 +67,8 @@ def _judged(selection: Selection, run: data.Run, beam: int, said: str) -> Select
         return selection
     found = verdicts.read(data.results_folder(), run.name)
     if said == "open":
-        return replace(selection, besides=found.images(beam, "judged"))
-    return replace(selection, among=found.images(beam, said))
+        return replace(selection, exclude_ids=found.images(beam, "judged"))
+    return replace(selection, include_ids=found.images(beam, said))
 
 
 def _ends(row: Any) -> tuple[float, float]:
@@ -125,9 +125,9 @@ def described(selection: Selection) -> str:
     if selection.condition:
         parts.append(f"condition {selection.condition}")
     if selection.text:
-        phrase, is_whole = queries.sought(selection.text)
+        phrase, is_whole = queries.search_phrase(selection.text)
         parts.append(f"“{phrase}”{' as whole words' * is_whole} in the caption or a reference")
-    if selection.among is not None or choices.get("verdict") == "open":
+    if selection.include_ids is not None or choices.get("verdict") == "open":
         parts.append(f"verdict {verdicts.FILTERS.get(choices.get('verdict'), '').lower()}")
     return ", ".join(parts)
 

@@ -1,6 +1,6 @@
-"""Two settings side by side on the terminal: every metric, its paired tests, and what differs in how it was measured.
+"""The comparison of two settings on the terminal: every metric with its paired tests, and why numbers may differ.
 
-Knows queries and plain text. The numbers are those of the dashboard's Compare view, asked by the same query.
+Knows queries and plain text. The numbers come from the query of the dashboard's Compare view.
 """
 
 from collections.abc import Sequence
@@ -9,18 +9,17 @@ from pathlib import Path
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
-from engine.metrics.pooling import POOLED
 from engine.store import database, queries, signatures
 from engine.store.errors import Problem
 from engine.store.schema import METRICS
 
 
 class SettingError(ValueError):
-    """A setting that no run has; the message names those that are there."""
+    """A setting that no run has, or two that cannot be compared; the message names the alternatives."""
 
 
 def text(results: Path, left: str, right: str) -> str:
-    """The comparison of two settings, each `RUN:BEAM` or `RUN`, as lines to print.
+    """Return the comparison of two settings, each `RUN:BEAM` or `RUN`, as lines to print.
 
     Raises:
         SettingError: no such run or beam size, no shared images, or no shared metric.
@@ -30,25 +29,25 @@ def text(results: Path, left: str, right: str) -> str:
     sides = [_setting(cursor, each, problems) for each in (left, right)]
     overlap = queries.overlap(cursor, *sides[0], *sides[1]).iloc[0]
     if not overlap.shared:
-        raise SettingError(f"{left} and {right} have captions of no image in common: compare runs on the same images")
+        raise SettingError(f"{left} and {right} have no captioned image in common: compare runs on the same images")
     found = queries.comparison(cursor, *sides[0], *sides[1])
     if found.empty:
         raise SettingError(f"{left} and {right} have no metric in common: score both with the same --metrics")
     names = [f"{run}:{beam}" if beam else run for run, beam in sides]
-    head = f"{names[0]} against {names[1]} on {overlap.shared:,} shared images, {overlap.same:,} with the same caption"
-    doubt = _doubt(queries.namesakes(cursor, sides[0][0], sides[1][0]).images.item())
+    head = f"{names[0]} and {names[1]} on {overlap.shared:,} shared images, {overlap.same:,} with the same caption"
+    warning = _id_warning(queries.id_collisions(cursor, sides[0][0], sides[1][0]).images.item())
     notes = [*_unpooled(found), *_differing(cursor, sides, found)]
-    return "\n".join([head, *doubt, "", *_table(found), "", _READING, *notes])
+    return "\n".join([head, *warning, "", *_table(found), "", _READING, *notes])
 
 
-def _doubt(namesakes: int) -> list[str]:
-    if not namesakes:
+def _id_warning(collisions: int) -> list[str]:
+    if not collisions:
         return []
-    return [f"{namesakes:,} of them have no reference in common: other photos with the same names?"]
+    return [f"{collisions:,} of them have no reference in common: different photos with the same ids?"]
 
 
 _READING = (
-    "difference is left - right with its 95 % bootstrap interval;\n"
+    "difference is left - right with its 95 % bootstrap interval; wins: images on which left is better;\n"
     "p is of the approximate randomization test, corrected by Holm for the number of metrics"
 )
 
@@ -89,18 +88,18 @@ def _table(found: pd.DataFrame) -> list[str]:
 
 
 def _unpooled(found: pd.DataFrame) -> list[str]:
-    """What to say of corpus metrics whose counts an earlier run did not keep: the table has no corpus value of them."""
-    meant = [METRICS[row.metric].title for row in found.itertuples() if row.metric in POOLED and not row.pooled]
-    told = "means of per-image values, for the counts that a corpus value is pooled from were not kept"
-    return [f"{', '.join(meant)}: {told}"] if meant else []
+    """Return a note on pooled metrics without stored counts: the table has their means, not their corpus values."""
+    rows = [METRICS[row.metric] for row in found.itertuples() if not row.pooled]
+    titles = [metric.title for metric in rows if metric.corpus == "pooled"]
+    note = "means of per-image values, because the counts for the corpus value are not stored"
+    return [f"{', '.join(titles)}: {note}"] if titles else []
 
 
 def _differing(cursor: DuckDBPyConnection, sides: list[tuple[str, int]], found: pd.DataFrame) -> list[str]:
-    """What differs in how the numbers came about, beside the captions: such numbers stand on no common ground."""
+    """Return what differs in how the numbers were made, apart from the captions: such numbers are not comparable."""
     both = [queries.corpus_scores(cursor, run).query("beam_size == @beam").set_index("metric") for run, beam in sides]
     lines: dict[str, list[str]] = {}
     for metric in found.metric:
-        told = signatures.differences(*(scores.signature.get(metric) or "" for scores in both))
-        for each in told:
+        for each in signatures.differences(*(scores.signature.get(metric) or "" for scores in both)):
             lines.setdefault(str(each), []).append(METRICS[metric].title)
-    return [f"not measured or searched alike: {line} ({', '.join(titles)})" for line, titles in lines.items()]
+    return [f"measured or decoded differently: {line} ({', '.join(titles)})" for line, titles in lines.items()]

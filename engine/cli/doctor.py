@@ -26,7 +26,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what was looked at, whether it is there, what was found or what to do."""
+    """One line of the report: what was checked, whether it is there, and what was found or what to do."""
 
     name: str
     is_there: bool
@@ -34,7 +34,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Looks at everything the project uses."""
+    """Yield a finding for every package, program and model that the project uses."""
     for name, module in _PACKAGES.items():
         yield _package(name, module)
     yield _accelerator()
@@ -64,7 +64,7 @@ def _accelerator() -> Finding:
             else "; decoding would be faster with Triton and a C compiler"
         )
         return Finding("GPU", True, torch.cuda.get_device_name() + slower)
-    return Finding("GPU", False, f"none; everything runs on the CPU ({os.cpu_count()} cores), only slower")
+    return Finding("GPU", False, f"none; everything runs on the CPU ({os.cpu_count()} cores), but slower")
 
 
 def _java() -> Finding:
@@ -107,5 +107,5 @@ def _weights() -> Iterator[Finding]:
         yield Finding(
             f"weights of {title}",
             found is not None,
-            found or f"not in {cache}; downloaded at first use where there is a network, else copy the cache (HF_HOME)",
+            found or f"not in {cache}; downloaded at first use; without a network, copy it (HF_HOME)",
         )

@@ -1,4 +1,4 @@
-"""Ours next to the study's published numbers, as lines to print: prompts, beam sizes, best and worst pair.
+"""Our numbers next to the study's published ones, as lines to print: prompts, beam sizes, best and worst pair.
 
 Knows queries and `published`. Computes nothing.
 """
@@ -15,7 +15,7 @@ _HEADLINES = ("cider", "clipscore")
 
 
 def text(results: Path, captions: str, zero_shot: str) -> str:
-    """Return ours next to the published numbers; a part whose run is not there is left out.
+    """Return our numbers next to the published ones; a part without a run is left out.
 
     Args:
         captions: name of the run with the captions.
@@ -27,7 +27,7 @@ def text(results: Path, captions: str, zero_shot: str) -> str:
     lines += _pairs(cursor, results, captions)
     if not lines:
         return ""
-    return "\n".join(["ours next to the published numbers", *lines, *_remarks(results, captions, zero_shot)])
+    return "\n".join(["our numbers next to the published ones", *lines, *_remarks(results, captions, zero_shot)])
 
 
 def _prompts(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
@@ -62,13 +62,13 @@ def _value(frame: pd.DataFrame, metric: str, size: int) -> float | None:
 
 
 def _pairs(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
-    """The best and the worst pair by CLIPScore among greedy captions."""
+    """Return the best and the worst pair by CLIPScore among greedy captions."""
     if not (queries.metric_ranges(cursor, run, 1).metric == "clipscore").any():
         return []
     theirs = published.pairs(results).frame.set_index("rank")
     lines = ["", _row("CLIPScore, greedy", ["ours", "published", "our image"])]
-    for rank, shown, down in (("top-1", "highest", True), ("last-1", "lowest", False)):
-        rows = queries.cases(cursor, run, 1, "clipscore", down)
+    for rank, shown, is_best in (("top-1", "best", True), ("last-1", "worst", False)):
+        rows = queries.cases(cursor, run, 1, "clipscore", is_best == METRICS["clipscore"].higher_is_better)
         mine = rows[rows.clipscore.notna()].iloc[0]
         other = theirs.clipscore.get(rank)
         lines.append(_row(shown, [_score(mine.clipscore, "clipscore"), _score(other, "clipscore"), mine.image_id]))
@@ -76,13 +76,13 @@ def _pairs(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
 
 
 def _remarks(results: Path, captions: str, zero_shot: str) -> list[str]:
-    """Return what keeps the two from being compared, and where the published figures disagree."""
+    """Return why the two are not comparable, and where the published figures disagree."""
     captioned, classified = _record(results, captions), _record(results, zero_shot)
     remarks = []
     if captioned and not published.is_studys(captioned.get("data") or {}, published.CAPTION_IMAGES):
-        remarks.append("The published scores are of other images: they are shown, not comparable.")
+        remarks.append("The published scores are of other images and therefore not comparable.")
     if classified and not published.is_studys(classified.get("data") or {}, published.CLASS_IMAGES):
-        remarks.append("The published accuracies are of other photos: they are shown, not comparable.")
+        remarks.append("The published accuracies are of other photos and therefore not comparable.")
     remarks += [
         f"{what} here comes from the demo's own CLIP."
         for what, record in (("CLIPScore", captioned), ("Zero-shot accuracy", classified))

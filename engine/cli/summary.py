@@ -1,6 +1,6 @@
-"""What a finished run says on the terminal: scores per beam size, what was skipped, and the next command.
+"""The summary of a finished run on the terminal: scores per beam size, what was skipped, and the next command.
 
-Knows queries and plain text. The numbers are those of the dashboard, asked by the same queries.
+Knows queries and plain text. The numbers come from the queries of the dashboard.
 """
 
 import shlex
@@ -12,12 +12,24 @@ from engine.store import database, published, queries, records
 from engine.store.schema import METRICS
 
 
+def show(results: Path, run: str, is_new: bool) -> int:
+    """Print the summary of a finished run and return the exit status.
+
+    Args:
+        is_new: whether the run was computed by this command, and not before.
+    """
+    if not is_new:
+        print(f"run {run!r} is finished already, nothing to compute")
+    print(text(results, run))
+    return 0
+
+
 def text(results: Path, run: str) -> str:
-    """The summary of a finished run, as lines to print."""
+    """Return the summary of a finished run, as lines to print."""
     connection, _ = database.connect(results)
     record = records.read_record(records.run_folder(results, run)) or {}
     cursor = connection.cursor()
-    parts = [f"\nrun {run}: {_what(record)}"]
+    parts = [f"\nrun {run}: {_data(record)}"]
     scores = queries.corpus_scores(cursor, run)
     parts += _caption_scores(scores)
     if published.is_studys(record.get("data", {}), published.CAPTION_IMAGES):
@@ -26,21 +38,23 @@ def text(results: Path, run: str) -> str:
     kept = "samples" if (record.get("decoding") or {}).get("sample") else "hypotheses"
     parts += _oracle(queries.oracle(cursor, run), kept)
     for size in queries.attention_beam_sizes(cursor, run).beam_size:
-        parts += _pointing(int(size), queries.grounding_heads(cursor, run, int(size)))
+        parts += _grounding(int(size), queries.grounding_heads(cursor, run, int(size)))
     accuracies = queries.zero_shot_accuracy(cursor, run)
     parts += _zero_shot(accuracies)
     parts += _study_prompts(published.prompts(results).frame, accuracies)
     parts += _signatures(scores)
     parts += _skipped(queries.skipped(cursor, run))
-    parts += _waited(record)
+    parts += _data_loading(record)
     parts += _trained_on(record)
     if (record.get("clip") or {}).get("demo"):
-        parts.append("CLIP scores are the demo CLIP's: they rank the demo world and compare with nobody's ViT-B/32.")
+        parts.append(
+            "CLIP scores come from the demo CLIP: they rank the demo world and are not comparable to those of ViT-B/32."
+        )
     folder = records.run_folder(results, run)
     return "\n".join([*parts, f"\nin {folder}", f"next: {_dashboard(results)}"])
 
 
-def _what(record: dict) -> str:
+def _data(record: dict) -> str:
     data = record.get("data", {})
     partial = f" (partial: of {data['of_images']:,})" if record.get("partial") else ""
     return f"{data.get('images', 0):,} images{partial} of {data.get('name')} {data.get('split')}"
@@ -58,21 +72,22 @@ def _caption_scores(scores: pd.DataFrame) -> list[str]:
     lines = ["", _row("beam", [METRICS[name].title for name in names])]
     for size, rows in scores.groupby("beam_size", sort=True):
         by_metric = rows.set_index("metric")
-        values = [_value(by_metric.loc[name]) if name in by_metric.index else "" for name in names]
+        values = [_value(by_metric.loc[name], name) if name in by_metric.index else "" for name in names]
         lines.append(_row(str(size) if size else "imported", values))
     if scores["low"].notna().any():
         lines.append("(± is half of the 95 % bootstrap interval)")
     if ((scores["metric"] == "cider") & (scores["images"] == 1)).any():
-        lines.append("CIDEr of one image is 0 whatever its caption: no word is rarer than another")
+        lines.append("CIDEr of a single image is always 0, because no word is rarer than another")
     return lines
 
 
-def _value(row: pd.Series) -> str:
+def _value(row: pd.Series, metric: str) -> str:
+    """Return a corpus value with half of its interval, to the digits of the metric."""
     if pd.isna(row["value"]):
         return "-"
-    if pd.isna(row["low"]):
-        return f"{row['value']:.3f}"
-    return f"{row['value']:.3f} ±{(row['high'] - row['low']) / 2:.3f}"
+    digits = METRICS[metric].digits
+    value = f"{row['value']:.{digits}f}"
+    return value if pd.isna(row["low"]) else f"{value} ±{(row['high'] - row['low']) / 2:.{digits}f}"
 
 
 def _row(head: str, cells: list[str]) -> str:
@@ -88,7 +103,7 @@ def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
             where = f"{METRICS[row.metric].title} at beam size {row.beam_size:.0f}"
             both = f"{own:.4f} here, {row.value:.4f} published ({own - row.value:+.4f}; {row.source})"
             lines.append(f"  {where}: {both}")
-    return ["", "beside the study, on the same images", *lines] if lines else []
+    return ["", "compared with the study, on the same images", *lines] if lines else []
 
 
 def _study_prompts(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
@@ -99,11 +114,11 @@ def _study_prompts(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
         for row in theirs.itertuples()
         if row.template in mine
     ]
-    return ["", "beside the study's prompts, on as many images", *lines] if lines else []
+    return ["", "compared with the study's prompts, on the same number of images", *lines] if lines else []
 
 
 def _smallest_beam(found: pd.DataFrame, least: int) -> list[str]:
-    """Which beam size is enough; `least` is the smallest that was searched, which has none to be held against."""
+    """Return which beam size is enough; `least` is the smallest that was searched."""
     if found.empty:
         return []
     row = found.iloc[0]
@@ -118,31 +133,31 @@ def _smallest_beam(found: pd.DataFrame, least: int) -> list[str]:
 
 
 def _oracle(found: pd.DataFrame, kept: str) -> list[str]:
-    """How much of a headline metric lies among what was kept and not chosen."""
+    """Return what a perfect choice among the kept `hypotheses` or `samples` would give."""
     return [
-        f"the best of an image's {row.kept:.4g} {kept} by {METRICS[row.metric].title} at beam size "
-        f"{row.beam_size}: {row.best:.3f} instead of {row.chosen:.3f}, a better one in {row.better:.1%} of the images"
+        f"oracle of {row.kept:.4g} {kept} per image at beam size {row.beam_size}: {METRICS[row.metric].title} "
+        f"{row.best:.3f} instead of {row.chosen:.3f}; {row.better:.1%} of the images have a better one"
         for row in found[found.metric.isin(("cider", "clipscore"))].itertuples()
     ]
 
 
-def _pointing(size: int, heads: pd.DataFrame) -> list[str]:
-    """Whether the maps of the last layer, heads averaged, point at what nouns name."""
+def _grounding(size: int, heads: pd.DataFrame) -> list[str]:
+    """Return the attention grounding of the last layer, averaged over heads."""
     mean = list(heads[heads["head"] == -1].itertuples())
     if not mean:
         return []
     row = mean[-1]
-    share, nouns, chance = row.own, row.tested, f" ({row.chance:.1%} by chance)"
+    share, nouns, chance = row.own, row.tested, f" (chance: {row.chance:.1%})"
     if not nouns:
         share, nouns, chance = row.hit, row.nouns, ""
     return [
-        f"maps at beam size {size} peak in a box of what the noun names for {share:.1%} of {nouns:,} nouns"
-        f"{chance}, layer {row.layer + 1}, mean of heads"
+        f"at beam size {size}, attention peaks inside the object's box for {share:.1%} of {nouns:,} nouns{chance}; "
+        f"layer {row.layer + 1}, averaged over heads"
     ]
 
 
 def _signatures(scores: pd.DataFrame) -> list[str]:
-    """How each number came about, once a metric; the beam size stands in the table above."""
+    """Return the signature of each metric once; the beam sizes are in the table above."""
     first = scores.drop_duplicates("metric").sort_values("metric", key=lambda names: names.map(list(METRICS).index))
     known = first[first.signature.fillna("") != ""]
     return ["", "signatures", *(f"  {text}" for text in known.signature)] if len(known) else []
@@ -161,13 +176,15 @@ def _zero_shot(accuracies: pd.DataFrame) -> list[str]:
 def _trained_on(record: dict) -> list[str]:
     seen = record.get("trained_on") or 0
     images = record.get("data", {}).get("images", 0)
-    told = f"{seen:,} of these {images:,} images were in the captioner's own training: its scores on new ones are lower"
-    return [told] if seen else []
+    warning = (
+        f"{seen:,} of these {images:,} images were in the captioner's training data: scores on new images are lower"
+    )
+    return [warning] if seen else []
 
 
-def _waited(record: dict) -> list[str]:
+def _data_loading(record: dict) -> list[str]:
     share = record.get("waited_for_photos")
-    return [] if share is None else ["", f"the model waited for photos {100 * share:.1f} % of the captioning's time"]
+    return [] if share is None else ["", f"data loading: {100 * share:.1f} % of captioning time"]
 
 
 def _skipped(rows: pd.DataFrame) -> list[str]:

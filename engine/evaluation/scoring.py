@@ -22,6 +22,7 @@ from engine.metrics.base import Scores, counts_column
 from engine.metrics.measure import measure
 from engine.protocols import Metric
 from engine.store import schema, tables
+from engine.store.metric_definitions import KEY, definition
 
 Timed = Callable[[str], AbstractContextManager]
 
@@ -92,7 +93,7 @@ def write(run: RunInProgress, scored: Scored, clip: ClipSettings | None) -> None
     run.write("corpus_scores", scored.corpus_scores)
     run.metadata["metrics"] = scored.metrics
     if scored.definitions:
-        run.metadata["metric_definitions"] = scored.definitions
+        run.metadata[KEY] = scored.definitions
     if clip is not None:
         run.metadata["clip"] = clip.metadata()
 
@@ -140,7 +141,7 @@ def define(found: Mapping[int, Scores], metrics: Sequence[Metric]) -> tuple[list
     for metric in metrics:
         if metric.key in have and metric.key not in schema.BUILT_IN:
             registry.define(metric, is_pooled=any(counts_column(metric) in each.counts for each in found.values()))
-            definitions[metric.key] = asdict(schema.METRICS[metric.key])
+            definitions[metric.key] = definition(schema.METRICS[metric.key])
     return registry.ordered(have), definitions
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from engine.captioners.native import checkpoints
 from engine.captioners.native.captioner import EncoderMissing
-from engine.cli import side_by_side
 from engine.config import DecodingConfig, Recipe
 from engine.data import registry
 from engine.data.classes import load_classes
@@ -23,7 +22,8 @@ from engine.evaluation.clip_settings import ClipSettings
 from engine.metrics import zeroshot
 from engine.models import clip
 from engine.models.clip import Clip, ClipMissing
-from engine.store import locks, records, schema, tables
+from engine.store import locks, records, tables
+from engine.store.schema import RUN_RECORD
 from engine.training import loop
 
 BEAMS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
@@ -77,7 +77,7 @@ class _Skipped(Exception):
 
 
 def make(study: Study, say: Callable[[str], None] = print) -> str:
-    """Make every part that can be made here; return ours next to the published numbers, and what was skipped.
+    """Make every part that can be made here; return what was skipped, as lines to print.
 
     Raises:
         StudyError: the data are not in the course's layout, or no part can be made.
@@ -99,7 +99,7 @@ def make(study: Study, say: Callable[[str], None] = print) -> str:
         parts.make(_PHOTOS, study.photos_run, lambda: _named_photos(study, captioner, scorer))
     if not parts.made:
         raise StudyError(f"{study.data}: no part of the study could be made here; see the sentences above")
-    return "\n\n".join(filter(None, [side_by_side.text(study.results, study.name, study.zero_shot_run), parts.text()]))
+    return parts.text()
 
 
 _ZERO_SHOT = "1/4 zero-shot classification"
@@ -183,7 +183,7 @@ def _announce(seconds: float, is_begun: bool, say: Callable[[str], None]) -> Non
 
 def _is_finished(study: Study, run: str) -> bool:
     """Whether an estimate would be wasted: a run with a record is checked, not made."""
-    return (records.run_folder(study.results, run) / schema.RUN_RECORD).is_file()
+    return (records.run_folder(study.results, run) / RUN_RECORD).is_file()
 
 
 def _is_begun(study: Study, run: str) -> bool:

@@ -1,6 +1,5 @@
 """The metrics by name: those of the COCO evaluation, and other people's."""
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -11,7 +10,8 @@ from engine.protocols import Metric, PluginError
 from engine.store import schema
 from engine.store.schema import METRICS
 
-_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_LONGEST = 80
+"""Characters of a text of a metric, such as its title."""
 
 
 def named(names: Sequence[str]) -> list[Metric]:
@@ -61,23 +61,32 @@ def _plugin(name: str) -> Metric:
 
 
 def _check(name: str, metric: Metric) -> None:
-    texts = {part: getattr(metric, part) for part in ("key", "title", "unit", "definition", "tool")}
-    wrong = next((part for part, value in texts.items() if not isinstance(value, str)), None)
-    if wrong is not None:
-        raise PluginError(f"metric {name!r}: {wrong} is {texts[wrong]!r}, expected text")
-    if not _KEY.fullmatch(metric.key):
-        raise PluginError(
-            f"metric {name!r}: key is {metric.key!r}, expected lower-case letters, digits and underscores"
-        )
-    if metric.key in schema.BUILT_IN or metric.key in schema.RESERVED:
-        raise PluginError(f"metric {name!r}: the key {metric.key!r} is taken; choose another")
-    if not isinstance(metric.digits, int) or not 0 <= metric.digits <= 6:
-        raise PluginError(f"metric {name!r}: digits is {metric.digits!r}, expected 0 to 6")
-    if not isinstance(metric.higher_is_better, bool):
+    """Check the parts of other people's metric, before anything is computed.
+
+    Raises:
+        PluginError: a part is missing or is not what the protocol says.
+    """
+    for part in ("key", "title", "unit", "definition", "tool"):
+        value = getattr(metric, part)
+        if not (isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= _LONGEST):
+            expected = f"one line of 1 to {_LONGEST} characters"
+            raise PluginError(f"metric {name!r}: {part} is {value!r}, expected {expected}")
+    if type(metric.digits) is not int:
+        raise PluginError(f"metric {name!r}: digits is {metric.digits!r}, expected a whole number")
+    if type(metric.higher_is_better) is not bool:
         raise PluginError(f"metric {name!r}: higher_is_better is {metric.higher_is_better!r}, expected True or False")
     unknown = sorted(set(metric.needs) - {"references", "photos", "objects"})
     if unknown:
         raise PluginError(f"metric {name!r} needs {unknown[0]!r}, expected references, photos or objects")
+    try:
+        schema.check(_definition(metric, "mean"))
+    except ValueError as error:
+        raise PluginError(f"metric {name!r}: {error}") from error
+
+
+def _definition(metric: Metric, corpus: str) -> schema.Metric:
+    named = (metric.key, metric.title, metric.unit, corpus, metric.definition)
+    return schema.Metric(*named, digits=metric.digits, higher_is_better=metric.higher_is_better)
 
 
 def define(metric: Metric, is_pooled: bool) -> None:
@@ -88,8 +97,7 @@ def define(metric: Metric, is_pooled: bool) -> None:
     """
     if metric.key in schema.BUILT_IN:
         return
-    named = (metric.key, metric.title, metric.unit, "pooled" if is_pooled else "mean", metric.definition)
     try:
-        schema.register(schema.Metric(*named, digits=metric.digits, higher_is_better=metric.higher_is_better))
+        schema.register(_definition(metric, "pooled" if is_pooled else "mean"))
     except ValueError as error:
         raise PluginError(f"metric {metric.key!r}: {error}") from error

@@ -8,29 +8,27 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from engine.store import metric_definitions
 from engine.store.errors import Problem, ResultsError
 from engine.store.records import FinishedRun, find_runs, is_older
-from engine.store.schema import (
-    METRICS,
-    RENAMED_TAGS,
-    TABLES,
-    schema_of,
-)
+from engine.store.schema import METRICS, RENAMED_TAGS, TABLES, schema_of
 from engine.store.tables import check_table, table_path
 
 
 def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
-    """An in-memory DuckDB with a view per table over all finished runs, each with a `run` column.
+    """Return an in-memory DuckDB with a view per table over all finished runs, each with a `run` column.
 
-    A view exists for every table of the contract, empty where no run has it; those of SCORED have every metric column.
-    There is also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The
-    connection can reach the results folder and nothing else; `readers` keeps a query from writing there. Use a
-    `.cursor()` per thread.
+    A view exists for every table of the contract, empty if no run has it; those of SCORED have a column for every
+    metric. The metrics that run records define are registered first, so that no plugin is needed to read a run. There
+    is also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The
+    connection can only access the results folder; `readers` prevents queries that write there. Use a `.cursor()` per
+    thread.
 
     Returns:
-        The connection, and what was left out.
+        The connection, and what was left out or refused.
     """
     runs, problems = find_runs(results)
+    problems += metric_definitions.register_all(runs)
     connection = duckdb.connect(":memory:")
     connection.execute("CREATE TABLE runs (run VARCHAR, record VARCHAR)")
     for run in runs:
@@ -49,20 +47,20 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
 
 
 _WRITERS = {"COPY", "EXPORT", "ATTACH", "PREPARE"}
-"""Statements that write files, or may hold one that does, as DuckDB names them."""
+"""Statements that write files or may contain one that does, by DuckDB's names."""
 
 
 _WRITING = re.compile("copy|export|attach", re.IGNORECASE)
 
 
 def readers(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
-    """The statements of `query`, none of which writes a file: results are made by commands alone.
+    """Return the statements of `query`, none of which writes a file: only commands write results.
 
-    The folders that DuckDB may read it may write as well, so a COPY could replace a run's table.
+    DuckDB can write to every folder that it can read, so a COPY could replace a run's table.
 
     Raises:
-        duckdb.Error: not SQL.
-        ResultsError: no statement, or one that writes.
+        duckdb.Error: `query` is not SQL.
+        ResultsError: there is no statement, or one that writes.
     """
     statements = connection.extract_statements(query)
     if not statements:
@@ -72,7 +70,7 @@ def readers(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.St
         if kind in _WRITERS or (kind == "EXPLAIN" and _WRITING.search(statement.query)):  # EXPLAIN ANALYZE runs it
             raise ResultsError(
                 f"a query of the kind {kind} may write files, expected one that only reads; "
-                "print the answer into a file instead, with --csv where a program reads it"
+                "redirect the output into a file instead, with --csv for other programs"
             )
     return statements
 
@@ -85,7 +83,7 @@ def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Pro
             continue
         problem = check_table(path)
         if problem is None:
-            # The folder as it stands in the results, a link or not: its name is the run's.
+            # The folder in the results, even if it is a link: its name is the run's.
             paths.append(run.folder.parent.resolve() / run.name / path.name)
         else:
             problems.append(problem)
@@ -93,9 +91,9 @@ def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Pro
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path], older: set[str]) -> None:
-    # An empty table of the full width stands first, so that a metric no run has is a NULL column and not an error.
+    # An empty table with all columns comes first, so that a metric that no run has is a NULL column and not an error.
     schema = schema_of(table, list(METRICS))
-    # A table and not a registered object: those are not seen by the connection's cursors.
+    # A table and not a registered object, because cursors of the connection do not see those.
     connection.register("shape", pa.schema([pa.field("run", pa.string()), *schema]).empty_table())
     connection.execute(f"CREATE TABLE empty_{table} AS SELECT * FROM shape")
     connection.unregister("shape")
@@ -118,8 +116,8 @@ def _literal(text: str) -> str:
 
 
 _TAGS_NOW = (
-    "list_transform(tags, lambda entry: struct_pack(tag := CASE entry.tag "
+    "list_transform(tags, lambda _entry: struct_pack(tag := CASE _entry.tag "
     + " ".join(f"WHEN {_literal(before)} THEN {_literal(now)}" for before, now in RENAMED_TAGS.items())
-    + " ELSE entry.tag END, evidence := entry.evidence)) AS tags"
+    + " ELSE _entry.tag END, evidence := _entry.evidence)) AS tags"
 )
-"""The tags of a run of a version before RENAMED, by their names now."""
+"""The tags of a run written before RENAMED, with their present names."""

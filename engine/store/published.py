@@ -1,7 +1,7 @@
-"""The original study's figures in `results/published/*.csv`, shown next to ours.
+"""The original study's published numbers in `results/published/*.csv`, shown next to ours.
 
-Knows those files, their columns and which data they were measured on. Knows no run. A file that cannot be used becomes
-a sentence, never an error.
+Knows those files, their columns and the data they were measured on. Knows no run. A file that cannot be used results in
+a message, never in an error.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from engine.data.files import first_line
 from engine.store.schema import METRICS
 
 REPORT = "the study's report, HW3 VL Models"
-"""The source of every figure that is printed in the report itself."""
+"""The source of every number that is printed in the report itself."""
 
 LABEL = "published (the study)"
-"""How a curve or a table row of these figures is labelled next to ours."""
+"""The label of a curve or a table row of published numbers."""
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _PROMPTS = ["template", "model", "images", "accuracy", "source"]
@@ -32,29 +32,29 @@ _LARGEST = 1_000_000  # bytes: these are hand-written tables
 
 
 def is_studys(data: Mapping[str, Any], images: int) -> bool:
-    """Return whether a run's data are the study's own: the course's validation split with as many `images`."""
+    """Return whether a run's data are those of the study: the course's validation split with `images` images."""
     is_val = str(data.get("split", "")).startswith("val")
     return data.get("format") in ("course", "classes") and is_val and data.get("images") == images
 
 
 @dataclass(frozen=True)
 class Published:
-    """What one file holds, and why it holds nothing where it could not be used."""
+    """The rows of one file, and why it could not be used, if so."""
 
     frame: pd.DataFrame
     problem: str = ""
 
 
 def folder(results: Path) -> Path:
-    """Return the folder of the study's figures: beside the results, else the project's own."""
+    """Return the folder of the published numbers: next to the runs, else the project's own."""
     beside = results / "published"
     return beside if beside.is_dir() else _PROJECT / "results" / "published"
 
 
 def beams(results: Path) -> Published:
-    """Return the decodings of the best setting, a row per beam size and metric.
+    """Return the scores of the best setting, one row per beam size and metric.
 
-    Columns beam_size (null where the source does not give it), metric (a key of METRICS), value, source.
+    Columns beam_size (null if the source does not name it), metric (a key of METRICS), value, source.
     """
     found = _read(folder(results) / "beams.csv", ["beam_size", "source"])
     metrics = [name for name in found.frame.columns if name in METRICS]
@@ -65,7 +65,7 @@ def beams(results: Path) -> Published:
 
 
 def _long(wide: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
-    """One row per beam size and metric; a cell without a number gives none."""
+    """Return one row per beam size and metric; a cell without a number has no row."""
     if not metrics or wide.empty:
         return pd.DataFrame(columns=["beam_size", "metric", "value", "source"])
     rows = wide.melt(["beam_size", "source"], metrics, "metric", "value")
@@ -87,7 +87,7 @@ def pairs(results: Path) -> Published:
 
 
 def attempts(results: Path) -> Published:
-    """Return the six attempts, greedy: columns of `_ATTEMPTS`, settings as text and scores as numbers."""
+    """Return the six trained settings with their scores: columns of `_ATTEMPTS`, scores as numbers, others as text."""
     return _numbers("attempts.csv", results, _ATTEMPTS, ["cider", "clipscore"])
 
 
@@ -98,38 +98,38 @@ def settings(results: Path) -> Published:
 
 
 def setting(results: Path, name: str) -> str:
-    """Return one value of the best setting as text, or "" where the file does not give it."""
+    """Return one value of the best setting as text, or "" if the file does not have it."""
     frame = settings(results).frame
     found = frame[frame.name == name].value
     return str(found.iloc[0]) if len(found) and isinstance(found.iloc[0], str) else ""
 
 
 def contradiction(results: Path) -> str:
-    """Return one sentence where the report's best setting and its attempts disagree on the batch size, else "".
+    """Return a sentence if the report's best setting and its table of settings disagree on the batch size, else "".
 
-    The greedy scores of the best setting are those of the attempt whose digits they round to.
+    The greedy scores of the best setting belong to the row of that table to which they round.
     """
-    said = setting(results, "batch_size")
+    stated = setting(results, "batch_size")
     greedy = _read(folder(results) / "beams.csv", ["beam_size", "cider", "clipscore"]).frame
     tried = _read(folder(results) / "attempts.csv", _ATTEMPTS).frame
     greedy = greedy[greedy.get("beam_size", pd.Series(dtype=str)) == "1"]
-    if not said or greedy.empty or tried.empty:
+    if not stated or greedy.empty or tried.empty:
         return ""
     first = greedy.iloc[0]
     same = [
         row for row in tried.itertuples() if _rounds(first.cider, row.cider) and _rounds(first.clipscore, row.clipscore)
     ]
-    if len(same) != 1 or same[0].batch_size == said:
+    if len(same) != 1 or same[0].batch_size == stated:
         return ""
     return (
-        f"The study's report gives batch size {said} for its best setting, but the greedy scores of that setting "
+        f"The study's report gives batch size {stated} for its best setting, but the greedy scores of that setting "
         f"(CIDEr {same[0].cider}, CLIPScore {same[0].clipscore}) are those of its attempt with batch size "
         f"{same[0].batch_size}."
     )
 
 
 def _rounds(exact: str, printed: str) -> bool:
-    """Whether `exact` gives `printed` when rounded to as many decimals."""
+    """Return whether `exact` is `printed` when rounded to the same number of decimals."""
     try:
         return Decimal(exact).quantize(Decimal(printed)) == Decimal(printed)
     except (InvalidOperation, TypeError):
@@ -137,7 +137,7 @@ def _rounds(exact: str, printed: str) -> bool:
 
 
 def _numbers(name: str, results: Path, columns: list[str], numeric: list[str]) -> Published:
-    """Return the file's `columns`, those of `numeric` as numbers; a row without the last of these is left out."""
+    """Return the file's `columns`, those of `numeric` as numbers, without the rows that lack the last of these."""
     found = _read(folder(results) / name, columns)
     frame = found.frame.reindex(columns=columns).copy()
     for column in numeric:

@@ -4,6 +4,7 @@ Knows what a results file looks like and nothing of how it is made, stored or dr
 column type.
 """
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -195,7 +196,7 @@ class Metric:
 
     @property
     def counts(self) -> str:
-        """Column of a pooled metric's statistics, for metrics that are not built in."""
+        """Return the column of a pooled metric's statistics, for metrics that are not built in."""
         return f"{self.key}_counts"
 
     @property
@@ -227,21 +228,58 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-
 BUILT_IN = frozenset(METRICS)
-"""Keys that no other metric can take."""
+"""The metrics that need no definition in a run record."""
+
+RESERVED = frozenset(
+    {name for table in TABLES.values() for name in table.names}
+    | {"run", "filename", "rowid", "draw", "scored", "source"}  # columns of views, queries and published figures
+)
+"""Names that no registered metric can have, because its column would hide another one."""
+
+_METRIC_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def register(metric: Metric) -> None:
-    """Add somebody else's metric to METRICS: tables may then have a column of its key.
+    """Add a metric that is not built in to METRICS: scored tables, views and queries then have a column for it.
+
+    Registering the same definition again changes nothing.
 
     Raises:
-        ValueError: the key belongs to a built-in metric, to another definition, or to another column.
+        ValueError: the key has another definition or is not the name of a column, or a field is out of range.
     """
-    if metric.key in BUILT_IN or metric.key in RESERVED:
-        raise ValueError(f"the key {metric.key!r} is taken")
-    if METRICS.setdefault(metric.key, metric) != metric:
-        raise ValueError(f"another metric with the key {metric.key!r} is defined differently")
+    if METRICS.get(metric.key) == metric:
+        return
+    check(metric)
+    if known := METRICS.get(metric.key):
+        what = f"has another definition already ({known.definition[:60]})"
+        raise ValueError(f"metric {metric.key!r} {what}; give the new metric another key")
+    METRICS[metric.key] = metric
+
+
+def check(metric: Metric) -> None:
+    """Check the definition of a metric that is not built in.
+
+    Raises:
+        ValueError: the key is taken or is not the name of a column, or a field is out of range.
+    """
+    key = metric.key
+    if not _METRIC_KEY.fullmatch(key):
+        expected = "a letter, then letters, digits and _, all lower case, at most 64"
+        raise ValueError(f"metric key {key[:60]!r}: expected {expected}")
+    if key in BUILT_IN:
+        raise ValueError(f"metric {key!r} is built in ({METRICS[key].definition[:60]}); give the new metric another key")
+    counts = {each.counts for name, each in METRICS.items() if name not in BUILT_IN}
+    if key in RESERVED | counts or metric.counts in METRICS:
+        raise ValueError(f"metric key {key!r} is the name of a column of the results; give the metric another key")
+    if metric.corpus not in _CORPUS:
+        raise ValueError(f"corpus of metric {key!r} is {metric.corpus!r}, expected one of {', '.join(_CORPUS)}")
+    if not 0 <= metric.digits <= _MOST_DIGITS:
+        raise ValueError(f"digits of metric {key!r} is {metric.digits}, expected 0 to {_MOST_DIGITS}")
+
+
+_CORPUS = ("mean", "pooled")
+_MOST_DIGITS = 9
 
 
 TAGS = {
@@ -257,14 +295,14 @@ TAGS = {
 """The failure tags with their definitions; `diagnosis.tags` assigns them, the last one `evaluation.nbest`."""
 
 SCORED = {"scores": 2, "hypotheses": 7}
-"""The tables with metric columns, each with the number of columns before those."""
-
-RESERVED = frozenset(name for table in SCORED for name in TABLES[table].names) | {"run"}
-"""Names of columns that no metric can have as its key."""
+"""The tables with metric columns, each with the number of columns that stand before those."""
 
 
 def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
-    """A table of SCORED with a DOUBLE column for each of `metrics`, in METRICS' order.
+    """Return the schema of a table of SCORED with a DOUBLE column for each of `metrics`.
+
+    Built-in ones come in METRICS' order, then others by key: the order does not depend on when a metric was registered,
+    so that another process can continue a run.
 
     Raises:
         KeyError: a metric that METRICS does not define.
@@ -273,10 +311,12 @@ def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
     if unknown:
         raise KeyError(f"unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
     base, before = list(TABLES[table]), SCORED[table]
-    columns = [pa.field(key, pa.float64()) for key in METRICS if key in metrics]
-    pooled = [METRICS[key] for key in METRICS if key in metrics and key not in BUILT_IN]
-    counts = [pa.field(each.counts, pa.list_(pa.float64())) for each in pooled if each.corpus == "pooled"]
-    return pa.schema([*base[:before], *columns, *base[before:], *(counts if table == "scores" else [])])
+    others = sorted(key for key in METRICS if key not in BUILT_IN)
+    ordered = [key for key in [*(key for key in METRICS if key in BUILT_IN), *others] if key in metrics]
+    columns = [pa.field(key, pa.float64()) for key in ordered]
+    pooled = [METRICS[key] for key in ordered if key not in BUILT_IN and METRICS[key].corpus == "pooled"]
+    counts = [pa.field(each.counts, pa.list_(pa.float64())) for each in pooled if table == "scores"]
+    return pa.schema([*base[:before], *columns, *base[before:], *counts])
 
 
 def schema_of(table: str, columns: list[str]) -> pa.Schema:

@@ -1,28 +1,28 @@
-"""What two numbers' signatures have in common, and where they differ: whether one axis may hold both.
+"""How the signatures of two numbers differ, and so whether the numbers are comparable.
 
 Knows the form `metric|name:value|...`. Knows no metric and no run.
 """
 
 from dataclasses import dataclass
 
-_OURS_TO_DIFFER = {"beam"}  # the choice itself; everything else is said
+_NOT_REPORTED = {"beam"}  # the user chose to compare beam sizes
 
 _SEARCH = {
     *("rule", "max_length", "length_penalty", "early_stopping", "repetition_penalty", "no_repeat_ngram", "n_best"),
     *("sample", "temperature", "top_k", "top_p", "seed", "precision"),
 }
 
-# What a signature that names its search leaves unsaid: `DecodingConfig.facts` gives these only where asked for.
-_UNSAID = {
+# Values of a signature with a search rule that it omits: `DecodingConfig.facts` names only what is not the default.
+_OMITTED = {
     **{"repetition_penalty": "1.0", "no_repeat_ngram": "0", "sample": "False", "temperature": "1.0"},
     **{"n_best": "1", "top_k": "0", "top_p": "1.0", "seed": "0", "precision": "float32"},
 }
 
-_WORDS = {
+_TITLES = {
     "": "metric",
     "data": "data (fingerprint)",
     "images": "images scored",
-    "refs": "references an image",
+    "refs": "references per image",
     "rule": "search rule",
     "max_length": "maximum length",
     "length_penalty": "length penalty",
@@ -37,19 +37,19 @@ _UNKNOWN = "not known"
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that two signatures do not share."""
+    """An entry in which two signatures differ."""
 
     what: str
     left: str
     right: str
-    search: bool = False  # how captions were searched for, and not how they were measured
+    search: bool = False  # whether it is a setting of the search, and not of the measurement
 
     def __str__(self) -> str:
         return f"{self.what}: {self.left} against {self.right}"
 
 
-def facts(signature: str) -> dict[str, str]:
-    """The named values of a signature in its order; the metric's own name stands under ""."""
+def entries(signature: str) -> dict[str, str]:
+    """Return name -> value of a signature in its order; the metric is the value of ""."""
     name, *rest = (signature or "").split("|")
     found = {"": name}
     last = ""
@@ -64,16 +64,16 @@ def facts(signature: str) -> dict[str, str]:
 
 
 def _value(known: dict[str, str], key: str) -> str:
-    unsaid = _UNSAID.get(key, _UNKNOWN) if "rule" in known else _UNKNOWN
-    return known.get(key, unsaid)
+    default = _OMITTED.get(key, _UNKNOWN) if "rule" in known else _UNKNOWN
+    return known.get(key, default)
 
 
 def differences(left: str, right: str) -> list[Difference]:
-    """What differs apart from the beam size, in the order of the signatures."""
-    one, other = facts(left), facts(right)
+    """Return the differences of two signatures in their order, without the beam size."""
+    one, other = entries(left), entries(right)
     found = []
     for key in dict.fromkeys([*one, *other]):
         mine, theirs = _value(one, key), _value(other, key)
-        if key not in _OURS_TO_DIFFER and mine != theirs:
-            found.append(Difference(_WORDS.get(key, key.replace("_", " ")), mine, theirs, key in _SEARCH))
+        if key not in _NOT_REPORTED and mine != theirs:
+            found.append(Difference(_TITLES.get(key, key.replace("_", " ")), mine, theirs, key in _SEARCH))
     return found

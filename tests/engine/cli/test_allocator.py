@@ -33,7 +33,7 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
-def test_freed_memory_is_used_again_and_not_fetched_anew():
+def test_freed_memory_is_used_again_without_new_pages():
     assert faults("keep") < faults("leave") / 10
 
 

@@ -1,4 +1,4 @@
-"""Two settings on the terminal: the numbers of the query, and sentences for what cannot be compared."""
+"""Two settings on the terminal: the numbers of the query, and messages if they cannot be compared."""
 
 import pyarrow.compute as pc
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from engine.cli import compare
 from engine.cli.compare import SettingError
 from engine.store import database, queries, records, tables
+from engine.store.schema import METRICS, Metric
 from tests.support import runs
 
 
@@ -16,18 +17,18 @@ def results(tmp_path):
     return tmp_path / "results"
 
 
-def test_the_table_says_what_the_query_says(results):
+def test_the_table_shows_the_numbers_of_the_query(results):
     text = compare.text(results, "demo:3", "demo:1")
     connection, _ = database.connect(results)
     for row in queries.comparison(connection.cursor(), "demo", 3, "demo", 1).itertuples():
         line = next(line for line in text.splitlines() if line.startswith(f"{compare.METRICS[row.metric].title} "))
         assert f"{row.difference:+.3f}" in line and f"{row.p_holm:.3f}" in line
-    assert text.startswith("demo:3 against demo:1 on 12 shared images")
+    assert text.startswith("demo:3 and demo:1 on 12 shared images")
 
 
-def test_means_in_the_place_of_corpus_values_are_called_so(results):
-    told = "BLEU-1, BLEU-2, BLEU-3, BLEU-4: means of per-image values, for the counts "
-    assert told in compare.text(results, "demo:3", "demo:1")  # whose runs kept none
+def test_means_instead_of_corpus_values_are_named(results):
+    note = "BLEU-1, BLEU-2, BLEU-3, BLEU-4: means of per-image values, because the counts "
+    assert note in compare.text(results, "demo:3", "demo:1")  # whose runs kept none
     folder = records.run_folder(results, "demo")
     scores = tables.read_table(folder, "scores").to_pylist()
     metrics = [name for name in runs.METRICS if name in scores[0]]
@@ -36,10 +37,22 @@ def test_means_in_the_place_of_corpus_values_are_called_so(results):
     assert "means of per-image values" not in compare.text(results, "demo:3", "demo:1")
 
 
+def test_a_registered_pooled_metric_has_no_counts_and_wins_by_its_direction(results, monkeypatch):
+    monkeypatch.setitem(METRICS, "ter", Metric("ter", "TER", "0 to 1", "pooled", "edits", higher_is_better=False))
+    folder = records.run_folder(results, "demo")
+    scores = tables.read_table(folder, "scores").to_pylist()
+    rows = [{**row, "ter": 0.1 * row["beam_size"]} for row in scores]
+    tables.write_table(folder, "scores", tables.table_of("scores", rows, [*runs.METRICS, "ter"]))
+    text = compare.text(results, "demo:3", "demo:1")
+    line = next(line for line in text.splitlines() if line.startswith("TER "))
+    assert "+0.200" in line and line.split()[-3:] == ["0", "0", "12"]
+    assert "BLEU-4, TER: means of per-image values" in text
+
+
 def test_a_run_without_a_beam_size_is_its_best(results):
     connection, _ = database.connect(results)
     best = queries.best_scores(connection.cursor()).query("run == 'demo' and metric == 'cider'").beam_size.iloc[0]
-    assert compare.text(results, "demo", "demo:1").startswith(f"demo:{best} against")
+    assert compare.text(results, "demo", "demo:1").startswith(f"demo:{best} and demo:1")
 
 
 def test_one_shared_image_has_no_interval(results):
@@ -58,7 +71,7 @@ def test_one_shared_image_has_no_interval(results):
         ("nobody:3", "run 'nobody' has no captions in the results, expected one of: demo, predictions"),
         ("demo:2", "run 'demo' has no beam size '2', expected one of 1, 3, 5"),
         ("demo:x", "no beam size 'x'"),
-        ("predictions", "have captions of no image in common"),
+        ("predictions", "have no captioned image in common"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(results, left, message):
@@ -66,7 +79,7 @@ def test_what_cannot_be_compared_is_one_sentence(results, left, message):
         compare.text(results, left, "demo:1")
 
 
-def test_numbers_that_were_measured_in_different_ways_are_named(results):
+def test_differences_in_the_measurement_are_named(results):
     folder = records.run_folder(results, "other")
     for table in ("images", "captions", "scores"):
         tables.write_table(folder, table, tables.read_table(records.run_folder(results, "demo"), table))
@@ -75,18 +88,18 @@ def test_numbers_that_were_measured_in_different_ways_are_named(results):
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", rows))
     records.write_record(folder, {"run": "other"})
     text = compare.text(results, "demo:3", "other:3")
-    assert "not measured or searched alike: tokeniser: " in text and " against other (" in text
+    assert "measured or decoded differently: tokeniser: " in text and " against other (" in text
 
 
-def test_photos_of_one_name_that_no_reference_connects_are_doubted(results):
+def test_equal_ids_without_a_common_reference_are_reported(results):
     folder = runs.strangers_run(results)
-    assert "12 of them have no reference in common: other photos with the same names?" in compare.text(
+    assert "12 of them have no reference in common: different photos with the same ids?" in compare.text(
         results, "demo:3", f"{folder.name}:3"
     )
     assert "no reference in common" not in compare.text(results, "demo:3", "demo:1")
 
 
-def test_a_run_that_is_damaged_or_unfinished_is_called_so(results):
+def test_a_damaged_or_unfinished_run_is_named(results):
     folder = records.run_folder(results, "demo")
     (folder / "captions.parquet").write_bytes(b"PAR1")
     with pytest.raises(SettingError, match=r"no captions in the results \(not a whole Parquet file .*run the command"):

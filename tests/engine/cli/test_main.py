@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine import __main__ as command
-from engine.cli import doctor
+from engine.cli import device, doctor
 from engine.store import records, tables
 from tests.conftest import ROOT
 from tests.support import tiny
@@ -19,7 +19,7 @@ _SMALL = (
     '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
     "num_layers = 1\nnhead = 2\n[training]\n"
 )
-COMMANDS = ("train", "evaluate", "score", "zeroshot", "compare", "correlate", "sql", "doctor")
+COMMANDS = ("train", "evaluate", "score", "zeroshot", "study", "compare", "correlate", "sql", "doctor")
 
 
 def run(*arguments: object) -> int:
@@ -46,12 +46,7 @@ def test_the_example_of_every_command_is_one_its_parser_takes(name):
     assert parser.parse_args(words[3:]).run
 
 
-def test_help_does_not_wait_for_torch():
-    code = "import sys, engine.__main__ as m; m.build_parser(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-def test_the_road_from_photos_to_a_summary(tmp_path, capsys):
+def test_from_photos_to_a_summary(tmp_path, capsys):
     tiny.classes(tiny.coco(tmp_path / "data"))
     tiny.captioner_folder(tmp_path / "captioner")
     tiny.clip_folder(tmp_path / "clip")
@@ -80,7 +75,7 @@ def test_the_road_from_photos_to_a_summary(tmp_path, capsys):
     assert capsys.readouterr().out == "beam_size,images\n1,4\n2,4\n"
 
 
-def test_the_command_that_train_names_evaluates_wherever_things_lie_and_keeps_the_training_curve(tmp_path, capsys):
+def test_the_command_that_train_prints_runs_with_any_paths_and_keeps_the_training_curve(tmp_path, capsys):
     data, out, results = tmp_path / "my data", tmp_path / "größer 2", tmp_path / "results"
     tiny.coco(data, 6, "train")
     tiny.coco(data, 3, "val")
@@ -133,7 +128,7 @@ def test_zero_shot_predictions_made_elsewhere_give_a_run(tmp_path, capsys):
         ),
         (
             ["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--metrics", "wer"],
-            "--metrics wer: expected",
+            "unknown metric 'wer': expected one of cider",
         ),
         (["evaluate", "--data", "DATA", "--captioner", "x", "--run", "r", "--templates", "a"], "expected {object}"),
         (
@@ -186,7 +181,7 @@ def test_a_limit_is_a_whole_number_above_zero(capsys, count):
     assert f"--limit: {count}: expected a whole number above 0" in capsys.readouterr().err
 
 
-def test_where_no_photo_can_be_used_the_first_reason_is_said_and_no_run_is_left(tmp_path, capsys):
+def test_if_no_photo_can_be_used_the_first_reason_is_reported_and_no_run_remains(tmp_path, capsys):
     captioner, results = tiny.captioner_folder(tmp_path / "captioner"), tmp_path / "results"
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "torn.jpg").write_bytes(b"no image")
@@ -201,7 +196,7 @@ def test_where_no_photo_can_be_used_the_first_reason_is_said_and_no_run_is_left(
     assert run(*asked, "--beams", 1, 2) == 0
 
 
-def test_classes_of_which_no_photo_can_be_used_end_in_a_sentence(tmp_path, capsys):
+def test_classes_without_a_usable_photo_are_an_error_in_one_sentence(tmp_path, capsys):
     folder = tmp_path / "p1_data"
     tiny.write_json(folder / "id2label.json", {"0": "dog", "1": "cat"})
     (folder / "val").mkdir()
@@ -211,7 +206,7 @@ def test_classes_of_which_no_photo_can_be_used_end_in_a_sentence(tmp_path, capsy
     assert "none of the 1 photos can be used" in capsys.readouterr().err
 
 
-def test_what_the_system_refuses_is_one_sentence(tmp_path, capsys):
+def test_an_error_of_the_operating_system_is_one_sentence(tmp_path, capsys):
     (tmp_path / "results").write_text("a file")
     data, captioner = tiny.coco(tmp_path / "data"), tiny.captioner_folder(tmp_path / "captioner")
     asked = ("evaluate", "--data", data, "--captioner", captioner, "--run", "r", "--results", tmp_path / "results")
@@ -220,18 +215,18 @@ def test_what_the_system_refuses_is_one_sentence(tmp_path, capsys):
     assert shown.startswith("error: ") and "results" in shown and "Not a directory" in shown
 
 
-def test_a_bug_of_ours_is_not_dressed_up_as_a_mistake_of_theirs(monkeypatch):
+def test_a_bug_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("engine.cli.doctor.examine", lambda: (_ for _ in ()).throw(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):
         run("doctor")
 
 
 @pytest.mark.parametrize(("name", "chosen"), [("cpu", []), ("cuda", []), ("cuda:1", ["cuda:1"])])
-def test_a_gpu_that_is_named_by_its_number_is_the_one_that_kernels_run_on(monkeypatch, name, chosen):
+def test_kernels_run_on_the_gpu_with_the_given_number(monkeypatch, name, chosen):
     ones, found = torch.ones, []
     monkeypatch.setattr("torch.ones", lambda size, device: ones(size))
     monkeypatch.setattr("torch.cuda.set_device", found.append)
-    assert command._device(name) == name
+    assert device.prepare(name) == name
     assert found == chosen
 
 
@@ -239,7 +234,7 @@ def test_a_gpu_that_is_named_by_its_number_is_the_one_that_kernels_run_on(monkey
     ("is_linked", "text"),
     [(True, "Card X"), (False, "Card X; decoding would be faster with Triton and a C compiler")],
 )
-def test_doctor_says_where_a_gpu_is_not_used_as_well_as_it_could_be(monkeypatch, is_linked, text):
+def test_doctor_reports_a_gpu_that_could_decode_faster(monkeypatch, is_linked, text):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Card X")
     monkeypatch.setattr("engine.captioners.native.kv_cache.is_linked", lambda device: is_linked)
@@ -247,7 +242,7 @@ def test_doctor_says_where_a_gpu_is_not_used_as_well_as_it_could_be(monkeypatch,
     assert found.is_there and found.text == text
 
 
-def test_doctor_says_what_is_there_and_what_to_do(capsys):
+def test_doctor_reports_what_is_there_and_what_to_do(capsys):
     assert run("doctor") == 0
     lines = capsys.readouterr().out.splitlines()
     found = {line[6:32].strip(): line for line in lines}
@@ -274,7 +269,7 @@ def test_csv_keeps_every_element_of_a_list_as_json(tmp_path, capsys):
     assert row[3:] == ["", "3"]
 
 
-def test_metrics_asked_for_where_nothing_has_references_are_refused(tmp_path, capsys):
+def test_metrics_without_references_are_refused(tmp_path, capsys):
     tiny.photo(tmp_path / "photos" / "a.png")
     captioner = tiny.captioner_folder(tmp_path / "captioner")
     asked = ("evaluate", "--data", tmp_path / "photos", "--captioner", captioner, "--run", "r", "--beams", 1)

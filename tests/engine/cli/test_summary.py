@@ -8,7 +8,7 @@ from engine.store import published, records, tables
 from tests.support import runs
 
 
-def test_the_summary_says_scores_intervals_and_the_next_command(full_results):
+def test_the_summary_has_scores_intervals_and_the_next_command(full_results):
     text = summary.text(full_results, "demo")
     record = records.read_record(records.run_folder(full_results, "demo"))
     for size in record["beam_sizes"]:
@@ -18,31 +18,31 @@ def test_the_summary_says_scores_intervals_and_the_next_command(full_results):
     assert text.endswith(f"next: CAPTIONSCOPE_RESULTS={full_results} streamlit run dashboard/app.py")
 
 
-def test_the_summary_says_what_the_n_best_hold(tmp_path):
+def test_the_summary_has_the_oracle_of_the_n_best(tmp_path):
     runs.add_hypotheses(runs.captioner_run(tmp_path / "results"))
     text = summary.text(tmp_path / "results", "demo")
-    said = "the best of an image's 3 hypotheses by CIDEr at beam size 3: 1.500 instead of 0.500, a better one in 100.0%"
-    assert said in text and "by CIDEr at beam size 1" not in text
+    said = "oracle of 3 hypotheses per image at beam size 3: CIDEr 1.500 instead of 0.500; 100.0% of the images have"
+    assert said in text and "per image at beam size 1" not in text
 
 
-def test_the_summary_says_whether_the_maps_point_at_what_nouns_name(full_results):
+def test_the_summary_has_the_attention_grounding(full_results):
     text = summary.text(full_results, "demo")
-    said = "maps at beam size 1 peak in a box of what the noun names for 33.3% of 3 nouns (33.3% by chance), layer 2"
+    said = "at beam size 1, attention peaks inside the object's box for 33.3% of 3 nouns (chance: 33.3%); layer 2"
     assert said in text
-    assert "maps at beam size 3" not in text
+    assert "at beam size 3, attention" not in text
 
 
-def test_a_number_is_the_one_the_store_holds(full_results):
+def test_numbers_are_those_of_the_store(full_results):
     rows = tables.read_table(records.run_folder(full_results, "demo"), "corpus_scores").to_pylist()
     text = summary.text(full_results, "demo")
     for row in rows:
         assert f"{row['value']:.3f}" in text
 
 
-def test_an_imported_run_is_called_imported_and_partial_ones_say_of_how_many(full_results):
+def test_imported_and_partial_runs_are_named(full_results):
     names = [run.name for run in records.find_runs(full_results)[0] if run.record["kind"] == "predictions"]
     assert "imported" in summary.text(full_results, names[0])
-    assert summary._what({"data": {"images": 3, "of_images": 9, "name": "x", "split": "val"}, "partial": True}) == (
+    assert summary._data({"data": {"images": 3, "of_images": 9, "name": "x", "split": "val"}, "partial": True}) == (
         "3 images (partial: of 9) of x val"
     )
 
@@ -60,14 +60,14 @@ def test_the_default_results_folder_needs_no_variable_and_another_is_quoted():
         (3, 5, "best by CIDEr: beam size 5; the smallest that is not significantly worse: 3 (paired"),
     ],
 )
-def test_which_beam_size_is_enough_claims_nothing_of_sizes_that_are_not_there(smallest, best, said):
+def test_the_smallest_beam_size_that_is_enough_is_named(smallest, best, said):
     import pandas as pd
 
     (line,) = summary._smallest_beam(pd.DataFrame([{"smallest": smallest, "best": best}]), least=1)
     assert line.startswith(said)
 
 
-def test_the_studys_figures_stand_beside_a_run_on_its_images_and_beside_no_other():
+def test_published_scores_are_next_to_runs_on_the_same_images_only():
     import pandas as pd
 
     ours = pd.DataFrame([{"metric": "cider", "beam_size": 3, "value": 0.95}])
@@ -80,7 +80,7 @@ def test_the_studys_figures_stand_beside_a_run_on_its_images_and_beside_no_other
     assert not published.is_studys({"format": "course", "split": "val", "images": 50}, 1789)
 
 
-def test_the_published_prompts_stand_beside_as_many_images(tmp_path):
+def test_published_prompts_are_next_to_runs_with_the_same_number_of_images(tmp_path):
     from engine import __main__ as command
     from tests.conftest import SHARED
 
@@ -95,7 +95,7 @@ def test_the_published_prompts_stand_beside_as_many_images(tmp_path):
         assert f"{accuracy} here, {accuracy} published" in text
 
 
-def test_signatures_are_printed_once_a_metric(full_results):
+def test_signatures_are_printed_once_per_metric(full_results):
     text = summary.text(full_results, "demo")
     rows = tables.read_table(records.run_folder(full_results, "demo"), "corpus_scores").to_pylist()
     first = {row["metric"]: row["signature"] for row in reversed(rows)}
@@ -103,17 +103,15 @@ def test_signatures_are_printed_once_a_metric(full_results):
         assert text.count(f"  {signature}\n") == 1
 
 
-def test_a_captioner_that_is_asked_about_its_own_training_is_told_so():
+def test_images_of_the_training_data_are_reported():
     record = {"trained_on": 3, "data": {"images": 5}}
-    assert summary._trained_on(record)[0].startswith("3 of these 5 images were in the captioner's own training")
+    assert summary._trained_on(record)[0].startswith("3 of these 5 images were in the captioner's training data")
     assert summary._trained_on({"trained_on": 0}) == summary._trained_on({}) == []
 
 
-def test_of_one_image_cider_is_called_0_and_no_interval_is_explained():
+def test_cider_of_one_image_is_explained_and_an_interval_is_not():
     row = {"beam_size": 1, "metric": "cider", "value": 0.0, "low": None, "high": None, "images": 1}
     lines = summary._caption_scores(pd.DataFrame([row]))
-    assert lines[-1].startswith("CIDEr of one image is 0 whatever its caption") and not any(
-        "±" in line for line in lines
-    )
+    assert lines[-1].startswith("CIDEr of a single image is always 0") and not any("±" in line for line in lines)
     more = summary._caption_scores(pd.DataFrame([row | {"low": 0.0, "high": 0.1, "images": 2}]))
     assert more[-1].startswith("(± is half")

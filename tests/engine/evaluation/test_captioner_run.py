@@ -491,7 +491,7 @@ def test_the_record_says_how_long_the_model_waited_for_photos(results):
     record = records.read_record(records.run_folder(results, "mine"))
     assert 0 <= record["waited_for_photos"] <= 1
     assert record["timings"]["wait for photos"] >= 0
-    assert "the model waited for photos" in summary.text(results, "mine")
+    assert "data loading: " in summary.text(results, "mine")
 
 
 def test_imported_predictions_give_a_run_like_any_other_without_attention(parts, tmp_path):

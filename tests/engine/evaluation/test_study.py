@@ -15,6 +15,7 @@ from engine import __main__ as command
 from engine.captioners.native import pipeline
 from engine.captioners.native.captioner import EncoderMissing
 from engine.cli import side_by_side
+from engine.cli.commands import study as study_command
 from engine.config import Recipe, from_dict
 from engine.evaluation import captioner_run, estimates, study
 from engine.models import clip
@@ -64,7 +65,7 @@ def asked(tmp_path) -> study.Study:
 
 def made(asked: study.Study) -> tuple[str, list[str]]:
     said: list[str] = []
-    return study.make(asked, said.append), said
+    return study_command.make(asked, said.append), said
 
 
 def rows(asked: study.Study, run: str, table: str) -> list[dict]:
@@ -337,7 +338,7 @@ def opened(tmp_path: Path) -> tuple[zipfile.ZipFile, str]:
 def test_make_study_goes_from_the_demo_world_to_the_report(tmp_path):
     done = make_study(tmp_path, "STUDY_WORLD=--val 12 --classes 1")
     assert done.returncode == 0, done.stderr
-    assert "ours next to the published numbers" in done.stdout and "72.84%" in done.stdout
+    assert "our numbers next to the published ones" in done.stdout and "72.84%" in done.stdout
     target, text = opened(tmp_path)
     names = target.namelist()
     for name in NAMES:

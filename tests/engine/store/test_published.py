@@ -1,4 +1,4 @@
-"""The study's figures: exactly those of its report, read where they are, a sentence where they cannot be used."""
+"""The published numbers: exactly those of the report; a message if a file cannot be used."""
 
 import csv
 import tomllib
@@ -84,7 +84,7 @@ def test_the_files_agree_with_the_studys_own_tables(name):
     ]
 
 
-def test_what_the_loader_gives_are_those_numbers():
+def test_the_loader_returns_those_numbers():
     beams = published.beams(RESULTS).frame
     assert {(row.beam_size, row.metric): row.value for row in beams.itertuples()} == {
         (int(size), metric): float(value)
@@ -106,7 +106,7 @@ def test_the_report_contradicts_itself_on_the_batch_size_and_that_is_one_sentenc
     assert published.contradiction(tmp_path) == ""
 
 
-def test_each_attempt_has_a_recipe_that_says_its_scores():
+def test_each_published_setting_has_a_recipe_with_its_scores():
     recipes = {
         path.stem: (tomllib.loads(path.read_text(encoding="utf-8")), path.read_text(encoding="utf-8"))
         for path in (ROOT / "engine" / "recipes").glob("study*.toml")
@@ -151,7 +151,7 @@ def test_figures_are_numbers_and_a_beam_size_may_be_unknown(tmp_path):
         ("", "cannot"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_a_sentence(tmp_path, content, said):
+def test_a_file_that_cannot_be_used_results_in_a_message(tmp_path, content, said):
     write(tmp_path, "beams.csv", content)
     found = published.beams(tmp_path)
     assert found.frame.empty and said in found.problem
@@ -164,5 +164,5 @@ def test_no_file_is_no_problem(tmp_path):
     assert published.contradiction(tmp_path) == ""
 
 
-def test_a_results_folder_of_its_own_without_figures_takes_the_projects(tmp_path):
+def test_a_results_folder_without_published_numbers_uses_those_of_the_project(tmp_path):
     assert published.folder(tmp_path) == ROOT / "results" / "published"

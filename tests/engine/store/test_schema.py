@@ -12,6 +12,13 @@ def test_scores_take_their_metric_columns_in_one_order():
     assert found.field("cider").type == pa.float64()
 
 
+def test_registered_metrics_follow_the_built_in_ones_by_key(monkeypatch):
+    for key in ("zeta", "alpha"):
+        monkeypatch.setitem(schema.METRICS, key, schema.Metric(key, key, "", "mean", "registered"))
+    names = schema.scored_schema("scores", ["zeta", "cider", "alpha", "bleu_1"]).names
+    assert names[2:6] == ["cider", "bleu_1", "alpha", "zeta"]
+
+
 def test_an_unknown_metric_is_named():
     with pytest.raises(KeyError, match="unknown metric 'wer'"):
         schema.scored_schema("hypotheses", ["wer"])

@@ -1,21 +1,21 @@
-"""Whether two numbers may stand on one axis: what their signatures do not share."""
+"""Whether two numbers are comparable: how their signatures differ."""
 
-from engine.store.signatures import differences, facts
+from engine.store.signatures import differences, entries
 
 LEFT = 'CLIPScore|beam:3|images:600|data:c0|clip:ViT-B/32|prefix:"a|b: c"|rule:standard|version:0.1.0'
 
 
 def test_a_signature_is_read_into_its_parts_bars_in_a_value_included():
-    found = facts(LEFT)
+    found = entries(LEFT)
     assert found[""] == "CLIPScore" and found["clip"] == "ViT-B/32"
     assert found["prefix"].startswith('"a')
 
 
-def test_another_beam_size_is_no_difference():
+def test_another_beam_size_is_not_reported():
     assert differences(LEFT, LEFT.replace("beam:3", "beam:1")) == []
 
 
-def test_everything_else_is_said_and_the_search_is_told_apart_from_the_measure():
+def test_everything_else_is_reported_and_the_search_is_separate_from_the_measurement():
     other = LEFT.replace("images:600", "images:12").replace("rule:standard", "rule:study").replace("c0", "d1")
     found = differences(LEFT, other)
     assert [str(each) for each in found] == [
@@ -26,7 +26,7 @@ def test_everything_else_is_said_and_the_search_is_told_apart_from_the_measure()
     assert [each.search for each in found] == [False, False, True]
 
 
-def test_what_one_side_does_not_say_is_not_known():
+def test_what_one_signature_omits_is_not_known():
     assert str(differences(LEFT, LEFT.replace("|rule:standard", ""))[0]) == "search rule: standard against not known"
 
 
@@ -35,7 +35,7 @@ def test_nothing_and_nonsense_are_read_without_an_error():
     assert differences("x|||", "x|y") != []
 
 
-def test_an_option_of_the_search_that_one_side_leaves_unsaid_has_its_default():
+def test_an_omitted_option_of_the_search_has_its_default():
     found = differences(LEFT, LEFT + "|sample:True|top_p:0.9|no_repeat_ngram:0")
     assert [str(each) for each in found] == ["sample: False against True", "top p: 1.0 against 0.9"]
     assert all(each.search for each in found)

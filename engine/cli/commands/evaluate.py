@@ -1,0 +1,119 @@
+"""The command `evaluate`: caption a dataset, score every caption and store the attention of every word."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.cli import parser
+from engine.config import ConfigError, DecodingConfig
+
+if TYPE_CHECKING:
+    from engine.data.dataset import Dataset
+
+
+def add(commands: parser.Commands) -> None:
+    """Add the command."""
+    command = parser.add_command(
+        commands,
+        "evaluate",
+        run,
+        "caption a dataset, score every caption and store the attention of every word",
+        "python -m engine evaluate --data data/coco --captioner checkpoints/mine --beams 1 3 5 --clip ViT-B/32 "
+        "--run mine",
+    )
+    parser.add_data(command)
+    command.add_argument(
+        "--captioner",
+        required=True,
+        metavar="NAME",
+        help="folder of a captioner trained here or by the study's code, or a plugin as package.module:factory",
+    )
+    command.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer, if the captioner has none")
+    parser.add_settings(command, DecodingConfig)
+    command.add_argument(
+        "--attention-beams", type=int, nargs="*", metavar="K", help="beam sizes whose attention is stored"
+    )
+    command.add_argument(
+        "--merge", choices=("mean", "first"), default="mean", help="how the maps of a word's tokens are merged"
+    )
+    command.add_argument("--templates", nargs="+", metavar="TEXT", help="zero-shot templates with {object}")
+    command.add_argument("--limit", type=parser.positive, metavar="N", help="use only the first N images")
+    parser.add_device(command)
+    parser.add_run(command)
+    parser.add_metrics(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return the exit status."""
+    from engine.cli import device, inputs, summary
+    from engine.evaluation import captioner_run
+    from engine.metrics import zeroshot
+
+    dataset = _dataset(options)
+    model_device = device.prepare(options.device)
+    decoding = _decoding(options)
+    _check_attention_beams(options.attention_beams or (), decoding.beam_sizes)
+    templates = tuple(options.templates or zeroshot.TEMPLATES)
+    zeroshot.check(templates)
+    clip = inputs.clip_settings(options)
+    job = captioner_run.CaptionerRun(
+        name=options.name,
+        results=options.results,
+        dataset=dataset,
+        captioner=options.captioner,
+        decoding=decoding,
+        metrics=inputs.metrics(options.metrics, dataset),
+        attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),
+        merge=options.merge,
+        tokenizer_path=options.tokenizer,
+        clip=clip,
+        classes=_classes(options.data) if clip else None,
+        templates=templates,
+        device=model_device,
+        command=inputs.command_line(),
+    )
+    is_new = captioner_run.evaluate(job)
+    return summary.show(options.results, options.name, is_new)
+
+
+def _dataset(options: argparse.Namespace) -> "Dataset":
+    from engine.cli import inputs
+
+    dataset = inputs.dataset(options)
+    if dataset.format == "flickr8k":
+        dataset = _photos_only(dataset)
+    if options.limit is not None:
+        dataset = dataset.subset(dataset.examples[: options.limit])
+    return dataset
+
+
+def _photos_only(dataset: "Dataset") -> "Dataset":
+    """Return the part of Flickr8k whose photos exist: its caption file names all 8,091 photos."""
+    here = dataset.on_disk()
+    if len(here.examples) < len(dataset.examples):
+        print(f"{len(here.examples):,} of {len(dataset.examples):,} captioned photos are in {dataset.root}")
+    if not here.examples:
+        raise ConfigError(f"{dataset.root}: none of the captioned photos is there")
+    return here
+
+
+def _decoding(options: argparse.Namespace) -> DecodingConfig:
+    settings = parser.given_settings(options, DecodingConfig)
+    if settings.get("sample"):
+        settings.setdefault("beam_sizes", (1,))  # samples have no beam
+    return DecodingConfig(**settings)
+
+
+def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:
+    unknown = [size for size in kept if size not in beams]
+    if unknown:
+        sizes = ", ".join(map(str, beams))
+        raise ConfigError(f"--attention-beams {unknown[0]}: not searched; expected some of {sizes}")
+
+
+def _classes(data: Path) -> "Dataset | None":
+    """Return the classification set next to the captions, if there is one."""
+    from engine.data.classes import load_classes
+
+    return load_classes(data) if (data / "p1_data" / "id2label.json").is_file() else None

@@ -1,0 +1,63 @@
+"""The command `sql`: query all runs with SQL."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from engine.cli import parser
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+_COUNTS_ONLY = {"CREATE", "INSERT", "UPDATE", "DELETE"}
+"""Statements that only return a number of rows, which is not printed."""
+
+
+def add(commands: parser.Commands) -> None:
+    """Add the command."""
+    command = parser.add_command(
+        commands,
+        "sql",
+        run,
+        "query all runs with SQL (DuckDB)",
+        'python -m engine sql "SELECT run, beam_size, avg(cider) FROM scores GROUP BY ALL ORDER BY ALL"',
+    )
+    command.add_argument("query", help="views: images, captions, scores, corpus_scores, attention, zero_shot, ...")
+    command.add_argument("--csv", action="store_true", help="print CSV instead of a table")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return the exit status."""
+    import duckdb
+
+    from engine.store import database
+
+    connection, problems = database.connect(options.results)
+    for problem in problems:
+        print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
+    try:
+        for statement in database.readers(connection, options.query):
+            answer = connection.sql(statement)
+            if answer is not None and statement.type.name not in _COUNTS_ONLY:
+                _print_csv(answer) if options.csv else answer.show(max_width=200)
+    except duckdb.Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _print_csv(answer: "DuckDBPyRelation") -> None:
+    """Print a DuckDB answer as CSV: NULL is an empty field, a list or a struct is JSON."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows([_field(value) for value in row] for row in answer.fetchall())
+
+
+def _field(value: object) -> object:
+    import json
+
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value != value else value  # CSV has no other sign for NaN

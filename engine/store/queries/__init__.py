@@ -1,0 +1,143 @@
+"""Every SELECT over the results: one function per question, each returning a DataFrame.
+
+Knows the views of `database.connect` and SQL. Knows nothing of pages, figures or files. Values from users and files are
+bound as parameters; what cannot be bound (a column to sort by) is checked against the contract first.
+"""
+
+from engine.store.queries.attention_maps import (
+    attention,
+    attention_beam_sizes,
+    attention_captions,
+    has_attention,
+)
+from engine.store.queries.beams import (
+    beam_statistics,
+    smallest_beam,
+)
+from engine.store.queries.case_list import (
+    case_count,
+    cases,
+    neighbours,
+)
+from engine.store.queries.case_tags import (
+    conditions,
+    tag_examples,
+    tags,
+)
+from engine.store.queries.columns import (
+    metric_column,
+)
+from engine.store.queries.comparisons import (
+    comparison,
+)
+from engine.store.queries.distributions import (
+    histograms,
+    metric_ranges,
+    quadrants,
+    scattered,
+)
+from engine.store.queries.grounding import (
+    boxes,
+    case_grounding,
+    grounding_heads,
+    grounding_labels,
+    grounding_offsets,
+)
+from engine.store.queries.nbest import (
+    case_hypotheses,
+    oracle,
+)
+from engine.store.queries.pairs import (
+    id_collisions,
+    overlap,
+    paired_cases,
+    paired_scores,
+    partners,
+)
+from engine.store.queries.run_overview import (
+    beam_sizes,
+    best_scores,
+    corpus_scores,
+    headline_scores,
+    runs,
+    skipped,
+    training,
+)
+from engine.store.queries.selection import (
+    EVERYTHING,
+    Lasso,
+    Selection,
+    search_phrase,
+)
+from engine.store.queries.selection_statistics import (
+    selection_makeup,
+    selection_scores,
+)
+from engine.store.queries.single_case import (
+    case,
+    case_captions,
+    case_metrics,
+)
+from engine.store.queries.zeroshot import (
+    zero_shot_accuracy,
+    zero_shot_cases,
+    zero_shot_changes,
+    zero_shot_comparison,
+    zero_shot_confusion,
+    zero_shot_labels,
+)
+
+__all__ = [
+    "EVERYTHING",
+    "Lasso",
+    "Selection",
+    "attention",
+    "attention_beam_sizes",
+    "attention_captions",
+    "beam_sizes",
+    "beam_statistics",
+    "best_scores",
+    "boxes",
+    "case",
+    "case_captions",
+    "case_count",
+    "case_grounding",
+    "case_hypotheses",
+    "case_metrics",
+    "cases",
+    "comparison",
+    "conditions",
+    "corpus_scores",
+    "grounding_heads",
+    "grounding_labels",
+    "grounding_offsets",
+    "has_attention",
+    "headline_scores",
+    "histograms",
+    "id_collisions",
+    "metric_column",
+    "metric_ranges",
+    "neighbours",
+    "oracle",
+    "overlap",
+    "paired_cases",
+    "paired_scores",
+    "partners",
+    "quadrants",
+    "runs",
+    "scattered",
+    "search_phrase",
+    "selection_makeup",
+    "selection_scores",
+    "skipped",
+    "smallest_beam",
+    "tag_examples",
+    "tags",
+    "training",
+    "zero_shot_accuracy",
+    "zero_shot_cases",
+    "zero_shot_changes",
+    "zero_shot_comparison",
+    "zero_shot_confusion",
+    "zero_shot_labels",
+]

@@ -1,0 +1,145 @@
+"""Filters over the cases of a run, and their WHERE clauses.
+
+A filter selects stored scores and never changes them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from engine.store.queries.case_tables import case_table, image_table
+from engine.store.queries.columns import metric_column
+from engine.store.queries.temporary_tables import keep
+
+
+@dataclass(frozen=True)
+class Lasso:
+    """A region drawn around points of two metrics.
+
+    `corners` are (x, y) in the units of the metrics `x` and `y`; the last corner is joined to the first.
+    """
+
+    x: str
+    y: str
+    corners: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A filter over the cases of a run.
+
+    `text` is searched for in the caption and in the references, ignoring case. It matches at the beginning of a word;
+    in quotation marks it matches whole words.
+    """
+
+    ranges: tuple[tuple[str, float, float], ...] = ()  # (metric, lowest, highest), both included
+    text: str = ""
+    tag: str = ""
+    condition: str = ""
+    lasso: Lasso | None = None
+    include_ids: tuple[str, ...] | None = None  # only these images, such as those with a verdict; None: all
+    exclude_ids: tuple[str, ...] = ()
+
+
+EVERYTHING = Selection()
+"""The filter that keeps every case."""
+
+
+def where_clause(
+    cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection
+) -> tuple[str, dict[str, Any]]:
+    """Return a condition on the rows of `case_table`, and the values bound in it.
+
+    Raises:
+        ValueError: METRICS does not define a metric of the selection.
+    """
+    clauses: list[str] = ["true"]
+    bound: dict[str, Any] = {}
+    for index, (metric, low, high) in enumerate(selection.ranges):
+        clauses.append(f"{metric_column(metric)} BETWEEN $low_{index} AND $high_{index}")
+        bound |= {f"low_{index}": low, f"high_{index}": high}
+    if selection.text:
+        clauses.append(f"rowid IN (FROM {_rows_with_text(cursor, run, beam_size, selection.text)})")
+    if selection.tag:
+        clauses.append("list_contains(list_transform(tags, lambda _entry: _entry.tag), $tag)")
+        bound["tag"] = selection.tag
+    if selection.condition:
+        clauses.append(
+            f"image_id IN (SELECT image_id FROM {image_table(cursor, run)} WHERE list_contains(conditions, $condition))"
+        )
+        bound["condition"] = selection.condition
+    if selection.lasso is not None:
+        clauses.append(f"rowid IN (FROM {_rows_inside(cursor, run, beam_size, selection.lasso)})")
+    if selection.include_ids is not None:
+        clauses.append("image_id IN (SELECT unnest($include_ids::VARCHAR[]))")
+        bound["include_ids"] = list(selection.include_ids)
+    if selection.exclude_ids:
+        clauses.append("image_id NOT IN (SELECT unnest($exclude_ids::VARCHAR[]))")
+        bound["exclude_ids"] = list(selection.exclude_ids)
+    return " AND ".join(clauses), bound
+
+
+_LETTER, _NO_LETTER = (rf"[{no}\p{{Lu}}\p{{Ll}}\p{{Lt}}\p{{M}}\p{{N}}]" for no in ("", "^"))
+_QUOTES = '"“”„'
+
+
+def search_phrase(text: str) -> tuple[str, bool]:
+    """Return the phrase that a search text looks for, and whether it is in quotation marks: whole words only."""
+    text = text.strip()  # a trailing space would not match a word before a full stop
+    within = text[1:-1].strip()
+    is_whole = bool(within) and text[0] in _QUOTES and text[-1] in _QUOTES
+    return (within, True) if is_whole else (text, False)
+
+
+def _rows_with_text(cursor: DuckDBPyConnection, run: str, beam_size: int, text: str) -> str:
+    """Return the name of a table with the rowid (in `case_table`) of every case with `text` in one of its texts."""
+    cases = case_table(cursor, run, beam_size)
+    lines = f"""
+        SELECT image_id, lower(array_to_string("references", chr(10))) AS line FROM {image_table(cursor, run)}
+    """
+    phrase, is_whole = search_phrase(text)
+    # "man" does not match in "woman". Scripts without spaces have no word boundaries, so their letters (Lo) count as
+    # none. The expression is built from the bound values once; `contains` spares most lines the regular expression.
+    matches = f"""
+        contains(LINE, lower($phrase)) AND regexp_matches(LINE,
+            if(regexp_matches($phrase, '^{_LETTER}'), '(?:^|{_NO_LETTER})', '') || regexp_escape(lower($phrase))
+            || if($whole AND regexp_matches($phrase, '{_LETTER}$'), '(?:$|{_NO_LETTER})', ''))
+    """
+    # Every question about the selection joins these rows: row numbers join three times as fast as image ids.
+    select = f"""
+        SELECT rowid AS place FROM {cases} WHERE {matches.replace("LINE", "lower(caption)")}
+            OR image_id IN (SELECT image_id FROM {keep(cursor, lines, {})} WHERE {matches.replace("LINE", "line")})
+    """
+    return keep(cursor, select, {"phrase": phrase, "whole": is_whole}, cases)
+
+
+def _rows_inside(cursor: DuckDBPyConnection, run: str, beam_size: int, lasso: Lasso) -> str:
+    """Return the name of a table with the rowid (in `case_table`) of every case inside a region."""
+    cases, (inside, corners) = case_table(cursor, run, beam_size), _inside(lasso)
+    return keep(cursor, f"SELECT rowid AS place FROM {cases} WHERE {inside}", corners, cases)
+
+
+def _inside(lasso: Lasso) -> tuple[str, dict[str, float]]:
+    """Return the condition that a point lies in the region, and the values bound in it.
+
+    A point is inside if a horizontal ray from it crosses the border an odd number of times.
+    """
+    x, y = metric_column(lasso.x), metric_column(lasso.y)
+    bound: dict[str, float] = {}
+    crossings = []
+    borders = zip(lasso.corners, lasso.corners[1:] + lasso.corners[:1], strict=True)
+    for n, ((x0, y0), (x1, y1)) in enumerate(borders):
+        if y0 == y1:  # a horizontal ray crosses no horizontal border
+            continue
+        # As y lies between the ends, the border is right of the point if x < start + (y - y0) * slope.
+        bound |= {f"y0_{n}": y0, f"y1_{n}": y1, f"x0_{n}": x0, f"slope_{n}": (x1 - x0) / (y1 - y0)}
+        between = f"($y0_{n} > {y}) <> ($y1_{n} > {y})"
+        crossings.append(f"({between} AND {x} < $x0_{n} + ({y} - $y0_{n}) * $slope_{n})::INT")
+    if not crossings:
+        return "false", {}
+    for axis, values in (("x", [x for x, _ in lasso.corners]), ("y", [y for _, y in lasso.corners])):
+        bound |= {f"lasso_{axis}_low": min(values), f"lasso_{axis}_high": max(values)}
+    # The bounding box first: it decides about most points.
+    boxed = f"{x} BETWEEN $lasso_x_low AND $lasso_x_high AND {y} BETWEEN $lasso_y_low AND $lasso_y_high"
+    return f"({boxed} AND ({' + '.join(crossings)}) % 2 = 1)", bound
