@@ -56,17 +56,19 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a dataset: --data, --format, --split, --hold-out."""
+def add_data(parser: argparse.ArgumentParser, split: str = "val if it exists, else all") -> None:
+    """Add the options of a dataset: --data, --format, --split, --hold-out.
+
+    Args:
+        split: the default split of the command, for the help.
+    """
     parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="dataset folder or annotation file")
     parser.add_argument(
         "--format",
         metavar="NAME",
         help="coco, course, flickr8k, folder or a plugin as package.module:factory (default: detected)",
     )
-    parser.add_argument(
-        "--split", help="train, val, test, a full name such as val2017, or all (default: val if it exists, else all)"
-    )
+    parser.add_argument("--split", help=f"train, val, test, a full name such as val2017, or all (default: {split})")
     parser.add_argument(
         "--hold-out",
         type=int,

@@ -17,7 +17,7 @@ def add(commands: parser.Commands) -> None:
         "python -m engine correlate ratings.jsonl --data data/flickr8k --metrics cider bleu_4 rouge_l",
     )
     command.add_argument("ratings", type=Path, help="JSON lines: image, caption, human_mean")
-    parser.add_data(command)
+    parser.add_data(command, "all")
     parser.add_device(command)
     parser.add_metrics(command)
 

@@ -32,12 +32,18 @@ def add(commands: parser.Commands) -> None:
     command.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer, if the captioner has none")
     parser.add_settings(command, DecodingConfig)
     command.add_argument(
-        "--attention-beams", type=int, nargs="*", metavar="K", help="beam sizes whose attention is stored"
+        "--attention-beams",
+        type=int,
+        nargs="*",
+        metavar="K",
+        help="beam sizes whose attention is stored (default: all, or 1 and 3 of more than three)",
     )
     command.add_argument(
         "--merge", choices=("mean", "first"), default="mean", help="how the maps of a word's tokens are merged"
     )
-    command.add_argument("--templates", nargs="+", metavar="TEXT", help="zero-shot templates with {object}")
+    command.add_argument(
+        "--templates", nargs="+", metavar="TEXT", help="zero-shot templates with {object} (default: the study's three)"
+    )
     command.add_argument("--limit", type=parser.positive, metavar="N", help="use only the first N images")
     parser.add_device(command)
     parser.add_run(command)

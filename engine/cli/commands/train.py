@@ -20,7 +20,7 @@ def add(commands: parser.Commands) -> None:
         "train a captioner; the same command continues an interrupted training",
         "python -m engine train --data data/demo --recipe engine/recipes/demo.toml --out checkpoints/mine",
     )
-    parser.add_data(command)
+    parser.add_data(command, "train")
     command.add_argument(
         "--recipe", type=Path, required=True, metavar="FILE", help="TOML file of settings, see engine/recipes/"
     )
