@@ -268,7 +268,9 @@ def check(metric: Metric) -> None:
         expected = "a letter, then letters, digits and _, all lower case, at most 64"
         raise ValueError(f"metric key {key[:60]!r}: expected {expected}")
     if key in BUILT_IN:
-        raise ValueError(f"metric {key!r} is built in ({METRICS[key].definition[:60]}); give the new metric another key")
+        raise ValueError(
+            f"metric {key!r} is built in ({METRICS[key].definition[:60]}); give the new metric another key"
+        )
     counts = {each.counts for name, each in METRICS.items() if name not in BUILT_IN}
     if key in RESERVED | counts or metric.counts in METRICS:
         raise ValueError(f"metric key {key!r} is the name of a column of the results; give the metric another key")
