@@ -44,7 +44,7 @@ help: ## List every target and variable
 	@echo
 	@echo "variables (make TARGET NAME=value):"
 	@echo "  DATA       dataset folder or annotation file: COCO, the course's, Flickr8k, photos ($(DEMO))"
-	@echo "  CAPTIONER  folder of a trained captioner (the demo's, with the demo data)"
+	@echo "  CAPTIONER  folder of a trained captioner, or a plugin (the demo's, with the demo data)"
 	@echo "  CLIP       the CLIP that scores: demo, ViT-B/32, a folder, model:file; CLIP= for none"
 	@echo "  BEAMS      beam sizes, 1 is greedy ($(BEAMS))"
 	@echo "  SPLIT      train, val, test, a full name, or all (val, else all)"

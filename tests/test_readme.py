@@ -77,16 +77,20 @@ def test_the_readme_names_every_command_and_the_two_first_steps():
 
 def test_the_file_tree_names_what_is_there_and_every_module():
     tree = next(block for block in blocks(ROOT / "docs" / "architecture.md") if block.startswith("engine/\n"))
-    folder, listed = "", set()
+    above: list[str] = []
+    listed = set()
     for line in tree.splitlines():
-        name = line.split()[0]
-        folder = "" if not line.startswith(" ") else folder
-        assert (ROOT / folder / name).exists(), f"{folder}{name} is in the tree of docs/architecture.md and not on disk"
-        listed.add(f"{folder}{name}")
-        if not line.startswith(" "):
-            folder = name
-    modules = {f"{room}/{path.name}" for room in ("engine", "dashboard") for path in (ROOT / room).glob("*.py")}
-    assert modules - {"engine/__init__.py", "dashboard/__init__.py"} <= listed
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        path = "".join(above[:depth]) + name
+        assert (ROOT / path).exists(), f"{path} is in the tree of docs/architecture.md and not on disk"
+        above = [*above[:depth], name]
+        listed.add(path)
+    folders = {path for path in listed if path.endswith("/")}
+    whole = folders - {str(Path(path).parent) + "/" for path in listed}  # listed as a folder, without its modules
+    for module in (path for package in ("engine", "dashboard") for path in (ROOT / package).rglob("*.py")):
+        name = module.relative_to(ROOT).as_posix()
+        is_listed = name in listed or any(name.startswith(folder) for folder in whole)
+        assert is_listed or module.name == "__init__.py", f"{name} is not in the tree of docs/architecture.md"
 
 
 @pytest.mark.parametrize("table", TABLES)
