@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.figures import curves
+from dashboard import theme
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import layout, saved_selections
@@ -33,7 +33,7 @@ _STYLE = f"""<style>
 _DARK = f"""<style>
 [data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"]:is(:hover, :focus, :active),
 [data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] button {{
-  color: {curves.PAPER[curves.DARK]};
+  color: {theme.PAPER[theme.DARK]};
 }}
 </style>"""
 
@@ -42,7 +42,7 @@ def main() -> None:
     """Draws the frame around whatever view is open."""
     st.set_page_config(page_title="CaptionScope", page_icon="🔎", layout="wide")
     st.html(_STYLE)
-    if layout.template() == curves.DARK:
+    if layout.template() == theme.DARK:
         st.html(_DARK)
     data.look()
     choices.restore()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dashboard.annotations import json_store
 from dashboard.annotations.json_store import LedgerError
-from dashboard.report.exports import Table
+from dashboard.items import Table
 from dashboard.state.record import Run
 from dashboard.text import formatting
 

@@ -7,19 +7,7 @@ is told apart by its mark or hatching as well as by its colour, so that it survi
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.curves import (
-    COLOURS,
-    INK,
-    LEGEND,
-    LIGHT,
-    LINES,
-    PAPER,
-    blank,
-    labels,
-    named_axis,
-    whole,
-    whole_ticks,
-)
+from dashboard.theme import COLOURS, INK, LEGEND, LIGHT, LINES, PAPER, blank, labels, named_axis, whole, whole_ticks
 from engine.store.schema import METRICS
 
 _MOST_CLASSES = 50  # in a confusion matrix; more cannot be read

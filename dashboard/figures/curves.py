@@ -1,45 +1,17 @@
-"""Plotly figures from DataFrames: pure functions with colours, titles and units of their own.
+"""Curves over beam sizes and over training steps: Plotly figures from DataFrames.
 
-Uses the column names of `engine.store.queries` and no default template: a figure looks the same on a page, in a test
-and in an exported file.
+Pure functions with titles and units of their own. Uses the column names of `engine.store.queries` and no default
+template: a figure looks the same on a page, in a test and in an exported file.
 """
 
 import math
-import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 
-from engine.statistics import wilson_interval
+from dashboard.theme import COLOURS, DASHES, HEIGHT, INK, LEGEND, LIGHT, SYMBOLS, blank, labels, whole, whole_ticks
 from engine.store import published as study
 from engine.store.schema import METRICS
-
-LIGHT, DARK = "captionscope_light", "captionscope_dark"
-
-# Okabe and Ito's colours, in an order that keeps the first ones apart on the ground they stand on.
-COLOURS = {
-    LIGHT: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#777777"],
-    DARK: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF", "#AAAAAA"],
-}
-INK = {LIGHT: "#1B1F24", DARK: "#E8ECF0"}
-LINES = {LIGHT: "#DDE2E7", DARK: "#353D47"}
-PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
-DASHES = ["solid", "dash", "dot", "dashdot"]
-SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
-TITLE_LINE = 22  # pixels that each further line of a title takes
-_HEIGHT = 340  # pixels
-_TEMPLATE, _COLUMNS = 60, 28  # letters of a prompt template on an axis, and of a line of it: the marks need the room
-_TAG = 30  # letters of a failure tag on an axis
-_WHOLE = 4  # steps up to which an axis that counts has a tick for each
-LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
-
-
-def template_of(theme: str | None) -> str:
-    """The template's name for a page theme, "light" or "dark"."""
-    return DARK if theme == "dark" else LIGHT
 
 
 def metric_by_beam(
@@ -84,7 +56,7 @@ def _is_far(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
 def _two_panels(figure: go.Figure, title: str) -> None:
     """Ours above, what was published below, over one axis of beam sizes."""
     figure.update_layout(
-        height=_HEIGHT + 120,
+        height=HEIGHT + 120,
         yaxis={"domain": [0.48, 1], "title": {"text": title}},
         yaxis2={"domain": [0, 0.36], "title": {"text": f"{title}, published"}, "anchor": "x", "tickformat": ".3~g"},
         xaxis={"anchor": "y2"},
@@ -140,38 +112,6 @@ def shares_title(frame: pd.DataFrame) -> str:
     return f"{found.capitalize()} captions by beam size" if found else ""
 
 
-def tag_shares(frame: pd.DataFrame, total: int, template: str = LIGHT) -> go.Figure:
-    """Draw the share of captions with each failure tag, with 95 % Wilson intervals, most frequent on top.
-
-    Args:
-        frame: `queries.tag_examples`: tag, images.
-        total: captions, tagged or not.
-    """
-    rows = frame.iloc[::-1]
-    figure = blank("Failure tags", "Share of captions (%)", "", template)
-    shares = 100 * rows.images / total
-    bounds = [wilson_interval(int(count), total) for count in rows.images]
-    figure.add_bar(
-        x=shares,
-        y=[*range(len(rows))],
-        orientation="h",
-        marker={"color": COLOURS[template][0]},
-        error_x={
-            "array": [100 * high - share for share, (_, high) in zip(shares, bounds, strict=True)],
-            "arrayminus": [share - 100 * low for share, (low, _) in zip(shares, bounds, strict=True)],
-            "color": INK[template],
-            "thickness": 1.5,
-            "width": 5,
-        },
-        customdata=rows.images,
-        hovertemplate=f"%{{customdata}} of {total:,} captions (%{{x:.1f}} %)<extra></extra>",
-    )
-    figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(**named_axis([*rows.tag], _TAG), showgrid=False)
-    figure.update_layout(height=130 + 36 * max(len(rows), 1))
-    return figure
-
-
 def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Decoding time against beam size.
 
@@ -208,7 +148,7 @@ def oracle_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> g
             marker={"symbol": SYMBOLS[place], "size": 9},
             hovertemplate=f"beam size %{{x}}<br>{name} %{{y:.{described.digits}f}}<extra></extra>",
         )
-    figure.update_layout(showlegend=True, margin={"t": 106}, height=_HEIGHT + 22)  # a line more than LEGEND's two
+    figure.update_layout(showlegend=True, margin={"t": 106}, height=HEIGHT + 22)  # a line more than LEGEND's two
     return _beam_axis(figure, frame)
 
 
@@ -256,49 +196,6 @@ def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure
         },
     )
     figure.update_xaxes(dtick=1 if frame.epoch.max() <= 20 else None)
-    return figure
-
-
-def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Accuracy of each prompt template with its 95 % interval, best on top, from `queries.zero_shot_accuracy`."""
-    known = frame[frame.accuracy.notna()].iloc[::-1]
-    figure = blank("Zero-shot accuracy by template", "Accuracy (%)", "", template)
-    figure.add_scatter(
-        x=100 * known.accuracy,
-        y=[*range(len(known))],
-        mode="markers",
-        marker={"size": 11, "color": COLOURS[template][0]},
-        cliponaxis=False,  # a mark at 0 % stands on the end of the axis
-        error_x={
-            "type": "data",
-            "array": 100 * (known.high - known.accuracy),
-            "arrayminus": 100 * (known.accuracy - known.low),
-            "thickness": 2,
-            "width": 6,
-        },
-        customdata=[*zip(known.right, known.known, map(whole, known.template), strict=True)],
-        hovertemplate="%{customdata[2]}<br>%{x:.2f} %, %{customdata[0]} of %{customdata[1]} right<extra></extra>",
-    )
-    # Marks and not bars: the axis need not begin at 0, where templates that differ by a point look all the same.
-    room = 2 + 10 * (known.high.max() - known.low.min())
-    figure.update_xaxes(range=[max(0, 100 * known.low.min() - room), min(100.5, 100 * known.high.max() + room)])
-    axis = named_axis([*known.template], _TEMPLATE, _COLUMNS)
-    figure.update_yaxes(**axis)
-    lines = max((name.count("<br>") + 1 for name in axis["ticktext"]), default=1)
-    figure.update_layout(height=120 + max(48, 20 * lines + 6) * max(len(known), 1))
-    return figure
-
-
-def whole_ticks(span: float) -> dict[str, Any]:
-    """Settings of an axis that counts: left to itself, one of few steps has ticks between them."""
-    return {"tickformat": "d", "dtick": 1 if span <= _WHOLE else None}
-
-
-def blank(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(template=template, title={"text": title}, height=_HEIGHT, showlegend=False)
-    figure.update_xaxes(title={"text": x_title})
-    figure.update_yaxes(title={"text": y_title})
     return figure
 
 
@@ -387,106 +284,3 @@ def _beam_names(sizes: list[int], wide: bool) -> list[str]:
 def _faint(colour: str) -> str:
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.18)"
-
-
-def plain(stranger: str, longest: int = 60) -> str:
-    """A stranger's text in a label: Plotly reads a little HTML there, so its marks are written as entities."""
-    return _entities(_shortened(_line(stranger), longest))
-
-
-def wrapped(stranger: str, columns: int) -> str:
-    """Return all of a text in lines of at most `columns` letters; only a word longer than a line is broken."""
-    return _broken(_line(stranger), columns)
-
-
-def whole(stranger: str) -> str:
-    """Return all of a text where the mouse rests, in lines that fit on the page."""
-    return wrapped(stranger, 70)
-
-
-def labels(names: Iterable[str], longest: int = 60, columns: int = 0) -> list[str]:
-    """Names as they stand on an axis, at most `longest` letters each: different names look different.
-
-    They only say what stands at a place. Whoever draws puts things at numbers, for two names that begin alike would be
-    one place if the shortened name were it.
-
-    Args:
-        columns: letters in a line; 0 breaks none.
-    """
-    written: dict[str, str] = {}
-    for name in dict.fromkeys(map(str, names)):
-        short, number, taken = _shortened(_line(name), longest), 1, set(written.values())
-        while short in taken:
-            number += 1
-            mark = f" ({number})"
-            short = _shortened(_line(name), longest - len(mark)) + mark
-        written[name] = short
-    return [_broken(written[name], columns) if columns else _entities(written[name]) for name in map(str, names)]
-
-
-def named_axis(names: Sequence[str], longest: int, columns: int = 0) -> dict[str, Any]:
-    """Settings of an axis with a name at each of 0, 1, 2, ..."""
-    return {
-        "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "ticktext": labels(names, longest, columns),
-        "range": [-0.5, len(names) - 0.5],
-        "zeroline": False,
-    }
-
-
-def _line(stranger: str) -> str:
-    return " ".join(str(stranger).split())
-
-
-def _shortened(line: str, longest: int) -> str:
-    """Cut in the middle: names that begin alike are told apart by their ends."""
-    if len(line) <= longest:
-        return line
-    kept = max(longest - 1, 2)
-    return line[: kept - kept // 2].rstrip() + "…" + line[-(kept // 2) :].lstrip()
-
-
-def _broken(line: str, columns: int) -> str:
-    return "<br>".join(map(_entities, textwrap.wrap(line, columns) or [line]))
-
-
-def _entities(line: str) -> str:
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _template(name: str) -> go.layout.Template:
-    ink, lines = INK[name], LINES[name]
-    axis = {
-        "gridcolor": lines,
-        "linecolor": lines,
-        "zerolinecolor": lines,
-        "tickcolor": lines,
-        "ticks": "outside",
-        "automargin": True,
-        "title": {"standoff": 10, "font": {"size": 14}},
-    }
-    return go.layout.Template(
-        layout={
-            "colorway": COLOURS[name],
-            "paper_bgcolor": PAPER[name],
-            "plot_bgcolor": PAPER[name],
-            "font": {"color": ink, "family": "Source Sans, Helvetica, Arial, sans-serif", "size": 14},
-            "title": {
-                "font": {"size": 17, "weight": 600},
-                "x": 0,
-                "y": 1,
-                "yanchor": "top",
-                "pad": {"l": 12, "t": 14},
-            },
-            "margin": {"l": 64, "r": 24, "t": 56, "b": 56},
-            "hoverlabel": {"bgcolor": PAPER[name], "bordercolor": lines, "font": {"color": ink}},
-            "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-            "xaxis": axis,
-            "yaxis": axis,
-        }
-    )
-
-
-for _name in (LIGHT, DARK):
-    pio.templates[_name] = _template(_name)

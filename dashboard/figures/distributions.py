@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.figures.curves import COLOURS, INK, LEGEND, LIGHT, LINES, blank
 from dashboard.text import formatting
+from dashboard.theme import COLOURS, INK, LEGEND, LIGHT, LINES, blank
 
 _ACROSS = 3
 _HIGH = 104  # pixels of a row of histograms

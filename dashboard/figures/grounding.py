@@ -12,9 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color, hex_to_rgb, label_rgb
 
-from dashboard.figures.curves import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
 from dashboard.state.record import Run
 from dashboard.text import formatting
+from dashboard.theme import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
 
 TITLE = "Attention grounding (pointing game)"
 _MEAN = -1

@@ -10,18 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.figures import curves as figures
-from dashboard.report.exports import Figure
-from dashboard.report.tables import HEADLINES
+from dashboard.figures import curves
+from dashboard.items import Figure
+from dashboard.metrics import HEADLINES
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store.schema import METRICS
 
 
-def curves(found: pd.DataFrame, small: str) -> list[Figure]:
+def figures(found: pd.DataFrame, small: str) -> list[Figure]:
     """Return one figure per headline metric that several beam sizes have."""
     return [
-        Figure(f"oracle_{metric}", title(metric), partial(figures.oracle_by_beam, mine, metric), small)
+        Figure(f"oracle_{metric}", title(metric), partial(curves.oracle_by_beam, mine, metric), small)
         for metric, mine in headlines(found)
         if mine.beam_size.nunique() > 1
     ]

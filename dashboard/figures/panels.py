@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from dashboard.figures import heatmaps
-from dashboard.figures.curves import COLOURS, INK, LIGHT, LINES, PAPER, TITLE_LINE, labels, plain, wrapped
 from dashboard.figures.heatmaps import Look
 from dashboard.figures.thumbnails import uri
+from dashboard.theme import COLOURS, INK, LIGHT, LINES, PAPER, TITLE_LINE, labels, plain, wrapped
 
 _WIDTH = 1000  # pixels of a whole figure
 _EDGE = 14  # pixels around everything, and between neighbours

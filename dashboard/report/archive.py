@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.figures.heatmaps import SCALES, Look
+from dashboard.items import Figure, Table
 from dashboard.report import exports
 from dashboard.report.chapters import chapters
-from dashboard.report.exports import Figure, Table, markdown_text
+from dashboard.report.exports import markdown_text
 from dashboard.report.footnotes import TITLE, Footnotes, is_signature
 from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note, numbers
 from dashboard.state.record import Run, runs_of

@@ -12,17 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.annotations import verdicts as judged
-from dashboard.figures import comparisons, panels
-from dashboard.figures import curves as figures
-from dashboard.figures import nbest as oracle
+from dashboard.annotations import verdicts
+from dashboard.figures import comparisons, curves, nbest, panels, shares
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
-from dashboard.report import attempts as attempt_rows
-from dashboard.report import first_page, other_runs, pairs, strips, tables
-from dashboard.report.exports import Figure, Table
+from dashboard.items import Figure, Table
+from dashboard.metrics import HEADLINES
+from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables
 from dashboard.report.source import ZERO_SHOT, Ask, Chapter, Source, class_note, gone, note, signature
-from dashboard.report.tables import HEADLINES
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
 from engine.store import published, queries
@@ -35,15 +32,15 @@ def chapters(source: Source) -> list[Chapter]:
         prompts(source),
         top_five(source),
         best_setting(source),
-        attempts(source),
+        all_runs(source),
         beams(source),
-        *nbest(source),
+        *oracle(source),
         *other_runs.compared(source),
         strips.attention(source),
-        *strips.grounding(source),
+        *strips.attention_grounding(source),
         pairs.pairs(source),
         tags(source),
-        verdicts(source),
+        human_verdicts(source),
     ]
     return [first_page.summary(source, body), *body]
 
@@ -62,7 +59,7 @@ def prompts(source: Source) -> Chapter:
     items: list[Figure | Table] = [tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
     if accuracy.accuracy.notna().any():
         items.append(
-            Figure("accuracy", "Zero-shot accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small)
+            Figure("accuracy", "Zero-shot accuracy by template", lambda: shares.zero_shot_accuracy(accuracy), small)
         )
     tests = _against_best(source, [*accuracy.template])
     items += [] if tests.empty else [tables.paired_tests(tests, small)]
@@ -152,13 +149,13 @@ def best_setting(source: Source) -> Chapter:
     return Chapter(title, lead, (tables.settings(run, beam), scores))
 
 
-def attempts(source: Source) -> Chapter:
+def all_runs(source: Source) -> Chapter:
     """All runs with captions and their hyperparameters, and what the study published."""
-    items = attempt_rows.table(
-        attempt_rows.listed(source.run, source.runs), source.ask(queries.headline_scores), source.results
+    items = run_table.table(
+        run_table.listed(source.run, source.runs), source.ask(queries.headline_scores), source.results
     )
     lead = "One row per run and beam size; both scores of a row are of the same captions."
-    return Chapter(attempt_rows.TITLE, lead, (items,))
+    return Chapter(run_table.TITLE, lead, (items,))
 
 
 def beams(source: Source) -> Chapter:
@@ -172,31 +169,31 @@ def beams(source: Source) -> Chapter:
     signatures = [signature(ask, run, metric) for metric in dict.fromkeys(scores.metric)]
     statistics = ask(queries.beam_statistics, run.name)
     table = tables.beams(scores, statistics, run, note(run), [*filter(None, signatures)])
-    curves = [metric_curve(source, scores, metric) for metric in HEADLINES if (scores.metric == metric).any()]
+    by_metric = [metric_curve(source, scores, metric) for metric in HEADLINES if (scores.metric == metric).any()]
     lead = " ".join(filter(None, (smallest_sentence(ask, run, metric) for metric in HEADLINES)))
-    return Chapter(title, lead, (table, *curves, *caption_curves(source)))
+    return Chapter(title, lead, (table, *by_metric, *caption_curves(source)))
 
 
-def nbest(source: Source) -> list[Chapter]:
+def oracle(source: Source) -> list[Chapter]:
     """Whether the n-best lists contain better captions, where several hypotheses per image were kept and scored."""
     found = source.ask(queries.oracle, source.run.name)
     if found.empty:
         return []
-    lead = " ".join(oracle.sentences(source.run, source.setting(), found))
+    lead = " ".join(nbest.sentences(source.run, source.setting(), found))
     return [Chapter(tables.oracle_title(source.run), lead, tuple(oracle_items(source.run, found)))]
 
 
 def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
     """Return `queries.oracle` as a table and as figures, with their small print."""
     small = note(run, "Kept: hypotheses per image", "Gain: best hypothesis - chosen caption, 95 % bootstrap interval")
-    return [tables.oracle(found, run, small), *oracle.curves(found, small)]
+    return [tables.oracle(found, run, small), *nbest.figures(found, small)]
 
 
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
     """A metric against beam size, the study's figures next to it."""
     theirs, apart = published_beside(source, metric)
     mine = scores[scores.metric == metric]
-    drawn = lambda: figures.metric_by_beam(mine, metric, published=theirs, apart=apart)  # noqa: E731
+    drawn = lambda: curves.metric_by_beam(mine, metric, published=theirs, apart=apart)  # noqa: E731
     small = note(
         source.run,
         "Band: 95 % bootstrap interval over images" if mine.low.notna().any() else "",
@@ -217,20 +214,20 @@ def caption_curves(source: Source) -> list[Figure]:
     """Return length, vocabulary, shares and seconds against beam size, where they are known."""
     found, seconds = source.ask(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
     small, banded = note(source.run), note(source.run, "Band: 95 % bootstrap interval over images")
-    curves = [
-        Figure("words_by_beam", "Caption length by beam size", lambda: figures.words_by_beam(found), banded),
-        Figure("distinct_by_beam", "Vocabulary size by beam size", lambda: figures.distinct_by_beam(found), small),
+    figures = [
+        Figure("words_by_beam", "Caption length by beam size", lambda: curves.words_by_beam(found), banded),
+        Figure("distinct_by_beam", "Vocabulary size by beam size", lambda: curves.distinct_by_beam(found), small),
     ]
-    shares = figures.shares_title(found)
-    if shares:
+    changed = curves.shares_title(found)
+    if changed:
         wilson = note(source.run, "Band: 95 % Wilson interval")
-        curves.append(Figure("changes_by_beam", shares, lambda: figures.shares_by_beam(found), wilson))
+        figures.append(Figure("changes_by_beam", changed, lambda: curves.shares_by_beam(found), wilson))
     if not seconds.empty:
         title = "Seconds per image by beam size"
         machine = ", ".join(filter(None, (source.run.text("hardware", name) for name in ("device", "gpu"))))
         timed = note(source.run, f"Decoded on: {machine}" if machine else "")
-        curves.append(Figure("seconds_by_beam", title, lambda: figures.seconds_by_beam(seconds), timed))
-    return curves
+        figures.append(Figure("seconds_by_beam", title, lambda: curves.seconds_by_beam(seconds), timed))
+    return figures
 
 
 def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
@@ -271,21 +268,21 @@ def tags(source: Source) -> Chapter:
     lead = f"Of {formatting.count(total, 'caption')} {where}; one caption may have several tags."
     defined = (f"{tag}: {TAGS[tag]}" for tag in found.tag if tag in TAGS)
     small = note(run, "95 % Wilson intervals")
-    drawn = partial(figures.tag_shares, found, total)
+    drawn = partial(shares.tag_shares, found, total)
     figure = Figure("failure_tags", f"Failure tags {where}", drawn, small)
     return Chapter(title, lead, (figure, tables.tags(found, total, note(run, *defined))))
 
 
-def verdicts(source: Source) -> Chapter:
+def human_verdicts(source: Source) -> Chapter:
     """How people judged captions and maps, by beam size."""
     title, run = "Verdicts", source.run
-    found = judged.read(source.results, run.name)
+    found = verdicts.read(source.results, run.name)
     if found.problem:
         return Chapter(title, found.problem)
     if not found.by_case:
         return Chapter(title, "No case of this run has been judged yet.")
-    counts = "\n".join(f"- {formatting.begun(line)}." for line in judged.counts_by_setting(run, found))
-    return Chapter(title, f"{' '.join(judged.QUESTIONS.values())}\n\n{counts}", (judged.table(run, found),))
+    counts = "\n".join(f"- {formatting.begun(line)}." for line in verdicts.counts_by_setting(run, found))
+    return Chapter(title, f"{' '.join(verdicts.QUESTIONS.values())}\n\n{counts}", (verdicts.table(run, found),))
 
 
 # Comparisons of prompts and confusion matrices: no chapter of the report, but pages export them.

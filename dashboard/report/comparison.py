@@ -12,7 +12,7 @@ import pandas as pd
 from dashboard.figures import comparisons, panels
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
-from dashboard.report.exports import Figure, Table
+from dashboard.items import Figure, Table
 from dashboard.report.source import Ask, signature
 from dashboard.state.record import Run
 from dashboard.text import formatting

@@ -9,18 +9,18 @@ import atexit
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.curves import INK, LIGHT, plain
+from dashboard.items import Figure, Table
 from dashboard.report import latex
 from dashboard.text import formatting
+from dashboard.theme import INK, LIGHT, plain
 
 PICTURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 """Kinds of figure files, and what a browser calls them."""
@@ -41,43 +41,6 @@ _SECONDS = 60  # a figure takes 0.3; a browser that does not answer must not hol
 
 class NoBrowser(RuntimeError):
     """There is no browser to draw with; the message says how to get one."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure that can be exported.
-
-    `draw` gives it in the light template, when it is asked for: an export nobody wants costs nothing.
-    """
-
-    name: str  # of its file, without an ending
-    title: str
-    draw: Callable[[], go.Figure]
-    note: str = ""  # small print: the run, and how the numbers were computed
-    signatures: tuple[str, ...] = ()  # of the numbers: small print too, but numbered footnotes in a report
-
-    @property
-    def small_print(self) -> str:
-        """The small print with the signatures, for a figure that is exported alone."""
-        return "\n".join(filter(None, [self.note, *self.signatures]))
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that can be exported: as people read it, and its numbers as they are for CSV."""
-
-    name: str
-    title: str
-    shown: pd.DataFrame
-    values: pd.DataFrame | None = None
-    note: str = ""
-    signatures: tuple[str, ...] = ()
-    heads: Mapping[str, str] = field(default_factory=dict)  # short names of columns, for LaTeX tables without room
-
-    @property
-    def small_print(self) -> str:
-        """The small print with the signatures, for a table that is exported alone."""
-        return "\n".join(filter(None, [self.note, *self.signatures]))
 
 
 def file_name(name: str, kind: str) -> str:

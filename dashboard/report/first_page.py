@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 
 from dashboard.figures import grounding
+from dashboard.items import Figure, Table
+from dashboard.metrics import HEADLINES
 from dashboard.report import comparison, other_runs, pairs, strips
 from dashboard.report.comparison import Sides
-from dashboard.report.exports import Figure, Table, markdown_text
+from dashboard.report.exports import markdown_text
 from dashboard.report.source import Chapter, Source, numbers
-from dashboard.report.tables import HEADLINES
 from dashboard.text import formatting
 from engine.statistics import wilson_interval
 from engine.store import queries

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dashboard.report.exports import Figure, Table
+from dashboard.items import Figure, Table
 
 TITLE = "Signatures"
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pandas as pd
 
+from dashboard.items import Figure, Table
 from dashboard.report import comparison
 from dashboard.report.comparison import Sides
-from dashboard.report.exports import Figure, Table
 from dashboard.report.source import Chapter, Source
 from dashboard.text import formatting
 from engine.store import queries

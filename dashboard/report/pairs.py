@@ -11,11 +11,11 @@ import pandas as pd
 from dashboard.figures import panels
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
+from dashboard.items import Figure
+from dashboard.metrics import HEADLINES
 from dashboard.report import tables
-from dashboard.report.exports import Figure
 from dashboard.report.source import Chapter, Source, note, signature
 from dashboard.report.strips import kept_beam, pair_metric, strip
-from dashboard.report.tables import HEADLINES
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
 from engine.store import published, queries

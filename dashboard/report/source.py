@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.report.exports import Figure, Table
-from dashboard.report.tables import HEADLINES
+from dashboard.items import Figure, Table
+from dashboard.metrics import HEADLINES
 from dashboard.state.record import Run
 from engine.store import queries
 

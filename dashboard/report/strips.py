@@ -10,12 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.figures import grounding as groundings
-from dashboard.figures import heatmaps, panels
+from dashboard.figures import grounding, heatmaps, panels
 from dashboard.figures.heatmaps import read_look
 from dashboard.figures.thumbnails import LARGE, pixels
+from dashboard.items import Figure, Table
 from dashboard.report import tables
-from dashboard.report.exports import Figure, Table
 from dashboard.report.source import PHOTOS, Ask, Chapter, Source, gone, note
 from dashboard.state.record import Run
 from dashboard.text import commands
@@ -110,14 +109,14 @@ def strip(run: Run, beam: int, image_id: str, ask: Ask, sent: Mapping[str, Any])
 # Grounding
 
 
-def grounding(source: Source) -> list[Chapter]:
+def attention_grounding(source: Source) -> list[Chapter]:
     """Whether the maps of nouns point at their objects, where the images have boxes."""
     found = pointing(source)
     if found is None:
         return []
     beam, heads = found
-    items = grounding_items(source, beam, heads, groundings.best(heads))
-    return [Chapter(groundings.TITLE, groundings.sentence(source.run, beam, heads), tuple(items))]
+    items = grounding_items(source, beam, heads, grounding.best(heads))
+    return [Chapter(grounding.TITLE, grounding.sentence(source.run, beam, heads), tuple(items))]
 
 
 def pointing(source: Source) -> tuple[int, pd.DataFrame] | None:
@@ -140,14 +139,14 @@ def grounding_items(source: Source, beam: int, heads: pd.DataFrame, chosen: tupl
     captioned = labels.assign(caption=[each.iloc[0] if len(each) else None for each in examples])
     return [
         Figure(
-            "grounding_heads", groundings.heads_title(heads), partial(groundings.by_head, heads), note(run, hit, chance)
+            "grounding_heads", grounding.heads_title(heads), partial(grounding.by_head, heads), note(run, hit, chance)
         ),
         Figure(
             "grounding_offsets",
             "Hit rate around the noun",
-            partial(groundings.by_offset, offsets),
+            partial(grounding.by_offset, offsets),
             note(run, f"{hit}; all nouns", bootstrap),
         ),
         tables.grounding_heads(heads, note(run, hit, chance, lift, bootstrap)),
-        tables.grounding_labels(captioned, groundings.named(*chosen), note(run, hit, lift, wilson)),
+        tables.grounding_labels(captioned, grounding.named(*chosen), note(run, hit, lift, wilson)),
     ]

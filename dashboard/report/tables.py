@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboard.report.exports import Table
+from dashboard.items import Table
+from dashboard.metrics import HEADLINES
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.statistics import holm, wilson_interval
 from engine.store.schema import METRICS
-
-HEADLINES = ("cider", "clipscore")
-"""The metrics that stand first everywhere."""
 
 
 def accuracy(found: pd.DataFrame, published: pd.DataFrame, small: str) -> Table:

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from dashboard.figures.curves import COLOURS, DARK, LIGHT
 from dashboard.text.formatting import escaped
+from dashboard.theme import COLOURS, DARK, LIGHT
 
 _EDGES = re.compile(r"^\W+|\W+$")
 _CLITIC = re.compile(r"(?<=\w)('s|'re|'ve|'ll|'d|'m|n't)$")

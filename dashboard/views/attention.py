@@ -9,8 +9,8 @@ from dashboard.components.viewer import Noun, viewer
 from dashboard.figures import grounding
 from dashboard.figures.heatmaps import Look, read_look
 from dashboard.figures.thumbnails import LARGE, photo
+from dashboard.items import Figure, Table
 from dashboard.report import strips, tables
-from dashboard.report.exports import Figure, Table
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import case, export_button, layout, verdict_form

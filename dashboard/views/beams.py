@@ -4,9 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.figures import curves, nbest
+from dashboard.items import Figure, Table
+from dashboard.metrics import HEADLINES
 from dashboard.report import chapters, tables
-from dashboard.report.exports import Figure, Table
-from dashboard.report.tables import HEADLINES
 from dashboard.state import choices, data
 from dashboard.text import commands, formatting
 from dashboard.widgets import export_button, layout

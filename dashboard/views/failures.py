@@ -7,8 +7,8 @@ from dashboard.annotations import verdicts
 from dashboard.components.gallery import Card, gallery
 from dashboard.figures import panels
 from dashboard.figures.thumbnails import photo
+from dashboard.items import Figure, Table
 from dashboard.report import chapters, pairs, tables
-from dashboard.report.exports import Figure, Table
 from dashboard.state import choices, data
 from dashboard.state.listing import Listing
 from dashboard.text import formatting

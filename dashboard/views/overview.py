@@ -4,9 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.figures import curves
+from dashboard.items import Figure, Table
+from dashboard.metrics import HEADLINES
 from dashboard.report import chapters, tables
-from dashboard.report.exports import Figure, Table
-from dashboard.report.tables import HEADLINES
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import export_button, layout
@@ -29,7 +29,7 @@ def draw() -> None:
             with column:
                 _card(run, best[best.run == run.name])
     run = layout.current_run()
-    _attempts(run)
+    _all_runs(run)
     _scores(run)
     _tags(run)
     _training(run)
@@ -43,7 +43,7 @@ def _items(run: data.Run) -> list[Figure | Table]:
     """What the page shows of the chosen run, as files."""
     training, scores = data.ask(queries.training, run.name), data.ask(queries.corpus_scores, run.name)
     small = chapters.note(run)
-    items: list[Figure | Table] = list(chapters.attempts(layout.source(run)).items)
+    items: list[Figure | Table] = list(chapters.all_runs(layout.source(run)).items)
     if not scores.empty:
         items.append(tables.beams(scores, data.ask(queries.beam_statistics, run.name), run, small))
         items += chapters.tags(layout.source(run)).items
@@ -110,9 +110,9 @@ def _accuracy(run: data.Run) -> None:
         st.caption(f"Zero-shot accuracy {formatting.percent(best.accuracy)} (95 %: {bounds}), best of its templates")
 
 
-def _attempts(run: data.Run) -> None:
+def _all_runs(run: data.Run) -> None:
     """One row per run and beam size, the study's published ones below; a click on a column sorts."""
-    (found,) = chapters.attempts(layout.source(run)).items
+    (found,) = chapters.all_runs(layout.source(run)).items
     st.subheader(found.title)
     shown = tables.sortable(found.shown)
     digits = {formatting.title(metric): f"%.{METRICS[metric].digits}f" for metric in HEADLINES}

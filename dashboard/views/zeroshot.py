@@ -4,10 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components.gallery import Bar, Card, gallery
-from dashboard.figures import comparisons, curves, panels
+from dashboard.figures import comparisons, panels, shares
 from dashboard.figures.thumbnails import photo
+from dashboard.items import Figure, Table
 from dashboard.report import chapters
-from dashboard.report.exports import Figure, Table
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import export_button, layout
@@ -50,7 +50,7 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
         st.caption(f"Classified by {formatting.markdown(run.text('clip', 'name'))}.")
     chapter = chapters.prompts(layout.source(run))
     if accuracy.accuracy.notna().any():
-        drawn = curves.zero_shot_accuracy(accuracy, layout.template())
+        drawn = shares.zero_shot_accuracy(accuracy, layout.template())
         layout.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
     table = next(item for item in chapter.items if isinstance(item, Table))
     layout.table(table.shown, column_config=layout.long_names(table.shown, "Template", width=260))

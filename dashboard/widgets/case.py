@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.figures.thumbnails import LARGE, photo
-from dashboard.report.tables import HEADLINES
+from dashboard.metrics import HEADLINES
 from dashboard.state import choices, data
 from dashboard.text import formatting, word_diff
 from dashboard.widgets import layout, verdict_form

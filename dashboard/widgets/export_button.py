@@ -8,8 +8,8 @@ from functools import partial
 
 import streamlit as st
 
+from dashboard.items import Figure, Table
 from dashboard.report import exports
-from dashboard.report.exports import Figure, Table
 from dashboard.text import formatting
 
 _LABELS = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "csv": "CSV", "tex": "LaTeX", "md": "Markdown"}

@@ -14,7 +14,7 @@ from dashboard.annotations import verdicts
 from dashboard.components.histograms import Histogram, histograms
 from dashboard.components.quadrant import MOST_CORNERS, Acts, Axis, Box, Corners, Quarter, quadrant
 from dashboard.figures import distributions
-from dashboard.report.exports import Figure
+from dashboard.items import Figure
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import layout

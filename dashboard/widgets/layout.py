@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.figures import curves
+from dashboard import theme
 from dashboard.figures.thumbnails import Photo
 from dashboard.report.source import Source, companions
 from dashboard.state import choices, data
@@ -192,10 +193,10 @@ def table(frame: pd.DataFrame, **settings: Any) -> None:
 
 def template() -> str:
     """The figure template that fits the page's theme."""
-    return curves.template_of(st.context.theme.type)
+    return theme.template_of(st.context.theme.type)
 
 
-def figure(drawn: curves.go.Figure, key: str, alt: str) -> None:
+def figure(drawn: go.Figure, key: str, alt: str) -> None:
     """A figure in its own colours, without Plotly's links to other places."""
     settings = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"]}
     st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt)

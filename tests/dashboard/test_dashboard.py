@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.annotations import bookmarks, verdicts
 from dashboard.figures import grounding
+from dashboard.items import Table
 from dashboard.report import archive, exports
 from dashboard.state import choices
 from dashboard.state.data import RESULTS_VARIABLE
@@ -751,7 +752,7 @@ def test_an_export_button_offers_what_the_view_shows(open_view, monkeypatch, vie
     open_view(view, run="demo")
     assert offered and len({item.name for item in offered}) >= 1
     for item in offered:
-        if isinstance(item, exports.Table):
+        if isinstance(item, Table):
             assert all(exports.table(item, kind) for kind in exports.TABLES)
         else:
             assert exports.printed(item).layout.title.text and "run demo" in item.note.lower()

@@ -4,7 +4,8 @@ import pandas as pd
 import plotly.io as pio
 import pytest
 
-from dashboard.figures import comparisons, curves
+from dashboard import theme
+from dashboard.figures import comparisons
 
 
 def pairs() -> pd.DataFrame:
@@ -44,7 +45,7 @@ def every_figure(template: str) -> list:
     ]
 
 
-@pytest.mark.parametrize("template", [curves.LIGHT, curves.DARK])
+@pytest.mark.parametrize("template", [theme.LIGHT, theme.DARK])
 def test_every_figure_has_a_title_an_axis_and_a_template_of_its_own(template):
     for figure in every_figure(template):
         assert figure.layout.title.text and figure.layout.xaxis.title.text

@@ -93,14 +93,14 @@ def test_many_layers_are_told_apart_and_named_beside_the_axes():
 def test_the_report_has_the_chapter_where_images_have_boxes(tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
     source = archive.open_source(tmp_path / "results", "demo", beam=1)[0]
-    assert strips.grounding(source) == []
+    assert strips.attention_grounding(source) == []
     runs.add_grounding(folder)
     source = archive.open_source(tmp_path / "results", "demo", beam=1)[0]
-    (chapter,) = strips.grounding(source)
+    (chapter,) = strips.attention_grounding(source)
     heads, offsets, table, labels = chapter.items
     assert table.shown.iloc[0].tolist()[:5] == ["1", "mean", "3", "66.7 %", "33.3 %"]
     assert labels.title == "Hit rate by label (layer 1, mean of heads)"
     assert labels.shown.iloc[0].tolist()[:2] == ["triangle", "0 of 1 (0.0 %, 95 % CI 0.0-79.3)"]
     assert labels.shown.iloc[0].tolist()[-2:] == ["scene_02", "a green triangle on the grass"]
     assert len(heads.draw().data) == 1 and len(offsets.draw().data) == 2
-    assert strips.grounding(archive.open_source(tmp_path / "results", "demo", beam=3)[0]) == []
+    assert strips.attention_grounding(archive.open_source(tmp_path / "results", "demo", beam=3)[0]) == []

@@ -6,10 +6,10 @@ import json
 
 from PIL import Image
 
-from dashboard.figures import curves
-from dashboard.figures.curves import DARK, INK
+from dashboard import theme
 from dashboard.figures.heatmaps import Look
 from dashboard.figures.panels import Panel, attention_strip, panels
+from dashboard.theme import DARK, INK
 from tests.dashboard.figures.test_heatmaps import row
 
 PHOTO = Image.new("RGB", (300, 200), "green")
@@ -44,7 +44,7 @@ def test_a_long_title_wraps_between_words_and_moves_everything_below_it_down():
     short, long = (attention_strip(title, row(), PHOTO, Look()).layout for title in ("x", f"000000204777: {caption}"))
     lines = long.title.text.split("<br>")
     assert len(lines) > 2 and " ".join(lines) == f"000000204777: {caption}".strip() and "…" not in long.title.text
-    assert long.margin.t - short.margin.t == long.height - short.height == curves.TITLE_LINE * (len(lines) - 1)
+    assert long.margin.t - short.margin.t == long.height - short.height == theme.TITLE_LINE * (len(lines) - 1)
 
 
 def test_a_long_word_below_a_tile_is_not_cut():

@@ -133,7 +133,7 @@ def test_verdicts_name_the_beam_size_that_they_were_given_for(tmp_path):
     for beam, answer in ((1, "no"), (3, "yes")):
         verdicts.keep(results, "demo", Verdict("scene_00", beam, "a dog"), reasonable=answer)
     verdicts.keep(results, "demo", Verdict("scene_01", 3, "a dog"), attends="partly")
-    chapter = chapters.verdicts(archive.open_source(results, "demo")[0])
+    chapter = chapters.human_verdicts(archive.open_source(results, "demo")[0])
     assert chapter.lead.splitlines()[-2:] == [
         "- At beam size 1 (greedy), 1 case: caption yes 0, partly 0, no 1; attention yes 0, partly 0, no 0.",
         "- At beam size 3, 2 cases: caption yes 1, partly 0, no 0; attention yes 0, partly 1, no 0.",

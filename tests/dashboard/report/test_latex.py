@@ -8,8 +8,8 @@ import subprocess
 import pandas as pd
 import pytest
 
+from dashboard.items import Table
 from dashboard.report import archive, chapters, exports, latex, tables
-from dashboard.report.exports import Table
 from dashboard.state.record import Run
 from tests.support import runs
 

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from dashboard.figures.curves import DARK, LIGHT
 from dashboard.text import word_diff
+from dashboard.theme import DARK, LIGHT
 
 
 def test_words_are_heard_as_metrics_hear_them():

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.report.exports import Table
-from dashboard.report.tables import HEADLINES
+from dashboard.items import Table
+from dashboard.metrics import HEADLINES
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import published
