@@ -44,7 +44,7 @@ def main() -> None:
     st.html(_STYLE)
     if layout.template() == theme.DARK:
         st.html(_DARK)
-    data.look()
+    data.refresh()
     choices.restore()
     page = st.navigation(PAGES)
     runs = data.runs()

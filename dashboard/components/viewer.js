@@ -25,7 +25,7 @@ function decode(text) {
 class Viewer {
   constructor(root) {
     this.root = root;
-    this.reported = []; // looks that were reported and have not come back yet
+    this.reported = []; // views that were reported and have not come back yet
     this.turn = Date.now(); // other than any of a page before
     this.find = (name) => root.querySelector(`.${name}`);
     this.hovered = null;
@@ -39,21 +39,21 @@ class Viewer {
   take(data, report) {
     this.report = report;
     const fresh = !this.data || this.data.name !== data.name;
-    const news = this.isNews(JSON.stringify(data.look)) || fresh;
+    const news = this.isNews(JSON.stringify(data.view)) || fresh;
     if (fresh) this.load(data);
     if (!news) return;
-    this.look = { ...data.look };
+    this.view = { ...data.view };
     clearTimeout(this.timer);
     this.refresh();
   }
 
   // What comes back from a report of ours is no news: the person may have moved on meanwhile. It comes back once; the
   // next time it is the address that says it.
-  isNews(look) {
-    const place = this.reported.indexOf(look);
-    const known = place >= 0 || look === this.received;
+  isNews(view) {
+    const place = this.reported.indexOf(view);
+    const known = place >= 0 || view === this.received;
     this.reported = known ? this.reported.slice(place + 1) : [];
-    this.received = look;
+    this.received = view;
     return !known;
   }
 
@@ -86,7 +86,7 @@ class Viewer {
   // float[patches] of a word under the current layer and head; every stored map sums to about 1.
   raw(word) {
     const [, layers, heads, patches] = this.data.shape;
-    const { layer, head } = this.look;
+    const { layer, head } = this.view;
     const chosenLayers = layer ? [layer - 1] : [...Array(layers).keys()];
     const chosenHeads = head ? [head - 1] : [...Array(heads).keys()];
     const map = new Float32Array(patches);
@@ -102,10 +102,10 @@ class Viewer {
   }
 
   maps() {
-    const key = `${this.look.layer}/${this.look.head}/${this.look.subtract}`;
+    const key = `${this.view.layer}/${this.view.head}/${this.view.subtract}`;
     if (!this.cache.has(key)) {
       const maps = this.data.words.map((_, word) => this.raw(word));
-      if (this.look.subtract) this.subtractMean(maps);
+      if (this.view.subtract) this.subtractMean(maps);
       this.cache.set(key, maps);
     }
     return this.cache.get(key);
@@ -113,7 +113,7 @@ class Viewer {
 
   // The share of each word's attention that lies elsewhere than the caption's mean map, 0 to 1.
   moved() {
-    const key = `moved/${this.look.layer}/${this.look.head}`;
+    const key = `moved/${this.view.layer}/${this.view.head}`;
     if (!this.cache.has(key)) {
       const maps = this.data.words.map((_, word) => this.raw(word));
       const mean = maps[0].map((_, p) => maps.reduce((sum, map) => sum + map[p], 0) / maps.length);
@@ -182,19 +182,19 @@ class Viewer {
   }
 
   move(change) {
-    this.look = { ...this.look, ...change };
+    this.view = { ...this.view, ...change };
     this.refresh(!("word" in change));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.reported.push(JSON.stringify(this.look));
-      this.report({ ...this.look, turn: ++this.turn }); // what is reported twice must be heard twice
+      this.reported.push(JSON.stringify(this.view));
+      this.report({ ...this.view, turn: ++this.turn }); // what is reported twice must be heard twice
     }, REST);
   }
 
   step(by) {
     const { length } = this.data.words;
     this.hovered = null;
-    this.move({ word: (this.look.word + by + length) % length });
+    this.move({ word: (this.view.word + by + length) % length });
   }
 
   togglePlay() {
@@ -202,7 +202,7 @@ class Viewer {
     this.find("play").textContent = "❚❚ Pause";
     this.playing = setInterval(() => {
       this.hovered = null;
-      this.look = { ...this.look, word: (this.look.word + 1) % this.data.words.length };
+      this.view = { ...this.view, word: (this.view.word + 1) % this.data.words.length };
       this.refresh(false);
     }, PACE);
   }
@@ -243,15 +243,15 @@ class Viewer {
   // Drawing
 
   shown() {
-    return this.hovered ?? this.look.word;
+    return this.hovered ?? this.view.word;
   }
 
   refresh(strip = true) {
-    this.find("layer").value = String(this.look.layer);
-    this.find("head").value = String(this.look.head);
-    this.find("subtract").checked = this.look.subtract;
-    this.find("opacity").value = String(this.look.opacity);
-    this.find("scale").value = this.look.scale;
+    this.find("layer").value = String(this.view.layer);
+    this.find("head").value = String(this.view.head);
+    this.find("subtract").checked = this.view.subtract;
+    this.find("opacity").value = String(this.view.opacity);
+    this.find("scale").value = this.view.scale;
     this.flag();
     this.paintRamp();
     this.draw();
@@ -317,7 +317,7 @@ class Viewer {
     if (this.picture) context.drawImage(this.picture, 0, 0, canvas.width, canvas.height);
     else if (missing && framed) this.write(context, missing, canvas.width);
     this.veil(context, frame, canvas);
-    context.globalAlpha = this.look.opacity / 100;
+    context.globalAlpha = this.view.opacity / 100;
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
     context.save();
@@ -379,7 +379,7 @@ class Viewer {
     const [height, width] = this.data.grid;
     const map = this.maps()[word];
     const most = this.most(map);
-    const colours = this.ramps[this.look.scale];
+    const colours = this.ramps[this.view.scale];
     const canvas = document.createElement("canvas");
     canvas.width = width;
     canvas.height = height;
@@ -404,7 +404,7 @@ class Viewer {
     const tenth = Math.max(1, Math.round(map.length / 10));
     const inTenth = sorted.slice(0, tenth).reduce((sum, weight) => sum + weight, 0);
     const name = this.data.words[word];
-    const left = this.look.subtract ? " above the mean map" : "";
+    const left = this.view.subtract ? " above the mean map" : "";
     this.find("status").textContent =
       `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch holds ` +
       `${(100 * sorted[0]).toFixed(1)} % of the attention${left}, the brightest tenth of the patches ${(100 * inTenth).toFixed(0)} %.`;
@@ -423,7 +423,7 @@ class Viewer {
   pointing(word) {
     const noun = this.noun(word);
     if (!noun) return "";
-    const { layer, head, subtract } = this.look;
+    const { layer, head, subtract } = this.view;
     const found = subtract ? null : noun.found[`${layer}/${head}`];
     const frames = ` The solid ${noun.boxes.length > 1 ? "frames are the boxes" : "frame is the box"} of “${noun.label}”`;
     if (!found) return `${frames}.`;
@@ -436,7 +436,7 @@ class Viewer {
 
   paintRamp() {
     const context = this.find("ramp").getContext("2d");
-    this.ramps[this.look.scale].forEach(([red, green, blue], x) => {
+    this.ramps[this.view.scale].forEach(([red, green, blue], x) => {
       context.fillStyle = `rgb(${red}, ${green}, ${blue})`;
       context.fillRect(x, 0, 1, 1);
     });
@@ -447,7 +447,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".viewer");
   if (!viewers.has(root)) viewers.set(root, new Viewer(root));
   const viewer = viewers.get(root);
-  viewer.take(data, (look) => setStateValue("look", look));
+  viewer.take(data, (view) => setStateValue("view", view));
   document.addEventListener("keydown", viewer.onKey);
   return () => {
     document.removeEventListener("keydown", viewer.onKey);

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures.heatmaps import NEAR_MEAN, SCALES, Look, read_look
+from dashboard.figures.heatmaps import NEAR_MEAN, SCALES, AttentionView, read_attention_view
 from dashboard.figures.thumbnails import Photo
 
 _HERE = Path(__file__).parent
@@ -43,9 +43,9 @@ def viewer(
     name: str,
     row: pd.Series,
     photo: Photo,
-    look: Look,
+    view: AttentionView,
     key: str,
-    changed: Callable[[Look], None],
+    changed: Callable[[AttentionView], None],
     nouns: Sequence[Noun] = (),
 ) -> None:
     """Draws the maps of one caption.
@@ -53,18 +53,18 @@ def viewer(
     Args:
         name: what the maps belong to; another name makes the browser start afresh.
         row: a row of `queries.attention`.
-        look: what to show first.
+        view: what to show first.
         changed: called with what the person rests on, a moment after the last key or click.
     """
 
     def rested() -> None:
-        changed(read_look(st.session_state[key].look, row))
+        changed(read_attention_view(st.session_state[key].view, row))
 
     _VIEWER(
         key=key,
         data={
             "name": name,
-            "look": asdict(look),
+            "view": asdict(view),
             "photo": photo.uri,
             "missing": photo.missing,
             "scales": SCALES,
@@ -72,7 +72,7 @@ def viewer(
             "nouns": [asdict(noun) for noun in nouns],
             **_maps(row),
         },
-        on_look_change=rested,
+        on_view_change=rested,
     )
 
 

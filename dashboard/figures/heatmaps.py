@@ -53,8 +53,8 @@ _FAINT = 0.25
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is looked at. Layers and heads count from 1 for people; 0 is the mean over all of them."""
+class AttentionView:
+    """Which attention map is shown, and how. Layers and heads count from 1; 0 is the mean over all of them."""
 
     word: int = 0
     layer: int = 0
@@ -74,17 +74,17 @@ class Look:
         return ", ".join(parts)
 
 
-def read_look(sent: Any, row: pd.Series) -> Look:
-    """A Look from what the browser or a URL says; whatever does not fit the maps falls back to a Look that does."""
+def read_attention_view(sent: Any, row: pd.Series) -> AttentionView:
+    """Return the view that the browser or a URL names; a value that does not fit the maps becomes the default."""
     sent = sent if isinstance(sent, dict) else {}
     words, layers, heads, _ = (int(size) for size in row["shape"])
-    return Look(
+    return AttentionView(
         word=_whole(sent.get("word"), 0, words - 1, 0),
         layer=_whole(sent.get("layer"), 0, layers, layers),
         head=_whole(sent.get("head"), 0, heads, 0),
         subtract=sent.get("subtract") in (True, "1"),
         opacity=_whole(sent.get("opacity"), 0, 100, 60),
-        scale=sent.get("scale") if sent.get("scale") in SCALES else Look.scale,
+        scale=sent.get("scale") if sent.get("scale") in SCALES else AttentionView.scale,
     )
 
 
@@ -96,27 +96,27 @@ def _whole(value: Any, low: int, high: int, default: int) -> int:
     return number if low <= number <= high else default
 
 
-def maps(row: pd.Series, look: Look) -> np.ndarray:
+def maps(row: pd.Series, view: AttentionView) -> np.ndarray:
     """float64[words, patches] of a row of `queries.attention`: shares of the attention, one map a word."""
     words, layers, heads, patches = (int(size) for size in row["shape"])
     stored = np.frombuffer(bytes(row["weights"]), dtype=np.uint8).reshape(words, layers, heads, patches)
     scale = np.asarray(row["scale"], dtype=np.float64).reshape(words, layers, heads, 1)
     weights = stored / 255 * scale
-    weights = weights[:, look.layer - 1 : look.layer] if look.layer else weights
-    weights = weights[:, :, look.head - 1 : look.head] if look.head else weights
+    weights = weights[:, view.layer - 1 : view.layer] if view.layer else weights
+    weights = weights[:, :, view.head - 1 : view.head] if view.head else weights
     found = weights.mean(axis=(1, 2))
-    return np.maximum(found - found.mean(axis=0), 0) if look.subtract else found
+    return np.maximum(found - found.mean(axis=0), 0) if view.subtract else found
 
 
-def moved(row: pd.Series, look: Look) -> np.ndarray:
+def moved(row: pd.Series, view: AttentionView) -> np.ndarray:
     """Return float64[words], 0 to 1: the share of each word's attention outside the caption's mean map."""
-    found = maps(row, replace(look, subtract=False))
+    found = maps(row, replace(view, subtract=False))
     return np.abs(found - found.mean(axis=0)).sum(axis=1) / 2
 
 
-def near_mean(row: pd.Series, look: Look) -> np.ndarray:
+def near_mean(row: pd.Series, view: AttentionView) -> np.ndarray:
     """Return bool[words]: whether a word's map is nearly the caption's mean map, which says little about the word."""
-    return moved(row, look) < NEAR_MEAN
+    return moved(row, view) < NEAR_MEAN
 
 
 def clean(row: pd.Series, photo: Image.Image | None) -> Image.Image:
@@ -127,7 +127,7 @@ def clean(row: pd.Series, photo: Image.Image | None) -> Image.Image:
     return photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
 
 
-def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.Image]:
+def tiles(row: pd.Series, photo: Image.Image | None, view: AttentionView) -> list[Image.Image]:
     """Return one RGB picture per word, at most TILE pixels a side: the photo under the word's map."""
     width, height, zoom = _size(row)
     ground = clean(row, photo)
@@ -138,11 +138,11 @@ def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.I
     seen = ground.crop((left, top, right, bottom))
     veiled = Image.blend(ground, Image.new("RGB", ground.size, _GREY), _VEIL)
     found = []
-    for heat in _heat(maps(row, look), (int(row["grid_height"]), int(row["grid_width"]))):
+    for heat in _heat(maps(row, view), (int(row["grid_height"]), int(row["grid_width"]))):
         brightness = heat.resize(seen.size, Image.Resampling.BILINEAR)
-        cover = brightness.point(lambda value: round(look.opacity / 100 * (255 * _FAINT + (1 - _FAINT) * value)))
+        cover = brightness.point(lambda value: round(view.opacity / 100 * (255 * _FAINT + (1 - _FAINT) * value)))
         tile = veiled.copy()
-        tile.paste(Image.composite(_coloured(brightness, look.scale), seen, cover), (left, top))
+        tile.paste(Image.composite(_coloured(brightness, view.scale), seen, cover), (left, top))
         found.append(tile)
     return found
 

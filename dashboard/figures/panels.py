@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from dashboard.figures import heatmaps
-from dashboard.figures.heatmaps import Look
+from dashboard.figures.heatmaps import AttentionView
 from dashboard.figures.thumbnails import uri
 from dashboard.theme import COLOURS, INK, LIGHT, LINES, PAPER, TITLE_LINE, labels, plain, wrapped
 
@@ -44,7 +44,7 @@ class Panel:
 
 
 def attention_strip(
-    title: str, row: pd.Series, photo: Image.Image | None, look: Look, template: str = LIGHT
+    title: str, row: pd.Series, photo: Image.Image | None, view: AttentionView, template: str = LIGHT
 ) -> go.Figure:
     """Draw the clean photo and all words of a caption side by side, each word with its map over the photo.
 
@@ -53,12 +53,12 @@ def attention_strip(
     Args:
         row: a row of `queries.attention`.
     """
-    tiles = [heatmaps.clean(row, photo), *heatmaps.tiles(row, photo, look)]
+    tiles = [heatmaps.clean(row, photo), *heatmaps.tiles(row, photo, view)]
     across = min(_ACROSS, len(tiles))
     width = min(240.0, (_WIDTH - _EDGE * (across + 1)) / across)
     height = width * tiles[0].height / tiles[0].width
     names = ["<i>photo</i>" if photo is not None else "<i>photo missing</i>"]
-    for word, near in zip(row["words"], heatmaps.near_mean(row, look), strict=True):
+    for word, near in zip(row["words"], heatmaps.near_mean(row, view), strict=True):
         names.append("<br>".join(map(_whole, _lines(word, width + 16))) + (" ≈" if near else ""))
     canvas, top = _Canvas(title, template), 0.0
     for start in range(0, len(tiles), across):

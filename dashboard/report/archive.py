@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dashboard.figures.heatmaps import SCALES, Look
+from dashboard.figures.heatmaps import SCALES, AttentionView
 from dashboard.items import Figure, Table
 from dashboard.report import exports
 from dashboard.report.chapters import chapters
 from dashboard.report.exports import markdown_text
 from dashboard.report.footnotes import TITLE, Footnotes, is_signature
-from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note, numbers
+from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Chapter, Query, Source, companions, note, numbers
 from dashboard.state.record import Run, runs_of
 from engine.store import database, queries
 from engine.store.errors import Problem
@@ -171,7 +171,7 @@ def _provenance(source: Source) -> Iterable[str]:
         "Versions": _joined(run.part("versions")),
     }
     yield "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts.items() if value)
-    if run.demo_clip and (source.ask(queries.corpus_scores, run.name).metric == "clipscore").any():
+    if run.demo_clip and (source.query(queries.corpus_scores, run.name).metric == "clipscore").any():
         yield "CLIPScore here comes from the demo CLIP: it is not comparable to the CLIPScore of ViT-B/32 in papers."
 
 
@@ -195,7 +195,7 @@ def open_source(
     name: str,
     beam: int | None = None,
     images: Iterable[str] = (),
-    look: Mapping[str, Any] | None = None,
+    attention: Mapping[str, Any] | None = None,
     parts: Mapping[str, str] | None = None,
 ) -> tuple[Source, list[Problem]]:
     """Return a run of a results folder as the source of a report, and what could not be read.
@@ -208,14 +208,16 @@ def open_source(
     """
     connection, problems = database.connect(results)
 
-    def ask(query: Callable[..., Any], *arguments: Any) -> Any:
-        return query(connection.cursor(), *arguments)
+    def query(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(connection.cursor(), *arguments)
 
-    runs = runs_of(ask(queries.runs))
+    runs = runs_of(query(queries.runs))
     run = _named(runs, name, results)
-    _check(run, ask, beam, tuple(images))
+    _check(run, query, beam, tuple(images))
     chosen = {part: _companion(part, _named(runs, other, results), run) for part, other in (parts or {}).items()}
-    return Source(run, runs, ask, results, beam, tuple(images), look or {}, companions(run, runs) | chosen), problems
+    return Source(
+        run, runs, query, results, beam, tuple(images), attention or {}, companions(run, runs) | chosen
+    ), problems
 
 
 def _companion(part: str, other: Run, run: Run) -> Run:
@@ -246,31 +248,31 @@ def _named(runs: list[Run], name: str, results: Path) -> Run:
     )
 
 
-def _check(run: Run, ask: Ask, beam: int | None, images: tuple[str, ...]) -> None:
-    sizes = [int(size) for size in ask(queries.beam_sizes, run.name).beam_size]
+def _check(run: Run, query: Query, beam: int | None, images: tuple[str, ...]) -> None:
+    sizes = [int(size) for size in query(queries.beam_sizes, run.name).beam_size]
     if beam is not None and beam not in sizes:
         known = ", ".join(map(str, sizes)) or "none"
         raise ReportError(f"run {run.name!r} has no beam size {beam}: expected one of {known}; choose with --beam")
-    kept = list(ask(queries.attention_beam_sizes, run.name).beam_size)
+    kept = list(query(queries.attention_beam_sizes, run.name).beam_size)
     for image in images:
-        if not any(len(ask(queries.has_attention, run.name, int(size), image)) for size in kept):
+        if not any(len(query(queries.has_attention, run.name, int(size), image)) for size in kept):
             raise ReportError(
                 f"run {run.name!r} kept no attention of image {image!r}: expected a file name without its ending, "
                 'such as those of python -m engine sql "SELECT DISTINCT image_id FROM attention"'
             )
 
 
-def _check_asked(asked: argparse.Namespace, run: Run) -> None:
+def _check_options(options: argparse.Namespace, run: Run) -> None:
     """Raise where --layer or --head does not exist, which would show another one, or where --out cannot be written."""
     for name, part in (("layer", "decoder_layers"), ("head", "heads")):
-        value, most = getattr(asked, name), run.part("captioner", part)
+        value, most = getattr(options, name), run.part("captioner", part)
         if value is not None and isinstance(most, int) and not 0 <= value <= most:
             raise ReportError(f"--{name} {value}: run {run.name!r} has {most}; expected 1 to {most}, or 0 for the mean")
-    if asked.out.is_dir():
-        raise ReportError(f"--out {asked.out}: there is a folder of that name; expected a file such as report.zip")
-    if next(parent for parent in asked.out.parents if parent.exists()).is_file():
-        raise ReportError(f"--out {asked.out}: a file is in the place of one of its folders; choose another --out")
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    if options.out.is_dir():
+        raise ReportError(f"--out {options.out}: there is a folder of that name; expected a file such as report.zip")
+    if next(parent for parent in options.out.parents if parent.exists()).is_file():
+        raise ReportError(f"--out {options.out}: a file is in the place of one of its folders; choose another --out")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -296,9 +298,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--layer", type=int, metavar="N", help="layer of the attention, 0 for the mean (the last)")
     parser.add_argument("--head", type=int, metavar="N", help="head of the attention, 0 for the mean (0)")
     parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
-    parser.add_argument("--colours", choices=SCALES, help=f"colours of the maps ({Look.scale})")
+    parser.add_argument("--colours", choices=SCALES, help=f"colours of the maps ({AttentionView.scale})")
     parser.add_argument(
-        "--opacity", type=_percent, metavar="PERCENT", help=f"how much the maps cover the photo ({Look.opacity})"
+        "--opacity",
+        type=_percent,
+        metavar="PERCENT",
+        help=f"opacity of the maps over the photo ({AttentionView.opacity})",
     )
     return parser
 
@@ -309,43 +314,43 @@ def _percent(written: str) -> int:
     return int(written)
 
 
-def look_options(look: Mapping[str, Any]) -> list[str]:
+def attention_options(attention: Mapping[str, Any]) -> list[str]:
     """Return the options that draw attention as an address says, without defaults and invalid values."""
     words = []
     for name in ("layer", "head"):
-        words += [f"--{name}", look[name]] if str(look.get(name)).isdecimal() else []
-    words += ["--subtract-mean"] if look.get("subtract") == "1" else []
-    scale, opacity = look.get("scale"), str(look.get("opacity"))
-    words += ["--colours", scale] if scale in SCALES and scale != Look.scale else []
-    sensible = opacity.isdecimal() and int(opacity) <= 100 and int(opacity) != Look.opacity
+        words += [f"--{name}", attention[name]] if str(attention.get(name)).isdecimal() else []
+    words += ["--subtract-mean"] if attention.get("subtract") == "1" else []
+    scale, opacity = attention.get("scale"), str(attention.get("opacity"))
+    words += ["--colours", scale] if scale in SCALES and scale != AttentionView.scale else []
+    sensible = opacity.isdecimal() and int(opacity) <= 100 and int(opacity) != AttentionView.opacity
     return words + (["--opacity", opacity] if sensible else [])
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write a report and return the exit status."""
-    asked = build_parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
-        look = {
-            "layer": asked.layer,
-            "head": asked.head,
-            "subtract": asked.subtract_mean,
-            "opacity": asked.opacity,
-            "scale": asked.colours,
+        attention = {
+            "layer": options.layer,
+            "head": options.head,
+            "subtract": options.subtract_mean,
+            "opacity": options.opacity,
+            "scale": options.colours,
         }
-        parts = {part: name for part in PARTS if (name := getattr(asked, part))}
-        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look, parts)
-        _check_asked(asked, source.run)
+        parts = {part: name for part in PARTS if (name := getattr(options, part))}
+        source, problems = open_source(options.results, options.run, options.beam, options.images, attention, parts)
+        _check_options(options, source.run)
         for problem in problems:
             print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
         if exports.browser_missing():
             print(f"{exports.browser_missing()} The report holds HTML figures instead.", file=sys.stderr)
-        write(asked.out, make(source) if asked.quiet else make(source, _say))
+        write(options.out, make(source) if options.quiet else make(source, _say))
     except (ReportError, exports.NoBrowser, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
         exports.close_browser()
-    print(asked.out)
+    print(options.out)
     return 0
 
 

@@ -19,7 +19,7 @@ from dashboard.figures.thumbnails import photo, pixels
 from dashboard.items import Figure, Table
 from dashboard.metrics import HEADLINES
 from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables
-from dashboard.report.source import ZERO_SHOT, Ask, Chapter, Source, class_note, gone, note, signature
+from dashboard.report.source import ZERO_SHOT, Chapter, Query, Source, class_note, gone, note, signature
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
 from engine.store import published, queries
@@ -51,7 +51,7 @@ def chapters(source: Source) -> list[Chapter]:
 def prompts(source: Source) -> Chapter:
     """The templates with their accuracies."""
     title, run = "Prompt templates", source.classifier()
-    accuracy = source.ask(queries.zero_shot_accuracy, run.name)
+    accuracy = source.query(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
         missing = f"{gone(source, ZERO_SHOT)}No photos of this run were classified by prompts."
         return Chapter(title, missing=missing, command=commands.ZEROSHOT)
@@ -70,7 +70,7 @@ def _against_best(source: Source, templates: Sequence[str]) -> pd.DataFrame:
     """Return `queries.zero_shot_comparison` of the first template and each other one, with columns left and right."""
     best, run = templates[0], source.classifier().name
     found = [
-        source.ask(queries.zero_shot_comparison, run, best, other).assign(left=best, right=other)
+        source.query(queries.zero_shot_comparison, run, best, other).assign(left=best, right=other)
         for other in templates[1:]
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
@@ -85,7 +85,7 @@ def _clip(run: Run) -> str:
 def top_five(source: Source) -> Chapter:
     """Three images with their top-5 predictions: confidently correct, barely correct, confidently wrong."""
     title, run = "Three images with their top-5 predictions", source.classifier()
-    accuracy = source.ask(queries.zero_shot_accuracy, run.name)
+    accuracy = source.query(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
         return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
     template = accuracy.template.iloc[0]
@@ -103,17 +103,17 @@ def top_five(source: Source) -> Chapter:
 
 
 def _three(source: Source, template: str) -> list[Any]:
-    ask, run = source.ask, source.classifier().name
-    right = ask(queries.zero_shot_cases, run, template, "right", "", 1, 0)
+    query, run = source.query, source.classifier().name
+    right = query(queries.zero_shot_cases, run, template, "right", "", 1, 0)
     count = int(right.matching.iloc[0]) if len(right) else 0
     frames = [
         right,
-        ask(queries.zero_shot_cases, run, template, "right", "", 1, count - 1) if count > 1 else right[:0],
-        ask(queries.zero_shot_cases, run, template, "wrong", "", 1, 0),
+        query(queries.zero_shot_cases, run, template, "right", "", 1, count - 1) if count > 1 else right[:0],
+        query(queries.zero_shot_cases, run, template, "wrong", "", 1, 0),
     ]
     rows = [row for frame in frames for row in frame.itertuples()]
     if not rows:  # no labels are known: the most confident predictions
-        rows = list(ask(queries.zero_shot_cases, run, template, "all", "", 3, 0).itertuples())
+        rows = list(query(queries.zero_shot_cases, run, template, "all", "", 3, 0).itertuples())
     return [row for row in rows if any(guess["probability"] is not None for guess in row.top)]
 
 
@@ -138,7 +138,7 @@ def class_panel(run: Run, row: Any) -> Panel:
 def best_setting(source: Source) -> Chapter:
     """The setting that the report is about, with all of its scores."""
     title, run, beam = "The setting and its scores", source.run, source.setting()
-    scores = source.ask(queries.corpus_scores, run.name)
+    scores = source.query(queries.corpus_scores, run.name)
     mine = scores[scores.beam_size == beam]
     if mine.empty:
         return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
@@ -152,7 +152,7 @@ def best_setting(source: Source) -> Chapter:
 def all_runs(source: Source) -> Chapter:
     """All runs with captions and their hyperparameters, and what the study published."""
     items = run_table.table(
-        run_table.listed(source.run, source.runs), source.ask(queries.headline_scores), source.results
+        run_table.listed(source.run, source.runs), source.query(queries.headline_scores), source.results
     )
     lead = "One row per run and beam size; both scores of a row are of the same captions."
     return Chapter(run_table.TITLE, lead, (items,))
@@ -160,23 +160,23 @@ def all_runs(source: Source) -> Chapter:
 
 def beams(source: Source) -> Chapter:
     """What beam size changes: table and curves."""
-    title, run, ask = "Beam sizes", source.run, source.ask
-    scores = ask(queries.corpus_scores, run.name)
+    title, run, query = "Beam sizes", source.run, source.query
+    scores = query(queries.corpus_scores, run.name)
     if scores.empty:
         return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     if scores.beam_size.nunique() < 2:
         return Chapter(title, missing="This run has only one beam size.", command=commands.BEAMS)
-    signatures = [signature(ask, run, metric) for metric in dict.fromkeys(scores.metric)]
-    statistics = ask(queries.beam_statistics, run.name)
+    signatures = [signature(query, run, metric) for metric in dict.fromkeys(scores.metric)]
+    statistics = query(queries.beam_statistics, run.name)
     table = tables.beams(scores, statistics, run, note(run), [*filter(None, signatures)])
     by_metric = [metric_curve(source, scores, metric) for metric in HEADLINES if (scores.metric == metric).any()]
-    lead = " ".join(filter(None, (smallest_sentence(ask, run, metric) for metric in HEADLINES)))
+    lead = " ".join(filter(None, (smallest_sentence(query, run, metric) for metric in HEADLINES)))
     return Chapter(title, lead, (table, *by_metric, *caption_curves(source)))
 
 
 def oracle(source: Source) -> list[Chapter]:
     """Whether the n-best lists contain better captions, where several hypotheses per image were kept and scored."""
-    found = source.ask(queries.oracle, source.run.name)
+    found = source.query(queries.oracle, source.run.name)
     if found.empty:
         return []
     lead = " ".join(nbest.sentences(source.run, source.setting(), found))
@@ -199,7 +199,7 @@ def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
         "Band: 95 % bootstrap interval over images" if mine.low.notna().any() else "",
         "" if theirs.empty else "Dashed, with open marks: published for another captioner",
     )
-    signed = tuple(filter(None, [signature(source.ask, source.run, metric)]))
+    signed = tuple(filter(None, [signature(source.query, source.run, metric)]))
     return Figure(f"{metric}_by_beam", f"{formatting.title(metric)} by beam size", drawn, small, signed)
 
 
@@ -212,7 +212,7 @@ def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
 
 def caption_curves(source: Source) -> list[Figure]:
     """Return length, vocabulary, shares and seconds against beam size, where they are known."""
-    found, seconds = source.ask(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
+    found, seconds = source.query(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
     small, banded = note(source.run), note(source.run, "Band: 95 % bootstrap interval over images")
     figures = [
         Figure("words_by_beam", "Caption length by beam size", lambda: curves.words_by_beam(found), banded),
@@ -230,9 +230,9 @@ def caption_curves(source: Source) -> list[Figure]:
     return figures
 
 
-def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
+def smallest_sentence(query: Query, run: Run, metric: str) -> str:
     """Which beam size is enough, in words; "" where nobody can say."""
-    found = ask(queries.smallest_beam, run.name, metric)
+    found = query(queries.smallest_beam, run.name, metric)
     if found.empty:
         return ""
     row, name = found.iloc[0], formatting.title(metric)
@@ -240,7 +240,7 @@ def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
         name = f"the mean of per-image {name} (the curve pools the whole split)"
     images = formatting.count(int(row.images), "image")
     tested = f"randomization test over {images}, Holm-corrected, 5\N{NO-BREAK SPACE}%"
-    if row.best == ask(queries.beam_sizes, run.name).beam_size.min():
+    if row.best == query(queries.beam_sizes, run.name).beam_size.min():
         return f"By {name}, beam size {formatting.beam(row.best)}, the smallest, is the best of all ({tested})."
     if row.smallest == row.best:
         return (
@@ -260,8 +260,8 @@ def tags(source: Source) -> Chapter:
     title, run, beam = "Failure tags", source.run, source.setting()
     if beam is None:
         return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
-    found = source.ask(queries.tag_examples, run.name, beam)
-    total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
+    found = source.query(queries.tag_examples, run.name, beam)
+    total = int(source.query(queries.case_count, run.name, beam).total.iloc[0])
     where = formatting.of_setting(beam, run.is_sampled)
     if found.empty:
         return Chapter(title, f"No caption {where} has a failure tag.")

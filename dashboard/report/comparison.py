@@ -13,7 +13,7 @@ from dashboard.figures import comparisons, panels
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
 from dashboard.items import Figure, Table
-from dashboard.report.source import Ask, signature
+from dashboard.report.source import Query, signature
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import queries, signatures
@@ -33,7 +33,7 @@ class Sides:
     right_beam: int
 
     @property
-    def asked(self) -> tuple[str, int, str, int]:
+    def arguments(self) -> tuple[str, int, str, int]:
         """The arguments that the queries of pairs share."""
         return self.left.name, self.left_beam, self.right.name, self.right_beam
 
@@ -55,10 +55,10 @@ class Sides:
             f"{_beam(self.right, self.right_beam)}. Images that both have."
         )
 
-    def signatures(self, ask: Ask, metrics: Iterable[str]) -> tuple[str, ...]:
+    def signatures(self, query: Query, metrics: Iterable[str]) -> tuple[str, ...]:
         """Return the signatures of each of `metrics`, those of the left side behind "Left: ", of the right alike."""
         settings = (("Left", self.left, self.left_beam), ("Right", self.right, self.right_beam))
-        found = [(side, signature(ask, run, metric, beam)) for metric in metrics for side, run, beam in settings]
+        found = [(side, signature(query, run, metric, beam)) for metric in metrics for side, run, beam in settings]
         return tuple(f"{side}: {each}" for side, each in found if each)
 
 
@@ -66,10 +66,10 @@ def _beam(run: Run, size: int) -> str:
     return "imported" if size == 0 else f"beam size {run.beam(size)}"
 
 
-def terms(ask: Ask, sides: Sides) -> dict[str, list[Difference]]:
+def terms(query: Query, sides: Sides) -> dict[str, list[Difference]]:
     """By metric: where its two numbers did not come about in the same way, the beam size apart."""
     left, right = (
-        _signatures(ask, run, beam) for run, beam in ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
+        _signatures(query, run, beam) for run, beam in ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
     )
     unknown = [Difference("signature", "not kept", "not kept")]
     return {
@@ -80,8 +80,8 @@ def terms(ask: Ask, sides: Sides) -> dict[str, list[Difference]]:
     }
 
 
-def _signatures(ask: Ask, run: Run, beam: int) -> dict[str, str]:
-    scores = ask(queries.corpus_scores, run.name)
+def _signatures(query: Query, run: Run, beam: int) -> dict[str, str]:
+    scores = query(queries.corpus_scores, run.name)
     mine = scores[(scores.beam_size == beam) & scores.signature.notna() & (scores.signature != "")]
     return dict(zip(mine.metric, mine.signature, strict=True))
 
@@ -93,7 +93,7 @@ def verdict(row: Any) -> str:
     return "left is better" if row.difference > 0 else "right is better"
 
 
-def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
+def table(query: Query, sides: Sides, found: pd.DataFrame) -> Table:
     """`queries.comparison` as people read it."""
     shown = pd.DataFrame(
         {
@@ -109,12 +109,12 @@ def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
             "p bootstrap": [resampled(p) for p in found.p_bootstrap],
         }
     )
-    differ = terms(ask, sides)
+    differ = terms(query, sides)
     alike = [_alike(differ[metric]) for metric in found.metric]
     if set(alike) != {"yes"}:
         shown.insert(1, "Measured alike", alike)
     title = f"{sides.names[0]} (left) vs. {sides.names[1]} (right)"
-    return Table("comparison", title, shown, found, sides.note, sides.signatures(ask, found.metric), _SHORT)
+    return Table("comparison", title, shown, found, sides.note, sides.signatures(query, found.metric), _SHORT)
 
 
 _SHORT = {
@@ -138,14 +138,14 @@ def resampled(p: float) -> str:
     return "≤ 0.001" if p < 0.00105 else formatting.probability(p)
 
 
-def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dict[str, pd.DataFrame]) -> list:
+def items(query: Query, sides: Sides, metric: str, found: pd.DataFrame, changes: dict[str, pd.DataFrame]) -> list:
     """Return what the page can export: scatter, outcomes, tests, and the largest changes as cards and as a table.
 
     Args:
         found: `queries.comparison`.
         changes: rows of `queries.paired_cases` under "gains" and "losses".
     """
-    signed, shared = sides.signatures(ask, [metric]), ask(queries.paired_scores, *sides.asked, metric)
+    signed, shared = sides.signatures(query, [metric]), query(queries.paired_scores, *sides.arguments, metric)
     scatter = Figure(
         f"scatter_{metric}",
         f"{formatting.title(metric)}, image by image",
@@ -153,16 +153,16 @@ def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dic
         sides.note,
         signed,
     )
-    made: list[Figure | Table] = [scatter, outcomes(ask, sides, found), table(ask, sides, found)]
+    made: list[Figure | Table] = [scatter, outcomes(query, sides, found), table(query, sides, found)]
     for name, rows in changes.items():
         if len(rows):
             made += _changes(sides, metric, name, rows, signed)
     return made
 
 
-def outcomes(ask: Ask, sides: Sides, found: pd.DataFrame) -> Figure:
+def outcomes(query: Query, sides: Sides, found: pd.DataFrame) -> Figure:
     """Return the figure of wins, ties and losses by metric."""
-    signed = sides.signatures(ask, found.metric)
+    signed = sides.signatures(query, found.metric)
     return Figure("outcomes", "Wins, ties and losses", lambda: comparisons.outcomes(found), sides.note, signed)
 
 

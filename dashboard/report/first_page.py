@@ -72,7 +72,7 @@ def _evaluated(source: Source) -> str:
     facts = {"encoder": "encoder {}", "decoder_layers": "{} decoder layers", "heads": "{} heads"}
     known = [form.format(run.text("captioner", key)) for key, form in facts.items() if run.text("captioner", key)]
     model = f" ({', '.join(known)})" if known else ""
-    sizes = [run.beam(int(size)) for size in source.ask(queries.beam_sizes, run.name).beam_size if size]
+    sizes = [run.beam(int(size)) for size in source.query(queries.beam_sizes, run.name).beam_size if size]
     searched = f" Captions were generated at beam size{'s' * (len(sizes) > 1)} {', '.join(sizes)}." if sizes else ""
     return f"Run {markdown_text(run.name)}: {markdown_text(', '.join(described) + model)}.{searched}{_skipped(source)}"
 
@@ -81,7 +81,7 @@ def _skipped(source: Source) -> str:
     """Return which photos of the run and its companions could not be read, "" where all could."""
     sentences = []
     for run in dict.fromkeys(each.name for each in (source.run, *source.parts.values())):
-        rows = source.ask(queries.skipped, run)
+        rows = source.query(queries.skipped, run)
         if len(rows):
             named = ", ".join(f"{row.file_name} ({row.reason})" for row in rows.head(_PHOTOS).itertuples())
             more = f" and {len(rows) - _PHOTOS:,} more" if len(rows) > _PHOTOS else ""
@@ -90,7 +90,7 @@ def _skipped(source: Source) -> str:
 
 
 def _classified(source: Source, places: _Places) -> str:
-    found = source.ask(queries.zero_shot_accuracy, source.classifier().name)
+    found = source.query(queries.zero_shot_accuracy, source.classifier().name)
     if found.empty or pd.isna(found.accuracy.iloc[0]):
         return ""
     row = found.iloc[0]
@@ -106,7 +106,7 @@ def _classified(source: Source, places: _Places) -> str:
 
 def _best(source: Source, places: _Places) -> str:
     run, beam = source.run, source.setting()
-    scores = source.ask(queries.corpus_scores, run.name)
+    scores = source.query(queries.corpus_scores, run.name)
     mine = scores[scores.beam_size == beam]
     if mine.empty:
         return ""
@@ -134,16 +134,16 @@ def _value(row: Any) -> str:
 
 def _searched(source: Source, places: _Places) -> str:
     """Return what the beam size of the report changes against the smallest one, or the largest where it is that."""
-    run, ask = source.run, source.ask
-    sizes = sorted(int(size) for size in ask(queries.beam_sizes, run.name).beam_size)
+    run, query = source.run, source.query
+    sizes = sorted(int(size) for size in query(queries.beam_sizes, run.name).beam_size)
     if not sizes or sizes[0] == 0 or run.is_sampled:
         return ""
     if len(sizes) < 2:
         return "Only one beam size was decoded, so this run does not show what beam search changes."
     wide = source.setting() if source.setting() != sizes[0] else sizes[-1]
     sides = Sides(run, wide, run, sizes[0])
-    shared, tests = ask(queries.overlap, *sides.asked).iloc[0], ask(queries.comparison, *sides.asked)
-    lengths = ask(queries.beam_statistics, run.name).set_index("beam_size").words
+    shared, tests = query(queries.overlap, *sides.arguments).iloc[0], query(queries.comparison, *sides.arguments)
+    lengths = query(queries.beam_statistics, run.name).set_index("beam_size").words
     changed = int(shared.shared - shared.same)
     changes = [_change(row) for row in tests[tests.metric.isin(HEADLINES)].itertuples()]
     where = places.see((Figure, "cider_by_beam"), (Figure, "clipscore_by_beam"), (Figure, "words_by_beam"))
@@ -174,10 +174,10 @@ def _failures(source: Source, places: _Places) -> str:
     run, beam = source.run, source.setting()
     if beam is None:
         return ""
-    found = source.ask(queries.tag_examples, run.name, beam)
+    found = source.query(queries.tag_examples, run.name, beam)
     if found.empty:
         return "No caption has a failure tag."
-    total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
+    total = int(source.query(queries.case_count, run.name, beam).total.iloc[0])
     named = "; ".join(_tag(row, total) for row in found.head(_TAGS).itertuples())
     example = found.iloc[0]
     caption = f'"{markdown_text(formatting.caption(example.caption))}"'

@@ -40,15 +40,15 @@ def compared(source: Source) -> list[Chapter]:
 
 def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
     """Return the other runs with `queries.comparison` of shared images; most shared images first."""
-    run, ask = source.run, source.ask
+    run, query = source.run, source.query
     by_name, found = {each.name: each for each in source.runs}, []
-    for row in ask(queries.partners, run.name).itertuples():
+    for row in query(queries.partners, run.name).itertuples():
         other = by_name.get(row.run)
         if other is None or other.name == run.name or _is_other_data(source, other.name, int(row.shared)):
             continue
         beam = replace(source, run=other, beam=None).setting()
         sides = Sides(run, source.setting(), other, beam)
-        tests = ask(queries.comparison, *sides.asked)
+        tests = query(queries.comparison, *sides.arguments)
         if len(tests):
             found.append((sides, tests))
     return found
@@ -56,11 +56,11 @@ def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
 
 def _is_other_data(source: Source, other: str, shared: int) -> bool:
     """Return whether no shared image has a reference in common: two datasets may give one id to different photos."""
-    return source.ask(queries.namesakes, source.run.name, other).images.item() == shared
+    return source.query(queries.namesakes, source.run.name, other).images.item() == shared
 
 
 def _items(source: Source, sides: Sides, tests: pd.DataFrame) -> list[Figure | Table]:
-    figure, table = comparison.outcomes(source.ask, sides, tests), comparison.table(source.ask, sides, tests)
+    figure, table = comparison.outcomes(source.query, sides, tests), comparison.table(source.query, sides, tests)
     name = sides.right.name
     title = f"{figure.title}: {sides.names[0]} (left) vs. {sides.names[1]} (right)"
     return [replace(table, name=f"compared_{name}"), replace(figure, name=f"outcomes_{name}", title=title)]
@@ -87,7 +87,7 @@ def _compared(p: str) -> str:
 
 def _incomparable(source: Source, sides: Sides, tests: pd.DataFrame) -> list[str]:
     """Return one sentence per reason for which metrics are not comparable, and one for settings of the search."""
-    terms, metrics = comparison.terms(source.ask, sides), defaultdict(list)
+    terms, metrics = comparison.terms(source.query, sides), defaultdict(list)
     for metric in tests.metric:
         reasons = "; ".join(str(each) for each in terms[metric] if not each.search)
         metrics[reasons].append(formatting.title(metric))

@@ -36,18 +36,18 @@ class _End:
 def pairs(source: Source) -> Chapter:
     """The best and the worst case; a case that is both is shown once."""
     run, beam = source.run, _beam(source)
-    metric = "" if beam is None else pair_metric(source.ask, run.name, beam)
+    metric = "" if beam is None else pair_metric(source.query, run.name, beam)
     if not metric:
         return Chapter(TITLE, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     ends = [_end(source, beam, metric, is_best) for is_best in (True, False)]
     rows = pd.concat([end.row for end in ends]).drop_duplicates("image_id")
-    name, signed = formatting.title(metric), tuple(filter(None, [signature(source.ask, run, metric, beam)]))
+    name, signed = formatting.title(metric), tuple(filter(None, [signature(source.query, run, metric, beam)]))
     only = f"The only case with a {name}" if (rows.scored == 1).all() else ""
     heading = only or f"Highest and lowest {name}"
     drawn = lambda: panels.panels(heading, [case_panel(run, row, metric) for row in rows.itertuples()], across=2)  # noqa: E731
     figure = Figure("best_and_worst", heading, drawn, note(run), signed)
     table = tables.pair(rows, only or f"Best and worst pair by {name}", note(run), signed)
-    maps = [strip(run, beam, image, source.ask, source.look) for image in rows.image_id]
+    maps = [strip(run, beam, image, source.query, source.attention) for image in rows.image_id]
     kept = [each for each in maps if each is not None]
     where = formatting.of_setting(beam, run.is_sampled)
     maps_kept = ", which has attention maps" if beam != source.setting() else ""
@@ -79,7 +79,7 @@ def _end(source: Source, beam: int, metric: str, is_best: bool) -> _End:
     first, offset = None, 0
     while True:
         asked = (run.name, beam, metric, is_best, queries.EVERYTHING, _PAGE, offset)
-        page = source.ask(queries.cases, *asked)
+        page = source.query(queries.cases, *asked)
         page = page[page[metric].notna()]
         first = page.head(1) if first is None else first
         there = (place for place, name in enumerate(page.file_name) if not photo(root, name).missing)

@@ -15,7 +15,7 @@ from dashboard.metrics import HEADLINES
 from dashboard.state.record import Run
 from engine.store import queries
 
-Ask = Callable[..., pd.DataFrame]
+Query = Callable[..., pd.DataFrame]
 """Calls a function of `engine.store.queries` with its arguments, without the cursor."""
 
 ZERO_SHOT, PHOTOS = "zero_shot", "photos"
@@ -29,16 +29,16 @@ class Source:
 
     run: Run
     runs: Sequence[Run]
-    ask: Ask
+    query: Query
     results: Path
     beam: int | None = None  # None: the best one
     images: tuple[str, ...] = ()  # whose attention is shown; empty: `strips.interesting` chooses
-    look: Mapping[str, Any] = field(default_factory=dict)  # how attention is drawn, as an address says it
+    attention: Mapping[str, Any] = field(default_factory=dict)  # how attention is drawn, as an address says it
     parts: Mapping[str, Run] = field(default_factory=dict)  # companion runs by a name of PARTS
 
     def best(self) -> pd.DataFrame:
         """Return the run's rows of `queries.best_scores`."""
-        found = self.ask(queries.best_scores)
+        found = self.query(queries.best_scores)
         return found[found.run == self.run.name]
 
     def setting(self) -> int | None:
@@ -49,7 +49,7 @@ class Source:
         if not best.empty:
             first = [row.beam_size for metric in HEADLINES for row in best[best.metric == metric].itertuples()]
             return int(first[0] if first else best.beam_size.iloc[0])
-        sizes = self.ask(queries.beam_sizes, self.run.name).beam_size
+        sizes = self.query(queries.beam_sizes, self.run.name).beam_size
         return int(sizes.iloc[0]) if len(sizes) else None
 
     def classifier(self) -> Run:
@@ -107,9 +107,9 @@ def _note(run: Run, described: Sequence[str], lines: Sequence[str]) -> str:
     return "\n".join([f"Run {run.name}: {', '.join(described)}", *filter(None, lines)])
 
 
-def signature(ask: Ask, run: Run, metric: str, beam: int | None = None) -> str:
+def signature(query: Query, run: Run, metric: str, beam: int | None = None) -> str:
     """Return the signature of a metric at a beam size, or of all beam sizes in one; "" where none was kept."""
-    scores = ask(queries.corpus_scores, run.name)
+    scores = query(queries.corpus_scores, run.name)
     mine = scores[scores.metric == metric]
     if beam is not None:
         mine = mine[mine.beam_size == beam]

@@ -22,6 +22,6 @@ class Listing:
     selection: queries.Selection
 
     @property
-    def asked(self) -> tuple[Any, ...]:
+    def arguments(self) -> tuple[Any, ...]:
         """The arguments that `queries.cases` and `queries.neighbours` share."""
         return self.run.name, self.beam, self.sort, self.descending, self.selection

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.components.viewer import Noun, viewer
 from dashboard.figures import grounding
-from dashboard.figures.heatmaps import Look, read_look
+from dashboard.figures.heatmaps import AttentionView, read_attention_view
 from dashboard.figures.thumbnails import LARGE, photo
 from dashboard.items import Figure, Table
 from dashboard.report import strips, tables
@@ -38,7 +38,7 @@ def draw() -> None:
     """The whole view."""
     slot = layout.titled("Attention")
     run = layout.current_run()
-    sizes = list(data.ask(queries.attention_beam_sizes, run.name).beam_size)
+    sizes = list(data.query(queries.attention_beam_sizes, run.name).beam_size)
     if not sizes:
         layout.missing(
             "No attention was kept for this run: it can only be read from a captioner that runs here, not from a file "
@@ -66,19 +66,19 @@ def draw() -> None:
 
 def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
     """All words side by side, as they are looked at."""
-    return [strips.strip(run, beam, image_id, data.ask, layout.look())]
+    return [strips.strip(run, beam, image_id, data.query, layout.attention_view())]
 
 
 def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
-    return data.ask(queries.attention, run.name, beam, image_id).iloc[0]
+    return data.query(queries.attention, run.name, beam, image_id).iloc[0]
 
 
 def _captions(run: data.Run, beam: int) -> dict[str, str]:
     """Image ids with their captions: the first ones, and the one of the address wherever it stands."""
-    captions = data.ask(queries.attention_captions, run.name, beam)
+    captions = data.query(queries.attention_captions, run.name, beam)
     said = dict(zip(captions.image_id, captions.caption.fillna(""), strict=True))
     linked = choices.get("image")
-    if linked and linked not in said and not data.ask(queries.has_attention, run.name, beam, linked).empty:
+    if linked and linked not in said and not data.query(queries.has_attention, run.name, beam, linked).empty:
         said[linked] = ""
     return said
 
@@ -113,7 +113,7 @@ def _choose(image_id: str) -> None:
 
 def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = _row(run, beam, image_id)
-    found = data.ask(queries.case, run.name, beam, image_id)
+    found = data.query(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
     st.caption(f"Cross-attention maps: {formatting.markdown(run.attention_pass)}.")
     if not found.empty:
@@ -135,7 +135,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
 def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     """Whether the maps of all nouns point at what they name; gives what can be exported of it."""
     with st.spinner("Comparing the maps of all nouns with the boxes ..."):
-        heads = data.ask(queries.grounding_heads, run.name, beam)
+        heads = data.query(queries.grounding_heads, run.name, beam)
     if heads.empty:
         return list
     st.subheader(grounding.TITLE, help=_GROUNDING)
@@ -144,7 +144,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     with left:
         layout.figure(grounding.by_head(heads, layout.template()), "by_head", "Hit rate by layer and head")
     with right:
-        offsets = data.ask(queries.grounding_offsets, run.name, beam)
+        offsets = data.query(queries.grounding_offsets, run.name, beam)
         layout.figure(grounding.by_offset(offsets, layout.template()), "by_offset", "Hit rate around the noun")
     options = {f"{row.layer}.{row.head}": (int(row.layer), int(row.head)) for row in heads.itertuples()}
     first = "{}.{}".format(*grounding.best(heads))
@@ -152,7 +152,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
         named = {key: grounding.named(*at) for key, at in options.items()}
         at = options[choices.one_of("Layer and head", "pointing", list(options), first, named.get)]
     source = layout.source(run)
-    labels = data.ask(queries.grounding_labels, run.name, beam, *at)
+    labels = data.query(queries.grounding_labels, run.name, beam, *at)
     shown = tables.grounding_labels(labels, "", "").shown
     layout.table(
         shown,
@@ -177,17 +177,17 @@ def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
     @st.fragment
     def drawn() -> None:
-        look = read_look(layout.look(), row)
+        view = read_attention_view(layout.attention_view(), row)
         shown = photo(run.root("images"), row["file_name"], LARGE)
-        viewer(f"{run.name}/{beam}/{image_id}", row, shown, look, "viewer", _keep, _nouns(run, beam, image_id))
+        viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
 
     drawn()
 
 
 def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:
     """The words of a caption that name something with boxes, and how each layer and head points at those."""
-    found = data.ask(queries.case_grounding, run.name, beam, image_id)
-    boxes = data.ask(queries.boxes, run.name, image_id) if len(found) else found
+    found = data.query(queries.case_grounding, run.name, beam, image_id)
+    boxes = data.query(queries.boxes, run.name, image_id) if len(found) else found
     return [
         Noun(
             int(word),
@@ -199,14 +199,14 @@ def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:
     ]
 
 
-def _keep(look: Look) -> None:
+def _keep(view: AttentionView) -> None:
     choices.keep(
-        word=look.word,
-        layer=look.layer,
-        head=look.head,
-        subtract="1" if look.subtract else None,
-        opacity=look.opacity if look.opacity != Look.opacity else None,
-        scale=look.scale if look.scale != Look.scale else None,
+        word=view.word,
+        layer=view.layer,
+        head=view.head,
+        subtract="1" if view.subtract else None,
+        opacity=view.opacity if view.opacity != AttentionView.opacity else None,
+        scale=view.scale if view.scale != AttentionView.scale else None,
     )
 
 

@@ -24,7 +24,7 @@ def draw() -> None:
     """The whole view."""
     slot = layout.titled("Beams")
     run = layout.current_run()
-    scores = data.ask(queries.corpus_scores, run.name)
+    scores = data.query(queries.corpus_scores, run.name)
     if scores.empty:
         layout.unscored(run)
         return
@@ -64,7 +64,7 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
             drawn = curves.metric_by_beam(scores[scores.metric == metric], metric, layout.template(), theirs, apart)
             layout.figure(drawn, f"figure_{key}", f"{formatting.title(metric)} by beam size")
             with st.spinner("Testing each beam size against the best one ..."):
-                sentence = chapters.smallest_sentence(source.ask, run, metric)
+                sentence = chapters.smallest_sentence(source.query, run, metric)
             st.markdown(sentence)
             shown.append(chapters.metric_curve(source, scores, metric))
     st.caption(
@@ -96,7 +96,7 @@ def _say_published(source: chapters.Source, drawn: pd.DataFrame) -> None:
 
 def _statistics(run: data.Run) -> pd.DataFrame:
     with st.spinner("Counting the words of every caption ..."):  # a second for a million of them
-        return data.ask(queries.beam_statistics, run.name)
+        return data.query(queries.beam_statistics, run.name)
 
 
 def _captions(source: chapters.Source) -> list[Figure]:
@@ -130,7 +130,7 @@ def _lacking(run: data.Run) -> str:
 def _oracle(run: data.Run) -> list[Figure | Table]:
     """Whether the search passed over something better; only where several hypotheses were kept."""
     with st.spinner("Holding every hypothesis against the chosen one ..."):
-        found = data.ask(queries.oracle, run.name)
+        found = data.query(queries.oracle, run.name)
     if found.empty:
         if run.text("kind") == "captioner":
             st.caption(_lacking(run))

@@ -42,7 +42,7 @@ def draw() -> None:
     if sides is None:
         return
     with st.spinner("Testing every metric on every image ..."):
-        found = data.ask(queries.comparison, *sides.asked)
+        found = data.query(queries.comparison, *sides.arguments)
     if found.empty:
         st.info(
             "The two settings have no metric in common on the images they share. Score both with the same metrics; "
@@ -55,12 +55,12 @@ def draw() -> None:
     _figures(sides, metric, found)
     _table(sides, found)
     changes = {
-        "gains": data.ask(queries.paired_cases, *sides.asked, metric, True, _CARDS),
-        "losses": data.ask(queries.paired_cases, *sides.asked, metric, False, _CARDS),
+        "gains": data.query(queries.paired_cases, *sides.arguments, metric, True, _CARDS),
+        "losses": data.query(queries.paired_cases, *sides.arguments, metric, False, _CARDS),
     }
     _changes(sides, metric, changes)
     with slot:
-        export_button.offer(lambda: comparison.items(data.ask, sides, metric, found, changes), "compare")
+        export_button.offer(lambda: comparison.items(data.query, sides, metric, found, changes), "compare")
 
 
 # Choosing
@@ -68,8 +68,8 @@ def draw() -> None:
 
 def _partners(run: data.Run) -> pd.DataFrame:
     """Runs that can stand on the right: those with images of this one; itself where it has other beam sizes."""
-    found = data.ask(queries.partners, run.name)
-    alone = len(data.ask(queries.beam_sizes, run.name)) < 2
+    found = data.query(queries.partners, run.name)
+    alone = len(data.query(queries.beam_sizes, run.name)) < 2
     return found[found.run != run.name] if alone else found
 
 
@@ -106,12 +106,12 @@ def _say_replaced(run: data.Run, other: data.Run) -> None:
 
 
 def _sizes(run: data.Run) -> list[int]:
-    return [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
+    return [int(size) for size in data.query(queries.beam_sizes, run.name).beam_size]
 
 
 def _best(run: data.Run, sizes: list[int]) -> int:
     """The best beam size by the first metric there is."""
-    best = data.ask(queries.best_scores)
+    best = data.query(queries.best_scores)
     mine = best[best.run == run.name]
     return int(mine.beam_size.iloc[0]) if len(mine) and mine.beam_size.iloc[0] in sizes else sizes[-1]
 
@@ -124,7 +124,7 @@ def _swap(sides: Sides) -> None:
 
 def _say_overlap(sides: Sides) -> bool:
     """Says how many images are shared; whether there are any."""
-    row = data.ask(queries.overlap, *sides.asked).iloc[0]
+    row = data.query(queries.overlap, *sides.arguments).iloc[0]
     if not row.shared:
         st.info("The two settings have captions of no image in common: choose another run or beam size.")
         return False
@@ -137,10 +137,10 @@ def _say_overlap(sides: Sides) -> bool:
             f"the right: everything below is about those that are shared. {same}",
             icon="⚠️",
         )
-    namesakes = data.ask(queries.namesakes, sides.left.name, sides.right.name).images.item()
-    if namesakes:
+    collisions = data.query(queries.namesakes, sides.left.name, sides.right.name).images.item()
+    if collisions:
         st.warning(
-            f"**{formatting.count(namesakes, 'shared image')} without a reference in common**: are they the same "
+            f"**{formatting.count(collisions, 'shared image')} without a reference in common**: are they the same "
             "photos? Two datasets may have the same names for different photos, and then nothing below means anything.",
             icon="⚠️",
         )
@@ -162,7 +162,7 @@ def _choose_metric(sides: Sides, found: pd.DataFrame) -> str:
 
 def _say_terms(sides: Sides, metric: str) -> None:
     """One axis holds both only if the page says in what they differ."""
-    found = comparison.terms(data.ask, sides)[metric]
+    found = comparison.terms(data.query, sides)[metric]
     measured = [formatting.markdown(str(each)) for each in found if not each.search]
     searched = [formatting.markdown(str(each)) for each in found if each.search]
     if measured:
@@ -197,7 +197,7 @@ def _verdict(row: Any) -> None:
 
 
 def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
-    scores = data.ask(queries.paired_scores, *sides.asked, metric)
+    scores = data.query(queries.paired_scores, *sides.arguments, metric)
     left, right = layout.columns([3, 2], "figure", "figures")
     with left:
         drawn = comparisons.scatter(scores, metric, *sides.names, layout.template())
@@ -212,7 +212,7 @@ def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
 
 def _table(sides: Sides, found: pd.DataFrame) -> None:
     st.subheader("Metric by metric")
-    layout.table(comparison.table(data.ask, sides, found).shown)
+    layout.table(comparison.table(data.query, sides, found).shown)
     st.caption(
         "Paired bootstrap and approximate randomization, 1,000 resamples, two-sided; Holm's correction is over "
         f"{formatting.count(len(found), 'metric')}. {_means(found)}"
@@ -276,7 +276,7 @@ def _choose_image(image_id: str) -> None:
 
 def _both(sides: Sides, image_id: str) -> list[pd.DataFrame]:
     asked = ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
-    return [data.ask(queries.case, run.name, beam, image_id) for run, beam in asked]
+    return [data.query(queries.case, run.name, beam, image_id) for run, beam in asked]
 
 
 def _pair(sides: Sides, image_id: str) -> None:

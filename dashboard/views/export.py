@@ -36,7 +36,7 @@ def draw() -> None:
 
 def _choose(run: data.Run) -> Source:
     """What the report is about: a beam size, and the images whose attention is shown."""
-    sizes = [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
+    sizes = [int(size) for size in data.query(queries.beam_sizes, run.name).beam_size]
     if not sizes:
         return layout.source(run)
     best = layout.source(run).setting()
@@ -44,11 +44,11 @@ def _choose(run: data.Run) -> Source:
     with left:
         beam = choices.one_of("Beam size", "report_beam", sizes, best, run.beam)
     source = layout.source(run, beam)
-    kept = {int(size) for size in data.ask(queries.attention_beam_sizes, run.name).beam_size}
+    kept = {int(size) for size in data.query(queries.attention_beam_sizes, run.name).beam_size}
     if not kept:
         return source
     shown = beam if beam in kept else min(kept)
-    said = data.ask(queries.attention_captions, run.name, shown)
+    said = data.query(queries.attention_captions, run.name, shown)
     captions = dict(zip(said.image_id, said.caption.fillna(""), strict=True))
     with right:
         first = strips.interesting(source, shown)
@@ -61,16 +61,16 @@ def _choose(run: data.Run) -> Source:
             max_selections=_MOST,
             wrap=True,
         )
-    return replace(source, images=tuple(images), look=layout.look())
+    return replace(source, images=tuple(images), attention=layout.attention_view())
 
 
 def _make(source: Source) -> None:
-    asked = _asked(source)
+    identity = _identity(source)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Make the report", type="primary", icon=":material/inventory_2:"):
-            _draw_all(source, asked)
+            _draw_all(source, identity)
         made = st.session_state.get(_MADE)
-        if made is None or made[0] != asked:
+        if made is None or made[0] != identity:
             st.caption("Takes about 20 seconds.")
             return
         name = exports.file_name(f"report {source.run.name}", "zip")
@@ -78,14 +78,14 @@ def _make(source: Source) -> None:
         st.caption(f"{len(made[1]) / 1e6:.1f} MB")
 
 
-def _asked(source: Source) -> tuple:
+def _identity(source: Source) -> tuple:
     """Everything that a report is made of: one that was made of something else is not offered."""
     files = data.fingerprint(source.results, (*data.RUNS, *data.BESIDE))
     joined = tuple(sorted((part, run.name) for part, run in source.parts.items()))
-    return source.run.name, joined, source.beam, source.images, dict(source.look), files, exports.browser_missing()
+    return source.run.name, joined, source.beam, source.images, dict(source.attention), files, exports.browser_missing()
 
 
-def _draw_all(source: Source, asked: tuple) -> None:
+def _draw_all(source: Source, identity: tuple) -> None:
     with st.empty():
         bar = st.progress(0.0, "Starting ...")
 
@@ -93,7 +93,7 @@ def _draw_all(source: Source, asked: tuple) -> None:
             bar.progress(done / max(total, 1), f"{done} of {total}: {formatting.markdown(title)}")
 
         try:
-            st.session_state[_MADE] = (asked, archive.make(source, say))
+            st.session_state[_MADE] = (identity, archive.make(source, say))
         except exports.NoBrowser as error:
             st.error(formatting.markdown(str(error)))
             return
@@ -123,7 +123,7 @@ def _command(source: Source) -> str:
     words += ["--results", str(results)] if results != data.RESULTS.resolve() else []
     words += ["--beam", str(source.beam)] if source.beam is not None else []
     words += ["--images", *source.images] if source.images else []
-    return shlex.join([*words, *archive.look_options(source.look)])
+    return shlex.join([*words, *archive.attention_options(source.attention)])
 
 
 draw()

@@ -32,7 +32,7 @@ def draw() -> None:
     """The whole view."""
     slot = layout.titled("Failures")
     run = layout.current_run()
-    sizes = list(data.ask(queries.beam_sizes, run.name).beam_size)
+    sizes = list(data.query(queries.beam_sizes, run.name).beam_size)
     if not sizes:
         commands = f"{layout.EVALUATE}\n{layout.SCORE}"
         layout.missing("This run has no captions. These commands make some, or score those you have:", commands, run)
@@ -41,9 +41,9 @@ def draw() -> None:
     if listing is None:
         _say_unscored(run)
         return
-    ranges = data.ask(queries.metric_ranges, run.name, listing.beam)
+    ranges = data.query(queries.metric_ranges, run.name, listing.beam)
     filters.plots(run, listing.beam, ranges, listing.selection, choices.get("image"))
-    counted = data.ask(queries.case_count, run.name, listing.beam, listing.selection).iloc[0]
+    counted = data.query(queries.case_count, run.name, listing.beam, listing.selection).iloc[0]
     _say_selection(listing, counted)
     if not counted.selected:
         return
@@ -78,7 +78,7 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
     columns = layout.columns([2, 3, 3, 4], "choice", "listing", vertical_alignment="bottom")
     with columns[0]:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
-    ranges = data.ask(queries.metric_ranges, run.name, beam)
+    ranges = data.query(queries.metric_ranges, run.name, beam)
     metrics = tuple(ranges.metric)
     if not metrics:
         return None, ""
@@ -137,8 +137,8 @@ def _against_rest(listing: Listing) -> None:
 def _rest_tables(listing: Listing) -> list[Table]:
     asked = (listing.run.name, listing.beam, listing.selection)
     small = chapters.note(listing.run, _setting(listing), filters.described(listing.selection))
-    made = data.ask(queries.selection_makeup, *asked)
-    found = [tables.selection(data.ask(queries.selection_scores, *asked), small)]
+    made = data.query(queries.selection_makeup, *asked)
+    found = [tables.selection(data.query(queries.selection_scores, *asked), small)]
     return found + ([tables.makeup(made, small)] if len(made) else [])
 
 
@@ -162,14 +162,14 @@ def _pairs(listing: Listing, selected: int) -> str:
 
 def _ends(listing: Listing, k: int) -> list[pd.DataFrame]:
     """The k highest and the k lowest, each from its end."""
-    run, beam, sort, _, selection = listing.asked
-    return [data.ask(queries.cases, run, beam, sort, down, selection, k) for down in (True, False)]
+    run, beam, sort, _, selection = listing.arguments
+    return [data.query(queries.cases, run, beam, sort, down, selection, k) for down in (True, False)]
 
 
 def _gallery(listing: Listing, selected: int) -> str:
     pages = max(1, -(-selected // _PAGE))
     page = choices.number(f"Page (of {pages})", "page", 1, pages, 1, width=140) if pages > 1 else 1
-    frame = data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (page - 1))
+    frame = data.query(queries.cases, *listing.arguments, _PAGE, _PAGE * (page - 1))
     chosen = _chosen(listing, frame)
     _cards(listing, frame, "gallery", chosen)
     return chosen
@@ -194,9 +194,9 @@ def _card(run: data.Run, row: tuple, metric: str, said: verdicts.Verdicts) -> Ca
 
 
 def _table(listing: Listing, selected: int) -> str:
-    frame = data.ask(queries.cases, *listing.asked, _ROWS)
+    frame = data.query(queries.cases, *listing.arguments, _ROWS)
     # A new order or filter gets a new table: a selection is kept by position, and would point at another case.
-    key = f"table_{hash(listing.asked)}"
+    key = f"table_{hash(listing.arguments)}"
     ids = [*frame.image_id]
     ordered = sorted(listing.metrics, key=lambda metric: metric != listing.sort)
     titles = {"image_id": "Image", "caption": "Caption", **{metric: formatting.title(metric) for metric in ordered}}
@@ -226,14 +226,14 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     chosen = filters.described(listing.selection)
     selected = f"Selected: {chosen or 'all cases'}"
     rows = list(frame.head(_PAGE).itertuples())
-    terms = [selected, chapters.signature(data.ask, listing.run, metric, listing.beam)]
+    terms = [selected, chapters.signature(data.query, listing.run, metric, listing.beam)]
     notes = [chapters.note(listing.run, _place(listing, view, len(shown)), *terms) for shown in (rows, frame)]
     drawn = lambda: panels.panels(title, [pairs.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
     items: list[Figure | Table] = [
         Figure("cases", title, drawn, notes[0]),
         tables.cases(frame, "cases", title, notes[1]),
     ]
-    ranges = data.ask(queries.metric_ranges, listing.run.name, listing.beam)
+    ranges = data.query(queries.metric_ranges, listing.run.name, listing.beam)
     small = chapters.note(listing.run, f"{_setting(listing)}. {selected}")
     items += filters.items(listing.run, listing.beam, ranges, listing.selection, small)
     return items + (_rest_tables(listing) if chosen else [])
@@ -245,7 +245,7 @@ def _setting(listing: Listing) -> str:
 
 def _place(listing: Listing, view: str, shown: int) -> str:
     """Which of the selected cases an export shows, `the 24 from 25 on of 310, lowest CIDEr first`."""
-    counted = data.ask(queries.case_count, listing.run.name, listing.beam, listing.selection).iloc[0]
+    counted = data.query(queries.case_count, listing.run.name, listing.beam, listing.selection).iloc[0]
     among = f"{int(counted.selected):,} selected of {formatting.count(int(counted.total), 'case')}"
     if view == "pairs":
         return f"Shown: {shown:,}, those with the highest and the lowest {formatting.title(listing.sort)}, of {among}"
@@ -261,9 +261,9 @@ def _shown_page() -> int:
 def _listed(listing: Listing, view: str) -> pd.DataFrame:
     """The rows that `view` shows, asked for as it asks for them."""
     if view == "table":
-        return data.ask(queries.cases, *listing.asked, _ROWS)
+        return data.query(queries.cases, *listing.arguments, _ROWS)
     if view == "gallery":
-        return data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (_shown_page() - 1))
+        return data.query(queries.cases, *listing.arguments, _PAGE, _PAGE * (_shown_page() - 1))
     best, worst = _ends(listing, st.session_state.get("widget_k", 1))
     return pd.concat([best, worst.iloc[::-1]]).drop_duplicates("image_id")
 
@@ -274,7 +274,7 @@ _FORMS = {"pairs": _pairs, "gallery": _gallery, "table": _table}
 def _chosen(listing: Listing, frame: pd.DataFrame) -> str:
     """The case of the address if the run has it, else the first one listed."""
     linked = choices.get("image")
-    known = linked and not data.ask(queries.case, listing.run.name, listing.beam, linked).empty
+    known = linked and not data.query(queries.case, listing.run.name, listing.beam, linked).empty
     return linked if known else frame.image_id.iloc[0]
 
 
@@ -289,7 +289,7 @@ def _choose(image_id: str) -> None:
 
 
 def _steps(listing: Listing, image_id: str) -> None:
-    found = data.ask(queries.neighbours, *listing.asked, image_id)
+    found = data.query(queries.neighbours, *listing.arguments, image_id)
     if found.empty:
         st.caption("This case is not among those that match the filters.")
         return

@@ -22,7 +22,7 @@ def draw() -> None:
     """The whole view."""
     slot = layout.titled("Overview")
     runs = data.runs()
-    best = data.ask(queries.best_scores)
+    best = data.query(queries.best_scores)
     for start in range(0, len(runs), _ACROSS):
         columns = layout.columns(_ACROSS, "case", f"runs_{start}")
         for column, run in zip(columns, runs[start : start + _ACROSS], strict=False):
@@ -41,11 +41,11 @@ def draw() -> None:
 
 def _items(run: data.Run) -> list[Figure | Table]:
     """What the page shows of the chosen run, as files."""
-    training, scores = data.ask(queries.training, run.name), data.ask(queries.corpus_scores, run.name)
+    training, scores = data.query(queries.training, run.name), data.query(queries.corpus_scores, run.name)
     small = chapters.note(run)
     items: list[Figure | Table] = list(chapters.all_runs(layout.source(run)).items)
     if not scores.empty:
-        items.append(tables.beams(scores, data.ask(queries.beam_statistics, run.name), run, small))
+        items.append(tables.beams(scores, data.query(queries.beam_statistics, run.name), run, small))
         items += chapters.tags(layout.source(run)).items
     if not training.empty:
         items.append(Figure("training_loss", "Training loss", lambda: curves.training_loss(training), small))
@@ -104,7 +104,7 @@ def _signatures(best: pd.DataFrame) -> None:
 def _accuracy(run: data.Run) -> None:
     if not run.zero_shot:
         return
-    best = data.ask(queries.zero_shot_accuracy, run.name).iloc[0]
+    best = data.query(queries.zero_shot_accuracy, run.name).iloc[0]
     if pd.notna(best.accuracy):
         bounds = f"{formatting.percent(best.low)} to {formatting.percent(best.high)}"
         st.caption(f"Zero-shot accuracy {formatting.percent(best.accuracy)} (95 %: {bounds}), best of its templates")
@@ -125,7 +125,7 @@ def _all_runs(run: data.Run) -> None:
 
 def _scores(run: data.Run) -> None:
     st.subheader(f"Scores of {formatting.markdown(run.name)} by beam size")
-    scores = data.ask(queries.corpus_scores, run.name)
+    scores = data.query(queries.corpus_scores, run.name)
     if scores.empty:
         layout.unscored(run)
         return
@@ -174,7 +174,7 @@ def _tags(run: data.Run) -> None:
     beam = layout.source(run).setting()
     if beam is None:
         return
-    found, total = data.ask(queries.tags, run.name, beam), data.ask(queries.case_count, run.name, beam).total.item()
+    found, total = data.query(queries.tags, run.name, beam), data.query(queries.case_count, run.name, beam).total.item()
     where = formatting.of_setting(beam, run.is_sampled)
     st.subheader(f"What went wrong {where}")
     if found.empty:
@@ -193,7 +193,7 @@ def _tags(run: data.Run) -> None:
 
 
 def _training(run: data.Run) -> None:
-    training = data.ask(queries.training, run.name)
+    training = data.query(queries.training, run.name)
     if training.empty:
         if run.text("kind") == "captioner":
             layout.missing(
@@ -213,7 +213,7 @@ def _skipped(run: data.Run) -> None:
     if not run.skipped:
         return
     st.subheader("Photos skipped")
-    frame = data.ask(queries.skipped, run.name)
+    frame = data.query(queries.skipped, run.name)
     said = f"{formatting.count(run.skipped, 'photo')} of this run could not be used"
     if run.text("kind") == "predictions":
         said += ", for scores by CLIP: scores by references count their captions"

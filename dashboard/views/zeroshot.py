@@ -21,7 +21,7 @@ def draw() -> None:
     """The whole view."""
     slot = layout.titled("Zero-shot")
     run = layout.current_run()
-    accuracy = data.ask(queries.zero_shot_accuracy, run.name)
+    accuracy = data.query(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
         if (other := layout.source(run).classifier()) != run:
             _elsewhere(other)
@@ -77,12 +77,12 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
         others = [template for template in templates if template != left]
         # The best against the worst at first: where templates matter at all, it shows there.
         right = choices.one_of("Right template", "zero_right", others, others[-1])
-    found = data.ask(queries.zero_shot_comparison, run.name, left, right)
+    found = data.query(queries.zero_shot_comparison, run.name, left, right)
     if found.empty:
         st.info("The two templates have no image with a known label in common.")
         return []
     _test(found.iloc[0])
-    changes = data.ask(queries.zero_shot_changes, run.name, left, right)
+    changes = data.query(queries.zero_shot_changes, run.name, left, right)
     items = chapters.template_items(run, left, right, found, changes)
     if not changes.change.any():
         st.info("No class gains or loses an image.")
@@ -132,7 +132,7 @@ def _choose_template(accuracy: pd.DataFrame) -> str:
 
 
 def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
-    found = data.ask(queries.zero_shot_confusion, run.name, template)
+    found = data.query(queries.zero_shot_confusion, run.name, template)
     matrix, confusions = chapters.confusion_items(run, template, found)
     left, right = layout.columns([3, 2], "figure", "confusion")
     with left:
@@ -157,15 +157,15 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
             "Predictions", "outcome", list(_OUTCOMES), "all", _OUTCOMES.get, st.segmented_control, required=True
         )
     with columns[1]:
-        labels = ["", *data.ask(queries.zero_shot_labels, run.name).label]
+        labels = ["", *data.query(queries.zero_shot_labels, run.name).label]
         label = choices.one_of("True label", "label", labels, "", lambda name: name or "Any")
-    found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, 0)
+    found = data.query(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, 0)
     total = int(found.matching.iloc[0]) if len(found) else 0
     with columns[2]:
         pages = max(1, -(-total // _PAGE))
         page = choices.number(f"Page (of {pages})", "zero_page", 1, pages, 1)
     if page > 1:
-        found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
+        found = data.query(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
     if found.empty:
         st.info("No image matches this choice.")
         return []

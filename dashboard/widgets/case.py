@@ -24,7 +24,7 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
     Raises:
         IndexError: the run has no such case.
     """
-    case = data.ask(queries.case, run.name, beam, image_id).iloc[0]
+    case = data.query(queries.case, run.name, beam, image_id).iloc[0]
     layout.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {case.caption}", "45vh")
     words(case)
     st.caption(formatting.markdown(image_id) + _facts(case))
@@ -84,7 +84,7 @@ def _tags(case: pd.Series) -> None:
 
 
 def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
-    if data.ask(queries.has_attention, run.name, beam, image_id).empty:
+    if data.query(queries.has_attention, run.name, beam, image_id).empty:
         return
     st.page_link(
         "views/attention.py",
@@ -95,7 +95,7 @@ def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
 
 
 def _metrics(run: data.Run, beam: int, image_id: str) -> None:
-    found = data.ask(queries.case_metrics, run.name, beam, image_id)
+    found = data.query(queries.case_metrics, run.name, beam, image_id)
     if found.empty:
         st.caption("This case has no score.")
         return
@@ -120,7 +120,7 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
 
 def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     """All beam sizes beside each other, each with what it says otherwise than the case."""
-    found = data.ask(queries.case_captions, run.name, image_id)
+    found = data.query(queries.case_captions, run.name, image_id)
     if len(found) < 2:
         return
     st.markdown("**What every beam size said**")
@@ -134,7 +134,7 @@ def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
 
 def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     """What else was found for the case, in the order of the search, and what it is worth."""
-    found = data.ask(queries.case_hypotheses, run.name, beam, image_id)
+    found = data.query(queries.case_hypotheses, run.name, beam, image_id)
     if len(found) < 2:
         return
     st.markdown(f"**The {len(found)} {'samples' if run.is_sampled else f'best that beam size {beam} found'}**")

@@ -44,11 +44,11 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     with columns[0]:
         searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog", help=_SEARCH)
     with columns[1]:
-        tags = list(data.ask(queries.tags, run.name, beam).tag)
+        tags = list(data.query(queries.tags, run.name, beam).tag)
         defined = "\n".join(f"- **{name}**: {TAGS[name]}" for name in tags if name in TAGS) or None
         tag = choices.one_of("Failure tag", "tag", ["", *tags], "", _any, disabled=not tags, help=defined)
     with columns[2]:
-        known = list(data.ask(queries.conditions, run.name).condition)
+        known = list(data.query(queries.conditions, run.name).condition)
         condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)
     with columns[3]:
         said = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.get)
@@ -159,12 +159,12 @@ def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
     """The histograms and the quadrant as they are on the page, for files."""
     edges, axes = _edges(ranges), _axes(list(ranges.metric))
     sides = [
-        data.ask(queries.histograms, run.name, beam, edges, side, BINS) for side in (queries.EVERYTHING, selection)
+        data.query(queries.histograms, run.name, beam, edges, side, BINS) for side in (queries.EVERYTHING, selection)
     ]
     title = "Scores of the selection over those of all cases"
     found = [Figure("histograms", title, lambda: distributions.histograms(edges, *sides, BINS), small)] if edges else []
     if axes:
-        points = data.ask(queries.scattered, run.name, beam, *axes, selection)
+        points = data.query(queries.scattered, run.name, beam, *axes, selection)
         middle = tuple(_middle(row) for row in ranges.itertuples() if row.metric in axes)
         corners = selection.lasso.corners if selection.lasso else ()
         drawn = lambda: distributions.quadrant(points, *axes, middle, corners)  # noqa: E731
@@ -192,8 +192,8 @@ def _axes(metrics: list[str]) -> tuple[str, str] | None:
 
 def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection) -> None:
     edges = _edges(ranges)
-    whole = data.ask(queries.histograms, run.name, beam, edges, queries.EVERYTHING, BINS)
-    part = data.ask(queries.histograms, run.name, beam, edges, selection, BINS)
+    whole = data.query(queries.histograms, run.name, beam, edges, queries.EVERYTHING, BINS)
+    part = data.query(queries.histograms, run.name, beam, edges, selection, BINS)
     counts = {"whole": _counts(whole), "part": _counts(part)}
     drawn = [
         Histogram(
@@ -232,7 +232,7 @@ def _quadrant(
     run: data.Run, beam: int, ranges: pd.DataFrame, axes: tuple[str, str], selection: Selection, chosen: str
 ) -> None:
     x, y = axes
-    points = data.ask(queries.scattered, run.name, beam, x, y, selection)
+    points = data.query(queries.scattered, run.name, beam, x, y, selection)
     ends = [_axis(ranges, metric) for metric in axes]
     acts = Acts(
         lasso=lambda corners: _keep_lasso(x, y, corners),
@@ -292,7 +292,7 @@ def _quarters(
     others = tuple(each for each in selection.ranges if each[0] not in axes)
     selection = replace(selection, ranges=others, lasso=None)
     parted = tuple(_middle(ranges.loc[metric]) for metric in axes)
-    found = data.ask(queries.quadrants, run.name, beam, *axes, parted, selection)
+    found = data.query(queries.quadrants, run.name, beam, *axes, parted, selection)
     counts = {(bool(row.right), bool(row.above)): int(row.cases) for row in found.itertuples()}
     titles = [formatting.title(metric) for metric in axes]
     quarters = []

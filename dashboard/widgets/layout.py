@@ -35,11 +35,11 @@ def current_run() -> data.Run:
 def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
     """The run as the source of chapters, figures and tables."""
     runs = data.runs()
-    return Source(run, runs, data.ask, data.results_folder(), beam, parts=companions(run, runs), **chosen)
+    return Source(run, runs, data.query, data.results_folder(), beam, parts=companions(run, runs), **chosen)
 
 
-def look() -> dict[str, str]:
-    """What the address says of how attention is looked at; `heatmaps.read_look` makes a Look of it."""
+def attention_view() -> dict[str, str]:
+    """Return the URL parameters of the attention view, for `heatmaps.read_attention_view`."""
     return {key: choices.get(key) for key in ("word", "layer", "head", "subtract", "opacity", "scale")}
 
 

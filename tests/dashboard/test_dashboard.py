@@ -314,7 +314,7 @@ def test_the_attention_viewer_gets_all_maps_once_and_the_look_of_the_address(ope
     )
     data = sent(app, "viewer")
     assert data["shape"] == [len(data["words"]), 2, 2, 196] and data["grid"] == [14, 14]
-    assert data["look"] == {"word": 4, "layer": 1, "head": 2, "subtract": True, "opacity": 30, "scale": "cividis"}
+    assert data["view"] == {"word": 4, "layer": 1, "head": 2, "subtract": True, "opacity": 30, "scale": "cividis"}
     assert data["size"] == [300, 300] and data["crop"]["width"] == 300
     assert data["words"][-1] == "<end>"
 
@@ -333,7 +333,7 @@ def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
 def test_the_next_image_begins_at_its_first_word(open_view):
     app = open_view("attention", run="demo", image="scene_02", word=4)
     next(button for button in app.button if button.label == "Next").click().run()
-    assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["look"]["word"] == 0
+    assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["view"]["word"] == 0
 
 
 def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(open_view, tmp_path):
@@ -665,8 +665,8 @@ def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     assert len(app.main.expander) == 11 and not any("not in this run" in each.label for each in app.main.expander)
     assert "python -m dashboard.report demo --out report.zip --results" in words(app) and "--beam" in words(app)
     assert "--images scene_04" in words(app)
-    looked = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
-    assert "--layer 1 --head 2 --subtract-mean" in looked
+    options = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
+    assert "--layer 1 --head 2 --subtract-mean" in options
     missing = open_view("export", run="predictions")
     assert sum("not in this run" in each.label for each in missing.expander) == 4
 
@@ -686,8 +686,8 @@ def make_report(app: AppTest) -> AppTest:
 
 def test_the_printed_command_writes_the_bytes_that_the_page_offers(open_view, monkeypatch, tmp_path):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
-    looked = {"layer": 1, "head": 2, "subtract": 1, "opacity": 35, "scale": "cividis"}
-    app = make_report(open_view("export", run="demo", report_beam=3, report_images="scene_04", **looked))
+    options = {"layer": 1, "head": 2, "subtract": 1, "opacity": 35, "scale": "cividis"}
+    app = make_report(open_view("export", run="demo", report_beam=3, report_images="scene_04", **options))
     printed = next(shlex.split(each.value) for each in app.code if "dashboard.report.archive" in each.value)
     assert printed[-4:] == ["--colours", "cividis", "--opacity", "35"]
     printed[printed.index("report.zip")] = str(tmp_path / "report.zip")

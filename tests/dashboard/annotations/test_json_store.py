@@ -41,7 +41,7 @@ def test_sessions_do_not_overwrite_each_others_verdicts(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: verdicts.keep(tmp_path, "demo", case(f"t{n}"), reasonable="yes"), range(24)))
     script = (
-        "import sys; from pathlib import Path; from dashboard import verdicts\n"
+        "import sys; from pathlib import Path; from dashboard.annotations import verdicts\n"
         "for n in range(12):\n"
         "    case = verdicts.Verdict(f'{sys.argv[2]}{n}', 1)\n"
         "    verdicts.keep(Path(sys.argv[1]), 'demo', case, reasonable='no')"

@@ -17,7 +17,7 @@ def results(tmp_path) -> Path:
 
 def ranked(results: Path) -> list[str]:
     source = archive.open_source(results, "demo")[0]
-    return list(source.ask(queries.cases, "demo", source.setting(), "clipscore", True).image_id)
+    return list(source.query(queries.cases, "demo", source.setting(), "clipscore", True).image_id)
 
 
 def chapter_of(results: Path, **chosen) -> pairs.Chapter:
