@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.annotations import json_store
-from dashboard.annotations.json_store import LedgerError
+from dashboard.annotations.json_store import JsonStoreError
 
 LONGEST = 80  # letters of a name
 
@@ -31,7 +31,7 @@ def read(results: Path) -> tuple[list[Bookmark], str]:
     """All saved selections by name, and the sentence that says why the file could not be read, or ""."""
     try:
         found = json_store.read(path(results), _bookmark)
-    except LedgerError as error:
+    except JsonStoreError as error:
         return [], str(error)
     return sorted(found, key=lambda each: each.name.lower()), ""
 
@@ -40,7 +40,7 @@ def save(results: Path, name: str, view: str, parameters: dict[str, str]) -> Non
     """Keeps a selection under a new name.
 
     Raises:
-        LedgerError: the name is empty, too long or taken, or the file cannot be read or written.
+        JsonStoreError: the name is empty, too long or taken, or the file cannot be read or written.
     """
     new = Bookmark(_checked(name), view, parameters)
 
@@ -55,7 +55,7 @@ def rename(results: Path, old: str, name: str) -> None:
     """Gives a selection another name; one that is gone stays gone.
 
     Raises:
-        LedgerError: as `save`.
+        JsonStoreError: as `save`.
     """
     new = _checked(name)
 
@@ -71,7 +71,7 @@ def delete(results: Path, name: str) -> None:
     """Forgets a selection.
 
     Raises:
-        LedgerError: the file cannot be read or written.
+        JsonStoreError: the file cannot be read or written.
     """
     json_store.change(path(results), _bookmark, lambda entries: [entry for entry in entries if entry.name != name])
 
@@ -84,13 +84,13 @@ def tidy(name: str) -> str:
 def _checked(name: str) -> str:
     short = tidy(name)
     if not 0 < len(short) <= LONGEST:
-        raise LedgerError(f"a name of {len(short)} letters: give the selection one of 1 to {LONGEST}")
+        raise JsonStoreError(f"a name of {len(short)} letters: give the selection one of 1 to {LONGEST}")
     return short
 
 
 def _refuse_taken(entries: list[Bookmark], name: str) -> None:
     if any(entry.name == name for entry in entries):
-        raise LedgerError(f"there is a selection named {name!r}: choose another name, or delete that one first")
+        raise JsonStoreError(f"there is a selection named {name!r}: choose another name, or delete that one first")
 
 
 def _bookmark(entry: dict[str, Any]) -> Bookmark:

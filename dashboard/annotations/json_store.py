@@ -24,7 +24,7 @@ Make = Callable[[dict[str, Any]], Any]
 _here = threading.RLock()
 
 
-class LedgerError(ValueError):
+class JsonStoreError(ValueError):
     """A file of entries that cannot be read or changed; the message names it and says what to do."""
 
 
@@ -32,7 +32,7 @@ def read(path: Path, make: Make) -> list[Any]:
     """The entries of `path`; none where there is no file yet.
 
     Raises:
-        LedgerError: the file cannot be read, or does not hold a list of entries.
+        JsonStoreError: the file cannot be read, or does not hold a list of entries.
     """
     try:
         stat = path.stat()
@@ -40,11 +40,11 @@ def read(path: Path, make: Make) -> list[Any]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}; make the file readable") from error
-    except LedgerError:
+        raise JsonStoreError(f"{path}: {error.strerror}; make the file readable") from error
+    except JsonStoreError:
         raise
     except ValueError as error:
-        raise LedgerError(f"{path}: {error}; mend the file, or move it away to begin anew") from error
+        raise JsonStoreError(f"{path}: {error}; mend the file, or move it away to begin anew") from error
 
 
 @lru_cache(maxsize=32)
@@ -53,10 +53,10 @@ def _parsed(path: Path, changed: int, size: int) -> Raw:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # not UTF-8, or not JSON
-        raise LedgerError(f"{path}: not JSON ({error}); mend the file, or move it away to begin anew") from error
+        raise JsonStoreError(f"{path}: not JSON ({error}); mend the file, or move it away to begin anew") from error
     entries = found.get("entries") if isinstance(found, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise LedgerError(f'{path}: expected {{"entries": [{{...}}]}}; mend the file, or move it away to begin anew')
+        raise JsonStoreError(f'{path}: expected {{"entries": [{{...}}]}}; mend the file, or move it away to begin anew')
     return entries
 
 
@@ -64,14 +64,14 @@ def change(path: Path, make: Make, edit: Callable[[list[Any]], list[Any]]) -> No
     """Replaces the entries of `path` by what `edit` makes of them.
 
     Raises:
-        LedgerError: the file cannot be read (it is left as it is: somebody may mend it) or not be written.
+        JsonStoreError: the file cannot be read (it is left as it is: somebody may mend it) or not be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):
             atomic.write_json(path, {"entries": [asdict(entry) for entry in edit(read(path, make))]})
     except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}; nothing was kept, make the folder writable") from error
+        raise JsonStoreError(f"{path}: {error.strerror}; nothing was kept, make the folder writable") from error
 
 
 @contextmanager

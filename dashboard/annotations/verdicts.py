@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.annotations import json_store
-from dashboard.annotations.json_store import LedgerError
+from dashboard.annotations.json_store import JsonStoreError
 from dashboard.items import Table
 from dashboard.state.record import Run
 from dashboard.text import formatting
@@ -86,7 +86,7 @@ def read(results: Path, run: str) -> Verdicts:
     """The verdicts on a run; a file that cannot be read is a sentence and no error."""
     try:
         found = json_store.read(path(results, run), _verdict)
-    except LedgerError as error:
+    except JsonStoreError as error:
         return Verdicts({}, str(error))
     return Verdicts({(each.image_id, each.beam_size): each for each in found if not each.empty})
 
@@ -95,7 +95,7 @@ def keep(results: Path, run: str, case: Verdict, **said: str) -> None:
     """Changes what is `said` of a case (answers, note) and leaves the rest as it stands in the file.
 
     Raises:
-        LedgerError: the file cannot be read or not be written.
+        JsonStoreError: the file cannot be read or not be written.
         ValueError: an answer that is none of ANSWERS.
     """
     wrong = [value for key, value in said.items() if key in QUESTIONS and value not in ("", *ANSWERS)]

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.annotations import bookmarks
-from dashboard.annotations.bookmarks import Bookmark, LedgerError
+from dashboard.annotations.bookmarks import Bookmark, JsonStoreError
 from dashboard.state import choices, data
 from dashboard.text import formatting
 
@@ -80,7 +80,7 @@ def _do(act: Callable[[], None]) -> bool:
     """Acts, and tells whether it was done; what was refused is said on the page that follows."""
     try:
         act()
-    except LedgerError as error:
+    except JsonStoreError as error:
         st.session_state[_FAILED] = str(error)
         return False
     return True

@@ -56,5 +56,5 @@ def _named(run: data.Run, case: Verdict, key: str, value: str | None) -> str:
 def _keep(run: str, case: Verdict, key: str, name: str) -> None:
     try:
         verdicts.keep(data.results_folder(), run, case, **{key: (st.session_state[name] or "").strip()})
-    except verdicts.LedgerError as error:
+    except verdicts.JsonStoreError as error:
         st.session_state[_FAILED] = str(error)
