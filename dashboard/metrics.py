@@ -5,8 +5,13 @@ else in the dashboard may assume that a higher value is better. Knows no value a
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
+
+import pandas as pd
 
 from engine.store.schema import METRICS
+
+Number = TypeVar("Number", float, pd.Series)
 
 HEADLINES = ("cider", "clipscore")
 """The metrics of this project that are shown first."""
@@ -32,8 +37,8 @@ def higher_is_better(metric: str) -> bool:
     return METRICS[metric].higher_is_better
 
 
-def gain(metric: str, change: float) -> float:
-    """Return `change` (a difference of two values of `metric`) with the sign that makes a positive number better."""
+def gain(metric: str, change: Number) -> Number:
+    """Return `change`, a difference of values of `metric` or a Series of them, with the sign that is + for better."""
     return change if higher_is_better(metric) else -change
 
 

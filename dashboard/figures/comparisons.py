@@ -7,7 +7,21 @@ is told apart by its mark or hatching as well as by its colour, so that it survi
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.theme import COLOURS, INK, LEGEND, LIGHT, LINES, PAPER, blank, labels, named_axis, whole, whole_ticks
+from dashboard import metrics
+from dashboard.theme import (
+    COLOURS,
+    INK,
+    LEGEND,
+    LIGHT,
+    LINES,
+    PAPER,
+    blank,
+    labels,
+    named_axis,
+    plain,
+    whole,
+    whole_ticks,
+)
 from engine.store.schema import METRICS
 
 _MOST_CLASSES = 50  # in a confusion matrix; more cannot be read
@@ -17,22 +31,23 @@ _ACROSS = 64  # letters of all classes' names below an axis
 
 
 def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: str = LIGHT) -> go.Figure:
-    """A metric of two settings, image by image; above the diagonal the left setting is better.
+    """Draw a metric of two settings, image by image; the diagonal parts the images on which either one is better.
 
     Args:
         frame: `queries.paired_scores`: image_id, left, right.
         left, right: what the settings are called.
     """
     described = METRICS[metric]
-    title = f"{described.title}, image by image"
-    below, beside = (f"{described.title}, {name}" for name in labels([right, left]))
+    name_of_metric = plain(described.title)
+    title = f"{name_of_metric}, image by image"
+    below, beside = (f"{name_of_metric}, {name}" for name in labels([right, left]))
     figure = blank(title, below, beside, template)
     ends = [float(frame[["left", "right"]].min().min()), float(frame[["left", "right"]].max().max())]
     figure.add_scatter(
         x=ends, y=ends, mode="lines", line={"color": INK[template], "width": 1, "dash": "dot"}, hoverinfo="skip",
         showlegend=False,
     )  # fmt: skip
-    change = frame.left - frame.right
+    change = metrics.gain(metric, frame.left - frame.right)
     sides = (
         (change >= described.tie, "left is better", "triangle-up", 0),
         (change <= -described.tie, "right is better", "circle-open", 1),
@@ -57,7 +72,7 @@ def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: s
 def outcomes(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Share of images on which the left setting wins, ties and loses, a bar a metric, from `queries.comparison`."""
     figure = blank("Wins, ties and losses of the left setting", "Share of shared images (%)", "", template)
-    names = [METRICS[metric].title for metric in frame.metric][::-1]
+    names = labels(METRICS[metric].title for metric in frame.metric)[::-1]
     shares = (("wins", COLOURS[template][0], ""), ("ties", LINES[template], ""), ("losses", COLOURS[template][1], "/"))
     for column, colour, hatch in shares:
         counts = frame[column][::-1]

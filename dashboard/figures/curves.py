@@ -9,7 +9,20 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.theme import COLOURS, DASHES, HEIGHT, INK, LEGEND, LIGHT, SYMBOLS, blank, labels, whole, whole_ticks
+from dashboard.theme import (
+    COLOURS,
+    DASHES,
+    HEIGHT,
+    INK,
+    LEGEND,
+    LIGHT,
+    SYMBOLS,
+    blank,
+    labels,
+    plain,
+    whole,
+    whole_ticks,
+)
 from engine.store import published as study
 from engine.store.schema import METRICS
 
@@ -31,7 +44,8 @@ def metric_by_beam(
         apart: always use a panel of their own, as for values on another scale.
     """
     described = METRICS[metric]
-    figure = blank(f"{described.title} by beam size", "Beam size", f"{described.title} ({described.unit})", template)
+    name_of_metric = plain(described.title)
+    figure = blank(f"{name_of_metric} by beam size", "Beam size", _with_unit(metric), template)
     theirs = published if published is not None else pd.DataFrame(columns=["beam_size", "value", "source"])
     apart = bool(len(theirs)) and (apart or _is_far(frame, theirs))
     sources = theirs.groupby("source")
@@ -42,8 +56,14 @@ def metric_by_beam(
     if len(theirs):
         figure.update_layout(**LEGEND)
     if apart:
-        _two_panels(figure, described.title)
+        _two_panels(figure, name_of_metric)
     return _beam_axis(figure, pd.concat([frame[["beam_size"]], theirs[["beam_size"]].dropna()]))
+
+
+def _with_unit(metric: str) -> str:
+    """Return `CIDEr (0 to 10)`; a plugin may have a metric without a unit."""
+    title, unit = plain(METRICS[metric].title), plain(METRICS[metric].unit)
+    return f"{title} ({unit})" if unit else title
 
 
 def _is_far(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
@@ -134,9 +154,7 @@ def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 def oracle_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> go.Figure:
     """Draw one metric of the best, the chosen and the mean hypothesis at each beam size, from `queries.oracle`."""
     described = METRICS[metric]
-    figure = blank(
-        f"{described.title} of the n-best lists", "Beam size", f"{described.title} ({described.unit})", template
-    )
+    figure = blank(f"{plain(described.title)} of the n-best lists", "Beam size", _with_unit(metric), template)
     parts = (("best", "best hypothesis (oracle)"), ("chosen", "chosen caption"), ("average", "mean of all hypotheses"))
     for place, (column, name) in enumerate(parts):
         figure.add_scatter(

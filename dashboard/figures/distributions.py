@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.text import formatting
-from dashboard.theme import COLOURS, INK, LEGEND, LIGHT, LINES, blank
+from dashboard.theme import COLOURS, INK, LEGEND, LIGHT, LINES, blank, labels
 
 _ACROSS = 3
 _HIGH = 104  # pixels of a row of histograms
@@ -29,7 +29,7 @@ def histograms(
     """A histogram a metric, of `queries.histograms` of all cases and of the selected ones."""
     rows = -(-len(edges) // _ACROSS)
     drawn = rows * _HIGH + (rows - 1) * _BETWEEN  # pixels from the first row's top to the last one's bottom
-    titles = [formatting.title(metric) for metric, _, _ in edges]
+    titles = labels(formatting.title(metric) for metric, _, _ in edges)
     figure = make_subplots(
         rows, _ACROSS, subplot_titles=titles, vertical_spacing=_BETWEEN / drawn, horizontal_spacing=0.06
     )
@@ -67,9 +67,8 @@ def quadrant(
     template: str = LIGHT,
 ) -> go.Figure:
     """`queries.scattered` of two metrics, parted at their medians, with the region that was drawn, if any."""
-    figure = blank(
-        f"{formatting.title(y)} against {formatting.title(x)}", formatting.title(x), formatting.title(y), template
-    )
+    across, up = labels(map(formatting.title, (x, y)))
+    figure = blank(f"{up} against {across}", across, up, template)
     for selected, name in ((False, "not selected"), (True, "selected")):
         mine = points[points.selected == selected]
         colour = COLOURS[template][0] if selected else INK[template]

@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.annotations import verdicts
 from dashboard.figures import comparisons, curves, nbest, panels, shares
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
 from dashboard.items import Figure, Table
-from dashboard.metrics import HEADLINES
 from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables
 from dashboard.report.source import ZERO_SHOT, Chapter, Query, Source, class_note, gone, note, signature
 from dashboard.state.record import Run
@@ -151,11 +151,20 @@ def best_setting(source: Source) -> Chapter:
 
 def all_runs(source: Source) -> Chapter:
     """All runs with captions and their hyperparameters, and what the study published."""
-    items = run_table.table(
-        run_table.listed(source.run, source.runs), source.query(queries.headline_scores), source.results
-    )
+    items = run_table.table(run_table.listed(source.run, source.runs), _headline_scores(source), source.results)
     lead = "One row per run and beam size; both scores of a row are of the same captions."
     return Chapter(run_table.TITLE, lead, (items,))
+
+
+def _headline_scores(source: Source) -> pd.DataFrame:
+    """Return `queries.headline_scores` with a column for each metric of a plugin."""
+    found = source.query(queries.headline_scores)
+    more = [each for each in metrics.headlines(source.query(queries.best_scores).metric) if each not in found]
+    if not more:
+        return found
+    rows = pd.concat([source.query(queries.corpus_scores, run.name).assign(run=run.name) for run in source.runs])
+    wide = rows[rows.metric.isin(more)].pivot(index=["run", "beam_size"], columns="metric", values="value")
+    return found.merge(wide.reset_index(), "left", ["run", "beam_size"])
 
 
 def beams(source: Source) -> Chapter:
@@ -169,8 +178,9 @@ def beams(source: Source) -> Chapter:
     signatures = [signature(query, run, metric) for metric in dict.fromkeys(scores.metric)]
     statistics = query(queries.beam_statistics, run.name)
     table = tables.beams(scores, statistics, run, note(run), [*filter(None, signatures)])
-    by_metric = [metric_curve(source, scores, metric) for metric in HEADLINES if (scores.metric == metric).any()]
-    lead = " ".join(filter(None, (smallest_sentence(query, run, metric) for metric in HEADLINES)))
+    shown = metrics.headlines(scores.metric)
+    by_metric = [metric_curve(source, scores, metric) for metric in shown]
+    lead = " ".join(filter(None, (smallest_sentence(query, run, metric) for metric in shown)))
     return Chapter(title, lead, (table, *by_metric, *caption_curves(source)))
 
 
@@ -185,7 +195,11 @@ def oracle(source: Source) -> list[Chapter]:
 
 def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
     """Return `queries.oracle` as a table and as figures, with their small print."""
-    small = note(run, "Kept: hypotheses per image", "Gain: best hypothesis - chosen caption, 95 % bootstrap interval")
+    small = note(
+        run,
+        "Kept: hypotheses per image",
+        "Gain: how much better the best hypothesis is than the chosen caption, 95 % bootstrap interval",
+    )
     return [tables.oracle(found, run, small), *nbest.figures(found, small)]
 
 
@@ -235,7 +249,7 @@ def smallest_sentence(query: Query, run: Run, metric: str) -> str:
     found = query(queries.smallest_beam, run.name, metric)
     if found.empty:
         return ""
-    row, name = found.iloc[0], formatting.title(metric)
+    row, name = found.iloc[0], formatting.markdown_title(metric)
     if METRICS[metric].corpus == "pooled" and not row.pooled:  # another number than the curve's: it may rank otherwise
         name = f"the mean of per-image {name} (the curve pools the whole split)"
     images = formatting.count(int(row.images), "image")

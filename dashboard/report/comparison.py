@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.figures import comparisons, panels
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
@@ -90,7 +91,7 @@ def verdict(row: Any) -> str:
     """What the test says of a row of `queries.comparison`."""
     if row.p_holm >= _ALPHA:
         return "not significant"
-    return "left is better" if row.difference > 0 else "right is better"
+    return "left is better" if metrics.gain(row.metric, row.difference) > 0 else "right is better"
 
 
 def table(query: Query, sides: Sides, found: pd.DataFrame) -> Table:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.figures import grounding
 from dashboard.items import Figure, Table
-from dashboard.metrics import HEADLINES
 from dashboard.report import comparison, other_runs, pairs, strips
 from dashboard.report.comparison import Sides
 from dashboard.report.exports import markdown_text
@@ -110,24 +110,26 @@ def _best(source: Source, places: _Places) -> str:
     mine = scores[scores.beam_size == beam]
     if mine.empty:
         return ""
-    shown = mine[mine.metric.isin(HEADLINES)] if mine.metric.isin(HEADLINES).any() else mine.head(1)
+    first = metrics.headlines(mine.metric)
+    shown = mine.set_index("metric", drop=False).loc[first] if first else mine.head(1)
     values = " and ".join(map(_value, shown.itertuples()))
     leader = source.best()
     leader = leader[leader.metric == shown.metric.iloc[0]]
-    name, sizes = formatting.title(shown.metric.iloc[0]), scores.beam_size.nunique()
+    name, sizes = formatting.markdown_title(shown.metric.iloc[0]), scores.beam_size.nunique()
+    name = f"{metrics.best_word(shown.metric.iloc[0])} {name}"
     where = formatting.begun(formatting.setting(beam, run.is_sampled))
     curve = places.see((Figure, f"{shown.metric.iloc[0]}_by_beam"), (Table, "scores"))
     if sizes < 2:
         return f"{where}: {values}. {curve}"
     if int(leader.beam_size.iloc[0]) == beam:
-        return f"{where} has the highest {name} of {sizes} beam sizes: {values}. {curve}"
+        return f"{where} has the {name} of {sizes} beam sizes: {values}. {curve}"
     best = formatting.setting(int(leader.beam_size.iloc[0]), run.is_sampled)
-    return f"{where}, which was chosen for this report: {values}; {best} has the highest {name} of {sizes}. {curve}"
+    return f"{where}, which was chosen for this report: {values}; {best} has the {name} of {sizes}. {curve}"
 
 
 def _value(row: Any) -> str:
     bounds = formatting.interval(row.low, row.high)
-    return f"{formatting.title(row.metric)} {formatting.score(row.metric, row.value)}" + (
+    return f"{formatting.markdown_title(row.metric)} {formatting.score(row.metric, row.value)}" + (
         f" (95 % CI {bounds})" if bounds else ""
     )
 
@@ -145,7 +147,7 @@ def _searched(source: Source, places: _Places) -> str:
     shared, tests = query(queries.overlap, *sides.arguments).iloc[0], query(queries.comparison, *sides.arguments)
     lengths = query(queries.beam_statistics, run.name).set_index("beam_size").words
     changed = int(shared.shared - shared.same)
-    changes = [_change(row) for row in tests[tests.metric.isin(HEADLINES)].itertuples()]
+    changes = [_change(row) for row in tests[tests.metric.isin(metrics.headlines(tests.metric))].itertuples()]
     where = places.see((Figure, "cider_by_beam"), (Figure, "clipscore_by_beam"), (Figure, "words_by_beam"))
     return (
         f"Beam size {run.beam(wide)} instead of {run.beam(sizes[0])} changes {changed:,} of "
@@ -167,7 +169,9 @@ def _change(row: Any) -> str:
     found = comparison.verdict(row)
     bounds = comparison.bounds(row)
     inside = ", ".join(filter(None, [f"95 % CI {bounds}" if bounds else "", verdict.get(found, found)]))
-    return f"{formatting.title(row.metric)} changes by {comparison.change(row.metric, row.difference)} ({inside})"
+    return (
+        f"{formatting.markdown_title(row.metric)} changes by {comparison.change(row.metric, row.difference)} ({inside})"
+    )
 
 
 def _failures(source: Source, places: _Places) -> str:

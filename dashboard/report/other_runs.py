@@ -74,8 +74,8 @@ def _sentence(source: Source, sides: Sides, tests: pd.DataFrame) -> str:
     values = " vs. ".join(formatting.score(row.metric, value) for value in (row.left, row.right))
     found = (
         f"**{formatting.markdown(sides.right.name)}** ({formatting.setting(sides.right_beam, sides.right.is_sampled)}, "
-        f"{formatting.count(int(row.images), 'shared image')}): {formatting.title(row.metric)} {values}, difference "
-        f"{comparison.change(row.metric, row.difference)}{f' (95 % CI {bounds})' if bounds else ''}, "
+        f"{formatting.count(int(row.images), 'shared image')}): {formatting.markdown_title(row.metric)} {values}, "
+        f"difference {comparison.change(row.metric, row.difference)}{f' (95 % CI {bounds})' if bounds else ''}, "
         f"p {_compared(comparison.resampled(row.p_holm))}: {formatting.markdown(result.get(verdict, verdict))}."
     )
     return " ".join([found, *_incomparable(source, sides, tests)])
@@ -87,13 +87,13 @@ def _compared(p: str) -> str:
 
 def _incomparable(source: Source, sides: Sides, tests: pd.DataFrame) -> list[str]:
     """Return one sentence per reason for which metrics are not comparable, and one for settings of the search."""
-    terms, metrics = comparison.terms(source.query, sides), defaultdict(list)
+    terms, by_reason = comparison.terms(source.query, sides), defaultdict(list)
     for metric in tests.metric:
         reasons = "; ".join(str(each) for each in terms[metric] if not each.search)
-        metrics[reasons].append(formatting.title(metric))
+        by_reason[reasons].append(formatting.markdown_title(metric))
     found = [
         f"**Not comparable**: {', '.join(names)} ({formatting.markdown(reasons)})."
-        for reasons, names in metrics.items()
+        for reasons, names in by_reason.items()
         if reasons
     ]
     searched = dict.fromkeys(str(each) for metric in tests.metric for each in terms[metric] if each.search)

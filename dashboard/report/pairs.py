@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.figures import panels
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
 from dashboard.items import Figure
-from dashboard.metrics import HEADLINES
 from dashboard.report import tables
 from dashboard.report.source import Chapter, Source, note, signature
 from dashboard.report.strips import kept_beam, pair_metric, strip
@@ -43,7 +43,8 @@ def pairs(source: Source) -> Chapter:
     rows = pd.concat([end.row for end in ends]).drop_duplicates("image_id")
     name, signed = formatting.title(metric), tuple(filter(None, [signature(source.query, run, metric, beam)]))
     only = f"The only case with a {name}" if (rows.scored == 1).all() else ""
-    heading = only or f"Highest and lowest {name}"
+    ends_named = f"{metrics.best_word(metric)} and {metrics.worst_word(metric)} {name}"
+    heading = only or formatting.begun(ends_named)
     drawn = lambda: panels.panels(heading, [case_panel(run, row, metric) for row in rows.itertuples()], across=2)  # noqa: E731
     figure = Figure("best_and_worst", heading, drawn, note(run), signed)
     table = tables.pair(rows, only or f"Best and worst pair by {name}", note(run), signed)
@@ -51,7 +52,7 @@ def pairs(source: Source) -> Chapter:
     kept = [each for each in maps if each is not None]
     where = formatting.of_setting(beam, run.is_sampled)
     maps_kept = ", which has attention maps" if beam != source.setting() else ""
-    lead = [f"By {name} {where}{maps_kept}.", *_missing(ends)]
+    lead = [f"By {formatting.markdown_title(metric)} {where}{maps_kept}.", *_missing(ends)]
     lead += [] if kept else [f"No attention maps of these captions were kept {where}."]
     lead += [_published(source)] if metric == "clipscore" else []
     return Chapter(TITLE, " ".join(lead), (figure, table, *kept))
@@ -76,10 +77,9 @@ def _published(source: Source) -> str:
 def _end(source: Source, beam: int, metric: str, is_best: bool) -> _End:
     """Return the best (or worst) scored case whose photo can be opened, or the first one where there is none."""
     run, root = source.run, source.run.root("images")
-    first, offset = None, 0
+    first, offset, descending = None, 0, is_best == metrics.higher_is_better(metric)
     while True:
-        asked = (run.name, beam, metric, is_best, queries.EVERYTHING, _PAGE, offset)
-        page = source.query(queries.cases, *asked)
+        page = source.query(queries.cases, run.name, beam, metric, descending, queries.EVERYTHING, _PAGE, offset)
         page = page[page[metric].notna()]
         first = page.head(1) if first is None else first
         there = (place for place, name in enumerate(page.file_name) if not photo(root, name).missing)
@@ -107,7 +107,7 @@ def _missing(ends: list[_End]) -> list[str]:
 def case_panel(run: Run, row: Any, metric: str) -> Panel:
     """Return a case as the gallery shows it, from a row of `queries.cases`."""
     root = run.root("images")
-    named = dict.fromkeys([metric, *HEADLINES])
+    named = dict.fromkeys([metric, *metrics.headlines(row._fields)])
     scores = [
         f"{formatting.title(name)} {formatting.score(name, getattr(row, name))}"
         for name in named

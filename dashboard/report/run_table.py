@@ -10,18 +10,18 @@ from typing import Any
 import pandas as pd
 
 from dashboard.items import Table
-from dashboard.metrics import HEADLINES
+from dashboard.metrics import HEADLINES, headlines
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import published
-from engine.store.schema import METRICS
 
 TITLE = "Runs and hyperparameters"
 
 _PUBLISHED_DATA = "the study's validation images"
 _MODEL = {"Encoder": "encoder", "Layers": "decoder_layers", "Heads": "heads", "Width": "d_model"}
 _TRAINING = {"Batch": "batch_size", "Learning rate": "learning_rate", "Epochs": "epochs"}
-_COLUMNS = ["Run", *_MODEL, *_TRAINING, "Beam size", *(METRICS[name].title for name in HEADLINES), "Data", "Images"]
+_SETTINGS = ["Run", *_MODEL, *_TRAINING, "Beam size"]
+_DATA = ["Data", "Images"]
 _SETTING_NAMES = {
     **{"Encoder": "encoder", "Layers": "num_layers", "Heads": "nhead", "Width": "hidden_size"},
     **_TRAINING,
@@ -33,14 +33,15 @@ def table(runs: Sequence[Run], scores: pd.DataFrame, results: Path) -> Table:
 
     Args:
         runs: what the rows are about, in this order; a run without scores has a row without numbers.
-        scores: `queries.headline_scores`.
+        scores: `queries.headline_scores`; it may have columns of further metrics.
         results: the folder beside which the published figures lie.
 
     A setting that a record does not give is left blank.
     """
     rows = [row for run in runs for row in _rows(run, scores[scores.run == run.name])]
     rows += _published(results)
-    shown = pd.DataFrame([[row.get(name, "") for name in _COLUMNS] for row in rows], columns=_COLUMNS)
+    columns = [*_SETTINGS, *map(formatting.title, headlines(scores.columns)), *_DATA]
+    shown = pd.DataFrame([[row.get(name, "") for name in columns] for row in rows], columns=columns)
     # A column without a single entry says nothing.
     shown = shown.loc[:, [name for name in shown.columns if (shown[name] != "").any()]]
     small = _note(results, any(run.demo_clip for run in runs))
@@ -75,7 +76,7 @@ def _short(number: str) -> str:
 
 def _scores(run: Run, row: Mapping[str, Any]) -> dict[str, str]:
     """A headline score that was not computed is blank; the demo's CLIP is named, as its scores are on another scale."""
-    known = {name: float(row[name]) for name in HEADLINES if pd.notna(row[name])}
+    known = {name: float(row[name]) for name in headlines(row) if pd.notna(row[name])}
     demo = {"clipscore"} if run.demo_clip else set()
     return {
         formatting.title(name): formatting.score(name, value) + (" (demo CLIP)" if name in demo else "")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.items import Figure, Table
-from dashboard.metrics import HEADLINES
 from dashboard.state.record import Run
 from engine.store import queries
 
@@ -47,8 +47,8 @@ class Source:
             return self.beam
         best = self.best()
         if not best.empty:
-            first = [row.beam_size for metric in HEADLINES for row in best[best.metric == metric].itertuples()]
-            return int(first[0] if first else best.beam_size.iloc[0])
+            by_metric = best.set_index("metric").beam_size
+            return int(by_metric[(metrics.ordered(by_metric.index) or by_metric.index)[0]])
         sizes = self.query(queries.beam_sizes, self.run.name).beam_size
         return int(sizes.iloc[0]) if len(sizes) else None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.figures import grounding, heatmaps, panels
 from dashboard.figures.heatmaps import read_attention_view
 from dashboard.figures.thumbnails import LARGE, pixels
@@ -75,7 +76,8 @@ def _spread(source: Source, beam: int) -> list[str]:
     metric = pair_metric(source.query, source.run.name, beam)
     if not metric:
         return []
-    ranked = partial(source.query, queries.cases, source.run.name, beam, metric, True, queries.EVERYTHING, 1)
+    best_first = metrics.higher_is_better(metric)
+    ranked = partial(source.query, queries.cases, source.run.name, beam, metric, best_first, queries.EVERYTHING, 1)
     scored = int(ranked(0).scored.iloc[0])
     places = sorted({int((place + 0.5) / _STRIPS * scored) for place in range(_STRIPS)})
     return [ranked(place).image_id.iloc[0] for place in places]
@@ -83,8 +85,8 @@ def _spread(source: Source, beam: int) -> list[str]:
 
 def pair_metric(query: Query, run: str, beam: int) -> str:
     """Return what best and worst are chosen by: CLIPScore as in the study, else the first metric there is, else ""."""
-    metrics = list(query(queries.metric_ranges, run, beam).metric)
-    return "clipscore" if "clipscore" in metrics else (metrics or [""])[0]
+    known = list(query(queries.metric_ranges, run, beam).metric)
+    return "clipscore" if "clipscore" in known else (known or [""])[0]
 
 
 def strip(run: Run, beam: int, image_id: str, query: Query, sent: Mapping[str, Any]) -> Figure | None:

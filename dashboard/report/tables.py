@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.items import Table
-from dashboard.metrics import HEADLINES
+from dashboard.metrics import ordered
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.statistics import holm, wilson_interval
@@ -115,11 +115,10 @@ def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str, signa
         scores: `queries.corpus_scores`.
         found: `queries.beam_statistics`.
     """
-    metrics = list(dict.fromkeys(scores.metric))
-    values = scores.pivot(index="beam_size", columns="metric", values="value")[metrics].reset_index()
+    shown_metrics = ordered(scores.metric)
+    values = scores.pivot(index="beam_size", columns="metric", values="value")
+    values = values[[*dict.fromkeys(scores.metric)]].reset_index()
     joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
-    first = [metric for metric in HEADLINES if metric in metrics]
-    ordered = [*first, *(metric for metric in metrics if metric not in first)]
     described = {
         "Words per caption": [formatting.number(value, 2) for value in joined.words],
         "Vocabulary size": [formatting.number(value, 0) for value in joined.distinct_words],
@@ -132,7 +131,7 @@ def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str, signa
             "Beam size": [run.beam(size) for size in joined.beam_size],
             **{
                 formatting.title(metric): [formatting.score(metric, value) for value in joined[metric]]
-                for metric in ordered
+                for metric in shown_metrics
             },
             **described,
         }
@@ -233,7 +232,7 @@ def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
 
 def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
     """Rows of `queries.cases` with every score that some of them has."""
-    metrics = [metric for metric in METRICS if rows[metric].notna().any()]
+    metrics = _scored(rows)
     shown = pd.DataFrame({"Rank": [f"{int(rank)}" if pd.notna(rank) else "–" for rank in rows["rank"]]})
     shown["Image"] = [*rows.image_id]
     shown["Caption"] = [*rows.caption]
@@ -243,10 +242,14 @@ def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
     return Table(name, title, shown, _numbers(rows), small)
 
 
+def _scored(rows: pd.DataFrame) -> list[str]:
+    """Return the metrics that some row of `queries.cases` has. One that was registered later has no column."""
+    return [metric for metric in METRICS if metric in rows and rows[metric].notna().any()]
+
+
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `queries.cases` that a CSV file holds, with the metrics that some case has."""
-    metrics = [metric for metric in METRICS if rows[metric].notna().any()]
-    return rows[["image_id", "beam_size", "file_name", "caption", "logprob", *metrics, "rank", "scored"]]
+    return rows[["image_id", "beam_size", "file_name", "caption", "logprob", *_scored(rows), "rank", "scored"]]
 
 
 def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]) -> Table:
@@ -259,9 +262,8 @@ def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]
         "Caption": [*map(formatting.caption, rows.caption)],
         **{f"Reference {n + 1}": [each[n] if n < len(each) else "–" for each in references] for n in range(most)},
     }
-    for metric in METRICS:
-        if rows[metric].notna().any():
-            lines[formatting.title(metric)] = [formatting.score(metric, value) for value in rows[metric]]
+    for metric in _scored(rows):
+        lines[formatting.title(metric)] = [formatting.score(metric, value) for value in rows[metric]]
     names = ["Best", "Worst"] if len(rows) > 1 else ["Only case"]
     columns = {name: [cells[place] for cells in lines.values()] for place, name in enumerate(names)}
     shown = pd.DataFrame({"": [*lines], **columns})

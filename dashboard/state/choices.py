@@ -7,7 +7,8 @@ write it when they change.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -107,11 +108,18 @@ def one_of(
     default: Any,
     shown: Callable[[Any], str] = str,
     widget: Callable[..., Any] = st.selectbox,
+    renamed: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
 ) -> Any:
-    """A choice among `options`, drawn by `widget`; an unknown value in the URL is the default."""
+    """Draw a choice among `options` with `widget` and return the chosen one.
+
+    An unknown value in the URL selects the default.
+
+    Args:
+        renamed: former value of an option -> its value now, for URLs that people have kept.
+    """
     by_text = {str(option): option for option in options}
-    value = by_text.get(get(key), default)
+    value = by_text.get(renamed.get(get(key), get(key)), default)
     name = _controlled(key, value)
     widget(label, options, key=name, format_func=shown, on_change=_keep_widget, args=(key, default), **settings)
     return value

@@ -58,8 +58,13 @@ def score(metric: str, value: float | None) -> str:
 
 
 def title(metric: str) -> str:
-    """What people call a metric."""
+    """Return the name of a metric as people write it. A plugin may have chosen it: it is escaped like other text."""
     return METRICS[metric].title
+
+
+def markdown_title(metric: str) -> str:
+    """Return the name of a metric for Markdown; a hyphen inside a word, as in `BLEU-4`, needs no escape."""
+    return re.sub(r"(?<=\w)\\-(?=\w)", "-", markdown(title(metric)))
 
 
 def caption(said: object) -> str:

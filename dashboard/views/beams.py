@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.figures import curves, nbest
 from dashboard.items import Figure, Table
-from dashboard.metrics import HEADLINES
 from dashboard.report import chapters, tables
 from dashboard.state import choices, data
 from dashboard.text import commands, formatting
@@ -51,8 +51,7 @@ def draw() -> None:
 
 def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
     run, beside = source.run, []
-    present = list(dict.fromkeys(scores.metric))
-    ordered = sorted(present, key=lambda metric: metric not in HEADLINES)
+    ordered = metrics.ordered(scores.metric)
     columns, shown = layout.columns(2, "figure", "metrics"), []
     for place, column in enumerate(columns[: len(ordered)]):
         with column:

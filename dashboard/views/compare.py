@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.components.gallery import Card, gallery
 from dashboard.figures import comparisons
 from dashboard.figures.thumbnails import LARGE, photo
@@ -153,7 +154,10 @@ def _choose_metric(sides: Sides, found: pd.DataFrame) -> str:
         metric = choices.one_of("Metric", "contrast", list(found.metric), found.metric.iloc[0], formatting.title)
     with right:
         names = [formatting.markdown(name) for name in sides.names]
-        st.markdown(f"Left: **{names[0]}**, right: **{names[1]}**. A positive difference is in favour of the left one.")
+        sign = "positive" if metrics.higher_is_better(metric) else "negative"
+        st.markdown(
+            f"Left: **{names[0]}**, right: **{names[1]}**. A {sign} difference means that the left one is better."
+        )
     _say_terms(sides, metric)
     if "clip" in metric:
         layout.clip_note(sides.left if sides.left.demo_clip else sides.right)
@@ -167,8 +171,8 @@ def _say_terms(sides: Sides, metric: str) -> None:
     searched = [formatting.markdown(str(each)) for each in found if each.search]
     if measured:
         st.warning(
-            f"**{formatting.title(metric)} was not measured in the same way on both sides**, so a difference may come "
-            "from the measure and not from the captions.\n\n" + "\n".join(f"- {line}" for line in measured),
+            f"**{formatting.markdown_title(metric)} was not measured in the same way on both sides**, so a difference "
+            "may come from the metric and not from the captions.\n\n" + "\n".join(f"- {line}" for line in measured),
             icon="⚠️",
         )
     if searched:
@@ -222,7 +226,7 @@ def _table(sides: Sides, found: pd.DataFrame) -> None:
 def _means(found: pd.DataFrame) -> str:
     """What the values of each side are; older runs and foreign files kept no counts to pool."""
     averaged = [
-        formatting.title(row.metric)
+        formatting.markdown_title(row.metric)
         for row in found.itertuples()
         if METRICS[row.metric].corpus == "pooled" and not row.pooled
     ]
@@ -235,7 +239,7 @@ def _means(found: pd.DataFrame) -> str:
 def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> None:
     st.subheader("Where it changed most")
     if all(rows.empty for rows in changes.values()):
-        st.info(f"No image changed in {formatting.title(metric)}.")
+        st.info(f"No image changed in {formatting.markdown_title(metric)}.")
         return
     chosen = _chosen(sides, changes)
     left, right = layout.columns([5, 4], "case", "changes", gap="medium")
@@ -289,13 +293,13 @@ def _pair(sides: Sides, image_id: str) -> None:
         said = formatting.markdown(row.caption) if row.caption else f"*{formatting.EMPTY}*"
         st.markdown(f"**{name}** ({formatting.markdown(side)}): {said}")
     case.references(left)
-    metrics = [metric for metric in METRICS if pd.notna(left[metric]) and pd.notna(right[metric])]
+    known = [each for each in METRICS if each in left and pd.notna(left[each]) and pd.notna(right[each])]
     table = pd.DataFrame(
         {
-            "Metric": [formatting.title(metric) for metric in metrics],
-            "Left": [formatting.score(metric, left[metric]) for metric in metrics],
-            "Right": [formatting.score(metric, right[metric]) for metric in metrics],
-            "Change": [comparison.change(metric, left[metric] - right[metric]) for metric in metrics],
+            "Metric": [formatting.title(metric) for metric in known],
+            "Left": [formatting.score(metric, left[metric]) for metric in known],
+            "Right": [formatting.score(metric, right[metric]) for metric in known],
+            "Change": [comparison.change(metric, left[metric] - right[metric]) for metric in known],
         }
     )
     layout.table(table)

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.annotations import verdicts
 from dashboard.components.gallery import Card, gallery
 from dashboard.figures import panels
@@ -79,17 +80,18 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
     with columns[0]:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
     ranges = data.query(queries.metric_ranges, run.name, beam)
-    metrics = tuple(ranges.metric)
-    if not metrics:
+    known = tuple(ranges.metric)
+    if not known:
         return None, ""
     with columns[1]:
-        first = "clipscore" if "clipscore" in metrics else metrics[0]
-        sort = choices.one_of("Sort by", "sort", metrics, first, formatting.title)
+        first = "clipscore" if "clipscore" in known else known[0]
+        sort = choices.one_of("Sort by", "sort", known, first, formatting.title)
     with columns[2]:
-        order = _segments("First", "order", _ORDERS, "asc")
+        worst_first = "asc" if metrics.higher_is_better(sort) else "desc"
+        order = _segments("First", "order", _ORDERS, worst_first)
     with columns[3]:
         view = _segments("Show", "show", _VIEWS, "pairs")
-    return Listing(run, beam, metrics, sort, order == "desc", filters.choose(run, beam, ranges)), view
+    return Listing(run, beam, known, sort, order == "desc", filters.choose(run, beam, ranges)), view
 
 
 def _segments(label: str, key: str, options: dict[str, str], default: str) -> str:
@@ -147,12 +149,14 @@ def _rest_tables(listing: Listing) -> list[Table]:
 
 def _pairs(listing: Listing, selected: int) -> str:
     k = choices.number("Cases per side", "k", 1, 20, 1, width=140)  # the study shows top-1 and last-1
-    best, worst = _ends(listing, k)
-    chosen = _chosen(listing, best if listing.descending else worst)
-    title = formatting.title(listing.sort)
-    sides = [(f"Highest {title}", best, "pairs_highest"), (f"Lowest {title}", worst, "pairs_lowest")]
-    if best.image_id.tolist() == worst.image_id.tolist():  # one case is both, alone or among equals
-        sides = [("The only case" if selected == 1 else f"Highest and lowest {title}", best, "pairs_only")]
+    highest, lowest = _ends(listing, k)
+    chosen = _chosen(listing, highest if listing.descending else lowest)
+    title = formatting.markdown_title(listing.sort)
+    sides = [(f"Highest {title}", highest, "pairs_highest"), (f"Lowest {title}", lowest, "pairs_lowest")]
+    if not metrics.higher_is_better(listing.sort):
+        sides.reverse()  # the best on the left
+    if highest.image_id.tolist() == lowest.image_id.tolist():  # one case is both, alone or among equals
+        sides = [("The only case" if selected == 1 else f"Highest and lowest {title}", highest, "pairs_only")]
     for column, (heading, frame, key) in zip(st.columns(2), sides, strict=False):
         with column:
             st.markdown(f"**{heading}**")
@@ -264,8 +268,8 @@ def _listed(listing: Listing, view: str) -> pd.DataFrame:
         return data.query(queries.cases, *listing.arguments, _ROWS)
     if view == "gallery":
         return data.query(queries.cases, *listing.arguments, _PAGE, _PAGE * (_shown_page() - 1))
-    best, worst = _ends(listing, st.session_state.get("widget_k", 1))
-    return pd.concat([best, worst.iloc[::-1]]).drop_duplicates("image_id")
+    highest, lowest = _ends(listing, st.session_state.get("widget_k", 1))
+    return pd.concat([highest, lowest.iloc[::-1]]).drop_duplicates("image_id")
 
 
 _FORMS = {"pairs": _pairs, "gallery": _gallery, "table": _table}
@@ -298,7 +302,7 @@ def _steps(listing: Listing, image_id: str) -> None:
         for label, target, key in (("Previous", row.previous, "Left"), ("Next", row.next, "Right")):
             known = isinstance(target, str)
             st.button(label, key=f"go_{key}", shortcut=key, disabled=not known, on_click=_choose, args=(target,))
-        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {formatting.title(listing.sort)}")
+        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {formatting.markdown_title(listing.sort)}")
 
 
 draw()

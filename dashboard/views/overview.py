@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.figures import curves
 from dashboard.items import Figure, Table
-from dashboard.metrics import HEADLINES
 from dashboard.report import chapters, tables
 from dashboard.state import choices, data
 from dashboard.text import formatting
@@ -59,10 +59,11 @@ def _card(run: data.Run, best: pd.DataFrame) -> None:
     with st.container(border=True, key=f"card_{run.name}"):
         st.markdown(f"#### {formatting.markdown(run.name)}" + (" :blue-badge[chosen]" if current else ""))
         st.caption(" · ".join(formatting.markdown(line) for line in [*run.described(), _captioner(run)] if line))
-        columns = st.columns(2)
-        for column, metric in zip(columns, HEADLINES, strict=True):
-            with column:
-                _headline(run, metric, best[best.metric == metric])
+        shown = list(dict.fromkeys([*metrics.HEADLINES, *metrics.headlines(best.metric)]))
+        for start in range(0, len(shown), 2):
+            for column, metric in zip(st.columns(2), shown[start : start + 2], strict=False):
+                with column:
+                    _headline(run, metric, best[best.metric == metric])
         _accuracy(run)
         _signatures(best)
         if not current:
@@ -77,11 +78,11 @@ def _captioner(run: data.Run) -> str:
 
 def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
     if best.empty:
-        st.metric(formatting.title(metric), "–", help="Not computed in this run.")
+        st.metric(formatting.markdown_title(metric), "–", help="Not computed in this run.")
         return
     row = best.iloc[0]
     demo = metric == "clipscore" and run.demo_clip
-    st.metric(formatting.title(metric), formatting.score(metric, row.value))
+    st.metric(formatting.markdown_title(metric), formatting.score(metric, row.value))
     bounds = formatting.interval(row.low, row.high, METRICS[metric].digits)
     setting = formatting.IMPORTED if row.beam_size == 0 else f"beam size {run.beam(row.beam_size)}"
     size = ("demo CLIP · " if demo else "") + setting
@@ -91,7 +92,7 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
 
 def _signatures(best: pd.DataFrame) -> None:
     """In small type and on one line each: whole below the table, and when the mouse rests on it."""
-    known = best[best.metric.isin(HEADLINES) & best.signature.fillna("").ne("")]
+    known = best[best.metric.isin(metrics.headlines(best.metric)) & best.signature.fillna("").ne("")]
     lines = [
         f'<div title="{formatting.escaped(signature)}" style="font-size:0.72rem;opacity:0.65;white-space:nowrap;'
         f'overflow:hidden;text-overflow:ellipsis">{formatting.escaped(signature)}</div>'
@@ -115,7 +116,7 @@ def _all_runs(run: data.Run) -> None:
     (found,) = chapters.all_runs(layout.source(run)).items
     st.subheader(found.title)
     shown = tables.sortable(found.shown)
-    digits = {formatting.title(metric): f"%.{METRICS[metric].digits}f" for metric in HEADLINES}
+    digits = {formatting.title(metric): f"%.{METRICS[metric].digits}f" for metric in metrics.headlines(METRICS)}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
     names = {name: st.column_config.Column(width=width) for name, width in _WIDTHS.items() if name in shown}
     height = {"height": _TABLE} if len(shown) > _ROWS else {}
@@ -135,8 +136,7 @@ def _scores(run: data.Run) -> None:
             for row in scores.itertuples()
         ]
     ).pivot(index="beam_size", columns="metric", values="shown")
-    ordered = [*HEADLINES, *(metric for metric in METRICS if metric not in HEADLINES)]
-    table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=formatting.title)
+    table = table[metrics.ordered(table.columns)].rename(columns=formatting.title)
     table.insert(0, "Beam size", [run.beam(size) for size in table.index])
     layout.table(table)
     st.caption("The whole split, with its 95 % interval in brackets.")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.figures.thumbnails import LARGE, photo
-from dashboard.metrics import HEADLINES
 from dashboard.state import choices, data
 from dashboard.text import formatting, word_diff
 from dashboard.widgets import layout, verdict_form
@@ -113,7 +113,7 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
         min_value=0,
         max_value=100,
         format="%.0f",
-        help="Percent of the other cases with a lower value.",
+        help="Percent of the other cases that are worse.",
     )
     layout.table(table, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")})
 
@@ -124,12 +124,12 @@ def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     if len(found) < 2:
         return
     st.markdown("**What every beam size said**")
-    metrics = _headlines(found)
+    shown_metrics = _headlines(found)
     rows = []
     for row in found.itertuples():
         name, is_this = {"Beam": formatting.beam(row.beam_size)}, int(row.beam_size) == beam
-        rows.append(_row(name, row.caption, caption, is_this, _scores(row, metrics)))
-    _wordings(["Beam", "Caption", *map(formatting.title, metrics)], rows, f"Beside {formatting.setting(beam)}")
+        rows.append(_row(name, row.caption, caption, is_this, _scores(row, shown_metrics)))
+    _wordings(["Beam", "Caption", *map(formatting.title, shown_metrics)], rows, f"Beside {formatting.setting(beam)}")
 
 
 def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
@@ -138,29 +138,33 @@ def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     if len(found) < 2:
         return
     st.markdown(f"**The {len(found)} {'samples' if run.is_sampled else f'best that beam size {beam} found'}**")
-    metrics = _headlines(found)
-    highest = {metric: found[metric].max() for metric in metrics}
+    shown_metrics = _headlines(found)
+    best = {metric: _best(metric, found[metric]) for metric in shown_metrics}
     rows = []
     for row in found.itertuples():
-        scores = {"Score": formatting.number(row.score, 2), **_scores(row, metrics, highest)}
+        scores = {"Score": formatting.number(row.score, 2), **_scores(row, shown_metrics, best)}
         rows.append(_row({"#": str(row.rank)}, row.caption, caption, row.rank == 1, scores))
-    _wordings(["#", "Caption", "Score", *map(formatting.title, metrics)], rows, _BESIDE_FIRST)
+    _wordings(["#", "Caption", "Score", *map(formatting.title, shown_metrics)], rows, _BESIDE_FIRST)
 
 
-_BESIDE_FIRST = "Score: log-probability in nats, by length. Bold: the highest. Beside the first"
+_BESIDE_FIRST = "Score: log-probability in nats, by length. Bold: the best. Beside the first"
 
 
 def _headlines(found: pd.DataFrame) -> list[str]:
-    return [metric for metric in HEADLINES if found[metric].notna().any()]
+    return metrics.headlines(metric for metric in found if found[metric].notna().any())
 
 
-def _scores(row: tuple, metrics: Sequence[str], highest: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
-    """A row's scores as HTML by their titles, bold where they are the `highest` of theirs as far as the digits go."""
+def _best(metric: str, values: pd.Series) -> float:
+    return values.max() if metrics.higher_is_better(metric) else values.min()
+
+
+def _scores(row: tuple, metrics: Sequence[str], best: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
+    """Return a row's scores as HTML by title; bold are those that equal the `best` value in the digits shown."""
     shown = {}
     for metric in metrics:
         written = formatting.score(metric, getattr(row, metric))
-        is_highest = metric in highest and written == formatting.score(metric, highest[metric])
-        shown[formatting.title(metric)] = f"<strong>{written}</strong>" if is_highest else written
+        is_best = metric in best and written == formatting.score(metric, best[metric])
+        shown[formatting.title(metric)] = f"<strong>{written}</strong>" if is_best else written
     return shown
 
 
@@ -173,12 +177,14 @@ def _row(name: Mapping[str, str], said: object, caption: str, is_this: bool, sco
 
 
 def _numbers(cells: Mapping[str, str]) -> str:
-    return "".join(f'<td class="number" data-name="{name}">{cell}</td>' for name, cell in cells.items())
+    return "".join(
+        f'<td class="number" data-name="{formatting.escaped(name)}">{cell}</td>' for name, cell in cells.items()
+    )
 
 
 def _wordings(head: Sequence[str], rows: Sequence[str], beside: str) -> None:
     """A table of captions, with what its marks mean."""
-    names = "".join(f"<th>{name}</th>" for name in head)
+    names = "".join(f"<th>{formatting.escaped(name)}</th>" for name in head)
     legend = (
         f'<div class="legend">{beside}: <ins class="w-new">said here</ins>, '
         '<del class="w-gone">not said here</del>.</div>'

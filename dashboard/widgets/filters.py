@@ -20,7 +20,7 @@ from dashboard.text import formatting
 from dashboard.widgets import layout
 from engine.store import queries
 from engine.store.queries import Lasso, Selection
-from engine.store.schema import METRICS, TAGS
+from engine.store.schema import METRICS, RENAMED_TAGS, TAGS
 
 BINS = 24
 _LASSO = "lasso"
@@ -46,7 +46,9 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     with columns[1]:
         tags = list(data.query(queries.tags, run.name, beam).tag)
         defined = "\n".join(f"- **{name}**: {TAGS[name]}" for name in tags if name in TAGS) or None
-        tag = choices.one_of("Failure tag", "tag", ["", *tags], "", _any, disabled=not tags, help=defined)
+        tag = choices.one_of(
+            "Failure tag", "tag", ["", *tags], "", _any, renamed=RENAMED_TAGS, disabled=not tags, help=defined
+        )
     with columns[2]:
         known = list(data.query(queries.conditions, run.name).condition)
         condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)
@@ -225,7 +227,7 @@ def _exactly(ranges: pd.DataFrame) -> None:
     with opened:
         for row in ranges.itertuples():
             if _differs(row):
-                choices.span(formatting.title(row.metric), _key(row.metric), *_ends(row), 0.01, format="%.2f")
+                choices.span(formatting.markdown_title(row.metric), _key(row.metric), *_ends(row), 0.01, format="%.2f")
 
 
 def _quadrant(
@@ -258,7 +260,7 @@ def _say_drawn(points: pd.DataFrame, axes: tuple[str, str], scored: int) -> None
     if len(points) < known:
         st.caption(f"{len(points):,} of {known:,} cases are drawn, at random; a region selects among all of them.")
     if known < scored:
-        both = " and ".join(formatting.title(metric) for metric in axes)
+        both = " and ".join(map(formatting.markdown_title, axes))
         st.caption(
             f"{formatting.count(scored - known, 'case')} without both {both} "
             f"{'is' if scored - known == 1 else 'are'} not drawn: no region selects them."

@@ -169,7 +169,7 @@ def partly_scored(run: data.Run, scores: pd.DataFrame) -> None:
     """
     fewer = scores[scores.images < run.images].drop_duplicates("metric")
     for images, found in fewer.groupby("images"):
-        names = " and ".join(formatting.title(metric) for metric in found.metric)
+        names = " and ".join(map(formatting.markdown_title, found.metric))
         st.caption(f"{names}: over the {images:,} of {formatting.count(run.images, 'image')} that have a value.")
 
 

@@ -959,3 +959,34 @@ def test_captions_of_photos_without_references_are_pointed_to_clip(open_view, tm
     app = open_view("failures", tmp_path / "results")
     assert any("CLIPScore needs no references" in block.value for block in app.markdown)
     assert any("engine evaluate" in block.value and "--clip ViT-B/32" in block.value for block in app.code)
+
+
+@pytest.fixture
+def older_tags(tmp_path):
+    """Results of version 2 of the contract, with a failure tag under its former name."""
+    folder = runs.captioner_run(tmp_path / "results")
+    scores = tables.read_table(folder, "scores").to_pylist()
+    for row in scores:
+        row["tags"] = [{**entry, "tag": "invented object"} for entry in row["tags"]]
+    tables.write_table(folder, "scores", tables.table_of("scores", scores, runs.METRICS))
+    record = records.read_record(folder)
+    records.write_record(folder, record)
+    written = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(written | {"schema_version": 2}))
+    return tmp_path / "results"
+
+
+def test_an_address_with_the_former_name_of_a_tag_selects_its_name_now(open_view, older_tags):
+    for name in ("invented object", "hallucinated object"):
+        app = open_view("failures", older_tags, run="demo", beam=1, tag=name)
+        assert app.selectbox(key="widget_tag").value == "hallucinated object"
+        assert "**3 of 12 cases match the filters:** tag hallucinated object" in words(app)
+
+
+def test_a_saved_selection_with_the_former_name_of_a_tag_selects_its_name_now(open_view, older_tags):
+    bookmarks.save(older_tags, "old", "failures", {"run": "demo", "beam": "1", "tag": "invented object"})
+    app = open_view("overview", older_tags)
+    (link,) = [each.proto for each in app.sidebar if each.type == "page_link" and each.proto.label == "old"]
+    parameters = {key: value for key, (value,) in parse_qs(link.query_string).items()}
+    opened = open_view(link.page.rsplit("/", 1)[-1], older_tags, **parameters)
+    assert "tag hallucinated object" in words(opened)

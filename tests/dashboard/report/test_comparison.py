@@ -35,7 +35,7 @@ def test_names_are_as_short_as_tells_the_two_apart(given, names):
     [(0.2, 1, "not significant"), (0.01, 1, "left is better"), (0.01, -1, "right is better")],
 )
 def test_the_verdict_rests_on_the_corrected_p(p, difference, said):
-    assert comparison.verdict(SimpleNamespace(p_holm=p, p_randomization=0.001, difference=difference)) == said
+    assert comparison.verdict(SimpleNamespace(metric="cider", p_holm=p, difference=difference)) == said
 
 
 def test_a_resampled_p_is_never_said_to_be_zero():
