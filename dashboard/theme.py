@@ -72,15 +72,15 @@ def labels(names: Iterable[str], longest: int = 60, columns: int = 0) -> list[st
     Args:
         columns: letters in a line; 0 breaks none.
     """
-    written: dict[str, str] = {}
-    for name in dict.fromkeys(map(str, names)):
+    every, written = [*map(str, names)], {}
+    for name in dict.fromkeys(every):
         short, number, taken = _shortened(_line(name), longest), 1, set(written.values())
         while short in taken:
             number += 1
             mark = f" ({number})"
             short = _shortened(_line(name), longest - len(mark)) + mark
         written[name] = short
-    return [_broken(written[name], columns) if columns else _entities(written[name]) for name in map(str, names)]
+    return [_broken(written[name], columns) if columns else _entities(written[name]) for name in every]
 
 
 def named_axis(names: Sequence[str], longest: int, columns: int = 0) -> dict[str, Any]:
