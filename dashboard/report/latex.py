@@ -1,7 +1,11 @@
 """A table for LaTeX that fits the page: long texts wrap, wide tables get a smaller font or a page turned sideways.
 
-Knows cells and how wide LaTeX sets them, roughly. Knows no run and no figure. Text may come from untrusted files: every
-mark that LaTeX would act on is escaped.
+`tabularx` divides the page among the columns that wrap. It cannot break a table over pages, and `xltabular`, which can,
+is not among LaTeX's recommended packages: in a `longtable` these columns get a computed share of the page. The widths
+of texts are estimated only to choose the font, and whether a table needs several pages or blocks.
+
+Knows cells. Knows no run and no figure. Text may come from untrusted files: every character that LaTeX would act on is
+escaped.
 """
 
 import math
@@ -27,7 +31,7 @@ class _Layout:
     """A way to set a table, from what is easiest to read to what takes the least room."""
 
     size: str  # LaTeX's command for the font
-    scale: float  # widths of its letters, as a share of those in _WIDTHS
+    scale: float  # width of its letters as a share of those at \small
     separation: float  # points at each side of a column, at least
     lines: int  # that a page has room for, title and small print aside
     long: int  # points of a text at \small beyond which its column wraps
@@ -66,22 +70,10 @@ _LAYOUTS = (
     _Layout(r"\scriptsize", 0.87, 1.5, 28, 90, 70, is_short=True, is_sideways=True),
 )
 
-# Computer Modern at the 9 points of \small, from the widths in cmr9.tfm; letters beyond ASCII as wide as a capital.
-_WIDTHS = {
-    2.6: "ijl.,:;!'|I`",
-    3.1: " f-",
-    3.7: "rst()[]",
-    4.2: "cez?_",
-    4.7: '0123456789agovxykqJ/*$"{}\\',
-    5.2: "bdhnpuS",
-    6.0: "LZ",
-    6.7: "wBCDEFGPRTQO",
-    7.2: "AHKNUVXY&@=+<>~^",
-    7.8: "m%#",
-    9.6: "MW",
-}
-_POINTS = {letter: width for width, letters in _WIDTHS.items() for letter in letters}
-_CAPITAL, _SQUARE = 7.2, 9.3
+# Points of a letter at \small, roughly: enough to choose a font and to tell long texts; LaTeX sets the widths itself.
+_NARROW, _MEDIUM, _BROAD, _SQUARE = 3.1, 4.7, 7.2, 9.3
+_NARROW_LETTERS = {*" .,:;!'|`()[]-ijlfrt"}
+_BROAD_LETTERS = {*"mw%#&@=+<>~^"}
 
 _MARKS = {
     "\\": r"\textbackslash{}",
@@ -159,7 +151,7 @@ def _explained(heads: Mapping[str, str], shown: pd.DataFrame) -> str:
 
 def _packages(is_tall: bool, layout: _Layout) -> str:
     turning = ("pdflscape" if is_tall else "rotating") if layout.is_sideways else ""
-    return ",".join(filter(None, ["array", "booktabs", "longtable" if is_tall else "", turning]))
+    return ",".join(filter(None, ["array", "booktabs", "longtable" if is_tall else "tabularx", turning]))
 
 
 def _letters(title: str, shown: pd.DataFrame, note: str) -> set[str]:
@@ -187,7 +179,16 @@ def _column(name: str, values: pd.Series) -> _Column:
 
 
 def _points(cell: str) -> float:
-    return sum(_POINTS.get(letter) or (_SQUARE if east_asian_width(letter) in "WF" else _CAPITAL) for letter in cell)
+    """Return about how many points a text takes on one line."""
+    return sum(map(_letter_points, cell))
+
+
+def _letter_points(letter: str) -> float:
+    if letter in _NARROW_LETTERS:
+        return _NARROW
+    if letter in _BROAD_LETTERS or letter.isupper() or letter > "\xff":
+        return _SQUARE if east_asian_width(letter) in "WF" else _BROAD
+    return _MEDIUM
 
 
 def _blocks(columns: Sequence[_Column], layout: _Layout) -> list[list[_Column]]:
@@ -221,10 +222,9 @@ def _lines(block: Sequence[_Column], layout: _Layout) -> int:
     return sum(map(max, zip(*heights, strict=True)))
 
 
-def _kinds(block: Sequence[_Column], layout: _Layout) -> str:
-    """Return the columns as a tabular's preamble has them."""
-    share = f"{min(math.floor(100 * _room(block, layout) / layout.width) / 100, 0.97):.2f}"
-    wrapped = rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
+def _kinds(block: Sequence[_Column], layout: _Layout, wrapped: str) -> str:
+    """Return the preamble of a table; `wrapped` is the kind of columns whose texts wrap."""
+    wrapped = rf">{{\raggedright\arraybackslash}}{wrapped}"
     return "".join(wrapped if layout.wraps(column) else "r" if column.is_numeric else "l" for column in block)
 
 
@@ -234,8 +234,10 @@ def _float(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], la
     for number, block in enumerate(blocks):
         head, *rows = _rows(block, layout)
         lines += [r"\par\medskip"] if number else []
-        lines += [rf"\begin{{tabular}}{{{_kinds(block, layout)}}}", r"\toprule", head, r"\midrule", *rows]
-        lines += [r"\bottomrule", r"\end{tabular}"]
+        wraps = any(map(layout.wraps, block))
+        name_inside, width = ("tabularx", r"{\linewidth}") if wraps else ("tabular", "")
+        lines += [rf"\begin{{{name_inside}}}{width}{{{_kinds(block, layout, 'X')}}}", r"\toprule", head, r"\midrule"]
+        lines += [*rows, r"\bottomrule", rf"\end{{{name_inside}}}"]
     return [*lines, *([r"\par\smallskip"] if small else []), *small, rf"\end{{{name}}}"]
 
 
@@ -245,7 +247,9 @@ def _tall(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], lay
     for number, block in enumerate(blocks):
         head, *rows = _rows(block, layout)
         caption = [] if number else [rf"\caption{{{escaped(title)}}} \\"]
-        lines += [rf"\begin{{longtable}}{{{_kinds(block, layout)}}}", *caption, r"\toprule", head, r"\midrule"]
+        share = min(math.floor(100 * _room(block, layout) / layout.width) / 100, 0.97)
+        kinds = _kinds(block, layout, rf"p{{{share:.2f}\linewidth}}")
+        lines += [rf"\begin{{longtable}}{{{kinds}}}", *caption, r"\toprule", head, r"\midrule"]
         lines += [r"\endhead", *rows, r"\bottomrule", r"\end{longtable}"]
         lines += [r"\addtocounter{table}{-1}"] if number else []  # each longtable counts, with a caption or without
     return [*lines, *([r"\noindent", *small] if small else []), r"\endgroup", *turned[1]]
