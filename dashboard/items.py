@@ -14,24 +14,24 @@ import plotly.graph_objects as go
 class Figure:
     """A figure that can be exported.
 
-    `draw` gives it in the light template, when it is asked for: an export nobody wants costs nothing.
+    `draw` makes it in the light template only when a file is needed, so that an unused export costs nothing.
     """
 
-    name: str  # of its file, without an ending
+    name: str  # of its file, without extension
     title: str
     draw: Callable[[], go.Figure]
     note: str = ""  # small print: the run, and how the numbers were computed
-    signatures: tuple[str, ...] = ()  # of the numbers: small print too, but numbered footnotes in a report
+    signatures: tuple[str, ...] = ()  # of the numbers; numbered footnotes in a report
 
     @property
     def small_print(self) -> str:
-        """The small print with the signatures, for a figure that is exported alone."""
+        """Return the small print with the signatures, for a figure that is exported by itself."""
         return "\n".join(filter(None, [self.note, *self.signatures]))
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table that can be exported: as people read it, and its numbers as they are for CSV."""
+    """A table that can be exported: formatted for reading, and with full numbers for CSV."""
 
     name: str
     title: str
@@ -39,9 +39,9 @@ class Table:
     values: pd.DataFrame | None = None
     note: str = ""
     signatures: tuple[str, ...] = ()
-    heads: Mapping[str, str] = field(default_factory=dict)  # short names of columns, for LaTeX tables without room
+    heads: Mapping[str, str] = field(default_factory=dict)  # short column names for narrow LaTeX tables
 
     @property
     def small_print(self) -> str:
-        """The small print with the signatures, for a table that is exported alone."""
+        """Return the small print with the signatures, for a table that is exported by itself."""
         return "\n".join(filter(None, [self.note, *self.signatures]))

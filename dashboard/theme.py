@@ -14,7 +14,7 @@ import plotly.io as pio
 LIGHT, DARK = "captionscope_light", "captionscope_dark"
 
 
-# Okabe and Ito's colours, in an order that keeps the first ones apart on the ground they stand on.
+# Okabe and Ito's colours, ordered so that the first ones differ most from each other and from the background.
 COLOURS = {
     LIGHT: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#777777"],
     DARK: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF", "#AAAAAA"],
@@ -24,19 +24,19 @@ LINES = {LIGHT: "#DDE2E7", DARK: "#353D47"}
 PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
 DASHES = ["solid", "dash", "dot", "dashdot"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
-TITLE_LINE = 22  # pixels that each further line of a title takes
+TITLE_LINE = 22  # pixels per further line of a title
 HEIGHT = 340  # pixels of a figure that needs no other height
-_WHOLE = 4  # steps up to which an axis that counts has a tick for each
-LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
+_WHOLE = 4  # an axis of counts has a tick per step up to this range
+LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend is between title and axes
 
 
 def template_of(theme: str | None) -> str:
-    """The template's name for a page theme, "light" or "dark"."""
+    """Return the name of the template for a page theme, "light" or "dark"."""
     return DARK if theme == "dark" else LIGHT
 
 
 def whole_ticks(span: float) -> dict[str, Any]:
-    """Settings of an axis that counts: left to itself, one of few steps has ticks between them."""
+    """Return settings of an axis of counts; Plotly would put ticks between few whole numbers."""
     return {"tickformat": "d", "dtick": 1 if span <= _WHOLE else None}
 
 
@@ -48,29 +48,28 @@ def blank(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
     return figure
 
 
-def plain(stranger: str, longest: int = 60) -> str:
-    """A stranger's text in a label: Plotly reads a little HTML there, so its marks are written as entities."""
-    return _entities(_shortened(_line(stranger), longest))
+def plain(text: str, longest: int = 60) -> str:
+    """Return untrusted text for a label, shortened and escaped: Plotly interprets a little HTML there."""
+    return _entities(_shortened(_line(text), longest))
 
 
-def wrapped(stranger: str, columns: int) -> str:
-    """Return all of a text in lines of at most `columns` letters; only a word longer than a line is broken."""
-    return _broken(_line(stranger), columns)
+def wrapped(text: str, columns: int) -> str:
+    """Return a whole text in lines of at most `columns` characters; only a word longer than a line is broken."""
+    return _broken(_line(text), columns)
 
 
-def whole(stranger: str) -> str:
-    """Return all of a text where the mouse rests, in lines that fit on the page."""
-    return wrapped(stranger, 70)
+def whole(text: str) -> str:
+    """Return a whole text for a hover label, in lines that fit on the page."""
+    return wrapped(text, 70)
 
 
 def labels(names: Iterable[str], longest: int = 60, columns: int = 0) -> list[str]:
-    """Names as they stand on an axis, at most `longest` letters each: different names look different.
+    """Return names for an axis, at most `longest` characters each; different names get different labels.
 
-    They only say what stands at a place. Whoever draws puts things at numbers, for two names that begin alike would be
-    one place if the shortened name were it.
+    Place marks at numbers and use the labels as tick texts: two names may be equal once they are shortened.
 
     Args:
-        columns: letters in a line; 0 breaks none.
+        columns: characters per line; 0 breaks no line.
     """
     every, written = [*map(str, names)], {}
     for name in dict.fromkeys(every):
@@ -84,7 +83,7 @@ def labels(names: Iterable[str], longest: int = 60, columns: int = 0) -> list[st
 
 
 def named_axis(names: Sequence[str], longest: int, columns: int = 0) -> dict[str, Any]:
-    """Settings of an axis with a name at each of 0, 1, 2, ..."""
+    """Return settings of an axis with names at 0, 1, 2, ..."""
     return {
         "tickmode": "array",
         "tickvals": list(range(len(names))),
@@ -94,12 +93,12 @@ def named_axis(names: Sequence[str], longest: int, columns: int = 0) -> dict[str
     }
 
 
-def _line(stranger: str) -> str:
-    return " ".join(str(stranger).split())
+def _line(text: str) -> str:
+    return " ".join(str(text).split())
 
 
 def _shortened(line: str, longest: int) -> str:
-    """Cut in the middle: names that begin alike are told apart by their ends."""
+    """Return a line that is cut in the middle, so that names with the same beginning keep their different ends."""
     if len(line) <= longest:
         return line
     kept = max(longest - 1, 2)

@@ -1,6 +1,6 @@
-"""Saved selections: a name for a view and everything chosen on it, kept in `results/bookmarks.json`.
+"""Saved selections: a name, a view and the URL parameters of the view, kept in `results/bookmarks.json`.
 
-Knows names, views and URL parameters. Knows nothing of what they mean, and draws nothing.
+Knows names, views and URL parameters, but not their meaning. Draws nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from typing import Any
 from dashboard.annotations import json_store
 from dashboard.annotations.json_store import JsonStoreError
 
-LONGEST = 80  # letters of a name
+LONGEST = 80  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Bookmark:
 
 
 def path(results: Path) -> Path:
-    """Where the saved selections are kept."""
+    """Return the file of the saved selections."""
     return results / "bookmarks.json"
 
 
 def read(results: Path) -> tuple[list[Bookmark], str]:
-    """All saved selections by name, and the sentence that says why the file could not be read, or ""."""
+    """Return all saved selections by name, and why the file could not be read, or ""."""
     try:
         found = json_store.read(path(results), _bookmark)
     except JsonStoreError as error:
@@ -37,7 +37,7 @@ def read(results: Path) -> tuple[list[Bookmark], str]:
 
 
 def save(results: Path, name: str, view: str, parameters: dict[str, str]) -> None:
-    """Keeps a selection under a new name.
+    """Save a selection under a new name.
 
     Raises:
         JsonStoreError: the name is empty, too long or taken, or the file cannot be read or written.
@@ -52,7 +52,7 @@ def save(results: Path, name: str, view: str, parameters: dict[str, str]) -> Non
 
 
 def rename(results: Path, old: str, name: str) -> None:
-    """Gives a selection another name; one that is gone stays gone.
+    """Rename a selection; one that was deleted meanwhile stays deleted.
 
     Raises:
         JsonStoreError: as `save`.
@@ -68,7 +68,7 @@ def rename(results: Path, old: str, name: str) -> None:
 
 
 def delete(results: Path, name: str) -> None:
-    """Forgets a selection.
+    """Delete a selection.
 
     Raises:
         JsonStoreError: the file cannot be read or written.
@@ -77,25 +77,27 @@ def delete(results: Path, name: str) -> None:
 
 
 def tidy(name: str) -> str:
-    """A name as it is kept: its words with single spaces between them."""
+    """Return a name as it is stored: words with single spaces between them."""
     return " ".join(name.split())
 
 
 def _checked(name: str) -> str:
     short = tidy(name)
     if not 0 < len(short) <= LONGEST:
-        raise JsonStoreError(f"a name of {len(short)} letters: give the selection one of 1 to {LONGEST}")
+        raise JsonStoreError(f"the name has {len(short)} characters; expected 1 to {LONGEST}")
     return short
 
 
 def _refuse_taken(entries: list[Bookmark], name: str) -> None:
     if any(entry.name == name for entry in entries):
-        raise JsonStoreError(f"there is a selection named {name!r}: choose another name, or delete that one first")
+        raise JsonStoreError(
+            f"there is already a selection {name!r}; choose another name or delete that selection first"
+        )
 
 
 def _bookmark(entry: dict[str, Any]) -> Bookmark:
     name, parameters = json_store.text_of(entry, "name", LONGEST), entry.get("parameters")
     if not name or not isinstance(parameters, dict):
-        raise ValueError(f"an entry without name or parameters ({str(entry)[:80]})")
+        raise ValueError(f"entry {str(entry)[:80]} has no name or no parameters")
     known = {str(key): value for key, value in parameters.items() if isinstance(value, str)}
     return Bookmark(name, json_store.text_of(entry, "view", 40), known)

@@ -1,13 +1,13 @@
-// The attention viewer. All maps of a caption arrive once; hovering, keys and playing never ask the server. What the
-// person rests on is reported a moment later, so that the page's address can hold it.
+// The attention viewer. All maps of a caption arrive once; hovering, keys and playing need no server. The selected map
+// is reported a moment later, so that the URL of the page contains it.
 
 const REST = 500; // ms after the last click or key before it is reported
-const PACE = 700; // ms a word while playing
+const PACE = 700; // ms per word while playing
 const LARGEST = 860; // CSS pixels of the large picture's longer side, where there is room
 const TILE = 200; // canvas pixels of a tile's longer side
 const END = "<end>";
 
-// 256 colours of a scale that is given at a few equal places.
+// 256 colours of a scale that is given at a few equal steps.
 function ramp(scale) {
   return Array.from({ length: 256 }, (_, byte) => {
     const place = (byte / 255) * (scale.length - 1);
@@ -26,7 +26,7 @@ class Viewer {
   constructor(root) {
     this.root = root;
     this.reported = []; // views that were reported and have not come back yet
-    this.turn = Date.now(); // other than any of a page before
+    this.turn = Date.now(); // differs from those of earlier pages
     this.find = (name) => root.querySelector(`.${name}`);
     this.hovered = null;
     this.onKey = (event) => this.key(event);
@@ -47,8 +47,8 @@ class Viewer {
     this.refresh();
   }
 
-  // What comes back from a report of ours is no news: the person may have moved on meanwhile. It comes back once; the
-  // next time it is the address that says it.
+  // A view that comes back from our own report is ignored, because the user may have moved on. It comes back once; the
+  // next time it comes from the URL.
   isNews(view) {
     const place = this.reported.indexOf(view);
     const known = place >= 0 || view === this.received;
@@ -111,7 +111,7 @@ class Viewer {
     return this.cache.get(key);
   }
 
-  // The share of each word's attention that lies elsewhere than the caption's mean map, 0 to 1.
+  // The share of each word's attention outside the caption's mean map, 0 to 1.
   moved() {
     const key = `moved/${this.view.layer}/${this.view.head}`;
     if (!this.cache.has(key)) {
@@ -145,7 +145,7 @@ class Viewer {
       ...words.map((word, index) => {
         const tile = this.button(word, index, "tile");
         tile.replaceChildren(document.createElement("canvas"), Object.assign(document.createElement("span"), { textContent: word }));
-        tile.tabIndex = -1; // the same words stand above as buttons: one stop for the keyboard is enough
+        tile.tabIndex = -1; // the same words are buttons above: one stop for the keyboard is enough
         return tile;
       }),
     );
@@ -187,7 +187,7 @@ class Viewer {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.reported.push(JSON.stringify(this.view));
-      this.report({ ...this.view, turn: ++this.turn }); // what is reported twice must be heard twice
+      this.report({ ...this.view, turn: ++this.turn }); // a repeated report must differ to be sent
     }, REST);
   }
 
@@ -216,7 +216,7 @@ class Viewer {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0];
-    // Keys act from anywhere on the page, but not while somebody types or moves another control.
+    // Keys work everywhere on the page, but not while the user types or moves another control.
     const pressed = event.key === " " && target.closest && target.closest("button"); // space presses a focused button
     const busy = target.closest && target.closest("input, select, textarea, [contenteditable], [role=slider], [role=combobox]");
     if (busy || pressed || (target !== document.body && !event.composedPath().includes(this.root))) return;
@@ -258,7 +258,7 @@ class Viewer {
     if (strip) this.drawStrip();
   }
 
-  // Words whose map is nearly the mean map say where the model looks whatever the word is.
+  // Mark words whose map is nearly the mean map, which depends little on the word.
   flag() {
     const moved = this.moved();
     for (const name of ["word", "tile"]) {
@@ -284,7 +284,7 @@ class Viewer {
     }
   }
 
-  // [width, height] in CSS pixels: two thirds of the viewer, and no higher than leaves the words in sight.
+  // [width, height] in CSS pixels: two thirds of the viewer, and low enough that the words stay visible.
   room() {
     const [width, height] = this.data.size;
     const wide = Math.max(280, Math.min(LARGEST, (this.root.clientWidth || 960) * 0.66));
@@ -335,7 +335,7 @@ class Viewer {
     return this.data.nouns.find((noun) => noun.word === word);
   }
 
-  // The boxes of what a word names; two colours, so that they are seen on any ground.
+  // The boxes of the object that a word names, in two colours that are visible on any photo.
   box(context, word, zoom) {
     for (const [x, y, width, height] of this.noun(word)?.boxes ?? []) {
       for (const [colour, line] of [["#000", 5], ["#fff", 2]]) {
@@ -346,7 +346,7 @@ class Viewer {
     }
   }
 
-  // What the model did not see fades, so that it is not mistaken for what it ignored.
+  // Cropped parts fade: the model did not see them.
   veil(context, frame, canvas) {
     context.globalAlpha = 0.65;
     context.fillStyle = "#808890";
@@ -406,12 +406,12 @@ class Viewer {
     const name = this.data.words[word];
     const left = this.view.subtract ? " above the mean map" : "";
     this.find("status").textContent =
-      `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch holds ` +
-      `${(100 * sorted[0]).toFixed(1)} % of the attention${left}, the brightest tenth of the patches ${(100 * inTenth).toFixed(0)} %.`;
+      `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch has ` +
+      `${(100 * sorted[0]).toFixed(1)} % of the attention${left}; the brightest 10 % of patches have ${(100 * inTenth).toFixed(0)} %.`;
     const apart = this.moved()[word];
     if (apart < this.data.near_mean) {
       this.find("status").textContent +=
-        ` ≈ Nearly the caption's mean map: only ${(100 * apart).toFixed(0)} % of the attention lies elsewhere, so it says little about this word.`;
+        ` ≈ Nearly the caption's mean map: only ${(100 * apart).toFixed(0)} % of the attention differs, so the map says little about this word.`;
     }
     this.find("status").textContent += this.pointing(word);
     this.find("most").textContent = `${(100 * sorted[0]).toFixed(1)} % of the attention`;
@@ -419,7 +419,7 @@ class Viewer {
     canvas.dataset.word = String(word);
   }
 
-  // Whether the map points at the boxes; of single layers, as they are: the mean of layers was not held against them.
+  // Whether the map points at the boxes; known for single layers, not for their mean.
   pointing(word) {
     const noun = this.noun(word);
     if (!noun) return "";
@@ -429,7 +429,7 @@ class Viewer {
     if (!found) return `${frames}.`;
     const [lift, hit] = found;
     return (
-      `${frames}: inside lies ${lift.toFixed(1)} times the attention of an even spread, the brightest patch is ` +
+      `${frames}, with ${lift.toFixed(1)} times the attention of a uniform map; the brightest patch is ` +
       `${hit ? "inside" : "outside"}.`
     );
   }

@@ -1,7 +1,7 @@
 """The attention viewer: a photo, a caption's words, and a map for each of them, drawn in the browser.
 
-Knows one stored row of attention and how it is sent. All maps go to the browser once; moving between words, layers and
-heads asks nothing here.
+Knows one stored row of attention. All maps are sent to the browser once, so changing word, layer or head needs no
+request.
 """
 
 import base64
@@ -27,10 +27,10 @@ _VIEWER = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Noun:
-    """A word that names something with boxes: (x, y, width, height) in pixels of the upright photo.
+    """A word that names an object with boxes: (x, y, width, height) in pixels of the upright photo.
 
-    `found` says of a layer and head, counted from 1 (head 0 is the mean): the lift, and whether the brightest patch
-    lies in a box.
+    `found` gives for a layer and head, counted from 1 (head 0 is the mean), the lift and whether the brightest patch is
+    inside a box.
     """
 
     word: int
@@ -48,13 +48,13 @@ def viewer(
     changed: Callable[[AttentionView], None],
     nouns: Sequence[Noun] = (),
 ) -> None:
-    """Draws the maps of one caption.
+    """Draw the maps of one caption.
 
     Args:
-        name: what the maps belong to; another name makes the browser start afresh.
+        name: identifies the maps; a new name resets the viewer.
         row: a row of `queries.attention`.
-        view: what to show first.
-        changed: called with what the person rests on, a moment after the last key or click.
+        view: the map that is shown first.
+        changed: called with the shown map, a moment after the last key or click.
     """
 
     def rested() -> None:
@@ -77,7 +77,7 @@ def viewer(
 
 
 def _maps(row: pd.Series) -> dict[str, Any]:
-    """The stored maps as JSON; a photo of unknown size takes that of the crop."""
+    """Return the stored maps as JSON; an unknown photo size is that of the crop."""
     crop = {side: float(row["crop"][side]) for side in ("x", "y", "width", "height")}
     known = pd.notna(row["width"]) and pd.notna(row["height"])
     return {

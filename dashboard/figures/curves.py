@@ -1,6 +1,6 @@
 """Curves over beam sizes and over training steps: Plotly figures from DataFrames.
 
-Pure functions with titles and units of their own. Uses the column names of `engine.store.queries` and no default
+Pure functions that set titles and units. Uses the column names of `engine.store.queries` and no default
 template: a figure looks the same on a page, in a test and in an exported file.
 """
 
@@ -36,12 +36,12 @@ def metric_by_beam(
 ) -> go.Figure:
     """Draw a corpus metric against beam size with its 95 % band, and published figures dashed next to it.
 
-    Published figures get a panel of their own, below, where a common axis would leave ours less than half its height.
+    Published figures get a second panel below if our curve would take less than half of a common axis.
 
     Args:
         frame: `queries.corpus_scores` of one metric: beam_size, value, low, high.
-        published: beam_size (null: the source does not give it), value, source.
-        apart: always use a panel of their own, as for values on another scale.
+        published: beam_size (null if the source does not give it), value, source.
+        apart: always draw a second panel, as for values on another scale.
     """
     described = METRICS[metric]
     name_of_metric = plain(described.title)
@@ -67,14 +67,14 @@ def _with_unit(metric: str) -> str:
 
 
 def _is_far(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
-    """Whether our curve, its band included, would take less than half of an axis that holds both."""
+    """Return whether our curve with its band would take less than half of a common axis."""
     own = pd.concat([ours.value, ours.low, ours.high]).dropna()
     both = pd.concat([own, theirs.value])
     return bool(own.max() - own.min() < 0.5 * (both.max() - both.min()))
 
 
 def _two_panels(figure: go.Figure, title: str) -> None:
-    """Ours above, what was published below, over one axis of beam sizes."""
+    """Put our curve above and the published ones below, with one axis of beam sizes."""
     figure.update_layout(
         height=HEIGHT + 120,
         yaxis={"domain": [0.48, 1], "title": {"text": title}},
@@ -99,7 +99,7 @@ def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 
 def words_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Mean caption length against beam size with its 95 % band, from `queries.beam_statistics`."""
+    """Draw mean caption length against beam size with its 95 % band, from `queries.beam_statistics`."""
     figure = blank("Caption length by beam size", "Beam size", "Words per caption (mean)", template)
     _band(figure, frame, "words", 0, "words", 2, template)
     return _beam_axis(figure, frame)
@@ -133,7 +133,7 @@ def shares_title(frame: pd.DataFrame) -> str:
 
 
 def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Decoding time against beam size.
+    """Draw decoding time against beam size.
 
     Args:
         frame: columns beam_size, seconds (per image).
@@ -166,12 +166,14 @@ def oracle_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> g
             marker={"symbol": SYMBOLS[place], "size": 9},
             hovertemplate=f"beam size %{{x}}<br>{name} %{{y:.{described.digits}f}}<extra></extra>",
         )
-    figure.update_layout(showlegend=True, margin={"t": 106}, height=HEIGHT + 22)  # a line more than LEGEND's two
+    figure.update_layout(
+        showlegend=True, margin={"t": 106}, height=HEIGHT + 22
+    )  # one line more than LEGEND has room for
     return _beam_axis(figure, frame)
 
 
 def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Training loss against step, from `queries.training`."""
+    """Draw training loss against step, from `queries.training`."""
     logged = frame[frame.loss.notna()]
     figure = blank("Training loss", "Step", "Loss (nats per token)", template)
     figure.add_scatter(
@@ -185,7 +187,7 @@ def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 
 def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Validation CIDEr and CLIPScore against epoch, each on an axis of its own, from `queries.training`."""
+    """Draw validation CIDEr and CLIPScore against epoch, each with its own axis, from `queries.training`."""
     figure = blank("Validation by epoch", "Epoch", "CIDEr", template)
     axes = (("validation_cider", "CIDEr", "y"), ("validation_clipscore", "CLIPScore", "y2"))
     for place, (column, name, axis) in enumerate(axes):
@@ -227,8 +229,10 @@ def _published(
     template: str,
     axis: str,
 ) -> None:
-    """Draw the figures of one source (in full, and its label): a dashed line with open marks, level across ours where
-    their beam size is not known."""
+    """Draw the figures of one source (full name, label) as a dashed line with open marks.
+
+    A figure without a beam size becomes a horizontal line over our beam sizes.
+    """
     sized = known[known.beam_size.notna()]
     if sized.empty:
         ends = [ours.beam_size.min(), ours.beam_size.max()]
@@ -248,7 +252,7 @@ def _published(
 def _band(
     figure: go.Figure, frame: pd.DataFrame, column: str, place: int, name: str, digits: int, template: str
 ) -> None:
-    """A line over beam sizes with a shaded interval between `column`_low and `column`_high (or low and high)."""
+    """Draw a line over beam sizes with a band from `column`_low to `column`_high (for "value": low to high)."""
     low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
     colour = COLOURS[template][place]
     bounded = frame[frame[low].notna() & frame[high].notna()]
@@ -276,7 +280,7 @@ def _band(
 
 
 def _beam_axis(figure: go.Figure, frame: pd.DataFrame) -> go.Figure:
-    """Ticks at the beam sizes that were run; logarithmic where they span more than a decade."""
+    """Put ticks at the beam sizes of the run; logarithmic if they span more than a decade."""
     sizes = sorted({int(size) for size in frame.beam_size})
     wide = sizes[0] > 0 and sizes[-1] > 10 * sizes[0]
     figure.update_xaxes(tickmode="array", tickvals=sizes, ticktext=_beam_names(sizes, wide), tickangle=0)
@@ -288,7 +292,7 @@ def _beam_axis(figure: go.Figure, frame: pd.DataFrame) -> go.Figure:
 
 
 def _beam_names(sizes: list[int], wide: bool) -> list[str]:
-    """A name a size; on a logarithmic axis those that would stand on their neighbour's stay a mark without one."""
+    """Return one name per beam size; on a logarithmic axis a name that would overlap another one is empty."""
     room = 0.036 * math.log10(1.2 * sizes[-1] / sizes[0]) if wide else 0.0
     names, last = [], -math.inf
     for size in sizes:

@@ -45,11 +45,11 @@ def title(metric: str) -> str:
 
 def _sentence(run: Run, metric: str, row: Any) -> str:
     best, chosen, mean = (formatting.score(metric, each) for each in (row.best, row.chosen, row.average))
-    where = formatting.begun(formatting.of_setting(row.beam_size, run.is_sampled))
+    where = formatting.capitalized(formatting.of_setting(row.beam_size, run.is_sampled))
     kept, images = formatting.mean_count(row.kept), formatting.count(int(row.images), "image")
     held = f"one of the {kept} samples has" if run.is_sampled else f"the {kept}-best list contains a hypothesis with"
     better = f"a {metrics.better_word(metric)} {formatting.markdown_title(metric)}"
-    ranking = formatting.begun(_ranking(run, row) + f"mean of all: {mean}")
+    ranking = formatting.capitalized(_ranking(run, row) + f"mean of all: {mean}")
     return (
         f"{where}, for {formatting.percent(row.better)} of {images} {held} {better} than the caption; choosing the "
         f"best would give {best} instead of {chosen}. {ranking}."
@@ -57,7 +57,7 @@ def _sentence(run: Run, metric: str, row: Any) -> str:
 
 
 def _ranking(run: Run, row: Any) -> str:
-    """Return what the order of the search is worth; samples have none, and one image has no interval."""
+    """Return whether ranking helps, or "" for samples, which are unranked, and for one image, without an interval."""
     if run.is_sampled or pd.isna(row.lead_low):
         return ""
     if row.lead_low > 0:

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from dashboard.theme import COLOURS, INK, LIGHT, blank, named_axis, whole
 from engine.statistics import wilson_interval
 
-_TEMPLATE, _COLUMNS = 60, 28  # letters of a prompt template on an axis, and of a line of it: the marks need the room
-_TAG = 30  # letters of a failure tag on an axis
+_TEMPLATE, _COLUMNS = 60, 28  # characters of a prompt template on an axis, and per line of it
+_TAG = 30  # characters of a failure tag on an axis
 
 
 def tag_shares(frame: pd.DataFrame, total: int, template: str = LIGHT) -> go.Figure:
@@ -46,7 +46,7 @@ def tag_shares(frame: pd.DataFrame, total: int, template: str = LIGHT) -> go.Fig
 
 
 def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Accuracy of each prompt template with its 95 % interval, best on top, from `queries.zero_shot_accuracy`."""
+    """Draw the accuracy of each prompt template with its 95 % interval, best on top, from `zero_shot_accuracy`."""
     known = frame[frame.accuracy.notna()].iloc[::-1]
     figure = blank("Zero-shot accuracy by template", "Accuracy (%)", "", template)
     figure.add_scatter(
@@ -54,7 +54,7 @@ def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         y=[*range(len(known))],
         mode="markers",
         marker={"size": 11, "color": COLOURS[template][0]},
-        cliponaxis=False,  # a mark at 0 % stands on the end of the axis
+        cliponaxis=False,  # a mark at 0 % is at the end of the axis
         error_x={
             "type": "data",
             "array": 100 * (known.high - known.accuracy),
@@ -63,9 +63,9 @@ def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
             "width": 6,
         },
         customdata=[*zip(known.right, known.known, map(whole, known.template), strict=True)],
-        hovertemplate="%{customdata[2]}<br>%{x:.2f} %, %{customdata[0]} of %{customdata[1]} right<extra></extra>",
+        hovertemplate="%{customdata[2]}<br>%{x:.2f} %, %{customdata[0]} of %{customdata[1]} correct<extra></extra>",
     )
-    # Marks and not bars: the axis need not begin at 0, where templates that differ by a point look all the same.
+    # Marks instead of bars: from an axis that starts at 0, differences of one point could not be seen.
     room = 2 + 10 * (known.high.max() - known.low.min())
     figure.update_xaxes(range=[max(0, 100 * known.low.min() - room), min(100.5, 100 * known.high.max() + room)])
     axis = named_axis([*known.template], _TEMPLATE, _COLUMNS)

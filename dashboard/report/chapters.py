@@ -1,8 +1,8 @@
-"""The chapters of a report like the study's, in its order, for one run.
+"""The chapters of a report on one run, in the order of the study's report.
 
-Knows runs, queries and how a chapter is written; chapters about photos, other runs and the summary have modules of
-their own. Writes no file and draws nothing before it is asked: a chapter holds figures and tables that `exports` can
-make, or the sentence that says why there is nothing and which command helps.
+Knows runs, queries and the form of a chapter. Other modules have the chapters on photos and other runs, and the
+summary. A chapter contains figures and tables, which are drawn only when `exports` writes them, or says why there are
+none and which command makes them.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from engine.store.schema import METRICS, TAGS
 
 
 def chapters(source: Source) -> list[Chapter]:
-    """Return the whole report: a summary, then the chapters of the study in its order, and what the run has beyond."""
+    """Return the whole report: a summary, the chapters of the study in its order, and further chapters."""
     body = [
         prompts(source),
         top_five(source),
@@ -49,11 +49,11 @@ def chapters(source: Source) -> list[Chapter]:
 
 
 def prompts(source: Source) -> Chapter:
-    """The templates with their accuracies."""
+    """Return the chapter on prompt templates and their accuracy."""
     title, run = "Prompt templates", source.classifier()
     accuracy = source.query(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
-        missing = f"{gone(source, ZERO_SHOT)}No photos of this run were classified by prompts."
+        missing = f"{gone(source, ZERO_SHOT)}This run has no zero-shot predictions."
         return Chapter(title, missing=missing, command=commands.ZEROSHOT)
     small = class_note(run, int((accuracy.known if accuracy.known.any() else accuracy.images).max()), _clip(run))
     items: list[Figure | Table] = [tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
@@ -83,20 +83,20 @@ def _clip(run: Run) -> str:
 
 
 def top_five(source: Source) -> Chapter:
-    """Three images with their top-5 predictions: confidently correct, barely correct, confidently wrong."""
+    """Return the chapter on three images: confidently correct, barely correct and confidently wrong."""
     title, run = "Three images with their top-5 predictions", source.classifier()
     accuracy = source.query(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
-        return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
+        return Chapter(title, missing="This run has no zero-shot predictions.", command=commands.ZEROSHOT)
     template = accuracy.template.iloc[0]
     rows = _three(source, template)
     if not rows:
-        return Chapter(title, missing="The predictions were imported without probabilities, so there are no bars.")
+        return Chapter(title, missing="The imported predictions have no probabilities, so there are no bars.")
     small = class_note(run, int(accuracy.images.iloc[0]), f'Template: "{template}"', _clip(run))
     drawn = lambda: panels.panels("Top-5 predictions", [class_panel(run, row) for row in rows])  # noqa: E731
     lead = (
-        "The most confident correct prediction, the least confident correct one, and the most confident wrong one, "
-        "where the run has them."
+        "The most confident correct prediction, the least confident correct one, and the most confident wrong one, if "
+        "the run has them."
     )
     items = (Figure("top_five", "Top-5 predictions", drawn, small), tables.top_five(rows, title, small))
     return Chapter(title, lead, items)
@@ -112,7 +112,7 @@ def _three(source: Source, template: str) -> list[Any]:
         query(queries.zero_shot_cases, run, template, "wrong", "", 1, 0),
     ]
     rows = [row for frame in frames for row in frame.itertuples()]
-    if not rows:  # no labels are known: the most confident predictions
+    if not rows:  # without labels: the most confident predictions
         rows = list(query(queries.zero_shot_cases, run, template, "all", "", 3, 0).itertuples())
     return [row for row in rows if any(guess["probability"] is not None for guess in row.top)]
 
@@ -136,12 +136,12 @@ def class_panel(run: Run, row: Any) -> Panel:
 
 
 def best_setting(source: Source) -> Chapter:
-    """The setting that the report is about, with all of its scores."""
-    title, run, beam = "The setting and its scores", source.run, source.setting()
+    """Return the chapter on the setting of the report and its scores."""
+    title, run, beam = "Setting and scores", source.run, source.setting()
     scores = source.query(queries.corpus_scores, run.name)
     mine = scores[scores.beam_size == beam]
     if mine.empty:
-        return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
+        return Chapter(title, missing="This run has no scored captions.", command=commands.EVALUATE)
     signatures = tuple(each for each in mine.signature if isinstance(each, str) and each)
     where = formatting.of_setting(beam, run.is_sampled)
     lead = f"The scores {where}, with 95 % bootstrap intervals over images."
@@ -150,9 +150,9 @@ def best_setting(source: Source) -> Chapter:
 
 
 def all_runs(source: Source) -> Chapter:
-    """All runs with captions and their hyperparameters, and what the study published."""
+    """Return the chapter on all runs with captions, their hyperparameters, and the published runs."""
     items = run_table.table(run_table.listed(source.run, source.runs), _headline_scores(source), source.results)
-    lead = "One row per run and beam size; both scores of a row are of the same captions."
+    lead = "One row per run and beam size; all scores of a row are of the same captions."
     return Chapter(run_table.TITLE, lead, (items,))
 
 
@@ -168,11 +168,11 @@ def _headline_scores(source: Source) -> pd.DataFrame:
 
 
 def beams(source: Source) -> Chapter:
-    """What beam size changes: table and curves."""
+    """Return the chapter on beam sizes: table and curves."""
     title, run, query = "Beam sizes", source.run, source.query
     scores = query(queries.corpus_scores, run.name)
     if scores.empty:
-        return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
+        return Chapter(title, missing="This run has no scored captions.", command=commands.EVALUATE)
     if scores.beam_size.nunique() < 2:
         return Chapter(title, missing="This run has only one beam size.", command=commands.BEAMS)
     signatures = [signature(query, run, metric) for metric in dict.fromkeys(scores.metric)]
@@ -185,7 +185,7 @@ def beams(source: Source) -> Chapter:
 
 
 def oracle(source: Source) -> list[Chapter]:
-    """Whether the n-best lists contain better captions, where several hypotheses per image were kept and scored."""
+    """Return the chapter on better captions in the n-best lists, if several hypotheses per image were scored."""
     found = source.query(queries.oracle, source.run.name)
     if found.empty:
         return []
@@ -204,7 +204,7 @@ def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
 
 
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
-    """A metric against beam size, the study's figures next to it."""
+    """Return the figure of a metric against beam size, with the published figures."""
     theirs, apart = published_beside(source, metric)
     mine = scores[scores.metric == metric]
     drawn = lambda: curves.metric_by_beam(mine, metric, published=theirs, apart=apart)  # noqa: E731
@@ -218,14 +218,14 @@ def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
 
 
 def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
-    """Return the study's figures of a metric, and whether they need a panel of their own: the demo CLIP's scores are
-    on another scale."""
+    """Return the published figures of a metric, and whether they need their own panel, because scores of the demo CLIP
+    have another scale."""
     theirs = published.beams(source.results).frame
     return theirs[theirs.metric == metric], source.run.demo_clip and "clip" in metric
 
 
 def caption_curves(source: Source) -> list[Figure]:
-    """Return length, vocabulary, shares and seconds against beam size, where they are known."""
+    """Return the figures of length, vocabulary, shares and seconds against beam size, if they are known."""
     found, seconds = source.query(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
     small, banded = note(source.run), note(source.run, "Band: 95 % bootstrap interval over images")
     figures = [
@@ -245,32 +245,31 @@ def caption_curves(source: Source) -> list[Figure]:
 
 
 def smallest_sentence(query: Query, run: Run, metric: str) -> str:
-    """Which beam size is enough, in words; "" where nobody can say."""
+    """Return a sentence on the smallest beam size that is not worse than the best, or "" if it is not known."""
     found = query(queries.smallest_beam, run.name, metric)
     if found.empty:
         return ""
     row, name = found.iloc[0], formatting.markdown_title(metric)
-    if METRICS[metric].corpus == "pooled" and not row.pooled:  # another number than the curve's: it may rank otherwise
+    if METRICS[metric].corpus == "pooled" and not row.pooled:  # not the value of the curve: the order may differ
         name = f"the mean of per-image {name} (the curve pools the whole split)"
     images = formatting.count(int(row.images), "image")
     tested = f"randomization test over {images}, Holm-corrected, 5\N{NO-BREAK SPACE}%"
     if row.best == query(queries.beam_sizes, run.name).beam_size.min():
-        return f"By {name}, beam size {formatting.beam(row.best)}, the smallest, is the best of all ({tested})."
+        return f"By {name}, the smallest beam size, {formatting.beam(row.best)}, is the best ({tested})."
     if row.smallest == row.best:
-        return (
-            f"By {name}, beam size {formatting.beam(row.best)} is the best, and no smaller one is as good ({tested})."
-        )
+        best = f"beam size {formatting.beam(row.best)} is the best"
+        return f"By {name}, {best}; all smaller ones are significantly worse ({tested})."
     return (
         f"By {name}, beam size {formatting.beam(row.best)} is the best; {formatting.beam(row.smallest)} is the "
         f"smallest that is not significantly worse ({tested})."
     )
 
 
-# Failures and people
+# Failure tags and verdicts
 
 
 def tags(source: Source) -> Chapter:
-    """How often each failure tag was given, with an example."""
+    """Return the chapter on failure tags: their frequency, with examples."""
     title, run, beam = "Failure tags", source.run, source.setting()
     if beam is None:
         return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
@@ -288,18 +287,18 @@ def tags(source: Source) -> Chapter:
 
 
 def human_verdicts(source: Source) -> Chapter:
-    """How people judged captions and maps, by beam size."""
+    """Return the chapter on verdicts of users on captions and maps, by beam size."""
     title, run = "Verdicts", source.run
     found = verdicts.read(source.results, run.name)
     if found.problem:
         return Chapter(title, found.problem)
     if not found.by_case:
-        return Chapter(title, "No case of this run has been judged yet.")
-    counts = "\n".join(f"- {formatting.begun(line)}." for line in verdicts.counts_by_setting(run, found))
+        return Chapter(title, "This run has no verdicts yet.")
+    counts = "\n".join(f"- {formatting.capitalized(line)}." for line in verdicts.counts_by_setting(run, found))
     return Chapter(title, f"{' '.join(verdicts.QUESTIONS.values())}\n\n{counts}", (verdicts.table(run, found),))
 
 
-# Comparisons of prompts and confusion matrices: no chapter of the report, but pages export them.
+# Comparisons of prompts and confusion matrices: exported by pages, not part of the report.
 
 
 def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes: pd.DataFrame) -> list[Figure | Table]:

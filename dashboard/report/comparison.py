@@ -1,4 +1,4 @@
-"""Two settings on the same images: their names, whether their numbers are comparable, and what can be exported.
+"""Two settings on the same images: names, comparability of their numbers, tests and exports.
 
 Knows runs, beam sizes and queries. Draws no page.
 """
@@ -35,12 +35,12 @@ class Sides:
 
     @property
     def arguments(self) -> tuple[str, int, str, int]:
-        """The arguments that the queries of pairs share."""
+        """Return the arguments that the queries of pairs share."""
         return self.left.name, self.left_beam, self.right.name, self.right_beam
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the two are called, as short as tells them apart."""
+        """Return the shortest names that distinguish the two settings."""
         beams = [_beam(self.left, self.left_beam), _beam(self.right, self.right_beam)]
         if self.left.name == self.right.name:
             return beams[0], beams[1]
@@ -50,14 +50,14 @@ class Sides:
 
     @property
     def note(self) -> str:
-        """The small print: both settings."""
+        """Return the small print, which names both settings."""
         return (
             f"Left: run {self.left.name}, {_beam(self.left, self.left_beam)}. Right: run {self.right.name}, "
-            f"{_beam(self.right, self.right_beam)}. Images that both have."
+            f"{_beam(self.right, self.right_beam)}. Only shared images."
         )
 
     def signatures(self, query: Query, metrics: Iterable[str]) -> tuple[str, ...]:
-        """Return the signatures of each of `metrics`, those of the left side behind "Left: ", of the right alike."""
+        """Return the signatures of `metrics`, each with the prefix "Left: " or "Right: "."""
         settings = (("Left", self.left, self.left_beam), ("Right", self.right, self.right_beam))
         found = [(side, signature(query, run, metric, beam)) for metric in metrics for side, run, beam in settings]
         return tuple(f"{side}: {each}" for side, each in found if each)
@@ -68,7 +68,7 @@ def _beam(run: Run, size: int) -> str:
 
 
 def terms(query: Query, sides: Sides) -> dict[str, list[Difference]]:
-    """By metric: where its two numbers did not come about in the same way, the beam size apart."""
+    """Return by metric how its two numbers were computed differently, apart from the beam size."""
     left, right = (
         _signatures(query, run, beam) for run, beam in ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
     )
@@ -88,14 +88,14 @@ def _signatures(query: Query, run: Run, beam: int) -> dict[str, str]:
 
 
 def verdict(row: Any) -> str:
-    """What the test says of a row of `queries.comparison`."""
+    """Return the result of the test of a row of `queries.comparison`."""
     if row.p_holm >= _ALPHA:
         return "not significant"
     return "left is better" if metrics.gain(row.metric, row.difference) > 0 else "right is better"
 
 
 def table(query: Query, sides: Sides, found: pd.DataFrame) -> Table:
-    """`queries.comparison` as people read it."""
+    """Return `queries.comparison` as a table."""
     shown = pd.DataFrame(
         {
             "Metric": [formatting.title(metric) for metric in found.metric],
@@ -130,17 +130,17 @@ def _alike(differ: list[Difference]) -> str:
 
 
 def bounds(row: Any) -> str:
-    """The interval of a row's difference, or nothing: one image has none."""
+    """Return the interval of a row's difference, or "" for a single image."""
     return formatting.interval(row.low, row.high, METRICS[row.metric].digits, "+")
 
 
 def resampled(p: float) -> str:
-    """A p-value of a thousand resamples, which see nothing below 1 / 1001."""
+    """Return a p-value of 1,000 resamples, whose smallest value is 1 / 1001."""
     return "≤ 0.001" if p < 0.00105 else formatting.probability(p)
 
 
 def items(query: Query, sides: Sides, metric: str, found: pd.DataFrame, changes: dict[str, pd.DataFrame]) -> list:
-    """Return what the page can export: scatter, outcomes, tests, and the largest changes as cards and as a table.
+    """Return the exports of the page: scatter plot, outcomes, tests, and the largest changes as cards and as a table.
 
     Args:
         found: `queries.comparison`.
@@ -198,5 +198,5 @@ def _panel(sides: Sides, metric: str, row: Any) -> Panel:
 
 
 def change(metric: str, value: float) -> str:
-    """A difference with its sign."""
+    """Return a difference with its sign."""
     return f"{value:+z.{METRICS[metric].digits}f}"

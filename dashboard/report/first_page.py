@@ -1,7 +1,7 @@
-"""The first page of a report: what was evaluated and what was found, in words, each with its figure.
+"""The first page of a report: what was evaluated and the main results, each with a reference to its figure.
 
-Knows runs, queries, and the chapters that follow: it names their figures and tables by number. Computes nothing that
-those do not show.
+Knows runs, queries and the following chapters, whose figures and tables it names by number. Computes no number that
+they do not show.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def summary(source: Source, body: Sequence[Chapter]) -> Chapter:
 
 
 class _Places:
-    """Figures and tables of the chapters that follow, by what they are called in the text: `Figure 3`."""
+    """References to the figures and tables of the following chapters, such as `Figure 3`."""
 
     def __init__(self, body: Sequence[Chapter]) -> None:
         placed = [(chapter.title, item) for chapter in body for item in chapter.items]
@@ -78,7 +78,7 @@ def _evaluated(source: Source) -> str:
 
 
 def _skipped(source: Source) -> str:
-    """Return which photos of the run and its companions could not be read, "" where all could."""
+    """Return which photos of the run and its companions were skipped, or "" if none were."""
     sentences = []
     for run in dict.fromkeys(each.name for each in (source.run, *source.parts.values())):
         rows = source.query(queries.skipped, run)
@@ -96,7 +96,7 @@ def _classified(source: Source, places: _Places) -> str:
     row = found.iloc[0]
     tied = int((found.right == row.right).sum())
     best = f"the best of {len(found)} prompts" if len(found) > 1 else "the prompt"
-    best = f"the first of {tied} prompts that are equally good" if tied > 1 else best
+    best = f"the first of {tied} equally good prompts" if tied > 1 else best
     return (
         f'Zero-shot classification: {best}, "{markdown_text(row.template)}", is correct for {int(row.right):,} of '
         f"{formatting.count(int(row.known), 'image')} ({formatting.percent(row.accuracy)}, 95 % CI "
@@ -117,14 +117,14 @@ def _best(source: Source, places: _Places) -> str:
     leader = leader[leader.metric == shown.metric.iloc[0]]
     name, sizes = formatting.markdown_title(shown.metric.iloc[0]), scores.beam_size.nunique()
     name = f"{metrics.best_word(shown.metric.iloc[0])} {name}"
-    where = formatting.begun(formatting.setting(beam, run.is_sampled))
+    where = formatting.capitalized(formatting.setting(beam, run.is_sampled))
     curve = places.see((Figure, f"{shown.metric.iloc[0]}_by_beam"), (Table, "scores"))
     if sizes < 2:
         return f"{where}: {values}. {curve}"
     if int(leader.beam_size.iloc[0]) == beam:
         return f"{where} has the {name} of {sizes} beam sizes: {values}. {curve}"
     best = formatting.setting(int(leader.beam_size.iloc[0]), run.is_sampled)
-    return f"{where}, which was chosen for this report: {values}; {best} has the {name} of {sizes}. {curve}"
+    return f"{where} (chosen for this report): {values}; {best} has the {name} of {sizes} beam sizes. {curve}"
 
 
 def _value(row: Any) -> str:
@@ -135,13 +135,13 @@ def _value(row: Any) -> str:
 
 
 def _searched(source: Source, places: _Places) -> str:
-    """Return what the beam size of the report changes against the smallest one, or the largest where it is that."""
+    """Return how the beam size of the report differs from the smallest one; if it is the smallest, the largest does."""
     run, query = source.run, source.query
     sizes = sorted(int(size) for size in query(queries.beam_sizes, run.name).beam_size)
     if not sizes or sizes[0] == 0 or run.is_sampled:
         return ""
     if len(sizes) < 2:
-        return "Only one beam size was decoded, so this run does not show what beam search changes."
+        return "Only one beam size was decoded, so this run does not show the effect of beam search."
     wide = source.setting() if source.setting() != sizes[0] else sizes[-1]
     sides = Sides(run, wide, run, sizes[0])
     shared, tests = query(queries.overlap, *sides.arguments).iloc[0], query(queries.comparison, *sides.arguments)
@@ -163,7 +163,7 @@ def _change(row: Any) -> str:
     verdict = {
         "left is better": "significantly better",
         "right is better": "significantly worse",
-        # The interval is of this metric alone: it may exclude 0 all the same.
+        # The interval is not corrected for several metrics: it may exclude 0.
         "not significant": "not significant after Holm's correction over all metrics",
     }
     found = comparison.verdict(row)
@@ -208,13 +208,13 @@ def _pointing(source: Source, places: _Places) -> str:
         return f"{grounding.answer(heads)} {grounding.sentence(source.run, beam, heads)} {where}"
     if strips.kept_beam(source) is None:
         return ""
-    return "Whether maps point at what the words name is not known: the images have no boxes."
+    return "It is not known whether maps point at the named objects, because the images have no boxes."
 
 
 def _examples(places: _Places) -> str:
     shown = {"attention word by word": strips.TITLE, "best and worst pair": pairs.TITLE}
     known = [f"{what}: {places.figures(title)}" for what, title in shown.items() if places.figures(title)]
-    return f"{formatting.begun('; '.join(known))}." if known else ""
+    return f"{formatting.capitalized('; '.join(known))}." if known else ""
 
 
 def _others(body: Sequence[Chapter]) -> str:

@@ -1,6 +1,6 @@
 """The chapter that compares a run with the other runs that captioned the same images.
 
-Knows runs and queries. Each run enters with its best beam size by CIDEr; tests are paired over the shared images.
+Knows runs and queries. Each run is compared at its best beam size by CIDEr; tests are paired over the shared images.
 """
 
 from collections import defaultdict
@@ -16,11 +16,11 @@ from dashboard.text import formatting
 from engine.store import queries
 
 TITLE = "Comparison with other runs"
-_MOST = 5  # other runs that are compared: each has a table and a figure
+_MOST = 5  # compared runs; each has a table and a figure
 
 
 def compared(source: Source) -> list[Chapter]:
-    """Return the chapter, or nothing where no other run has captions of the same images and references."""
+    """Return the chapter, or nothing if no other run has captions of the same images and references."""
     found = [] if source.setting() is None else _comparisons(source)
     if not found:
         return []

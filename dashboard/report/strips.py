@@ -1,6 +1,6 @@
-"""The chapters about attention: maps of a few images word by word, and whether maps of nouns point at their objects.
+"""The chapters on attention: maps of a few images word by word, and attention grounding.
 
-Knows runs, queries and how a chapter is written. Draws nothing before it is asked.
+Knows runs, queries and the form of a chapter. Figures are drawn only when they are exported.
 """
 
 from collections.abc import Mapping
@@ -24,27 +24,27 @@ from engine.store import queries
 TITLE = "Attention"
 
 COURSE = ("bike", "girl", "sheep", "ski", "umbrella")
-"""The photos whose strips the study shows."""
+"""The photos whose attention the study shows."""
 
 _STRIPS = 5
-_NEAR_MEAN = "\N{ALMOST EQUAL TO}: nearly the mean map of the caption, so it says little about this word"
+_NEAR_MEAN = "\N{ALMOST EQUAL TO}: nearly the mean map of the caption, so it says little about the word"
 
 
 def attention(source: Source) -> Chapter:
-    """Where the model looked for every word: the photos of a companion run, else a few images of the run itself."""
+    """Return the chapter on attention maps: photos of a companion run, else a few images of the run."""
     photos = source.parts.get(PHOTOS)
     shown = _strips(replace(source, run=photos, images=(), beam=None)) if photos else []
     if source.images or not shown:
         shown = [*shown, *_strips(source)]
     if not shown:
-        missing = "No attention was kept for this run: it can only be read from a captioner that runs here."
+        missing = "This run has no attention maps. Only captioners that run here can store them."
         return Chapter(TITLE, missing=missing, command=commands.EVALUATE)
-    lead = f"{gone(source, PHOTOS)}Each map has its own scale. Parts of a photo that the model does not see are veiled."
+    lead = f"{gone(source, PHOTOS)}Each map has its own scale. Parts of a photo that were cropped are veiled."
     return Chapter(TITLE, lead, tuple(shown))
 
 
 def _strips(source: Source) -> list[Figure]:
-    """Return the strips of the images of a source, at its beam size where maps of that were kept."""
+    """Return the strips of the images of a source, at a beam size with maps."""
     beam = kept_beam(source)
     images = (source.images or interesting(source, beam)) if beam is not None else []
     found = [strip(source.run, beam, image, source.query, source.attention) for image in images]
@@ -58,7 +58,7 @@ def kept_beam(source: Source) -> int | None:
 
 
 def interesting(source: Source, beam: int) -> list[str]:
-    """Return the images whose attention is shown: the photos of the course, else five spread from good to bad ones."""
+    """Return the images with attention maps in the report: the photos of the course, else five from good to bad."""
     query, run = source.query, source.run.name
 
     def kept(image: str) -> bool:
@@ -72,7 +72,7 @@ def interesting(source: Source, beam: int) -> list[str]:
 
 
 def _spread(source: Source, beam: int) -> list[str]:
-    """Return images at five ranks, evenly apart; the best and the worst have a chapter of their own."""
+    """Return images at five evenly spaced ranks; the best and the worst have their own chapter."""
     metric = pair_metric(source.query, source.run.name, beam)
     if not metric:
         return []
@@ -84,13 +84,13 @@ def _spread(source: Source, beam: int) -> list[str]:
 
 
 def pair_metric(query: Query, run: str, beam: int) -> str:
-    """Return what best and worst are chosen by: CLIPScore as in the study, else the first metric there is, else ""."""
+    """Return the metric for best and worst: CLIPScore as in the study, else the first metric, else ""."""
     known = list(query(queries.metric_ranges, run, beam).metric)
     return "clipscore" if "clipscore" in known else (known or [""])[0]
 
 
 def strip(run: Run, beam: int, image_id: str, query: Query, sent: Mapping[str, Any]) -> Figure | None:
-    """Return all words of one caption with their maps, drawn as `sent` says, or None where no map was kept."""
+    """Return all words of one caption with their maps, drawn with the settings `sent`, or None without maps."""
     found = query(queries.attention, run.name, beam, image_id)
     if found.empty:
         return None
@@ -112,7 +112,7 @@ def strip(run: Run, beam: int, image_id: str, query: Query, sent: Mapping[str, A
 
 
 def attention_grounding(source: Source) -> list[Chapter]:
-    """Whether the maps of nouns point at their objects, where the images have boxes."""
+    """Return the chapter on attention grounding, if the images have boxes."""
     found = pointing(source)
     if found is None:
         return []
@@ -122,7 +122,7 @@ def attention_grounding(source: Source) -> list[Chapter]:
 
 
 def pointing(source: Source) -> tuple[int, pd.DataFrame] | None:
-    """Return the beam size and `queries.grounding_heads` of the report, or None where nothing was measured."""
+    """Return the beam size and `queries.grounding_heads` of the report, or None if nothing was measured."""
     beam = kept_beam(source)
     heads = pd.DataFrame() if beam is None else source.query(queries.grounding_heads, source.run.name, beam)
     return None if heads.empty else (beam, heads)
@@ -131,8 +131,8 @@ def pointing(source: Source) -> tuple[int, pd.DataFrame] | None:
 def grounding_items(source: Source, beam: int, heads: pd.DataFrame, chosen: tuple[int, int]) -> list[Figure | Table]:
     """Return hit rates by layer and head, around the noun, and by label for the `chosen` layer and head."""
     run, query = source.run, source.query
-    hit = f"Beam size {run.beam(beam)}. Hit: the brightest patch of the map lies in a box of the label"
-    chance = "Chance: the same with that label's boxes in another image; nouns of labels in one image only are left out"
+    hit = f"Beam size {run.beam(beam)}. Hit: the brightest patch of the map is inside a box of the label"
+    chance = "Chance: hit rate in the boxes of the same label in another image; labels of only one image are left out"
     lift = "Lift: attention inside the boxes divided by their share of the photo"
     bootstrap, wilson = "95 % intervals: bootstrap over images", "95 % intervals: Wilson; all nouns"
     offsets = query(queries.grounding_offsets, run.name, beam)

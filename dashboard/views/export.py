@@ -1,4 +1,4 @@
-"""Export: the whole report in one zip, or each of its figures and tables by itself."""
+"""Export: the whole report as one zip, or its figures and tables one by one."""
 
 import shlex
 from dataclasses import replace
@@ -13,29 +13,29 @@ from dashboard.widgets import export_button, layout
 from engine.store import queries
 
 _MADE = "report"
-_MOST = 12  # images whose strips go into one report
+_MOST = 12  # images with attention strips per report
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     st.title("Export")
     run = layout.current_run()
     source = _choose(run)
-    told = chapters.chapters(source)
+    written = chapters.chapters(source)
     st.markdown(
-        "One zip in the order of a report: figures as PNG, SVG and PDF, tables as CSV, LaTeX and Markdown, and a "
-        "`report.md` that holds them together with captions and with where the numbers come from."
+        "One zip with everything for a report: figures as PNG, SVG and PDF, tables as CSV, LaTeX and Markdown, and a "
+        "`report.md` that contains all of them with captions and the origin of the numbers."
     )
     if exports.browser_missing():
-        st.warning(f"{exports.browser_missing()} Until then the zip holds HTML figures.", icon="⚠️")
+        st.warning(f"{exports.browser_missing()} Until then, the zip contains HTML figures.", icon="⚠️")
     _make(source)
-    _contents(told)
-    st.caption("The same from the command line:")
+    _contents(written)
+    st.caption("From the command line:")
     st.code(_command(source), language="bash", wrap_lines=True)
 
 
 def _choose(run: data.Run) -> Source:
-    """What the report is about: a beam size, and the images whose attention is shown."""
+    """Draw the settings of the report, beam size and images with attention, and return its source."""
     sizes = [int(size) for size in data.query(queries.beam_sizes, run.name).beam_size]
     if not sizes:
         return layout.source(run)
@@ -48,12 +48,12 @@ def _choose(run: data.Run) -> Source:
     if not kept:
         return source
     shown = beam if beam in kept else min(kept)
-    said = data.query(queries.attention_captions, run.name, shown)
-    captions = dict(zip(said.image_id, said.caption.fillna(""), strict=True))
+    found = data.query(queries.attention_captions, run.name, shown)
+    captions = dict(zip(found.image_id, found.caption.fillna(""), strict=True))
     with right:
         first = strips.interesting(source, shown)
         images = choices.several(
-            "Images whose attention is shown",
+            "Images with attention maps",
             "report_images",
             list(dict.fromkeys([*first, *captions])),
             first,
@@ -79,7 +79,7 @@ def _make(source: Source) -> None:
 
 
 def _identity(source: Source) -> tuple:
-    """Everything that a report is made of: one that was made of something else is not offered."""
+    """Return everything that a report depends on; a report made from anything else is not offered."""
     files = data.fingerprint(source.results, (*data.RUNS, *data.BESIDE))
     joined = tuple(sorted((part, run.name) for part, run in source.parts.items()))
     return source.run.name, joined, source.beam, source.images, dict(source.attention), files, exports.browser_missing()
@@ -100,8 +100,8 @@ def _draw_all(source: Source, identity: tuple) -> None:
         st.write("")
 
 
-def _contents(told: list[Chapter]) -> None:
-    for place, chapter in enumerate(told, 1):
+def _contents(written: list[Chapter]) -> None:
+    for place, chapter in enumerate(written, 1):
         title = f"{place}. {chapter.title}" + (" · not in this run" if chapter.missing else "")
         opened = choices.opened(title, f"chapter_{place}", icon=_icon(chapter))
         with opened:
@@ -119,7 +119,7 @@ def _icon(chapter: Chapter) -> str:
 def _command(source: Source) -> str:
     words = ["python", "-m", "dashboard.report", source.run.name, "--out", "report.zip"]
     results = source.results.resolve()
-    # The command's own default is the folder of the project, from which it is run.
+    # The command's default is the results folder of the project.
     words += ["--results", str(results)] if results != data.RESULTS.resolve() else []
     words += ["--beam", str(source.beam)] if source.beam is not None else []
     words += ["--images", *source.images] if source.images else []

@@ -1,4 +1,4 @@
-"""Overview: every run at a glance, then the scores, the training and the losses of the chosen one."""
+"""Overview: all runs, then scores, failure tags, training and skipped photos of the current run."""
 
 import pandas as pd
 import streamlit as st
@@ -14,12 +14,12 @@ from engine.store import queries
 from engine.store.schema import METRICS, TAGS
 
 _ACROSS = 3
-_ROWS, _TABLE = 12, 440  # rows of runs that show without scrolling, and the height of more in pixels
+_ROWS, _TABLE = 12, 440  # rows that are visible without scrolling, and the height of a longer table in pixels
 _WIDTHS = {"Run": 150, "Encoder": 200, "Data": 170}  # pixels
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     slot = layout.titled("Overview")
     runs = data.runs()
     best = data.query(queries.best_scores)
@@ -40,7 +40,7 @@ def draw() -> None:
 
 
 def _items(run: data.Run) -> list[Figure | Table]:
-    """What the page shows of the chosen run, as files."""
+    """Return the exports of the current run."""
     training, scores = data.query(queries.training, run.name), data.query(queries.corpus_scores, run.name)
     small = chapters.note(run)
     items: list[Figure | Table] = list(chapters.all_runs(layout.source(run)).items)
@@ -57,7 +57,7 @@ def _items(run: data.Run) -> list[Figure | Table]:
 def _card(run: data.Run, best: pd.DataFrame) -> None:
     current = run.name == layout.current_run().name
     with st.container(border=True, key=f"card_{run.name}"):
-        st.markdown(f"#### {formatting.markdown(run.name)}" + (" :blue-badge[chosen]" if current else ""))
+        st.markdown(f"#### {formatting.markdown(run.name)}" + (" :blue-badge[current]" if current else ""))
         st.caption(" · ".join(formatting.markdown(line) for line in [*run.described(), _captioner(run)] if line))
         shown = list(dict.fromkeys([*metrics.HEADLINES, *metrics.headlines(best.metric)]))
         for start in range(0, len(shown), 2):
@@ -67,7 +67,7 @@ def _card(run: data.Run, best: pd.DataFrame) -> None:
         _accuracy(run)
         _signatures(best)
         if not current:
-            st.page_link("views/overview.py", label="Look at this run", query_params={"run": run.name})
+            st.page_link("views/overview.py", label="Open", query_params={"run": run.name})
 
 
 def _captioner(run: data.Run) -> str:
@@ -91,7 +91,7 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
 
 
 def _signatures(best: pd.DataFrame) -> None:
-    """In small type and on one line each: whole below the table, and when the mouse rests on it."""
+    """Draw signatures in small type, one line each, with the full text on hover."""
     known = best[best.metric.isin(metrics.headlines(best.metric)) & best.signature.fillna("").ne("")]
     lines = [
         f'<div title="{formatting.escaped(signature)}" style="font-size:0.72rem;opacity:0.65;white-space:nowrap;'
@@ -108,11 +108,11 @@ def _accuracy(run: data.Run) -> None:
     best = data.query(queries.zero_shot_accuracy, run.name).iloc[0]
     if pd.notna(best.accuracy):
         bounds = f"{formatting.percent(best.low)} to {formatting.percent(best.high)}"
-        st.caption(f"Zero-shot accuracy {formatting.percent(best.accuracy)} (95 %: {bounds}), best of its templates")
+        st.caption(f"Zero-shot accuracy {formatting.percent(best.accuracy)} (95 %: {bounds}), best prompt")
 
 
 def _all_runs(run: data.Run) -> None:
-    """One row per run and beam size, the study's published ones below; a click on a column sorts."""
+    """Draw one row per run and beam size, with the study's published rows below; a click on a column sorts."""
     (found,) = chapters.all_runs(layout.source(run)).items
     st.subheader(found.title)
     shown = tables.sortable(found.shown)
@@ -139,7 +139,7 @@ def _scores(run: data.Run) -> None:
     table = table[metrics.ordered(table.columns)].rename(columns=formatting.title)
     table.insert(0, "Beam size", [run.beam(size) for size in table.index])
     layout.table(table)
-    st.caption("The whole split, with its 95 % interval in brackets.")
+    st.caption("Whole split; 95 % intervals in brackets.")
     layout.partly_scored(run, scores)
     layout.clip_note(run)
     opened = choices.opened("Signatures and definitions", "definitions")
@@ -170,15 +170,15 @@ def _definitions(scores: pd.DataFrame) -> None:
 
 
 def _tags(run: data.Run) -> None:
-    """How often each failure tag was given at the best beam size, each with the way to its cases."""
+    """Draw the number of captions per failure tag at the best beam size, with links to them."""
     beam = layout.source(run).setting()
     if beam is None:
         return
     found, total = data.query(queries.tags, run.name, beam), data.query(queries.case_count, run.name, beam).total.item()
     where = formatting.of_setting(beam, run.is_sampled)
-    st.subheader(f"What went wrong {where}")
+    st.subheader(f"Failure tags {where}")
     if found.empty:
-        st.caption(f"None of the {formatting.count(int(total), 'caption')} was given a failure tag.")
+        st.caption(f"None of the {formatting.count(int(total), 'caption')} has a failure tag.")
     for row in found.itertuples():
         link, meaning = layout.columns([4, 8], "case", f"tag_{row.tag}", vertical_alignment="center")
         with link:
@@ -196,9 +196,7 @@ def _training(run: data.Run) -> None:
     training = data.query(queries.training, run.name)
     if training.empty:
         if run.text("kind") == "captioner":
-            layout.missing(
-                "This captioner came without its training curve. This command trains one:", layout.TRAIN, run
-            )
+            layout.missing("This captioner has no training curve. Train a captioner with:", layout.TRAIN, run)
         return
     st.subheader("Training")
     left, right = layout.columns(2, "figure", "training")
@@ -212,13 +210,13 @@ def _training(run: data.Run) -> None:
 def _skipped(run: data.Run) -> None:
     if not run.skipped:
         return
-    st.subheader("Photos skipped")
+    st.subheader("Skipped photos")
     frame = data.query(queries.skipped, run.name)
-    said = f"{formatting.count(run.skipped, 'photo')} of this run could not be used"
+    sentence = f"{formatting.count(run.skipped, 'photo')} of this run could not be used"
     if run.text("kind") == "predictions":
-        said += ", for scores by CLIP: scores by references count their captions"
-    st.markdown(said + (f". The first {len(frame):,} are:" if len(frame) < run.skipped else "."))
-    st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Why"}), hide_index=True)
+        sentence += " for CLIPScore; metrics with references include their captions"
+    st.markdown(sentence + (f". The first {len(frame):,} are:" if len(frame) < run.skipped else "."))
+    st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Reason"}), hide_index=True)
 
 
 draw()

@@ -869,8 +869,8 @@ def test_all_filters_are_taken_back_at_once(open_view):
 
 def test_the_caption_stands_against_its_references_and_beside_other_beam_sizes(open_view):
     html = "".join(e.proto.body for e in open_view("failures", run="demo", image="scene_01").main if e.type == "html")
-    assert '<mark class="w-unsaid">green</mark>' in html and '<mark class="w-said">square</mark>' in html
-    assert '<ins class="w-new">standing</ins>' in html and "in both" in html and "not said here" in html
+    assert '<mark class="w-unmatched">green</mark>' in html and '<mark class="w-matched">square</mark>' in html
+    assert '<ins class="w-added">standing</ins>' in html and "removed" in html and "added" in html
 
 
 def judged_view(open_view, tmp_path, **parameters) -> AppTest:

@@ -89,7 +89,7 @@ def test_an_interrupted_change_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(json_store.atomic, "write_json", torn)
-    with pytest.raises(JsonStoreError, match="No space left on device; nothing was kept"):
+    with pytest.raises(JsonStoreError, match="No space left on device; nothing was saved"):
         verdicts.keep(tmp_path, "demo", case("b"), reasonable="no")
     assert list(verdicts.read(tmp_path, "demo").by_case) == [("a", 1)]
 

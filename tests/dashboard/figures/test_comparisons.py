@@ -109,14 +109,14 @@ def test_confusions_are_shares_of_the_true_class():
     assert heat.z.tolist() == [[75, 25], [0, 100]]
 
 
-def test_of_many_classes_those_confused_most_are_shown():
+def test_of_many_classes_those_most_confused_are_shown():
     frame = pd.DataFrame(
         [{"label": f"c{i}", "predicted": f"c{i}", "images": 10} for i in range(80)]
         + [{"label": f"c{i}", "predicted": "c0", "images": 1} for i in range(40, 80)]
     )
-    kept = comparisons.confused_most(frame)
+    kept = comparisons.most_confused(frame)
     assert len(kept) == 50 and {"c0", "c40", "c79"} <= set(kept)
-    assert comparisons.confusion_part(frame).startswith("Drawn: the 50 of 80 classes")
+    assert comparisons.confusion_part(frame).startswith("Shown: the 50 most confused of 80 classes")
     assert comparisons.confusion_part(confused()) == ""
 
 
