@@ -36,6 +36,19 @@ MAY = {
 `diagnosis` take arrays and strings."""
 
 DASHBOARD_MAY = {"store", "store/schema", "statistics", "config"}
+DASHBOARD_RANKS = (
+    {"theme", "items", "metrics"},
+    {"text"},
+    {"state"},
+    {"annotations"},
+    {"figures"},
+    {"report", "components"},
+    {"widgets"},
+    {"views"},
+    {"app"},
+)
+"""The same for the dashboard."""
+
 TORCH = {"models", "decoding", "captioners", "explain", "training", "evaluation", "cli", "demo"}
 
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
@@ -47,7 +60,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path) for path in ENGINE}
+MODULES = {module_name(path) for path in [*ENGINE, *DASHBOARD]}
 
 
 def imported(path: Path) -> set[str]:
@@ -108,6 +121,14 @@ def test_no_module_imports_one_that_imports_it():
 
     for name in graph:
         visit(name, ())
+
+
+@pytest.mark.parametrize("path", DASHBOARD, ids=module_name)
+def test_imports_of_the_dashboard_point_downwards(path):
+    ranks = {folder: level for level, folders in enumerate(DASHBOARD_RANKS) for folder in folders}
+    own = ".".join(module_name(path).split(".")[1:2])
+    found = {name.split(".")[1] for name in imported(path) if name.startswith("dashboard.")} - {own}
+    assert all(ranks[name] < ranks[own] for name in found), f"{own} imports {found}"
 
 
 @pytest.mark.parametrize("path", DASHBOARD, ids=module_name)

@@ -1,6 +1,6 @@
-"""Saved selections: a name for a view and everything chosen on it, kept in `results/bookmarks.json`.
+"""Saved selections: a name, a view and the URL parameters of the view, kept in `results/bookmarks.json`.
 
-Knows names, views and URL parameters. Knows nothing of what they mean, and draws nothing.
+Knows names, views and URL parameters, but not their meaning. Draws nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.annotations import json_store
-from dashboard.annotations.json_store import LedgerError
+from dashboard.annotations.json_store import JsonStoreError
 
-LONGEST = 80  # letters of a name
+LONGEST = 80  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,24 @@ class Bookmark:
 
 
 def path(results: Path) -> Path:
-    """Where the saved selections are kept."""
+    """Return the file of the saved selections."""
     return results / "bookmarks.json"
 
 
 def read(results: Path) -> tuple[list[Bookmark], str]:
-    """All saved selections by name, and the sentence that says why the file could not be read, or ""."""
+    """Return all saved selections by name, and why the file could not be read, or ""."""
     try:
         found = json_store.read(path(results), _bookmark)
-    except LedgerError as error:
+    except JsonStoreError as error:
         return [], str(error)
     return sorted(found, key=lambda each: each.name.lower()), ""
 
 
 def save(results: Path, name: str, view: str, parameters: dict[str, str]) -> None:
-    """Keeps a selection under a new name.
+    """Save a selection under a new name.
 
     Raises:
-        LedgerError: the name is empty, too long or taken, or the file cannot be read or written.
+        JsonStoreError: the name is empty, too long or taken, or the file cannot be read or written.
     """
     new = Bookmark(_checked(name), view, parameters)
 
@@ -52,10 +52,10 @@ def save(results: Path, name: str, view: str, parameters: dict[str, str]) -> Non
 
 
 def rename(results: Path, old: str, name: str) -> None:
-    """Gives a selection another name; one that is gone stays gone.
+    """Rename a selection; one that was deleted meanwhile stays deleted.
 
     Raises:
-        LedgerError: as `save`.
+        JsonStoreError: as `save`.
     """
     new = _checked(name)
 
@@ -68,34 +68,36 @@ def rename(results: Path, old: str, name: str) -> None:
 
 
 def delete(results: Path, name: str) -> None:
-    """Forgets a selection.
+    """Delete a selection.
 
     Raises:
-        LedgerError: the file cannot be read or written.
+        JsonStoreError: the file cannot be read or written.
     """
     json_store.change(path(results), _bookmark, lambda entries: [entry for entry in entries if entry.name != name])
 
 
 def tidy(name: str) -> str:
-    """A name as it is kept: its words with single spaces between them."""
+    """Return a name as it is stored: words with single spaces between them."""
     return " ".join(name.split())
 
 
 def _checked(name: str) -> str:
     short = tidy(name)
     if not 0 < len(short) <= LONGEST:
-        raise LedgerError(f"a name of {len(short)} letters: give the selection one of 1 to {LONGEST}")
+        raise JsonStoreError(f"the name has {len(short)} characters; expected 1 to {LONGEST}")
     return short
 
 
 def _refuse_taken(entries: list[Bookmark], name: str) -> None:
     if any(entry.name == name for entry in entries):
-        raise LedgerError(f"there is a selection named {name!r}: choose another name, or delete that one first")
+        raise JsonStoreError(
+            f"there is already a selection {name!r}; choose another name or delete that selection first"
+        )
 
 
 def _bookmark(entry: dict[str, Any]) -> Bookmark:
     name, parameters = json_store.text_of(entry, "name", LONGEST), entry.get("parameters")
     if not name or not isinstance(parameters, dict):
-        raise ValueError(f"an entry without name or parameters ({str(entry)[:80]})")
+        raise ValueError(f"entry {str(entry)[:80]} has no name or no parameters")
     known = {str(key): value for key, value in parameters.items() if isinstance(value, str)}
     return Bookmark(name, json_store.text_of(entry, "view", 40), known)

@@ -1,7 +1,7 @@
-"""A JSON file of entries that a person makes on the pages, changed by several sessions at once and never lost.
+"""A JSON file of entries that users make on the pages, safe against simultaneous changes.
 
-Knows files and locks. Knows nothing of what an entry says. A change reads the file, edits it and replaces it under a
-lock, so that two sessions keep each other's entries, and a crash leaves the old file or the new one.
+Knows files and locks, but not what an entry means. A change reads the file, edits the entries and replaces the file
+under a lock: two sessions keep each other's entries, and a crash leaves either the old or the new file.
 """
 
 import json
@@ -19,20 +19,20 @@ from engine.store import atomic, locks
 
 Raw = list[dict[str, Any]]
 Make = Callable[[dict[str, Any]], Any]
-"""Makes an entry (a dataclass) of a JSON object; a ValueError says what is wrong with it."""
+"""Convert a JSON object to an entry (a dataclass), or raise a ValueError that says what is wrong."""
 
 _here = threading.RLock()
 
 
-class LedgerError(ValueError):
-    """A file of entries that cannot be read or changed; the message names it and says what to do."""
+class JsonStoreError(ValueError):
+    """A file of entries cannot be read or changed; the message names it and the next step."""
 
 
 def read(path: Path, make: Make) -> list[Any]:
-    """The entries of `path`; none where there is no file yet.
+    """Return the entries of `path`; an empty list if there is no file yet.
 
     Raises:
-        LedgerError: the file cannot be read, or does not hold a list of entries.
+        JsonStoreError: the file cannot be read, or does not hold a list of entries.
     """
     try:
         stat = path.stat()
@@ -40,38 +40,38 @@ def read(path: Path, make: Make) -> list[Any]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}; make the file readable") from error
-    except LedgerError:
+        raise JsonStoreError(f"{path}: {error.strerror}; make the file readable") from error
+    except JsonStoreError:
         raise
     except ValueError as error:
-        raise LedgerError(f"{path}: {error}; mend the file, or move it away to begin anew") from error
+        raise JsonStoreError(f"{path}: {error}; fix the file, or move it away to start over") from error
 
 
 @lru_cache(maxsize=32)
 def _parsed(path: Path, changed: int, size: int) -> Raw:
-    """`changed` (ns) and `size` make a replaced file a new entry of the cache."""
+    """Return the JSON objects of a file; `changed` (ns) and `size` make a replaced file a new entry of the cache."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # not UTF-8, or not JSON
-        raise LedgerError(f"{path}: not JSON ({error}); mend the file, or move it away to begin anew") from error
+        raise JsonStoreError(f"{path}: not JSON ({error}); fix the file, or move it away to start over") from error
     entries = found.get("entries") if isinstance(found, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise LedgerError(f'{path}: expected {{"entries": [{{...}}]}}; mend the file, or move it away to begin anew')
+        raise JsonStoreError(f'{path}: expected {{"entries": [{{...}}]}}; fix the file, or move it away to start over')
     return entries
 
 
 def change(path: Path, make: Make, edit: Callable[[list[Any]], list[Any]]) -> None:
-    """Replaces the entries of `path` by what `edit` makes of them.
+    """Replace the entries of `path` by the result of `edit`.
 
     Raises:
-        LedgerError: the file cannot be read (it is left as it is: somebody may mend it) or not be written.
+        JsonStoreError: the file cannot be read (then it is not changed) or not be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):
             atomic.write_json(path, {"entries": [asdict(entry) for entry in edit(read(path, make))]})
     except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}; nothing was kept, make the folder writable") from error
+        raise JsonStoreError(f"{path}: {error.strerror}; nothing was saved, make the folder writable") from error
 
 
 @contextmanager
@@ -87,6 +87,6 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def text_of(entry: dict[str, Any], key: str, longest: int = 4000) -> str:
-    """A text of an entry; "" where it is missing or something else."""
+    """Return a text of an entry, or "" if it is missing or has another type."""
     value = entry.get(key)
     return value[:longest] if isinstance(value, str) else ""

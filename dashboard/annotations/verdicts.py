@@ -1,6 +1,6 @@
-"""What people say of cases: the study's two questions, each answered yes, partly or no, with a note.
+"""Verdicts of users on cases: the study's two questions, answered yes, partly or no, and a note.
 
-Kept in `results/verdicts/<run>.json`, a file a run. Knows cases by image and beam size. Draws nothing, asks no query.
+Kept in `results/verdicts/<run>.json`, one file per run. Identifies a case by image and beam size. Draws nothing.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from dashboard.annotations import json_store
-from dashboard.annotations.json_store import LedgerError
-from dashboard.report.exports import Table
+from dashboard.annotations.json_store import JsonStoreError
+from dashboard.items import Table
 from dashboard.state.record import Run
 from dashboard.text import formatting
 
@@ -29,16 +29,16 @@ FILTERS = {
     "open": "Not judged",
     **{f"{key}:{answer}": f"{SHORT[key].capitalize()}: {answer}" for key in QUESTIONS for answer in ANSWERS},
 }
-"""What verdicts can be filtered by, and how it is called."""
+"""Filters by verdict, with their labels."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What somebody said of a case. An answer is one of ANSWERS, or "" where the question is open."""
+    """A verdict on a case. An answer is one of ANSWERS, or "" if the question is open."""
 
     image_id: str
     beam_size: int
-    caption: str = ""  # that was judged: a run that is made again may say another
+    caption: str = ""  # that was judged; a repeated run may have another one
     reasonable: str = ""
     attends: str = ""
     note: str = ""
@@ -46,67 +46,67 @@ class Verdict:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is said."""
+        """Whether there is neither an answer nor a note."""
         return not (self.reasonable or self.attends or self.note)
 
     @property
     def described(self) -> str:
         """`caption yes, attention partly, with a note`."""
-        said = [f"{SHORT[key]} {getattr(self, key)}" for key in QUESTIONS if getattr(self, key)]
-        return ", ".join([*said, *(["with a note"] if self.note else [])])
+        answers = [f"{SHORT[key]} {getattr(self, key)}" for key in QUESTIONS if getattr(self, key)]
+        return ", ".join([*answers, *(["with a note"] if self.note else [])])
 
     def answers(self, wanted: str) -> bool:
-        """Whether it is one of those that a key of FILTERS means."""
+        """Return whether a filter, a key of FILTERS, includes this verdict."""
         question, _, answer = wanted.partition(":")
         return wanted == "judged" or (question in QUESTIONS and getattr(self, question) == answer)
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """All verdicts on a run by (image_id, beam_size); `problem` says why the file could not be read."""
+    """All verdicts on a run by (image_id, beam_size); `problem` is why the file could not be read, or ""."""
 
     by_case: dict[tuple[str, int], Verdict]
     problem: str = ""
 
     def of(self, image_id: str, beam: int) -> Verdict:
-        """The verdict on a case; an empty one where there is none."""
+        """Return the verdict on a case; an empty one if there is none."""
         return self.by_case.get((image_id, int(beam)), Verdict(image_id, int(beam)))
 
     def images(self, beam: int, wanted: str) -> tuple[str, ...]:
-        """The images whose verdict at a beam size is one of those that `wanted` means, by name."""
+        """Return the images whose verdict at a beam size passes the filter `wanted`, by name."""
         return tuple(sorted(v.image_id for v in self.by_case.values() if v.beam_size == beam and v.answers(wanted)))
 
 
 def path(results: Path, run: str) -> Path:
-    """Where the verdicts on a run are kept."""
+    """Return the file of the verdicts on a run."""
     return results / "verdicts" / f"{run}.json"
 
 
 def read(results: Path, run: str) -> Verdicts:
-    """The verdicts on a run; a file that cannot be read is a sentence and no error."""
+    """Return the verdicts on a run; an unreadable file gives a `problem` instead of an error."""
     try:
         found = json_store.read(path(results, run), _verdict)
-    except LedgerError as error:
+    except JsonStoreError as error:
         return Verdicts({}, str(error))
     return Verdicts({(each.image_id, each.beam_size): each for each in found if not each.empty})
 
 
-def keep(results: Path, run: str, case: Verdict, **said: str) -> None:
-    """Changes what is `said` of a case (answers, note) and leaves the rest as it stands in the file.
+def keep(results: Path, run: str, case: Verdict, **changes: str) -> None:
+    """Change answers or the note of a case and leave everything else in the file as it is.
 
     Raises:
-        LedgerError: the file cannot be read or not be written.
-        ValueError: an answer that is none of ANSWERS.
+        JsonStoreError: the file cannot be read or not be written.
+        ValueError: an answer is not one of ANSWERS.
     """
-    wrong = [value for key, value in said.items() if key in QUESTIONS and value not in ("", *ANSWERS)]
+    wrong = [value for key, value in changes.items() if key in QUESTIONS and value not in ("", *ANSWERS)]
     if wrong:
-        raise ValueError(f"answer {wrong[0]!r}: expected one of {', '.join(ANSWERS)}, or none")
+        raise ValueError(f"answer {wrong[0]!r}: expected one of {', '.join(ANSWERS)}, or an empty text")
 
     def edit(entries: list[Verdict]) -> list[Verdict]:
         kept = {(each.image_id, each.beam_size): each for each in entries}
         place = (case.image_id, case.beam_size)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        kept[place] = replace(kept.get(place, case), caption=case.caption, changed=now, **said)
+        kept[place] = replace(kept.get(place, case), caption=case.caption, changed=now, **changes)
         return [each for _, each in sorted(kept.items()) if not each.empty]
 
     json_store.change(path(results, run), _verdict, edit)
@@ -117,12 +117,12 @@ def _verdict(entry: dict[str, Any]) -> Verdict:
     answers = {key: entry.get(key) if entry.get(key) in ANSWERS else "" for key in QUESTIONS}
     size = entry.get("beam_size")
     if not words["image_id"] or not isinstance(size, int):
-        raise ValueError(f"an entry without image_id or beam_size ({str(entry)[:80]})")
+        raise ValueError(f"entry {str(entry)[:80]} has no image_id or no beam_size")
     return Verdict(beam_size=size, **words, **answers)
 
 
 def table(run: Run, found: Verdicts) -> Table:
-    """All verdicts on a run, by image and beam size."""
+    """Return all verdicts on a run, by image and beam size."""
     rows = [each for _, each in sorted(found.by_case.items())]
     shown = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Pieces of a page that act in the browser without asking Python: the card gallery and the attention viewer.
+"""Browser components: card gallery, attention viewer, histograms and scatter plot.
 
-What comes from strangers goes to them as data and is set as text content, never as HTML.
+Untrusted text is sent as data and set as text content, never as HTML.
 """

@@ -1,4 +1,4 @@
-// A grid of cards. Every text is set as textContent: captions and labels come from strangers' files.
+// A grid of cards. Every text is set as textContent: captions and labels come from untrusted files.
 
 function element(tag, className, text) {
   const made = document.createElement(tag);

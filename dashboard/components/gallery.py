@@ -1,6 +1,6 @@
-"""A grid of cards with photos that are chosen by a click or a key.
+"""A grid of photo cards that can be chosen by click or key.
 
-Knows cards. Knows nothing of queries or of what choosing one leads to.
+Knows cards. Knows no query and no page.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _CARDS = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Bar:
-    """A label with its probability (0 to 1), marked where it is the right one."""
+    """A label with its probability (0 to 1), marked if it is the true label."""
 
     label: str
     probability: float
@@ -29,7 +29,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """A photo with what stands under it. `photo` is a data URI, or "" with `missing` saying why."""
+    """A photo with the text below it. `photo` is a data URI, or "" and `missing` says why."""
 
     id: str
     photo: str
@@ -37,16 +37,16 @@ class Card:
     badge: str = ""
     title: str = ""
     note: str = ""
-    mark: str = ""  # "right" or "wrong": a coloured edge, with a sign for those who do not see colours
+    mark: str = ""  # "right" or "wrong": a coloured edge with a sign
     bars: tuple[Bar, ...] = ()
 
 
 def gallery(cards: list[Card], key: str, chosen: str = "", choose: Callable[[str], None] | None = None) -> None:
-    """Draws `cards`, the one with the id `chosen` marked; a click calls `choose` with a card's id."""
+    """Draw `cards` with the card `chosen` marked; a click calls `choose` with the id of a card."""
 
     def clicked() -> None:
         picked = str(st.session_state[key].picked or "")
-        # The browser says which card: believe it only if that card was sent.
+        # The id comes from the browser: accept only cards that were sent.
         if choose is not None and picked in {card.id for card in cards}:
             choose(picked)
 

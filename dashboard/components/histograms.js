@@ -1,10 +1,10 @@
-// A histogram a metric. Dragging over one chooses a range; the server is asked once, when the pointer is let go.
+// One histogram per metric. Dragging selects a range; the server is called once, when the pointer is released.
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 240;
 const HEIGHT = 56;
-const NARROW = 0.1; // of a range: with two decimals its ends would look alike
-const CLICK = 4; // CSS pixels: a shorter drag is a click, and takes the range back
+const NARROW = 0.1; // width of a range that needs more than two decimals
+const CLICK = 4; // CSS pixels: a shorter drag is a click, which removes the range
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -20,7 +20,7 @@ function shape(tag, className, attributes) {
   return made;
 }
 
-// The rarest bin stays visible: a bar of one case among thousands would be less than a pixel.
+// Small bins stay visible: a bar of one case among thousands would be less than a pixel.
 function bars(counts, most, className) {
   const step = WIDTH / counts.length;
   return counts.flatMap((count, bin) => {
@@ -78,7 +78,7 @@ class Histogram {
     this.brush.setAttribute("width", String(Math.max(1, this.place(range[1]) - this.place(range[0]))));
     const clear = element("button", "clear", "×");
     clear.type = "button";
-    clear.setAttribute("aria-label", `Take back the range of ${this.metric.title}`);
+    clear.setAttribute("aria-label", `Remove the range of ${this.metric.title}`);
     clear.onclick = () => this.send({ key: this.metric.key, range: null });
     this.head.append(element("span", "range", `${this.say(range[0])} to ${this.say(range[1])}`), clear);
   }

@@ -1,6 +1,6 @@
-"""A histogram a metric, brushed with the pointer: what is selected drawn over the whole.
+"""One histogram per metric, with a brush: selected cases drawn over all cases.
 
-Knows counts in bins and ranges. Knows nothing of queries: a brush only says which metric, from where to where.
+Knows counts in bins and ranges. Knows no query: a brush gives a metric and its range.
 """
 
 import math
@@ -29,20 +29,20 @@ class Histogram:
     high: float
     whole: tuple[int, ...]
     part: tuple[int, ...]
-    range: tuple[float, float] | None = None  # what was brushed
+    range: tuple[float, float] | None = None  # brushed range
 
 
 Brushed = Callable[[str, tuple[float, float] | None], None]
-"""Called with a metric and its range, or None where the range was taken back."""
+"""Called with a metric and its range, or None if the range was removed."""
 
 
 def histograms(drawn: list[Histogram], key: str, brushed: Brushed) -> None:
-    """Draws `drawn` side by side; a brush calls `brushed`."""
+    """Draw histograms side by side; a brush calls `brushed`."""
 
     def dragged() -> None:
         sent = st.session_state[key].brushed
         by_key = {each.key: each for each in drawn}
-        # The browser says which metric: believe it only if that one was sent.
+        # The key comes from the browser: accept only metrics that were sent.
         if isinstance(sent, dict) and sent.get("key") in by_key:
             brushed(sent["key"], _range(sent.get("range"), by_key[sent["key"]]))
 
@@ -50,7 +50,7 @@ def histograms(drawn: list[Histogram], key: str, brushed: Brushed) -> None:
 
 
 def _range(sent: object, histogram: Histogram) -> tuple[float, float] | None:
-    """Three decimals, rounded outwards at the ends: the highest value must not fall out of a brush that reaches it."""
+    """Return a range with three decimals, rounded outwards at the ends so that it includes the extreme values."""
     if not isinstance(sent, list) or len(sent) != 2 or not all(isinstance(end, int | float) for end in sent):
         return None
     low, high = (min(max(float(end), histogram.low), histogram.high) for end in sorted(sent))

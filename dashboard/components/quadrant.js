@@ -1,10 +1,10 @@
-// Two metrics against each other, parted at their medians. A lasso or a box chooses a region, a click a case; the server
-// is asked once, when the pointer is let go. Selected points are filled and others hollow: no colour is needed.
+// A scatter plot of two metrics, divided at their medians. A lasso or a box selects a region, a click a case; the server
+// is called once, when the pointer is released. Selected points are filled, others hollow, also without colour.
 
 const PAD = { left: 46, right: 10, top: 10, bottom: 34 };
 const CLICK = 4; // CSS pixels: a shorter drag is a click on a point
-const NEAR = 9; // CSS pixels around a point that mean it
-const CORNERS = 24; // of a lasso: each is a part of the question to the server
+const NEAR = 9; // CSS pixels around a point that count as a click on it
+const CORNERS = 24; // of a lasso: each is sent to the server
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -15,7 +15,7 @@ function element(tag, className, text) {
 
 const round = (value) => Number(value.toPrecision(4));
 
-// [value, name] of a few round places of an axis.
+// [value, name] of a few round values of an axis.
 function ticks({ low, high }) {
   const raw = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -210,7 +210,7 @@ class Quadrant {
     const { data } = this;
     const picked = data.points.selected.reduce((sum, selected) => sum + selected, 0);
     this.canvas.setAttribute("aria-label",
-      `${data.x.title} against ${data.y.title}: ${data.points.id.length} cases drawn, ${picked} of them selected`);
+      `${data.y.title} vs. ${data.x.title}: ${data.points.id.length} cases drawn, ${picked} of them selected`);
   }
 
   // Acting

@@ -1,6 +1,6 @@
-"""Two metrics against each other, parted at their medians: a region is drawn around cases, or one of them clicked.
+"""A scatter plot of two metrics, divided at their medians: the user selects a region or clicks a case.
 
-Knows points and regions in the units of the metrics. Knows nothing of queries or of what a region leads to.
+Knows points and regions in the units of the metrics. Knows no query and no page.
 """
 
 import math
@@ -38,7 +38,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Quarter:
-    """One of the four parts: its name, what it means, how many cases are in it, and its region."""
+    """One of the four quarters: its name, meaning, number of cases and region."""
 
     name: str
     meaning: str
@@ -48,7 +48,7 @@ class Quarter:
 
 @dataclass(frozen=True)
 class Acts:
-    """What is called when a region was drawn, taken back, or a point clicked."""
+    """Callbacks: a region was selected or removed, or a point was clicked."""
 
     lasso: Callable[[Corners], None]
     box: Callable[[Box], None]
@@ -67,7 +67,7 @@ def quadrant(
     box: Box | None = None,
     chosen: str = "",
 ) -> None:
-    """Draws `points` (`queries.scattered`) with the region that was drawn before, if any."""
+    """Draw `points` (`queries.scattered`) with the selected region, if any."""
 
     def acted() -> None:
         _act(st.session_state[key].acted, set(points.image_id), acts)
@@ -91,7 +91,7 @@ def quadrant(
 
 
 def _act(sent: Any, known: set[str], acts: Acts) -> None:
-    """Does what the browser says, as far as it makes sense."""
+    """Call the callback of an action from the browser; invalid actions are ignored."""
     kind = sent.get("kind") if isinstance(sent, dict) else None
     if kind == "clear":
         acts.clear()

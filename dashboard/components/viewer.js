@@ -1,13 +1,13 @@
-// The attention viewer. All maps of a caption arrive once; hovering, keys and playing never ask the server. What the
-// person rests on is reported a moment later, so that the page's address can hold it.
+// The attention viewer. All maps of a caption arrive once; hovering, keys and playing need no server. The selected map
+// is reported a moment later, so that the URL of the page contains it.
 
 const REST = 500; // ms after the last click or key before it is reported
-const PACE = 700; // ms a word while playing
+const PACE = 700; // ms per word while playing
 const LARGEST = 860; // CSS pixels of the large picture's longer side, where there is room
 const TILE = 200; // canvas pixels of a tile's longer side
 const END = "<end>";
 
-// 256 colours of a scale that is given at a few equal places.
+// 256 colours of a scale that is given at a few equal steps.
 function ramp(scale) {
   return Array.from({ length: 256 }, (_, byte) => {
     const place = (byte / 255) * (scale.length - 1);
@@ -25,8 +25,8 @@ function decode(text) {
 class Viewer {
   constructor(root) {
     this.root = root;
-    this.reported = []; // looks that were reported and have not come back yet
-    this.turn = Date.now(); // other than any of a page before
+    this.reported = []; // views that were reported and have not come back yet
+    this.turn = Date.now(); // differs from those of earlier pages
     this.find = (name) => root.querySelector(`.${name}`);
     this.hovered = null;
     this.onKey = (event) => this.key(event);
@@ -39,21 +39,21 @@ class Viewer {
   take(data, report) {
     this.report = report;
     const fresh = !this.data || this.data.name !== data.name;
-    const news = this.isNews(JSON.stringify(data.look)) || fresh;
+    const news = this.isNews(JSON.stringify(data.view)) || fresh;
     if (fresh) this.load(data);
     if (!news) return;
-    this.look = { ...data.look };
+    this.view = { ...data.view };
     clearTimeout(this.timer);
     this.refresh();
   }
 
-  // What comes back from a report of ours is no news: the person may have moved on meanwhile. It comes back once; the
-  // next time it is the address that says it.
-  isNews(look) {
-    const place = this.reported.indexOf(look);
-    const known = place >= 0 || look === this.received;
+  // A view that comes back from our own report is ignored, because the user may have moved on. It comes back once; the
+  // next time it comes from the URL.
+  isNews(view) {
+    const place = this.reported.indexOf(view);
+    const known = place >= 0 || view === this.received;
     this.reported = known ? this.reported.slice(place + 1) : [];
-    this.received = look;
+    this.received = view;
     return !known;
   }
 
@@ -86,7 +86,7 @@ class Viewer {
   // float[patches] of a word under the current layer and head; every stored map sums to about 1.
   raw(word) {
     const [, layers, heads, patches] = this.data.shape;
-    const { layer, head } = this.look;
+    const { layer, head } = this.view;
     const chosenLayers = layer ? [layer - 1] : [...Array(layers).keys()];
     const chosenHeads = head ? [head - 1] : [...Array(heads).keys()];
     const map = new Float32Array(patches);
@@ -102,18 +102,18 @@ class Viewer {
   }
 
   maps() {
-    const key = `${this.look.layer}/${this.look.head}/${this.look.subtract}`;
+    const key = `${this.view.layer}/${this.view.head}/${this.view.subtract}`;
     if (!this.cache.has(key)) {
       const maps = this.data.words.map((_, word) => this.raw(word));
-      if (this.look.subtract) this.subtractMean(maps);
+      if (this.view.subtract) this.subtractMean(maps);
       this.cache.set(key, maps);
     }
     return this.cache.get(key);
   }
 
-  // The share of each word's attention that lies elsewhere than the caption's mean map, 0 to 1.
+  // The share of each word's attention outside the caption's mean map, 0 to 1.
   moved() {
-    const key = `moved/${this.look.layer}/${this.look.head}`;
+    const key = `moved/${this.view.layer}/${this.view.head}`;
     if (!this.cache.has(key)) {
       const maps = this.data.words.map((_, word) => this.raw(word));
       const mean = maps[0].map((_, p) => maps.reduce((sum, map) => sum + map[p], 0) / maps.length);
@@ -145,7 +145,7 @@ class Viewer {
       ...words.map((word, index) => {
         const tile = this.button(word, index, "tile");
         tile.replaceChildren(document.createElement("canvas"), Object.assign(document.createElement("span"), { textContent: word }));
-        tile.tabIndex = -1; // the same words stand above as buttons: one stop for the keyboard is enough
+        tile.tabIndex = -1; // the same words are buttons above: one stop for the keyboard is enough
         return tile;
       }),
     );
@@ -182,19 +182,19 @@ class Viewer {
   }
 
   move(change) {
-    this.look = { ...this.look, ...change };
+    this.view = { ...this.view, ...change };
     this.refresh(!("word" in change));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.reported.push(JSON.stringify(this.look));
-      this.report({ ...this.look, turn: ++this.turn }); // what is reported twice must be heard twice
+      this.reported.push(JSON.stringify(this.view));
+      this.report({ ...this.view, turn: ++this.turn }); // a repeated report must differ to be sent
     }, REST);
   }
 
   step(by) {
     const { length } = this.data.words;
     this.hovered = null;
-    this.move({ word: (this.look.word + by + length) % length });
+    this.move({ word: (this.view.word + by + length) % length });
   }
 
   togglePlay() {
@@ -202,7 +202,7 @@ class Viewer {
     this.find("play").textContent = "❚❚ Pause";
     this.playing = setInterval(() => {
       this.hovered = null;
-      this.look = { ...this.look, word: (this.look.word + 1) % this.data.words.length };
+      this.view = { ...this.view, word: (this.view.word + 1) % this.data.words.length };
       this.refresh(false);
     }, PACE);
   }
@@ -216,7 +216,7 @@ class Viewer {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0];
-    // Keys act from anywhere on the page, but not while somebody types or moves another control.
+    // Keys work everywhere on the page, but not while the user types or moves another control.
     const pressed = event.key === " " && target.closest && target.closest("button"); // space presses a focused button
     const busy = target.closest && target.closest("input, select, textarea, [contenteditable], [role=slider], [role=combobox]");
     if (busy || pressed || (target !== document.body && !event.composedPath().includes(this.root))) return;
@@ -243,22 +243,22 @@ class Viewer {
   // Drawing
 
   shown() {
-    return this.hovered ?? this.look.word;
+    return this.hovered ?? this.view.word;
   }
 
   refresh(strip = true) {
-    this.find("layer").value = String(this.look.layer);
-    this.find("head").value = String(this.look.head);
-    this.find("subtract").checked = this.look.subtract;
-    this.find("opacity").value = String(this.look.opacity);
-    this.find("scale").value = this.look.scale;
+    this.find("layer").value = String(this.view.layer);
+    this.find("head").value = String(this.view.head);
+    this.find("subtract").checked = this.view.subtract;
+    this.find("opacity").value = String(this.view.opacity);
+    this.find("scale").value = this.view.scale;
     this.flag();
     this.paintRamp();
     this.draw();
     if (strip) this.drawStrip();
   }
 
-  // Words whose map is nearly the mean map say where the model looks whatever the word is.
+  // Mark words whose map is nearly the mean map, which depends little on the word.
   flag() {
     const moved = this.moved();
     for (const name of ["word", "tile"]) {
@@ -284,7 +284,7 @@ class Viewer {
     }
   }
 
-  // [width, height] in CSS pixels: two thirds of the viewer, and no higher than leaves the words in sight.
+  // [width, height] in CSS pixels: two thirds of the viewer, and low enough that the words stay visible.
   room() {
     const [width, height] = this.data.size;
     const wide = Math.max(280, Math.min(LARGEST, (this.root.clientWidth || 960) * 0.66));
@@ -317,7 +317,7 @@ class Viewer {
     if (this.picture) context.drawImage(this.picture, 0, 0, canvas.width, canvas.height);
     else if (missing && framed) this.write(context, missing, canvas.width);
     this.veil(context, frame, canvas);
-    context.globalAlpha = this.look.opacity / 100;
+    context.globalAlpha = this.view.opacity / 100;
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
     context.save();
@@ -335,7 +335,7 @@ class Viewer {
     return this.data.nouns.find((noun) => noun.word === word);
   }
 
-  // The boxes of what a word names; two colours, so that they are seen on any ground.
+  // The boxes of the object that a word names, in two colours that are visible on any photo.
   box(context, word, zoom) {
     for (const [x, y, width, height] of this.noun(word)?.boxes ?? []) {
       for (const [colour, line] of [["#000", 5], ["#fff", 2]]) {
@@ -346,7 +346,7 @@ class Viewer {
     }
   }
 
-  // What the model did not see fades, so that it is not mistaken for what it ignored.
+  // Cropped parts fade: the model did not see them.
   veil(context, frame, canvas) {
     context.globalAlpha = 0.65;
     context.fillStyle = "#808890";
@@ -379,7 +379,7 @@ class Viewer {
     const [height, width] = this.data.grid;
     const map = this.maps()[word];
     const most = this.most(map);
-    const colours = this.ramps[this.look.scale];
+    const colours = this.ramps[this.view.scale];
     const canvas = document.createElement("canvas");
     canvas.width = width;
     canvas.height = height;
@@ -404,14 +404,14 @@ class Viewer {
     const tenth = Math.max(1, Math.round(map.length / 10));
     const inTenth = sorted.slice(0, tenth).reduce((sum, weight) => sum + weight, 0);
     const name = this.data.words[word];
-    const left = this.look.subtract ? " above the mean map" : "";
+    const left = this.view.subtract ? " above the mean map" : "";
     this.find("status").textContent =
-      `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch holds ` +
-      `${(100 * sorted[0]).toFixed(1)} % of the attention${left}, the brightest tenth of the patches ${(100 * inTenth).toFixed(0)} %.`;
+      `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch has ` +
+      `${(100 * sorted[0]).toFixed(1)} % of the attention${left}; the brightest 10 % of patches have ${(100 * inTenth).toFixed(0)} %.`;
     const apart = this.moved()[word];
     if (apart < this.data.near_mean) {
       this.find("status").textContent +=
-        ` ≈ Nearly the caption's mean map: only ${(100 * apart).toFixed(0)} % of the attention lies elsewhere, so it says little about this word.`;
+        ` ≈ Nearly the caption's mean map: only ${(100 * apart).toFixed(0)} % of the attention differs, so the map says little about this word.`;
     }
     this.find("status").textContent += this.pointing(word);
     this.find("most").textContent = `${(100 * sorted[0]).toFixed(1)} % of the attention`;
@@ -419,24 +419,24 @@ class Viewer {
     canvas.dataset.word = String(word);
   }
 
-  // Whether the map points at the boxes; of single layers, as they are: the mean of layers was not held against them.
+  // Whether the map points at the boxes; known for single layers, not for their mean.
   pointing(word) {
     const noun = this.noun(word);
     if (!noun) return "";
-    const { layer, head, subtract } = this.look;
+    const { layer, head, subtract } = this.view;
     const found = subtract ? null : noun.found[`${layer}/${head}`];
     const frames = ` The solid ${noun.boxes.length > 1 ? "frames are the boxes" : "frame is the box"} of “${noun.label}”`;
     if (!found) return `${frames}.`;
     const [lift, hit] = found;
     return (
-      `${frames}: inside lies ${lift.toFixed(1)} times the attention of an even spread, the brightest patch is ` +
+      `${frames}, with ${lift.toFixed(1)} times the attention of a uniform map; the brightest patch is ` +
       `${hit ? "inside" : "outside"}.`
     );
   }
 
   paintRamp() {
     const context = this.find("ramp").getContext("2d");
-    this.ramps[this.look.scale].forEach(([red, green, blue], x) => {
+    this.ramps[this.view.scale].forEach(([red, green, blue], x) => {
       context.fillStyle = `rgb(${red}, ${green}, ${blue})`;
       context.fillRect(x, 0, 1, 1);
     });
@@ -447,7 +447,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".viewer");
   if (!viewers.has(root)) viewers.set(root, new Viewer(root));
   const viewer = viewers.get(root);
-  viewer.take(data, (look) => setStateValue("look", look));
+  viewer.take(data, (view) => setStateValue("view", view));
   document.addEventListener("keydown", viewer.onKey);
   return () => {
     document.removeEventListener("keydown", viewer.onKey);

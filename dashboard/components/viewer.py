@@ -1,7 +1,7 @@
 """The attention viewer: a photo, a caption's words, and a map for each of them, drawn in the browser.
 
-Knows one stored row of attention and how it is sent. All maps go to the browser once; moving between words, layers and
-heads asks nothing here.
+Knows one stored row of attention. All maps are sent to the browser once, so changing word, layer or head needs no
+request.
 """
 
 import base64
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures.heatmaps import NEAR_MEAN, SCALES, Look, read_look
+from dashboard.figures.heatmaps import NEAR_MEAN, SCALES, AttentionView, read_attention_view
 from dashboard.figures.thumbnails import Photo
 
 _HERE = Path(__file__).parent
@@ -27,10 +27,10 @@ _VIEWER = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Noun:
-    """A word that names something with boxes: (x, y, width, height) in pixels of the upright photo.
+    """A word that names an object with boxes: (x, y, width, height) in pixels of the upright photo.
 
-    `found` says of a layer and head, counted from 1 (head 0 is the mean): the lift, and whether the brightest patch
-    lies in a box.
+    `found` gives for a layer and head, counted from 1 (head 0 is the mean), the lift and whether the brightest patch is
+    inside a box.
     """
 
     word: int
@@ -43,28 +43,28 @@ def viewer(
     name: str,
     row: pd.Series,
     photo: Photo,
-    look: Look,
+    view: AttentionView,
     key: str,
-    changed: Callable[[Look], None],
+    changed: Callable[[AttentionView], None],
     nouns: Sequence[Noun] = (),
 ) -> None:
-    """Draws the maps of one caption.
+    """Draw the maps of one caption.
 
     Args:
-        name: what the maps belong to; another name makes the browser start afresh.
+        name: identifies the maps; a new name resets the viewer.
         row: a row of `queries.attention`.
-        look: what to show first.
-        changed: called with what the person rests on, a moment after the last key or click.
+        view: the map that is shown first.
+        changed: called with the shown map, a moment after the last key or click.
     """
 
     def rested() -> None:
-        changed(read_look(st.session_state[key].look, row))
+        changed(read_attention_view(st.session_state[key].view, row))
 
     _VIEWER(
         key=key,
         data={
             "name": name,
-            "look": asdict(look),
+            "view": asdict(view),
             "photo": photo.uri,
             "missing": photo.missing,
             "scales": SCALES,
@@ -72,12 +72,12 @@ def viewer(
             "nouns": [asdict(noun) for noun in nouns],
             **_maps(row),
         },
-        on_look_change=rested,
+        on_view_change=rested,
     )
 
 
 def _maps(row: pd.Series) -> dict[str, Any]:
-    """The stored maps as JSON; a photo of unknown size takes that of the crop."""
+    """Return the stored maps as JSON; an unknown photo size is that of the crop."""
     crop = {side: float(row["crop"][side]) for side in ("x", "y", "width", "height")}
     known = pd.notna(row["width"]) and pd.notna(row["height"])
     return {

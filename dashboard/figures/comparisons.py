@@ -1,13 +1,14 @@
-"""Figures of two things against each other: settings image by image, templates class by class, labels and predictions.
+"""Figures that compare: two settings per image, two prompts per class, labels with predictions.
 
-Like `figures`: DataFrame in, Plotly figure out, with titles, units and colours of their own. What wins and what loses
-is told apart by its mark or hatching as well as by its colour, so that it survives a black-and-white printer.
+Like `curves`: DataFrame in, Plotly figure out. Wins and losses differ in mark or hatching as well as in colour, so that
+a black-and-white print shows them.
 """
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.curves import (
+from dashboard import metrics
+from dashboard.theme import (
     COLOURS,
     INK,
     LEGEND,
@@ -17,6 +18,7 @@ from dashboard.figures.curves import (
     blank,
     labels,
     named_axis,
+    plain,
     whole,
     whole_ticks,
 )
@@ -24,27 +26,28 @@ from engine.store.schema import METRICS
 
 _MOST_CLASSES = 50  # in a confusion matrix; more cannot be read
 _LONGEST = 30  # rows of a bar chart
-_NAME = 24  # letters of a class's name on an axis
-_ACROSS = 64  # letters of all classes' names below an axis
+_NAME = 24  # characters of a class name on an axis
+_ACROSS = 64  # characters of all class names below an axis
 
 
 def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: str = LIGHT) -> go.Figure:
-    """A metric of two settings, image by image; above the diagonal the left setting is better.
+    """Draw a metric of two settings, image by image; the diagonal parts the images on which either one is better.
 
     Args:
         frame: `queries.paired_scores`: image_id, left, right.
-        left, right: what the settings are called.
+        left, right: names of the settings.
     """
     described = METRICS[metric]
-    title = f"{described.title}, image by image"
-    below, beside = (f"{described.title}, {name}" for name in labels([right, left]))
+    name_of_metric = plain(described.title)
+    title = f"{name_of_metric}, image by image"
+    below, beside = (f"{name_of_metric}, {name}" for name in labels([right, left]))
     figure = blank(title, below, beside, template)
     ends = [float(frame[["left", "right"]].min().min()), float(frame[["left", "right"]].max().max())]
     figure.add_scatter(
         x=ends, y=ends, mode="lines", line={"color": INK[template], "width": 1, "dash": "dot"}, hoverinfo="skip",
         showlegend=False,
     )  # fmt: skip
-    change = frame.left - frame.right
+    change = metrics.gain(metric, frame.left - frame.right)
     sides = (
         (change >= described.tie, "left is better", "triangle-up", 0),
         (change <= -described.tie, "right is better", "circle-open", 1),
@@ -67,9 +70,9 @@ def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: s
 
 
 def outcomes(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Share of images on which the left setting wins, ties and loses, a bar a metric, from `queries.comparison`."""
+    """Draw how often the left setting wins, ties and loses, one bar per metric, from `queries.comparison`."""
     figure = blank("Wins, ties and losses of the left setting", "Share of shared images (%)", "", template)
-    names = [METRICS[metric].title for metric in frame.metric][::-1]
+    names = labels(METRICS[metric].title for metric in frame.metric)[::-1]
     shares = (("wins", COLOURS[template][0], ""), ("ties", LINES[template], ""), ("losses", COLOURS[template][1], "/"))
     for column, colour, hatch in shares:
         counts = frame[column][::-1]
@@ -89,7 +92,7 @@ def outcomes(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 
 def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LIGHT) -> go.Figure:
-    """What each class gains and loses from the right template to the left one; the largest changes only.
+    """Draw the change in correct images per class from the right prompt to the left one; only the largest changes.
 
     Args:
         frame: `queries.zero_shot_changes`: label, images, change.
@@ -122,7 +125,7 @@ def class_changes(frame: pd.DataFrame, left: str, right: str, template: str = LI
 
 
 def _strongest(changed: pd.DataFrame) -> pd.DataFrame:
-    """The largest changes; of equally large ones, gains and losses in the shares in which there are any."""
+    """Return the largest changes; among equally large ones, gains and losses keep their proportion."""
     alike = changed.groupby("change").change
     turn = (alike.cumcount() + 0.5) / alike.transform("size")
     ranked = changed.assign(size=changed.change.abs(), turn=turn)
@@ -130,27 +133,27 @@ def _strongest(changed: pd.DataFrame) -> pd.DataFrame:
 
 
 def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """What each class was taken for, as a share of its images: dark on the diagonal is right.
+    """Draw the confusion matrix in percent of the true class; the diagonal is correct.
 
-    Of more than fifty classes, those that are confused most are shown.
+    Of more than fifty classes only the most confused ones are drawn.
 
     Args:
         frame: `queries.zero_shot_confusion`: label, predicted, images.
     """
-    classes = sorted(confused_most(frame), key=lambda name: (len(name), name) if name.isdigit() else (0, name))
+    classes = sorted(most_confused(frame), key=lambda name: (len(name), name) if name.isdigit() else (0, name))
     table = frame.pivot_table(index="label", columns="predicted", values="images", aggfunc="sum", fill_value=0)
     totals = table.sum(axis=1)
     counts = table.reindex(index=classes, columns=classes, fill_value=0)
     shares = 100 * counts.div(totals.reindex(classes).where(lambda total: total > 0, 1), axis=0)
     full = [whole(name) for name in classes]
-    told = [
+    hover = [
         [[row, column, count] for column, count in zip(full, line, strict=True)]
         for row, line in zip(full, counts.to_numpy(), strict=True)
     ]
     figure = blank("Confusion matrix (% of true class)", "Predicted", "True label", template)
     figure.add_heatmap(
         z=shares.to_numpy(),
-        customdata=told,
+        customdata=hover,
         zmin=0,
         zmax=100,
         colorscale=_ramp(template),
@@ -169,20 +172,20 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 
 def confusion_part(frame: pd.DataFrame) -> str:
-    """Says which classes `confusion` draws where it does not draw all of them; "" where it does."""
+    """Return which classes `confusion` draws, or "" if it draws all of them."""
     classes = frame.melt(value_vars=["label", "predicted"]).value.nunique()
     if classes <= _MOST_CLASSES:
         return ""
-    return f"Drawn: the {_MOST_CLASSES} of {classes:,} classes that are confused most, and only among each other"
+    return f"Shown: the {_MOST_CLASSES} most confused of {classes:,} classes, without the other classes"
 
 
 def _wide(names: list[str]) -> bool:
-    """Whether names side by side would stand on each other."""
+    """Return whether names side by side would overlap."""
     return len(names) > 8 or len(names) * max(map(len, names), default=0) > _ACROSS
 
 
-def confused_most(frame: pd.DataFrame) -> list[str]:
-    """All classes, or the fifty with the most images on the wrong side."""
+def most_confused(frame: pd.DataFrame) -> list[str]:
+    """Return all classes, or the fifty with the most images confused with another class."""
     wrong = frame[frame.label != frame.predicted]
     missed = pd.concat([wrong.groupby("label").images.sum(), wrong.groupby("predicted").images.sum()])
     everybody = pd.Series(0, index=pd.unique(pd.concat([frame.label, frame.predicted])))
@@ -191,5 +194,5 @@ def confused_most(frame: pd.DataFrame) -> list[str]:
 
 
 def _ramp(template: str) -> list[list]:
-    """From the paper to the ink by one colour: brightness alone orders it. Few percent can be seen already."""
+    """Return a colour scale from paper to ink, ordered by brightness alone; a few percent are visible already."""
     return [[0, PAPER[template]], [0.02, LINES[template]], [0.35, COLOURS[template][0]], [1, INK[template]]]

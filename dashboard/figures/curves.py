@@ -1,45 +1,30 @@
-"""Plotly figures from DataFrames: pure functions with colours, titles and units of their own.
+"""Curves over beam sizes and over training steps: Plotly figures from DataFrames.
 
-Uses the column names of `engine.store.queries` and no default template: a figure looks the same on a page, in a test
-and in an exported file.
+Pure functions that set titles and units. Uses the column names of `engine.store.queries` and no default
+template: a figure looks the same on a page, in a test and in an exported file.
 """
 
 import math
-import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 
-from engine.statistics import wilson_interval
+from dashboard.theme import (
+    COLOURS,
+    DASHES,
+    HEIGHT,
+    INK,
+    LEGEND,
+    LIGHT,
+    SYMBOLS,
+    blank,
+    labels,
+    plain,
+    whole,
+    whole_ticks,
+)
 from engine.store import published as study
 from engine.store.schema import METRICS
-
-LIGHT, DARK = "captionscope_light", "captionscope_dark"
-
-# Okabe and Ito's colours, in an order that keeps the first ones apart on the ground they stand on.
-COLOURS = {
-    LIGHT: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#777777"],
-    DARK: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF", "#AAAAAA"],
-}
-INK = {LIGHT: "#1B1F24", DARK: "#E8ECF0"}
-LINES = {LIGHT: "#DDE2E7", DARK: "#353D47"}
-PAPER = {LIGHT: "#FFFFFF", DARK: "#12161B"}
-DASHES = ["solid", "dash", "dot", "dashdot"]
-SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon"]
-TITLE_LINE = 22  # pixels that each further line of a title takes
-_HEIGHT = 340  # pixels
-_TEMPLATE, _COLUMNS = 60, 28  # letters of a prompt template on an axis, and of a line of it: the marks need the room
-_TAG = 30  # letters of a failure tag on an axis
-_WHOLE = 4  # steps up to which an axis that counts has a tick for each
-LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend stands between the title and the axes
-
-
-def template_of(theme: str | None) -> str:
-    """The template's name for a page theme, "light" or "dark"."""
-    return DARK if theme == "dark" else LIGHT
 
 
 def metric_by_beam(
@@ -51,15 +36,16 @@ def metric_by_beam(
 ) -> go.Figure:
     """Draw a corpus metric against beam size with its 95 % band, and published figures dashed next to it.
 
-    Published figures get a panel of their own, below, where a common axis would leave ours less than half its height.
+    Published figures get a second panel below if our curve would take less than half of a common axis.
 
     Args:
         frame: `queries.corpus_scores` of one metric: beam_size, value, low, high.
-        published: beam_size (null: the source does not give it), value, source.
-        apart: always use a panel of their own, as for values on another scale.
+        published: beam_size (null if the source does not give it), value, source.
+        apart: always draw a second panel, as for values on another scale.
     """
     described = METRICS[metric]
-    figure = blank(f"{described.title} by beam size", "Beam size", f"{described.title} ({described.unit})", template)
+    name_of_metric = plain(described.title)
+    figure = blank(f"{name_of_metric} by beam size", "Beam size", _with_unit(metric), template)
     theirs = published if published is not None else pd.DataFrame(columns=["beam_size", "value", "source"])
     apart = bool(len(theirs)) and (apart or _is_far(frame, theirs))
     sources = theirs.groupby("source")
@@ -70,21 +56,27 @@ def metric_by_beam(
     if len(theirs):
         figure.update_layout(**LEGEND)
     if apart:
-        _two_panels(figure, described.title)
+        _two_panels(figure, name_of_metric)
     return _beam_axis(figure, pd.concat([frame[["beam_size"]], theirs[["beam_size"]].dropna()]))
 
 
+def _with_unit(metric: str) -> str:
+    """Return `CIDEr (0 to 10)`; a plugin may have a metric without a unit."""
+    title, unit = plain(METRICS[metric].title), plain(METRICS[metric].unit)
+    return f"{title} ({unit})" if unit else title
+
+
 def _is_far(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
-    """Whether our curve, its band included, would take less than half of an axis that holds both."""
+    """Return whether our curve with its band would take less than half of a common axis."""
     own = pd.concat([ours.value, ours.low, ours.high]).dropna()
     both = pd.concat([own, theirs.value])
     return bool(own.max() - own.min() < 0.5 * (both.max() - both.min()))
 
 
 def _two_panels(figure: go.Figure, title: str) -> None:
-    """Ours above, what was published below, over one axis of beam sizes."""
+    """Put our curve above and the published ones below, with one axis of beam sizes."""
     figure.update_layout(
-        height=_HEIGHT + 120,
+        height=HEIGHT + 120,
         yaxis={"domain": [0.48, 1], "title": {"text": title}},
         yaxis2={"domain": [0, 0.36], "title": {"text": f"{title}, published"}, "anchor": "x", "tickformat": ".3~g"},
         xaxis={"anchor": "y2"},
@@ -107,7 +99,7 @@ def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 
 def words_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Mean caption length against beam size with its 95 % band, from `queries.beam_statistics`."""
+    """Draw mean caption length against beam size with its 95 % band, from `queries.beam_statistics`."""
     figure = blank("Caption length by beam size", "Beam size", "Words per caption (mean)", template)
     _band(figure, frame, "words", 0, "words", 2, template)
     return _beam_axis(figure, frame)
@@ -140,40 +132,8 @@ def shares_title(frame: pd.DataFrame) -> str:
     return f"{found.capitalize()} captions by beam size" if found else ""
 
 
-def tag_shares(frame: pd.DataFrame, total: int, template: str = LIGHT) -> go.Figure:
-    """Draw the share of captions with each failure tag, with 95 % Wilson intervals, most frequent on top.
-
-    Args:
-        frame: `queries.tag_examples`: tag, images.
-        total: captions, tagged or not.
-    """
-    rows = frame.iloc[::-1]
-    figure = blank("Failure tags", "Share of captions (%)", "", template)
-    shares = 100 * rows.images / total
-    bounds = [wilson_interval(int(count), total) for count in rows.images]
-    figure.add_bar(
-        x=shares,
-        y=[*range(len(rows))],
-        orientation="h",
-        marker={"color": COLOURS[template][0]},
-        error_x={
-            "array": [100 * high - share for share, (_, high) in zip(shares, bounds, strict=True)],
-            "arrayminus": [share - 100 * low for share, (low, _) in zip(shares, bounds, strict=True)],
-            "color": INK[template],
-            "thickness": 1.5,
-            "width": 5,
-        },
-        customdata=rows.images,
-        hovertemplate=f"%{{customdata}} of {total:,} captions (%{{x:.1f}} %)<extra></extra>",
-    )
-    figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(**named_axis([*rows.tag], _TAG), showgrid=False)
-    figure.update_layout(height=130 + 36 * max(len(rows), 1))
-    return figure
-
-
 def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Decoding time against beam size.
+    """Draw decoding time against beam size.
 
     Args:
         frame: columns beam_size, seconds (per image).
@@ -194,9 +154,7 @@ def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 def oracle_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> go.Figure:
     """Draw one metric of the best, the chosen and the mean hypothesis at each beam size, from `queries.oracle`."""
     described = METRICS[metric]
-    figure = blank(
-        f"{described.title} of the n-best lists", "Beam size", f"{described.title} ({described.unit})", template
-    )
+    figure = blank(f"{plain(described.title)} of the n-best lists", "Beam size", _with_unit(metric), template)
     parts = (("best", "best hypothesis (oracle)"), ("chosen", "chosen caption"), ("average", "mean of all hypotheses"))
     for place, (column, name) in enumerate(parts):
         figure.add_scatter(
@@ -208,12 +166,14 @@ def oracle_by_beam(frame: pd.DataFrame, metric: str, template: str = LIGHT) -> g
             marker={"symbol": SYMBOLS[place], "size": 9},
             hovertemplate=f"beam size %{{x}}<br>{name} %{{y:.{described.digits}f}}<extra></extra>",
         )
-    figure.update_layout(showlegend=True, margin={"t": 106}, height=_HEIGHT + 22)  # a line more than LEGEND's two
+    figure.update_layout(
+        showlegend=True, margin={"t": 106}, height=HEIGHT + 22
+    )  # one line more than LEGEND has room for
     return _beam_axis(figure, frame)
 
 
 def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Training loss against step, from `queries.training`."""
+    """Draw training loss against step, from `queries.training`."""
     logged = frame[frame.loss.notna()]
     figure = blank("Training loss", "Step", "Loss (nats per token)", template)
     figure.add_scatter(
@@ -227,7 +187,7 @@ def training_loss(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 
 def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Validation CIDEr and CLIPScore against epoch, each on an axis of its own, from `queries.training`."""
+    """Draw validation CIDEr and CLIPScore against epoch, each with its own axis, from `queries.training`."""
     figure = blank("Validation by epoch", "Epoch", "CIDEr", template)
     axes = (("validation_cider", "CIDEr", "y"), ("validation_clipscore", "CLIPScore", "y2"))
     for place, (column, name, axis) in enumerate(axes):
@@ -259,49 +219,6 @@ def training_validation(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure
     return figure
 
 
-def zero_shot_accuracy(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Accuracy of each prompt template with its 95 % interval, best on top, from `queries.zero_shot_accuracy`."""
-    known = frame[frame.accuracy.notna()].iloc[::-1]
-    figure = blank("Zero-shot accuracy by template", "Accuracy (%)", "", template)
-    figure.add_scatter(
-        x=100 * known.accuracy,
-        y=[*range(len(known))],
-        mode="markers",
-        marker={"size": 11, "color": COLOURS[template][0]},
-        cliponaxis=False,  # a mark at 0 % stands on the end of the axis
-        error_x={
-            "type": "data",
-            "array": 100 * (known.high - known.accuracy),
-            "arrayminus": 100 * (known.accuracy - known.low),
-            "thickness": 2,
-            "width": 6,
-        },
-        customdata=[*zip(known.right, known.known, map(whole, known.template), strict=True)],
-        hovertemplate="%{customdata[2]}<br>%{x:.2f} %, %{customdata[0]} of %{customdata[1]} right<extra></extra>",
-    )
-    # Marks and not bars: the axis need not begin at 0, where templates that differ by a point look all the same.
-    room = 2 + 10 * (known.high.max() - known.low.min())
-    figure.update_xaxes(range=[max(0, 100 * known.low.min() - room), min(100.5, 100 * known.high.max() + room)])
-    axis = named_axis([*known.template], _TEMPLATE, _COLUMNS)
-    figure.update_yaxes(**axis)
-    lines = max((name.count("<br>") + 1 for name in axis["ticktext"]), default=1)
-    figure.update_layout(height=120 + max(48, 20 * lines + 6) * max(len(known), 1))
-    return figure
-
-
-def whole_ticks(span: float) -> dict[str, Any]:
-    """Settings of an axis that counts: left to itself, one of few steps has ticks between them."""
-    return {"tickformat": "d", "dtick": 1 if span <= _WHOLE else None}
-
-
-def blank(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(template=template, title={"text": title}, height=_HEIGHT, showlegend=False)
-    figure.update_xaxes(title={"text": x_title})
-    figure.update_yaxes(title={"text": y_title})
-    return figure
-
-
 def _published(
     figure: go.Figure,
     known: pd.DataFrame,
@@ -312,8 +229,10 @@ def _published(
     template: str,
     axis: str,
 ) -> None:
-    """Draw the figures of one source (in full, and its label): a dashed line with open marks, level across ours where
-    their beam size is not known."""
+    """Draw the figures of one source (full name, label) as a dashed line with open marks.
+
+    A figure without a beam size becomes a horizontal line over our beam sizes.
+    """
     sized = known[known.beam_size.notna()]
     if sized.empty:
         ends = [ours.beam_size.min(), ours.beam_size.max()]
@@ -333,7 +252,7 @@ def _published(
 def _band(
     figure: go.Figure, frame: pd.DataFrame, column: str, place: int, name: str, digits: int, template: str
 ) -> None:
-    """A line over beam sizes with a shaded interval between `column`_low and `column`_high (or low and high)."""
+    """Draw a line over beam sizes with a band from `column`_low to `column`_high (for "value": low to high)."""
     low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
     colour = COLOURS[template][place]
     bounded = frame[frame[low].notna() & frame[high].notna()]
@@ -361,7 +280,7 @@ def _band(
 
 
 def _beam_axis(figure: go.Figure, frame: pd.DataFrame) -> go.Figure:
-    """Ticks at the beam sizes that were run; logarithmic where they span more than a decade."""
+    """Put ticks at the beam sizes of the run; logarithmic if they span more than a decade."""
     sizes = sorted({int(size) for size in frame.beam_size})
     wide = sizes[0] > 0 and sizes[-1] > 10 * sizes[0]
     figure.update_xaxes(tickmode="array", tickvals=sizes, ticktext=_beam_names(sizes, wide), tickangle=0)
@@ -373,7 +292,7 @@ def _beam_axis(figure: go.Figure, frame: pd.DataFrame) -> go.Figure:
 
 
 def _beam_names(sizes: list[int], wide: bool) -> list[str]:
-    """A name a size; on a logarithmic axis those that would stand on their neighbour's stay a mark without one."""
+    """Return one name per beam size; on a logarithmic axis a name that would overlap another one is empty."""
     room = 0.036 * math.log10(1.2 * sizes[-1] / sizes[0]) if wide else 0.0
     names, last = [], -math.inf
     for size in sizes:
@@ -387,106 +306,3 @@ def _beam_names(sizes: list[int], wide: bool) -> list[str]:
 def _faint(colour: str) -> str:
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.18)"
-
-
-def plain(stranger: str, longest: int = 60) -> str:
-    """A stranger's text in a label: Plotly reads a little HTML there, so its marks are written as entities."""
-    return _entities(_shortened(_line(stranger), longest))
-
-
-def wrapped(stranger: str, columns: int) -> str:
-    """Return all of a text in lines of at most `columns` letters; only a word longer than a line is broken."""
-    return _broken(_line(stranger), columns)
-
-
-def whole(stranger: str) -> str:
-    """Return all of a text where the mouse rests, in lines that fit on the page."""
-    return wrapped(stranger, 70)
-
-
-def labels(names: Iterable[str], longest: int = 60, columns: int = 0) -> list[str]:
-    """Names as they stand on an axis, at most `longest` letters each: different names look different.
-
-    They only say what stands at a place. Whoever draws puts things at numbers, for two names that begin alike would be
-    one place if the shortened name were it.
-
-    Args:
-        columns: letters in a line; 0 breaks none.
-    """
-    written: dict[str, str] = {}
-    for name in dict.fromkeys(map(str, names)):
-        short, number, taken = _shortened(_line(name), longest), 1, set(written.values())
-        while short in taken:
-            number += 1
-            mark = f" ({number})"
-            short = _shortened(_line(name), longest - len(mark)) + mark
-        written[name] = short
-    return [_broken(written[name], columns) if columns else _entities(written[name]) for name in map(str, names)]
-
-
-def named_axis(names: Sequence[str], longest: int, columns: int = 0) -> dict[str, Any]:
-    """Settings of an axis with a name at each of 0, 1, 2, ..."""
-    return {
-        "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "ticktext": labels(names, longest, columns),
-        "range": [-0.5, len(names) - 0.5],
-        "zeroline": False,
-    }
-
-
-def _line(stranger: str) -> str:
-    return " ".join(str(stranger).split())
-
-
-def _shortened(line: str, longest: int) -> str:
-    """Cut in the middle: names that begin alike are told apart by their ends."""
-    if len(line) <= longest:
-        return line
-    kept = max(longest - 1, 2)
-    return line[: kept - kept // 2].rstrip() + "…" + line[-(kept // 2) :].lstrip()
-
-
-def _broken(line: str, columns: int) -> str:
-    return "<br>".join(map(_entities, textwrap.wrap(line, columns) or [line]))
-
-
-def _entities(line: str) -> str:
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _template(name: str) -> go.layout.Template:
-    ink, lines = INK[name], LINES[name]
-    axis = {
-        "gridcolor": lines,
-        "linecolor": lines,
-        "zerolinecolor": lines,
-        "tickcolor": lines,
-        "ticks": "outside",
-        "automargin": True,
-        "title": {"standoff": 10, "font": {"size": 14}},
-    }
-    return go.layout.Template(
-        layout={
-            "colorway": COLOURS[name],
-            "paper_bgcolor": PAPER[name],
-            "plot_bgcolor": PAPER[name],
-            "font": {"color": ink, "family": "Source Sans, Helvetica, Arial, sans-serif", "size": 14},
-            "title": {
-                "font": {"size": 17, "weight": 600},
-                "x": 0,
-                "y": 1,
-                "yanchor": "top",
-                "pad": {"l": 12, "t": 14},
-            },
-            "margin": {"l": 64, "r": 24, "t": 56, "b": 56},
-            "hoverlabel": {"bgcolor": PAPER[name], "bordercolor": lines, "font": {"color": ink}},
-            "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-            "xaxis": axis,
-            "yaxis": axis,
-        }
-    )
-
-
-for _name in (LIGHT, DARK):
-    pio.templates[_name] = _template(_name)

@@ -1,7 +1,7 @@
-"""How scores lie: histograms of every metric, two metrics against each other, the selection drawn over the whole.
+"""Distributions of scores for print: histograms of every metric, and a scatter plot of two metrics.
 
-DataFrame in, Plotly figure out, for files and reports: what the pages draw in the browser, these draw for print. Knows
-column names of `engine.store.queries`, and no page.
+DataFrame in, Plotly figure out. The pages draw the same plots in the browser. Knows column names of
+`engine.store.queries`, and no page.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.figures.curves import COLOURS, INK, LEGEND, LIGHT, LINES, blank
 from dashboard.text import formatting
+from dashboard.theme import COLOURS, INK, LEGEND, LIGHT, LINES, blank, labels
 
 _ACROSS = 3
 _HIGH = 104  # pixels of a row of histograms
@@ -26,10 +26,10 @@ def histograms(
     bins: int,
     template: str = LIGHT,
 ) -> go.Figure:
-    """A histogram a metric, of `queries.histograms` of all cases and of the selected ones."""
+    """Draw one histogram per metric, from `queries.histograms` of all cases (`whole`) and of the selection (`part`)."""
     rows = -(-len(edges) // _ACROSS)
     drawn = rows * _HIGH + (rows - 1) * _BETWEEN  # pixels from the first row's top to the last one's bottom
-    titles = [formatting.title(metric) for metric, _, _ in edges]
+    titles = labels(formatting.title(metric) for metric, _, _ in edges)
     figure = make_subplots(
         rows, _ACROSS, subplot_titles=titles, vertical_spacing=_BETWEEN / drawn, horizontal_spacing=0.06
     )
@@ -49,9 +49,7 @@ def histograms(
                 col=place % _ACROSS + 1,
             )
     figure.update_yaxes(title={"text": "Cases"}, col=1)
-    figure.update_layout(
-        template=template, title={"text": "Scores of the selection over those of all cases"}, barmode="overlay"
-    )
+    figure.update_layout(template=template, title={"text": "Scores: selection and all cases"}, barmode="overlay")
     margin = {"t": LEGEND["margin"]["t"] + _TITLE, "b": 40}
     figure.update_layout(height=drawn + sum(margin.values()), margin=margin, showlegend=True)
     figure.update_layout(legend={"y": 1 + _TITLE / drawn})  # above the titles of the first row
@@ -66,10 +64,9 @@ def quadrant(
     corners: Sequence[tuple[float, float]] = (),
     template: str = LIGHT,
 ) -> go.Figure:
-    """`queries.scattered` of two metrics, parted at their medians, with the region that was drawn, if any."""
-    figure = blank(
-        f"{formatting.title(y)} against {formatting.title(x)}", formatting.title(x), formatting.title(y), template
-    )
+    """Draw `queries.scattered` of two metrics with their medians and the selected region, if any."""
+    across, up = labels(map(formatting.title, (x, y)))
+    figure = blank(f"{up} vs. {across}", across, up, template)
     for selected, name in ((False, "not selected"), (True, "selected")):
         mine = points[points.selected == selected]
         colour = COLOURS[template][0] if selected else INK[template]
@@ -89,7 +86,7 @@ def quadrant(
             x=[corner[0] for corner in closed],
             y=[corner[1] for corner in closed],
             mode="lines",
-            name="the region",
+            name="selected region",
             line={"color": COLOURS[template][0], "width": 2},
         )
     figure.update_layout(height=460, **LEGEND)

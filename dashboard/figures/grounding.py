@@ -1,8 +1,7 @@
-"""Attention grounding (pointing game): figures and words of `queries.grounding_heads` and `grounding_offsets`.
+"""Attention grounding (pointing game): figures and sentences from `queries.grounding_heads` and `grounding_offsets`.
 
-Like `figures`: DataFrame in, Plotly figure out. Layers and heads count from 1 for people, the mean of a layer's heads
-comes first. A hit rate says little by itself, because the boxes of a large object are hard to miss: what counts is its
-difference to chance, the hit rate in the boxes of the same label in another image.
+Layers and heads are counted from 1; the mean over a layer's heads comes first. Large boxes are easy to hit, so a hit
+rate is compared with chance: the hit rate in the boxes of the same label in another image.
 """
 
 from statistics import NormalDist
@@ -12,23 +11,23 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color, hex_to_rgb, label_rgb
 
-from dashboard.figures.curves import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
 from dashboard.state.record import Run
 from dashboard.text import formatting
+from dashboard.theme import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
 
 TITLE = "Attention grounding (pointing game)"
 _MEAN = -1
-_FEW = 10  # nouns; where two of two are hits, so are those of every resample, and the interval has no width
-_ABOVE = 4  # layers whose names find room between the title and the axes
+_FEW = 10  # nouns; if all of a few nouns are hits, bootstrap intervals have no width
+_ABOVE = 4  # layers that fit into the legend between title and axes
 
 
 def named(layer: int, head: int) -> str:
-    """`layer 3, mean of heads`, as the attention viewer calls it."""
+    """Return `layer 3, mean of heads`, as in the attention viewer."""
     return f"layer {layer + 1}, " + ("mean of heads" if head == _MEAN else f"head {head + 1}")
 
 
 def best(heads: pd.DataFrame) -> tuple[int, int]:
-    """Return the best layer and head: by hit rate above chance, or by hit rate where chance is not known."""
+    """Return the best layer and head: by hit rate minus chance, or by hit rate if chance is not known."""
     row = _best(heads)
     return int(row.layer), int(row["head"])
 
@@ -38,56 +37,56 @@ def _best(heads: pd.DataFrame) -> pd.Series:
 
 
 def sentence(run: Run, beam: int, heads: pd.DataFrame) -> str:
-    """Return what the best layer and head reach, beside chance."""
-    row, where = _best(heads), formatting.begun(formatting.of_setting(beam, run.is_sampled))
+    """Return a sentence on the best layer and head: hit rate, chance and their difference."""
+    row, where = _best(heads), formatting.capitalized(formatting.of_setting(beam, run.is_sampled))
     tested = pd.notna(row.own)
     share, nouns = (row.own, row.tested) if tested else (row.hit, row.nouns)
     layer, head = best(heads)
     map_named = f"layer {layer + 1}, " + ("averaged over heads" if head == _MEAN else f"head {head + 1}")
     found = (
-        f"{where}, the best of {len(heads)} maps is {map_named}: its brightest patch lies in a box of the named object "
-        f"for {round(share * nouns):,} of {formatting.count(int(nouns), 'noun')} ({formatting.percent(share)})"
+        f"{where}, the best of {len(heads)} maps is {map_named}: its brightest patch is inside a box of the named "
+        f"object for {round(share * nouns):,} of {formatting.count(int(nouns), 'noun')} ({formatting.percent(share)})"
     )
     if not tested:
         return f"{found}. Chance is not known, because no other image has a box of the same label."
     bounds = formatting.interval(100 * row.low, 100 * row.high, 1)
     gain = f"{100 * row.gain:+.1f} points" + (f" (95 % CI {bounds})" if bounds else "")
     return (
-        f"{found}; chance, the same with the boxes of that label in another image, is "
+        f"{found}. Chance (the boxes of the same label in another image) is "
         f"{formatting.percent(row.chance)}. Difference: {gain}.{_doubt(row, len(heads))}"
     )
 
 
 def answer(heads: pd.DataFrame) -> str:
-    """Return whether maps point at what the nouns name, in one sentence."""
+    """Return one sentence: does attention peak inside the boxes of named objects more often than by chance?"""
     row = _best(heads)
     if pd.isna(row.gain):
-        return "Whether maps point at the named objects more often than by chance is not known."
+        return "It is not known whether maps point at the named objects more often than by chance."
     if _doubt(row, len(heads)):
         return "It is not shown that maps point at the named objects more often than by chance."
     return "Maps point at the named objects more often than by chance."
 
 
 def _doubt(row: pd.Series, count: int) -> str:
-    """Return why the best of `count` maps may be a result of chance, or "" where that is unlikely."""
+    """Return why the best of `count` maps may be a result of chance, or "" if that is unlikely."""
     if not row.low > 0:
-        return " This may be chance."
+        return " The difference is not significant."
     if row.tested < _FEW:
-        return " With so few nouns this is weak evidence."
+        return f" Fewer than {_FEW} nouns are weak evidence."
     wider = NormalDist().inv_cdf(1 - 0.025 / count) / NormalDist().inv_cdf(1 - 0.025)  # Bonferroni
     if row.gain - wider * (row.gain - row.low) > 0:
         return ""
-    return f" The best of {count} maps may reach this by chance."
+    return f" It is not significant after correction for {count} maps."
 
 
 def heads_title(heads: pd.DataFrame) -> str:
-    """Return what `by_head` shows of these heads."""
+    """Return the title of `by_head`."""
     is_tested = heads.gain.notna().any()
     return "Hit rate minus chance by layer and head (points)" if is_tested else "Hit rate by layer and head (%)"
 
 
 def by_head(heads: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Draw hit rate - chance of every layer and head, in points; the hit rate where chance is not known."""
+    """Draw hit rate minus chance by layer and head, in points; the hit rate if chance is not known."""
     is_tested = heads.gain.notna().any()
     table = heads.pivot(index="layer", columns="head", values="gain" if is_tested else "hit")
     hits, lifts = (heads.pivot(index="layer", columns="head", values=name).to_numpy() for name in ("hit", "lift"))
@@ -120,7 +119,7 @@ def by_head(heads: pd.DataFrame, template: str = LIGHT) -> go.Figure:
 
 
 def _points(value: float, is_signed: bool) -> str:
-    """Whole points, with their sign; what rounds to nothing has none."""
+    """Return whole points with their sign; 0 has no sign."""
     if np.isnan(value):
         return ""
     whole = round(value)
@@ -128,7 +127,7 @@ def _points(value: float, is_signed: bool) -> str:
 
 
 def _pale(place: int, template: str) -> str:
-    """A colour half way to the paper: ink can be read on it."""
+    """Return a colour mixed with the paper colour, so that text on it is readable."""
     ends = map(hex_to_rgb, (PAPER[template], COLOURS[template][place]))
     return label_rgb(find_intermediate_color(*ends, 0.55))
 
@@ -137,7 +136,7 @@ def by_offset(offsets: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Draw hit rates of the maps of words before and after the noun, one line per layer, with 95 % intervals."""
     figure = blank("Hit rate around the noun", "Position relative to the noun (words)", "Hit rate (%)", template)
     for place, (layer, rows) in enumerate(offsets.groupby("layer")):
-        turned = place + place // 8  # where colours come again, with other marks
+        turned = place + place // 8  # colours repeat with other marks
         figure.add_scatter(
             x=rows.offset,
             y=100 * rows.hit,

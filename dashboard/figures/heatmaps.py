@@ -1,7 +1,7 @@
 """A caption's attention maps laid over its photo, one picture per word, as the attention viewer draws them.
 
-Knows a stored row of attention and pixels. Knows no page and no figure. What the viewer does in the browser, this does
-for a file: the same colours, the same transparency, the same veil over what the model did not see.
+Knows a stored row of attention and pixels. Knows no page and no figure. Uses the colours, the opacity and the veil over
+cropped parts of the viewer in the browser.
 """
 
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from PIL import Image
 
 TILE = 480  # pixels of the longer side
 
-# Matplotlib's scales (CC0) at a few equal places. Brightness alone orders each of them, so that they are read in grey
-# and without colour vision too. The viewer in the browser is sent the same ones.
+# Matplotlib's colour scales (CC0), sampled at equal steps. Brightness alone orders each of them, so that they can be
+# read in grey and without colour vision. The viewer in the browser receives the same ones.
 SCALES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "inferno": (
         *((0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85)),
@@ -31,41 +31,41 @@ SCALES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "grey": ((0, 0, 0), (255, 255, 255)),
 }
 NEAR_MEAN = 0.1
-"""Below this a word's map is called nearly the caption's mean map: its `moved`, a total variation distance.
+"""Threshold of `moved`, a total variation distance: below it, a word's map is nearly the mean map of the caption.
 
-That distance is the most by which the share of attention of any region can differ between two maps: below a tenth,
-whatever is seen in the word's map, the mean map shows within ten points. Measured on every layer and their mean, heads
-averaged, of a captioner of Flickr8k, one of COCO (nouns have boxes) and the demo (boxes too):
+The distance bounds the difference of the attention in any region: below 0.1 every region holds the same share in both
+maps up to ten points. Measured on every layer and their mean, averaged over heads, of captioners trained on Flickr8k,
+COCO (nouns have boxes) and the demo (boxes too):
 
-- below 0.1 most words have their brightest patch where the mean map has it (63 % of 24,000 maps on Flickr8k, 55 % of
-  4,200 on COCO); from 0.1 on fewer than half, from 0.25 on about a quarter;
+- below 0.1 most words share their brightest patch with the mean map (63 % of 24,000 maps on Flickr8k, 55 % of 4,200 on
+  COCO); from 0.1 on fewer than half do, from 0.25 on about a quarter;
 - below 0.1 the boxes of a noun hold as much attention as under the mean map (+0.001 on COCO); on the demo they hold
   +0.01 from 0.15, +0.10 from 0.25, +0.41 from 0.5 on.
 
-In the last layer, which is shown first, it flags none of the demo's words and 3.5 % of those of Flickr8k; in Flickr8k's
-first layer, which hardly tells words apart, 67 %.
+In the last layer, which is shown first, it flags no word of the demo and 3.5 % of the words of Flickr8k; in the first
+layer of Flickr8k, whose maps hardly depend on the word, 67 %.
 """
 
 _GREY = (128, 136, 144)
 _VEIL = 0.65
 _FAINT = 0.25
-"""Share of the opacity that a map has where it is 0: the photo stays recognisable where nothing was attended to."""
+"""Share of the opacity that a map keeps where it is 0, which marks the area that the model saw."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is looked at. Layers and heads count from 1 for people; 0 is the mean over all of them."""
+class AttentionView:
+    """Which attention map is shown, and how. Layers and heads count from 1; 0 is the mean over all of them."""
 
     word: int = 0
     layer: int = 0
     head: int = 0
-    subtract: bool = False  # the mean map of the caption taken away from every word's
+    subtract: bool = False  # subtract the mean map of the caption
     opacity: int = 60  # percent
     scale: str = "inferno"  # one of SCALES
 
     @property
     def described(self) -> str:
-        """`layer 3, mean of heads, the caption's mean map subtracted`."""
+        """Return `layer 3, mean of heads, the caption's mean map subtracted`."""
         parts = [
             f"layer {self.layer}" if self.layer else "mean of layers",
             f"head {self.head}" if self.head else "mean of heads",
@@ -74,17 +74,17 @@ class Look:
         return ", ".join(parts)
 
 
-def read_look(sent: Any, row: pd.Series) -> Look:
-    """A Look from what the browser or a URL says; whatever does not fit the maps falls back to a Look that does."""
+def read_attention_view(sent: Any, row: pd.Series) -> AttentionView:
+    """Return the view that the browser or a URL names; a value that does not fit the maps becomes the default."""
     sent = sent if isinstance(sent, dict) else {}
     words, layers, heads, _ = (int(size) for size in row["shape"])
-    return Look(
+    return AttentionView(
         word=_whole(sent.get("word"), 0, words - 1, 0),
         layer=_whole(sent.get("layer"), 0, layers, layers),
         head=_whole(sent.get("head"), 0, heads, 0),
         subtract=sent.get("subtract") in (True, "1"),
         opacity=_whole(sent.get("opacity"), 0, 100, 60),
-        scale=sent.get("scale") if sent.get("scale") in SCALES else Look.scale,
+        scale=sent.get("scale") if sent.get("scale") in SCALES else AttentionView.scale,
     )
 
 
@@ -96,38 +96,38 @@ def _whole(value: Any, low: int, high: int, default: int) -> int:
     return number if low <= number <= high else default
 
 
-def maps(row: pd.Series, look: Look) -> np.ndarray:
-    """float64[words, patches] of a row of `queries.attention`: shares of the attention, one map a word."""
+def maps(row: pd.Series, view: AttentionView) -> np.ndarray:
+    """Return float64[words, patches] from a row of `queries.attention`: shares of attention, one map per word."""
     words, layers, heads, patches = (int(size) for size in row["shape"])
     stored = np.frombuffer(bytes(row["weights"]), dtype=np.uint8).reshape(words, layers, heads, patches)
     scale = np.asarray(row["scale"], dtype=np.float64).reshape(words, layers, heads, 1)
     weights = stored / 255 * scale
-    weights = weights[:, look.layer - 1 : look.layer] if look.layer else weights
-    weights = weights[:, :, look.head - 1 : look.head] if look.head else weights
+    weights = weights[:, view.layer - 1 : view.layer] if view.layer else weights
+    weights = weights[:, :, view.head - 1 : view.head] if view.head else weights
     found = weights.mean(axis=(1, 2))
-    return np.maximum(found - found.mean(axis=0), 0) if look.subtract else found
+    return np.maximum(found - found.mean(axis=0), 0) if view.subtract else found
 
 
-def moved(row: pd.Series, look: Look) -> np.ndarray:
+def moved(row: pd.Series, view: AttentionView) -> np.ndarray:
     """Return float64[words], 0 to 1: the share of each word's attention outside the caption's mean map."""
-    found = maps(row, replace(look, subtract=False))
+    found = maps(row, replace(view, subtract=False))
     return np.abs(found - found.mean(axis=0)).sum(axis=1) / 2
 
 
-def near_mean(row: pd.Series, look: Look) -> np.ndarray:
-    """Return bool[words]: whether a word's map is nearly the caption's mean map, which says little about the word."""
-    return moved(row, look) < NEAR_MEAN
+def near_mean(row: pd.Series, view: AttentionView) -> np.ndarray:
+    """Return bool[words]: whether a word's map is nearly the mean map, which says little about the word."""
+    return moved(row, view) < NEAR_MEAN
 
 
 def clean(row: pd.Series, photo: Image.Image | None) -> Image.Image:
-    """Return the photo without a map, of the size that `tiles` have; grey where the photo is missing."""
+    """Return the photo without a map, in the size of `tiles`; grey if the photo is missing."""
     width, height, _ = _size(row)
     if photo is None:
         return Image.new("RGB", (width, height), _GREY)
     return photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
 
 
-def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.Image]:
+def tiles(row: pd.Series, photo: Image.Image | None, view: AttentionView) -> list[Image.Image]:
     """Return one RGB picture per word, at most TILE pixels a side: the photo under the word's map."""
     width, height, zoom = _size(row)
     ground = clean(row, photo)
@@ -138,17 +138,17 @@ def tiles(row: pd.Series, photo: Image.Image | None, look: Look) -> list[Image.I
     seen = ground.crop((left, top, right, bottom))
     veiled = Image.blend(ground, Image.new("RGB", ground.size, _GREY), _VEIL)
     found = []
-    for heat in _heat(maps(row, look), (int(row["grid_height"]), int(row["grid_width"]))):
+    for heat in _heat(maps(row, view), (int(row["grid_height"]), int(row["grid_width"]))):
         brightness = heat.resize(seen.size, Image.Resampling.BILINEAR)
-        cover = brightness.point(lambda value: round(look.opacity / 100 * (255 * _FAINT + (1 - _FAINT) * value)))
+        cover = brightness.point(lambda value: round(view.opacity / 100 * (255 * _FAINT + (1 - _FAINT) * value)))
         tile = veiled.copy()
-        tile.paste(Image.composite(_coloured(brightness, look.scale), seen, cover), (left, top))
+        tile.paste(Image.composite(_coloured(brightness, view.scale), seen, cover), (left, top))
         found.append(tile)
     return found
 
 
 def _size(row: pd.Series) -> tuple[int, int, float]:
-    """Width and height of a tile, and its pixels for each of the photo's; a photo of unknown size has the crop's."""
+    """Return width and height of a tile, and its pixels per photo pixel; an unknown photo size is that of the crop."""
     known = pd.notna(row["width"]) and pd.notna(row["height"])
     width = float(row["width"] if known else row["crop"]["width"])
     height = float(row["height"] if known else row["crop"]["height"])

@@ -10,18 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.figures import curves as figures
-from dashboard.report.exports import Figure
-from dashboard.report.tables import HEADLINES
+from dashboard import metrics
+from dashboard.figures import curves
+from dashboard.items import Figure
 from dashboard.state.record import Run
 from dashboard.text import formatting
-from engine.store.schema import METRICS
 
 
-def curves(found: pd.DataFrame, small: str) -> list[Figure]:
+def figures(found: pd.DataFrame, small: str) -> list[Figure]:
     """Return one figure per headline metric that several beam sizes have."""
     return [
-        Figure(f"oracle_{metric}", title(metric), partial(figures.oracle_by_beam, mine, metric), small)
+        Figure(f"oracle_{metric}", title(metric), partial(curves.oracle_by_beam, mine, metric), small)
         for metric, mine in headlines(found)
         if mine.beam_size.nunique() > 1
     ]
@@ -36,8 +35,7 @@ def sentences(run: Run, beam: int | None, found: pd.DataFrame) -> Iterator[str]:
 
 def headlines(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Return the headline metrics of `found`, each with its rows."""
-    each = [(metric, found[found.metric == metric]) for metric in HEADLINES]
-    return [(metric, mine) for metric, mine in each if len(mine)]
+    return [(metric, found[found.metric == metric]) for metric in metrics.headlines(found.metric)]
 
 
 def title(metric: str) -> str:
@@ -46,24 +44,20 @@ def title(metric: str) -> str:
 
 
 def _sentence(run: Run, metric: str, row: Any) -> str:
-    best, chosen, mean = (
-        formatting.number(each, METRICS[metric].digits) for each in (row.best, row.chosen, row.average)
-    )
-    where, images = (
-        formatting.begun(formatting.of_setting(row.beam_size, run.is_sampled)),
-        formatting.count(int(row.images), "image"),
-    )
-    kept, name = formatting.mean_count(row.kept), formatting.title(metric)
+    best, chosen, mean = (formatting.score(metric, each) for each in (row.best, row.chosen, row.average))
+    where = formatting.capitalized(formatting.of_setting(row.beam_size, run.is_sampled))
+    kept, images = formatting.mean_count(row.kept), formatting.count(int(row.images), "image")
     held = f"one of the {kept} samples has" if run.is_sampled else f"the {kept}-best list contains a hypothesis with"
-    ranking = formatting.begun(_ranking(run, row) + f"mean of all: {mean}")
+    better = f"a {metrics.better_word(metric)} {formatting.markdown_title(metric)}"
+    ranking = formatting.capitalized(_ranking(run, row) + f"mean of all: {mean}")
     return (
-        f"{where}, for {formatting.percent(row.better)} of {images} {held} a higher {name} than the caption; choosing "
-        f"the best would give {best} instead of {chosen}. {ranking}."
+        f"{where}, for {formatting.percent(row.better)} of {images} {held} {better} than the caption; choosing the "
+        f"best would give {best} instead of {chosen}. {ranking}."
     )
 
 
 def _ranking(run: Run, row: Any) -> str:
-    """Return what the order of the search is worth; samples have none, and one image has no interval."""
+    """Return whether ranking helps, or "" for samples, which are unranked, and for one image, without an interval."""
     if run.is_sampled or pd.isna(row.lead_low):
         return ""
     if row.lead_low > 0:

@@ -1,7 +1,7 @@
 """Figures made of photos: attention strips, and panels with captions, scores and bars.
 
-Knows pixels, strings and Plotly. Knows no run and no query. The photos are pictures inside the figure and the text is
-text, so that an SVG or a PDF stays sharp and searchable. Everything stands on one canvas, in pixels from the top left.
+Knows pixels, strings and Plotly. Knows no run and no query. Photos are images and text is text, so that an SVG or a PDF
+stays sharp and searchable. Positions are pixels from the top left of one canvas.
 """
 
 import textwrap
@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from dashboard.figures import heatmaps
-from dashboard.figures.curves import COLOURS, INK, LIGHT, LINES, PAPER, TITLE_LINE, labels, plain, wrapped
-from dashboard.figures.heatmaps import Look
+from dashboard.figures.heatmaps import AttentionView
 from dashboard.figures.thumbnails import uri
+from dashboard.theme import COLOURS, INK, LIGHT, LINES, PAPER, TITLE_LINE, labels, plain, wrapped
 
 _WIDTH = 1000  # pixels of a whole figure
 _EDGE = 14  # pixels around everything, and between neighbours
@@ -33,18 +33,18 @@ _GROUND = "#C9CED4"
 
 @dataclass(frozen=True)
 class Panel:
-    """A photo with what stands below it. Without a photo, `missing` says why."""
+    """A photo with the text below it. Without a photo, `missing` says why."""
 
     photo: Image.Image | None
     missing: str = ""
     badge: str = ""
     title: str = ""
     note: str = ""
-    bars: tuple[tuple[str, float, bool], ...] = ()  # label, probability (0 to 1), whether it is the right one
+    bars: tuple[tuple[str, float, bool], ...] = ()  # label, probability (0 to 1), whether it is the true one
 
 
 def attention_strip(
-    title: str, row: pd.Series, photo: Image.Image | None, look: Look, template: str = LIGHT
+    title: str, row: pd.Series, photo: Image.Image | None, view: AttentionView, template: str = LIGHT
 ) -> go.Figure:
     """Draw the clean photo and all words of a caption side by side, each word with its map over the photo.
 
@@ -53,12 +53,12 @@ def attention_strip(
     Args:
         row: a row of `queries.attention`.
     """
-    tiles = [heatmaps.clean(row, photo), *heatmaps.tiles(row, photo, look)]
+    tiles = [heatmaps.clean(row, photo), *heatmaps.tiles(row, photo, view)]
     across = min(_ACROSS, len(tiles))
     width = min(240.0, (_WIDTH - _EDGE * (across + 1)) / across)
     height = width * tiles[0].height / tiles[0].width
     names = ["<i>photo</i>" if photo is not None else "<i>photo missing</i>"]
-    for word, near in zip(row["words"], heatmaps.near_mean(row, look), strict=True):
+    for word, near in zip(row["words"], heatmaps.near_mean(row, view), strict=True):
         names.append("<br>".join(map(_whole, _lines(word, width + 16))) + (" ≈" if near else ""))
     canvas, top = _Canvas(title, template), 0.0
     for start in range(0, len(tiles), across):
@@ -72,8 +72,8 @@ def attention_strip(
 
 
 def panels(title: str, shown: Sequence[Panel], template: str = LIGHT, across: int = 3) -> go.Figure:
-    """Panels in rows of `across` (2 or more), each row as high as its highest."""
-    across = max(2, min(across, len(shown)))  # one alone takes half of the page: photos are not that large
+    """Draw panels in rows of `across` (2 or more); each row is as high as its highest panel."""
+    across = max(2, min(across, len(shown)))  # a single photo takes half of the page
     width = (_WIDTH - _EDGE * (across + 1)) / across
     rows = [shown[start : start + across] for start in range(0, len(shown), across)]
     heights = [max(_panel_height(panel, width) for panel in row) for row in rows]
@@ -86,7 +86,7 @@ def panels(title: str, shown: Sequence[Panel], template: str = LIGHT, across: in
 
 
 def _photo_height(panel: Panel, width: float) -> float:
-    """As the photo is, but never higher than wide."""
+    """Return the height of the photo, at most its width."""
     if panel.photo is None:
         return width * 0.6
     return min(width, width * panel.photo.height / panel.photo.width)
@@ -125,7 +125,7 @@ def _draw_panel(canvas: "_Canvas", panel: Panel, x: float, y: float, width: floa
 
 
 def _draw_bar(canvas: "_Canvas", name: str, share: float, right: bool, x: float, y: float, width: float) -> None:
-    """The right one is dark with a tick, the others are light with an edge: told apart in black and white."""
+    """Draw a bar: the true label is dark with a tick, the others are light with an edge, also in black and white."""
     canvas.text(f"<b>✓ {name}</b>" if right else name, x, y + 2, size=12)
     canvas.text(f"{100 * share:.1f} %", x + width, y + 2, anchor="right", size=12)
     canvas.box(x, y + 21, width, 7, fill=canvas.paper, line=canvas.line)
@@ -133,28 +133,28 @@ def _draw_bar(canvas: "_Canvas", name: str, share: float, right: bool, x: float,
     canvas.box(x, y + 21, filled, 7, fill=canvas.ink if right else canvas.light, line=canvas.ink)
 
 
-def _whole(stranger: str) -> str:
-    return plain(stranger, max(len(stranger), 4))
+def _whole(text: str) -> str:
+    return plain(text, max(len(text), 4))
 
 
 class _Canvas:
-    """A figure without axes: pictures, boxes and words at pixels from the top left below the title."""
+    """A figure without axes: images, boxes and texts, in pixels from the top left below the title."""
 
     def __init__(self, title: str, template: str) -> None:
         self.ink, self.line, self.paper = INK[template], LINES[template], PAPER[template]
         self.light = COLOURS[template][4]
         self._title, self._template = wrapped(title, _COLUMNS), template
-        # Gathered, and given to the figure at once: Plotly copies all that it has for each one that is added.
+        # Collected first, because Plotly copies all elements whenever one is added.
         self._images: list[dict[str, Any]] = []
         self._boxes: list[dict[str, Any]] = []
         self._texts: list[dict[str, Any]] = []
 
     def figure(self, height: float) -> go.Figure:
-        """Return all that was drawn as a figure with `height` pixels below its title."""
+        """Return a figure of everything that was drawn, with `height` pixels below its title."""
         breaks = self._title.count("<br>")
         top = _TOP + TITLE_LINE * breaks
         figure = go.Figure()
-        # Plotly sets the first of several lines higher than a line alone, by 0.7 font sizes: the top would be cut.
+        # Plotly puts the first of several lines 0.7 font sizes higher than a single line, which would cut its top.
         figure.update_layout(
             template=self._template,
             title={"text": self._title, "pad": {"l": 12, "t": 26 if breaks else 14}},
@@ -181,7 +181,7 @@ class _Canvas:
         self._boxes.append({"type": "rect", "fillcolor": fill, "line": edge, "layer": "below", **place})
 
     def text(self, marked: str, x: float, y: float, anchor: str = "left", size: int = _FONT, **settings: Any) -> None:
-        """`marked` is Plotly's little HTML: what comes from a stranger was escaped before."""
+        """Draw a text in Plotly's HTML subset; callers have escaped untrusted parts."""
         place = {"x": x, "y": y, "xref": "x", "yref": "y", "xanchor": anchor, "yanchor": "top", "align": anchor}
         font = {"size": size, "color": self.ink}
         self._texts.append({"text": marked, "showarrow": False, "font": font, "borderpad": 0, **place, **settings})

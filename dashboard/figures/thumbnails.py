@@ -1,6 +1,6 @@
-"""Photos of a run, shown safely: upright, small, and only from inside the run's own folder.
+"""Photos of a run as upright previews, read only from inside the photo folder of the run.
 
-Knows files and pixels. Knows nothing of captions or pages.
+Knows files and pixels. Knows no caption and no page.
 """
 
 import base64
@@ -15,21 +15,21 @@ THUMBNAIL = 320  # pixels of the longer side
 LARGE = 960
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_LARGEST = 200_000_000  # pixels; above that a photo is not opened for a preview
+_LARGEST = 200_000_000  # pixels; larger photos are not opened for a preview
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo ready for a page: a data URI, or "" and the sentence that says why there is none."""
+    """A photo for a page: a data URI, or "" and a sentence that says why it is missing."""
 
     uri: str
     missing: str = ""
 
 
 def photo(root: Path | None, file_name: str | None, size: int = THUMBNAIL) -> Photo:
-    """The photo `file_name` of the folder `root`, at most `size` pixels a side."""
+    """Return the photo `file_name` of the folder `root`, at most `size` pixels per side."""
     if root is None or not isinstance(file_name, str) or not file_name:
-        return Photo("", "The run does not say where its photos are.")
+        return Photo("", "The run record names no photo folder.")
     path = inside(root, file_name)
     if path is None:
         return Photo("", f"{file_name} is not a photo of this run.")
@@ -43,10 +43,10 @@ def photo(root: Path | None, file_name: str | None, size: int = THUMBNAIL) -> Ph
 
 
 def inside(root: Path, file_name: str) -> Path | None:
-    """The path of `file_name` if it names an image inside `root`, else None.
+    """Return the path of `file_name` if it names an image inside `root`, else None.
 
-    Links are followed: datasets kept once and linked into folders are common, and whoever put a link among the photos
-    meant it. A name that a results file brings leads nowhere else.
+    Symbolic links inside the folder are followed, because datasets are often linked. A name from a results file cannot
+    leave the folder.
     """
     name = PurePath(file_name)
     if name.is_absolute() or ".." in name.parts or "\0" in file_name or name.suffix.lower() not in _SUFFIXES:
@@ -55,7 +55,7 @@ def inside(root: Path, file_name: str) -> Path | None:
 
 
 def pixels(root: Path | None, file_name: str | None, size: int = LARGE) -> Image.Image | None:
-    """The same photo as upright RGB, or None where `photo` would say why there is none."""
+    """Return the photo as upright RGB, or None if `photo` has none."""
     path = inside(root, file_name) if root is not None and isinstance(file_name, str) else None
     try:
         return None if path is None else _opened(path, size)
@@ -64,7 +64,7 @@ def pixels(root: Path | None, file_name: str | None, size: int = LARGE) -> Image
 
 
 def uri(image: Image.Image) -> str:
-    """An image as a data URI (JPEG)."""
+    """Return an image as a data URI (JPEG)."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -72,7 +72,7 @@ def uri(image: Image.Image) -> str:
 
 @lru_cache(maxsize=1024)
 def _data_uri(path: Path, size: int, changed: int) -> str:
-    """JPEG as a data URI. `changed` (the file's time) makes an exchanged photo a new entry of the cache."""
+    """Return a photo as a data URI; `changed` (the file's time) makes a replaced photo a new entry of the cache."""
     return uri(_opened(path, size))
 
 
@@ -80,14 +80,14 @@ def _opened(path: Path, size: int) -> Image.Image:
     with Image.open(path) as opened:
         if opened.width * opened.height > _LARGEST:
             raise ValueError("too large for a preview")
-        opened.draft("RGB", (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
+        opened.draft("RGB", (2 * size, 2 * size))  # JPEG decodes faster at a fraction of its size
         image = _rgb(ImageOps.exif_transpose(opened))
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """RGB of any mode: 16-bit grey is scaled to 8 bits, transparency lies on white."""
+    """Return an image of any mode as RGB: 16-bit grey is scaled to 8 bits, transparency becomes white."""
     if image.mode.startswith(("I", "F")):
         image = image.point(lambda value: value / 256).convert("L") if image.mode.startswith("I;16") else image
         return image.convert("L").convert("RGB")

@@ -1,9 +1,9 @@
-"""Everything a report needs in one zip: figures, tables, and a report.md that includes them.
+"""A whole report as one zip: figures, tables, and a report.md that includes them.
 
     python -m dashboard.report RUN --out report.zip
 
-Knows the layout of the zip and how a chapter becomes Markdown. `chapters` decides what the chapters contain, `exports`
-makes files of figures. Needs no Streamlit. Without a browser to draw with, the zip has HTML figures and says so.
+Knows the layout of the zip and how a chapter becomes Markdown. `chapters` decides the contents, `exports` writes
+figures and tables. Needs no Streamlit. Without a browser for drawing, the zip contains HTML figures and says so.
 """
 
 import argparse
@@ -16,25 +16,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dashboard.figures.heatmaps import SCALES, Look
+from dashboard.figures.heatmaps import SCALES, AttentionView
+from dashboard.items import Figure, Table
 from dashboard.report import exports
 from dashboard.report.chapters import chapters
-from dashboard.report.exports import Figure, Table, markdown_text
+from dashboard.report.exports import markdown_text
 from dashboard.report.footnotes import TITLE, Footnotes, is_signature
-from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Ask, Chapter, Source, companions, note, numbers
+from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Chapter, Query, Source, companions, note, numbers
 from dashboard.state.record import Run, runs_of
 from engine.store import database, queries
 from engine.store.errors import Problem
 
 Progress = Callable[[int, int, str], None]
-"""Called with (figures and tables done, all of them, what comes next)."""
+"""Called with (number of finished figures and tables, number of all, title of the next one)."""
 
-_DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the zip: equal tables and pictures give equal bytes
+_DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that equal contents give equal bytes
 _PLOTLY = "plotly.min.js"
 
 
 class ReportError(ValueError):
-    """A report that cannot be made; the message names the value, what was expected and the next step."""
+    """A report cannot be made; the message names the value, the expectation and the next step."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def make(source: Source, progress: Progress = lambda done, total, title: None) -
 
 
 def document(source: Source, written: list[Chapter], vector: bool) -> str:
-    """Return report.md: every chapter with its figures and tables, and where all of it comes from."""
+    """Return report.md: every chapter with its figures and tables, and its provenance."""
     numbered, notes = _numbered(written), _footnotes(written)
     parts = [f"# {markdown_text(title(source.run))}"]
     if not vector:
@@ -99,7 +100,7 @@ def _written(
         yield chapter.lead
     for item in chapter.items:
         entry, signed = numbered[id(item)], notes.named(item)
-        # The run is named at the head of the document, and not again below each table.
+        # The title of the document names the run, so tables do not repeat it.
         yield _figure(entry, signed, vector) if isinstance(item, Figure) else _table(entry, signed, note(source.run))
 
 
@@ -112,7 +113,7 @@ def _figure(entry: _Entry, signed: str, vector: bool) -> str:
 
 
 def _table(entry: _Entry, signed: str, run: str) -> str:
-    """Return the table with what its note says beyond the line about the run."""
+    """Return the table without the line of its note that names the run."""
     lines = [line for line in entry.item.note.splitlines() if line != run and not is_signature(line)]
     small = "\n".join(filter(None, [*lines, signed]))
     numbered = Table(entry.item.name, f"Table {entry.number}. {entry.item.title}", entry.item.shown, note=small)
@@ -120,7 +121,7 @@ def _table(entry: _Entry, signed: str, run: str) -> str:
 
 
 def _numbered(written: list[Chapter]) -> dict[int, _Entry]:
-    """Return figures and tables by identity, each kind numbered as the report numbers it."""
+    """Return figures and tables by identity, each kind numbered in order."""
     items = [item for chapter in written for item in chapter.items]
     return {id(item): _Entry(number, item) for item, number in zip(items, numbers(items), strict=True)}
 
@@ -170,15 +171,15 @@ def _provenance(source: Source) -> Iterable[str]:
         "Versions": _joined(run.part("versions")),
     }
     yield "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts.items() if value)
-    if run.demo_clip and (source.ask(queries.corpus_scores, run.name).metric == "clipscore").any():
-        yield "CLIPScore here comes from the demo CLIP: it is not comparable to the CLIPScore of ViT-B/32 in papers."
+    if run.demo_clip and (source.query(queries.corpus_scores, run.name).metric == "clipscore").any():
+        yield "This CLIPScore comes from the demo CLIP and is not comparable to the CLIPScore of ViT-B/32 in papers."
 
 
 def _listed(notes: Footnotes) -> Iterable[str]:
     """Yield the signatures that figures and tables refer to."""
     if notes.lines():
         yield f"## {TITLE}"
-        yield "How each number was computed: two numbers are comparable where their signatures agree."
+        yield "How each number was computed. Numbers with equal signatures are comparable."
         yield "\n".join(notes.lines())
 
 
@@ -194,7 +195,7 @@ def open_source(
     name: str,
     beam: int | None = None,
     images: Iterable[str] = (),
-    look: Mapping[str, Any] | None = None,
+    attention: Mapping[str, Any] | None = None,
     parts: Mapping[str, str] | None = None,
 ) -> tuple[Source, list[Problem]]:
     """Return a run of a results folder as the source of a report, and what could not be read.
@@ -203,18 +204,20 @@ def open_source(
         parts: names of companion runs, by a name of `source.PARTS`; the record of the run names the others.
 
     Raises:
-        ReportError: there is no such run, it has no such beam size or image, or a companion has nothing to show.
+        ReportError: there is no such run, beam size or image, or a companion run has nothing to show.
     """
     connection, problems = database.connect(results)
 
-    def ask(query: Callable[..., Any], *arguments: Any) -> Any:
-        return query(connection.cursor(), *arguments)
+    def query(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(connection.cursor(), *arguments)
 
-    runs = runs_of(ask(queries.runs))
+    runs = runs_of(query(queries.runs))
     run = _named(runs, name, results)
-    _check(run, ask, beam, tuple(images))
+    _check(run, query, beam, tuple(images))
     chosen = {part: _companion(part, _named(runs, other, results), run) for part, other in (parts or {}).items()}
-    return Source(run, runs, ask, results, beam, tuple(images), look or {}, companions(run, runs) | chosen), problems
+    return Source(
+        run, runs, query, results, beam, tuple(images), attention or {}, companions(run, runs) | chosen
+    ), problems
 
 
 def _companion(part: str, other: Run, run: Run) -> Run:
@@ -245,31 +248,31 @@ def _named(runs: list[Run], name: str, results: Path) -> Run:
     )
 
 
-def _check(run: Run, ask: Ask, beam: int | None, images: tuple[str, ...]) -> None:
-    sizes = [int(size) for size in ask(queries.beam_sizes, run.name).beam_size]
+def _check(run: Run, query: Query, beam: int | None, images: tuple[str, ...]) -> None:
+    sizes = [int(size) for size in query(queries.beam_sizes, run.name).beam_size]
     if beam is not None and beam not in sizes:
         known = ", ".join(map(str, sizes)) or "none"
         raise ReportError(f"run {run.name!r} has no beam size {beam}: expected one of {known}; choose with --beam")
-    kept = list(ask(queries.attention_beam_sizes, run.name).beam_size)
+    kept = list(query(queries.attention_beam_sizes, run.name).beam_size)
     for image in images:
-        if not any(len(ask(queries.has_attention, run.name, int(size), image)) for size in kept):
+        if not any(len(query(queries.has_attention, run.name, int(size), image)) for size in kept):
             raise ReportError(
-                f"run {run.name!r} kept no attention of image {image!r}: expected a file name without its ending, "
-                'such as those of python -m engine sql "SELECT DISTINCT image_id FROM attention"'
+                f"run {run.name!r} has no attention maps of image {image!r}; expected a file name without extension, "
+                'such as those printed by python -m engine sql "SELECT DISTINCT image_id FROM attention"'
             )
 
 
-def _check_asked(asked: argparse.Namespace, run: Run) -> None:
-    """Raise where --layer or --head does not exist, which would show another one, or where --out cannot be written."""
+def _check_options(options: argparse.Namespace, run: Run) -> None:
+    """Raise if --layer or --head does not exist or --out cannot be written."""
     for name, part in (("layer", "decoder_layers"), ("head", "heads")):
-        value, most = getattr(asked, name), run.part("captioner", part)
+        value, most = getattr(options, name), run.part("captioner", part)
         if value is not None and isinstance(most, int) and not 0 <= value <= most:
             raise ReportError(f"--{name} {value}: run {run.name!r} has {most}; expected 1 to {most}, or 0 for the mean")
-    if asked.out.is_dir():
-        raise ReportError(f"--out {asked.out}: there is a folder of that name; expected a file such as report.zip")
-    if next(parent for parent in asked.out.parents if parent.exists()).is_file():
-        raise ReportError(f"--out {asked.out}: a file is in the place of one of its folders; choose another --out")
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    if options.out.is_dir():
+        raise ReportError(f"--out {options.out} is a folder; expected a file such as report.zip")
+    if next(parent for parent in options.out.parents if parent.exists()).is_file():
+        raise ReportError(f"--out {options.out}: one of its folders is a file; choose another --out")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -282,22 +285,30 @@ def write(path: Path, content: bytes) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m dashboard.report", description="Everything a report needs, in one zip."
+        prog="python -m dashboard.report",
+        description="Write a whole report (figures, tables and report.md) as one zip.",
     )
     parser.add_argument("run", metavar="RUN", help="name of a finished run")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the zip to write")
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER", help="folder (results)")
-    parser.add_argument("--beam", type=int, metavar="SIZE", help="beam size that the report is about (the best)")
-    parser.add_argument("--images", nargs="+", default=[], metavar="ID", help="images whose attention is shown")
-    parser.add_argument("--zero-shot", metavar="RUN", help="run whose zero-shot results are reported, if RUN has none")
-    parser.add_argument("--photos", metavar="RUN", help="run whose attention maps are shown")
-    parser.add_argument("--quiet", action="store_true", help="do not name each figure and table on the way")
-    parser.add_argument("--layer", type=int, metavar="N", help="layer of the attention, 0 for the mean (the last)")
-    parser.add_argument("--head", type=int, metavar="N", help="head of the attention, 0 for the mean (0)")
-    parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
-    parser.add_argument("--colours", choices=SCALES, help=f"colours of the maps ({Look.scale})")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="zip to write")
     parser.add_argument(
-        "--opacity", type=_percent, metavar="PERCENT", help=f"how much the maps cover the photo ({Look.opacity})"
+        "--results", type=Path, default=Path("results"), metavar="FOLDER", help="results folder (default: results)"
+    )
+    parser.add_argument("--beam", type=int, metavar="SIZE", help="beam size of the report (default: the best one)")
+    parser.add_argument("--images", nargs="+", default=[], metavar="ID", help="images whose attention maps are shown")
+    parser.add_argument("--zero-shot", metavar="RUN", help="run with zero-shot results, if RUN has none")
+    parser.add_argument("--photos", metavar="RUN", help="run with attention maps of the photos to show")
+    parser.add_argument("--quiet", action="store_true", help="print no progress")
+    parser.add_argument(
+        "--layer", type=int, metavar="N", help="layer of the maps; 0 is the mean over layers (default: the last)"
+    )
+    parser.add_argument("--head", type=int, metavar="N", help="head of the maps; 0 is the mean over heads (default: 0)")
+    parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
+    parser.add_argument("--colours", choices=SCALES, help=f"colour scale of the maps (default: {AttentionView.scale})")
+    parser.add_argument(
+        "--opacity",
+        type=_percent,
+        metavar="PERCENT",
+        help=f"opacity of the maps over the photo (default: {AttentionView.opacity})",
     )
     return parser
 
@@ -308,43 +319,43 @@ def _percent(written: str) -> int:
     return int(written)
 
 
-def look_options(look: Mapping[str, Any]) -> list[str]:
-    """Return the options that draw attention as an address says, without defaults and invalid values."""
+def attention_options(attention: Mapping[str, Any]) -> list[str]:
+    """Return the command-line options of the attention view in a URL, without defaults and invalid values."""
     words = []
     for name in ("layer", "head"):
-        words += [f"--{name}", look[name]] if str(look.get(name)).isdecimal() else []
-    words += ["--subtract-mean"] if look.get("subtract") == "1" else []
-    scale, opacity = look.get("scale"), str(look.get("opacity"))
-    words += ["--colours", scale] if scale in SCALES and scale != Look.scale else []
-    sensible = opacity.isdecimal() and int(opacity) <= 100 and int(opacity) != Look.opacity
+        words += [f"--{name}", attention[name]] if str(attention.get(name)).isdecimal() else []
+    words += ["--subtract-mean"] if attention.get("subtract") == "1" else []
+    scale, opacity = attention.get("scale"), str(attention.get("opacity"))
+    words += ["--colours", scale] if scale in SCALES and scale != AttentionView.scale else []
+    sensible = opacity.isdecimal() and int(opacity) <= 100 and int(opacity) != AttentionView.opacity
     return words + (["--opacity", opacity] if sensible else [])
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write a report and return the exit status."""
-    asked = build_parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
-        look = {
-            "layer": asked.layer,
-            "head": asked.head,
-            "subtract": asked.subtract_mean,
-            "opacity": asked.opacity,
-            "scale": asked.colours,
+        attention = {
+            "layer": options.layer,
+            "head": options.head,
+            "subtract": options.subtract_mean,
+            "opacity": options.opacity,
+            "scale": options.colours,
         }
-        parts = {part: name for part in PARTS if (name := getattr(asked, part))}
-        source, problems = open_source(asked.results, asked.run, asked.beam, asked.images, look, parts)
-        _check_asked(asked, source.run)
+        parts = {part: name for part in PARTS if (name := getattr(options, part))}
+        source, problems = open_source(options.results, options.run, options.beam, options.images, attention, parts)
+        _check_options(options, source.run)
         for problem in problems:
-            print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
+            print(f"skipped: {problem.path}: {problem.reason}", file=sys.stderr)
         if exports.browser_missing():
-            print(f"{exports.browser_missing()} The report holds HTML figures instead.", file=sys.stderr)
-        write(asked.out, make(source) if asked.quiet else make(source, _say))
+            print(f"{exports.browser_missing()} The report contains HTML figures instead.", file=sys.stderr)
+        write(options.out, make(source) if options.quiet else make(source, _say))
     except (ReportError, exports.NoBrowser, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
         exports.close_browser()
-    print(asked.out)
+    print(options.out)
     return 0
 
 

@@ -1,8 +1,8 @@
-"""The chapters of a report like the study's, in its order, for one run.
+"""The chapters of a report on one run, in the order of the study's report.
 
-Knows runs, queries and how a chapter is written; chapters about photos, other runs and the summary have modules of
-their own. Writes no file and draws nothing before it is asked: a chapter holds figures and tables that `exports` can
-make, or the sentence that says why there is nothing and which command helps.
+Knows runs, queries and the form of a chapter. Other modules have the chapters on photos and other runs, and the
+summary. A chapter contains figures and tables, which are drawn only when `exports` writes them, or says why there are
+none and which command makes them.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.annotations import verdicts as judged
-from dashboard.figures import comparisons, panels
-from dashboard.figures import curves as figures
-from dashboard.figures import nbest as oracle
+from dashboard import metrics
+from dashboard.annotations import verdicts
+from dashboard.figures import comparisons, curves, nbest, panels, shares
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
-from dashboard.report import attempts as attempt_rows
-from dashboard.report import first_page, other_runs, pairs, strips, tables
-from dashboard.report.exports import Figure, Table
-from dashboard.report.source import ZERO_SHOT, Ask, Chapter, Source, class_note, gone, note, signature
-from dashboard.report.tables import HEADLINES
+from dashboard.items import Figure, Table
+from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables
+from dashboard.report.source import ZERO_SHOT, Chapter, Query, Source, class_note, gone, note, signature
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
 from engine.store import published, queries
@@ -30,20 +27,20 @@ from engine.store.schema import METRICS, TAGS
 
 
 def chapters(source: Source) -> list[Chapter]:
-    """Return the whole report: a summary, then the chapters of the study in its order, and what the run has beyond."""
+    """Return the whole report: a summary, the chapters of the study in its order, and further chapters."""
     body = [
         prompts(source),
         top_five(source),
         best_setting(source),
-        attempts(source),
+        all_runs(source),
         beams(source),
-        *nbest(source),
+        *oracle(source),
         *other_runs.compared(source),
         strips.attention(source),
-        *strips.grounding(source),
+        *strips.attention_grounding(source),
         pairs.pairs(source),
         tags(source),
-        verdicts(source),
+        human_verdicts(source),
     ]
     return [first_page.summary(source, body), *body]
 
@@ -52,17 +49,17 @@ def chapters(source: Source) -> list[Chapter]:
 
 
 def prompts(source: Source) -> Chapter:
-    """The templates with their accuracies."""
+    """Return the chapter on prompt templates and their accuracy."""
     title, run = "Prompt templates", source.classifier()
-    accuracy = source.ask(queries.zero_shot_accuracy, run.name)
+    accuracy = source.query(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
-        missing = f"{gone(source, ZERO_SHOT)}No photos of this run were classified by prompts."
+        missing = f"{gone(source, ZERO_SHOT)}This run has no zero-shot predictions."
         return Chapter(title, missing=missing, command=commands.ZEROSHOT)
     small = class_note(run, int((accuracy.known if accuracy.known.any() else accuracy.images).max()), _clip(run))
     items: list[Figure | Table] = [tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
     if accuracy.accuracy.notna().any():
         items.append(
-            Figure("accuracy", "Zero-shot accuracy by template", lambda: figures.zero_shot_accuracy(accuracy), small)
+            Figure("accuracy", "Zero-shot accuracy by template", lambda: shares.zero_shot_accuracy(accuracy), small)
         )
     tests = _against_best(source, [*accuracy.template])
     items += [] if tests.empty else [tables.paired_tests(tests, small)]
@@ -73,7 +70,7 @@ def _against_best(source: Source, templates: Sequence[str]) -> pd.DataFrame:
     """Return `queries.zero_shot_comparison` of the first template and each other one, with columns left and right."""
     best, run = templates[0], source.classifier().name
     found = [
-        source.ask(queries.zero_shot_comparison, run, best, other).assign(left=best, right=other)
+        source.query(queries.zero_shot_comparison, run, best, other).assign(left=best, right=other)
         for other in templates[1:]
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
@@ -86,37 +83,37 @@ def _clip(run: Run) -> str:
 
 
 def top_five(source: Source) -> Chapter:
-    """Three images with their top-5 predictions: confidently correct, barely correct, confidently wrong."""
+    """Return the chapter on three images: confidently correct, barely correct and confidently wrong."""
     title, run = "Three images with their top-5 predictions", source.classifier()
-    accuracy = source.ask(queries.zero_shot_accuracy, run.name)
+    accuracy = source.query(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
-        return Chapter(title, missing="No photos of this run were classified by prompts.", command=commands.ZEROSHOT)
+        return Chapter(title, missing="This run has no zero-shot predictions.", command=commands.ZEROSHOT)
     template = accuracy.template.iloc[0]
     rows = _three(source, template)
     if not rows:
-        return Chapter(title, missing="The predictions were imported without probabilities, so there are no bars.")
+        return Chapter(title, missing="The imported predictions have no probabilities, so there are no bars.")
     small = class_note(run, int(accuracy.images.iloc[0]), f'Template: "{template}"', _clip(run))
     drawn = lambda: panels.panels("Top-5 predictions", [class_panel(run, row) for row in rows])  # noqa: E731
     lead = (
-        "The most confident correct prediction, the least confident correct one, and the most confident wrong one, "
-        "where the run has them."
+        "The most confident correct prediction, the least confident correct one, and the most confident wrong one, if "
+        "the run has them."
     )
     items = (Figure("top_five", "Top-5 predictions", drawn, small), tables.top_five(rows, title, small))
     return Chapter(title, lead, items)
 
 
 def _three(source: Source, template: str) -> list[Any]:
-    ask, run = source.ask, source.classifier().name
-    right = ask(queries.zero_shot_cases, run, template, "right", "", 1, 0)
+    query, run = source.query, source.classifier().name
+    right = query(queries.zero_shot_cases, run, template, "right", "", 1, 0)
     count = int(right.matching.iloc[0]) if len(right) else 0
     frames = [
         right,
-        ask(queries.zero_shot_cases, run, template, "right", "", 1, count - 1) if count > 1 else right[:0],
-        ask(queries.zero_shot_cases, run, template, "wrong", "", 1, 0),
+        query(queries.zero_shot_cases, run, template, "right", "", 1, count - 1) if count > 1 else right[:0],
+        query(queries.zero_shot_cases, run, template, "wrong", "", 1, 0),
     ]
     rows = [row for frame in frames for row in frame.itertuples()]
-    if not rows:  # no labels are known: the most confident predictions
-        rows = list(ask(queries.zero_shot_cases, run, template, "all", "", 3, 0).itertuples())
+    if not rows:  # without labels: the most confident predictions
+        rows = list(query(queries.zero_shot_cases, run, template, "all", "", 3, 0).itertuples())
     return [row for row in rows if any(guess["probability"] is not None for guess in row.top)]
 
 
@@ -139,12 +136,12 @@ def class_panel(run: Run, row: Any) -> Panel:
 
 
 def best_setting(source: Source) -> Chapter:
-    """The setting that the report is about, with all of its scores."""
-    title, run, beam = "The setting and its scores", source.run, source.setting()
-    scores = source.ask(queries.corpus_scores, run.name)
+    """Return the chapter on the setting of the report and its scores."""
+    title, run, beam = "Setting and scores", source.run, source.setting()
+    scores = source.query(queries.corpus_scores, run.name)
     mine = scores[scores.beam_size == beam]
     if mine.empty:
-        return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
+        return Chapter(title, missing="This run has no scored captions.", command=commands.EVALUATE)
     signatures = tuple(each for each in mine.signature if isinstance(each, str) and each)
     where = formatting.of_setting(beam, run.is_sampled)
     lead = f"The scores {where}, with 95 % bootstrap intervals over images."
@@ -152,143 +149,156 @@ def best_setting(source: Source) -> Chapter:
     return Chapter(title, lead, (tables.settings(run, beam), scores))
 
 
-def attempts(source: Source) -> Chapter:
-    """All runs with captions and their hyperparameters, and what the study published."""
-    items = attempt_rows.table(
-        attempt_rows.listed(source.run, source.runs), source.ask(queries.headline_scores), source.results
-    )
-    lead = "One row per run and beam size; both scores of a row are of the same captions."
-    return Chapter(attempt_rows.TITLE, lead, (items,))
+def all_runs(source: Source) -> Chapter:
+    """Return the chapter on all runs with captions, their hyperparameters, and the published runs."""
+    items = run_table.table(run_table.listed(source.run, source.runs), _headline_scores(source), source.results)
+    lead = "One row per run and beam size; all scores of a row are of the same captions."
+    return Chapter(run_table.TITLE, lead, (items,))
+
+
+def _headline_scores(source: Source) -> pd.DataFrame:
+    """Return `queries.headline_scores` with a column for each metric of a plugin."""
+    found = source.query(queries.headline_scores)
+    more = [each for each in metrics.headlines(source.query(queries.best_scores).metric) if each not in found]
+    if not more:
+        return found
+    rows = pd.concat([source.query(queries.corpus_scores, run.name).assign(run=run.name) for run in source.runs])
+    wide = rows[rows.metric.isin(more)].pivot(index=["run", "beam_size"], columns="metric", values="value")
+    return found.merge(wide.reset_index(), "left", ["run", "beam_size"])
 
 
 def beams(source: Source) -> Chapter:
-    """What beam size changes: table and curves."""
-    title, run, ask = "Beam sizes", source.run, source.ask
-    scores = ask(queries.corpus_scores, run.name)
+    """Return the chapter on beam sizes: table and curves."""
+    title, run, query = "Beam sizes", source.run, source.query
+    scores = query(queries.corpus_scores, run.name)
     if scores.empty:
-        return Chapter(title, missing="This run has no captions that were scored.", command=commands.EVALUATE)
+        return Chapter(title, missing="This run has no scored captions.", command=commands.EVALUATE)
     if scores.beam_size.nunique() < 2:
         return Chapter(title, missing="This run has only one beam size.", command=commands.BEAMS)
-    signatures = [signature(ask, run, metric) for metric in dict.fromkeys(scores.metric)]
-    statistics = ask(queries.beam_statistics, run.name)
+    signatures = [signature(query, run, metric) for metric in dict.fromkeys(scores.metric)]
+    statistics = query(queries.beam_statistics, run.name)
     table = tables.beams(scores, statistics, run, note(run), [*filter(None, signatures)])
-    curves = [metric_curve(source, scores, metric) for metric in HEADLINES if (scores.metric == metric).any()]
-    lead = " ".join(filter(None, (smallest_sentence(ask, run, metric) for metric in HEADLINES)))
-    return Chapter(title, lead, (table, *curves, *caption_curves(source)))
+    shown = metrics.headlines(scores.metric)
+    by_metric = [metric_curve(source, scores, metric) for metric in shown]
+    lead = " ".join(filter(None, (smallest_sentence(query, run, metric) for metric in shown)))
+    return Chapter(title, lead, (table, *by_metric, *caption_curves(source)))
 
 
-def nbest(source: Source) -> list[Chapter]:
-    """Whether the n-best lists contain better captions, where several hypotheses per image were kept and scored."""
-    found = source.ask(queries.oracle, source.run.name)
+def oracle(source: Source) -> list[Chapter]:
+    """Return the chapter on better captions in the n-best lists, if several hypotheses per image were scored."""
+    found = source.query(queries.oracle, source.run.name)
     if found.empty:
         return []
-    lead = " ".join(oracle.sentences(source.run, source.setting(), found))
+    lead = " ".join(nbest.sentences(source.run, source.setting(), found))
     return [Chapter(tables.oracle_title(source.run), lead, tuple(oracle_items(source.run, found)))]
 
 
 def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
     """Return `queries.oracle` as a table and as figures, with their small print."""
-    small = note(run, "Kept: hypotheses per image", "Gain: best hypothesis - chosen caption, 95 % bootstrap interval")
-    return [tables.oracle(found, run, small), *oracle.curves(found, small)]
+    small = note(
+        run,
+        "Kept: hypotheses per image",
+        "Gain: how much better the best hypothesis is than the chosen caption, 95 % bootstrap interval",
+    )
+    return [tables.oracle(found, run, small), *nbest.figures(found, small)]
 
 
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
-    """A metric against beam size, the study's figures next to it."""
+    """Return the figure of a metric against beam size, with the published figures."""
     theirs, apart = published_beside(source, metric)
     mine = scores[scores.metric == metric]
-    drawn = lambda: figures.metric_by_beam(mine, metric, published=theirs, apart=apart)  # noqa: E731
+    drawn = lambda: curves.metric_by_beam(mine, metric, published=theirs, apart=apart)  # noqa: E731
     small = note(
         source.run,
         "Band: 95 % bootstrap interval over images" if mine.low.notna().any() else "",
         "" if theirs.empty else "Dashed, with open marks: published for another captioner",
     )
-    signed = tuple(filter(None, [signature(source.ask, source.run, metric)]))
+    signed = tuple(filter(None, [signature(source.query, source.run, metric)]))
     return Figure(f"{metric}_by_beam", f"{formatting.title(metric)} by beam size", drawn, small, signed)
 
 
 def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
-    """Return the study's figures of a metric, and whether they need a panel of their own: the demo CLIP's scores are
-    on another scale."""
+    """Return the published figures of a metric, and whether they need their own panel, because scores of the demo CLIP
+    have another scale."""
     theirs = published.beams(source.results).frame
     return theirs[theirs.metric == metric], source.run.demo_clip and "clip" in metric
 
 
 def caption_curves(source: Source) -> list[Figure]:
-    """Return length, vocabulary, shares and seconds against beam size, where they are known."""
-    found, seconds = source.ask(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
+    """Return the figures of length, vocabulary, shares and seconds against beam size, if they are known."""
+    found, seconds = source.query(queries.beam_statistics, source.run.name), source.run.seconds_per_image()
     small, banded = note(source.run), note(source.run, "Band: 95 % bootstrap interval over images")
-    curves = [
-        Figure("words_by_beam", "Caption length by beam size", lambda: figures.words_by_beam(found), banded),
-        Figure("distinct_by_beam", "Vocabulary size by beam size", lambda: figures.distinct_by_beam(found), small),
+    figures = [
+        Figure("words_by_beam", "Caption length by beam size", lambda: curves.words_by_beam(found), banded),
+        Figure("distinct_by_beam", "Vocabulary size by beam size", lambda: curves.distinct_by_beam(found), small),
     ]
-    shares = figures.shares_title(found)
-    if shares:
+    changed = curves.shares_title(found)
+    if changed:
         wilson = note(source.run, "Band: 95 % Wilson interval")
-        curves.append(Figure("changes_by_beam", shares, lambda: figures.shares_by_beam(found), wilson))
+        figures.append(Figure("changes_by_beam", changed, lambda: curves.shares_by_beam(found), wilson))
     if not seconds.empty:
         title = "Seconds per image by beam size"
         machine = ", ".join(filter(None, (source.run.text("hardware", name) for name in ("device", "gpu"))))
         timed = note(source.run, f"Decoded on: {machine}" if machine else "")
-        curves.append(Figure("seconds_by_beam", title, lambda: figures.seconds_by_beam(seconds), timed))
-    return curves
+        figures.append(Figure("seconds_by_beam", title, lambda: curves.seconds_by_beam(seconds), timed))
+    return figures
 
 
-def smallest_sentence(ask: Ask, run: Run, metric: str) -> str:
-    """Which beam size is enough, in words; "" where nobody can say."""
-    found = ask(queries.smallest_beam, run.name, metric)
+def smallest_sentence(query: Query, run: Run, metric: str) -> str:
+    """Return a sentence on the smallest beam size that is not worse than the best, or "" if it is not known."""
+    found = query(queries.smallest_beam, run.name, metric)
     if found.empty:
         return ""
-    row, name = found.iloc[0], formatting.title(metric)
-    if METRICS[metric].corpus == "pooled" and not row.pooled:  # another number than the curve's: it may rank otherwise
+    row, name = found.iloc[0], formatting.markdown_title(metric)
+    if METRICS[metric].corpus == "pooled" and not row.pooled:  # not the value of the curve: the order may differ
         name = f"the mean of per-image {name} (the curve pools the whole split)"
     images = formatting.count(int(row.images), "image")
     tested = f"randomization test over {images}, Holm-corrected, 5\N{NO-BREAK SPACE}%"
-    if row.best == ask(queries.beam_sizes, run.name).beam_size.min():
-        return f"By {name}, beam size {formatting.beam(row.best)}, the smallest, is the best of all ({tested})."
+    if row.best == query(queries.beam_sizes, run.name).beam_size.min():
+        return f"By {name}, the smallest beam size, {formatting.beam(row.best)}, is the best ({tested})."
     if row.smallest == row.best:
-        return (
-            f"By {name}, beam size {formatting.beam(row.best)} is the best, and no smaller one is as good ({tested})."
-        )
+        best = f"beam size {formatting.beam(row.best)} is the best"
+        return f"By {name}, {best}; all smaller ones are significantly worse ({tested})."
     return (
         f"By {name}, beam size {formatting.beam(row.best)} is the best; {formatting.beam(row.smallest)} is the "
         f"smallest that is not significantly worse ({tested})."
     )
 
 
-# Failures and people
+# Failure tags and verdicts
 
 
 def tags(source: Source) -> Chapter:
-    """How often each failure tag was given, with an example."""
+    """Return the chapter on failure tags: their frequency, with examples."""
     title, run, beam = "Failure tags", source.run, source.setting()
     if beam is None:
         return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
-    found = source.ask(queries.tag_examples, run.name, beam)
-    total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
+    found = source.query(queries.tag_examples, run.name, beam)
+    total = int(source.query(queries.case_count, run.name, beam).total.iloc[0])
     where = formatting.of_setting(beam, run.is_sampled)
     if found.empty:
         return Chapter(title, f"No caption {where} has a failure tag.")
     lead = f"Of {formatting.count(total, 'caption')} {where}; one caption may have several tags."
     defined = (f"{tag}: {TAGS[tag]}" for tag in found.tag if tag in TAGS)
     small = note(run, "95 % Wilson intervals")
-    drawn = partial(figures.tag_shares, found, total)
+    drawn = partial(shares.tag_shares, found, total)
     figure = Figure("failure_tags", f"Failure tags {where}", drawn, small)
     return Chapter(title, lead, (figure, tables.tags(found, total, note(run, *defined))))
 
 
-def verdicts(source: Source) -> Chapter:
-    """How people judged captions and maps, by beam size."""
+def human_verdicts(source: Source) -> Chapter:
+    """Return the chapter on verdicts of users on captions and maps, by beam size."""
     title, run = "Verdicts", source.run
-    found = judged.read(source.results, run.name)
+    found = verdicts.read(source.results, run.name)
     if found.problem:
         return Chapter(title, found.problem)
     if not found.by_case:
-        return Chapter(title, "No case of this run has been judged yet.")
-    counts = "\n".join(f"- {formatting.begun(line)}." for line in judged.counts_by_setting(run, found))
-    return Chapter(title, f"{' '.join(judged.QUESTIONS.values())}\n\n{counts}", (judged.table(run, found),))
+        return Chapter(title, "This run has no verdicts yet.")
+    counts = "\n".join(f"- {formatting.capitalized(line)}." for line in verdicts.counts_by_setting(run, found))
+    return Chapter(title, f"{' '.join(verdicts.QUESTIONS.values())}\n\n{counts}", (verdicts.table(run, found),))
 
 
-# Comparisons of prompts and confusion matrices: no chapter of the report, but pages export them.
+# Comparisons of prompts and confusion matrices: exported by pages, not part of the report.
 
 
 def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes: pd.DataFrame) -> list[Figure | Table]:

@@ -1,4 +1,4 @@
-"""Two settings on the same images: their names, whether their numbers are comparable, and what can be exported.
+"""Two settings on the same images: names, comparability of their numbers, tests and exports.
 
 Knows runs, beam sizes and queries. Draws no page.
 """
@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.figures import comparisons, panels
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
-from dashboard.report.exports import Figure, Table
-from dashboard.report.source import Ask, signature
+from dashboard.items import Figure, Table
+from dashboard.report.source import Query, signature
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import queries, signatures
@@ -33,13 +34,13 @@ class Sides:
     right_beam: int
 
     @property
-    def asked(self) -> tuple[str, int, str, int]:
-        """The arguments that the queries of pairs share."""
+    def arguments(self) -> tuple[str, int, str, int]:
+        """Return the arguments that the queries of pairs share."""
         return self.left.name, self.left_beam, self.right.name, self.right_beam
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the two are called, as short as tells them apart."""
+        """Return the shortest names that distinguish the two settings."""
         beams = [_beam(self.left, self.left_beam), _beam(self.right, self.right_beam)]
         if self.left.name == self.right.name:
             return beams[0], beams[1]
@@ -49,16 +50,16 @@ class Sides:
 
     @property
     def note(self) -> str:
-        """The small print: both settings."""
+        """Return the small print, which names both settings."""
         return (
             f"Left: run {self.left.name}, {_beam(self.left, self.left_beam)}. Right: run {self.right.name}, "
-            f"{_beam(self.right, self.right_beam)}. Images that both have."
+            f"{_beam(self.right, self.right_beam)}. Only shared images."
         )
 
-    def signatures(self, ask: Ask, metrics: Iterable[str]) -> tuple[str, ...]:
-        """Return the signatures of each of `metrics`, those of the left side behind "Left: ", of the right alike."""
+    def signatures(self, query: Query, metrics: Iterable[str]) -> tuple[str, ...]:
+        """Return the signatures of `metrics`, each with the prefix "Left: " or "Right: "."""
         settings = (("Left", self.left, self.left_beam), ("Right", self.right, self.right_beam))
-        found = [(side, signature(ask, run, metric, beam)) for metric in metrics for side, run, beam in settings]
+        found = [(side, signature(query, run, metric, beam)) for metric in metrics for side, run, beam in settings]
         return tuple(f"{side}: {each}" for side, each in found if each)
 
 
@@ -66,10 +67,10 @@ def _beam(run: Run, size: int) -> str:
     return "imported" if size == 0 else f"beam size {run.beam(size)}"
 
 
-def terms(ask: Ask, sides: Sides) -> dict[str, list[Difference]]:
-    """By metric: where its two numbers did not come about in the same way, the beam size apart."""
+def terms(query: Query, sides: Sides) -> dict[str, list[Difference]]:
+    """Return by metric how its two numbers were computed differently, apart from the beam size."""
     left, right = (
-        _signatures(ask, run, beam) for run, beam in ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
+        _signatures(query, run, beam) for run, beam in ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
     )
     unknown = [Difference("signature", "not kept", "not kept")]
     return {
@@ -80,21 +81,21 @@ def terms(ask: Ask, sides: Sides) -> dict[str, list[Difference]]:
     }
 
 
-def _signatures(ask: Ask, run: Run, beam: int) -> dict[str, str]:
-    scores = ask(queries.corpus_scores, run.name)
+def _signatures(query: Query, run: Run, beam: int) -> dict[str, str]:
+    scores = query(queries.corpus_scores, run.name)
     mine = scores[(scores.beam_size == beam) & scores.signature.notna() & (scores.signature != "")]
     return dict(zip(mine.metric, mine.signature, strict=True))
 
 
 def verdict(row: Any) -> str:
-    """What the test says of a row of `queries.comparison`."""
+    """Return the result of the test of a row of `queries.comparison`."""
     if row.p_holm >= _ALPHA:
         return "not significant"
-    return "left is better" if row.difference > 0 else "right is better"
+    return "left is better" if metrics.gain(row.metric, row.difference) > 0 else "right is better"
 
 
-def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
-    """`queries.comparison` as people read it."""
+def table(query: Query, sides: Sides, found: pd.DataFrame) -> Table:
+    """Return `queries.comparison` as a table."""
     shown = pd.DataFrame(
         {
             "Metric": [formatting.title(metric) for metric in found.metric],
@@ -109,12 +110,12 @@ def table(ask: Ask, sides: Sides, found: pd.DataFrame) -> Table:
             "p bootstrap": [resampled(p) for p in found.p_bootstrap],
         }
     )
-    differ = terms(ask, sides)
+    differ = terms(query, sides)
     alike = [_alike(differ[metric]) for metric in found.metric]
     if set(alike) != {"yes"}:
         shown.insert(1, "Measured alike", alike)
     title = f"{sides.names[0]} (left) vs. {sides.names[1]} (right)"
-    return Table("comparison", title, shown, found, sides.note, sides.signatures(ask, found.metric), _SHORT)
+    return Table("comparison", title, shown, found, sides.note, sides.signatures(query, found.metric), _SHORT)
 
 
 _SHORT = {
@@ -129,23 +130,23 @@ def _alike(differ: list[Difference]) -> str:
 
 
 def bounds(row: Any) -> str:
-    """The interval of a row's difference, or nothing: one image has none."""
+    """Return the interval of a row's difference, or "" for a single image."""
     return formatting.interval(row.low, row.high, METRICS[row.metric].digits, "+")
 
 
 def resampled(p: float) -> str:
-    """A p-value of a thousand resamples, which see nothing below 1 / 1001."""
+    """Return a p-value of 1,000 resamples, whose smallest value is 1 / 1001."""
     return "≤ 0.001" if p < 0.00105 else formatting.probability(p)
 
 
-def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dict[str, pd.DataFrame]) -> list:
-    """Return what the page can export: scatter, outcomes, tests, and the largest changes as cards and as a table.
+def items(query: Query, sides: Sides, metric: str, found: pd.DataFrame, changes: dict[str, pd.DataFrame]) -> list:
+    """Return the exports of the page: scatter plot, outcomes, tests, and the largest changes as cards and as a table.
 
     Args:
         found: `queries.comparison`.
         changes: rows of `queries.paired_cases` under "gains" and "losses".
     """
-    signed, shared = sides.signatures(ask, [metric]), ask(queries.paired_scores, *sides.asked, metric)
+    signed, shared = sides.signatures(query, [metric]), query(queries.paired_scores, *sides.arguments, metric)
     scatter = Figure(
         f"scatter_{metric}",
         f"{formatting.title(metric)}, image by image",
@@ -153,16 +154,16 @@ def items(ask: Ask, sides: Sides, metric: str, found: pd.DataFrame, changes: dic
         sides.note,
         signed,
     )
-    made: list[Figure | Table] = [scatter, outcomes(ask, sides, found), table(ask, sides, found)]
+    made: list[Figure | Table] = [scatter, outcomes(query, sides, found), table(query, sides, found)]
     for name, rows in changes.items():
         if len(rows):
             made += _changes(sides, metric, name, rows, signed)
     return made
 
 
-def outcomes(ask: Ask, sides: Sides, found: pd.DataFrame) -> Figure:
+def outcomes(query: Query, sides: Sides, found: pd.DataFrame) -> Figure:
     """Return the figure of wins, ties and losses by metric."""
-    signed = sides.signatures(ask, found.metric)
+    signed = sides.signatures(query, found.metric)
     return Figure("outcomes", "Wins, ties and losses", lambda: comparisons.outcomes(found), sides.note, signed)
 
 
@@ -197,5 +198,5 @@ def _panel(sides: Sides, metric: str, row: Any) -> Panel:
 
 
 def change(metric: str, value: float) -> str:
-    """A difference with its sign."""
+    """Return a difference with its sign."""
     return f"{value:+z.{METRICS[metric].digits}f}"

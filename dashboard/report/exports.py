@@ -1,7 +1,7 @@
 """Figures and tables as files: PNG, SVG and PDF, CSV, LaTeX and Markdown, ready for print.
 
-Knows Plotly figures, DataFrames and file formats. Knows no page and no run, and asks no query: what a figure shows and
-what stands in its small print is handed in. Text in a table may be a stranger's and is escaped in every format.
+Knows Plotly figures, DataFrames and file formats. Knows no page and no run and runs no query: callers pass the figure
+and its small print. Text in a table may be untrusted and is escaped in every format.
 """
 
 import asyncio
@@ -9,79 +9,42 @@ import atexit
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.curves import INK, LIGHT, plain
+from dashboard.items import Figure, Table
 from dashboard.report import latex
 from dashboard.text import formatting
+from dashboard.theme import INK, LIGHT, plain
 
 PICTURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
-"""Kinds of figure files, and what a browser calls them."""
+"""File formats of figures, with their MIME types."""
 
 TABLES = {"csv": "text/csv", "tex": "application/x-tex", "md": "text/markdown"}
-"""Kinds of table files."""
+"""File formats of tables, with their MIME types."""
 
 INSTALL = "install Chromium (apt-get install chromium) or Google Chrome, or run: kaleido_get_chrome"
-"""What brings PNG, SVG and PDF where no browser was found."""
+"""What to do if no browser was found for PNG, SVG and PDF."""
 
-_SCALE = 2  # pixels of a PNG for each of the figure's
-_WIDTH, _HEIGHT = 900, 340  # pixels of a figure that does not say
+_SCALE = 2  # pixels of a PNG per pixel of the figure
+_WIDTH, _HEIGHT = 900, 340  # pixels of a figure without a size
 _SMALL = 9  # pixels of the small print
 _LINE = 13  # pixels between its lines
 _GOODBYE = 5  # seconds for the browser to end
-_SECONDS = 60  # a figure takes 0.3; a browser that does not answer must not hold a page for ever
+_SECONDS = 60  # a figure takes 0.3; a browser that does not answer must not block a page forever
 
 
 class NoBrowser(RuntimeError):
-    """There is no browser to draw with; the message says how to get one."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure that can be exported.
-
-    `draw` gives it in the light template, when it is asked for: an export nobody wants costs nothing.
-    """
-
-    name: str  # of its file, without an ending
-    title: str
-    draw: Callable[[], go.Figure]
-    note: str = ""  # small print: the run, and how the numbers were computed
-    signatures: tuple[str, ...] = ()  # of the numbers: small print too, but numbered footnotes in a report
-
-    @property
-    def small_print(self) -> str:
-        """The small print with the signatures, for a figure that is exported alone."""
-        return "\n".join(filter(None, [self.note, *self.signatures]))
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that can be exported: as people read it, and its numbers as they are for CSV."""
-
-    name: str
-    title: str
-    shown: pd.DataFrame
-    values: pd.DataFrame | None = None
-    note: str = ""
-    signatures: tuple[str, ...] = ()
-    heads: Mapping[str, str] = field(default_factory=dict)  # short names of columns, for LaTeX tables without room
-
-    @property
-    def small_print(self) -> str:
-        """The small print with the signatures, for a table that is exported alone."""
-        return "\n".join(filter(None, [self.note, *self.signatures]))
+    """No browser was found for drawing; the message says how to install one."""
 
 
 def file_name(name: str, kind: str) -> str:
-    """`name` as a file name that means the same on every system and stays in its folder."""
+    """Return `name` as a file name that is valid on every system and stays in its folder."""
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:60].strip("_")
     return f"{slug or 'unnamed'}.{kind}"
 
@@ -90,10 +53,10 @@ def file_name(name: str, kind: str) -> str:
 
 
 def picture(figure: Figure, kind: str) -> bytes:
-    """`figure` as a PNG at twice its size, an SVG, or a vector PDF.
+    """Return `figure` as a PNG at twice its size, an SVG, or a vector PDF.
 
     Raises:
-        NoBrowser: nothing is there to draw with.
+        NoBrowser: no browser was found, or it does not start.
     """
     ready = printed(figure)
     size = {"width": ready.layout.width, "height": ready.layout.height}
@@ -102,25 +65,25 @@ def picture(figure: Figure, kind: str) -> bytes:
         return _browser().draw(ready, options)
     except NoBrowser:
         raise
-    except Exception:  # the browser was ended from outside, or does not answer: a fresh one gets one try
+    except Exception:  # the browser was killed or does not answer: try once with a new one
         close_browser()
         return _browser().draw(ready, options)
 
 
 def page(figure: Figure, plotly: bool | str = True) -> bytes:
-    """`figure` as an HTML page that asks nothing of the network.
+    """Return `figure` as an HTML page that makes no network request.
 
     Args:
-        plotly: True holds Plotly itself (4.7 MB); "directory" expects `plotly.min.js` beside the page.
+        plotly: True includes Plotly (4.7 MB); "directory" expects `plotly.min.js` in the folder of the page.
     """
     config = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
-    # A fixed id: Plotly's own is drawn at random, and the same figure would give other bytes.
+    # A fixed id: Plotly's random one would give different bytes for equal figures.
     html = printed(figure).to_html(include_plotlyjs=plotly, include_mathjax=False, config=config, div_id="figure")
     return html.encode("utf-8")
 
 
 def printed(figure: Figure) -> go.Figure:
-    """The figure as it is printed: of a fixed size, with its small print below."""
+    """Return the figure for print: with a fixed size and its small print below."""
     ready = go.Figure(figure.draw())
     width, height = ready.layout.width or _WIDTH, ready.layout.height or _HEIGHT
     lines = _wrapped(figure.small_print, int(width / (_SMALL * 0.56)))
@@ -132,12 +95,12 @@ def printed(figure: Figure) -> go.Figure:
 
 
 def browser_missing() -> str:
-    """Why figures cannot be drawn, or "" where they can; answered without starting anything."""
-    return "" if _browser_path() else f"No browser was found to draw PNG, SVG and PDF with: {INSTALL}."
+    """Return why figures cannot be drawn, or "" if they can; starts no browser."""
+    return "" if _browser_path() else f"No browser was found for PNG, SVG and PDF; {INSTALL}."
 
 
 def _small_print(figure: go.Figure, lines: list[str]) -> None:
-    """Writes below everything else. A legend's title is the only text that Plotly keeps clear of long axis labels."""
+    """Write lines at the bottom, as a legend title: the only text that Plotly keeps clear of long axis labels."""
     shown = figure.layout.showlegend is not False
     figure.add_scatter(
         x=[None],
@@ -168,13 +131,13 @@ def _small_print(figure: go.Figure, lines: list[str]) -> None:
     figure.layout.legend9.title.font.color = INK[LIGHT]
 
 
-def plain_line(stranger: str) -> str:
-    """A whole line of a stranger's text in a figure."""
-    return plain(stranger, len(stranger))
+def plain_line(text: str) -> str:
+    """Return a whole line of untrusted text for a figure."""
+    return plain(text, len(text))
 
 
 def _wrapped(note: str, columns: int) -> list[str]:
-    """Lines of at most `columns`; a signature breaks at its bars, which are no spaces."""
+    """Return lines of at most `columns` characters; a signature breaks at its bars."""
     lines = []
     for line in note.splitlines():
         spaced = " ".join(line.split()).replace("|", "| ")
@@ -183,14 +146,14 @@ def _wrapped(note: str, columns: int) -> list[str]:
 
 
 class _Browser:
-    """One browser for the whole process, in a thread with a loop of its own. Starting it costs two seconds."""
+    """One browser for the whole process, in a thread with its own event loop. Starting takes two seconds."""
 
     def __init__(self) -> None:
         from kaleido import Kaleido
 
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="figures", daemon=True).start()
-        self._kaleido = Kaleido(mathjax=False)  # it would come from another host
+        self._kaleido = Kaleido(mathjax=False)  # MathJax would be loaded from another host
         self._wait(self._kaleido.open())
         atexit.register(self.close)
 
@@ -199,7 +162,7 @@ class _Browser:
 
     def close(self) -> None:
         atexit.unregister(self.close)
-        with suppress(Exception):  # one that is gone already is closed
+        with suppress(Exception):  # it may have ended already
             self._wait(self._kaleido.close(), _GOODBYE)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
@@ -212,7 +175,7 @@ _started: list[_Browser] = []
 
 
 def close_browser() -> None:
-    """Ends the browser, where one was started: a command that has drawn its figures is done with it."""
+    """End the browser, if one was started."""
     with _LOCK:
         while _started:
             _started.pop().close()
@@ -225,7 +188,7 @@ def _browser() -> _Browser:
         if not _started:
             try:
                 _started.append(_Browser())
-            except Exception as error:  # a browser that is there and does not start: whatever it says, we say
+            except Exception as error:  # any reason why an existing browser does not start is passed on
                 raise NoBrowser(f"The browser at {_browser_path()} does not start ({error}); {INSTALL}.") from error
         return _started[0]
 
@@ -234,19 +197,19 @@ def _browser_path() -> str | None:
     from choreographer.browsers.chromium import Chromium
 
     found = Chromium.find_browser(skip_local=False)
-    return found if found and Path(found).exists() else None  # BROWSER_PATH may name what is not there
+    return found if found and Path(found).exists() else None  # BROWSER_PATH may name a missing file
 
 
 # Tables
 
 
 def table(content: Table, kind: str) -> bytes:
-    """`content` as CSV (numbers in full), LaTeX or Markdown."""
+    """Return `content` as CSV (with full numbers), LaTeX or Markdown."""
     return {"csv": csv, "tex": _tex, "md": markdown}[kind](content).encode("utf-8")
 
 
 def csv(content: Table) -> str:
-    """Comma-separated values with a header. A text that a spreadsheet would take for a formula begins with a quote."""
+    """Return CSV with a header; a text that a spreadsheet would read as a formula gets a leading quote."""
     frame = content.shown if content.values is None else content.values
     safe = frame.copy()
     for column in safe.columns:
@@ -260,7 +223,7 @@ def _tex(content: Table) -> str:
 
 
 def markdown(content: Table) -> str:
-    """A GitHub-flavoured table, its title above and its note below."""
+    """Return a GitHub-flavoured table with its title above and its note below."""
     columns = list(content.shown.columns)
     rules = ["---:" if formatting.are_numbers(content.shown[column]) else "---" for column in columns]
     rows = [columns, *content.shown.itertuples(index=False)]
@@ -274,9 +237,9 @@ def markdown(content: Table) -> str:
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&]|^[#+=.-])")
 
 
-def markdown_text(stranger: Any) -> str:
-    """Text that Markdown shows as it stands, also in a cell of a table; a number keeps its dot."""
-    line = formatting.line(stranger)
+def markdown_text(text: Any) -> str:
+    """Return text that Markdown shows literally, also in a table cell; a number keeps its decimal point."""
+    line = formatting.line(text)
     return line if formatting.is_number(line) else _MARKDOWN.sub(r"\\\1", line)
 
 

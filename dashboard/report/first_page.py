@@ -1,7 +1,7 @@
-"""The first page of a report: what was evaluated and what was found, in words, each with its figure.
+"""The first page of a report: what was evaluated and the main results, each with a reference to its figure.
 
-Knows runs, queries, and the chapters that follow: it names their figures and tables by number. Computes nothing that
-those do not show.
+Knows runs, queries and the following chapters, whose figures and tables it names by number. Computes no number that
+they do not show.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.figures import grounding
+from dashboard.items import Figure, Table
 from dashboard.report import comparison, other_runs, pairs, strips
 from dashboard.report.comparison import Sides
-from dashboard.report.exports import Figure, Table, markdown_text
+from dashboard.report.exports import markdown_text
 from dashboard.report.source import Chapter, Source, numbers
-from dashboard.report.tables import HEADLINES
 from dashboard.text import formatting
 from engine.statistics import wilson_interval
 from engine.store import queries
@@ -41,7 +42,7 @@ def summary(source: Source, body: Sequence[Chapter]) -> Chapter:
 
 
 class _Places:
-    """Figures and tables of the chapters that follow, by what they are called in the text: `Figure 3`."""
+    """References to the figures and tables of the following chapters, such as `Figure 3`."""
 
     def __init__(self, body: Sequence[Chapter]) -> None:
         placed = [(chapter.title, item) for chapter in body for item in chapter.items]
@@ -71,16 +72,16 @@ def _evaluated(source: Source) -> str:
     facts = {"encoder": "encoder {}", "decoder_layers": "{} decoder layers", "heads": "{} heads"}
     known = [form.format(run.text("captioner", key)) for key, form in facts.items() if run.text("captioner", key)]
     model = f" ({', '.join(known)})" if known else ""
-    sizes = [run.beam(int(size)) for size in source.ask(queries.beam_sizes, run.name).beam_size if size]
+    sizes = [run.beam(int(size)) for size in source.query(queries.beam_sizes, run.name).beam_size if size]
     searched = f" Captions were generated at beam size{'s' * (len(sizes) > 1)} {', '.join(sizes)}." if sizes else ""
     return f"Run {markdown_text(run.name)}: {markdown_text(', '.join(described) + model)}.{searched}{_skipped(source)}"
 
 
 def _skipped(source: Source) -> str:
-    """Return which photos of the run and its companions could not be read, "" where all could."""
+    """Return which photos of the run and its companions were skipped, or "" if none were."""
     sentences = []
     for run in dict.fromkeys(each.name for each in (source.run, *source.parts.values())):
-        rows = source.ask(queries.skipped, run)
+        rows = source.query(queries.skipped, run)
         if len(rows):
             named = ", ".join(f"{row.file_name} ({row.reason})" for row in rows.head(_PHOTOS).itertuples())
             more = f" and {len(rows) - _PHOTOS:,} more" if len(rows) > _PHOTOS else ""
@@ -89,13 +90,13 @@ def _skipped(source: Source) -> str:
 
 
 def _classified(source: Source, places: _Places) -> str:
-    found = source.ask(queries.zero_shot_accuracy, source.classifier().name)
+    found = source.query(queries.zero_shot_accuracy, source.classifier().name)
     if found.empty or pd.isna(found.accuracy.iloc[0]):
         return ""
     row = found.iloc[0]
     tied = int((found.right == row.right).sum())
     best = f"the best of {len(found)} prompts" if len(found) > 1 else "the prompt"
-    best = f"the first of {tied} prompts that are equally good" if tied > 1 else best
+    best = f"the first of {tied} equally good prompts" if tied > 1 else best
     return (
         f'Zero-shot classification: {best}, "{markdown_text(row.template)}", is correct for {int(row.right):,} of '
         f"{formatting.count(int(row.known), 'image')} ({formatting.percent(row.accuracy)}, 95 % CI "
@@ -105,46 +106,48 @@ def _classified(source: Source, places: _Places) -> str:
 
 def _best(source: Source, places: _Places) -> str:
     run, beam = source.run, source.setting()
-    scores = source.ask(queries.corpus_scores, run.name)
+    scores = source.query(queries.corpus_scores, run.name)
     mine = scores[scores.beam_size == beam]
     if mine.empty:
         return ""
-    shown = mine[mine.metric.isin(HEADLINES)] if mine.metric.isin(HEADLINES).any() else mine.head(1)
+    first = metrics.headlines(mine.metric)
+    shown = mine.set_index("metric", drop=False).loc[first] if first else mine.head(1)
     values = " and ".join(map(_value, shown.itertuples()))
     leader = source.best()
     leader = leader[leader.metric == shown.metric.iloc[0]]
-    name, sizes = formatting.title(shown.metric.iloc[0]), scores.beam_size.nunique()
-    where = formatting.begun(formatting.setting(beam, run.is_sampled))
+    name, sizes = formatting.markdown_title(shown.metric.iloc[0]), scores.beam_size.nunique()
+    name = f"{metrics.best_word(shown.metric.iloc[0])} {name}"
+    where = formatting.capitalized(formatting.setting(beam, run.is_sampled))
     curve = places.see((Figure, f"{shown.metric.iloc[0]}_by_beam"), (Table, "scores"))
     if sizes < 2:
         return f"{where}: {values}. {curve}"
     if int(leader.beam_size.iloc[0]) == beam:
-        return f"{where} has the highest {name} of {sizes} beam sizes: {values}. {curve}"
+        return f"{where} has the {name} of {sizes} beam sizes: {values}. {curve}"
     best = formatting.setting(int(leader.beam_size.iloc[0]), run.is_sampled)
-    return f"{where}, which was chosen for this report: {values}; {best} has the highest {name} of {sizes}. {curve}"
+    return f"{where} (chosen for this report): {values}; {best} has the {name} of {sizes} beam sizes. {curve}"
 
 
 def _value(row: Any) -> str:
     bounds = formatting.interval(row.low, row.high)
-    return f"{formatting.title(row.metric)} {formatting.score(row.metric, row.value)}" + (
+    return f"{formatting.markdown_title(row.metric)} {formatting.score(row.metric, row.value)}" + (
         f" (95 % CI {bounds})" if bounds else ""
     )
 
 
 def _searched(source: Source, places: _Places) -> str:
-    """Return what the beam size of the report changes against the smallest one, or the largest where it is that."""
-    run, ask = source.run, source.ask
-    sizes = sorted(int(size) for size in ask(queries.beam_sizes, run.name).beam_size)
+    """Return how the beam size of the report differs from the smallest one; if it is the smallest, the largest does."""
+    run, query = source.run, source.query
+    sizes = sorted(int(size) for size in query(queries.beam_sizes, run.name).beam_size)
     if not sizes or sizes[0] == 0 or run.is_sampled:
         return ""
     if len(sizes) < 2:
-        return "Only one beam size was decoded, so this run does not show what beam search changes."
+        return "Only one beam size was decoded, so this run does not show the effect of beam search."
     wide = source.setting() if source.setting() != sizes[0] else sizes[-1]
     sides = Sides(run, wide, run, sizes[0])
-    shared, tests = ask(queries.overlap, *sides.asked).iloc[0], ask(queries.comparison, *sides.asked)
-    lengths = ask(queries.beam_statistics, run.name).set_index("beam_size").words
+    shared, tests = query(queries.overlap, *sides.arguments).iloc[0], query(queries.comparison, *sides.arguments)
+    lengths = query(queries.beam_statistics, run.name).set_index("beam_size").words
     changed = int(shared.shared - shared.same)
-    changes = [_change(row) for row in tests[tests.metric.isin(HEADLINES)].itertuples()]
+    changes = [_change(row) for row in tests[tests.metric.isin(metrics.headlines(tests.metric))].itertuples()]
     where = places.see((Figure, "cider_by_beam"), (Figure, "clipscore_by_beam"), (Figure, "words_by_beam"))
     return (
         f"Beam size {run.beam(wide)} instead of {run.beam(sizes[0])} changes {changed:,} of "
@@ -160,23 +163,25 @@ def _change(row: Any) -> str:
     verdict = {
         "left is better": "significantly better",
         "right is better": "significantly worse",
-        # The interval is of this metric alone: it may exclude 0 all the same.
+        # The interval is not corrected for several metrics: it may exclude 0.
         "not significant": "not significant after Holm's correction over all metrics",
     }
     found = comparison.verdict(row)
     bounds = comparison.bounds(row)
     inside = ", ".join(filter(None, [f"95 % CI {bounds}" if bounds else "", verdict.get(found, found)]))
-    return f"{formatting.title(row.metric)} changes by {comparison.change(row.metric, row.difference)} ({inside})"
+    return (
+        f"{formatting.markdown_title(row.metric)} changes by {comparison.change(row.metric, row.difference)} ({inside})"
+    )
 
 
 def _failures(source: Source, places: _Places) -> str:
     run, beam = source.run, source.setting()
     if beam is None:
         return ""
-    found = source.ask(queries.tag_examples, run.name, beam)
+    found = source.query(queries.tag_examples, run.name, beam)
     if found.empty:
         return "No caption has a failure tag."
-    total = int(source.ask(queries.case_count, run.name, beam).total.iloc[0])
+    total = int(source.query(queries.case_count, run.name, beam).total.iloc[0])
     named = "; ".join(_tag(row, total) for row in found.head(_TAGS).itertuples())
     example = found.iloc[0]
     caption = f'"{markdown_text(formatting.caption(example.caption))}"'
@@ -203,13 +208,13 @@ def _pointing(source: Source, places: _Places) -> str:
         return f"{grounding.answer(heads)} {grounding.sentence(source.run, beam, heads)} {where}"
     if strips.kept_beam(source) is None:
         return ""
-    return "Whether maps point at what the words name is not known: the images have no boxes."
+    return "It is not known whether maps point at the named objects, because the images have no boxes."
 
 
 def _examples(places: _Places) -> str:
     shown = {"attention word by word": strips.TITLE, "best and worst pair": pairs.TITLE}
     known = [f"{what}: {places.figures(title)}" for what, title in shown.items() if places.figures(title)]
-    return f"{formatting.begun('; '.join(known))}." if known else ""
+    return f"{formatting.capitalized('; '.join(known))}." if known else ""
 
 
 def _others(body: Sequence[Chapter]) -> str:

@@ -1,4 +1,4 @@
-"""Signatures of the numbers of a report: numbered once, referred to from figures and tables, listed at the end.
+"""Signatures as numbered footnotes of a report: figures and tables refer to them, the end lists them.
 
 Knows figures, tables and the form of a signature (`metric|name:value|...`). Knows no run and no file.
 """
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dashboard.report.exports import Figure, Table
+from dashboard.items import Figure, Table
 
 TITLE = "Signatures"
 
@@ -23,7 +23,7 @@ def is_signature(line: str) -> bool:
 
 
 class Footnotes:
-    """The signatures of a report, numbered from 1 in the order in which its figures and tables have them.
+    """The signatures of a report, numbered from 1 in the order of its figures and tables.
 
     Signatures that differ only in the beam size share a footnote, which names all of their beam sizes.
     """
@@ -36,7 +36,7 @@ class Footnotes:
         self._numbers = {key: number for number, key in enumerate(self._sizes, 1)}
 
     def referring(self, item: Figure | Table) -> Figure | Table:
-        """Return `item` with the place of its signatures in report.md instead of the signatures."""
+        """Return `item` with a reference to its signatures in report.md instead of the signatures."""
         lines = [line for line in item.note.splitlines() if not is_signature(line)]
         where = self.named(item)
         return replace(item, note="\n".join([*lines, *([f"{where} in report.md"] if where else [])]), signatures=())
@@ -55,7 +55,7 @@ class Footnotes:
 
 
 def _of(item: Figure | Table) -> list[str]:
-    """Return the signatures of an item, without the side of a comparison that they are of."""
+    """Return the signatures of an item, without the prefix of a side."""
     return [_SIDE.sub("", each) for each in (*item.signatures, *filter(is_signature, item.note.splitlines()))]
 
 

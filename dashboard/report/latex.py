@@ -1,7 +1,11 @@
 """A table for LaTeX that fits the page: long texts wrap, wide tables get a smaller font or a page turned sideways.
 
-Knows cells and how wide LaTeX sets them, roughly. Knows no run and no figure. Text may come from untrusted files: every
-mark that LaTeX would act on is escaped.
+`tabularx` divides the page among the columns that wrap. It cannot break a table over pages, and `xltabular`, which can,
+is not among LaTeX's recommended packages: in a `longtable` these columns get a computed share of the page. The widths
+of texts are estimated only to choose the font, and whether a table needs several pages or blocks.
+
+Knows cells. Knows no run and no figure. Text may come from untrusted files: every character that LaTeX would act on is
+escaped.
 """
 
 import math
@@ -24,14 +28,14 @@ TEXT_HEIGHT = 550
 
 @dataclass(frozen=True)
 class _Layout:
-    """A way to set a table, from what is easiest to read to what takes the least room."""
+    """A way to set a table, from the most readable to the smallest."""
 
     size: str  # LaTeX's command for the font
-    scale: float  # widths of its letters, as a share of those in _WIDTHS
+    scale: float  # width of its letters as a share of those at \small
     separation: float  # points at each side of a column, at least
-    lines: int  # that a page has room for, title and small print aside
+    lines: int  # per page, without title and small print
     long: int  # points of a text at \small beyond which its column wraps
-    narrow: int  # points that such a column keeps at least
+    narrow: int  # minimum points of such a column
     is_short: bool = False  # with the short names of columns
     is_sideways: bool = False
 
@@ -45,7 +49,7 @@ class _Layout:
         return rf"{self.size}\setlength{{\tabcolsep}}{{{self.separation:g}pt}}"
 
     def taken(self, column: "_Column") -> float:
-        """Return the points that a column takes at least, with the space around it."""
+        """Return the minimum points of a column with the space around it."""
         return self.least(column) + 2 * self.separation
 
     def least(self, column: "_Column") -> float:
@@ -66,26 +70,14 @@ _LAYOUTS = (
     _Layout(r"\scriptsize", 0.87, 1.5, 28, 90, 70, is_short=True, is_sideways=True),
 )
 
-# Computer Modern at the 9 points of \small, from the widths in cmr9.tfm; letters beyond ASCII as wide as a capital.
-_WIDTHS = {
-    2.6: "ijl.,:;!'|I`",
-    3.1: " f-",
-    3.7: "rst()[]",
-    4.2: "cez?_",
-    4.7: '0123456789agovxykqJ/*$"{}\\',
-    5.2: "bdhnpuS",
-    6.0: "LZ",
-    6.7: "wBCDEFGPRTQO",
-    7.2: "AHKNUVXY&@=+<>~^",
-    7.8: "m%#",
-    9.6: "MW",
-}
-_POINTS = {letter: width for width, letters in _WIDTHS.items() for letter in letters}
-_CAPITAL, _SQUARE = 7.2, 9.3
+# Points of a letter at \small, roughly: enough to choose a font and to tell long texts; LaTeX sets the widths itself.
+_NARROW, _MEDIUM, _BROAD, _SQUARE = 3.1, 4.7, 7.2, 9.3
+_NARROW_LETTERS = {*" .,:;!'|`()[]-ijlfrt"}
+_BROAD_LETTERS = {*"mw%#&@=+<>~^"}
 
 _MARKS = {
     "\\": r"\textbackslash{}",
-    # After the end of a row, LaTeX takes these for a part of its command.
+    # After the end of a row, LaTeX reads these as part of its command.
     "[": "{[}",
     "*": "{*}",
     "{": r"\{",
@@ -113,14 +105,14 @@ _JOINTS = re.compile(r"(\\_|\\textbar\{\}|[/:])(?=.)")
 
 
 def table(title: str, shown: pd.DataFrame, note: str = "", heads: Mapping[str, str] | None = None) -> str:
-    """Return a table environment with booktabs rules, at most as wide as an article's text, in one piece if it fits.
+    """Return a table environment with booktabs rules, at most as wide as an article's text, in one piece if possible.
 
-    A table of more rows than a page has room for becomes a longtable, which goes over several pages.
+    A table with more rows than a page becomes a longtable, which continues on further pages.
 
     Args:
-        shown: cells as people read them.
+        shown: formatted cells.
         note: small print below.
-        heads: short names of columns, used where the table is too wide with the full ones; the note explains them.
+        heads: short names of columns, used if the full ones are too wide; the note explains them.
     """
     columns = [_column(str(name), shown[name]) for name in shown.columns]
     short = [_column((heads or {}).get(str(name), str(name)), shown[name]) for name in shown.columns]
@@ -138,7 +130,7 @@ def table(title: str, shown: pd.DataFrame, note: str = "", heads: Mapping[str, s
 
 
 def _layout(columns: Sequence["_Column"], short: Sequence["_Column"]) -> _Layout:
-    """Return the first layout with room for all columns side by side, or the readable one where there is none."""
+    """Return the first layout in which all columns fit side by side, or the readable one if there is none."""
     for layout in _LAYOUTS:
         chosen = short if layout.is_short else columns
         if sum(map(layout.taken, chosen)) <= layout.width:
@@ -147,7 +139,7 @@ def _layout(columns: Sequence["_Column"], short: Sequence["_Column"]) -> _Layout
 
 
 def _spread(columns: Sequence["_Column"], layout: _Layout) -> _Layout:
-    """Return the layout with spare room between its columns, at most as much as the readable one has."""
+    """Return the layout with spare space distributed between its columns, at most that of the readable one."""
     spare = (layout.width - sum(map(layout.taken, columns))) / (2 * max(len(columns), 1))
     return replace(layout, separation=min(_READABLE.separation, math.floor(10 * (layout.separation + spare)) / 10))
 
@@ -159,16 +151,16 @@ def _explained(heads: Mapping[str, str], shown: pd.DataFrame) -> str:
 
 def _packages(is_tall: bool, layout: _Layout) -> str:
     turning = ("pdflscape" if is_tall else "rotating") if layout.is_sideways else ""
-    return ",".join(filter(None, ["array", "booktabs", "longtable" if is_tall else "", turning]))
+    return ",".join(filter(None, ["array", "booktabs", "longtable" if is_tall else "tabularx", turning]))
 
 
 def _letters(title: str, shown: pd.DataFrame, note: str) -> set[str]:
     return set().union(*map(formatting.line, (title, note, *shown.columns, *shown.to_numpy().flatten())))
 
 
-def escaped(stranger: object) -> str:
-    """Text that LaTeX prints as it stands."""
-    marked = "".join(_MARKS.get(character, character) for character in formatting.line(stranger).replace("--", "-\0-"))
+def escaped(text: object) -> str:
+    """Return text that LaTeX prints literally."""
+    marked = "".join(_MARKS.get(character, character) for character in formatting.line(text).replace("--", "-\0-"))
     return marked.replace("\0", "{}")  # two hyphens stay two, and do not become a dash
 
 
@@ -177,7 +169,7 @@ class _Column:
     cells: list[str]
     """Escaped, the head first."""
     points: list[float]
-    """Of each cell on one line."""
+    """Estimated width of each cell on one line."""
     is_numeric: bool
 
 
@@ -187,18 +179,27 @@ def _column(name: str, values: pd.Series) -> _Column:
 
 
 def _points(cell: str) -> float:
-    return sum(_POINTS.get(letter) or (_SQUARE if east_asian_width(letter) in "WF" else _CAPITAL) for letter in cell)
+    """Return about how many points a text takes on one line."""
+    return sum(map(_letter_points, cell))
+
+
+def _letter_points(letter: str) -> float:
+    if letter in _NARROW_LETTERS:
+        return _NARROW
+    if letter in _BROAD_LETTERS or letter.isupper() or letter > "\xff":
+        return _SQUARE if east_asian_width(letter) in "WF" else _BROAD
+    return _MEDIUM
 
 
 def _blocks(columns: Sequence[_Column], layout: _Layout) -> list[list[_Column]]:
-    """Return as few blocks as fit, of about the same width, so that no block has a single column."""
+    """Return as few blocks as possible, of about equal width, so that no block has a single column."""
     count = len(_packed(columns, layout, layout.width))
     narrower = (_packed(columns, layout, width) for width in range(layout.width, 0, -5))
     return list(takewhile(lambda blocks: len(blocks) == count, narrower))[-1]
 
 
 def _packed(columns: Sequence[_Column], layout: _Layout, width: float) -> list[list[_Column]]:
-    """Put columns side by side while there is room; each block repeats the first, which names the rows."""
+    """Put columns side by side while they fit; each block repeats the first column, which names the rows."""
     blocks: list[list[_Column]] = [[*columns[:1]]]
     for column in columns[1:]:
         if len(blocks[-1]) > 1 and sum(map(layout.taken, [*blocks[-1], column])) > width:
@@ -208,7 +209,7 @@ def _packed(columns: Sequence[_Column], layout: _Layout, width: float) -> list[l
 
 
 def _room(block: Sequence[_Column], layout: _Layout) -> float:
-    """Return the points that each column that wraps may take of what the others leave."""
+    """Return the points of each wrapping column: an equal share of what the other columns leave."""
     wrapping = [column for column in block if layout.wraps(column)]
     fixed = sum(layout.taken(column) for column in block if not layout.wraps(column))
     left = layout.width - fixed - 2 * layout.separation * len(wrapping)
@@ -216,15 +217,14 @@ def _room(block: Sequence[_Column], layout: _Layout) -> float:
 
 
 def _lines(block: Sequence[_Column], layout: _Layout) -> int:
-    room = _room(block, layout) / (1.15 * layout.scale)  # a line is rarely full to its end
+    room = _room(block, layout) / (1.15 * layout.scale)  # lines are rarely full
     heights = ([math.ceil(each / room) if layout.wraps(column) else 1 for each in column.points] for column in block)
     return sum(map(max, zip(*heights, strict=True)))
 
 
-def _kinds(block: Sequence[_Column], layout: _Layout) -> str:
-    """Return the columns as a tabular's preamble has them."""
-    share = f"{min(math.floor(100 * _room(block, layout) / layout.width) / 100, 0.97):.2f}"
-    wrapped = rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
+def _kinds(block: Sequence[_Column], layout: _Layout, wrapped: str) -> str:
+    """Return the preamble of a table; `wrapped` is the kind of columns whose texts wrap."""
+    wrapped = rf">{{\raggedright\arraybackslash}}{wrapped}"
     return "".join(wrapped if layout.wraps(column) else "r" if column.is_numeric else "l" for column in block)
 
 
@@ -234,8 +234,10 @@ def _float(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], la
     for number, block in enumerate(blocks):
         head, *rows = _rows(block, layout)
         lines += [r"\par\medskip"] if number else []
-        lines += [rf"\begin{{tabular}}{{{_kinds(block, layout)}}}", r"\toprule", head, r"\midrule", *rows]
-        lines += [r"\bottomrule", r"\end{tabular}"]
+        wraps = any(map(layout.wraps, block))
+        name_inside, width = ("tabularx", r"{\linewidth}") if wraps else ("tabular", "")
+        lines += [rf"\begin{{{name_inside}}}{width}{{{_kinds(block, layout, 'X')}}}", r"\toprule", head, r"\midrule"]
+        lines += [*rows, r"\bottomrule", rf"\end{{{name_inside}}}"]
     return [*lines, *([r"\par\smallskip"] if small else []), *small, rf"\end{{{name}}}"]
 
 
@@ -245,7 +247,9 @@ def _tall(title: str, blocks: Sequence[Sequence[_Column]], small: list[str], lay
     for number, block in enumerate(blocks):
         head, *rows = _rows(block, layout)
         caption = [] if number else [rf"\caption{{{escaped(title)}}} \\"]
-        lines += [rf"\begin{{longtable}}{{{_kinds(block, layout)}}}", *caption, r"\toprule", head, r"\midrule"]
+        share = min(math.floor(100 * _room(block, layout) / layout.width) / 100, 0.97)
+        kinds = _kinds(block, layout, rf"p{{{share:.2f}\linewidth}}")
+        lines += [rf"\begin{{longtable}}{{{kinds}}}", *caption, r"\toprule", head, r"\midrule"]
         lines += [r"\endhead", *rows, r"\bottomrule", r"\end{longtable}"]
         lines += [r"\addtocounter{table}{-1}"] if number else []  # each longtable counts, with a caption or without
     return [*lines, *([r"\noindent", *small] if small else []), r"\endgroup", *turned[1]]
@@ -257,5 +261,5 @@ def _rows(block: Sequence[_Column], layout: _Layout) -> list[str]:
 
 
 def _breakable(marked: str) -> str:
-    """Names and signatures may break at their joints: they have no spaces."""
+    """Return text with break points in names and signatures, which have no spaces."""
     return _JOINTS.sub(r"\1\\allowbreak{}", marked)

@@ -1,6 +1,6 @@
 """The chapter that compares a run with the other runs that captioned the same images.
 
-Knows runs and queries. Each run enters with its best beam size by CIDEr; tests are paired over the shared images.
+Knows runs and queries. Each run is compared at its best beam size by CIDEr; tests are paired over the shared images.
 """
 
 from collections import defaultdict
@@ -8,19 +8,19 @@ from dataclasses import replace
 
 import pandas as pd
 
+from dashboard.items import Figure, Table
 from dashboard.report import comparison
 from dashboard.report.comparison import Sides
-from dashboard.report.exports import Figure, Table
 from dashboard.report.source import Chapter, Source
 from dashboard.text import formatting
 from engine.store import queries
 
 TITLE = "Comparison with other runs"
-_MOST = 5  # other runs that are compared: each has a table and a figure
+_MOST = 5  # compared runs; each has a table and a figure
 
 
 def compared(source: Source) -> list[Chapter]:
-    """Return the chapter, or nothing where no other run has captions of the same images and references."""
+    """Return the chapter, or nothing if no other run has captions of the same images and references."""
     found = [] if source.setting() is None else _comparisons(source)
     if not found:
         return []
@@ -40,15 +40,15 @@ def compared(source: Source) -> list[Chapter]:
 
 def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
     """Return the other runs with `queries.comparison` of shared images; most shared images first."""
-    run, ask = source.run, source.ask
+    run, query = source.run, source.query
     by_name, found = {each.name: each for each in source.runs}, []
-    for row in ask(queries.partners, run.name).itertuples():
+    for row in query(queries.partners, run.name).itertuples():
         other = by_name.get(row.run)
         if other is None or other.name == run.name or _is_other_data(source, other.name, int(row.shared)):
             continue
         beam = replace(source, run=other, beam=None).setting()
         sides = Sides(run, source.setting(), other, beam)
-        tests = ask(queries.comparison, *sides.asked)
+        tests = query(queries.comparison, *sides.arguments)
         if len(tests):
             found.append((sides, tests))
     return found
@@ -56,11 +56,11 @@ def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
 
 def _is_other_data(source: Source, other: str, shared: int) -> bool:
     """Return whether no shared image has a reference in common: two datasets may give one id to different photos."""
-    return source.ask(queries.id_collisions, source.run.name, other).images.item() == shared
+    return source.query(queries.id_collisions, source.run.name, other).images.item() == shared
 
 
 def _items(source: Source, sides: Sides, tests: pd.DataFrame) -> list[Figure | Table]:
-    figure, table = comparison.outcomes(source.ask, sides, tests), comparison.table(source.ask, sides, tests)
+    figure, table = comparison.outcomes(source.query, sides, tests), comparison.table(source.query, sides, tests)
     name = sides.right.name
     title = f"{figure.title}: {sides.names[0]} (left) vs. {sides.names[1]} (right)"
     return [replace(table, name=f"compared_{name}"), replace(figure, name=f"outcomes_{name}", title=title)]
@@ -74,8 +74,8 @@ def _sentence(source: Source, sides: Sides, tests: pd.DataFrame) -> str:
     values = " vs. ".join(formatting.score(row.metric, value) for value in (row.left, row.right))
     found = (
         f"**{formatting.markdown(sides.right.name)}** ({formatting.setting(sides.right_beam, sides.right.is_sampled)}, "
-        f"{formatting.count(int(row.images), 'shared image')}): {formatting.title(row.metric)} {values}, difference "
-        f"{comparison.change(row.metric, row.difference)}{f' (95 % CI {bounds})' if bounds else ''}, "
+        f"{formatting.count(int(row.images), 'shared image')}): {formatting.markdown_title(row.metric)} {values}, "
+        f"difference {comparison.change(row.metric, row.difference)}{f' (95 % CI {bounds})' if bounds else ''}, "
         f"p {_compared(comparison.resampled(row.p_holm))}: {formatting.markdown(result.get(verdict, verdict))}."
     )
     return " ".join([found, *_incomparable(source, sides, tests)])
@@ -87,13 +87,13 @@ def _compared(p: str) -> str:
 
 def _incomparable(source: Source, sides: Sides, tests: pd.DataFrame) -> list[str]:
     """Return one sentence per reason for which metrics are not comparable, and one for settings of the search."""
-    terms, metrics = comparison.terms(source.ask, sides), defaultdict(list)
+    terms, by_reason = comparison.terms(source.query, sides), defaultdict(list)
     for metric in tests.metric:
         reasons = "; ".join(str(each) for each in terms[metric] if not each.search)
-        metrics[reasons].append(formatting.title(metric))
+        by_reason[reasons].append(formatting.markdown_title(metric))
     found = [
         f"**Not comparable**: {', '.join(names)} ({formatting.markdown(reasons)})."
-        for reasons, names in metrics.items()
+        for reasons, names in by_reason.items()
         if reasons
     ]
     searched = dict.fromkeys(str(each) for metric in tests.metric for each in terms[metric] if each.search)

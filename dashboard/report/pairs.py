@@ -1,6 +1,6 @@
 """The best and the worst image-caption pair: photo, caption, references, scores and maps.
 
-Knows runs, queries and photos. A pair whose photo is missing gives way to the next one whose photo is there.
+Knows runs, queries and photos. A pair without its photo is replaced by the next one that has its photo.
 """
 
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import metrics
 from dashboard.figures import panels
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
+from dashboard.items import Figure
 from dashboard.report import tables
-from dashboard.report.exports import Figure
 from dashboard.report.source import Chapter, Source, note, signature
 from dashboard.report.strips import kept_beam, pair_metric, strip
-from dashboard.report.tables import HEADLINES
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
 from engine.store import published, queries
 
 TITLE = "Best and worst pair"
-_PAGE = 50  # cases that are looked through at a time for one whose photo is there
+_PAGE = 50  # cases per query in the search for one with its photo
 
 
 @dataclass(frozen=True)
 class _End:
-    """One end of the ranking: the case that is shown, and the first one if its photo is missing."""
+    """One end of the ranking: the shown case, and the first one, whose photo may be missing."""
 
     row: pd.DataFrame  # one row of `queries.cases`
     first: pd.DataFrame
@@ -34,52 +34,52 @@ class _End:
 
 
 def pairs(source: Source) -> Chapter:
-    """The best and the worst case; a case that is both is shown once."""
+    """Return the chapter on the best and the worst case; a case that is both is shown once."""
     run, beam = source.run, _beam(source)
-    metric = "" if beam is None else pair_metric(source.ask, run.name, beam)
+    metric = "" if beam is None else pair_metric(source.query, run.name, beam)
     if not metric:
         return Chapter(TITLE, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     ends = [_end(source, beam, metric, is_best) for is_best in (True, False)]
     rows = pd.concat([end.row for end in ends]).drop_duplicates("image_id")
-    name, signed = formatting.title(metric), tuple(filter(None, [signature(source.ask, run, metric, beam)]))
+    name, signed = formatting.title(metric), tuple(filter(None, [signature(source.query, run, metric, beam)]))
     only = f"The only case with a {name}" if (rows.scored == 1).all() else ""
-    heading = only or f"Highest and lowest {name}"
+    ends_named = f"{metrics.best_word(metric)} and {metrics.worst_word(metric)} {name}"
+    heading = only or formatting.capitalized(ends_named)
     drawn = lambda: panels.panels(heading, [case_panel(run, row, metric) for row in rows.itertuples()], across=2)  # noqa: E731
     figure = Figure("best_and_worst", heading, drawn, note(run), signed)
     table = tables.pair(rows, only or f"Best and worst pair by {name}", note(run), signed)
-    maps = [strip(run, beam, image, source.ask, source.look) for image in rows.image_id]
+    maps = [strip(run, beam, image, source.query, source.attention) for image in rows.image_id]
     kept = [each for each in maps if each is not None]
     where = formatting.of_setting(beam, run.is_sampled)
     maps_kept = ", which has attention maps" if beam != source.setting() else ""
-    lead = [f"By {name} {where}{maps_kept}.", *_missing(ends)]
-    lead += [] if kept else [f"No attention maps of these captions were kept {where}."]
+    lead = [f"By {formatting.markdown_title(metric)} {where}{maps_kept}.", *_missing(ends)]
+    lead += [] if kept else [f"These captions have no attention maps {where}."]
     lead += [_published(source)] if metric == "clipscore" else []
     return Chapter(TITLE, " ".join(lead), (figure, table, *kept))
 
 
 def _beam(source: Source) -> int | None:
-    """Return the beam size of the pair: the one that was asked for, else one with maps, which explain the pair."""
+    """Return the beam size of the pair: the chosen one, else one with attention maps."""
     kept = kept_beam(source)
     return source.setting() if source.beam is not None or kept is None else kept
 
 
 def _published(source: Source) -> str:
-    """Return the study's own pair in a sentence, or "" where its figures are not there."""
+    """Return a sentence on the published pair, or "" if its figures are missing."""
     pairs_of_study = published.pairs(source.results).frame
-    said = [
+    values = [
         f"{row.rank} {formatting.score('clipscore', row.clipscore)} (image {row.image_id})"
         for row in pairs_of_study.itertuples()
     ]
-    return f"CLIPScore {published.LABEL}, greedy: {', '.join(said)}." if said else ""
+    return f"CLIPScore {published.LABEL}, greedy: {', '.join(values)}." if values else ""
 
 
 def _end(source: Source, beam: int, metric: str, is_best: bool) -> _End:
-    """Return the best (or worst) scored case whose photo can be opened, or the first one where there is none."""
+    """Return the best (or worst) scored case whose photo can be opened, or the first one if there is none."""
     run, root = source.run, source.run.root("images")
-    first, offset = None, 0
+    first, offset, descending = None, 0, is_best == metrics.higher_is_better(metric)
     while True:
-        asked = (run.name, beam, metric, is_best, queries.EVERYTHING, _PAGE, offset)
-        page = source.ask(queries.cases, *asked)
+        page = source.query(queries.cases, run.name, beam, metric, descending, queries.EVERYTHING, _PAGE, offset)
         page = page[page[metric].notna()]
         first = page.head(1) if first is None else first
         there = (place for place, name in enumerate(page.file_name) if not photo(root, name).missing)
@@ -92,13 +92,13 @@ def _end(source: Source, beam: int, metric: str, is_best: bool) -> _End:
 
 
 def _missing(ends: list[_End]) -> list[str]:
-    """Return what the lead says of photos that are missing."""
+    """Return sentences on missing photos."""
     if not any(end.has_photo for end in ends):
-        return ["None of the photos was found, so the pairs are shown without them."]
+        return ["None of the photos was found, so the pairs are shown without photos."]
     named = zip(("best", "worst"), ends, strict=True)
     return [
-        f"The photo of the {name} pair (image {formatting.markdown(end.first.image_id.iloc[0])}) was not found: the "
-        f"{name} pair whose photo is there is shown."
+        f"The photo of the {name} pair (image {formatting.markdown(end.first.image_id.iloc[0])}) was not found; "
+        f"the {name} pair with a photo is shown instead."
         for name, end in named
         if end.row.image_id.iloc[0] != end.first.image_id.iloc[0]
     ]
@@ -107,7 +107,7 @@ def _missing(ends: list[_End]) -> list[str]:
 def case_panel(run: Run, row: Any, metric: str) -> Panel:
     """Return a case as the gallery shows it, from a row of `queries.cases`."""
     root = run.root("images")
-    named = dict.fromkeys([metric, *HEADLINES])
+    named = dict.fromkeys([metric, *metrics.headlines(row._fields)])
     scores = [
         f"{formatting.title(name)} {formatting.score(name, getattr(row, name))}"
         for name in named

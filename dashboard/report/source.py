@@ -1,6 +1,6 @@
-"""What a report is about: a run, its companion runs, what was chosen of it, and the form of a chapter.
+"""The input of a report (a run, its companion runs, settings), and the form of a chapter.
 
-Knows runs and queries. Holds no chapter of its own: `chapters` and its neighbours build on this.
+Knows runs and queries. Contains no chapter.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.report.exports import Figure, Table
-from dashboard.report.tables import HEADLINES
+from dashboard import metrics
+from dashboard.items import Figure, Table
 from dashboard.state.record import Run
 from engine.store import queries
 
-Ask = Callable[..., pd.DataFrame]
+Query = Callable[..., pd.DataFrame]
 """Calls a function of `engine.store.queries` with its arguments, without the cursor."""
 
 ZERO_SHOT, PHOTOS = "zero_shot", "photos"
@@ -25,66 +25,66 @@ PARTS = (ZERO_SHOT, PHOTOS)
 
 @dataclass(frozen=True)
 class Source:
-    """Where a report comes from: a run among all runs, and what was chosen of it."""
+    """The input of a report: a run among all runs, and the settings of the report."""
 
     run: Run
     runs: Sequence[Run]
-    ask: Ask
+    query: Query
     results: Path
-    beam: int | None = None  # None: the best one
-    images: tuple[str, ...] = ()  # whose attention is shown; empty: `strips.interesting` chooses
-    look: Mapping[str, Any] = field(default_factory=dict)  # how attention is drawn, as an address says it
+    beam: int | None = None  # None: the best
+    images: tuple[str, ...] = ()  # with attention maps; empty: `strips.interesting` chooses
+    attention: Mapping[str, Any] = field(default_factory=dict)  # URL parameters of the attention view
     parts: Mapping[str, Run] = field(default_factory=dict)  # companion runs by a name of PARTS
 
     def best(self) -> pd.DataFrame:
         """Return the run's rows of `queries.best_scores`."""
-        found = self.ask(queries.best_scores)
+        found = self.query(queries.best_scores)
         return found[found.run == self.run.name]
 
     def setting(self) -> int | None:
-        """Return the beam size that the report is about, or None where nothing was captioned."""
+        """Return the beam size of the report, or None if the run has no captions."""
         if self.beam is not None:
             return self.beam
         best = self.best()
         if not best.empty:
-            first = [row.beam_size for metric in HEADLINES for row in best[best.metric == metric].itertuples()]
-            return int(first[0] if first else best.beam_size.iloc[0])
-        sizes = self.ask(queries.beam_sizes, self.run.name).beam_size
+            by_metric = best.set_index("metric").beam_size
+            return int(by_metric[(metrics.ordered(by_metric.index) or by_metric.index)[0]])
+        sizes = self.query(queries.beam_sizes, self.run.name).beam_size
         return int(sizes.iloc[0]) if len(sizes) else None
 
     def classifier(self) -> Run:
-        """Return the run whose zero-shot results are reported: the companion where the run itself has none."""
+        """Return the run whose zero-shot results are reported: the companion if the run has none."""
         return self.run if self.run.zero_shot else self.parts.get(ZERO_SHOT, self.run)
 
 
 def companions(run: Run, runs: Sequence[Run]) -> dict[str, Run]:
-    """Return the companion runs that the record of `run` names under "study"; a run that is gone is left out."""
+    """Return the companion runs that the record of `run` names under "study"; a missing run is left out."""
     by_name = {each.name: each for each in runs}
     named = {part: run.text("study", part) for part in PARTS}
     return {part: by_name[name] for part, name in named.items() if name in by_name and name != run.name}
 
 
 def gone(source: Source, part: str) -> str:
-    """Return a sentence about a companion that the run's record names and that is not there, "" where none is gone."""
+    """Return a sentence on a companion that the record names but that is missing, or "" if none is."""
     name = source.run.text("study", part)
     if not name or part in source.parts or name == source.run.name:
         return ""
-    return f"Run {name}, which the record of this run names, is not in the results folder. "
+    return f"The record of this run names run {name}, which is not in the results folder. "
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A part of the report. Without items, `missing` says what is not there, and `command` makes it."""
+    """A part of the report. Without items, `missing` says what the run does not have, and `command` computes it."""
 
     title: str
-    lead: str = ""  # our own Markdown
+    lead: str = ""  # Markdown; untrusted parts are escaped
     items: tuple[Figure | Table, ...] = ()
     missing: str = ""
     command: str = ""
 
 
 def numbers(items: Sequence[Figure | Table]) -> list[int]:
-    """Return the number of each item: figures and tables are counted from 1, each kind by itself."""
+    """Return the number of each item; figures and tables are counted separately, from 1."""
     counts = {Figure: 0, Table: 0}
     found = []
     for item in items:
@@ -107,9 +107,9 @@ def _note(run: Run, described: Sequence[str], lines: Sequence[str]) -> str:
     return "\n".join([f"Run {run.name}: {', '.join(described)}", *filter(None, lines)])
 
 
-def signature(ask: Ask, run: Run, metric: str, beam: int | None = None) -> str:
-    """Return the signature of a metric at a beam size, or of all beam sizes in one; "" where none was kept."""
-    scores = ask(queries.corpus_scores, run.name)
+def signature(query: Query, run: Run, metric: str, beam: int | None = None) -> str:
+    """Return the signature of a metric at a beam size, or a common one of all beam sizes; "" if it is not known."""
+    scores = query(queries.corpus_scores, run.name)
     mine = scores[scores.metric == metric]
     if beam is not None:
         mine = mine[mine.beam_size == beam]

@@ -1,7 +1,7 @@
-"""DataFrame in, table out: what queries answer, as people read it, with sensible digits and the numbers behind them.
+"""Tables from DataFrames: answers of queries with sensible digits, and the full numbers for CSV.
 
-Knows column names of `engine.store.queries` and what a record says of a captioner. Knows no page and no file: `exports`
-writes a table, a page shows its `shown`. Cells hold strangers' text as it stands; whoever writes it escapes it.
+Knows column names of `engine.store.queries` and the record of a captioner. Knows no page and no file: `exports` writes
+a table, a page shows its `shown`. Cells may contain untrusted text; `exports` escapes it.
 """
 
 from collections.abc import Sequence
@@ -10,23 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboard.report.exports import Table
+from dashboard.items import Table
+from dashboard.metrics import ordered
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.statistics import holm, wilson_interval
 from engine.store.schema import METRICS
 
-HEADLINES = ("cider", "clipscore")
-"""The metrics that stand first everywhere."""
-
 
 def accuracy(found: pd.DataFrame, published: pd.DataFrame, small: str) -> Table:
-    """`queries.zero_shot_accuracy` as people read it, next to `published.prompts` of the same templates."""
+    """Return `queries.zero_shot_accuracy` with the published accuracies of the same templates."""
     shown = pd.DataFrame(
         {
             "Template": found.template,
             "Accuracy": [formatting.percent(value, 2) for value in found.accuracy],
-            "Right": [f"{row.right} of {row.known}" for row in found.itertuples()],
+            "Correct": [f"{row.right} of {row.known}" for row in found.itertuples()],
             "95 % interval": [
                 f"{formatting.percent(row.low)} to {formatting.percent(row.high)}" if pd.notna(row.low) else "–"
                 for row in found.itertuples()
@@ -44,7 +42,7 @@ def accuracy(found: pd.DataFrame, published: pd.DataFrame, small: str) -> Table:
 
 
 def scores(found: pd.DataFrame, title: str, small: str) -> Table:
-    """`queries.corpus_scores` of one setting."""
+    """Return `queries.corpus_scores` of one setting."""
     shown = pd.DataFrame(
         {
             "Metric": [formatting.title(metric) for metric in found.metric],
@@ -56,7 +54,7 @@ def scores(found: pd.DataFrame, title: str, small: str) -> Table:
     return Table("scores", title, shown, found, small)
 
 
-# What a record has of a search only where it was asked for.
+# Settings of the search that are recorded only if they were used.
 _ASKED_FOR = {
     **{
         "repetition_penalty": "Repetition penalty",
@@ -68,7 +66,7 @@ _ASKED_FOR = {
 
 
 def settings(run: Run, beam: int) -> Table:
-    """What a record says of the captioner and its search."""
+    """Return the recorded settings of the captioner and its search."""
     rows = {
         "Encoder": run.text("captioner", "encoder"),
         "Decoder layers": run.text("captioner", "decoder_layers"),
@@ -89,8 +87,8 @@ def settings(run: Run, beam: int) -> Table:
 
 
 def sortable(shown: pd.DataFrame) -> pd.DataFrame:
-    """A table with numbers in the columns where people read numbers: 12 then comes after 4. A remark behind a number
-    stands in a column of its own."""
+    """Return a table whose numeric columns contain numbers, so that 12 is sorted after 4. A remark after a number moves
+    to its own column."""
     made = shown.copy()
     for name in shown.columns:
         parted = shown[name].astype(str).str.replace(",", "").str.extract(r"^(-?\d+(?:\.\d+)?)(?: \((.*)\))?$")
@@ -107,21 +105,20 @@ _SHORT = {
     **{"Words per caption": "Len.", "Vocabulary size": "Voc.", "Changed (%)": "Chg.", "Unfinished (%)": "Unf."},
     "Seconds per image": "s",
 }
-"""Names of columns for a table without room."""
+"""Short column names for narrow tables."""
 
 
 def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str, signatures: Sequence[str] = ()) -> Table:
-    """Return everything against beam size in one table; what is zero or unknown at every size is left out.
+    """Return scores and caption statistics by beam size; columns that are always zero or unknown are left out.
 
     Args:
         scores: `queries.corpus_scores`.
         found: `queries.beam_statistics`.
     """
-    metrics = list(dict.fromkeys(scores.metric))
-    values = scores.pivot(index="beam_size", columns="metric", values="value")[metrics].reset_index()
+    shown_metrics = ordered(scores.metric)
+    values = scores.pivot(index="beam_size", columns="metric", values="value")
+    values = values[[*dict.fromkeys(scores.metric)]].reset_index()
     joined = values.merge(found, on="beam_size", how="outer").merge(run.seconds_per_image(), on="beam_size", how="left")
-    first = [metric for metric in HEADLINES if metric in metrics]
-    ordered = [*first, *(metric for metric in metrics if metric not in first)]
     described = {
         "Words per caption": [formatting.number(value, 2) for value in joined.words],
         "Vocabulary size": [formatting.number(value, 0) for value in joined.distinct_words],
@@ -134,7 +131,7 @@ def beams(scores: pd.DataFrame, found: pd.DataFrame, run: Run, small: str, signa
             "Beam size": [run.beam(size) for size in joined.beam_size],
             **{
                 formatting.title(metric): [formatting.score(metric, value) for value in joined[metric]]
-                for metric in ordered
+                for metric in shown_metrics
             },
             **described,
         }
@@ -148,10 +145,10 @@ _CHANGED = "Changed: captions that differ from those of the next smaller beam si
 
 
 def informative(shown: pd.DataFrame, kept: Sequence[str]) -> tuple[pd.DataFrame, str]:
-    """Return a table without the columns that are unknown or zero in every row, and a line that names those with zeros.
+    """Return a table without the columns that are unknown or zero in every row, and a line that names the zero columns.
 
     Args:
-        kept: columns that stay even if they are zero.
+        kept: columns that are kept even if they are zero.
     """
     unknown = [name for name in shown if (shown[name] == "–").all()]
     zero = [name for name in shown if name not in (*kept, *unknown) and shown[name].map(_is_zero).all()]
@@ -183,7 +180,7 @@ def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
 
 
 def oracle_title(run: Run) -> str:
-    """Return the title of what `queries.oracle` answers."""
+    """Return the title of the oracle of a run."""
     return f"Oracle of the {'samples' if run.is_sampled else 'n-best lists'}"
 
 
@@ -193,7 +190,7 @@ def _bounded(value: float, low: float, high: float, digits: int) -> str:
 
 
 def grounding_heads(found: pd.DataFrame, small: str) -> Table:
-    """Return `queries.grounding_heads` as people read it."""
+    """Return `queries.grounding_heads` as a table."""
     shown = pd.DataFrame(
         {
             "Layer": [f"{layer + 1}" for layer in found.layer],
@@ -213,7 +210,7 @@ def _points(row: Any) -> str:
 
 
 def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
-    """Return `queries.grounding_labels` of the layer and head called `named`, as people read it.
+    """Return `queries.grounding_labels` of the layer and head called `named` as a table.
 
     Args:
         found: may have a column `caption`, that of the worst example.
@@ -234,8 +231,8 @@ def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
 
 
 def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
-    """Rows of `queries.cases` with every score that some of them has."""
-    metrics = [metric for metric in METRICS if rows[metric].notna().any()]
+    """Return rows of `queries.cases` with every score that some row has."""
+    metrics = _scored(rows)
     shown = pd.DataFrame({"Rank": [f"{int(rank)}" if pd.notna(rank) else "–" for rank in rows["rank"]]})
     shown["Image"] = [*rows.image_id]
     shown["Caption"] = [*rows.caption]
@@ -245,10 +242,14 @@ def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
     return Table(name, title, shown, _numbers(rows), small)
 
 
+def _scored(rows: pd.DataFrame) -> list[str]:
+    """Return the metrics that some row of `queries.cases` has. One that was registered later has no column."""
+    return [metric for metric in METRICS if metric in rows and rows[metric].notna().any()]
+
+
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `queries.cases` that a CSV file holds, with the metrics that some case has."""
-    metrics = [metric for metric in METRICS if rows[metric].notna().any()]
-    return rows[["image_id", "beam_size", "file_name", "caption", "logprob", *metrics, "rank", "scored"]]
+    return rows[["image_id", "beam_size", "file_name", "caption", "logprob", *_scored(rows), "rank", "scored"]]
 
 
 def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]) -> Table:
@@ -261,9 +262,8 @@ def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]
         "Caption": [*map(formatting.caption, rows.caption)],
         **{f"Reference {n + 1}": [each[n] if n < len(each) else "–" for each in references] for n in range(most)},
     }
-    for metric in METRICS:
-        if rows[metric].notna().any():
-            lines[formatting.title(metric)] = [formatting.score(metric, value) for value in rows[metric]]
+    for metric in _scored(rows):
+        lines[formatting.title(metric)] = [formatting.score(metric, value) for value in rows[metric]]
     names = ["Best", "Worst"] if len(rows) > 1 else ["Only case"]
     columns = {name: [cells[place] for cells in lines.values()] for place, name in enumerate(names)}
     shown = pd.DataFrame({"": [*lines], **columns})
@@ -271,7 +271,7 @@ def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]
 
 
 def selection(found: pd.DataFrame, small: str) -> Table:
-    """`queries.selection_scores` as people read it."""
+    """Return `queries.selection_scores` as a table."""
     shown = pd.DataFrame({"Metric (mean of cases)": [formatting.title(metric) for metric in found.metric]})
     for side, name in (("selected", "Selected"), ("rest", "Rest")):
         shown[name] = [_mean(row, side) for row in found.itertuples()]
@@ -285,7 +285,7 @@ def _mean(row: Any, side: str) -> str:
 
 
 def makeup(found: pd.DataFrame, small: str) -> Table:
-    """`queries.selection_makeup` as people read it."""
+    """Return `queries.selection_makeup` as a table."""
     shown = pd.DataFrame({"Tag or condition": [f"{row.kind}: {row.name}" for row in found.itertuples()]})
     for side, name in (("selected", "Selected"), ("rest", "Rest")):
         pairs = zip(found[side], found[f"{side}_cases"], strict=True)
@@ -372,7 +372,7 @@ _SHORT_TESTS = {
 
 
 def class_changes(found: pd.DataFrame, small: str) -> Table:
-    """`queries.zero_shot_changes` of two templates."""
+    """Return `queries.zero_shot_changes` of two templates."""
     shown = pd.DataFrame(
         {
             "Class": found.label,
@@ -386,7 +386,7 @@ def class_changes(found: pd.DataFrame, small: str) -> Table:
 
 
 def confusions(found: pd.DataFrame, small: str) -> Table:
-    """`queries.zero_shot_confusion`, the wrong ones only, most frequent first."""
+    """Return the wrong predictions of `queries.zero_shot_confusion`, most frequent first."""
     wrong = found[found.label != found.predicted]
     totals = found.groupby("label").images.sum()
     shown = pd.DataFrame(

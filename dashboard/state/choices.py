@@ -1,42 +1,47 @@
-"""Everything a person has chosen: kept in the URL, so that the address of a page is the whole state of it.
+"""The state of a page: every choice of the user is kept in the URL.
 
-A URL that names a run is the whole state, so that the browser's back button undoes a choice. A URL without one comes
-from the navigation, and the session's memory fills it in; so it does for a link between views, which names its run for
-a new tab, where there is no memory. Widgets are controlled by a choice: they are set from it before they are drawn, and
-write it when they change.
+A URL that names a run is the whole state, so the browser's back button undoes a choice. A URL without a run comes from
+the navigation; the session then fills in its remembered choices. A link between views names its run, because a new tab
+has no session. Widgets are set from a choice before they are drawn, and write it when they change.
+
+Streamlit's own `bind="query-params"` (1.67) cannot replace this module. Observed in Chromium: a user's change of a
+bound widget replaces the URL without a new history entry, so the back button does not undo it; a callback that sets
+two bound widgets adds two entries, so one action takes two steps back. Popovers, tables and components cannot be bound,
+and `st.query_params` must not set the parameter of a bound widget, which links, table rows and photo cards do here.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote
 
 import streamlit as st
 
 RUN = "run"
-"""The choice that every complete URL has."""
+"""The choice that every complete URL contains."""
 
-_LINK = "link"  # a parameter of links between views alone
+_LINK = "link"  # a parameter that only links between views have
 
 _LISTS = {
     "page": ("run", "beam", "sort", "order", "text", "tag", "condition", "verdict", "lasso", "in_"),
     "zero_page": ("run", "template", "outcome", "label"),
 }
-"""Page number -> what its list is made of: choices, or beginnings of them (in_cider). Another list begins at page 1."""
+"""Page number -> choices, or prefixes of choices (in_cider), that define its list. A changed list starts at page 1."""
 
 _MEMORY = "choices"
 _REPLACED = "replaced_urls"
-_ON_THE_WAY = 1.0  # seconds in which a browser may still send the URL from before the last choice
+_ON_THE_WAY = 1.0  # seconds during which a browser may still send the URL from before the last choice
 
 
 def restore() -> None:
-    """Joins URL and memory; called once at the start of every run of the app."""
+    """Combine the URL with the remembered choices; called once at the start of every run of the app."""
     _join()
     _write()
 
 
 def _join() -> None:
-    """Takes up what the URL says."""
+    """Read the choices in the URL."""
     memory, found = _memory(), st.query_params.to_dict()
     is_link = bool(found.pop(_LINK, ""))
     if RUN not in found or (is_link and found[RUN] == memory.get(RUN)):
@@ -47,40 +52,40 @@ def _join() -> None:
 
 
 def _write() -> None:
-    """Makes the URL say what was chosen, all of it at once: every writing is a step of the browser's history."""
+    """Write all choices to the URL at once: each write is one entry of the browser's history."""
     if st.query_params.to_dict() != _memory():
         st.query_params.from_dict(_memory())
 
 
 def _overtaken(found: dict[str, str]) -> bool:
-    """Whether `found` is a URL that a choice of this moment has replaced: quick clicks, and no way back."""
+    """Return whether a choice replaced the URL `found` just now: then it comes from a quick click, not from "back"."""
     return any(found == replaced for replaced, _ in _just_replaced())
 
 
 def _just_replaced() -> list[tuple[dict[str, str], float]]:
-    """(URL, when it was replaced) of the last moment."""
+    """Return the URLs that were replaced just now, each with its time."""
     now = time.monotonic()
     return [entry for entry in st.session_state.get(_REPLACED, []) if now - entry[1] < _ON_THE_WAY]
 
 
 def get(key: str, default: str = "") -> str:
-    """The choice `key` as it stands in the URL."""
+    """Return the value of a choice in the URL."""
     return _memory().get(key, default)
 
 
 def everything() -> dict[str, str]:
-    """All choices, as they stand in the URL."""
+    """Return all choices, with their values in the URL."""
     return dict(_memory())
 
 
 def linked(**values: Any) -> dict[str, str]:
-    """The parameters of a link to another view of the same run: `values` are chosen there, and all else stays."""
+    """Return the parameters of a link to another view of the same run; it sets `values` and keeps all other choices."""
     return {_LINK: "1", RUN: get(RUN)} | {key: str(value) for key, value in values.items()}
 
 
 def keep(**values: Any) -> None:
-    """Sets choices, in one step of the browser's history; None or an empty text takes one back."""
-    _join()  # a widget's callback comes before the page has done it
+    """Set choices with one entry of the browser's history; None or "" removes a choice."""
+    _join()  # a callback runs before the page has read the URL
     before = everything()
     _change({key: "" if value is None else str(value) for key, value in values.items()})
     _write()
@@ -89,13 +94,13 @@ def keep(**values: Any) -> None:
 
 
 def _change(values: dict[str, str]) -> None:
-    """Sets choices in the memory; lists that become others begin anew."""
+    """Set remembered choices; lists that change return to page 1."""
     memory = _memory()
     changed = [key for key, value in values.items() if memory.get(key, "") != value]
     if RUN not in memory:
-        changed.clear()  # the first page names the run that it shows anyway
-    anew = [page for page, made_of in _LISTS.items() if any(key.startswith(made_of) for key in changed)]
-    memory.update(dict.fromkeys(anew, "") | values)
+        changed.clear()  # the first page adds the run that it shows anyway
+    restarted = [page for page, made_of in _LISTS.items() if any(key.startswith(made_of) for key in changed)]
+    memory.update(dict.fromkeys(restarted, "") | values)
     for key in [key for key, value in memory.items() if not value]:
         del memory[key]
 
@@ -107,11 +112,18 @@ def one_of(
     default: Any,
     shown: Callable[[Any], str] = str,
     widget: Callable[..., Any] = st.selectbox,
+    renamed: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
 ) -> Any:
-    """A choice among `options`, drawn by `widget`; an unknown value in the URL is the default."""
+    """Draw a choice among `options` with `widget` and return the chosen one.
+
+    An unknown value in the URL selects the default.
+
+    Args:
+        renamed: former value of an option -> its value now, for URLs that people have kept.
+    """
     by_text = {str(option): option for option in options}
-    value = by_text.get(get(key), default)
+    value = by_text.get(renamed.get(get(key), get(key)), default)
     name = _controlled(key, value)
     widget(label, options, key=name, format_func=shown, on_change=_keep_widget, args=(key, default), **settings)
     return value
@@ -125,7 +137,7 @@ def several(
     shown: Callable[[str], str] = str,
     **settings: Any,
 ) -> list[str]:
-    """A choice of any number of `options`; what the URL names and is not among them is left out."""
+    """Draw a choice of any number of `options` and return them; unknown values in the URL are ignored."""
     known = set(options)
     named = [unquote(part) for part in get(key).split(",") if part]
     value = [option for option in dict.fromkeys(named) if option in known] or list(default)
@@ -136,14 +148,14 @@ def several(
 
 
 def text(label: str, key: str, **settings: Any) -> str:
-    """A text that is typed."""
+    """Draw a text input and return its text."""
     value = get(key)
     st.text_input(label, key=_controlled(key, value), on_change=_keep_widget, args=(key, ""), **settings)
     return value
 
 
 def number(label: str, key: str, low: int, high: int, default: int, **settings: Any) -> int:
-    """A whole number from `low` to `high`."""
+    """Draw an input of a whole number from `low` to `high` and return the number."""
     try:
         value = min(max(int(get(key, str(default))), low), high)
     except ValueError:
@@ -154,7 +166,7 @@ def number(label: str, key: str, low: int, high: int, default: int, **settings: 
 
 
 def span(label: str, key: str, low: float, high: float, step: float, **settings: Any) -> tuple[float, float] | None:
-    """A range inside [low, high] as two handles; None while it is the whole of it."""
+    """Draw a slider with two handles and return the range, or None for the full range."""
     first, second = _read_span(get(key), low, high)
     name = _controlled(key, (first, second))
     st.slider(label, low, high, key=name, step=step, on_change=_keep_span, args=(key, low, high), **settings)
@@ -162,20 +174,20 @@ def span(label: str, key: str, low: float, high: float, step: float, **settings:
 
 
 def read_span(key: str, low: float, high: float) -> tuple[float, float] | None:
-    """What `span` gives, where it is not drawn."""
+    """Return the range of a choice without drawing the slider."""
     found = _read_span(get(key), low, high)
     return None if found == (low, high) else found
 
 
 def keep_span(key: str, span: tuple[float, float] | None) -> None:
-    """Sets a range, or takes it back."""
+    """Set a range, or remove it."""
     keep(**{key: span and f"{span[0]:g}:{span[1]:g}"})
 
 
 def opened(
     label: str, key: str, default: bool = False, widget: Callable[..., Any] = st.expander, **settings: Any
 ) -> Any:
-    """A part of the page that a person opens and closes: what stands in it is made only while its `open` is true."""
+    """Draw a part of the page that can be closed; callers compute its content only while its `open` is true."""
     shown = get(key, "1" if default else "0") == "1"
     return widget(label, key=_controlled(key, shown), on_change=_keep_opened, args=(key, default), **settings)
 
@@ -185,9 +197,9 @@ def _memory() -> dict[str, str]:
 
 
 def _controlled(key: str, value: Any) -> str:
-    """Sets the widget of `key` to `value` before it is drawn, and gives the widget's own key.
+    """Set the widget of `key` to `value` before it is drawn, and return the widget's own key.
 
-    Even where the state holds that value already: it may be that of a widget of the same name on the view before.
+    Streamlit may still hold the value of a widget with the same name on the previous view, so it is always set.
     """
     name = f"widget_{key}"
     st.session_state[name] = value

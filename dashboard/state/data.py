@@ -1,6 +1,6 @@
-"""What the pages know: the results folder, one connection to it, and every run's record.
+"""The results folder as the pages see it: one connection, and the record of every run.
 
-Asks `engine.store.queries` and keeps the answers. Knows no SQL and draws nothing.
+Calls `engine.store.queries` and caches the answers. Knows no SQL and draws nothing.
 """
 
 import os
@@ -21,82 +21,87 @@ from engine.store.errors import Problem
 RESULTS_VARIABLE = "CAPTIONSCOPE_RESULTS"
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-"""Where results are while nothing else is said."""
+"""The results folder if the environment names no other."""
 
 RUNS = ("runs/*/*.parquet", "runs/*/*.json", "runs/*")
 BESIDE = ("verdicts/*.json", "published/*")
-"""Which files of a results folder hold the runs, and which hold what is told beside them."""
+"""Patterns of the files that hold runs, and of the files that belong to runs: verdicts and published figures."""
 
-_LOOKED = "results_state"
+_STATE = "results_state"
+
+Function = Callable[..., pd.DataFrame]
+"""A function of `engine.store.queries`."""
 
 State = str
-"""Stands for what the results were: equal exactly while no file of them was written."""
+"""A fingerprint of the results: equal as long as no file of theirs was written."""
 
 
 def results_folder() -> Path:
-    """Where results are read from: the variable CAPTIONSCOPE_RESULTS, else `results` beside the dashboard."""
+    """Return the folder in the variable CAPTIONSCOPE_RESULTS, else `results` beside the dashboard."""
     named = os.environ.get(RESULTS_VARIABLE)
     return Path(named) if named else RESULTS
 
 
 def fingerprint(results: Path, patterns: Sequence[str] = RUNS) -> State:
-    """What changes when a file is written, replaced or deleted: path, size and time of those that fit `patterns`."""
+    """Return a hash of path, size and time of each file that matches `patterns`: it changes with every written file."""
     found = []
     for path in sorted(path for pattern in patterns for path in results.glob(pattern)):
         try:
             stat = path.stat()
         except OSError:
-            continue  # deleted since the listing: the next run of the page sees that
+            continue  # deleted since the listing: the next run of the page notices it
         found.append((str(path), stat.st_size, stat.st_mtime_ns))
     return blake2s(repr((str(results), found)).encode()).hexdigest()
 
 
-def look() -> None:
-    """Looks at the results folder; called once at the start of every run of the page, which then knows one state."""
-    st.session_state[_LOOKED] = fingerprint(results_folder())
+def refresh() -> None:
+    """Read the state of the results folder; called once per run of the page, which then shows one state."""
+    st.session_state[_STATE] = fingerprint(results_folder())
 
 
 def state() -> State:
-    """What the results were when the page looked."""
-    if _LOOKED not in st.session_state:
-        look()
-    return st.session_state[_LOOKED]
+    """Return the state of the results that the page shows."""
+    if _STATE not in st.session_state:
+        refresh()
+    return st.session_state[_STATE]
 
 
 def runs() -> list[Run]:
-    """All finished runs, by name."""
+    """Return all finished runs, by name."""
     return _runs(state())
 
 
 def problems() -> list[Problem]:
-    """What could not be read, and why."""
+    """Return what could not be read, and why."""
     return _connection(str(results_folder()), state())[1]
 
 
-def ask(query: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
-    """Runs a function of `engine.store.queries`, or gives the answer it gave while the results were the same.
+def query(function: Function, *arguments: Any) -> pd.DataFrame:
+    """Return the answer of a function of `engine.store.queries`, from the cache if the results have not changed.
 
-    The answer is everybody's: make a new frame, and change nothing in this one.
+    All sessions share the answer: copy the frame instead of changing it.
     """
-    return _answer(query, arguments, str(results_folder()), state())
+    return _answer(function, arguments, str(results_folder()), state())
 
 
-# Not Streamlit's cache: its hashing of the arguments, sixteen times a page, takes longer than a query on a small run.
+# Not Streamlit's cache: it hashes the arguments, 16 times per page, which takes longer than a query on a small run.
 @lru_cache(maxsize=256)
-def _answer(query: Callable[..., pd.DataFrame], arguments: tuple[Any, ...], results: str, found: State) -> pd.DataFrame:
+def _answer(
+    function: Callable[..., pd.DataFrame], arguments: tuple[Any, ...], results: str, found: State
+) -> pd.DataFrame:
     connection, _ = _connection(results, found)
     try:
-        return query(connection.cursor(), *arguments)
-    except duckdb.CatalogException:  # a table in memory was let go for another page's between two steps
-        return query(connection.cursor(), *arguments)
+        return function(connection.cursor(), *arguments)
+    except duckdb.CatalogException:  # another page dropped a cached table between two steps of the query
+        return function(connection.cursor(), *arguments)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _runs(found: State) -> list[Run]:
-    return runs_of(ask(queries.runs))
+    return runs_of(query(queries.runs))
 
 
-# One at a time: each holds the scores that were looked at in memory.
+# One at a time, because each connection keeps the scores of the shown runs in memory.
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     return database.connect(Path(results))

@@ -1,6 +1,6 @@
-"""A list of cases as the Failures view shows it: of which run and beam size, in which order, which of them.
+"""A list of cases as the Failures view shows it: run, beam size, order and filters.
 
-Knows queries by what they are asked. A module of its own, because a view's file is run anew for every interaction.
+In a module of its own, because Streamlit executes a view's file again for every interaction.
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from engine.store import queries
 
 @dataclass(frozen=True)
 class Listing:
-    """Which cases are listed, and in which order."""
+    """The cases that are listed, and their order."""
 
     run: Run
     beam: int
-    metrics: tuple[str, ...]  # those that some case has
+    metrics: tuple[str, ...]  # that some case has a value of
     sort: str
     descending: bool
     selection: queries.Selection
 
     @property
-    def asked(self) -> tuple[Any, ...]:
-        """The arguments that `queries.cases` and `queries.neighbours` share."""
+    def arguments(self) -> tuple[Any, ...]:
+        """Return the arguments that `queries.cases` and `queries.neighbours` share."""
         return self.run.name, self.beam, self.sort, self.descending, self.selection

@@ -1,7 +1,7 @@
-"""A finished run as the dashboard knows it: its name, how much it holds, and what its record says.
+"""A finished run in the dashboard: its name, its row counts and its record.
 
-Knows `run.json`, which may come from another program or version. Reads no file, and depends on no page: the report
-on the command line uses it too.
+Knows `run.json`, which may come from another program or version. Reads no file and needs no page, so that the report
+on the command line can use it.
 """
 
 import json
@@ -20,9 +20,9 @@ _COUNTS = ["captions", "images", "skipped", "attention", "zero_shot"]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its name, how many rows it has of what, and its record.
+    """A finished run: its name, its number of rows per table, and its record.
 
-    The record may come from another program or version: every key may be missing or of another type.
+    The record may come from another program or version: every key may be missing or have another type.
     """
 
     name: str
@@ -34,24 +34,24 @@ class Run:
     zero_shot: int = 0
 
     def part(self, *path: str) -> Any:
-        """What stands under nested keys of the record, or None."""
+        """Return the value under nested keys of the record, or None."""
         found: Any = self.record
         for key in path:
             found = found.get(key) if isinstance(found, dict) else None
         return found
 
     def text(self, *path: str, default: str = "") -> str:
-        """The same as text; `default` where there is nothing to show."""
+        """Return the value under nested keys as text, or `default` if it is missing or not a scalar."""
         found = self.part(*path)
         return str(found) if isinstance(found, str | int | float) and str(found) else default
 
     def root(self, kind: str) -> Path | None:
-        """The folder that `images` or `zero_shot` file names are relative to, or None."""
+        """Return the folder that the file names of `images` or `zero_shot` are relative to, or None."""
         folder = self.text("roots", kind)
         return Path(folder) if folder else None
 
     def described(self) -> list[str]:
-        """What the run is, in a few words each: its kind, its data, its images."""
+        """Return a few words each on the kind of the run, its data and its images."""
         whole = self.part("data", "of_images")
         partial = isinstance(whole, int) and whole > self.images
         images = self.images or self.zero_shot
@@ -61,7 +61,7 @@ class Run:
         return [part for part in (*self._named(), counted, self._seen_in_training()) if part]
 
     def classified(self, images: int) -> list[str]:
-        """The same for what is about `images` photos of classes: they are others than those with captions."""
+        """Return the same for `images` photos that were classified; they differ from the captioned ones."""
         return [part for part in (*self._named(), f"{formatting.count(images, 'image')} classified by prompts") if part]
 
     def _named(self) -> tuple[str, str]:
@@ -70,24 +70,28 @@ class Run:
 
     def _seen_in_training(self) -> str:
         seen = self.part("trained_on")
-        return f"⚠ {formatting.count(seen, 'image')} of its own training" if isinstance(seen, int) and seen > 0 else ""
+        return (
+            f"⚠ {formatting.count(seen, 'image')} from its own training data"
+            if isinstance(seen, int) and seen > 0
+            else ""
+        )
 
     def beam(self, size: int) -> str:
-        """A beam size of this run as a word: size 1 is greedy, unless its tokens were drawn by chance."""
+        """Return a beam size of this run as a word: size 1 is greedy search, unless captions were sampled."""
         return formatting.beam(size, self.is_sampled)
 
     @property
     def is_sampled(self) -> bool:
-        """Whether captions were drawn by chance instead of searched for."""
+        """Whether captions were sampled instead of searched for."""
         return self.part("decoding", "sample") is True
 
     @property
     def attention_pass(self) -> str:
-        """The pass that the attention maps come from; runs made before it was recorded replayed captions causally."""
+        """The pass that attention maps were read from; records without it belong to runs with a causal replay."""
         return self.text("attention", "pass", default=ATTENTION_PASSES["standard"])
 
     def seconds_per_image(self) -> pd.DataFrame:
-        """Columns beam_size, seconds (to decode an image), as far as the record has them and they make sense."""
+        """Return columns beam_size and seconds (to decode one image); invalid values of the record are left out."""
         recorded = self.part("seconds_per_image")
         rows = [
             {"beam_size": int(size), "seconds": float(value)}
@@ -103,7 +107,7 @@ class Run:
 
 
 def runs_of(frame: pd.DataFrame) -> list[Run]:
-    """The runs of `queries.runs`."""
+    """Return the runs of a frame of `queries.runs`."""
     return [
         Run(row.run, json.loads(row.record), **{name: int(getattr(row, name)) for name in _COUNTS})
         for row in frame.itertuples()

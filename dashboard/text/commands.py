@@ -1,4 +1,4 @@
-"""The commands that fill what a page or a report lacks."""
+"""Commands that compute what a page or a report does not have."""
 
 EVALUATE = "python -m engine evaluate --data DATA --captioner FOLDER --run NAME"
 BEAMS = f"{EVALUATE} --beams 1 3 5"

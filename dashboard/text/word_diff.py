@@ -1,7 +1,7 @@
-"""Captions word by word: which words of a caption its references have, and what changed from one caption to another.
+"""Captions compared word by word: with their references, and with other captions.
 
-Knows words as a metric sees them: lower case, punctuation dropped. Knows no score, no run and no page. Everything it
-gives is HTML with strangers' words escaped; a mark is never a colour alone.
+Compares words as metrics do: lower case, without punctuation. Knows no score, no run and no page. Returns HTML with
+escaped words; a mark is never only a colour.
 """
 
 import re
@@ -9,47 +9,47 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from dashboard.figures.curves import COLOURS, DARK, LIGHT
 from dashboard.text.formatting import escaped
+from dashboard.theme import COLOURS, DARK, LIGHT
 
 _EDGES = re.compile(r"^\W+|\W+$")
 _CLITIC = re.compile(r"(?<=\w)('s|'re|'ve|'ll|'d|'m|n't)$")
 
-# What is written in a colour is darker on white than what is drawn in it: letters are thin.
+# Thin letters need a darker colour on white than areas do.
 _ORANGE = {LIGHT: "#A84A00", DARK: COLOURS[DARK][1]}
 
-SAID, UNSAID = "said", "unsaid"
-NEW, GONE = "new", "gone"
+MATCHED, UNMATCHED = "matched", "unmatched"
+ADDED, REMOVED = "added", "removed"
 
 
-def heard(word: str) -> list[str]:
-    """What a metric makes of a word between blanks: `Dog's,` is dog and 's, `--` is nothing."""
+def tokens(word: str) -> list[str]:
+    """Return the tokens of a word as a metric sees them: `Dog's,` gives dog and 's, `--` gives nothing."""
     bare = _EDGES.sub("", word.lower())
     clitic = _CLITIC.search(bare)
     return [part for part in ([bare[: clitic.start()], clitic[0]] if clitic else [bare]) if part]
 
 
 def counted(caption: str) -> Counter[str]:
-    """How often each word is heard in a caption."""
-    return Counter(part for word in str(caption).split() for part in heard(word))
+    """Return how often each token occurs in a caption."""
+    return Counter(part for word in str(caption).split() for part in tokens(word))
 
 
 def against(caption: str, allowed: Counter[str]) -> list[tuple[str, str]]:
-    """(word, SAID, UNSAID or "") for the words of `caption`: a word counts as often as `allowed` has it.
+    """Return (word, MATCHED, UNMATCHED or "") for each word of `caption`; a word matches as often as `allowed` has it.
 
-    "" marks what no metric hears, such as a dash.
+    "" marks what metrics ignore, such as a dash.
     """
     left, marked = Counter(allowed), []
     for word in str(caption).split():
-        parts = heard(word)
+        parts = tokens(word)
         found = bool(parts) and all(left[part] > 0 for part in parts)
         left.subtract(parts if found else [])
-        marked.append((word, "" if not parts else SAID if found else UNSAID))
+        marked.append((word, "" if not parts else MATCHED if found else UNMATCHED))
     return marked
 
 
 def candidate(caption: str, references: Sequence[str]) -> list[tuple[str, str]]:
-    """The words of a caption, each marked by whether some reference has it as often (clipped, as BLEU counts)."""
+    """Return the words of a caption, marked by whether a reference has them as often (clipped as in BLEU)."""
     most: Counter[str] = Counter()
     for reference in references:
         most |= counted(reference)
@@ -57,21 +57,21 @@ def candidate(caption: str, references: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def changes(before: str, after: str) -> list[tuple[str, str]]:
-    """(word, NEW, GONE or "") that lead from one caption to another, in reading order."""
+    """Return (word, ADDED, REMOVED or "") that turn one caption into another, in reading order."""
     old, new = str(before).split(), str(after).split()
-    spoken = [[tuple(heard(word)) or word for word in words] for words in (old, new)]
+    keys = [[tuple(tokens(word)) or word for word in words] for words in (old, new)]
     marked: list[tuple[str, str]] = []
-    for kind, i0, i1, j0, j1 in SequenceMatcher(None, *spoken, autojunk=False).get_opcodes():
+    for kind, i0, i1, j0, j1 in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
         if kind == "equal":
             marked += [(word, "") for word in new[j0:j1]]
         else:
-            marked += [(word, GONE) for word in old[i0:i1]] + [(word, NEW) for word in new[j0:j1]]
+            marked += [(word, REMOVED) for word in old[i0:i1]] + [(word, ADDED) for word in new[j0:j1]]
     return marked
 
 
 def html(marked: Sequence[tuple[str, str]]) -> str:
-    """Marked words as HTML; `style` gives the marks their looks."""
-    tags = {SAID: "mark", UNSAID: "mark", NEW: "ins", GONE: "del"}
+    """Return marked words as HTML; `style` defines how the marks are drawn."""
+    tags = {MATCHED: "mark", UNMATCHED: "mark", ADDED: "ins", REMOVED: "del"}
     spans = []
     for word, mark in marked:
         tag = tags.get(mark, "span")
@@ -80,14 +80,14 @@ def html(marked: Sequence[tuple[str, str]]) -> str:
 
 
 def style(template: str) -> str:
-    """The marks: a colour and a line each, so that either alone is enough."""
+    """Return the style of the marks: each has a colour and a line, and either alone identifies it."""
     blue, orange = COLOURS[template][0], _ORANGE[template]
     return f"""<style>
-.w-said, .w-unsaid, .w-new, .w-gone {{ background: none; padding: 0 0.05em; }}
-.w-said {{ color: {blue}; text-decoration: underline 2px; text-underline-offset: 0.22em; }}
-.w-unsaid {{ color: {orange}; text-decoration: underline wavy 1.5px; text-underline-offset: 0.22em; }}
-.w-new {{ color: {blue}; font-weight: 700; text-decoration: underline 2px; text-underline-offset: 0.22em; }}
-.w-gone {{ color: {orange}; text-decoration: line-through 2px; }}
+.w-matched, .w-unmatched, .w-added, .w-removed {{ background: none; padding: 0 0.05em; }}
+.w-matched {{ color: {blue}; text-decoration: underline 2px; text-underline-offset: 0.22em; }}
+.w-unmatched {{ color: {orange}; text-decoration: underline wavy 1.5px; text-underline-offset: 0.22em; }}
+.w-added {{ color: {blue}; font-weight: 700; text-decoration: underline 2px; text-underline-offset: 0.22em; }}
+.w-removed {{ color: {orange}; text-decoration: line-through 2px; }}
 .wording {{ line-height: 1.75; overflow-wrap: anywhere; }}
 .wording ul {{ margin: 0.2rem 0 0.4rem; padding-left: 1.1rem; }}
 .wording .candidate {{ font-size: 1.25rem; font-weight: 600; line-height: 1.6; margin: 0.2rem 0; }}

@@ -1,4 +1,4 @@
-"""Attention: where the captioner looked for every word, over the photo."""
+"""Attention: the cross-attention map of each word over the photo."""
 
 from collections.abc import Callable
 
@@ -7,42 +7,41 @@ import streamlit as st
 
 from dashboard.components.viewer import Noun, viewer
 from dashboard.figures import grounding
-from dashboard.figures.heatmaps import Look, read_look
+from dashboard.figures.heatmaps import AttentionView, read_attention_view
 from dashboard.figures.thumbnails import LARGE, photo
+from dashboard.items import Figure, Table
 from dashboard.report import strips, tables
-from dashboard.report.exports import Figure, Table
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import case, export_button, layout, verdict_form
 from engine.store import queries
 from engine.store.schema import ATTENTION_PASSES
 
-_MOST_LABELS = 12  # rows of the table that show without scrolling
+_MOST_LABELS = 12  # rows of the table that are visible without scrolling
 _GROUNDING = (
-    "Nouns are matched to the boxes of the objects they name. A patch is inside if boxes cover half of it; if they "
-    "cover half of no patch, the patch that they cover most is inside. Chance is the hit rate in the boxes of the same "
-    "label in another image: large objects in the middle are hit whatever the word is. A map that points at the object "
-    "shows that the model read from there, not that it understood it."
+    "Nouns are matched to the boxes of the objects they name. A patch is inside if boxes cover at least half of it; if "
+    "there is no such patch, the one with the largest overlap is inside. Chance is the hit rate in the boxes of the "
+    "same label in another image, because large central objects are easy to hit. A hit shows where the model read "
+    "from, not that it understood the object."
 )
 
 _PASSES = {
-    ATTENTION_PASSES["standard"]: "The finished caption is read once more, each word seeing only those before it. ",
+    ATTENTION_PASSES["standard"]: "The finished caption is decoded once more with a causal mask. ",
     ATTENTION_PASSES["study"]: (
-        "Every prefix of the finished caption is read by itself without a causal mask, as the study's rule chooses "
-        "words. "
+        "Each prefix of the finished caption is decoded without a causal mask, as in the study's search rule. "
     ),
 }
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     slot = layout.titled("Attention")
     run = layout.current_run()
-    sizes = list(data.ask(queries.attention_beam_sizes, run.name).beam_size)
+    sizes = list(data.query(queries.attention_beam_sizes, run.name).beam_size)
     if not sizes:
         layout.missing(
-            "No attention was kept for this run: it can only be read from a captioner that runs here, not from a file "
-            "of predictions. This command keeps it:",
+            "This run has no attention maps. Only captioners that run here can store them, not prediction files. Store "
+            "them with:",
             layout.EVALUATE,
             run,
         )
@@ -50,13 +49,13 @@ def draw() -> None:
     left, middle, right = layout.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
     with left:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
-    said = _captions(run, beam)
+    captions = _captions(run, beam)
     with middle:
-        shown = {image: f"{image}: {caption}" for image, caption in said.items()}
-        image_id = choices.one_of("Image", "image", list(said), next(iter(said)), shown.get)
+        shown = {image: f"{image}: {caption}" for image, caption in captions.items()}
+        image_id = choices.one_of("Image", "image", list(captions), next(iter(captions)), shown.get)
     with right, st.container(horizontal=True, vertical_alignment="center"):
-        _steps(list(said), image_id)
-        layout.case_link(beam, image_id, "Scores of this case")
+        _steps(list(captions), image_id)
+        layout.case_link(beam, image_id, "Open scores of this case")
     _say_replaced(run, beam, image_id)
     _case(run, beam, image_id)
     pointing = _grounding(run, beam)
@@ -65,35 +64,35 @@ def draw() -> None:
 
 
 def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
-    """All words side by side, as they are looked at."""
-    return [strips.strip(run, beam, image_id, data.ask, layout.look())]
+    """Return all words side by side, with the current settings of the viewer."""
+    return [strips.strip(run, beam, image_id, data.query, layout.attention_view())]
 
 
 def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
-    return data.ask(queries.attention, run.name, beam, image_id).iloc[0]
+    return data.query(queries.attention, run.name, beam, image_id).iloc[0]
 
 
 def _captions(run: data.Run, beam: int) -> dict[str, str]:
-    """Image ids with their captions: the first ones, and the one of the address wherever it stands."""
-    captions = data.ask(queries.attention_captions, run.name, beam)
-    said = dict(zip(captions.image_id, captions.caption.fillna(""), strict=True))
+    """Return image ids with captions: the first ones, and the one in the URL."""
+    found = data.query(queries.attention_captions, run.name, beam)
+    captions = dict(zip(found.image_id, found.caption.fillna(""), strict=True))
     linked = choices.get("image")
-    if linked and linked not in said and not data.ask(queries.has_attention, run.name, beam, linked).empty:
-        said[linked] = ""
-    return said
+    if linked and linked not in captions and not data.query(queries.has_attention, run.name, beam, linked).empty:
+        captions[linked] = ""
+    return captions
 
 
 def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
-    """Says where the address names a case whose maps were not kept, and another one is shown."""
-    asked, linked = choices.get("beam"), choices.get("image")
-    if asked.isdecimal() and int(asked) != beam:
+    """Warn if the URL names a case without maps, so that another one is shown."""
+    requested, linked = choices.get("beam"), choices.get("image")
+    if requested.isdecimal() and int(requested) != beam:
         st.warning(
-            f"No maps were kept of beam size {run.beam(int(asked))}: these are of beam size {run.beam(beam)}.",
+            f"No maps were stored for beam size {run.beam(int(requested))}; the page shows beam size {run.beam(beam)}.",
             icon="⚠️",
         )
     if linked and linked != image_id:
         st.warning(
-            f"No maps were kept of image {formatting.markdown(linked)} at this beam size: these are of "
+            f"No maps were stored for image {formatting.markdown(linked)} at this beam size; the page shows "
             f"{formatting.markdown(image_id)}.",
             icon="⚠️",
         )
@@ -113,7 +112,7 @@ def _choose(image_id: str) -> None:
 
 def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = _row(run, beam, image_id)
-    found = data.ask(queries.case, run.name, beam, image_id)
+    found = data.query(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
     st.caption(f"Cross-attention maps: {formatting.markdown(run.attention_pass)}.")
     if not found.empty:
@@ -121,21 +120,20 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
         with left:
             case.words(found.iloc[0])
         with right:
-            verdict_form.draw(run, beam, image_id, case.said(found.iloc[0]))
-    with choices.opened("What these maps are, and are not", "about"):
+            verdict_form.draw(run, beam, image_id, case.caption_of(found.iloc[0]))
+    with choices.opened("About these maps", "about"):
         st.markdown(
-            f"{_PASSES.get(run.attention_pass, '')}The decoder's cross-attention is read at the step that predicts "
-            "each word; parts of a word are joined. *&lt;end&gt;* is where the model looked when it decided to stop. "
-            "Every map is drawn on its own scale. Vision transformers have a few patches that draw attention whatever "
-            "the word is: take the mean map away to see what is particular to a word. A map shows where the decoder "
-            "read from, not why it chose the word."
+            f"{_PASSES.get(run.attention_pass, '')}Each map is the decoder's cross-attention at the step that predicts "
+            "the word; maps of the tokens of a word are averaged. *&lt;end&gt;* is the end token. Each map has its own "
+            "scale. In vision transformers a few patches get attention for every word; subtract the mean map to see "
+            "the differences between words. A map shows where the decoder read from, not why it chose the word."
         )
 
 
 def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
-    """Whether the maps of all nouns point at what they name; gives what can be exported of it."""
-    with st.spinner("Comparing the maps of all nouns with the boxes ..."):
-        heads = data.ask(queries.grounding_heads, run.name, beam)
+    """Draw attention grounding of all nouns; return a function that makes its exports."""
+    with st.spinner("Comparing the maps of all nouns with boxes ..."):
+        heads = data.query(queries.grounding_heads, run.name, beam)
     if heads.empty:
         return list
     st.subheader(grounding.TITLE, help=_GROUNDING)
@@ -144,7 +142,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     with left:
         layout.figure(grounding.by_head(heads, layout.template()), "by_head", "Hit rate by layer and head")
     with right:
-        offsets = data.ask(queries.grounding_offsets, run.name, beam)
+        offsets = data.query(queries.grounding_offsets, run.name, beam)
         layout.figure(grounding.by_offset(offsets, layout.template()), "by_offset", "Hit rate around the noun")
     options = {f"{row.layer}.{row.head}": (int(row.layer), int(row.head)) for row in heads.itertuples()}
     first = "{}.{}".format(*grounding.best(heads))
@@ -152,7 +150,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
         named = {key: grounding.named(*at) for key, at in options.items()}
         at = options[choices.one_of("Layer and head", "pointing", list(options), first, named.get)]
     source = layout.source(run)
-    labels = data.ask(queries.grounding_labels, run.name, beam, *at)
+    labels = data.query(queries.grounding_labels, run.name, beam, *at)
     shown = tables.grounding_labels(labels, "", "").shown
     layout.table(
         shown,
@@ -167,7 +165,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
 
 
 def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
-    """The image and the word of the row that was clicked, under the layer and head that the row is about."""
+    """Show the image and word of the clicked row with the layer and head of the table."""
     cells = st.session_state["pointing_labels"]["selection"]["cells"]
     if cells and 0 <= cells[0][0] < len(labels):
         row = labels.iloc[cells[0][0]]
@@ -177,17 +175,17 @@ def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
     @st.fragment
     def drawn() -> None:
-        look = read_look(layout.look(), row)
+        view = read_attention_view(layout.attention_view(), row)
         shown = photo(run.root("images"), row["file_name"], LARGE)
-        viewer(f"{run.name}/{beam}/{image_id}", row, shown, look, "viewer", _keep, _nouns(run, beam, image_id))
+        viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
 
     drawn()
 
 
 def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:
-    """The words of a caption that name something with boxes, and how each layer and head points at those."""
-    found = data.ask(queries.case_grounding, run.name, beam, image_id)
-    boxes = data.ask(queries.boxes, run.name, image_id) if len(found) else found
+    """Return the words of a caption that name objects with boxes, with lift and hit by layer and head."""
+    found = data.query(queries.case_grounding, run.name, beam, image_id)
+    boxes = data.query(queries.boxes, run.name, image_id) if len(found) else found
     return [
         Noun(
             int(word),
@@ -199,14 +197,14 @@ def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:
     ]
 
 
-def _keep(look: Look) -> None:
+def _keep(view: AttentionView) -> None:
     choices.keep(
-        word=look.word,
-        layer=look.layer,
-        head=look.head,
-        subtract="1" if look.subtract else None,
-        opacity=look.opacity if look.opacity != Look.opacity else None,
-        scale=look.scale if look.scale != Look.scale else None,
+        word=view.word,
+        layer=view.layer,
+        head=view.head,
+        subtract="1" if view.subtract else None,
+        opacity=view.opacity if view.opacity != AttentionView.opacity else None,
+        scale=view.scale if view.scale != AttentionView.scale else None,
     )
 
 

@@ -1,12 +1,12 @@
-"""Beams: what a larger beam size buys, and what it costs."""
+"""Beams: scores, captions and decoding time by beam size."""
 
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.figures import curves, nbest
+from dashboard.items import Figure, Table
 from dashboard.report import chapters, tables
-from dashboard.report.exports import Figure, Table
-from dashboard.report.tables import HEADLINES
 from dashboard.state import choices, data
 from dashboard.text import commands, formatting
 from dashboard.widgets import export_button, layout
@@ -14,17 +14,16 @@ from engine.store import published, queries
 from engine.store.schema import METRICS
 
 _ORACLE = (
-    "The best of an image's hypotheses is what a perfect choice among them would give: an upper bound, which grows "
-    "with their number. A large gain says that the model knows better and chooses wrongly; a small one, that it found "
-    "nothing better."
+    "The best hypothesis of each image is an upper bound for any ranking of the list; it grows with the length of the "
+    "list. A large gain means that better captions were found but ranked lower; a small gain, that none were found."
 )
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     slot = layout.titled("Beams")
     run = layout.current_run()
-    scores = data.ask(queries.corpus_scores, run.name)
+    scores = data.query(queries.corpus_scores, run.name)
     if scores.empty:
         layout.unscored(run)
         return
@@ -32,7 +31,7 @@ def draw() -> None:
     if scores.beam_size.nunique() == 1:
         setting = formatting.setting(scores.beam_size.iloc[0], run.is_sampled)
         layout.missing(
-            f"This run has one setting only ({setting}), so there is nothing to compare. This command decodes several:",
+            f"This run has only one setting ({setting}). Decode several beam sizes with:",
             commands.BEAMS,
             run,
         )
@@ -51,8 +50,7 @@ def draw() -> None:
 
 def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
     run, beside = source.run, []
-    present = list(dict.fromkeys(scores.metric))
-    ordered = sorted(present, key=lambda metric: metric not in HEADLINES)
+    ordered = metrics.ordered(scores.metric)
     columns, shown = layout.columns(2, "figure", "metrics"), []
     for place, column in enumerate(columns[: len(ordered)]):
         with column:
@@ -64,12 +62,12 @@ def _metrics(source: chapters.Source, scores: pd.DataFrame) -> list[Figure]:
             drawn = curves.metric_by_beam(scores[scores.metric == metric], metric, layout.template(), theirs, apart)
             layout.figure(drawn, f"figure_{key}", f"{formatting.title(metric)} by beam size")
             with st.spinner("Testing each beam size against the best one ..."):
-                sentence = chapters.smallest_sentence(source.ask, run, metric)
+                sentence = chapters.smallest_sentence(source.query, run, metric)
             st.markdown(sentence)
             shown.append(chapters.metric_curve(source, scores, metric))
     st.caption(
-        "The bands are 95 % bootstrap intervals over images. All sizes see the same images, so bands that overlap do "
-        "not mean that two sizes are equal: the sentences below the figures rest on paired tests, image by image."
+        "Bands: 95 % bootstrap intervals over images. All beam sizes use the same images, so overlapping bands do not "
+        "mean that two sizes are equal. The sentences below the figures use paired tests per image."
     )
     _say_published(source, pd.concat(beside))
     layout.clip_note(run)
@@ -85,18 +83,18 @@ def _say_published(source: chapters.Source, drawn: pd.DataFrame) -> None:
         sources = "; ".join(formatting.markdown(name) for name in drawn.source.unique())
         same = published.is_studys(source.run.part("data") or {}, published.CAPTION_IMAGES)
         images = "the same images" if same else "other images"
-        demo = " CLIPScore of the demo CLIP is on another scale than theirs." if source.run.demo_clip else ""
-        unknown = " A level line is a figure whose source does not give the beam size."
+        demo = " CLIPScore of the demo CLIP is on another scale." if source.run.demo_clip else ""
+        unknown = " A horizontal line: its source does not give the beam size."
         unknown = unknown if drawn.beam_size.isna().any() else ""
         st.caption(
-            f"Dashed, with open marks: {sources}; another captioner on {images}. Where a common axis would flatten "
-            f"this run's curve, the published one has its own panel.{unknown}{demo}"
+            f"Dashed, with open marks: {sources}; another captioner on {images}. The published curve has its own "
+            f"panel if a common axis would flatten this run's curve.{unknown}{demo}"
         )
 
 
 def _statistics(run: data.Run) -> pd.DataFrame:
     with st.spinner("Counting the words of every caption ..."):  # a second for a million of them
-        return data.ask(queries.beam_statistics, run.name)
+        return data.query(queries.beam_statistics, run.name)
 
 
 def _captions(source: chapters.Source) -> list[Figure]:
@@ -104,14 +102,14 @@ def _captions(source: chapters.Source) -> list[Figure]:
     found, seconds = _statistics(source.run), source.run.seconds_per_image()
     drawn = [
         (curves.words_by_beam(found, layout.template()), "words", "Mean caption length by beam size"),
-        (curves.distinct_by_beam(found, layout.template()), "distinct", "Distinct words by beam size"),
+        (curves.distinct_by_beam(found, layout.template()), "distinct", "Vocabulary size by beam size"),
     ]
     if found.changed.notna().any() or found.unfinished.notna().any():
         shares = curves.shares_by_beam(found, layout.template())
         drawn.append((shares, "shares", "Share of captions changed and unfinished by beam size"))
     if not seconds.empty:
         times = curves.seconds_by_beam(seconds, layout.template())
-        drawn.append((times, "seconds", "Decoding time an image by beam size"))
+        drawn.append((times, "seconds", "Decoding time per image by beam size"))
     columns = layout.columns(2, "figure", "captions")
     for place, (figure, key, alt) in enumerate(drawn):
         with columns[place % 2]:
@@ -123,14 +121,14 @@ def _lacking(run: data.Run) -> str:
     """Return why there is no oracle."""
     if run.part("decoding", "n_best") is None:
         return "Run with `--n-best 5` to see whether the beam contained better captions (oracle)."
-    means = [each.title for each in METRICS.values() if each.corpus == "mean"]
-    return f"Oracle not known: the hypotheses of this run have no scores by {', '.join(means[:-1])} or {means[-1]}."
+    means = [formatting.markdown_title(each.key) for each in METRICS.values() if each.corpus == "mean"]
+    return f"No oracle: the hypotheses of this run have no scores by {', '.join(means[:-1])} or {means[-1]}."
 
 
 def _oracle(run: data.Run) -> list[Figure | Table]:
-    """Whether the search passed over something better; only where several hypotheses were kept."""
-    with st.spinner("Holding every hypothesis against the chosen one ..."):
-        found = data.ask(queries.oracle, run.name)
+    """Draw whether the n-best lists contain better captions, if several hypotheses were stored."""
+    with st.spinner("Comparing every hypothesis with the caption ..."):
+        found = data.query(queries.oracle, run.name)
     if found.empty:
         if run.text("kind") == "captioner":
             st.caption(_lacking(run))

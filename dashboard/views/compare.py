@@ -1,10 +1,11 @@
-"""Compare: two runs or beam sizes on the same images, and whether one really is better."""
+"""Compare: two runs or beam sizes on the same images, with paired tests."""
 
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.components.gallery import Card, gallery
 from dashboard.figures import comparisons
 from dashboard.figures.thumbnails import LARGE, photo
@@ -17,7 +18,7 @@ from engine.store import queries
 from engine.store.schema import METRICS
 
 _CARDS = 6
-# What both sides said stays in sight while the cards scroll past it.
+# The captions of both sides stay visible while the cards scroll.
 _STICKY = """<style>
 @media (min-width: 960px) { [data-testid="stColumn"]:has(.st-key-pair) {
   position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
@@ -26,14 +27,14 @@ _STICKY = """<style>
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     slot = layout.titled("Compare")
     run = layout.current_run()
     partners = _partners(run)
     if partners.empty or not run.captions:
         layout.missing(
-            "There is nothing to hold this run against: it has no second setting, and no other run has captions of the "
-            "same images. These commands make some:",
+            "There is nothing to compare with this run: it has only one setting, and no other run has captions of "
+            "the same images. Make some with:",
             f"{layout.EVALUATE} --beams 1 3 5\n{layout.SCORE}",
             run,
         )
@@ -42,11 +43,11 @@ def draw() -> None:
     if sides is None:
         return
     with st.spinner("Testing every metric on every image ..."):
-        found = data.ask(queries.comparison, *sides.asked)
+        found = data.query(queries.comparison, *sides.arguments)
     if found.empty:
         st.info(
-            "The two settings have no metric in common on the images they share. Score both with the same metrics; "
-            "CLIPScore is the one that needs no references:"
+            "The two settings share no metric on their common images. Score both with the same metrics; CLIPScore "
+            "needs no references:"
         )
         st.code(f"{layout.scoring(run)} --clip ViT-B/32", language="bash", wrap_lines=True)
         return
@@ -55,21 +56,21 @@ def draw() -> None:
     _figures(sides, metric, found)
     _table(sides, found)
     changes = {
-        "gains": data.ask(queries.paired_cases, *sides.asked, metric, True, _CARDS),
-        "losses": data.ask(queries.paired_cases, *sides.asked, metric, False, _CARDS),
+        "gains": data.query(queries.paired_cases, *sides.arguments, metric, True, _CARDS),
+        "losses": data.query(queries.paired_cases, *sides.arguments, metric, False, _CARDS),
     }
     _changes(sides, metric, changes)
     with slot:
-        export_button.offer(lambda: comparison.items(data.ask, sides, metric, found, changes), "compare")
+        export_button.offer(lambda: comparison.items(data.query, sides, metric, found, changes), "compare")
 
 
 # Choosing
 
 
 def _partners(run: data.Run) -> pd.DataFrame:
-    """Runs that can stand on the right: those with images of this one; itself where it has other beam sizes."""
-    found = data.ask(queries.partners, run.name)
-    alone = len(data.ask(queries.beam_sizes, run.name)) < 2
+    """Return runs for the right side: those with images of this run, and the run itself if it has several sizes."""
+    found = data.query(queries.partners, run.name)
+    alone = len(data.query(queries.beam_sizes, run.name)) < 2
     return found[found.run != run.name] if alone else found
 
 
@@ -94,24 +95,24 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
 
 
 def _say_replaced(run: data.Run, other: data.Run) -> None:
-    """Says where the address names a run that shares no image with this one, and another stands on the right."""
-    asked = choices.get("right")
-    if asked and asked != other.name:
+    """Warn if the URL names a run without shared images, so that another run is on the right."""
+    requested = choices.get("right")
+    if requested and requested != other.name:
         named = "itself" if other.name == run.name else formatting.markdown(other.name)
         st.warning(
-            f"Run {formatting.markdown(asked)} has no captions of images of {formatting.markdown(run.name)}, which is "
-            f"held against {named} instead.",
+            f"Run {formatting.markdown(requested)} has no captions of images of {formatting.markdown(run.name)}; "
+            f"the page compares with {named} instead.",
             icon="⚠️",
         )
 
 
 def _sizes(run: data.Run) -> list[int]:
-    return [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
+    return [int(size) for size in data.query(queries.beam_sizes, run.name).beam_size]
 
 
 def _best(run: data.Run, sizes: list[int]) -> int:
-    """The best beam size by the first metric there is."""
-    best = data.ask(queries.best_scores)
+    """Return the best beam size by the first metric of the run."""
+    best = data.query(queries.best_scores)
     mine = best[best.run == run.name]
     return int(mine.beam_size.iloc[0]) if len(mine) and mine.beam_size.iloc[0] in sizes else sizes[-1]
 
@@ -123,25 +124,25 @@ def _swap(sides: Sides) -> None:
 
 
 def _say_overlap(sides: Sides) -> bool:
-    """Says how many images are shared; whether there are any."""
-    row = data.ask(queries.overlap, *sides.asked).iloc[0]
+    """Say how many images are shared, and return whether there are any."""
+    row = data.query(queries.overlap, *sides.arguments).iloc[0]
     if not row.shared:
-        st.info("The two settings have captions of no image in common: choose another run or beam size.")
+        st.info("The two settings have no image in common. Choose another run or beam size.")
         return False
     same = f"{row.same:,} of them have the same caption on both sides."
     if row.shared == row.left == row.right:
-        st.caption(f"Both have the same {formatting.count(int(row.shared), 'image')}; {same}")
+        st.caption(f"Both sides have the same {formatting.count(int(row.shared), 'image')}; {same}")
     else:
         st.warning(
             f"**{formatting.count(int(row.shared), 'image')} shared** of {row.left:,} on the left and {row.right:,} on "
-            f"the right: everything below is about those that are shared. {same}",
+            f"the right. Everything below uses only the shared images. {same}",
             icon="⚠️",
         )
-    namesakes = data.ask(queries.id_collisions, sides.left.name, sides.right.name).images.item()
-    if namesakes:
+    collisions = data.query(queries.id_collisions, sides.left.name, sides.right.name).images.item()
+    if collisions:
         st.warning(
-            f"**{formatting.count(namesakes, 'shared image')} without a reference in common**: are they the same "
-            "photos? Two datasets may have the same names for different photos, and then nothing below means anything.",
+            f"**{formatting.count(collisions, 'shared image')} without a common reference**: check that they are the "
+            "same photos. If two datasets use the same names for different photos, this comparison is meaningless.",
             icon="⚠️",
         )
     return True
@@ -153,7 +154,10 @@ def _choose_metric(sides: Sides, found: pd.DataFrame) -> str:
         metric = choices.one_of("Metric", "contrast", list(found.metric), found.metric.iloc[0], formatting.title)
     with right:
         names = [formatting.markdown(name) for name in sides.names]
-        st.markdown(f"Left: **{names[0]}**, right: **{names[1]}**. A positive difference is in favour of the left one.")
+        sign = "positive" if metrics.higher_is_better(metric) else "negative"
+        st.markdown(
+            f"Left: **{names[0]}**, right: **{names[1]}**. A {sign} difference means that the left one is better."
+        )
     _say_terms(sides, metric)
     if "clip" in metric:
         layout.clip_note(sides.left if sides.left.demo_clip else sides.right)
@@ -161,18 +165,18 @@ def _choose_metric(sides: Sides, found: pd.DataFrame) -> str:
 
 
 def _say_terms(sides: Sides, metric: str) -> None:
-    """One axis holds both only if the page says in what they differ."""
-    found = comparison.terms(data.ask, sides)[metric]
+    """Name what makes the two numbers not comparable, and differences of the search."""
+    found = comparison.terms(data.query, sides)[metric]
     measured = [formatting.markdown(str(each)) for each in found if not each.search]
     searched = [formatting.markdown(str(each)) for each in found if each.search]
     if measured:
         st.warning(
-            f"**{formatting.title(metric)} was not measured in the same way on both sides**, so a difference may come "
-            "from the measure and not from the captions.\n\n" + "\n".join(f"- {line}" for line in measured),
+            f"**{formatting.markdown_title(metric)} was not measured in the same way on both sides**, so a difference "
+            "may come from the metric and not from the captions.\n\n" + "\n".join(f"- {line}" for line in measured),
             icon="⚠️",
         )
     if searched:
-        st.caption("The captions were searched for in different ways: " + "; ".join(searched) + ".")
+        st.caption("The search differs: " + "; ".join(searched) + ".")
 
 
 # Showing
@@ -184,7 +188,7 @@ def _verdict(row: Any) -> None:
     with columns[0]:
         what = "Difference of corpus values" if row.pooled else "Difference of the means"
         st.metric(what, comparison.change(row.metric, row.difference))
-        st.caption(f"95 %: {bounds}" if bounds else "of one image, without an interval")
+        st.caption(f"95 %: {bounds}" if bounds else "one image, no interval")
     with columns[1]:
         st.metric("Wins : losses", f"{row.wins:,} : {row.losses:,}")
         st.caption(f"{formatting.count(int(row.ties), 'tie')}, {formatting.count(int(row.images), 'image')}")
@@ -197,13 +201,13 @@ def _verdict(row: Any) -> None:
 
 
 def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
-    scores = data.ask(queries.paired_scores, *sides.asked, metric)
+    scores = data.query(queries.paired_scores, *sides.arguments, metric)
     left, right = layout.columns([3, 2], "figure", "figures")
     with left:
         drawn = comparisons.scatter(scores, metric, *sides.names, layout.template())
         layout.figure(drawn, "scatter", f"{formatting.title(metric)} of the two settings, image by image")
         if len(scores) < scores.shared.iloc[0]:
-            st.caption(f"{len(scores):,} of {scores.shared.iloc[0]:,} images, drawn at random; the tests use all.")
+            st.caption(f"A random sample of {len(scores):,} of {scores.shared.iloc[0]:,} images; the tests use all.")
     with right:
         layout.figure(
             comparisons.outcomes(found, layout.template()), "outcomes", "Wins, ties and losses by metric, in percent"
@@ -212,7 +216,7 @@ def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
 
 def _table(sides: Sides, found: pd.DataFrame) -> None:
     st.subheader("Metric by metric")
-    layout.table(comparison.table(data.ask, sides, found).shown)
+    layout.table(comparison.table(data.query, sides, found).shown)
     st.caption(
         "Paired bootstrap and approximate randomization, 1,000 resamples, two-sided; Holm's correction is over "
         f"{formatting.count(len(found), 'metric')}. {_means(found)}"
@@ -220,28 +224,28 @@ def _table(sides: Sides, found: pd.DataFrame) -> None:
 
 
 def _means(found: pd.DataFrame) -> str:
-    """What the values of each side are; older runs and foreign files kept no counts to pool."""
+    """Return how the values of each side were computed; older runs have no counts to pool."""
     averaged = [
-        formatting.title(row.metric)
+        formatting.markdown_title(row.metric)
         for row in found.itertuples()
         if METRICS[row.metric].corpus == "pooled" and not row.pooled
     ]
     if not averaged:
-        return "BLEU and METEOR are pooled over the shared images, everything else is a mean of per-image values."
+        return "BLEU and METEOR are pooled over the shared images; all other values are means of per-image values."
     names = ", ".join(averaged)
-    return f"{names}: means of per-image values, for the counts that a corpus value is pooled from were not kept."
+    return f"{names}: means of per-image values, because the counts for pooling were not stored."
 
 
 def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> None:
-    st.subheader("Where it changed most")
+    st.subheader("Largest changes")
     if all(rows.empty for rows in changes.values()):
-        st.info(f"No image changed in {formatting.title(metric)}.")
+        st.info(f"No image changed in {formatting.markdown_title(metric)}.")
         return
     chosen = _chosen(sides, changes)
     left, right = layout.columns([5, 4], "case", "changes", gap="medium")
     with left:
         for name, rows in changes.items():
-            st.markdown(f"**Biggest {name} of the left setting**")
+            st.markdown(f"**Largest {name} of the left setting**")
             if rows.empty:
                 st.caption("None.")
             gallery([_card(sides, metric, row) for row in rows.itertuples()], f"compare_{name}", chosen, _choose_image)
@@ -263,7 +267,7 @@ def _card(sides: Sides, metric: str, row: Any) -> Card:
 
 
 def _chosen(sides: Sides, changes: dict[str, pd.DataFrame]) -> str:
-    """The image of the address if both settings have it, else the first one listed."""
+    """Return the image in the URL if both settings have it, else the first one listed."""
     linked = choices.get("image")
     if linked and all(len(found) for found in _both(sides, linked)):
         return linked
@@ -275,27 +279,27 @@ def _choose_image(image_id: str) -> None:
 
 
 def _both(sides: Sides, image_id: str) -> list[pd.DataFrame]:
-    asked = ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
-    return [data.ask(queries.case, run.name, beam, image_id) for run, beam in asked]
+    settings = ((sides.left, sides.left_beam), (sides.right, sides.right_beam))
+    return [data.query(queries.case, run.name, beam, image_id) for run, beam in settings]
 
 
 def _pair(sides: Sides, image_id: str) -> None:
-    """One image with what both settings said about it."""
+    """Draw one image with the captions of both settings."""
     left, right = (found.iloc[0] for found in _both(sides, image_id))
     shown = photo(sides.left.root("images"), left.file_name, LARGE)
     layout.picture(shown, f"Photo {image_id}", "38vh")
     st.caption(formatting.markdown(image_id))
     for name, side, row in (("Left", sides.names[0], left), ("Right", sides.names[1], right)):
-        said = formatting.markdown(row.caption) if row.caption else f"*{formatting.EMPTY}*"
-        st.markdown(f"**{name}** ({formatting.markdown(side)}): {said}")
+        caption = formatting.markdown(row.caption) if row.caption else f"*{formatting.EMPTY}*"
+        st.markdown(f"**{name}** ({formatting.markdown(side)}): {caption}")
     case.references(left)
-    metrics = [metric for metric in METRICS if pd.notna(left[metric]) and pd.notna(right[metric])]
+    known = [each for each in METRICS if each in left and pd.notna(left[each]) and pd.notna(right[each])]
     table = pd.DataFrame(
         {
-            "Metric": [formatting.title(metric) for metric in metrics],
-            "Left": [formatting.score(metric, left[metric]) for metric in metrics],
-            "Right": [formatting.score(metric, right[metric]) for metric in metrics],
-            "Change": [comparison.change(metric, left[metric] - right[metric]) for metric in metrics],
+            "Metric": [formatting.title(metric) for metric in known],
+            "Left": [formatting.score(metric, left[metric]) for metric in known],
+            "Right": [formatting.score(metric, right[metric]) for metric in known],
+            "Change": [comparison.change(metric, left[metric] - right[metric]) for metric in known],
         }
     )
     layout.table(table)

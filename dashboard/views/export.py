@@ -1,4 +1,4 @@
-"""Export: the whole report in one zip, or each of its figures and tables by itself."""
+"""Export: the whole report as one zip, or its figures and tables one by one."""
 
 import shlex
 from dataclasses import replace
@@ -13,30 +13,30 @@ from dashboard.widgets import export_button, layout
 from engine.store import queries
 
 _MADE = "report"
-_MOST = 12  # images whose strips go into one report
+_MOST = 12  # images with attention strips per report
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     st.title("Export")
     run = layout.current_run()
     source = _choose(run)
-    told = chapters.chapters(source)
+    written = chapters.chapters(source)
     st.markdown(
-        "One zip in the order of a report: figures as PNG, SVG and PDF, tables as CSV, LaTeX and Markdown, and a "
-        "`report.md` that holds them together with captions and with where the numbers come from."
+        "One zip with everything for a report: figures as PNG, SVG and PDF, tables as CSV, LaTeX and Markdown, and a "
+        "`report.md` that contains all of them with captions and the origin of the numbers."
     )
     if exports.browser_missing():
-        st.warning(f"{exports.browser_missing()} Until then the zip holds HTML figures.", icon="⚠️")
+        st.warning(f"{exports.browser_missing()} Until then, the zip contains HTML figures.", icon="⚠️")
     _make(source)
-    _contents(told)
-    st.caption("The same from the command line:")
+    _contents(written)
+    st.caption("From the command line:")
     st.code(_command(source), language="bash", wrap_lines=True)
 
 
 def _choose(run: data.Run) -> Source:
-    """What the report is about: a beam size, and the images whose attention is shown."""
-    sizes = [int(size) for size in data.ask(queries.beam_sizes, run.name).beam_size]
+    """Draw the settings of the report, beam size and images with attention, and return its source."""
+    sizes = [int(size) for size in data.query(queries.beam_sizes, run.name).beam_size]
     if not sizes:
         return layout.source(run)
     best = layout.source(run).setting()
@@ -44,16 +44,16 @@ def _choose(run: data.Run) -> Source:
     with left:
         beam = choices.one_of("Beam size", "report_beam", sizes, best, run.beam)
     source = layout.source(run, beam)
-    kept = {int(size) for size in data.ask(queries.attention_beam_sizes, run.name).beam_size}
+    kept = {int(size) for size in data.query(queries.attention_beam_sizes, run.name).beam_size}
     if not kept:
         return source
     shown = beam if beam in kept else min(kept)
-    said = data.ask(queries.attention_captions, run.name, shown)
-    captions = dict(zip(said.image_id, said.caption.fillna(""), strict=True))
+    found = data.query(queries.attention_captions, run.name, shown)
+    captions = dict(zip(found.image_id, found.caption.fillna(""), strict=True))
     with right:
         first = strips.interesting(source, shown)
         images = choices.several(
-            "Images whose attention is shown",
+            "Images with attention maps",
             "report_images",
             list(dict.fromkeys([*first, *captions])),
             first,
@@ -61,16 +61,16 @@ def _choose(run: data.Run) -> Source:
             max_selections=_MOST,
             wrap=True,
         )
-    return replace(source, images=tuple(images), look=layout.look())
+    return replace(source, images=tuple(images), attention=layout.attention_view())
 
 
 def _make(source: Source) -> None:
-    asked = _asked(source)
+    identity = _identity(source)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Make the report", type="primary", icon=":material/inventory_2:"):
-            _draw_all(source, asked)
+            _draw_all(source, identity)
         made = st.session_state.get(_MADE)
-        if made is None or made[0] != asked:
+        if made is None or made[0] != identity:
             st.caption("Takes about 20 seconds.")
             return
         name = exports.file_name(f"report {source.run.name}", "zip")
@@ -78,14 +78,14 @@ def _make(source: Source) -> None:
         st.caption(f"{len(made[1]) / 1e6:.1f} MB")
 
 
-def _asked(source: Source) -> tuple:
-    """Everything that a report is made of: one that was made of something else is not offered."""
+def _identity(source: Source) -> tuple:
+    """Return everything that a report depends on; a report made from anything else is not offered."""
     files = data.fingerprint(source.results, (*data.RUNS, *data.BESIDE))
     joined = tuple(sorted((part, run.name) for part, run in source.parts.items()))
-    return source.run.name, joined, source.beam, source.images, dict(source.look), files, exports.browser_missing()
+    return source.run.name, joined, source.beam, source.images, dict(source.attention), files, exports.browser_missing()
 
 
-def _draw_all(source: Source, asked: tuple) -> None:
+def _draw_all(source: Source, identity: tuple) -> None:
     with st.empty():
         bar = st.progress(0.0, "Starting ...")
 
@@ -93,15 +93,15 @@ def _draw_all(source: Source, asked: tuple) -> None:
             bar.progress(done / max(total, 1), f"{done} of {total}: {formatting.markdown(title)}")
 
         try:
-            st.session_state[_MADE] = (asked, archive.make(source, say))
+            st.session_state[_MADE] = (identity, archive.make(source, say))
         except exports.NoBrowser as error:
             st.error(formatting.markdown(str(error)))
             return
         st.write("")
 
 
-def _contents(told: list[Chapter]) -> None:
-    for place, chapter in enumerate(told, 1):
+def _contents(written: list[Chapter]) -> None:
+    for place, chapter in enumerate(written, 1):
         title = f"{place}. {chapter.title}" + (" · not in this run" if chapter.missing else "")
         opened = choices.opened(title, f"chapter_{place}", icon=_icon(chapter))
         with opened:
@@ -119,11 +119,11 @@ def _icon(chapter: Chapter) -> str:
 def _command(source: Source) -> str:
     words = ["python", "-m", "dashboard.report", source.run.name, "--out", "report.zip"]
     results = source.results.resolve()
-    # The command's own default is the folder of the project, from which it is run.
+    # The command's default is the results folder of the project.
     words += ["--results", str(results)] if results != data.RESULTS.resolve() else []
     words += ["--beam", str(source.beam)] if source.beam is not None else []
     words += ["--images", *source.images] if source.images else []
-    return shlex.join([*words, *archive.look_options(source.look)])
+    return shlex.join([*words, *archive.attention_options(source.attention)])
 
 
 draw()

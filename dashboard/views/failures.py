@@ -1,14 +1,15 @@
-"""Failures: which cases went wrong, by any metric, and one of them in full."""
+"""Failures: cases ordered by a metric, filters, and one case in full."""
 
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.annotations import verdicts
 from dashboard.components.gallery import Card, gallery
 from dashboard.figures import panels
 from dashboard.figures.thumbnails import photo
+from dashboard.items import Figure, Table
 from dashboard.report import chapters, pairs, tables
-from dashboard.report.exports import Figure, Table
 from dashboard.state import choices, data
 from dashboard.state.listing import Listing
 from dashboard.text import formatting
@@ -20,7 +21,7 @@ _VIEWS = {"pairs": "Best and worst", "gallery": "Gallery", "table": "Table"}
 _ORDERS = {"asc": "Lowest", "desc": "Highest"}
 _PAGE = 24
 _ROWS = 500
-# The chosen case stays in sight while a long gallery scrolls past it.
+# The chosen case stays visible while a long gallery scrolls.
 _STICKY = """<style>
 @media (min-width: 960px) { [data-testid="stColumn"]:has(.st-key-case) {
   position: sticky; top: 4rem; align-self: flex-start; max-height: calc(100vh - 5rem); overflow-y: auto;
@@ -29,21 +30,21 @@ _STICKY = """<style>
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     slot = layout.titled("Failures")
     run = layout.current_run()
-    sizes = list(data.ask(queries.beam_sizes, run.name).beam_size)
+    sizes = list(data.query(queries.beam_sizes, run.name).beam_size)
     if not sizes:
         commands = f"{layout.EVALUATE}\n{layout.SCORE}"
-        layout.missing("This run has no captions. These commands make some, or score those you have:", commands, run)
+        layout.missing("This run has no captions. Generate captions, or score a prediction file, with:", commands, run)
         return
     listing, view = _choose_listing(run, sizes)
     if listing is None:
         _say_unscored(run)
         return
-    ranges = data.ask(queries.metric_ranges, run.name, listing.beam)
+    ranges = data.query(queries.metric_ranges, run.name, listing.beam)
     filters.plots(run, listing.beam, ranges, listing.selection, choices.get("image"))
-    counted = data.ask(queries.case_count, run.name, listing.beam, listing.selection).iloc[0]
+    counted = data.query(queries.case_count, run.name, listing.beam, listing.selection).iloc[0]
     _say_selection(listing, counted)
     if not counted.selected:
         return
@@ -63,7 +64,7 @@ def draw() -> None:
 
 
 def _say_unscored(run: data.Run) -> None:
-    """Says how to get scores, and where the captions can be read without."""
+    """Say how to get scores, and link to the captions."""
     layout.unscored(run)
     if run.attention:
         label, there = "Read the captions in Attention", choices.linked()
@@ -74,22 +75,23 @@ def _say_unscored(run: data.Run) -> None:
 
 
 def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, str]:
-    """The listing that is asked for (None where nothing was scored), and the form to show it in."""
+    """Return the chosen listing (None without scores) and the form in which it is shown."""
     columns = layout.columns([2, 3, 3, 4], "choice", "listing", vertical_alignment="bottom")
     with columns[0]:
         beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
-    ranges = data.ask(queries.metric_ranges, run.name, beam)
-    metrics = tuple(ranges.metric)
-    if not metrics:
+    ranges = data.query(queries.metric_ranges, run.name, beam)
+    known = tuple(ranges.metric)
+    if not known:
         return None, ""
     with columns[1]:
-        first = "clipscore" if "clipscore" in metrics else metrics[0]
-        sort = choices.one_of("Sort by", "sort", metrics, first, formatting.title)
+        first = "clipscore" if "clipscore" in known else known[0]
+        sort = choices.one_of("Sort by", "sort", known, first, formatting.title)
     with columns[2]:
-        order = _segments("First", "order", _ORDERS, "asc")
+        worst_first = "asc" if metrics.higher_is_better(sort) else "desc"
+        order = _segments("First", "order", _ORDERS, worst_first)
     with columns[3]:
         view = _segments("Show", "show", _VIEWS, "pairs")
-    return Listing(run, beam, metrics, sort, order == "desc", filters.choose(run, beam, ranges)), view
+    return Listing(run, beam, known, sort, order == "desc", filters.choose(run, beam, ranges)), view
 
 
 def _segments(label: str, key: str, options: dict[str, str], default: str) -> str:
@@ -105,22 +107,22 @@ def _say_selection(listing: Listing, counted: pd.Series) -> None:
     problem = verdicts.read(data.results_folder(), listing.run.name).problem
     if problem and choices.get("verdict"):
         st.warning(formatting.markdown(problem), icon="⚠️")
-    said, total = (
+    described, total = (
         formatting.markdown(filters.described(listing.selection)),
         formatting.count(int(counted.total), "case"),
     )
-    if not said:
+    if not described:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if counted.selected:
-            st.markdown(f"**{counted.selected:,} of {total} match the filters:** {said}")
+            st.markdown(f"**{counted.selected:,} of {total} match the filters:** {described}")
         else:
-            st.info(f"None of the {total} match these filters: {said}. Widen a range or clear the text.")
+            st.info(f"None of the {total} match these filters: {described}. Widen a range or remove a filter.")
         st.button("Clear all filters", on_click=filters.clear, icon=":material/filter_alt_off:")
 
 
 def _against_rest(listing: Listing) -> None:
-    """What the selected cases have that the others have not; asked for when it is opened."""
+    """Draw how the selected cases differ from all others; queried only while it is open."""
     opened = choices.opened("Selection vs. rest", "rest", icon=":material/balance:")
     if not opened.open:
         return
@@ -135,24 +137,26 @@ def _against_rest(listing: Listing) -> None:
 
 
 def _rest_tables(listing: Listing) -> list[Table]:
-    asked = (listing.run.name, listing.beam, listing.selection)
+    arguments = (listing.run.name, listing.beam, listing.selection)
     small = chapters.note(listing.run, _setting(listing), filters.described(listing.selection))
-    made = data.ask(queries.selection_makeup, *asked)
-    found = [tables.selection(data.ask(queries.selection_scores, *asked), small)]
+    made = data.query(queries.selection_makeup, *arguments)
+    found = [tables.selection(data.query(queries.selection_scores, *arguments), small)]
     return found + ([tables.makeup(made, small)] if len(made) else [])
 
 
-# Showing many: each form draws the listing and gives the case that is chosen
+# Forms: each draws the listing and returns the chosen case
 
 
 def _pairs(listing: Listing, selected: int) -> str:
     k = choices.number("Cases per side", "k", 1, 20, 1, width=140)  # the study shows top-1 and last-1
-    best, worst = _ends(listing, k)
-    chosen = _chosen(listing, best if listing.descending else worst)
-    title = formatting.title(listing.sort)
-    sides = [(f"Highest {title}", best, "pairs_highest"), (f"Lowest {title}", worst, "pairs_lowest")]
-    if best.image_id.tolist() == worst.image_id.tolist():  # one case is both, alone or among equals
-        sides = [("The only case" if selected == 1 else f"Highest and lowest {title}", best, "pairs_only")]
+    highest, lowest = _ends(listing, k)
+    chosen = _chosen(listing, highest if listing.descending else lowest)
+    title = formatting.markdown_title(listing.sort)
+    sides = [(f"Highest {title}", highest, "pairs_highest"), (f"Lowest {title}", lowest, "pairs_lowest")]
+    if not metrics.higher_is_better(listing.sort):
+        sides.reverse()  # the best on the left
+    if highest.image_id.tolist() == lowest.image_id.tolist():  # one case is both, alone or among equals
+        sides = [("The only case" if selected == 1 else f"Highest and lowest {title}", highest, "pairs_only")]
     for column, (heading, frame, key) in zip(st.columns(2), sides, strict=False):
         with column:
             st.markdown(f"**{heading}**")
@@ -161,27 +165,27 @@ def _pairs(listing: Listing, selected: int) -> str:
 
 
 def _ends(listing: Listing, k: int) -> list[pd.DataFrame]:
-    """The k highest and the k lowest, each from its end."""
-    run, beam, sort, _, selection = listing.asked
-    return [data.ask(queries.cases, run, beam, sort, down, selection, k) for down in (True, False)]
+    """Return the k highest and the k lowest cases, most extreme first."""
+    run, beam, sort, _, selection = listing.arguments
+    return [data.query(queries.cases, run, beam, sort, down, selection, k) for down in (True, False)]
 
 
 def _gallery(listing: Listing, selected: int) -> str:
     pages = max(1, -(-selected // _PAGE))
     page = choices.number(f"Page (of {pages})", "page", 1, pages, 1, width=140) if pages > 1 else 1
-    frame = data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (page - 1))
+    frame = data.query(queries.cases, *listing.arguments, _PAGE, _PAGE * (page - 1))
     chosen = _chosen(listing, frame)
     _cards(listing, frame, "gallery", chosen)
     return chosen
 
 
 def _cards(listing: Listing, frame: pd.DataFrame, key: str, chosen: str) -> None:
-    said = verdicts.read(data.results_folder(), listing.run.name)
-    gallery([_card(listing.run, row, listing.sort, said) for row in frame.itertuples()], key, chosen, _choose)
+    judged = verdicts.read(data.results_folder(), listing.run.name)
+    gallery([_card(listing.run, row, listing.sort, judged) for row in frame.itertuples()], key, chosen, _choose)
 
 
-def _card(run: data.Run, row: tuple, metric: str, said: verdicts.Verdicts) -> Card:
-    shown, verdict = photo(run.root("images"), row.file_name), said.of(row.image_id, row.beam_size)
+def _card(run: data.Run, row: tuple, metric: str, judged: verdicts.Verdicts) -> Card:
+    shown, verdict = photo(run.root("images"), row.file_name), judged.of(row.image_id, row.beam_size)
     return Card(
         id=row.image_id,
         photo=shown.uri,
@@ -194,9 +198,9 @@ def _card(run: data.Run, row: tuple, metric: str, said: verdicts.Verdicts) -> Ca
 
 
 def _table(listing: Listing, selected: int) -> str:
-    frame = data.ask(queries.cases, *listing.asked, _ROWS)
-    # A new order or filter gets a new table: a selection is kept by position, and would point at another case.
-    key = f"table_{hash(listing.asked)}"
+    frame = data.query(queries.cases, *listing.arguments, _ROWS)
+    # A new order or filter gets a new table, because Streamlit keeps a selection by position.
+    key = f"table_{hash(listing.arguments)}"
     ids = [*frame.image_id]
     ordered = sorted(listing.metrics, key=lambda metric: metric != listing.sort)
     titles = {"image_id": "Image", "caption": "Caption", **{metric: formatting.title(metric) for metric in ordered}}
@@ -214,38 +218,38 @@ def _table(listing: Listing, selected: int) -> str:
         column_config={"Caption": st.column_config.TextColumn(width=230), **formats},
     )
     if selected > _ROWS:
-        st.caption(f"The first {_ROWS} of {selected:,}: narrow the filters, or turn the order round, to see others.")
-    st.caption("Click anywhere in a row to see the case.")
+        st.caption(f"First {_ROWS} of {selected:,} cases. Use filters or reverse the order to see others.")
+    st.caption("Click a row to show the case.")
     return _chosen(listing, frame)
 
 
 def _items(listing: Listing, view: str) -> list[Figure | Table]:
-    """What is listed, as cards and as a table."""
+    """Return the listed cases as cards and as a table, and the plots of the filters."""
     metric, frame = listing.sort, _listed(listing, view)
     title = f"Cases by {formatting.title(metric)} {formatting.of_setting(listing.beam, listing.run.is_sampled)}"
     chosen = filters.described(listing.selection)
     selected = f"Selected: {chosen or 'all cases'}"
     rows = list(frame.head(_PAGE).itertuples())
-    terms = [selected, chapters.signature(data.ask, listing.run, metric, listing.beam)]
+    terms = [selected, chapters.signature(data.query, listing.run, metric, listing.beam)]
     notes = [chapters.note(listing.run, _place(listing, view, len(shown)), *terms) for shown in (rows, frame)]
     drawn = lambda: panels.panels(title, [pairs.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731
     items: list[Figure | Table] = [
         Figure("cases", title, drawn, notes[0]),
         tables.cases(frame, "cases", title, notes[1]),
     ]
-    ranges = data.ask(queries.metric_ranges, listing.run.name, listing.beam)
+    ranges = data.query(queries.metric_ranges, listing.run.name, listing.beam)
     small = chapters.note(listing.run, f"{_setting(listing)}. {selected}")
     items += filters.items(listing.run, listing.beam, ranges, listing.selection, small)
     return items + (_rest_tables(listing) if chosen else [])
 
 
 def _setting(listing: Listing) -> str:
-    return formatting.begun(formatting.setting(listing.beam, listing.run.is_sampled))
+    return formatting.capitalized(formatting.setting(listing.beam, listing.run.is_sampled))
 
 
 def _place(listing: Listing, view: str, shown: int) -> str:
-    """Which of the selected cases an export shows, `the 24 from 25 on of 310, lowest CIDEr first`."""
-    counted = data.ask(queries.case_count, listing.run.name, listing.beam, listing.selection).iloc[0]
+    """Return which of the selected cases an export shows: `Shown: 25 to 48 of 310 ..., lowest CIDEr first`."""
+    counted = data.query(queries.case_count, listing.run.name, listing.beam, listing.selection).iloc[0]
     among = f"{int(counted.selected):,} selected of {formatting.count(int(counted.total), 'case')}"
     if view == "pairs":
         return f"Shown: {shown:,}, those with the highest and the lowest {formatting.title(listing.sort)}, of {among}"
@@ -255,26 +259,26 @@ def _place(listing: Listing, view: str, shown: int) -> str:
 
 
 def _shown_page() -> int:
-    return st.session_state.get("widget_page", 1)  # as the page was drawn, whatever the address says
+    return st.session_state.get("widget_page", 1)  # as drawn, also if the URL has an invalid page
 
 
 def _listed(listing: Listing, view: str) -> pd.DataFrame:
-    """The rows that `view` shows, asked for as it asks for them."""
+    """Return the rows that `view` shows."""
     if view == "table":
-        return data.ask(queries.cases, *listing.asked, _ROWS)
+        return data.query(queries.cases, *listing.arguments, _ROWS)
     if view == "gallery":
-        return data.ask(queries.cases, *listing.asked, _PAGE, _PAGE * (_shown_page() - 1))
-    best, worst = _ends(listing, st.session_state.get("widget_k", 1))
-    return pd.concat([best, worst.iloc[::-1]]).drop_duplicates("image_id")
+        return data.query(queries.cases, *listing.arguments, _PAGE, _PAGE * (_shown_page() - 1))
+    highest, lowest = _ends(listing, st.session_state.get("widget_k", 1))
+    return pd.concat([highest, lowest.iloc[::-1]]).drop_duplicates("image_id")
 
 
 _FORMS = {"pairs": _pairs, "gallery": _gallery, "table": _table}
 
 
 def _chosen(listing: Listing, frame: pd.DataFrame) -> str:
-    """The case of the address if the run has it, else the first one listed."""
+    """Return the case in the URL if the run has it, else the first one listed."""
     linked = choices.get("image")
-    known = linked and not data.ask(queries.case, listing.run.name, listing.beam, linked).empty
+    known = linked and not data.query(queries.case, listing.run.name, listing.beam, linked).empty
     return linked if known else frame.image_id.iloc[0]
 
 
@@ -289,16 +293,16 @@ def _choose(image_id: str) -> None:
 
 
 def _steps(listing: Listing, image_id: str) -> None:
-    found = data.ask(queries.neighbours, *listing.asked, image_id)
+    found = data.query(queries.neighbours, *listing.arguments, image_id)
     if found.empty:
-        st.caption("This case is not among those that match the filters.")
+        st.caption("This case does not match the filters.")
         return
     row = found.iloc[0]
     with st.container(horizontal=True, vertical_alignment="center"):
         for label, target, key in (("Previous", row.previous, "Left"), ("Next", row.next, "Right")):
             known = isinstance(target, str)
             st.button(label, key=f"go_{key}", shortcut=key, disabled=not known, on_click=_choose, args=(target,))
-        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {formatting.title(listing.sort)}")
+        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {formatting.markdown_title(listing.sort)}")
 
 
 draw()

@@ -1,12 +1,12 @@
-"""Overview: every run at a glance, then the scores, the training and the losses of the chosen one."""
+"""Overview: all runs, then scores, failure tags, training and skipped photos of the current run."""
 
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.figures import curves
+from dashboard.items import Figure, Table
 from dashboard.report import chapters, tables
-from dashboard.report.exports import Figure, Table
-from dashboard.report.tables import HEADLINES
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import export_button, layout
@@ -14,22 +14,22 @@ from engine.store import queries
 from engine.store.schema import METRICS, TAGS
 
 _ACROSS = 3
-_ROWS, _TABLE = 12, 440  # rows of runs that show without scrolling, and the height of more in pixels
+_ROWS, _TABLE = 12, 440  # rows that are visible without scrolling, and the height of a longer table in pixels
 _WIDTHS = {"Run": 150, "Encoder": 200, "Data": 170}  # pixels
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     slot = layout.titled("Overview")
     runs = data.runs()
-    best = data.ask(queries.best_scores)
+    best = data.query(queries.best_scores)
     for start in range(0, len(runs), _ACROSS):
         columns = layout.columns(_ACROSS, "case", f"runs_{start}")
         for column, run in zip(columns, runs[start : start + _ACROSS], strict=False):
             with column:
                 _card(run, best[best.run == run.name])
     run = layout.current_run()
-    _attempts(run)
+    _all_runs(run)
     _scores(run)
     _tags(run)
     _training(run)
@@ -40,12 +40,12 @@ def draw() -> None:
 
 
 def _items(run: data.Run) -> list[Figure | Table]:
-    """What the page shows of the chosen run, as files."""
-    training, scores = data.ask(queries.training, run.name), data.ask(queries.corpus_scores, run.name)
+    """Return the exports of the current run."""
+    training, scores = data.query(queries.training, run.name), data.query(queries.corpus_scores, run.name)
     small = chapters.note(run)
-    items: list[Figure | Table] = list(chapters.attempts(layout.source(run)).items)
+    items: list[Figure | Table] = list(chapters.all_runs(layout.source(run)).items)
     if not scores.empty:
-        items.append(tables.beams(scores, data.ask(queries.beam_statistics, run.name), run, small))
+        items.append(tables.beams(scores, data.query(queries.beam_statistics, run.name), run, small))
         items += chapters.tags(layout.source(run)).items
     if not training.empty:
         items.append(Figure("training_loss", "Training loss", lambda: curves.training_loss(training), small))
@@ -57,16 +57,17 @@ def _items(run: data.Run) -> list[Figure | Table]:
 def _card(run: data.Run, best: pd.DataFrame) -> None:
     current = run.name == layout.current_run().name
     with st.container(border=True, key=f"card_{run.name}"):
-        st.markdown(f"#### {formatting.markdown(run.name)}" + (" :blue-badge[chosen]" if current else ""))
+        st.markdown(f"#### {formatting.markdown(run.name)}" + (" :blue-badge[current]" if current else ""))
         st.caption(" · ".join(formatting.markdown(line) for line in [*run.described(), _captioner(run)] if line))
-        columns = st.columns(2)
-        for column, metric in zip(columns, HEADLINES, strict=True):
-            with column:
-                _headline(run, metric, best[best.metric == metric])
+        shown = list(dict.fromkeys([*metrics.HEADLINES, *metrics.headlines(best.metric)]))
+        for start in range(0, len(shown), 2):
+            for column, metric in zip(st.columns(2), shown[start : start + 2], strict=False):
+                with column:
+                    _headline(run, metric, best[best.metric == metric])
         _accuracy(run)
         _signatures(best)
         if not current:
-            st.page_link("views/overview.py", label="Look at this run", query_params={"run": run.name})
+            st.page_link("views/overview.py", label="Open", query_params={"run": run.name})
 
 
 def _captioner(run: data.Run) -> str:
@@ -77,11 +78,11 @@ def _captioner(run: data.Run) -> str:
 
 def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
     if best.empty:
-        st.metric(formatting.title(metric), "–", help="Not computed in this run.")
+        st.metric(formatting.markdown_title(metric), "–", help="Not computed in this run.")
         return
     row = best.iloc[0]
     demo = metric == "clipscore" and run.demo_clip
-    st.metric(formatting.title(metric), formatting.score(metric, row.value))
+    st.metric(formatting.markdown_title(metric), formatting.score(metric, row.value))
     bounds = formatting.interval(row.low, row.high, METRICS[metric].digits)
     setting = formatting.IMPORTED if row.beam_size == 0 else f"beam size {run.beam(row.beam_size)}"
     size = ("demo CLIP · " if demo else "") + setting
@@ -90,8 +91,8 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
 
 
 def _signatures(best: pd.DataFrame) -> None:
-    """In small type and on one line each: whole below the table, and when the mouse rests on it."""
-    known = best[best.metric.isin(HEADLINES) & best.signature.fillna("").ne("")]
+    """Draw signatures in small type, one line each, with the full text on hover."""
+    known = best[best.metric.isin(metrics.headlines(best.metric)) & best.signature.fillna("").ne("")]
     lines = [
         f'<div title="{formatting.escaped(signature)}" style="font-size:0.72rem;opacity:0.65;white-space:nowrap;'
         f'overflow:hidden;text-overflow:ellipsis">{formatting.escaped(signature)}</div>'
@@ -104,18 +105,18 @@ def _signatures(best: pd.DataFrame) -> None:
 def _accuracy(run: data.Run) -> None:
     if not run.zero_shot:
         return
-    best = data.ask(queries.zero_shot_accuracy, run.name).iloc[0]
+    best = data.query(queries.zero_shot_accuracy, run.name).iloc[0]
     if pd.notna(best.accuracy):
         bounds = f"{formatting.percent(best.low)} to {formatting.percent(best.high)}"
-        st.caption(f"Zero-shot accuracy {formatting.percent(best.accuracy)} (95 %: {bounds}), best of its templates")
+        st.caption(f"Zero-shot accuracy {formatting.percent(best.accuracy)} (95 %: {bounds}), best prompt")
 
 
-def _attempts(run: data.Run) -> None:
-    """One row per run and beam size, the study's published ones below; a click on a column sorts."""
-    (found,) = chapters.attempts(layout.source(run)).items
+def _all_runs(run: data.Run) -> None:
+    """Draw one row per run and beam size, with the study's published rows below; a click on a column sorts."""
+    (found,) = chapters.all_runs(layout.source(run)).items
     st.subheader(found.title)
     shown = tables.sortable(found.shown)
-    digits = {formatting.title(metric): f"%.{METRICS[metric].digits}f" for metric in HEADLINES}
+    digits = {formatting.title(metric): f"%.{METRICS[metric].digits}f" for metric in metrics.headlines(METRICS)}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
     names = {name: st.column_config.Column(width=width) for name, width in _WIDTHS.items() if name in shown}
     height = {"height": _TABLE} if len(shown) > _ROWS else {}
@@ -125,7 +126,7 @@ def _attempts(run: data.Run) -> None:
 
 def _scores(run: data.Run) -> None:
     st.subheader(f"Scores of {formatting.markdown(run.name)} by beam size")
-    scores = data.ask(queries.corpus_scores, run.name)
+    scores = data.query(queries.corpus_scores, run.name)
     if scores.empty:
         layout.unscored(run)
         return
@@ -135,11 +136,10 @@ def _scores(run: data.Run) -> None:
             for row in scores.itertuples()
         ]
     ).pivot(index="beam_size", columns="metric", values="shown")
-    ordered = [*HEADLINES, *(metric for metric in METRICS if metric not in HEADLINES)]
-    table = table[[metric for metric in ordered if metric in table.columns]].rename(columns=formatting.title)
+    table = table[metrics.ordered(table.columns)].rename(columns=formatting.title)
     table.insert(0, "Beam size", [run.beam(size) for size in table.index])
     layout.table(table)
-    st.caption("The whole split, with its 95 % interval in brackets.")
+    st.caption("Whole split; 95 % intervals in brackets.")
     layout.partly_scored(run, scores)
     layout.clip_note(run)
     opened = choices.opened("Signatures and definitions", "definitions")
@@ -170,15 +170,15 @@ def _definitions(scores: pd.DataFrame) -> None:
 
 
 def _tags(run: data.Run) -> None:
-    """How often each failure tag was given at the best beam size, each with the way to its cases."""
+    """Draw the number of captions per failure tag at the best beam size, with links to them."""
     beam = layout.source(run).setting()
     if beam is None:
         return
-    found, total = data.ask(queries.tags, run.name, beam), data.ask(queries.case_count, run.name, beam).total.item()
+    found, total = data.query(queries.tags, run.name, beam), data.query(queries.case_count, run.name, beam).total.item()
     where = formatting.of_setting(beam, run.is_sampled)
-    st.subheader(f"What went wrong {where}")
+    st.subheader(f"Failure tags {where}")
     if found.empty:
-        st.caption(f"None of the {formatting.count(int(total), 'caption')} was given a failure tag.")
+        st.caption(f"None of the {formatting.count(int(total), 'caption')} has a failure tag.")
     for row in found.itertuples():
         link, meaning = layout.columns([4, 8], "case", f"tag_{row.tag}", vertical_alignment="center")
         with link:
@@ -193,12 +193,10 @@ def _tags(run: data.Run) -> None:
 
 
 def _training(run: data.Run) -> None:
-    training = data.ask(queries.training, run.name)
+    training = data.query(queries.training, run.name)
     if training.empty:
         if run.text("kind") == "captioner":
-            layout.missing(
-                "This captioner came without its training curve. This command trains one:", layout.TRAIN, run
-            )
+            layout.missing("This captioner has no training curve. Train a captioner with:", layout.TRAIN, run)
         return
     st.subheader("Training")
     left, right = layout.columns(2, "figure", "training")
@@ -212,13 +210,13 @@ def _training(run: data.Run) -> None:
 def _skipped(run: data.Run) -> None:
     if not run.skipped:
         return
-    st.subheader("Photos skipped")
-    frame = data.ask(queries.skipped, run.name)
-    said = f"{formatting.count(run.skipped, 'photo')} of this run could not be used"
+    st.subheader("Skipped photos")
+    frame = data.query(queries.skipped, run.name)
+    sentence = f"{formatting.count(run.skipped, 'photo')} of this run could not be used"
     if run.text("kind") == "predictions":
-        said += ", for scores by CLIP: scores by references count their captions"
-    st.markdown(said + (f". The first {len(frame):,} are:" if len(frame) < run.skipped else "."))
-    st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Why"}), hide_index=True)
+        sentence += " for CLIPScore; metrics with references include their captions"
+    st.markdown(sentence + (f". The first {len(frame):,} are:" if len(frame) < run.skipped else "."))
+    st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Reason"}), hide_index=True)
 
 
 draw()

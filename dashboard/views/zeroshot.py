@@ -1,32 +1,32 @@
-"""Zero-shot: what the wording of a prompt changes, and what CLIP thought of each photo."""
+"""Zero-shot: accuracy by prompt template, confusion matrix, and top-5 predictions per photo."""
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.components.gallery import Bar, Card, gallery
-from dashboard.figures import comparisons, curves, panels
+from dashboard.figures import comparisons, panels, shares
 from dashboard.figures.thumbnails import photo
+from dashboard.items import Figure, Table
 from dashboard.report import chapters
-from dashboard.report.exports import Figure, Table
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import export_button, layout
 from engine.store import queries
 
-_OUTCOMES = {"all": "All", "right": "Right", "wrong": "Wrong"}
+_OUTCOMES = {"all": "All", "right": "Correct", "wrong": "Wrong"}
 _PAGE = 24
 
 
 def draw() -> None:
-    """The whole view."""
+    """Draw the view."""
     slot = layout.titled("Zero-shot")
     run = layout.current_run()
-    accuracy = data.ask(queries.zero_shot_accuracy, run.name)
+    accuracy = data.query(queries.zero_shot_accuracy, run.name)
     if accuracy.empty:
         if (other := layout.source(run).classifier()) != run:
             _elsewhere(other)
             return
-        layout.missing("No photos of this run were classified by prompts. This command does it:", layout.ZEROSHOT, run)
+        layout.missing("This run has no zero-shot predictions. Classify photos with:", layout.ZEROSHOT, run)
         return
     items = _templates(run, accuracy)
     if accuracy.known.any():
@@ -41,7 +41,7 @@ def draw() -> None:
 
 def _elsewhere(other: data.Run) -> None:
     """Link to the run that holds the zero-shot predictions of a study."""
-    st.markdown(f"The photos of this study were classified in the run **{formatting.markdown(other.name)}**.")
+    st.markdown(f"The zero-shot predictions of this study are in run **{formatting.markdown(other.name)}**.")
     st.page_link("views/zeroshot.py", label=f"Open {formatting.markdown(other.name)}", query_params={"run": other.name})
 
 
@@ -50,23 +50,22 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
         st.caption(f"Classified by {formatting.markdown(run.text('clip', 'name'))}.")
     chapter = chapters.prompts(layout.source(run))
     if accuracy.accuracy.notna().any():
-        drawn = curves.zero_shot_accuracy(accuracy, layout.template())
+        drawn = shares.zero_shot_accuracy(accuracy, layout.template())
         layout.figure(drawn, "accuracy", "Zero-shot accuracy of each prompt template")
     table = next(item for item in chapter.items if isinstance(item, Table))
     layout.table(table.shown, column_config=layout.long_names(table.shown, "Template", width=260))
     sources = [line for line in table.note.splitlines() if line.startswith("Published, ")]
     st.caption(
-        "Wilson intervals. All templates see the same images, so intervals that overlap do not mean that two "
-        "templates are equal: the paired test below does not rest on them. "
-        + "".join(f"{formatting.markdown(line)}. " for line in sources)
+        "Wilson intervals. All templates use the same images, so overlapping intervals do not mean that two templates "
+        "are equal; use the paired test below. " + "".join(f"{formatting.markdown(line)}. " for line in sources)
     )
     if not accuracy.known.any():
-        st.info("The true labels of these photos are not known: there is no accuracy, only predictions.")
+        st.info("The true labels of these photos are not known, so there is no accuracy.")
     return list(chapter.items)
 
 
 def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
-    """Two templates on the same images: the paired test, and what each class gains and loses."""
+    """Draw the comparison of two templates: paired test, and changes by class."""
     if len(templates) < 2:
         return []
     st.subheader("Compare two prompts")
@@ -75,17 +74,17 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
         left = choices.one_of("Left template", "zero_left", templates, templates[0])
     with columns[1]:
         others = [template for template in templates if template != left]
-        # The best against the worst at first: where templates matter at all, it shows there.
+        # The best and the worst first, which differ most.
         right = choices.one_of("Right template", "zero_right", others, others[-1])
-    found = data.ask(queries.zero_shot_comparison, run.name, left, right)
+    found = data.query(queries.zero_shot_comparison, run.name, left, right)
     if found.empty:
-        st.info("The two templates have no image with a known label in common.")
+        st.info("The two templates have no common image with a known label.")
         return []
     _test(found.iloc[0])
-    changes = data.ask(queries.zero_shot_changes, run.name, left, right)
+    changes = data.query(queries.zero_shot_changes, run.name, left, right)
     items = chapters.template_items(run, left, right, found, changes)
     if not changes.change.any():
-        st.info("No class gains or loses an image.")
+        st.info("The number of correct images changes for no class.")
         return [item for item in items if isinstance(item, Table)]
     columns = layout.columns([3, 2], "figure", "changes")
     with columns[0]:
@@ -132,7 +131,7 @@ def _choose_template(accuracy: pd.DataFrame) -> str:
 
 
 def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
-    found = data.ask(queries.zero_shot_confusion, run.name, template)
+    found = data.query(queries.zero_shot_confusion, run.name, template)
     matrix, confusions = chapters.confusion_items(run, template, found)
     left, right = layout.columns([3, 2], "figure", "confusion")
     with left:
@@ -157,20 +156,20 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
             "Predictions", "outcome", list(_OUTCOMES), "all", _OUTCOMES.get, st.segmented_control, required=True
         )
     with columns[1]:
-        labels = ["", *data.ask(queries.zero_shot_labels, run.name).label]
+        labels = ["", *data.query(queries.zero_shot_labels, run.name).label]
         label = choices.one_of("True label", "label", labels, "", lambda name: name or "Any")
-    found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, 0)
+    found = data.query(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, 0)
     total = int(found.matching.iloc[0]) if len(found) else 0
     with columns[2]:
         pages = max(1, -(-total // _PAGE))
         page = choices.number(f"Page (of {pages})", "zero_page", 1, pages, 1)
     if page > 1:
-        found = data.ask(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
+        found = data.query(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
     if found.empty:
-        st.info("No image matches this choice.")
+        st.info("No image matches these filters.")
         return []
     has_shares = any(guess["probability"] is not None for top in found.top for guess in top)
-    order = "most confident first. ✓ marks the true label." if has_shares else "predicted elsewhere."
+    order = "most confident first. ✓ marks the true label." if has_shares else "imported predictions."
     st.caption(f"{formatting.count(total, 'image')}, {order}")
     rows = list(found.itertuples())
     gallery([_card(run, row) for row in rows], "zero_gallery")
@@ -186,14 +185,14 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
 def _card(run: data.Run, row: tuple) -> Card:
     shown = photo(run.root("zero_shot") or run.root("images"), row.file_name)
     known = isinstance(row.label, str)
-    # Predictions made elsewhere come without probabilities: there is nothing to draw a bar of.
+    # Imported predictions have no probabilities, so there are no bars.
     sure = [guess for guess in row.top[:5] if guess["probability"] is not None]
     bars = tuple(Bar(str(g["label"]), float(g["probability"]), known and g["label"] == row.label) for g in sure)
     return Card(
         id=row.image_id,
         photo=shown.uri,
         missing=shown.missing,
-        badge=("✓ right" if row.correct else "✗ wrong") if known else "",
+        badge=("✓ correct" if row.correct else "✗ wrong") if known else "",
         title=row.image_id,
         note=_note(row, known, bars),
         mark=("right" if row.correct else "wrong") if known else "",
@@ -203,7 +202,7 @@ def _card(run: data.Run, row: tuple) -> Card:
 
 def _note(row: tuple, known: bool, bars: tuple[Bar, ...]) -> str:
     if not bars:
-        return f"predicted {row.predicted}" + (f", right is {row.label}" if known and not row.correct else "")
+        return f"predicted {row.predicted}" + (f", true label: {row.label}" if known and not row.correct else "")
     return f"true label: {row.label}, not in the top 5" if known and not any(bar.right for bar in bars) else ""
 
 

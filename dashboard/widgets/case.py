@@ -1,6 +1,6 @@
-"""One case in full: its photo, what was said and what should have been, every score, and the other beam sizes.
+"""One case: photo, caption, references, scores, and the captions of other beam sizes.
 
-Knows an image at a beam size of a run. Knows nothing of lists, orders or filters.
+Knows an image at a beam size of a run. Knows no list, no order and no filter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from dashboard import metrics
 from dashboard.figures.thumbnails import LARGE, photo
-from dashboard.report.tables import HEADLINES
 from dashboard.state import choices, data
 from dashboard.text import formatting, word_diff
 from dashboard.widgets import layout, verdict_form
@@ -19,48 +19,48 @@ from engine.store import queries
 
 
 def draw(run: data.Run, beam: int, image_id: str) -> None:
-    """Draws the case in the column that is open.
+    """Draw the case in the current column.
 
     Raises:
         IndexError: the run has no such case.
     """
-    case = data.ask(queries.case, run.name, beam, image_id).iloc[0]
+    case = data.query(queries.case, run.name, beam, image_id).iloc[0]
     layout.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {case.caption}", "45vh")
     words(case)
     st.caption(formatting.markdown(image_id) + _facts(case))
     _tags(case)
     _attention_link(run, beam, image_id)
-    verdict_form.draw(run, beam, image_id, said(case))
+    verdict_form.draw(run, beam, image_id, caption_of(case))
     _metrics(run, beam, image_id)
-    _other_beams(run, beam, image_id, said(case))
-    _hypotheses(run, beam, image_id, said(case))
+    _other_beams(run, beam, image_id, caption_of(case))
+    _hypotheses(run, beam, image_id, caption_of(case))
 
 
-def said(case: pd.Series) -> str:
-    """The caption of a row of `queries.cases`; "" where it is missing."""
+def caption_of(case: pd.Series) -> str:
+    """Return the caption of a row of `queries.cases`, or "" if it is missing."""
     return case.caption if isinstance(case.caption, str) else ""
 
 
 def words(case: pd.Series) -> None:
-    """The caption against its references, word by word."""
-    caption = said(case)
+    """Draw the caption and its references, with the words that both have."""
+    caption = caption_of(case)
     known = [*case.references] if isinstance(case.references, Sequence | np.ndarray) else []
     shown = word_diff.html(word_diff.candidate(caption, known)) if known else formatting.escaped(caption)
     lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or f"<em>{formatting.EMPTY}</em>"}</div>']
     if known:
-        heard = word_diff.counted(caption)
-        rows = "".join(f"<li>{word_diff.html(word_diff.against(line, heard))}</li>" for line in known)
+        counts = word_diff.counted(caption)
+        rows = "".join(f"<li>{word_diff.html(word_diff.against(line, counts))}</li>" for line in known)
         lines.append(f"<strong>References</strong><ul>{rows}</ul>")
         lines.append(
-            '<div class="legend"><mark class="w-said">in both</mark>: the caption and a reference have the word. '
-            '<mark class="w-unsaid">in one</mark>: only that side has it, or has it more often. '
+            '<div class="legend"><mark class="w-matched">matched</mark>: the caption and a reference contain the word. '
+            '<mark class="w-unmatched">unmatched</mark>: appears only in this caption, or more often. '
             "Compared as metrics do: lower case, no punctuation.</div>"
         )
     st.html(f'{word_diff.style(layout.template())}<div class="wording">{"".join(lines)}</div>')
 
 
 def references(case: pd.Series) -> None:
-    """What people said about the photo, if anybody did."""
+    """Draw the references of the photo, if it has any."""
     if isinstance(case.references, Sequence | np.ndarray) and len(case.references):
         st.markdown("**References**\n\n" + "\n".join(f"- {formatting.markdown(line)}" for line in case.references))
 
@@ -70,9 +70,9 @@ def _facts(case: pd.Series) -> str:
     if pd.notna(case.logprob):
         facts.append(f"log-probability {formatting.number(case.logprob, 2)} nats")
     if pd.notna(case.finished) and not case.finished:
-        facts.append("cut at the maximum length")
+        facts.append("reached the maximum length")
     if pd.notna(case.clip_truncated) and case.clip_truncated:
-        facts.append("longer than CLIP reads")
+        facts.append("truncated for CLIP")
     facts += [formatting.markdown(condition) for condition in case.conditions]
     return "".join(f" · {fact}" for fact in facts)
 
@@ -84,7 +84,7 @@ def _tags(case: pd.Series) -> None:
 
 
 def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
-    if data.ask(queries.has_attention, run.name, beam, image_id).empty:
+    if data.query(queries.has_attention, run.name, beam, image_id).empty:
         return
     st.page_link(
         "views/attention.py",
@@ -95,7 +95,7 @@ def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
 
 
 def _metrics(run: data.Run, beam: int, image_id: str) -> None:
-    found = data.ask(queries.case_metrics, run.name, beam, image_id)
+    found = data.query(queries.case_metrics, run.name, beam, image_id)
     if found.empty:
         st.caption("This case has no score.")
         return
@@ -113,75 +113,82 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
         min_value=0,
         max_value=100,
         format="%.0f",
-        help="Percent of the other cases with a lower value.",
+        help="Percent of the other cases that are worse.",
     )
     layout.table(table, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")})
 
 
 def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
-    """All beam sizes beside each other, each with what it says otherwise than the case."""
-    found = data.ask(queries.case_captions, run.name, image_id)
+    """Draw the captions of all beam sizes, with their differences from the caption of the case."""
+    found = data.query(queries.case_captions, run.name, image_id)
     if len(found) < 2:
         return
-    st.markdown("**What every beam size said**")
-    metrics = _headlines(found)
+    st.markdown("**Captions by beam size**")
+    shown_metrics = _headlines(found)
     rows = []
     for row in found.itertuples():
         name, is_this = {"Beam": formatting.beam(row.beam_size)}, int(row.beam_size) == beam
-        rows.append(_row(name, row.caption, caption, is_this, _scores(row, metrics)))
-    _wordings(["Beam", "Caption", *map(formatting.title, metrics)], rows, f"Beside {formatting.setting(beam)}")
+        rows.append(_row(name, row.caption, caption, is_this, _scores(row, shown_metrics)))
+    _caption_table(
+        ["Beam", "Caption", *map(formatting.title, shown_metrics)], rows, f"Compared with {formatting.setting(beam)}"
+    )
 
 
 def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
-    """What else was found for the case, in the order of the search, and what it is worth."""
-    found = data.ask(queries.case_hypotheses, run.name, beam, image_id)
+    """Draw the other hypotheses of the case with their scores, in the order of the search."""
+    found = data.query(queries.case_hypotheses, run.name, beam, image_id)
     if len(found) < 2:
         return
-    st.markdown(f"**The {len(found)} {'samples' if run.is_sampled else f'best that beam size {beam} found'}**")
-    metrics = _headlines(found)
-    highest = {metric: found[metric].max() for metric in metrics}
+    st.markdown(f"**{f'{len(found)} samples' if run.is_sampled else f'{len(found)}-best list of beam size {beam}'}**")
+    shown_metrics = _headlines(found)
+    best = {metric: _best(metric, found[metric]) for metric in shown_metrics}
     rows = []
     for row in found.itertuples():
-        scores = {"Score": formatting.number(row.score, 2), **_scores(row, metrics, highest)}
+        scores = {"Score": formatting.number(row.score, 2), **_scores(row, shown_metrics, best)}
         rows.append(_row({"#": str(row.rank)}, row.caption, caption, row.rank == 1, scores))
-    _wordings(["#", "Caption", "Score", *map(formatting.title, metrics)], rows, _BESIDE_FIRST)
+    _caption_table(["#", "Caption", "Score", *map(formatting.title, shown_metrics)], rows, _COMPARED_WITH_FIRST)
 
 
-_BESIDE_FIRST = "Score: log-probability in nats, by length. Bold: the highest. Beside the first"
+_COMPARED_WITH_FIRST = "Score: log-probability in nats, normalised by length. Bold: the best. Compared with #1"
 
 
 def _headlines(found: pd.DataFrame) -> list[str]:
-    return [metric for metric in HEADLINES if found[metric].notna().any()]
+    return metrics.headlines(metric for metric in found if found[metric].notna().any())
 
 
-def _scores(row: tuple, metrics: Sequence[str], highest: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
-    """A row's scores as HTML by their titles, bold where they are the `highest` of theirs as far as the digits go."""
+def _best(metric: str, values: pd.Series) -> float:
+    return values.max() if metrics.higher_is_better(metric) else values.min()
+
+
+def _scores(row: tuple, metrics: Sequence[str], best: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
+    """Return a row's scores as HTML by title; bold are those that equal the `best` value in the digits shown."""
     shown = {}
     for metric in metrics:
         written = formatting.score(metric, getattr(row, metric))
-        is_highest = metric in highest and written == formatting.score(metric, highest[metric])
-        shown[formatting.title(metric)] = f"<strong>{written}</strong>" if is_highest else written
+        is_best = metric in best and written == formatting.score(metric, best[metric])
+        shown[formatting.title(metric)] = f"<strong>{written}</strong>" if is_best else written
     return shown
 
 
-def _row(name: Mapping[str, str], said: object, caption: str, is_this: bool, scores: Mapping[str, str]) -> str:
-    """A row of a table of wordings: `said` with what it says otherwise than `caption`, cells by their column."""
-    mine = said if isinstance(said, str) else ""
+def _row(name: Mapping[str, str], other: object, caption: str, is_this: bool, scores: Mapping[str, str]) -> str:
+    """Return a row of a table of captions: `other` with its differences from `caption`, and cells by column name."""
+    mine = other if isinstance(other, str) else ""
     shown = formatting.escaped(mine) if is_this else word_diff.html(word_diff.changes(caption, mine))
     mark = ' class="this" aria-current="true"' if is_this else ""
     return f"<tr{mark}>{_numbers(name)}<td>{shown or formatting.EMPTY}</td>{_numbers(scores)}</tr>"
 
 
 def _numbers(cells: Mapping[str, str]) -> str:
-    return "".join(f'<td class="number" data-name="{name}">{cell}</td>' for name, cell in cells.items())
+    return "".join(
+        f'<td class="number" data-name="{formatting.escaped(name)}">{cell}</td>' for name, cell in cells.items()
+    )
 
 
-def _wordings(head: Sequence[str], rows: Sequence[str], beside: str) -> None:
-    """A table of captions, with what its marks mean."""
-    names = "".join(f"<th>{name}</th>" for name in head)
+def _caption_table(head: Sequence[str], rows: Sequence[str], compared: str) -> None:
+    """Draw a table of captions with a legend of its marks."""
+    names = "".join(f"<th>{formatting.escaped(name)}</th>" for name in head)
     legend = (
-        f'<div class="legend">{beside}: <ins class="w-new">said here</ins>, '
-        '<del class="w-gone">not said here</del>.</div>'
+        f'<div class="legend">{compared}: <ins class="w-added">added</ins>, <del class="w-removed">removed</del>.</div>'
     )
     table = f"<table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     st.html(f'{word_diff.style(layout.template())}<div class="wording">{table}{legend}</div>')

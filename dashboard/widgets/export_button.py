@@ -1,6 +1,6 @@
-"""The Export button of a view: what stands on the page, as files.
+"""The Export button of a view: its figures and tables as files.
 
-Knows Streamlit and what `exports` can make. A file is made when it is asked for, and not before.
+Knows Streamlit and `exports`. A file is made only when it is downloaded.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,15 +8,15 @@ from functools import partial
 
 import streamlit as st
 
+from dashboard.items import Figure, Table
 from dashboard.report import exports
-from dashboard.report.exports import Figure, Table
 from dashboard.text import formatting
 
 _LABELS = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
 
 
 def offer(items: Callable[[], Sequence[Figure | Table]], key: str) -> None:
-    """A button that opens a list of `items()`, each with its kinds of file; not called while it is closed."""
+    """Draw a button that opens a list of `items()` with their file formats; `items` is called when it opens."""
     opened = st.popover("Export", icon=":material/download:", key=f"export_{key}", on_change="rerun", width="content")
     if opened.open:
         with opened:
@@ -24,10 +24,10 @@ def offer(items: Callable[[], Sequence[Figure | Table]], key: str) -> None:
 
 
 def rows(items: Sequence[Figure | Table], key: str) -> None:
-    """A line an item: its title, and a button a kind of file."""
+    """Draw one line per item: its title and one button per file format."""
     missing = exports.browser_missing()
     if missing and any(isinstance(item, Figure) for item in items):
-        st.warning(f"{missing} Until then figures are HTML pages.", icon="⚠️")
+        st.warning(f"{missing} Until then, figures are exported as HTML pages.", icon="⚠️")
     for place, item in enumerate(items):
         _row(item, f"{key}_{place}", bool(missing))
 

@@ -1,6 +1,6 @@
-"""Which cases of a run are meant: filters as people set them, as the URL keeps them, and in words.
+"""Filters over the cases of a run: as widgets, in the URL, and as text.
 
-Knows the metrics of a beam size and Streamlit. Asks for counts to draw; the cases themselves are the views' business.
+Knows the metrics of a beam size and Streamlit. Queries counts for its plots; the views query the cases.
 """
 
 import math
@@ -14,28 +14,28 @@ from dashboard.annotations import verdicts
 from dashboard.components.histograms import Histogram, histograms
 from dashboard.components.quadrant import MOST_CORNERS, Acts, Axis, Box, Corners, Quarter, quadrant
 from dashboard.figures import distributions
-from dashboard.report.exports import Figure
+from dashboard.items import Figure
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import layout
 from engine.store import queries
 from engine.store.queries import Lasso, Selection
-from engine.store.schema import METRICS, TAGS
+from engine.store.schema import METRICS, RENAMED_TAGS, TAGS
 
 BINS = 24
 _LASSO = "lasso"
-_SEARCH = "“dog” also finds dogs. In quotation marks, whole words alone are found."
+_SEARCH = "“dog” also finds “dogs”. Put text in quotation marks to find whole words only."
 _AXES = ("cider", "clipscore")
 _MEANINGS = {
-    (False, True): "CLIPScore finds that the caption fits the photo, the references say something else",
-    (True, False): "The caption reads like the references, and CLIPScore finds that it does not fit the photo",
-    (True, True): "Both metrics like it",
-    (False, False): "Both metrics dislike it",
+    (False, True): "CLIPScore: the caption fits the photo. CIDEr: it differs from the references",
+    (True, False): "CIDEr: the caption agrees with the references. CLIPScore: it does not fit the photo",
+    (True, True): "Both metrics are high",
+    (False, False): "Both metrics are low",
 }
 
 
 def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
-    """Draws the filters that are a word or a choice, and gives the selection that stands in the URL.
+    """Draw the filters that are texts or choices, and return the selection in the URL.
 
     Args:
         ranges: `queries.metric_ranges`.
@@ -44,35 +44,39 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     with columns[0]:
         searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog", help=_SEARCH)
     with columns[1]:
-        tags = list(data.ask(queries.tags, run.name, beam).tag)
+        tags = list(data.query(queries.tags, run.name, beam).tag)
         defined = "\n".join(f"- **{name}**: {TAGS[name]}" for name in tags if name in TAGS) or None
-        tag = choices.one_of("Failure tag", "tag", ["", *tags], "", _any, disabled=not tags, help=defined)
+        tag = choices.one_of(
+            "Failure tag", "tag", ["", *tags], "", _any, renamed=RENAMED_TAGS, disabled=not tags, help=defined
+        )
     with columns[2]:
-        known = list(data.ask(queries.conditions, run.name).condition)
+        known = list(data.query(queries.conditions, run.name).condition)
         condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)
     with columns[3]:
-        said = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.get)
+        verdict = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.get)
     bounds = [(row.metric, _span(row)) for row in ranges.itertuples()]
     kept = tuple((metric, *span) for metric, span in bounds if span is not None)
-    return _judged(Selection(kept, searched.strip(), tag, condition, _read_lasso(list(ranges.metric))), run, beam, said)
+    return _judged(
+        Selection(kept, searched.strip(), tag, condition, _read_lasso(list(ranges.metric))), run, beam, verdict
+    )
 
 
 def _any(name: str) -> str:
     return name or "Any"
 
 
-def _judged(selection: Selection, run: data.Run, beam: int, said: str) -> Selection:
-    """The selection narrowed to cases with such a verdict."""
-    if not said:
+def _judged(selection: Selection, run: data.Run, beam: int, verdict: str) -> Selection:
+    """Return the selection restricted to cases with such a verdict."""
+    if not verdict:
         return selection
     found = verdicts.read(data.results_folder(), run.name)
-    if said == "open":
+    if verdict == "open":
         return replace(selection, exclude_ids=found.images(beam, "judged"))
-    return replace(selection, include_ids=found.images(beam, said))
+    return replace(selection, include_ids=found.images(beam, verdict))
 
 
 def _ends(row: Any) -> tuple[float, float]:
-    """The ends of a metric's range, rounded outwards, so that the widest range leaves nobody out."""
+    """Return the ends of a metric's range, rounded outwards so that the full range excludes no case."""
     return math.floor(row.low * 100) / 100, math.ceil(row.high * 100) / 100
 
 
@@ -85,16 +89,16 @@ def _span(row: Any) -> tuple[float, float] | None:
 
 
 def clear() -> None:
-    """Takes all filters back."""
+    """Remove all filters."""
     keys = ["text", "tag", "condition", "verdict", _LASSO, *(_key(metric) for metric in METRICS)]
     choices.keep(**dict.fromkeys(keys))
 
 
-# The lasso in the URL: its two metrics, then its corners: cider,clipscore;0.1,0.5;0.3,0.9;0.2,0.4
+# The lasso in the URL is its two metrics and its corners: cider,clipscore;0.1,0.5;0.3,0.9;0.2,0.4
 
 
 def _read_lasso(metrics: list[str]) -> Lasso | None:
-    """The lasso of the URL, or None where there is none or it makes no sense."""
+    """Return the lasso of the URL, or None if it is missing or invalid."""
     head, *rest = choices.get(_LASSO).split(";")
     axes = head.split(",")
     if len(axes) != 2 or not set(axes) <= set(metrics) or not 3 <= len(rest) <= MOST_CORNERS:
@@ -116,7 +120,7 @@ def _keep_lasso(x: str, y: str, corners: Corners) -> None:
 
 
 def described(selection: Selection) -> str:
-    """What the selection says, `CIDEr 0.10 to 0.50, tag repetition`; "" where it means everything."""
+    """Return the selection as text, `CIDEr 0.10 to 0.50, tag repetition`; "" for all cases."""
     parts = [f"{formatting.title(metric)} {low:.3g} to {high:.3g}" for metric, low, high in selection.ranges]
     if selection.lasso:
         parts.append(f"a region of {formatting.title(selection.lasso.x)} and {formatting.title(selection.lasso.y)}")
@@ -132,15 +136,15 @@ def described(selection: Selection) -> str:
     return ", ".join(parts)
 
 
-# Drawn: histograms to brush, two metrics to draw a region in
+# Plots: histograms to brush, and a scatter plot to select a region
 
 
 def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, chosen: str) -> None:
-    """An expander with the histograms and the quadrant, where scores differ; nothing is asked while it is closed."""
+    """Draw an expander with histograms and a scatter plot, if scores differ; it queries nothing while it is closed."""
     if not _edges(ranges):
         return
     touched = bool(selection.ranges or selection.lasso)
-    label = "Filter by scores: brush a histogram, draw a region where metrics disagree"
+    label = "Filter by scores: brush a histogram, or select a region of two metrics"
     opened = choices.opened(label, "plots", touched, icon=":material/bar_chart:")
     if not opened.open:
         return
@@ -156,21 +160,19 @@ def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
 
 
 def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, small: str) -> list[Figure]:
-    """The histograms and the quadrant as they are on the page, for files."""
+    """Return the histograms and the scatter plot of the page for export."""
     edges, axes = _edges(ranges), _axes(list(ranges.metric))
     sides = [
-        data.ask(queries.histograms, run.name, beam, edges, side, BINS) for side in (queries.EVERYTHING, selection)
+        data.query(queries.histograms, run.name, beam, edges, side, BINS) for side in (queries.EVERYTHING, selection)
     ]
-    title = "Scores of the selection over those of all cases"
+    title = "Scores: selection and all cases"
     found = [Figure("histograms", title, lambda: distributions.histograms(edges, *sides, BINS), small)] if edges else []
     if axes:
-        points = data.ask(queries.scattered, run.name, beam, *axes, selection)
+        points = data.query(queries.scattered, run.name, beam, *axes, selection)
         middle = tuple(_middle(row) for row in ranges.itertuples() if row.metric in axes)
         corners = selection.lasso.corners if selection.lasso else ()
         drawn = lambda: distributions.quadrant(points, *axes, middle, corners)  # noqa: E731
-        found.append(
-            Figure("quadrant", f"{formatting.title(axes[1])} against {formatting.title(axes[0])}", drawn, small)
-        )
+        found.append(Figure("quadrant", f"{formatting.title(axes[1])} vs. {formatting.title(axes[0])}", drawn, small))
     return found
 
 
@@ -179,12 +181,12 @@ def _edges(ranges: pd.DataFrame) -> tuple[tuple[str, float, float], ...]:
 
 
 def _differs(row: Any) -> bool:
-    """Whether a metric's values differ in the digits that are shown: BLEU-4's do not where no 4-gram is right."""
+    """Return whether a metric's values differ in the digits shown; BLEU-4 does not if no 4-gram matches."""
     return row.high - row.low >= METRICS[row.metric].tie
 
 
 def _axes(metrics: list[str]) -> tuple[str, str] | None:
-    """CIDEr against CLIPScore, or the first two metrics there are."""
+    """Return CIDEr and CLIPScore, or the first and the last metric."""
     if set(_AXES) <= set(metrics):
         return _AXES
     return (metrics[0], metrics[-1]) if len(metrics) > 1 else None
@@ -192,8 +194,8 @@ def _axes(metrics: list[str]) -> tuple[str, str] | None:
 
 def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection) -> None:
     edges = _edges(ranges)
-    whole = data.ask(queries.histograms, run.name, beam, edges, queries.EVERYTHING, BINS)
-    part = data.ask(queries.histograms, run.name, beam, edges, selection, BINS)
+    whole = data.query(queries.histograms, run.name, beam, edges, queries.EVERYTHING, BINS)
+    part = data.query(queries.histograms, run.name, beam, edges, selection, BINS)
     counts = {"whole": _counts(whole), "part": _counts(part)}
     drawn = [
         Histogram(
@@ -218,21 +220,21 @@ def _counts(found: pd.DataFrame) -> dict[tuple[str, int], int]:
 
 
 def _exactly(ranges: pd.DataFrame) -> None:
-    """The same ranges as sliders: exact, and for those who use no pointer."""
+    """Draw the same ranges as sliders, for exact values and for the keyboard."""
     opened = choices.opened("Exact ranges", "exact", widget=st.popover, icon=":material/tune:")
     if not opened.open:
         return
     with opened:
         for row in ranges.itertuples():
             if _differs(row):
-                choices.span(formatting.title(row.metric), _key(row.metric), *_ends(row), 0.01, format="%.2f")
+                choices.span(formatting.markdown_title(row.metric), _key(row.metric), *_ends(row), 0.01, format="%.2f")
 
 
 def _quadrant(
     run: data.Run, beam: int, ranges: pd.DataFrame, axes: tuple[str, str], selection: Selection, chosen: str
 ) -> None:
     x, y = axes
-    points = data.ask(queries.scattered, run.name, beam, x, y, selection)
+    points = data.query(queries.scattered, run.name, beam, x, y, selection)
     ends = [_axis(ranges, metric) for metric in axes]
     acts = Acts(
         lasso=lambda corners: _keep_lasso(x, y, corners),
@@ -248,20 +250,20 @@ def _quadrant(
 
 
 def _say_drawn(points: pd.DataFrame, axes: tuple[str, str], scored: int) -> None:
-    """Says which cases are no points: those of a sample left out, and those that a region cannot hold.
+    """Say which cases are not drawn: those outside a sample, and those without both metrics.
 
     Args:
         points: `queries.scattered`.
-        scored: cases with the metric that more of them have.
+        scored: number of cases with the more frequent of both metrics.
     """
     known = int(points.drop_duplicates("selected").matching.sum())
     if len(points) < known:
-        st.caption(f"{len(points):,} of {known:,} cases are drawn, at random; a region selects among all of them.")
+        st.caption(f"A random sample of {len(points):,} of {known:,} cases is drawn; a region selects from all cases.")
     if known < scored:
-        both = " and ".join(formatting.title(metric) for metric in axes)
+        both = " and ".join(map(formatting.markdown_title, axes))
         st.caption(
             f"{formatting.count(scored - known, 'case')} without both {both} "
-            f"{'is' if scored - known == 1 else 'are'} not drawn: no region selects them."
+            f"{'is' if scored - known == 1 else 'are'} not drawn and cannot be selected by a region."
         )
 
 
@@ -277,7 +279,7 @@ def _keep_box(x: str, y: str, box: Box) -> None:
 
 
 def _box(selection: Selection, axes: tuple[str, str], ends: list[Axis]) -> Box | None:
-    """The ranges of both axes as one box, where one of them is set."""
+    """Return the ranges of both axes as a box, or None if neither is set."""
     known = {metric: (low, high) for metric, low, high in selection.ranges}
     if not known.keys() & set(axes):
         return None
@@ -288,11 +290,11 @@ def _box(selection: Selection, axes: tuple[str, str], ends: list[Axis]) -> Box |
 def _quarters(
     run: data.Run, beam: int, ranges: pd.DataFrame, axes: tuple[str, str], selection: Selection
 ) -> list[Quarter]:
-    """The four parts in reading order: high y first, low x first; counted as if no region had been chosen yet."""
+    """Return the four quarters, high y and low x first, with their cases before a region is selected."""
     others = tuple(each for each in selection.ranges if each[0] not in axes)
     selection = replace(selection, ranges=others, lasso=None)
     parted = tuple(_middle(ranges.loc[metric]) for metric in axes)
-    found = data.ask(queries.quadrants, run.name, beam, *axes, parted, selection)
+    found = data.query(queries.quadrants, run.name, beam, *axes, parted, selection)
     counts = {(bool(row.right), bool(row.above)): int(row.cases) for row in found.itertuples()}
     titles = [formatting.title(metric) for metric in axes]
     quarters = []
@@ -306,14 +308,14 @@ def _quarters(
 
 
 def _half(row: pd.Series, upper: bool) -> tuple[float, float]:
-    """The lower or upper half of a metric's range, parted at its median."""
+    """Return the half of a metric's range below or above its median."""
     low, high = _ends(row)
     return (_middle(row), high) if upper else (low, _middle(row))
 
 
 def _middle(row: pd.Series) -> float:
-    """Just above the median, where no value lies: no case is in both halves, so that a click selects what is counted.
+    """Return a value just above the median that no case has, so that each case is in exactly one half.
 
-    Four digits, which the URL keeps, and the last a 3: no share of small counts, such as 1/16, has such an end.
+    It has four digits, which the URL keeps, and ends with 3, as no fraction of small counts such as 1/16 does.
     """
     return round(math.ceil(row.middle * 1000) / 1000 + 0.0003, 4)

@@ -1,16 +1,17 @@
-"""Pieces that several views draw: the photo, notes on what a number is, and the sentence for what is missing.
+"""Elements that several views share: columns, photos, notes on scores, messages about missing data.
 
-Knows runs and Streamlit. Asks no query.
+Knows runs and Streamlit. Runs no query.
 """
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.figures import curves
+from dashboard import theme
 from dashboard.figures.thumbnails import Photo
 from dashboard.report.source import Source, companions
 from dashboard.state import choices, data
@@ -21,50 +22,50 @@ EVALUATE, SCORE, ZEROSHOT, TRAIN = commands.EVALUATE, commands.SCORE, commands.Z
 
 
 def first_run(runs: list[data.Run]) -> data.Run:
-    """The run a newcomer sees: one that fills most views, the newest of those."""
+    """Return the run that is shown first: one that fills most views, the newest of those."""
     return max(runs, key=lambda run: (bool(run.attention) + bool(run.captions), run.text("created"), run.name))
 
 
 def current_run() -> data.Run:
-    """The run of the page."""
+    """Return the run of the page."""
     runs = {run.name: run for run in data.runs()}
     return runs[choices.get(choices.RUN)]
 
 
 def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
-    """The run as the source of chapters, figures and tables."""
+    """Return the run as the source of chapters, figures and tables."""
     runs = data.runs()
-    return Source(run, runs, data.ask, data.results_folder(), beam, parts=companions(run, runs), **chosen)
+    return Source(run, runs, data.query, data.results_folder(), beam, parts=companions(run, runs), **chosen)
 
 
-def look() -> dict[str, str]:
-    """What the address says of how attention is looked at; `heatmaps.read_look` makes a Look of it."""
+def attention_view() -> dict[str, str]:
+    """Return the URL parameters of the attention view, for `heatmaps.read_attention_view`."""
     return {key: choices.get(key) for key in ("word", "layer", "head", "subtract", "opacity", "scale")}
 
 
 def titled(title: str) -> DeltaGenerator:
-    """The title of a view; gives the place at its right, for the Export button that comes when all is drawn."""
+    """Draw the title of a view; return the container at its right, for the Export button."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         st.title(title, width="content")
         return st.container(width="content")
 
 
 LEAST = {"choice": 8.5, "number": 9.4, "case": 17.0, "figure": 21.0}
-"""What stands in columns, and how narrow such a column may be, in rem: it goes below its neighbour before that."""
+"""Content of a column -> its minimum width in rem; a narrower column moves below its neighbour."""
 
 
 def columns(spec: int | list[int], least: str, key: str, **settings: Any) -> list[DeltaGenerator]:
-    """Columns side by side where there is room, each at least as wide as `LEAST` says, below each other where not.
+    """Return columns side by side, or below each other if they would be narrower than `LEAST`.
 
     Args:
-        key: of a page alone.
+        key: unique on the page.
     """
     with st.container(key=f"{least}_columns_{key}"):
         return st.columns(spec, **settings)
 
 
 def widths() -> str:
-    """The style of `columns`. The answers of a choice are all to be seen."""
+    """Return the style of `columns`; a row of buttons is never narrower than its buttons."""
     inside = '> [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]'
     rules = [
         f'[class*="st-key-{name}_columns_"] {inside} {{ min-width: min(100%, {least}rem); }}'
@@ -75,59 +76,59 @@ def widths() -> str:
 
 
 def missing(sentence: str, command: str, run: data.Run) -> None:
-    """Says what a view lacks and which command makes it, and names the files of the run that could not be read."""
+    """Say which data a view needs and which command computes it, and name unreadable files of the run."""
     broken = [problem for problem in data.problems() if problem.path.parent.name == run.name]
     for problem in broken:
         st.warning(f"**{formatting.markdown(problem.path.name)}**: {formatting.markdown(problem.reason)}", icon="⚠️")
     if broken and run.text("command"):
-        sentence, command = "What this view needs may stand in that file. The run was made by:", run.text("command")
+        sentence, command = "The data of this view may be in that file. Make the run again with:", run.text("command")
     with st.container(border=True):
         st.markdown(sentence)
         st.code(command, language="bash", wrap_lines=True)
 
 
 def unscored(run: data.Run) -> None:
-    """Says why captions have no scores: photos without references can be scored all the same, by CLIP."""
+    """Say why captions have no scores; CLIPScore needs no references."""
     if not run.captions:
-        missing("This run has no captions that were scored. This command makes some:", EVALUATE, run)
+        missing("This run has no scored captions. Caption and score photos with:", EVALUATE, run)
         return
     sentence = (
-        "The captions of this run have no scores: its photos came without references, or no metric was asked for. "
-        "CLIPScore needs no references; the other metrics need data that has them:"
+        "The captions of this run have no scores: its photos have no references, or no metric was selected. CLIPScore "
+        "needs no references; all other metrics do:"
     )
     missing(sentence, f"{scoring(run)} --clip ViT-B/32", run)
 
 
 def scoring(run: data.Run) -> str:
-    """The command that scores captions of the kind that a run has."""
+    """Return the command that scores captions of this kind of run."""
     return EVALUATE if run.text("kind") == "captioner" else SCORE
 
 
 def welcome(results: Path, problems: list[Problem]) -> None:
-    """The page of a results folder with no finished run."""
+    """Draw the page of a results folder without a finished run."""
     st.title("Welcome to CaptionScope")
-    st.markdown("There are no results yet. One command trains nothing, downloads little and fills every view:")
+    st.markdown("There are no results yet. Run the demo (no training needed):")
     st.code("make evaluate", language="bash")
-    st.markdown("With your own photos, captions and captioner, or with predictions that were made elsewhere:")
+    st.markdown("With your own captioner, or with captions from a file:")
     st.code(f"{EVALUATE}\n{SCORE}", language="bash", wrap_lines=True)
     st.caption(
-        f"Results are read from {formatting.markdown(str(results))}. When the command has finished, reload this page."
+        f"Results are read from {formatting.markdown(str(results))}. Reload this page when the command has finished."
     )
     show_problems(problems)
 
 
 def show_problems(problems: list[Problem]) -> None:
-    """Names each run and file that is left out, with the reason: one that is broken, or a run that is still made."""
+    """Name each skipped run and file with the reason: broken, or not finished."""
     if not problems:
         return
-    st.subheader("What is left out")
+    st.subheader("Skipped runs and files")
     for problem in problems:
         where = "/".join(problem.path.parts[-2:])
         st.warning(f"**{formatting.markdown(where)}**: {formatting.markdown(problem.reason)}", icon="⚠️")
 
 
 def picture(photo: Photo, alt: str, height: str) -> None:
-    """A photo as large as its column and `height` (CSS) let it, or a neutral box with the reason why there is none."""
+    """Draw a photo as large as its column and `height` (CSS) allow, or a grey box with the reason why it is missing."""
     if photo.uri:
         st.html(
             f'<img src="{photo.uri}" alt="{formatting.escaped(alt)}" loading="lazy" '
@@ -141,8 +142,8 @@ def picture(photo: Photo, alt: str, height: str) -> None:
     )
 
 
-def case_link(beam: int, image_id: str, label: str = "This case in full") -> None:
-    """The way to everything about a case."""
+def case_link(beam: int, image_id: str, label: str = "Open this case") -> None:
+    """Draw a link to a case in the Failures view."""
     st.page_link(
         "views/failures.py",
         label=label,
@@ -152,50 +153,50 @@ def case_link(beam: int, image_id: str, label: str = "This case in full") -> Non
 
 
 def clip_note(run: data.Run) -> None:
-    """Says whose CLIPScore stands on the page, where that matters."""
+    """Say that CLIPScores come from the demo CLIP, if they do."""
     if run.demo_clip:
         st.caption(
-            "CLIPScore here comes from the demo CLIP, a small model trained on the generated scenes: it is not "
+            "This CLIPScore comes from the demo CLIP, a small model trained on the generated scenes. It is not "
             "comparable to the CLIPScore of ViT-B/32 in papers."
         )
 
 
 def partly_scored(run: data.Run, scores: pd.DataFrame) -> None:
-    """Names the metrics that some images of a run have no value of, as CLIPScore where their photos are missing.
+    """Name the metrics that some images of a run have no value of, such as CLIPScore of missing photos.
 
     Args:
         scores: `queries.corpus_scores`.
     """
     fewer = scores[scores.images < run.images].drop_duplicates("metric")
     for images, found in fewer.groupby("images"):
-        names = " and ".join(formatting.title(metric) for metric in found.metric)
-        st.caption(f"{names}: over the {images:,} of {formatting.count(run.images, 'image')} that have a value.")
+        names = " and ".join(map(formatting.markdown_title, found.metric))
+        st.caption(f"{names}: computed for {images:,} of {formatting.count(run.images, 'image')}.")
 
 
-_LETTER = 7  # pixels of one in a table
+_LETTER = 7  # pixels per character in a table
 
 
 def long_names(shown: pd.DataFrame, *columns: str, width: int) -> dict[str, Any]:
-    """Settings of columns with strangers' names: a long one leaves the numbers beside it their room.
+    """Return settings that limit the width of columns with long names, so that the numbers stay visible.
 
     Args:
-        width: of a column that needs more, in pixels.
+        width: pixels of such a column.
     """
     long = [name for name in columns if shown[name].str.len().max() * _LETTER > width]
     return dict.fromkeys(long, st.column_config.Column(width=width))
 
 
 def table(frame: pd.DataFrame, **settings: Any) -> None:
-    """A table as high as its rows, for those of which there are few; what is missing is a dash."""
+    """Draw a table with few rows at full height; a missing value is a dash."""
     st.dataframe(frame, hide_index=True, **{"height": "content", "placeholder": "–"} | settings)
 
 
 def template() -> str:
-    """The figure template that fits the page's theme."""
-    return curves.template_of(st.context.theme.type)
+    """Return the figure template of the page's theme."""
+    return theme.template_of(st.context.theme.type)
 
 
-def figure(drawn: curves.go.Figure, key: str, alt: str) -> None:
-    """A figure in its own colours, without Plotly's links to other places."""
+def figure(drawn: go.Figure, key: str, alt: str) -> None:
+    """Draw a figure in its own colours, without Plotly's links to other sites."""
     settings = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"]}
     st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt)

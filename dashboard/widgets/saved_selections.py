@@ -1,6 +1,6 @@
-"""The saved selections in the sidebar: open one, save what is on the page, rename and delete.
+"""Saved selections in the sidebar: open, save the current view, rename and delete.
 
-Knows the views by their paths. The file is `bookmarks`' business.
+Knows the views by their paths. `bookmarks` reads and writes the file.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.annotations import bookmarks
-from dashboard.annotations.bookmarks import Bookmark, LedgerError
+from dashboard.annotations.bookmarks import Bookmark, JsonStoreError
 from dashboard.state import choices, data
 from dashboard.text import formatting
 
@@ -18,7 +18,7 @@ _WHICH = "bookmark_which"
 
 
 def draw(view: str, pages: dict[str, Any]) -> None:
-    """Draws the shelf in the container that is open.
+    """Draw the saved selections in the current container.
 
     Args:
         view: the path of the open view.
@@ -34,7 +34,7 @@ def draw(view: str, pages: dict[str, Any]) -> None:
             st.error(formatting.markdown(failed))
         for place, each in enumerate(found):
             _link(each, pages, place)
-        st.text_input("Save what is chosen now", key="bookmark_name", placeholder="a name", max_chars=bookmarks.LONGEST)
+        st.text_input("Save current view", key="bookmark_name", placeholder="name", max_chars=bookmarks.LONGEST)
         st.button("Save", key="bookmark_save", on_click=_save, args=(view,), width="stretch")
         if found:
             _manage([each.name for each in found])
@@ -44,13 +44,13 @@ def _link(each: Bookmark, pages: dict[str, Any], place: int) -> None:
     if each.view in pages:
         st.page_link(pages[each.view], label=formatting.markdown(each.name), query_params=each.parameters)
     else:
-        st.caption(f"{formatting.markdown(each.name)}: there is no view {formatting.markdown(each.view)}")
+        st.caption(f"{formatting.markdown(each.name)}: unknown view {formatting.markdown(each.view)}")
 
 
 def _manage(names: list[str]) -> None:
-    """Both buttons act on the name they were drawn with; none is chosen at first, nor after one was deleted."""
+    """Draw both buttons for the chosen name; no name is chosen at first and after a deletion."""
     with st.popover("Rename or delete", width="stretch"):
-        chosen = st.selectbox("Which", names, index=None, key=_WHICH, placeholder="choose one")
+        chosen = st.selectbox("Selection", names, index=None, key=_WHICH, placeholder="choose a selection")
         none = chosen not in names
         st.text_input("New name", key="bookmark_new", max_chars=bookmarks.LONGEST, disabled=none)
         st.button("Rename", key="bookmark_rename", on_click=_rename, args=(chosen,), disabled=none, width="stretch")
@@ -67,20 +67,20 @@ def _save(view: str) -> None:
 def _rename(old: str) -> None:
     new = st.session_state.bookmark_new
     if _do(lambda: bookmarks.rename(data.results_folder(), old, new)):
-        st.session_state[_WHICH] = bookmarks.tidy(new)  # it stays the chosen one under its new name
+        st.session_state[_WHICH] = bookmarks.tidy(new)  # stays chosen under its new name
         st.session_state.bookmark_new = ""
 
 
 def _delete(name: str) -> None:
     if _do(lambda: bookmarks.delete(data.results_folder(), name)):
-        st.session_state[_WHICH] = None  # not the next one, which a second press would delete
+        st.session_state[_WHICH] = None  # a second click must not delete the next one
 
 
 def _do(act: Callable[[], None]) -> bool:
-    """Acts, and tells whether it was done; what was refused is said on the page that follows."""
+    """Return whether an action succeeded; the next run of the page shows the error."""
     try:
         act()
-    except LedgerError as error:
+    except JsonStoreError as error:
         st.session_state[_FAILED] = str(error)
         return False
     return True

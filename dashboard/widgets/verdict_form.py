@@ -1,6 +1,6 @@
-"""The two questions under a case: what a person answers is kept at once.
+"""The two questions below a case; answers are saved immediately.
 
-Knows a case and its verdict. The file is `verdicts`' business.
+Knows a case and its verdict. `verdicts` reads and writes the file.
 """
 
 import streamlit as st
@@ -14,7 +14,7 @@ _FAILED = "verdict_failed"
 
 
 def draw(run: data.Run, beam: int, image_id: str, caption: str) -> None:
-    """Draws both questions and the note with what was said before."""
+    """Draw both questions and the note with the saved answers."""
     found = verdicts.read(data.results_folder(), run.name)
     st.markdown("**Your verdict**")
     if found.problem:
@@ -23,31 +23,31 @@ def draw(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     failed = st.session_state.pop(_FAILED, "")
     if failed:
         st.error(formatting.markdown(failed))
-    said = found.of(image_id, beam)
+    saved = found.of(image_id, beam)
     case = Verdict(image_id, beam, caption)
     for key, question in verdicts.QUESTIONS.items():
-        _question(run, case, said, key, question)
-    _note(run, case, said)
-    if said.caption and said.caption != caption:
-        st.caption(f"⚠ It was given to another caption: “{formatting.markdown(said.caption)}”")
-    elif not said.empty:
-        st.caption(f"Kept {formatting.markdown(said.changed.replace('T', ' ')[:16])} UTC")
+        _question(run, case, saved, key, question)
+    _note(run, case, saved)
+    if saved.caption and saved.caption != caption:
+        st.caption(f"⚠ This verdict was given for another caption: “{formatting.markdown(saved.caption)}”")
+    elif not saved.empty:
+        st.caption(f"Saved {formatting.markdown(saved.changed.replace('T', ' ')[:16])} UTC")
 
 
-def _question(run: data.Run, case: Verdict, said: Verdict, key: str, question: str) -> None:
-    name = _named(run, case, key, getattr(said, key) or None)
+def _question(run: data.Run, case: Verdict, saved: Verdict, key: str, question: str) -> None:
+    name = _named(run, case, key, getattr(saved, key) or None)
     st.segmented_control(question, verdicts.ANSWERS, key=name, on_change=_keep, args=(run.name, case, key, name))
 
 
-def _note(run: data.Run, case: Verdict, said: Verdict) -> None:
-    name = _named(run, case, "note", said.note)
+def _note(run: data.Run, case: Verdict, saved: Verdict) -> None:
+    name = _named(run, case, "note", saved.note)
     st.text_input(
         "Note", key=name, on_change=_keep, args=(run.name, case, "note", name), max_chars=2000, placeholder="Why?"
     )
 
 
 def _named(run: data.Run, case: Verdict, key: str, value: str | None) -> str:
-    """A widget's key of this case alone, set to what the file says: another session may have changed it."""
+    """Return a widget key for this case, set to the value in the file, which another session may have changed."""
     name = f"verdict_{run.name}_{case.beam_size}_{case.image_id}_{key}"
     st.session_state[name] = value
     return name
@@ -56,5 +56,5 @@ def _named(run: data.Run, case: Verdict, key: str, value: str | None) -> str:
 def _keep(run: str, case: Verdict, key: str, name: str) -> None:
     try:
         verdicts.keep(data.results_folder(), run, case, **{key: (st.session_state[name] or "").strip()})
-    except verdicts.LedgerError as error:
+    except verdicts.JsonStoreError as error:
         st.session_state[_FAILED] = str(error)

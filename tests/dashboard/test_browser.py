@@ -129,7 +129,7 @@ def test_a_noun_has_its_box_drawn_and_its_map_held_against_it(page, full_results
     page.locator("button.word").nth(2).hover()
     said = "The solid frame is the box of “square”"
     assert status.text_content().endswith(
-        f"{said}: inside lies 1.0 times the attention of an even spread, the brightest patch is inside."
+        f"{said}, with 1.0 times the attention of a uniform map; the brightest patch is inside."
     )
     row = tables.read_table(records.run_folder(full_results, "demo"), "images").to_pylist()[1]
     box, size = row["objects"][0], [row["width"], row["height"]]
@@ -485,7 +485,7 @@ def test_what_is_written_on_and_in_the_primary_colour_can_be_read(page, scheme):
     page.goto("/failures?run=demo")
     chosen = page.get_by_test_id("stButtonGroup").get_by_text("Best and worst")
     assert chosen.evaluate(_CONTRAST) >= 4.5
-    for written in (".w-said", ".w-unsaid", ".wording .legend mark", '[data-testid="stCaptionContainer"] p'):
+    for written in (".w-matched", ".w-unmatched", ".wording .legend mark", '[data-testid="stCaptionContainer"] p'):
         page.locator(written).first.wait_for()
         for place in range(page.locator(written).count()):
             assert page.locator(written).nth(place).evaluate(_CONTRAST) >= 4.5, written

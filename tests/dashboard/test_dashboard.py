@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.annotations import bookmarks, verdicts
 from dashboard.figures import grounding
+from dashboard.items import Table
 from dashboard.report import archive, exports
 from dashboard.state import choices
 from dashboard.state.data import RESULTS_VARIABLE
@@ -313,7 +314,7 @@ def test_the_attention_viewer_gets_all_maps_once_and_the_look_of_the_address(ope
     )
     data = sent(app, "viewer")
     assert data["shape"] == [len(data["words"]), 2, 2, 196] and data["grid"] == [14, 14]
-    assert data["look"] == {"word": 4, "layer": 1, "head": 2, "subtract": True, "opacity": 30, "scale": "cividis"}
+    assert data["view"] == {"word": 4, "layer": 1, "head": 2, "subtract": True, "opacity": 30, "scale": "cividis"}
     assert data["size"] == [300, 300] and data["crop"]["width"] == 300
     assert data["words"][-1] == "<end>"
 
@@ -332,7 +333,7 @@ def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
 def test_the_next_image_begins_at_its_first_word(open_view):
     app = open_view("attention", run="demo", image="scene_02", word=4)
     next(button for button in app.button if button.label == "Next").click().run()
-    assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["look"]["word"] == 0
+    assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["view"]["word"] == 0
 
 
 def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(open_view, tmp_path):
@@ -426,8 +427,7 @@ def test_the_dashboard_imports_no_torch_and_only_the_reading_half_of_the_engine(
         "dashboard.components.gallery; print([m for m in sys.modules if m == 'torch' or m.startswith('engine.')])"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    reading = {"schema", "documents", "store", "queries", "statistics", "pooling", "published", "signatures"}
-    assert set(eval(found.stdout)) <= {f"engine.{name}" for name in reading}
+    assert {name.split(".")[1] for name in eval(found.stdout)} <= {"config", "data", "metrics", "statistics", "store"}
 
 
 def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path):
@@ -664,8 +664,8 @@ def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     assert len(app.main.expander) == 11 and not any("not in this run" in each.label for each in app.main.expander)
     assert "python -m dashboard.report demo --out report.zip --results" in words(app) and "--beam" in words(app)
     assert "--images scene_04" in words(app)
-    looked = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
-    assert "--layer 1 --head 2 --subtract-mean" in looked
+    options = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
+    assert "--layer 1 --head 2 --subtract-mean" in options
     missing = open_view("export", run="predictions")
     assert sum("not in this run" in each.label for each in missing.expander) == 4
 
@@ -685,9 +685,9 @@ def make_report(app: AppTest) -> AppTest:
 
 def test_the_printed_command_writes_the_bytes_that_the_page_offers(open_view, monkeypatch, tmp_path):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
-    looked = {"layer": 1, "head": 2, "subtract": 1, "opacity": 35, "scale": "cividis"}
-    app = make_report(open_view("export", run="demo", report_beam=3, report_images="scene_04", **looked))
-    printed = next(shlex.split(each.value) for each in app.code if "dashboard.report.archive" in each.value)
+    options = {"layer": 1, "head": 2, "subtract": 1, "opacity": 35, "scale": "cividis"}
+    app = make_report(open_view("export", run="demo", report_beam=3, report_images="scene_04", **options))
+    printed = next(shlex.split(each.value) for each in app.code if "dashboard.report" in each.value)
     assert printed[-4:] == ["--colours", "cividis", "--opacity", "35"]
     printed[printed.index("report.zip")] = str(tmp_path / "report.zip")
     assert archive.main(printed[3:]) == 0
@@ -751,7 +751,7 @@ def test_an_export_button_offers_what_the_view_shows(open_view, monkeypatch, vie
     open_view(view, run="demo")
     assert offered and len({item.name for item in offered}) >= 1
     for item in offered:
-        if isinstance(item, exports.Table):
+        if isinstance(item, Table):
             assert all(exports.table(item, kind) for kind in exports.TABLES)
         else:
             assert exports.printed(item).layout.title.text and "run demo" in item.note.lower()
@@ -869,8 +869,8 @@ def test_all_filters_are_taken_back_at_once(open_view):
 
 def test_the_caption_stands_against_its_references_and_beside_other_beam_sizes(open_view):
     html = "".join(e.proto.body for e in open_view("failures", run="demo", image="scene_01").main if e.type == "html")
-    assert '<mark class="w-unsaid">green</mark>' in html and '<mark class="w-said">square</mark>' in html
-    assert '<ins class="w-new">standing</ins>' in html and "in both" in html and "not said here" in html
+    assert '<mark class="w-unmatched">green</mark>' in html and '<mark class="w-matched">square</mark>' in html
+    assert '<ins class="w-added">standing</ins>' in html and "removed" in html and "added" in html
 
 
 def judged_view(open_view, tmp_path, **parameters) -> AppTest:
@@ -959,3 +959,34 @@ def test_captions_of_photos_without_references_are_pointed_to_clip(open_view, tm
     app = open_view("failures", tmp_path / "results")
     assert any("CLIPScore needs no references" in block.value for block in app.markdown)
     assert any("engine evaluate" in block.value and "--clip ViT-B/32" in block.value for block in app.code)
+
+
+@pytest.fixture
+def older_tags(tmp_path):
+    """Results of version 2 of the contract, with a failure tag under its former name."""
+    folder = runs.captioner_run(tmp_path / "results")
+    scores = tables.read_table(folder, "scores").to_pylist()
+    for row in scores:
+        row["tags"] = [{**entry, "tag": "invented object"} for entry in row["tags"]]
+    tables.write_table(folder, "scores", tables.table_of("scores", scores, runs.METRICS))
+    record = records.read_record(folder)
+    records.write_record(folder, record)
+    written = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(written | {"schema_version": 2}))
+    return tmp_path / "results"
+
+
+def test_an_address_with_the_former_name_of_a_tag_selects_its_name_now(open_view, older_tags):
+    for name in ("invented object", "hallucinated object"):
+        app = open_view("failures", older_tags, run="demo", beam=1, tag=name)
+        assert app.selectbox(key="widget_tag").value == "hallucinated object"
+        assert "**3 of 12 cases match the filters:** tag hallucinated object" in words(app)
+
+
+def test_a_saved_selection_with_the_former_name_of_a_tag_selects_its_name_now(open_view, older_tags):
+    bookmarks.save(older_tags, "old", "failures", {"run": "demo", "beam": "1", "tag": "invented object"})
+    app = open_view("overview", older_tags)
+    (link,) = [each.proto for each in app.sidebar if each.type == "page_link" and each.proto.label == "old"]
+    parameters = {key: value for key, (value,) in parse_qs(link.query_string).items()}
+    opened = open_view(link.page.rsplit("/", 1)[-1], older_tags, **parameters)
+    assert "tag hallucinated object" in words(opened)

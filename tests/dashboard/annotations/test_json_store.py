@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dashboard.annotations import bookmarks, json_store, verdicts
-from dashboard.annotations.json_store import LedgerError
+from dashboard.annotations.json_store import JsonStoreError
 from dashboard.annotations.verdicts import Verdict
 from dashboard.report.exports import table
 from dashboard.state.record import Run
@@ -41,7 +41,7 @@ def test_sessions_do_not_overwrite_each_others_verdicts(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: verdicts.keep(tmp_path, "demo", case(f"t{n}"), reasonable="yes"), range(24)))
     script = (
-        "import sys; from pathlib import Path; from dashboard import verdicts\n"
+        "import sys; from pathlib import Path; from dashboard.annotations import verdicts\n"
         "for n in range(12):\n"
         "    case = verdicts.Verdict(f'{sys.argv[2]}{n}', 1)\n"
         "    verdicts.keep(Path(sys.argv[1]), 'demo', case, reasonable='no')"
@@ -74,9 +74,9 @@ def test_a_broken_file_is_a_sentence_that_names_it_and_is_left_as_it_is(tmp_path
         path.write_text(content, encoding="latin-1")
     assert "demo.json" in verdicts.read(tmp_path, "demo").problem
     assert "bookmarks.json" in bookmarks.read(tmp_path)[1]
-    with pytest.raises(LedgerError, match=r"demo\.json"):
+    with pytest.raises(JsonStoreError, match=r"demo\.json"):
         verdicts.keep(tmp_path, "demo", case("a"), reasonable="yes")
-    with pytest.raises(LedgerError, match=r"bookmarks\.json"):
+    with pytest.raises(JsonStoreError, match=r"bookmarks\.json"):
         bookmarks.save(tmp_path, "mine", "failures", {})
     assert verdicts.path(tmp_path, "demo").read_text(encoding="latin-1") == content
 
@@ -88,8 +88,8 @@ def test_an_interrupted_change_leaves_the_old_file(tmp_path, monkeypatch):
         path.with_name(path.name + ".tmp").write_text('{"entr')
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(json_store.store, "write_json", torn)
-    with pytest.raises(LedgerError, match="No space left on device; nothing was kept"):
+    monkeypatch.setattr(json_store.atomic, "write_json", torn)
+    with pytest.raises(JsonStoreError, match="No space left on device; nothing was saved"):
         verdicts.keep(tmp_path, "demo", case("b"), reasonable="no")
     assert list(verdicts.read(tmp_path, "demo").by_case) == [("a", 1)]
 
@@ -100,9 +100,9 @@ def test_selections_are_saved_renamed_and_deleted_by_name(tmp_path):
     found, problem = bookmarks.read(tmp_path)
     assert [each.name for each in found] == ["<script>", "my failures"] and not problem
     assert found[1].parameters == {"run": "demo", "in_cider": "0:0.5"} and found[1].view == "failures"
-    with pytest.raises(LedgerError, match="choose another name"):
+    with pytest.raises(JsonStoreError, match="choose another name"):
         bookmarks.save(tmp_path, "my failures", "beams", {})
-    with pytest.raises(LedgerError, match="1 to 80"):
+    with pytest.raises(JsonStoreError, match="1 to 80"):
         bookmarks.save(tmp_path, "  ", "beams", {})
     bookmarks.rename(tmp_path, "my failures", "low CIDEr")
     bookmarks.delete(tmp_path, "<script>")

@@ -4,7 +4,8 @@ import pandas as pd
 import plotly.io as pio
 import pytest
 
-from dashboard.figures import comparisons, curves
+from dashboard import theme
+from dashboard.figures import comparisons
 
 
 def pairs() -> pd.DataFrame:
@@ -44,7 +45,7 @@ def every_figure(template: str) -> list:
     ]
 
 
-@pytest.mark.parametrize("template", [curves.LIGHT, curves.DARK])
+@pytest.mark.parametrize("template", [theme.LIGHT, theme.DARK])
 def test_every_figure_has_a_title_an_axis_and_a_template_of_its_own(template):
     for figure in every_figure(template):
         assert figure.layout.title.text and figure.layout.xaxis.title.text
@@ -108,14 +109,14 @@ def test_confusions_are_shares_of_the_true_class():
     assert heat.z.tolist() == [[75, 25], [0, 100]]
 
 
-def test_of_many_classes_those_confused_most_are_shown():
+def test_of_many_classes_those_most_confused_are_shown():
     frame = pd.DataFrame(
         [{"label": f"c{i}", "predicted": f"c{i}", "images": 10} for i in range(80)]
         + [{"label": f"c{i}", "predicted": "c0", "images": 1} for i in range(40, 80)]
     )
-    kept = comparisons.confused_most(frame)
+    kept = comparisons.most_confused(frame)
     assert len(kept) == 50 and {"c0", "c40", "c79"} <= set(kept)
-    assert comparisons.confusion_part(frame).startswith("Drawn: the 50 of 80 classes")
+    assert comparisons.confusion_part(frame).startswith("Shown: the 50 most confused of 80 classes")
     assert comparisons.confusion_part(confused()) == ""
 
 

@@ -4,7 +4,8 @@ import pandas as pd
 import plotly.io as pio
 import pytest
 
-from dashboard.figures import curves
+from dashboard import theme
+from dashboard.figures import curves, shares
 from engine.store.published import REPORT
 
 
@@ -45,11 +46,11 @@ def every_figure(template: str) -> dict[str, curves.go.Figure]:
         "oracle": curves.oracle_by_beam(frame.assign(chosen=1.0, average=0.9, best=1.2), "cider", template),
         "loss": curves.training_loss(training(), template),
         "validation": curves.training_validation(training(), template),
-        "accuracy": curves.zero_shot_accuracy(accuracy(), template),
+        "accuracy": shares.zero_shot_accuracy(accuracy(), template),
     }
 
 
-@pytest.mark.parametrize("template", [curves.LIGHT, curves.DARK])
+@pytest.mark.parametrize("template", [theme.LIGHT, theme.DARK])
 def test_every_figure_has_a_title_axes_and_colours_of_its_own(template):
     for name, figure in every_figure(template).items():
         assert figure.layout.title.text and figure.layout.xaxis.title.text, name
@@ -58,14 +59,9 @@ def test_every_figure_has_a_title_axes_and_colours_of_its_own(template):
 
 
 def test_a_changed_default_template_changes_no_figure(monkeypatch):
-    before = {name: figure.to_json() for name, figure in every_figure(curves.LIGHT).items()}
+    before = {name: figure.to_json() for name, figure in every_figure(theme.LIGHT).items()}
     monkeypatch.setattr(pio.templates, "default", "plotly_dark")
-    assert {name: figure.to_json() for name, figure in every_figure(curves.LIGHT).items()} == before
-
-
-def test_the_page_theme_picks_the_template():
-    assert curves.template_of("dark") == curves.DARK
-    assert curves.template_of("light") == curves.template_of(None) == curves.LIGHT
+    assert {name: figure.to_json() for name, figure in every_figure(theme.LIGHT).items()} == before
 
 
 def test_the_band_goes_up_along_the_high_and_back_along_the_low_ends():
@@ -136,43 +132,11 @@ def test_a_share_that_is_not_known_is_left_out():
     assert curves.shares_title(frame.assign(changed=0.0)) == ""
 
 
-def test_tags_have_their_share_of_all_captions_with_an_interval_and_the_most_frequent_is_on_top():
-    frame = pd.DataFrame({"tag": ["<b>one</b>", "two"], "images": [30, 3]})
-    bars = curves.tag_shares(frame, 120).data[0]
-    assert list(bars.x) == [2.5, 25.0] and bars.error_x.array[1] == pytest.approx(8.4, abs=0.05)
-    assert curves.tag_shares(frame, 120).layout.yaxis.ticktext == ("two", "&lt;b&gt;one&lt;/b&gt;")
-
-
-def test_markup_in_a_template_stays_text():
-    figure = curves.zero_shot_accuracy(accuracy("<a href='x'>{object}</a> & co"))
-    assert figure.layout.yaxis.ticktext[0].replace("<br>", " ") == "&lt;a href='x'&gt;{object}&lt;/a&gt; &amp; co"
-
-
-def test_templates_that_begin_alike_have_a_row_each_and_their_whole_text_under_the_mouse():
-    names = [f"A blurry black and white photograph taken at night that shows one {word}" for word in ("big", "small")]
-    figure = curves.zero_shot_accuracy(pd.concat([accuracy(name) for name in names]))
-    assert list(figure.data[0].y) == [0, 1] and len(set(figure.layout.yaxis.ticktext)) == 2
-    assert max(len(line) for name in figure.layout.yaxis.ticktext for line in name.split("<br>")) <= 28
-    assert [told[2].replace("<br>", " ") for told in figure.data[0].customdata] == names[::-1]
-
-
-def test_labels_of_different_names_differ_wherever_the_names_do():
-    names = ["a" * 40 + middle + "z" * 40 for middle in "bcd"] + ["a" * 40, "<b>", "<b>"]
-    written = curves.labels(names, 20)
-    assert len(set(written)) == len(set(names)) and max(map(len, written[:4])) <= 20
-    assert written[-1] == written[-2] == "&lt;b&gt;"
-
-
 def test_sources_that_begin_alike_are_told_apart_in_the_legend():
     sources = ["the study " * 8 + end for end in ("one", "two")]
     published = pd.DataFrame({"beam_size": [3, 3], "value": [0.9, 0.8], "source": sources})
     first, second, *_ = curves.metric_by_beam(by_beam([1, 3]), "cider", published=published).data
     assert first.name != second.name
-
-
-def test_the_axis_of_accuracies_holds_every_interval_and_little_else():
-    shown = curves.zero_shot_accuracy(accuracy()).layout.xaxis.range  # 50 to 90 %
-    assert 40 < shown[0] < 50 and 90 < shown[1] < 100
 
 
 def test_few_distinct_words_are_counted_whole():

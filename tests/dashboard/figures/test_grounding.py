@@ -32,9 +32,9 @@ MANY = pd.concat([HEADS.assign(low=0.05)] * 40)
 
 def test_the_sentence_says_what_chance_gives():
     assert grounding.sentence(Run("r", {}), 3, HEADS) == (
-        "At beam size 3, the best of 4 maps is layer 2, averaged over heads: its brightest patch lies in a box of the "
-        "named object for 700 of 1,000 nouns (70.0 %); chance, the same with the boxes of that label in another image, "
-        "is 20.0 %. Difference: +50.0 points (95 % CI 47.0 to 52.0)."
+        "At beam size 3, the best of 4 maps is layer 2, averaged over heads: its brightest patch is inside a box of "
+        "the named object for 700 of 1,000 nouns (70.0 %). Chance (the boxes of the same label in another image) is "
+        "20.0 %. Difference: +50.0 points (95 % CI 47.0 to 52.0)."
     )
     alone = grounding.sentence(Run("r", {}), 3, UNTESTED)
     assert "layer 1, head 1" in alone and "1,080 of 1,200 nouns (90.0 %). Chance is not known" in alone
@@ -44,10 +44,10 @@ def test_the_sentence_says_what_chance_gives():
     ("heads", "doubt", "answer"),
     [
         (HEADS, "52.0).", "Maps point at the named objects"),
-        (HEADS.assign(low=-0.1), "52.0). This may be chance.", "It is not shown"),
-        (HEADS.assign(tested=2), "52.0). With so few nouns this is weak evidence.", "It is not shown"),
-        (MANY, "52.0). The best of 160 maps may reach this by chance.", "It is not shown"),
-        (UNTESTED, "no other image has a box of the same label.", "Whether maps point at the named objects"),
+        (HEADS.assign(low=-0.1), "52.0). The difference is not significant.", "It is not shown"),
+        (HEADS.assign(tested=2), "52.0). Fewer than 10 nouns are weak evidence.", "It is not shown"),
+        (MANY, "52.0). It is not significant after correction for 160 maps.", "It is not shown"),
+        (UNTESTED, "no other image has a box of the same label.", "It is not known whether maps point"),
     ],
 )
 def test_a_result_that_may_be_chance_is_no_answer(heads, doubt, answer):
@@ -93,14 +93,14 @@ def test_many_layers_are_told_apart_and_named_beside_the_axes():
 def test_the_report_has_the_chapter_where_images_have_boxes(tmp_path):
     folder = runs.captioner_run(tmp_path / "results")
     source = archive.open_source(tmp_path / "results", "demo", beam=1)[0]
-    assert strips.grounding(source) == []
+    assert strips.attention_grounding(source) == []
     runs.add_grounding(folder)
     source = archive.open_source(tmp_path / "results", "demo", beam=1)[0]
-    (chapter,) = strips.grounding(source)
+    (chapter,) = strips.attention_grounding(source)
     heads, offsets, table, labels = chapter.items
     assert table.shown.iloc[0].tolist()[:5] == ["1", "mean", "3", "66.7 %", "33.3 %"]
     assert labels.title == "Hit rate by label (layer 1, mean of heads)"
     assert labels.shown.iloc[0].tolist()[:2] == ["triangle", "0 of 1 (0.0 %, 95 % CI 0.0-79.3)"]
     assert labels.shown.iloc[0].tolist()[-2:] == ["scene_02", "a green triangle on the grass"]
     assert len(heads.draw().data) == 1 and len(offsets.draw().data) == 2
-    assert strips.grounding(archive.open_source(tmp_path / "results", "demo", beam=3)[0]) == []
+    assert strips.attention_grounding(archive.open_source(tmp_path / "results", "demo", beam=3)[0]) == []

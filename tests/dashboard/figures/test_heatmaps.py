@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dashboard.figures.heatmaps import NEAR_MEAN, TILE, Look, maps, moved, read_look, tiles
+from dashboard.figures.heatmaps import NEAR_MEAN, TILE, AttentionView, maps, moved, read_attention_view, tiles
 
 
 def row(words: int = 2, crop: tuple[float, float, float, float] = (100, 0, 200, 200), size=(400, 200)) -> pd.Series:
@@ -34,19 +34,21 @@ def row(words: int = 2, crop: tuple[float, float, float, float] = (100, 0, 200, 
 
 
 def test_a_layer_and_a_head_are_picked_or_meant_over():
-    assert maps(row(), Look(layer=1, head=2))[0] == pytest.approx([1, 0, 0, 0])
-    assert maps(row(), Look(layer=1))[0] == pytest.approx([0.75, 0, 0, 0])
-    assert maps(row(), Look(layer=2))[1] == pytest.approx([0.25] * 4)
-    assert maps(row(), Look())[1] == pytest.approx([0.125, 0.5, 0.125, 0.125])
+    assert maps(row(), AttentionView(layer=1, head=2))[0] == pytest.approx([1, 0, 0, 0])
+    assert maps(row(), AttentionView(layer=1))[0] == pytest.approx([0.75, 0, 0, 0])
+    assert maps(row(), AttentionView(layer=2))[1] == pytest.approx([0.25] * 4)
+    assert maps(row(), AttentionView())[1] == pytest.approx([0.125, 0.5, 0.125, 0.125])
 
 
 def test_the_mean_map_is_subtracted_and_nothing_falls_below_zero():
-    assert maps(row(), Look(layer=1, head=2, subtract=True))[0] == pytest.approx([0.5, 0, 0, 0])
+    assert maps(row(), AttentionView(layer=1, head=2, subtract=True))[0] == pytest.approx([0.5, 0, 0, 0])
 
 
 def test_the_bright_patch_lies_on_its_side_of_the_crop_and_the_rest_is_veiled():
     dark = Image.new("RGB", (400, 200), (40, 40, 40))
-    first, second = (np.asarray(tile).astype(int) for tile in tiles(row(), dark, Look(layer=1, head=2, opacity=100)))
+    first, second = (
+        np.asarray(tile).astype(int) for tile in tiles(row(), dark, AttentionView(layer=1, head=2, opacity=100))
+    )
     assert first.shape == (TILE // 2, TILE, 3)
     left, right = first[20, 140].sum(), first[20, 340].sum()  # both inside the crop, which is the middle half
     assert left > right and second[20, 340].sum() > second[20, 140].sum()
@@ -56,7 +58,7 @@ def test_the_bright_patch_lies_on_its_side_of_the_crop_and_the_rest_is_veiled():
 def test_the_photo_stays_recognisable_where_nothing_was_attended_to():
     stripes = np.zeros((200, 400, 3), np.uint8)
     stripes[:, ::40] = stripes[:, 1::40] = 255
-    tile = np.asarray(tiles(row(), Image.fromarray(stripes), Look(layer=1, head=2))[0]).astype(int)
+    tile = np.asarray(tiles(row(), Image.fromarray(stripes), AttentionView(layer=1, head=2))[0]).astype(int)
     unseen = tile[:, 320:350, 0]  # inside the crop, on the patch without attention
     assert np.ptp(unseen, axis=1).min() > 0.7 * 255  # of the contrast between black and white
     assert np.ptp(tile[20:30, 130:160, 0], axis=1).max() < 0.6 * 255  # the brightest patch covers more
@@ -64,32 +66,34 @@ def test_the_photo_stays_recognisable_where_nothing_was_attended_to():
 
 def test_opacity_zero_is_the_photo_and_a_missing_photo_is_grey():
     white = Image.new("RGB", (400, 200), "white")
-    assert tiles(row(), white, Look(opacity=0))[0].getpixel((TILE // 2, TILE // 4)) == (255, 255, 255)
-    assert tiles(row(), None, Look(opacity=0))[0].getpixel((TILE // 2, TILE // 4)) == (128, 136, 144)
+    assert tiles(row(), white, AttentionView(opacity=0))[0].getpixel((TILE // 2, TILE // 4)) == (255, 255, 255)
+    assert tiles(row(), None, AttentionView(opacity=0))[0].getpixel((TILE // 2, TILE // 4)) == (128, 136, 144)
 
 
 def test_a_photo_of_unknown_size_has_the_crops():
     unknown = row(crop=(0, 0, 100, 50))
     unknown["width"] = unknown["height"] = None
-    assert tiles(unknown, None, Look())[0].size == (TILE, TILE // 2)
+    assert tiles(unknown, None, AttentionView())[0].size == (TILE, TILE // 2)
 
 
-def test_a_look_says_what_it_is():
-    assert Look().described == "mean of layers, mean of heads"
-    assert Look(layer=3, head=1, subtract=True).described == "layer 3, head 1, the caption's mean map subtracted"
+def test_a_view_describes_itself():
+    assert AttentionView().described == "mean of layers, mean of heads"
+    assert (
+        AttentionView(layer=3, head=1, subtract=True).described == "layer 3, head 1, the caption's mean map subtracted"
+    )
 
 
 def test_what_does_not_fit_the_maps_falls_back_to_the_last_layer_and_the_mean_of_heads():
-    assert read_look({"layer": "9", "head": "x", "opacity": None}, row()) == Look(layer=2)
-    assert read_look({"layer": 0, "head": 1, "subtract": "1"}, row()) == Look(head=1, subtract=True)
+    assert read_attention_view({"layer": "9", "head": "x", "opacity": None}, row()) == AttentionView(layer=2)
+    assert read_attention_view({"layer": 0, "head": 1, "subtract": "1"}, row()) == AttentionView(head=1, subtract=True)
 
 
-def test_the_share_that_lies_elsewhere_than_the_mean_map_is_known():
-    apart = Look(layer=1, head=2)  # word 0 on patch 0, word 1 on patch 1: half of each is where the mean map is
+def test_moved_is_the_share_of_attention_outside_the_mean_map():
+    apart = AttentionView(layer=1, head=2)  # word w on patch w: half of each is in the mean map
     assert moved(row(), apart) == pytest.approx([0.5, 0.5])
-    assert moved(row(), Look(layer=1, head=2, subtract=True)) == pytest.approx([0.5, 0.5])
-    assert moved(row(), Look(layer=2)) == pytest.approx([0, 0])  # even maps: nothing of the word is in them
-    assert (moved(row(), apart) >= NEAR_MEAN).all() and (moved(row(), Look(layer=2)) < NEAR_MEAN).all()
+    assert moved(row(), AttentionView(layer=1, head=2, subtract=True)) == pytest.approx([0.5, 0.5])
+    assert moved(row(), AttentionView(layer=2)) == pytest.approx([0, 0])  # even maps: nothing of the word is in them
+    assert (moved(row(), apart) >= NEAR_MEAN).all() and (moved(row(), AttentionView(layer=2)) < NEAR_MEAN).all()
 
 
 @given(arrays(np.uint8, (4, 1, 1, 9), elements=st.integers(1, 255)), st.sets(st.integers(0, 8)))
@@ -97,6 +101,6 @@ def test_no_region_differs_from_the_mean_map_by_more_than_what_lies_elsewhere(we
     sums = weights.sum(axis=-1, dtype=np.float64)
     case = row(4)
     case["shape"], case["weights"], case["scale"] = [4, 1, 1, 9], weights.tobytes(), (255 / sums).ravel()
-    found = maps(case, Look())
+    found = maps(case, AttentionView())
     inside = found[:, sorted(region)].sum(axis=1)
-    assert (np.abs(inside - inside.mean()) <= moved(case, Look()) + 1e-9).all()
+    assert (np.abs(inside - inside.mean()) <= moved(case, AttentionView()) + 1e-9).all()

@@ -47,8 +47,8 @@ def test_a_mean_number_of_hypotheses_has_a_digit_where_it_needs_one():
 
 
 def test_a_curve_needs_two_beam_sizes():
-    assert nbest.curves(found(3), "") == []
-    (curve,) = nbest.curves(found(3, 5), "small")
+    assert nbest.figures(found(3), "") == []
+    (curve,) = nbest.figures(found(3, 5), "small")
     assert curve.note == "small" and [line.name for line in curve.draw().data] == [
         *("best hypothesis (oracle)", "chosen caption", "mean of all hypotheses")
     ]

@@ -6,10 +6,10 @@ import json
 
 from PIL import Image
 
-from dashboard.figures import curves
-from dashboard.figures.curves import DARK, INK
-from dashboard.figures.heatmaps import Look
+from dashboard import theme
+from dashboard.figures.heatmaps import AttentionView
 from dashboard.figures.panels import Panel, attention_strip, panels
+from dashboard.theme import DARK, INK
 from tests.dashboard.figures.test_heatmaps import row
 
 PHOTO = Image.new("RGB", (300, 200), "green")
@@ -20,37 +20,39 @@ def words(figure) -> list[str]:
 
 
 def test_a_strip_has_a_picture_and_a_word_for_every_word():
-    strip = attention_strip("x: <b>", row(), PHOTO, Look())
+    strip = attention_strip("x: <b>", row(), PHOTO, AttentionView())
     assert len(strip.layout.images) == 3 and words(strip) == ["<i>photo</i>", "w0", "w1"]
     assert strip.layout.title.text == "x: &lt;b&gt;"
     assert all(image.source.startswith("data:image/jpeg;base64,") for image in strip.layout.images)
 
 
 def test_a_strip_begins_with_the_photo_as_it_is():
-    first = attention_strip("x", row(), PHOTO, Look()).layout.images[0].source
+    first = attention_strip("x", row(), PHOTO, AttentionView()).layout.images[0].source
     shown = Image.open(io.BytesIO(base64.b64decode(first.partition(",")[2])))
     assert {shown.getpixel((x, shown.height // 2)) for x in range(0, shown.width, 20)} == {
         (0, 128, 1)
     }  # green, as JPEG keeps it
-    assert words(attention_strip("x", row(), None, Look()))[0] == "<i>photo missing</i>"
+    assert words(attention_strip("x", row(), None, AttentionView()))[0] == "<i>photo missing</i>"
 
 
 def test_a_word_whose_map_is_nearly_the_mean_map_is_marked_in_a_strip():
-    assert words(attention_strip("x", row(), PHOTO, Look(layer=2)))[1:] == ["w0 ≈", "w1 ≈"]
+    assert words(attention_strip("x", row(), PHOTO, AttentionView(layer=2)))[1:] == ["w0 ≈", "w1 ≈"]
 
 
 def test_a_long_title_wraps_between_words_and_moves_everything_below_it_down():
     caption = "a man in a red shirt and a woman in a blue dress are standing in front of a building . " * 3
-    short, long = (attention_strip(title, row(), PHOTO, Look()).layout for title in ("x", f"000000204777: {caption}"))
+    short, long = (
+        attention_strip(title, row(), PHOTO, AttentionView()).layout for title in ("x", f"000000204777: {caption}")
+    )
     lines = long.title.text.split("<br>")
     assert len(lines) > 2 and " ".join(lines) == f"000000204777: {caption}".strip() and "…" not in long.title.text
-    assert long.margin.t - short.margin.t == long.height - short.height == curves.TITLE_LINE * (len(lines) - 1)
+    assert long.margin.t - short.margin.t == long.height - short.height == theme.TITLE_LINE * (len(lines) - 1)
 
 
 def test_a_long_word_below_a_tile_is_not_cut():
     case = row()
     case["words"] = ["a", "hottentottententententoonstelling"]
-    assert words(attention_strip("x", case, PHOTO, Look()))[-1].replace("<br>", "") == case["words"][1]
+    assert words(attention_strip("x", case, PHOTO, AttentionView()))[-1].replace("<br>", "") == case["words"][1]
 
 
 def test_panels_hold_photo_badge_caption_note_and_bars_the_right_one_ticked():

@@ -66,7 +66,7 @@ def test_what_cannot_be_shown_says_why(tmp_path):
     assert photo(tmp_path, "gone.jpg").missing == "gone.jpg was not found."
     assert photo(tmp_path, "broken.jpg").missing == "broken.jpg cannot be opened as a photo."
     assert photo(tmp_path, "empty.png").missing == "empty.png cannot be opened as a photo."
-    assert photo(None, "a.jpg").missing == photo(tmp_path, None).missing == "The run does not say where its photos are."
+    assert photo(None, "a.jpg").missing == photo(tmp_path, None).missing == "The run record names no photo folder."
 
 
 def test_an_exchanged_photo_is_shown_anew(tmp_path):

@@ -11,6 +11,7 @@ import zipfile
 import pytest
 from PIL import Image
 
+from dashboard.items import Figure
 from dashboard.report import archive, chapters, exports, pairs
 from engine.store import records, tables
 from tests.conftest import ROOT
@@ -179,7 +180,7 @@ def test_no_title_of_a_figure_in_the_report_is_cut(tmp_path):
     tables.write_table(folder, "captions", tables.table_of("captions", rows))
     source = archive.open_source(results, "demo")[0]
     items = [item for chapter in chapters.chapters(source) for item in chapter.items]
-    titles = [item.draw().layout.title.text for item in items if isinstance(item, exports.Figure)]
+    titles = [item.draw().layout.title.text for item in items if isinstance(item, Figure)]
     assert len(titles) > 10 and not any("…" in title for title in titles)
     assert sum(" ".join(title.split("<br>")).endswith(long.strip()) for title in titles) == 7
 

@@ -27,9 +27,9 @@ def test_the_setting_is_the_best_by_cider_unless_one_is_chosen(source, full_resu
 
 
 def test_the_signature_of_a_curve_names_every_beam_size(source, tmp_path):
-    one = chapters.signature(source.ask, source.run, "cider", 3)
+    one = chapters.signature(source.query, source.run, "cider", 3)
     assert one == "cider|tok:ptb|n:12|v:0.1"
-    assert chapters.signature(source.ask, source.run, "meteor") == ""
+    assert chapters.signature(source.query, source.run, "meteor") == ""
 
 
 def test_small_print_names_the_run_first_and_leaves_nothing_empty():
@@ -47,9 +47,11 @@ def test_the_best_prompt_is_tested_against_each_other_one(source):
 def test_small_print_below_classes_counts_the_photos_that_were_classified(source):
     run, template = replace(source.run, images=5), runs.TEMPLATES[0]
     items = [*chapters.prompts(replace(source, run=run)).items, *chapters.top_five(replace(source, run=run)).items]
-    items += chapters.confusion_items(run, template, source.ask(queries.zero_shot_confusion, "demo", template))
+    items += chapters.confusion_items(run, template, source.query(queries.zero_shot_confusion, "demo", template))
     pair = ("demo", *runs.TEMPLATES[:2])
-    found, changes = (source.ask(query, *pair) for query in (queries.zero_shot_comparison, queries.zero_shot_changes))
+    found, changes = (
+        source.query(function, *pair) for function in (queries.zero_shot_comparison, queries.zero_shot_changes)
+    )
     items += chapters.template_items(run, *pair[1:], found, changes)
     assert len(items) == 10
     assert {item.note.splitlines()[0] for item in items} == {
@@ -73,7 +75,7 @@ def test_the_studys_curve_is_whole_and_a_demo_clips_scores_are_never_on_its_axis
 
 
 def test_the_small_print_of_a_curve_explains_what_is_drawn_and_nothing_else(source):
-    scores = source.ask(queries.corpus_scores, "demo")
+    scores = source.query(queries.corpus_scores, "demo")
     notes = [chapters.metric_curve(source, scores, metric).note for metric in ("cider", "rouge_l")]
     assert ["published for another captioner" in note for note in notes] == [True, False]
     alone = chapters.metric_curve(source, scores.assign(low=None, high=None), "cider").note
@@ -86,8 +88,8 @@ def test_every_item_of_a_report_has_small_print_or_is_a_table_of_settings(source
 
 
 def test_the_sentence_says_where_it_rests_on_another_mean_than_the_curve(source):
-    assert chapters.smallest_sentence(source.ask, source.run, "cider").startswith("By CIDEr, beam size")
-    pooled = chapters.smallest_sentence(source.ask, source.run, "bleu_4")
+    assert chapters.smallest_sentence(source.query, source.run, "cider").startswith("By CIDEr, beam size")
+    pooled = chapters.smallest_sentence(source.query, source.run, "bleu_4")
     assert pooled.startswith("By the mean of per-image BLEU-4 (the curve pools the whole split), beam size")
 
 
@@ -104,7 +106,7 @@ def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, sai
         queries.smallest_beam: {"smallest": [smallest], "best": [best], "images": [12], "pooled": [False]},
         queries.beam_sizes: {"beam_size": [1, 3, 5]},
     }
-    sentence = chapters.smallest_sentence(lambda query, *_: pd.DataFrame(answers[query]), source.run, "cider")
+    sentence = chapters.smallest_sentence(lambda function, *_: pd.DataFrame(answers[function]), source.run, "cider")
     assert said in sentence
 
 
@@ -112,7 +114,7 @@ def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, sai
 def test_small_print_below_maps_names_the_pass_that_they_come_from(source, rule):
     named = ATTENTION_PASSES[rule]
     run = replace(source.run, record={**source.run.record, "attention": {"pass": named}})
-    assert f"cross-attention, {named}\n" in strips.strip(run, 1, "scene_02", source.ask, {}).note + "\n"
+    assert f"cross-attention, {named}\n" in strips.strip(run, 1, "scene_02", source.query, {}).note + "\n"
 
 
 @pytest.mark.parametrize("record", [{}, {"attention": {}}, {"attention": {"pass": None}}, {"attention": []}])
@@ -122,7 +124,7 @@ def test_maps_of_a_run_that_does_not_record_their_pass_are_of_a_causal_replay(re
 
 def test_the_example_of_a_failure_tag_is_shown_with_its_caption(source):
     figure, table = chapters.tags(replace(source, beam=1)).items
-    tags = source.ask(queries.tag_examples, "demo", 1)
+    tags = source.query(queries.tag_examples, "demo", 1)
     assert table.shown["Caption of the example"].tolist() == tags.caption.tolist() != []
     assert list(figure.draw().data[0].customdata) == tags.images.tolist()[::-1]
 
@@ -133,7 +135,7 @@ def test_verdicts_name_the_beam_size_that_they_were_given_for(tmp_path):
     for beam, answer in ((1, "no"), (3, "yes")):
         verdicts.keep(results, "demo", Verdict("scene_00", beam, "a dog"), reasonable=answer)
     verdicts.keep(results, "demo", Verdict("scene_01", 3, "a dog"), attends="partly")
-    chapter = chapters.verdicts(archive.open_source(results, "demo")[0])
+    chapter = chapters.human_verdicts(archive.open_source(results, "demo")[0])
     assert chapter.lead.splitlines()[-2:] == [
         "- At beam size 1 (greedy), 1 case: caption yes 0, partly 0, no 1; attention yes 0, partly 0, no 0.",
         "- At beam size 3, 2 cases: caption yes 1, partly 0, no 0; attention yes 0, partly 1, no 0.",

@@ -35,7 +35,7 @@ def test_names_are_as_short_as_tells_the_two_apart(given, names):
     [(0.2, 1, "not significant"), (0.01, 1, "left is better"), (0.01, -1, "right is better")],
 )
 def test_the_verdict_rests_on_the_corrected_p(p, difference, said):
-    assert comparison.verdict(SimpleNamespace(p_holm=p, p_randomization=0.001, difference=difference)) == said
+    assert comparison.verdict(SimpleNamespace(metric="cider", p_holm=p, difference=difference)) == said
 
 
 def test_a_resampled_p_is_never_said_to_be_zero():
@@ -50,8 +50,8 @@ def test_one_image_has_neither_interval_nor_bootstrap(tmp_path):
         tables.write_table(folder, table, rows.filter(pc.equal(rows["image_id"], "scene_03")))
     source = archive.open_source(results, "demo")[0]
     pair = Sides(source.run, 3, source.run, 1)
-    found = source.ask(queries.comparison, *pair.asked)
-    shown = comparison.table(source.ask, pair, found).shown
+    found = source.query(queries.comparison, *pair.arguments)
+    shown = comparison.table(source.query, pair, found).shown
     assert set(shown["95 % interval"]) == set(shown["p bootstrap"]) == {"–"} and set(shown["p Holm"]) == {"1.000"}
     printed = compare.text(results, "demo:3", "demo:1")
     assert "nan" not in printed
@@ -64,26 +64,26 @@ def test_metrics_that_were_not_measured_alike_are_marked_in_the_table(tmp_path):
     source = archive.open_source(results, "demo")[0]
     other = next(run for run in source.runs if run.name == "partial")
     pair = Sides(source.run, 3, other, 0)
-    found = source.ask(queries.comparison, *pair.asked)
-    assert comparison.table(source.ask, pair, found).shown["Measured alike"].tolist() == ["no: n"]
-    assert [str(each) for each in comparison.terms(source.ask, pair)["cider"]] == ["n: 12 against 6"]
+    found = source.query(queries.comparison, *pair.arguments)
+    assert comparison.table(source.query, pair, found).shown["Measured alike"].tolist() == ["no: n"]
+    assert [str(each) for each in comparison.terms(source.query, pair)["cider"]] == ["n: 12 against 6"]
     same = Sides(source.run, 3, source.run, 1)
-    found = source.ask(queries.comparison, *same.asked)
-    assert "Measured alike" not in comparison.table(source.ask, same, found).shown
+    found = source.query(queries.comparison, *same.arguments)
+    assert "Measured alike" not in comparison.table(source.query, same, found).shown
 
 
 def test_a_number_without_a_signature_on_either_side_is_not_known_to_be_alike():
     nothing = pd.DataFrame(columns=["beam_size", "metric", "signature"])
-    found = comparison.terms(lambda query, *arguments: nothing, sides())["cider"]
+    found = comparison.terms(lambda function, *arguments: nothing, sides())["cider"]
     assert [str(each) for each in found] == ["signature: not kept against not kept"]
 
 
 def test_everything_that_compare_shows_can_be_exported(full_results):
     source = archive.open_source(full_results, "demo")[0]
     pair = Sides(source.run, 3, source.run, 1)
-    found = source.ask(queries.comparison, *pair.asked)
-    changes = {"gains": source.ask(queries.paired_cases, *pair.asked, "cider", True), "losses": pd.DataFrame()}
-    items = comparison.items(source.ask, pair, "cider", found, changes)
+    found = source.query(queries.comparison, *pair.arguments)
+    changes = {"gains": source.query(queries.paired_cases, *pair.arguments, "cider", True), "losses": pd.DataFrame()}
+    items = comparison.items(source.query, pair, "cider", found, changes)
     assert [item.name for item in items] == ["scatter_cider", "outcomes", "comparison", "gains_cider", "gains_cider"]
     assert items[0].note.startswith("Left: run demo, beam size 3. Right: run demo, beam size 1 (greedy).")
     assert items[0].signatures == ("Left: cider|tok:ptb|n:12|v:0.1", "Right: cider|tok:ptb|n:12|v:0.1")

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from dashboard.figures import curves
+from dashboard.items import Figure, Table
 from dashboard.report import exports
-from dashboard.report.exports import Figure, Table
 
 NASTY = "<script>alert(1)</script> 50 % & $x_1$ #1 {a} ~ ^ \\input | [l](u) `c` *b*\nnext"
 NOTE = "Run demo: a captioner\n" + "CIDEr-D|beam:3|images:600|refs:5|data:c0b0dee7ce888572|rule:standard|" * 3

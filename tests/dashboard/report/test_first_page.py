@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from dashboard.items import Figure, Table
 from dashboard.report import archive, chapters, first_page
-from dashboard.report.exports import Figure, Table
 from engine.store import tables
 from tests.support import runs
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.report.exports import Figure, Table
+from dashboard.items import Figure, Table
 from dashboard.report.footnotes import Footnotes, is_signature
 
 CIDER, BLEU = "CIDEr-D|beam:3|images:600|tok:ptb", "BLEU-1|beam:3|images:600|tok:ptb"

@@ -8,8 +8,8 @@ import subprocess
 import pandas as pd
 import pytest
 
+from dashboard.items import Table
 from dashboard.report import archive, chapters, exports, latex, tables
-from dashboard.report.exports import Table
 from dashboard.state.record import Run
 from tests.support import runs
 
@@ -30,7 +30,7 @@ TABLES = {
     "none": pd.DataFrame({"Image": [], "Caption": []}),
     "one column": pd.DataFrame({"Caption": [CAPTION]}),
 }
-PREAMBLE = r"\documentclass{article}\usepackage{array,booktabs,longtable,rotating,pdflscape}\begin{document}"
+PREAMBLE = r"\documentclass{article}\usepackage{array,booktabs,longtable,tabularx,rotating,pdflscape}\begin{document}"
 
 
 def rows_of(made: str) -> list[list[str]]:
@@ -59,8 +59,12 @@ def test_no_row_begins_with_what_latex_takes_for_its_own_and_hyphens_stay_hyphen
 
 def test_numbers_stand_right_names_left_and_long_texts_wrap():
     made = latex.table("T", pd.DataFrame({"Image": ["000012"], "Value": ["1.4 %"], "Caption": [CAPTION]}))
-    kinds = re.search(r"\\begin\{tabular\}\{lr>\{\\raggedright\\arraybackslash\}p\{(0\.\d+)\\linewidth\}\}", made)
-    assert float(kinds[1]) > 0.6  # it has what the other two leave
+    assert r"\begin{tabularx}{\linewidth}{lr>{\raggedright\arraybackslash}X}" in made
+    long = latex.table(
+        "T", pd.DataFrame({"Image": ["000012"] * 99, "Value": ["1.4 %"] * 99, "Caption": [CAPTION] * 99})
+    )
+    kinds = re.search(r"\\begin\{longtable\}\{lr>\{\\raggedright\\arraybackslash\}p\{(0\.\d+)\\linewidth\}\}", long)
+    assert float(kinds[1]) > 0.6  # what the other two leave
 
 
 def beam_table(metrics: list[str]) -> Table:
@@ -108,7 +112,7 @@ def test_what_fits_stays_in_one_piece():
 def test_many_rows_go_over_several_pages_and_the_packages_are_named():
     many, few = (latex.table("T", TABLES[name]) for name in ("many", "texts"))
     assert many.startswith(r"% Needs \usepackage{array,booktabs,longtable}") and r"\endhead" in many
-    assert few.startswith(r"% Needs \usepackage{array,booktabs}") and "longtable" not in few
+    assert few.startswith(r"% Needs \usepackage{array,booktabs,tabularx}") and "longtable" not in few
     assert len(rows_of(many)) == 151
 
 
@@ -144,7 +148,7 @@ def test_every_table_of_a_report_is_set_in_one_piece(tmp_path, full_results):
     written = [item for chapter in chapters.chapters(source) for item in chapter.items if isinstance(item, Table)]
     made = [exports.table(item, "tex").decode() for item in written]
     assert len(made) > 8
-    assert [each.count(r"\begin{tabular}") + each.count(r"\begin{longtable}") for each in made] == [1] * len(made)
+    assert [each.count(r"\begin{tabular") + each.count(r"\begin{longtable}") for each in made] == [1] * len(made)
     set_by_latex(tmp_path, r"\clearpage ".join(made))
 
 

@@ -17,7 +17,7 @@ def results(tmp_path) -> Path:
 
 def ranked(results: Path) -> list[str]:
     source = archive.open_source(results, "demo")[0]
-    return list(source.ask(queries.cases, "demo", source.setting(), "clipscore", True).image_id)
+    return list(source.query(queries.cases, "demo", source.setting(), "clipscore", True).image_id)
 
 
 def chapter_of(results: Path, **chosen) -> pairs.Chapter:
@@ -34,7 +34,7 @@ def test_a_pair_has_its_photo_caption_references_scores_and_maps(results):
     assert {"Caption", "Reference 1", "Reference 2", "Reference 3", "CIDEr", "CLIPScore"} <= set(cells.index)
     assert [item.name for item in maps] == [f"attention_{best}", f"attention_{worst}"]
     assert chapter.lead.startswith("By CLIPScore at beam size 5. CLIPScore published (the study), greedy: top-1 0.977")
-    assert exports.table(table, "tex").count(b"begin{tabular}") == 1
+    assert exports.table(table, "tex").count(b"begin{tabularx}") == 1
 
 
 def test_a_pair_without_its_photo_gives_way_to_the_next_one_and_the_lead_says_so(results):

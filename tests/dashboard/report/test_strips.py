@@ -18,7 +18,7 @@ def source_of(folder, **chosen):
 
 def test_five_images_from_good_to_bad_are_shown(folder):
     source = source_of(folder, beam=1)
-    ranked = list(source.ask(queries.cases, "demo", 1, "clipscore", True).image_id)
+    ranked = list(source.query(queries.cases, "demo", 1, "clipscore", True).image_id)
     places = [ranked.index(image) for image in strips.interesting(source, 1)]
     assert places == [1, 3, 6, 8, 10]  # the best and the worst, 0 and 11, have a chapter of their own
 

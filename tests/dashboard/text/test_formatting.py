@@ -53,4 +53,7 @@ def test_a_caption_that_is_missing_or_blank_is_said_to_be_empty():
 
 
 def test_a_sentence_begins_with_a_capital_and_keeps_the_rest():
-    assert (formatting.begun("at beam size 3 (CIDEr)"), formatting.begun("")) == ("At beam size 3 (CIDEr)", "")
+    assert (formatting.capitalized("at beam size 3 (CIDEr)"), formatting.capitalized("")) == (
+        "At beam size 3 (CIDEr)",
+        "",
+    )

@@ -2,44 +2,44 @@
 
 from collections import Counter
 
-from dashboard.figures.curves import DARK, LIGHT
 from dashboard.text import word_diff
+from dashboard.theme import DARK, LIGHT
 
 
 def test_words_are_heard_as_metrics_hear_them():
-    assert word_diff.heard("Dog's,") == ["dog", "'s"]
-    assert word_diff.heard("(DON'T!)") == ["do", "n't"]
-    assert word_diff.heard("t-shirt.") == ["t-shirt"] and word_diff.heard("--") == []
+    assert word_diff.tokens("Dog's,") == ["dog", "'s"]
+    assert word_diff.tokens("(DON'T!)") == ["do", "n't"]
+    assert word_diff.tokens("t-shirt.") == ["t-shirt"] and word_diff.tokens("--") == []
 
 
 def test_a_word_counts_as_often_as_one_reference_has_it():
     marked = word_diff.candidate("A dog and a dog - again", ["a dog runs.", "The dog, and a cat"])
-    said = [mark == word_diff.SAID for _, mark in marked]
+    said = [mark == word_diff.MATCHED for _, mark in marked]
     assert [word for word, _ in marked] == ["A", "dog", "and", "a", "dog", "-", "again"]
     assert said == [True, True, True, False, False, False, False]
-    assert marked[5][1] == "" and marked[6][1] == word_diff.UNSAID
+    assert marked[5][1] == "" and marked[6][1] == word_diff.UNMATCHED
 
 
 def test_a_reference_is_held_against_the_caption():
     said = word_diff.counted("a red dog")
-    assert word_diff.against("A dog runs.", said) == [("A", "said"), ("dog", "said"), ("runs.", "unsaid")]
+    assert word_diff.against("A dog runs.", said) == [("A", "matched"), ("dog", "matched"), ("runs.", "unmatched")]
     assert said == Counter({"a": 1, "red": 1, "dog": 1})
 
 
 def test_changes_lead_from_one_caption_to_the_other():
     marked = word_diff.changes("a red dog on grass", "A blue dog on the grass.")
-    assert [word for word, mark in marked if mark != word_diff.NEW] == ["A", "red", "dog", "on", "grass."]
-    assert [word for word, mark in marked if mark == word_diff.NEW] == ["blue", "the"]
-    assert [word for word, mark in marked if mark == word_diff.GONE] == ["red"]
+    assert [word for word, mark in marked if mark != word_diff.ADDED] == ["A", "red", "dog", "on", "grass."]
+    assert [word for word, mark in marked if mark == word_diff.ADDED] == ["blue", "the"]
+    assert [word for word, mark in marked if mark == word_diff.REMOVED] == ["red"]
     assert word_diff.changes("same", "same") == [("same", "")]
 
 
 def test_strangers_words_stay_text_and_every_mark_has_a_line_beside_its_colour():
-    assert "<script>" not in word_diff.html([("<script>alert(1)</script>", word_diff.UNSAID), ('"><img>', "")])
+    assert "<script>" not in word_diff.html([("<script>alert(1)</script>", word_diff.UNMATCHED), ('"><img>', "")])
     for template in (LIGHT, DARK):
         rules = {
             mark: word_diff.style(template).split(f".w-{mark} {{")[1].split("}")[0]
-            for mark in ("said", "unsaid", "new")
+            for mark in ("matched", "unmatched", "added")
         }
         assert all("text-decoration: underline" in rule and "color: #" in rule for rule in rules.values())
-        assert "wavy" in rules["unsaid"] and "wavy" not in rules["said"]
+        assert "wavy" in rules["unmatched"] and "wavy" not in rules["matched"]

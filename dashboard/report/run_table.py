@@ -1,4 +1,4 @@
-"""The table of runs and hyperparameters: one row per run and beam size, the study's published rows below ours.
+"""The table of runs and hyperparameters: one row per run and beam size, with the study's published rows below.
 
 Knows records, `queries.headline_scores` and the published figures. Draws no page.
 """
@@ -9,19 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.report.exports import Table
-from dashboard.report.tables import HEADLINES
+from dashboard.items import Table
+from dashboard.metrics import HEADLINES, headlines
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import published
-from engine.store.schema import METRICS
 
 TITLE = "Runs and hyperparameters"
 
 _PUBLISHED_DATA = "the study's validation images"
 _MODEL = {"Encoder": "encoder", "Layers": "decoder_layers", "Heads": "heads", "Width": "d_model"}
 _TRAINING = {"Batch": "batch_size", "Learning rate": "learning_rate", "Epochs": "epochs"}
-_COLUMNS = ["Run", *_MODEL, *_TRAINING, "Beam size", *(METRICS[name].title for name in HEADLINES), "Data", "Images"]
+_SETTINGS = ["Run", *_MODEL, *_TRAINING, "Beam size"]
+_DATA = ["Data", "Images"]
 _SETTING_NAMES = {
     **{"Encoder": "encoder", "Layers": "num_layers", "Heads": "nhead", "Width": "hidden_size"},
     **_TRAINING,
@@ -29,19 +29,20 @@ _SETTING_NAMES = {
 
 
 def table(runs: Sequence[Run], scores: pd.DataFrame, results: Path) -> Table:
-    """Return one row per run and beam size; CIDEr and CLIPScore of a row are those of the same captions.
+    """Return one row per run and beam size; all scores of a row are of the same captions.
 
     Args:
-        runs: what the rows are about, in this order; a run without scores has a row without numbers.
-        scores: `queries.headline_scores`.
-        results: the folder beside which the published figures lie.
+        runs: in the order of the rows; a run without scores has a row without numbers.
+        scores: `queries.headline_scores`; it may have columns of further metrics.
+        results: the results folder, for the published figures.
 
-    A setting that a record does not give is left blank.
+    A setting that is not in the record is blank.
     """
     rows = [row for run in runs for row in _rows(run, scores[scores.run == run.name])]
     rows += _published(results)
-    shown = pd.DataFrame([[row.get(name, "") for name in _COLUMNS] for row in rows], columns=_COLUMNS)
-    # A column without a single entry says nothing.
+    columns = [*_SETTINGS, *map(formatting.title, headlines(scores.columns)), *_DATA]
+    shown = pd.DataFrame([[row.get(name, "") for name in columns] for row in rows], columns=columns)
+    # Drop columns without any entry.
     shown = shown.loc[:, [name for name in shown.columns if (shown[name] != "").any()]]
     small = _note(results, any(run.demo_clip for run in runs))
     short = {"Learning rate": "LR", "Epochs": "Ep.", "Beam size": "Beam", "CLIPScore": "CLIP-S"}
@@ -49,7 +50,7 @@ def table(runs: Sequence[Run], scores: pd.DataFrame, results: Path) -> Table:
 
 
 def listed(run: Run, runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that the table is about: all with captions, and `run` itself whatever it is."""
+    """Return the runs of the table: all runs with captions, and `run` itself."""
     return [each for each in runs if each.captions or each.name == run.name]
 
 
@@ -69,13 +70,13 @@ def _rows(run: Run, scores: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _short(number: str) -> str:
-    """A small number as the report writes it: 5e-5, not 5e-05."""
+    """Return a small number as the study writes it: 5e-5, not 5e-05."""
     return number.replace("e-0", "e-")
 
 
 def _scores(run: Run, row: Mapping[str, Any]) -> dict[str, str]:
-    """A headline score that was not computed is blank; the demo's CLIP is named, as its scores are on another scale."""
-    known = {name: float(row[name]) for name in HEADLINES if pd.notna(row[name])}
+    """Return the known scores of a row; those of the demo CLIP are marked, because they have another scale."""
+    known = {name: float(row[name]) for name in headlines(row) if pd.notna(row[name])}
     demo = {"clipscore"} if run.demo_clip else set()
     return {
         formatting.title(name): formatting.score(name, value) + (" (demo CLIP)" if name in demo else "")
@@ -84,7 +85,7 @@ def _scores(run: Run, row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _published(results: Path) -> list[dict[str, str]]:
-    """The six attempts, greedy, and the decodings of the best setting."""
+    """Return the published rows: six settings with greedy search, and all beam sizes of the best setting."""
     best = published.settings(results).frame.set_index("name").value.to_dict()
     shared = {"Run": published.LABEL, "Data": _PUBLISHED_DATA, "Images": f"{published.CAPTION_IMAGES:,}"}
     settings = shared | {title: best.get(key, "") for title, key in _SETTING_NAMES.items()}
@@ -106,9 +107,9 @@ def _published(results: Path) -> list[dict[str, str]]:
 
 
 def _note(results: Path, has_demo: bool) -> str:
-    lines = ["Scores on different data, or by a different CLIP, are not comparable."]
+    lines = ["Scores on different data or with a different CLIP are not comparable."]
     if has_demo:
-        lines.append("The demo's CLIP is a small model of its own: its CLIPScore is on another scale.")
+        lines.append("CLIPScores of the demo CLIP, a small model, have another scale.")
     sources = published.attempts(results).frame.source.tolist() + published.beams(results).frame.source.tolist()
     named = "; ".join(dict.fromkeys(name for name in sources if isinstance(name, str)))
     return "\n".join(

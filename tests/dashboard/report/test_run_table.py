@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dashboard.report import attempts
+from dashboard.report import run_table
 from dashboard.state.record import Run
 from tests.conftest import ROOT
 
@@ -24,7 +24,7 @@ def bare(tmp_path):
 
 def test_both_scores_of_a_row_are_of_the_same_captions_and_the_demo_clip_is_named(bare):
     run = Run("mine", {"captioner": CAPTIONER, "clip": {"demo": True}, "data": {"name": "coco"}}, captions=2, images=5)
-    found = attempts.table([run], scores(("mine", 1, 0.8, 0.75), ("mine", 3, 0.9, 0.7), ("other", 1, 5, 5)), bare)
+    found = run_table.table([run], scores(("mine", 1, 0.8, 0.75), ("mine", 3, 0.9, 0.7), ("other", 1, 5, 5)), bare)
     shared = ["mine", "vit", "4", "8", "512", "32", "5e-5", "5"]
     assert found.shown.values.tolist() == [
         [*shared, "1 (greedy)", "0.800", "0.750 (demo CLIP)", "coco", "5"],
@@ -36,23 +36,23 @@ def test_both_scores_of_a_row_are_of_the_same_captions_and_the_demo_clip_is_name
 def test_an_imported_run_is_a_row_with_its_unknown_settings_blank(bare):
     mine = Run("mine", {"captioner": CAPTIONER}, captions=1, images=5)
     theirs = Run("theirs", {"kind": "predictions", "data": {"name": "coco", "split": "val"}}, captions=1, images=5)
-    found = attempts.table([mine, theirs], scores(("mine", 1, 0.8, None), ("theirs", 0, 0.5, None)), bare)
+    found = run_table.table([mine, theirs], scores(("mine", 1, 0.8, None), ("theirs", 0, 0.5, None)), bare)
     assert found.shown.iloc[1].tolist() == ["theirs", *[""] * 7, "imported", "0.500", "coco val", "5"]
     assert "CLIPScore" not in found.shown  # nobody has one
 
 
 def test_the_run_of_the_report_is_always_listed():
     mine, empty = Run("mine", {}, captions=3), Run("empty", {})
-    assert attempts.listed(empty, [mine, empty, Run("other", {})]) == [mine, empty]
+    assert run_table.listed(empty, [mine, empty, Run("other", {})]) == [mine, empty]
 
 
 def test_a_run_without_scores_has_a_row(bare):
-    found = attempts.table([Run("r", {"data": {"name": "photos"}}, captions=3, images=3)], scores(), bare)
+    found = run_table.table([Run("r", {"data": {"name": "photos"}}, captions=3, images=3)], scores(), bare)
     assert found.shown.values.tolist() == [["r", "photos", "3"]]
 
 
 def test_every_published_row_is_marked_and_has_the_reports_digits():
-    found = attempts.table([], scores(), ROOT / "results")
+    found = run_table.table([], scores(), ROOT / "results")
     shown = found.shown
     assert set(shown.Run) == {"published (the study)"} and len(shown) == 6 + 11
     first = shown.iloc[4]
