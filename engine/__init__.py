@@ -1,9 +1,9 @@
 """CaptionScope's engine: from photos to results that explain why a captioner fails.
 
-The way of the data, a module a station; nothing walks back:
+Data flows through the folders in one direction:
 
-    datasets -> captioner.encode -> decoding -> tokenizer -> metrics, clip, attention -> store
+    data -> captioners -> decoding -> metrics, explain, diagnosis -> store
 
-`config` and `schema` say what goes in and what comes out. `evaluate` joins the stations, `__main__` is the command
-line, `queries` is what everybody reads results with. Importing this package imports nothing.
+`config` defines the settings and `store.schema` the results. `evaluation` runs the stages, `cli` and `__main__` are the
+command line, and `store.queries` reads the results. Importing this package imports nothing.
 """
