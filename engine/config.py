@@ -1,7 +1,4 @@
-"""Settings: frozen dataclasses read from TOML or JSON, where an unknown key or a contradiction is one clear error.
-
-Knows names, types, defaults and their units. Knows nothing of what is done with them.
-"""
+"""Settings as frozen dataclasses, read from TOML or JSON; unknown keys and contradictions are errors."""
 
 import dataclasses
 import math
@@ -17,21 +14,21 @@ PRECISIONS = ("float32", "bf16")
 RULES = ("standard", "study")
 INTERPOLATIONS = ("bicubic", "bilinear")
 LONGEST = 500
-"""Tokens of a caption at most."""
+"""Maximum number of tokens per caption."""
 
 
 class ConfigError(ValueError):
-    """An invalid setting; the message names it, what was expected and where it is."""
+    """An invalid setting; the message names the setting, its file and what was expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A captioner's shape as a recipe gives it; named as in the study's `model_config.json` where that has it."""
+    """A captioner's architecture in a recipe; names follow the study's `model_config.json`."""
 
     encoder: str
-    """A timm model name; old names resolve."""
+    """A timm model name; old names are resolved."""
     d_model: int | None = None
-    """Width of the decoder; None takes the encoder's, whose features are projected where theirs differs."""
+    """Width of the decoder; None takes the encoder's. Features of another width are projected."""
     num_layers: int = 4
     nhead: int = 8
     dim_feedforward: int = 2048
@@ -40,10 +37,10 @@ class ModelConfig:
     image_size: int = 224
     """Pixels, both sides."""
     crop_pct: float | None = None
-    """Share of the resized photo that the centre crop keeps; None takes the encoder's own."""
+    """Share of the resized photo that the centre crop keeps; None takes the encoder's value."""
     interpolation: str | None = None
     mean: tuple[float, ...] | None = None
-    """Of RGB in [0, 1]; None takes the encoder's own."""
+    """For RGB in [0, 1]; None takes the encoder's values."""
     std: tuple[float, ...] | None = None
     encoder_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
     """Passed to timm.create_model."""
@@ -59,7 +56,7 @@ class ModelConfig:
         self._check_preprocessing()
 
     def _check_preprocessing(self) -> None:
-        """What None leaves to the encoder is right by itself."""
+        """Check the values that are given; the others come from the encoder."""
         if self.crop_pct is not None:
             _require(0 < self.crop_pct <= 1, "crop_pct", self.crop_pct, "a share above 0, up to 1")
         if self.interpolation is not None:
@@ -75,12 +72,12 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionerConfig(ModelConfig):
-    """A captioner's whole shape, as its checkpoint keeps it."""
+    """A captioner's complete architecture, as stored in its checkpoint."""
 
     d_model: int
     vocab_size: int
     max_positions: int = 512
-    """Longest caption in tokens that has a position."""
+    """Number of positions: the longest caption in tokens."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,7 +125,7 @@ class DecodingConfig:
             _require(1 <= size <= 100, "beam_sizes", size, "sizes from 1 to 100")
         _require(len(set(self.beam_sizes)) == len(self.beam_sizes), "beam_sizes", self.beam_sizes, "each size once")
         _require(1 <= self.max_length <= LONGEST, "max_length", self.max_length, f"1 to {LONGEST} tokens")
-        # Beyond these a score is infinite or no number, and no caption is better than another.
+        # Beyond these limits scores become infinite or NaN and no longer rank captions.
         _require(-10 <= self.length_penalty <= 10, "length_penalty", self.length_penalty, "a number from -10 to 10")
         _require(
             0.01 <= self.repetition_penalty <= 100,
@@ -141,14 +138,14 @@ class DecodingConfig:
 
     def _check_sampling(self) -> None:
         if self.sample:
-            _require(self.beam_sizes == (1,), "beam_sizes", self.beam_sizes, "1 alone where captions are sampled")
+            _require(self.beam_sizes == (1,), "beam_sizes", self.beam_sizes, "only 1 when captions are sampled")
             _require(
                 0 < self.temperature <= 1e6,
-                *("temperature", self.temperature, "a number above 0; near 0 is greedy, and a million is blind"),
+                *("temperature", self.temperature, "a number above 0, up to a million; values near 0 are greedy"),
             )
             _require(self.top_k >= 0, "top_k", self.top_k, "0, or a number of tokens")
             _require(0 < self.top_p <= 1, "top_p", self.top_p, "a share above 0, up to 1")
-            _require(1 <= self.n_best <= 100, "n_best", self.n_best, "1 to 100 samples an image")
+            _require(1 <= self.n_best <= 100, "n_best", self.n_best, "1 to 100 samples per image")
             _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0")
             return
         for name in ("temperature", "top_k", "top_p", "seed"):
@@ -161,7 +158,7 @@ class DecodingConfig:
         )
 
     def _check_study(self) -> None:
-        """The study's rule has none of the later settings: its numbers would not be the study's."""
+        """Check that settings the study's rule does not have keep their defaults."""
         for name in ("length_penalty", "early_stopping", "repetition_penalty", "no_repeat_ngram", "sample"):
             default = type(self).__dataclass_fields__[name].default
             shown = str(default).lower() if isinstance(default, bool) else default
@@ -169,17 +166,17 @@ class DecodingConfig:
 
     @property
     def constrained(self) -> bool:
-        """Whether scores depend on the tokens so far."""
+        """Whether repetition constraints change the scores of tokens."""
         return self.repetition_penalty != 1.0 or self.no_repeat_ngram > 0
 
-    def facts(self) -> dict[str, Any]:
-        """What a signature says of the search: the rule and its lengths always, the rest where it was asked for."""
+    def signature_fields(self) -> dict[str, Any]:
+        """Return the fields of a signature: rule, lengths and early stopping always, the rest if not the default."""
         always = ("rule", "max_length", "length_penalty", "early_stopping")
         sampling = ("sample", "temperature", "top_k", "top_p", "seed") if self.sample else ()
-        asked = ("n_best", "repetition_penalty", "no_repeat_ngram", "precision")
+        optional = ("n_best", "repetition_penalty", "no_repeat_ngram", "precision")
         fields = type(self).__dataclass_fields__
-        asked = tuple(name for name in asked if getattr(self, name) != fields[name].default)
-        return {name: getattr(self, name) for name in (*always, *asked, *sampling)}
+        changed = tuple(name for name in optional if getattr(self, name) != fields[name].default)
+        return {name: getattr(self, name) for name in (*always, *changed, *sampling)}
 
 
 @dataclass(frozen=True)
@@ -191,38 +188,38 @@ class TrainingConfig:
 
     epochs: int = 5
     batch_size: int = 32
-    """Captions a step."""
+    """Captions per step."""
     group_captions: bool = False
-    """An image's captions stand in the same step, which then reads the image once; the steps are less mixed."""
+    """Put all captions of an image into the same step, which then reads the image once; batches are less mixed."""
     learning_rate: float = 5e-5
-    """At the end of the warm-up."""
+    """Peak learning rate, at the end of the warm-up."""
     weight_decay: float = 0.01
     warmup_steps: int = 1000
     clip_norm: float = 1.0
-    """Gradients are scaled down to this norm."""
+    """Maximum norm of the gradients."""
     label_smoothing: float = 0.0
     freeze_encoder: bool = True
     pretrained: bool = False
-    """Start from timm's published encoder weights (from the cache, or downloaded)."""
+    """Start from timm's published encoder weights (cached or downloaded)."""
     encoder_weights: str | None = None
-    """Start from a safetensors file of encoder weights instead; relative to the recipe."""
+    """Start from a safetensors file of encoder weights instead; the path is relative to the recipe."""
     augment: bool = False
-    """Horizontal flips and RandAugment; the encoder then runs every epoch."""
+    """Horizontal flips and RandAugment; the encoder then runs in every epoch."""
     scheduled_sampling: bool = False
-    """Input tokens are replaced by the model's own guesses, with a share that rises from 0 to 1 over the training."""
+    """Replace input tokens by the model's predictions, with a probability that rises from 0 to 1 during training."""
     precision: str = "float32"
-    """`bf16` is mixed precision: weights stay float32."""
+    """`bf16` is mixed precision; weights stay float32."""
     seed: int = 0
     max_length: int = 30
-    """Tokens a caption is cut to, end token included."""
+    """Captions are truncated to this many tokens, end token included."""
     tokenizer: str | None = None
-    """A tokenizers JSON file, relative to the recipe; None uses the dataset's own, else trains one on its captions."""
+    """A tokenizers JSON file, relative to the recipe; None uses the dataset's, or trains one on its captions."""
     vocab_size: int = 8000
-    """Of a tokenizer trained here."""
+    """Vocabulary size of a tokenizer that is trained."""
     validation_images: int = 500
-    """Held-out images scored after each epoch (greedy captions), at most."""
+    """Maximum number of held-out images whose greedy captions are scored after each epoch."""
     log_steps: int = 10
-    """Steps between two logged rows."""
+    """Steps between logged rows."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "max_length", "vocab_size", "log_steps"):
@@ -241,7 +238,7 @@ class TrainingConfig:
             not (self.pretrained and self.encoder_weights),
             "pretrained",
             self.pretrained,
-            "false where encoder_weights is given: the encoder starts from one of them",
+            "false when encoder_weights is given, because the encoder can start from only one of them",
         )
 
 
@@ -254,10 +251,10 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Reads a recipe.
+    """Read a recipe.
 
     Raises:
-        ConfigError: no such file, no TOML, an unknown key, a wrong type or a contradiction.
+        ConfigError: the file does not exist or is not TOML, or has an unknown key, a wrong type or a contradiction.
     """
     if not path.is_file():
         names = ", ".join(sorted(recipe.name for recipe in (Path(__file__).parent / "recipes").glob("*.toml")))
@@ -270,7 +267,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def from_dict(kind: type[T], values: dict[str, Any], where: str) -> T:
-    """Builds the dataclass `kind` from plain values; lists become tuples, tables become dataclasses.
+    """Build the dataclass `kind` from plain values; lists become tuples, tables become dataclasses.
 
     Raises:
         ConfigError: an unknown or missing key, a wrong type or a contradiction; the message begins with `where`.

@@ -1,4 +1,4 @@
-"""Checks of what annotation files say, entry by entry, and of whole datasets."""
+"""Check the entries of annotation files, and whole datasets."""
 
 import re
 import unicodedata
@@ -13,7 +13,10 @@ from engine.data.files import id_text, parse_json, quoted, read_text
 
 
 def named_as_on_disk(dataset: Dataset) -> Dataset:
-    """File names spelt as the disk has them: macOS writes an é as two signs, and annotations have one."""
+    """Return the dataset with file names in the Unicode form found on disk.
+
+    macOS stores an é as two code points; annotations usually have one.
+    """
     examples = dataset.examples
     if all(example.file_name.isascii() for example in examples):
         return dataset
@@ -28,8 +31,9 @@ def _spelling(root: Path, name: str) -> str:
 
 
 def checked(dataset: Dataset) -> Dataset:
+    """Return the dataset if it has images with unique ids and valid file names; raise `DatasetError` otherwise."""
     if not dataset.examples and dataset.format in ("folder", "classes"):
-        raise DatasetError(f"{dataset.root}: there are no photos")
+        raise DatasetError(f"{dataset.root}: contains no photos")
     if not dataset.examples:
         raise DatasetError(f"{dataset.path}: no images in split {dataset.split!r}; expected photos in {dataset.root}")
     for example in dataset.examples:
@@ -39,7 +43,7 @@ def checked(dataset: Dataset) -> Dataset:
     if twice is not None:
         files = [example.file_name for example in dataset.examples if example.image_id == twice]
         both = ", ".join(map(quoted, files[:2]))
-        raise DatasetError(f"{dataset.path}: the image {quoted(twice)} is there twice ({both}); keep one of them")
+        raise DatasetError(f"{dataset.path}: the image {quoted(twice)} occurs twice ({both}); keep one of them")
     return dataset
 
 
@@ -51,40 +55,48 @@ def _check_name(dataset: Dataset, name: str) -> None:
 
 
 def ordered(examples: Iterable[Example]) -> tuple[Example, ...]:
+    """Return the examples ordered by image id, then file name."""
     return tuple(sorted(examples, key=lambda example: (example.image_id, example.file_name)))
 
 
 def inside_name(name: object, file: Path) -> str:
-    """A file name that stays inside the photos' folder."""
+    """Return `name` as text; raise `DatasetError` if it points outside the photos' folder."""
     text = str(name).strip()
     if not text or text.startswith(("/", "\\")) or ".." in Path(text).parts or re.match(r"[A-Za-z]:", text):
-        raise DatasetError(f"{file}: the file name {quoted(name)} does not stay inside the photos' folder")
+        raise DatasetError(
+            f"{file}: the file name {quoted(name)} points outside the photos' folder; expected a relative path"
+        )
     return text
 
 
 def caption_text(value: object, where: str) -> str:
+    """Return a caption with white space collapsed; raise `DatasetError` if it is not text."""
     if not isinstance(value, str):
         raise DatasetError(f"{where} is {quoted(value)}, expected text")
     return " ".join(value.split())
 
 
 def entry(file: Path, item: object, name: str) -> Any:
+    """Return `item[name]`; raise `DatasetError` if there is none."""
     if not isinstance(item, dict) or name not in item:
         raise DatasetError(f"{file}: the entry {quoted(item)} has no {name!r}")
     return item[name]
 
 
 def entry_id(file: Path, item: object, name: str) -> str:
+    """Return the id `item[name]` as text; raise `DatasetError` if it is not an id."""
     value = entry(file, item, name)
     found = id_text(value)
     if found is None:
-        raise DatasetError(f"{file}: the {name!r} {quoted(value)} is no id, expected a number or text")
+        raise DatasetError(f"{file}: the {name!r} {quoted(value)} is not an id; expected a number or text")
     return found
 
 
 def read_json_file(file: Path) -> Any:
+    """Return the value of a JSON file; raise `DatasetError` if it is not JSON."""
     return parse_json(read_text_file(file), str(file), DatasetError)
 
 
 def read_text_file(file: Path) -> str:
+    """Return the text of a UTF-8 file; raise `DatasetError` for another encoding."""
     return read_text(file, DatasetError)

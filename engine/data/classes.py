@@ -1,4 +1,4 @@
-"""Classification sets in the course's layout: `val/{label}_{id}.png` next to `id2label.json`."""
+"""Read classification sets in the course's layout: `val/{label}_{id}.png` next to `id2label.json`."""
 
 from pathlib import Path
 
@@ -9,17 +9,18 @@ from engine.data.photos import is_photo
 
 
 def load_classes(path: Path) -> Dataset:
-    """Reads a classification set in the course's layout: `val/{label}_{id}.png` beside `id2label.json`.
+    """Load a classification set in the course's layout: `val/{label}_{id}.png` next to `id2label.json`.
 
-    `path` is that folder, or one that holds it as `p1_data`.
+    `path` is that folder, or its parent if the folder is named `p1_data`.
 
     Raises:
-        DatasetError: no such layout there, two classes of one name, a photo whose label is unknown, or no photo at all.
+        DatasetError: `path` does not have this layout, two classes share a name, a photo's label is unknown, or
+            there are no photos.
     """
     folder = path / "p1_data" if (path / "p1_data").is_dir() else path
     table = folder / "id2label.json"
     if not table.is_file():
-        raise DatasetError(f"{path}: no id2label.json; expected {{label}}_{{id}}.png under val/ beside id2label.json")
+        raise DatasetError(f"{path}: no id2label.json; expected {{label}}_{{id}}.png under val/ next to id2label.json")
     names = read_json_file(table)
     if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):
         raise DatasetError(f"{table}: expected an object from label number to class name")
@@ -42,12 +43,12 @@ def load_classes(path: Path) -> Dataset:
 
 
 def _check_class_names(table: Path, names: dict[str, str]) -> None:
-    """CLIP and the tables tell classes apart by name: of two with one name (ImageNet's cranes), neither is right."""
+    """Raise `DatasetError` if two classes share a name (as ImageNet's cranes do): names identify classes everywhere."""
     first: dict[str, str] = {}
     for number, name in names.items():
         other = first.setdefault(" ".join(name.split()), number)
         if other != number:
             raise DatasetError(
-                f"{table}: the classes {other} and {number} are both named {quoted(name)}, which CLIP reads alike; "
+                f"{table}: the classes {other} and {number} have the same name {quoted(name)}; "
                 f"give them different names, such as {quoted(name + ' (a kind of ...)')}"
             )

@@ -1,4 +1,4 @@
-"""COCO: `annotations/captions_<split>.json`, with boxes from `instances_<split>.json` where it exists."""
+"""Read COCO: `annotations/captions_<split>.json`, with boxes from `instances_<split>.json` if it exists."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -11,13 +11,13 @@ from engine.data.splits import choose_split, hashed_split
 
 
 def coco_files(path: Path) -> dict[str, Path]:
-    """Split name -> captions file."""
+    """Return the captions files by split name."""
     found = sorted([*path.glob("captions_*.json"), *path.glob("annotations/captions_*.json")])
     return {file.stem.removeprefix("captions_"): file for file in found}
 
 
 class CocoReader:
-    """COCO's caption files, one per split."""
+    """Reads COCO's caption files, one per split."""
 
     name = "coco"
 
@@ -35,7 +35,7 @@ class CocoReader:
             if not files:
                 raise DatasetError(f"{path}: no annotations/captions_<split>.json; expected COCO's caption files")
         alone = next(iter(files)) if len(files) == 1 else None
-        # One file that is named after no split holds all there is: its splits are made, as a bare folder's are.
+        # A single file whose name is not a split holds the whole dataset; it is split like a folder of photos.
         is_whole = alone is not None and not alone.startswith(("train", "val", "test"))
         is_made = is_whole and split in ("train", "val", "all")
         name = alone if is_made else choose_split(files, split or alone or "val", path)
@@ -49,10 +49,11 @@ def _coco_photos(base: Path, split: str, captions: Path) -> Path:
     for folder in (base / split, base / "images" / split, base / "images"):
         if folder.is_dir():
             return folder
-    raise DatasetError(f"{captions}: its photos are not there; expected them in {base / split} or {base / 'images'}")
+    raise DatasetError(f"{captions}: its photos are missing; expected them in {base / split} or {base / 'images'}")
 
 
 def coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
+    """Return the examples of a captions file, with boxes if the file `instances` exists."""
     content = _coco_content(captions)
     files: dict[str, str] = {}
     conditions: dict[str, tuple[str, ...]] = {}
@@ -60,7 +61,7 @@ def coco_examples(captions: Path, instances: Path) -> tuple[Example, ...]:
         key, name = entry_id(captions, image, "id"), entry(captions, image, "file_name")
         if key in files:
             raise DatasetError(
-                f"{captions}: the image id {quoted(key)} stands there twice ({quoted(files[key])} and {quoted(name)})"
+                f"{captions}: the image id {quoted(key)} occurs twice ({quoted(files[key])} and {quoted(name)})"
             )
         files[key] = inside_name(name, captions)
         conditions[key] = _conditions(captions, image)
@@ -91,16 +92,16 @@ def _conditions(captions: Path, image: dict[str, Any]) -> tuple[str, ...]:
     if found is None:
         return ()
     if not isinstance(found, list):
-        raise DatasetError(f"{captions}: the conditions {quoted(found)} are no list")
+        raise DatasetError(f"{captions}: the conditions {quoted(found)} are not a list")
     return tuple(each if isinstance(each, str) else quoted(each) for each in found)
 
 
 def _coco_boxes(path: Path, files: dict[str, str]) -> tuple[dict[str, list[Box]], dict[str, tuple[float, float]]]:
-    """The boxes of each image id, and the sizes of the photos they were drawn on, as far as they are given."""
+    """Return the boxes of each image id, and the sizes of the annotated photos that the file contains."""
     content = _coco_content(path)
     categories = content.get("categories") or []
     if not isinstance(categories, list):
-        raise DatasetError(f"{path}: the categories {quoted(categories)} are no list")
+        raise DatasetError(f"{path}: the categories {quoted(categories)} are not a list")
     names = {entry_id(path, item, "id"): str(entry(path, item, "name")) for item in categories}
     boxes: dict[str, list[Box]] = defaultdict(list)
     for item in content["annotations"]:
@@ -118,7 +119,7 @@ def _coco_boxes(path: Path, files: dict[str, str]) -> tuple[dict[str, list[Box]]
 
 
 def _annotated_size(image: object) -> tuple[str, tuple[float, float]] | None:
-    """(image id, (width, height)) of an entry that has them: not all tools write sizes."""
+    """Return (image id, (width, height)) of an entry, or None: not all tools write sizes."""
     if not isinstance(image, dict) or (key := id_text(image.get("id"))) is None:
         return None
     size = image.get("width"), image.get("height")

@@ -1,4 +1,4 @@
-"""The layout of the study's course: `p2_data/images/<split>` and `p2_data/<split>.json`."""
+"""Read the layout of the study's course: `p2_data/images/<split>` and `p2_data/<split>.json`."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from engine.data.dataset import Dataset, DatasetError
 
 
 class CourseReader:
-    """The folder of the study's course, or its `p2_data`."""
+    """Reads the folder of the study's course, or its `p2_data`."""
 
     name = "course"
 

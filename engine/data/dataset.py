@@ -1,6 +1,6 @@
-"""Datasets as every reader returns them: examples with their photos, references and boxes.
+"""The structure that every dataset reader returns: examples with their photos, references and boxes.
 
-Opens no photo: whether one can be used shows when it is read.
+Photos are not opened here; an unusable photo is reported when it is read.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class DatasetError(ValueError):
-    """A dataset that makes no sense; the message names the file, the entry, and what was expected."""
+    """An inconsistent or unreadable dataset; the message names the file, the entry and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Example:
-    """A photo with what is known about it."""
+    """A photo with its annotations."""
 
     image_id: str
     """The file name without folder and extension."""
@@ -35,19 +35,19 @@ class Example:
     """Relative to the dataset's root."""
     references: tuple[str, ...] = ()
     objects: tuple[Box, ...] = ()
-    """In pixels of the photo that was annotated; see `boxes_on`."""
+    """In pixels of the annotated photo; see `boxes_on`."""
     conditions: tuple[str, ...] = ()
     label: str | None = None
     """The class, in a classification set."""
     source_id: str | None = None
-    """The id that the annotation file gives the image, where there is one."""
+    """The image's id in the annotation file, if it has one."""
     annotated_size: tuple[float, float] | None = None
-    """Width and height of the photo that the boxes were drawn on, where the annotations say it."""
+    """Width and height in pixels of the annotated photo, if the annotations contain them."""
 
     def boxes_on(self, width: int, height: int) -> tuple[Box, ...]:
-        """The boxes in pixels of a `width` x `height` copy of the photo.
+        """Return the boxes in pixels of a `width` x `height` copy of the photo.
 
-        As they are where the annotated size is not known, or is that of the photo lying on its side.
+        They are not scaled if the annotated size is unknown or equals the given size with the sides swapped.
         """
         if self.annotated_size in (None, (width, height), (height, width)) or not width or not height:
             return self.objects
@@ -59,30 +59,30 @@ class Example:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The examples of one split, in a fixed order (by image id)."""
+    """The examples of one split, ordered by image id."""
 
     name: str
     format: str
     path: Path
-    """What was asked for."""
+    """The path that was passed to the reader."""
     split: str
     root: Path
     """The folder of the photos."""
     examples: tuple[Example, ...]
     labels: tuple[str, ...] = ()
-    """All classes, in the dataset's order, in a classification set."""
+    """All classes of a classification set, in the dataset's order."""
     label_ids: tuple[str, ...] = ()
-    """Their numbers as the file names have them."""
+    """The numbers of the classes in the file names."""
     tokenizer: Path | None = None
     """A tokenizer file that comes with the dataset."""
 
     def photo(self, example: Example) -> Path:
-        """Where the photo lies."""
+        """Return the path of the example's photo."""
         return self.root / example.file_name
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that change with any photo's name or size, any reference, box or label."""
+        """16 hex digits that change with any photo's name or file size and with any reference, box or label."""
         digest = hashlib.sha256()
         for example in self.examples:
             path = self.photo(example)
@@ -92,9 +92,9 @@ class Dataset:
         return digest.hexdigest()[:16]
 
     def on_disk(self) -> "Dataset":
-        """Only the examples whose photo is there."""
+        """Return the dataset with only the examples whose photo exists."""
         return self.subset(example for example in self.examples if self.photo(example).is_file())
 
     def subset(self, examples: Iterable[Example]) -> "Dataset":
-        """The same dataset with these examples."""
+        """Return the same dataset with these examples."""
         return replace(self, examples=tuple(examples))

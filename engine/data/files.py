@@ -1,6 +1,6 @@
-"""Files that people bring, as text and as JSON: what is wrong with one is a sentence, and what it quotes is short.
+"""Read text, JSON and CSV files of users, and quote their content briefly in error messages.
 
-Knows encodings and JSON. Knows no format of a dataset and none of predictions: the error to raise comes in.
+The functions know no dataset format; the caller passes the exception class to raise.
 """
 
 import csv
@@ -20,16 +20,16 @@ _short.maxlevel, _short.maxlist, _short.maxdict, _short.maxstring, _short.maxoth
 
 
 def quoted(value: object) -> str:
-    """A value as a message quotes it: as Python writes it, at most 80 characters of it, however large it is."""
+    """Return the `repr` of a value for an error message, cut to 80 characters."""
     text = _short.repr(value)
     return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 3]}..."
 
 
 def read_text(path: Path, error: type[ValueError]) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark; line ends are `\\n`.
+    """Return the text of a UTF-8 file, with or without a byte order mark; line ends are `\\n`.
 
     Raises:
-        error: another encoding.
+        error: the file has another encoding.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -40,35 +40,39 @@ def read_text(path: Path, error: type[ValueError]) -> str:
 def parse_json(
     text: str, where: str, error: type[ValueError], pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
 ) -> Any:
-    """The value of a JSON text; `pairs` makes an object of its names and values, `where` begins a message.
+    """Return the value of a JSON text.
+
+    Args:
+        where: prefix of error messages.
+        pairs: builds an object from its names and values; None builds a dict.
 
     Raises:
-        error: no JSON, nested too deep, or a text in it that is no text: half of a character.
+        error: not JSON, nested too deeply, or a string with an unpaired surrogate.
     """
     try:
         content = json.loads(text, object_pairs_hook=pairs)
-        # Halves come in as escapes only. Written back as UTF-8, one shows itself wherever it stands.
+        # Unpaired surrogates can only come from escapes. Encoding the content as UTF-8 finds them at any depth.
         if _HALF.search(text):
             json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as problem:
         half, before = problem.object[problem.start], problem.object[max(problem.start - 20, 0) : problem.start]
         raise error(
-            f"{where}: half of a character, {half!r}, after {before!r}; write it whole or leave it out"
+            f"{where}: the surrogate {half!r} after {before!r} is unpaired; write the whole character or remove it"
         ) from None
     except RecursionError:
-        raise error(f"{where}: not JSON that can be read: nested too deep") from None
-    except ValueError as problem:  # a number of too many digits is no JSONDecodeError
+        raise error(f"{where}: the JSON is nested too deeply to be read") from None
+    except ValueError as problem:  # a number with too many digits does not raise JSONDecodeError
         raise error(f"{where}: not JSON ({problem})") from problem
     return content
 
 
 def rows(text: str, path: Path, error: type[ValueError]) -> Iterator[tuple[int, int, list[str]]]:
-    """(first line, last line, fields) of each row of a CSV text, empty rows left out; a quoted field may span lines.
+    """Yield (first line, last line, fields) of each non-empty row of a CSV text; a quoted field may span lines.
 
     Raises:
-        error: a field that never ends.
+        error: a quoted field is not closed.
     """
-    # Only \n ends a line: str.splitlines would also break at the marks that are part of a text, such as U+2028.
+    # Only \n ends a line; str.splitlines would also split at characters that belong to the text, such as U+2028.
     reader = csv.reader(io.StringIO(text, newline=""))
     last = 0
     try:
@@ -81,12 +85,12 @@ def rows(text: str, path: Path, error: type[ValueError]) -> Iterator[tuple[int, 
 
 
 def id_text(value: object) -> str | None:
-    """An id as text, since tools write one image's id as 1, "1" and 1.0; None for what is no id."""
+    """Return an id as text, since tools write the same id as 1, "1" or 1.0; None if `value` is not an id."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line: its first, else its kind."""
+    """Return the first line of an error's message, or its class name if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Flickr8k: `captions.txt` or `Flickr8k.token.txt`, with the official split lists where they exist."""
+"""Read Flickr8k: `captions.txt` or `Flickr8k.token.txt`, with the official split lists if they exist."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ def _flickr_file(path: Path) -> Path | None:
 
 
 class Flickr8kReader:
-    """Flickr8k's captions with a folder of photos."""
+    """Reads Flickr8k's captions with their folder of photos."""
 
     name = "flickr8k"
 
@@ -38,7 +38,7 @@ class Flickr8kReader:
         folders = (base / name for name in ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset"))
         root = next((folder for folder in folders if folder.is_dir()), None)
         if root is None:
-            raise DatasetError(f"{file}: its photos are not there; expected them in {base / 'Images'}")
+            raise DatasetError(f"{file}: its photos are missing; expected them in {base / 'Images'}")
         references: dict[str, list[str]] = defaultdict(list)
         for name, caption in _flickr_captions(file):
             references[name].append(caption)
@@ -49,7 +49,7 @@ class Flickr8kReader:
 
 
 def _flickr_captions(file: Path) -> Iterable[tuple[str, str]]:
-    """(file name, caption) of `captions.txt` (CSV with a header) or `Flickr8k.token.txt` (name#n, tab, caption)."""
+    """Yield (file name, caption) of `captions.txt` (CSV with header) or `Flickr8k.token.txt` (name#n, tab, caption)."""
     text = read_text_file(file)
     if "\t" in text.split("\n", 1)[0]:
         for number, line in enumerate(text.split("\n"), 1):
@@ -66,7 +66,7 @@ def _flickr_captions(file: Path) -> Iterable[tuple[str, str]]:
         raise DatasetError(f"{file}: the first line is {quoted(header)}, expected the header image,caption")
     lines = text.split("\n")
     for first, last, row in table:
-        # A caption with a comma stands unquoted in some copies of the file: everything after the name is caption.
+        # Some copies of the file do not quote captions with commas, so everything after the name is the caption.
         if len(row) < 2:
             raise DatasetError(f"{file}: line {first} is {quoted(row)}, expected image,caption")
         swallowed = next((n for n in range(first + 1, last + 1) if is_photo(Path(lines[n - 1].split(",")[0]))), None)

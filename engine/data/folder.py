@@ -1,4 +1,4 @@
-"""A folder of photos without references."""
+"""Read a folder of photos without references."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from engine.data.splits import hashed_split
 
 
 class FolderReader:
-    """Photos without references; any folder can be read this way."""
+    """Reads the photos of any folder, without references."""
 
     name = "folder"
 
@@ -31,7 +31,7 @@ class FolderReader:
 
 
 def _photos_below(path: Path) -> Iterator[Path]:
-    """The photos of all folders in `path`, linked ones as well; each folder once, wherever links lead."""
+    """Yield the photos of all folders in `path`, following symbolic links; each folder is read once."""
     seen: set[Path] = set()
     for folder, folders, names in os.walk(path, followlinks=True):
         real = Path(folder).resolve()
@@ -39,11 +39,11 @@ def _photos_below(path: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()  # where a folder stands there twice, its photos have the same ids on every disk
+        folders.sort()  # so that a folder reached by two links gets the same ids on every file system
         yield from filter(is_photo, (Path(folder, name) for name in names))
 
 
 def _photo_ids(names: Sequence[Path]) -> list[str]:
-    """File names without extension; with their folders, then with extensions too, where those alone would be equal."""
+    """Return the ids of photos: file names without extension; if these are not unique, with folders; else with both."""
     forms = ([name.stem for name in names], [name.with_suffix("").as_posix() for name in names])
     return next((ids for ids in forms if len(set(ids)) == len(ids)), [name.as_posix() for name in names])

@@ -1,6 +1,6 @@
-"""A photo: opened whatever its format, upright, in RGB; and the crop of it that a model sees.
+"""Open photos of any format upright in RGB, and compute the crop that a model sees.
 
-Knows Pillow and pixels. Knows no dataset and no model: sizes and statistics come in as a `Preprocessing`.
+Sizes and normalisation statistics are passed as a `Preprocessing`.
 """
 
 from collections import deque
@@ -15,9 +15,9 @@ from PIL import Image, ImageOps
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_PIXELS = 100_000_000
-"""A larger photo is skipped: decoded it would take 300 MB, and Pillow calls it a decompression bomb soon after."""
+"""Photos with more pixels are skipped: each takes 300 MB, and Pillow soon rejects them as decompression bombs."""
 MAX_RATIO = 100
-"""A longer strip is skipped: scaled until its short side fills a model's input, it would take gigabytes."""
+"""Longer strips are skipped: scaled until the short side fills the model's input, they would take gigabytes."""
 
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class PhotoError(ValueError):
-    """A photo that cannot be used; the message is the reason, fit for the results."""
+    """A photo that cannot be used; the message is the reason that the results show."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Crop:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a photo becomes a model's input: shorter side to size / crop_pct, centre crop, normalise.
+    """How a photo is prepared: resize the shorter side to size / crop_pct, centre crop, normalise.
 
-    mean and std are those of RGB in [0, 1].
+    mean and std refer to RGB values in [0, 1].
     """
 
     size: int = 224
@@ -56,24 +56,24 @@ class Preprocessing:
             raise ValueError(f"interpolation {self.interpolation!r}: expected one of {sorted(_INTERPOLATIONS)}")
 
     def crop(self, width: int, height: int) -> Crop:
-        """The part of a `width` x `height` photo that the model sees, in the photo's pixels."""
+        """Return the part of a `width` x `height` photo that the model sees, in the photo's pixels."""
         scaled_width, scaled_height = self._scaled(width, height)
         left, top = self._corner(scaled_width, scaled_height)
         across, down = width / scaled_width, height / scaled_height
         return Crop(left * across, top * down, self.size * across, self.size * down)
 
     def window(self, photo: Image.Image) -> Image.Image:
-        """The crop as the model sees it, `size` x `size`, before normalising."""
+        """Return the crop that the model sees, `size` x `size` pixels, before normalisation."""
         scaled = photo.resize(self._scaled(*photo.size), _INTERPOLATIONS[self.interpolation])
         left, top = self._corner(*scaled.size)
         return scaled.crop((left, top, left + self.size, top + self.size))
 
     def window_bytes(self, photo: Image.Image) -> np.ndarray:
-        """The crop before normalising, uint8[size, size, 3]."""
+        """Return the crop before normalisation, uint8[size, size, 3]."""
         return np.asarray(self.window(photo), dtype=np.uint8)
 
     def normalise(self, window: np.ndarray) -> np.ndarray:
-        """The model's input: uint8[size, size, 3] -> float32[3, size, size]."""
+        """Return the model's input: uint8[size, size, 3] -> float32[3, size, size]."""
         scaled = window.astype(np.float32) / 255.0
         normal = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normal.transpose(2, 0, 1))
@@ -90,15 +90,16 @@ class Preprocessing:
 
 
 def is_photo(path: Path) -> bool:
-    """Whether the file's name is that of a photo we read."""
+    """Return whether the file name has the extension of a supported photo format."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def open_photo(path: Path) -> Image.Image:
-    """The whole photo, decoded, upright (EXIF rotation applied), RGB of 8 bits.
+    """Return the decoded photo, upright (EXIF rotation applied), in 8-bit RGB.
 
     Raises:
-        PhotoError: missing, empty, broken, of an unknown format, larger than MAX_PIXELS, or longer than MAX_RATIO.
+        PhotoError: the photo is missing, empty, broken, of an unknown format, larger than MAX_PIXELS, or one side is
+            more than MAX_RATIO times the other.
     """
     try:
         if path.stat().st_size == 0:
@@ -125,17 +126,17 @@ def open_photo(path: Path) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # 16-bit grey: Pillow's own conversion clips at 255, which makes nearly every such photo white.
+        # 16-bit grey: Pillow's conversion clips at 255, which turns almost every such photo white.
         grey = np.asarray(image, dtype=np.float64)
         return Image.fromarray(np.clip(grey / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
 
 
 def read_ahead(paths: Iterable[T], read: Callable[[T], object], workers: int = 2, ahead: int = 32) -> Iterator:
-    """`read` of each of `paths`, in order, done by threads at most `ahead` items before they are asked for.
+    """Yield `read(path)` for each of `paths`, in order; threads read at most `ahead` items in advance.
 
-    Pillow and numpy release the interpreter lock, so decoding overlaps with the model. An exception is raised where its
-    item is due.
+    Pillow and numpy release the interpreter lock, so decoding overlaps with the model. An exception of `read` is raised
+    when its item is due.
     """
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future] = deque()

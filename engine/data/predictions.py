@@ -1,7 +1,7 @@
-"""Files of predictions that somebody else made, captions and classes: read, checked, and matched with a dataset.
+"""Read files of predicted captions or classes, check them, and match them with a dataset.
 
-Knows three forms of captions: COCO results `[{"image_id", "caption"}]`, the course's `{name: caption}`, and a list of
-`{"img_id", "prediction": [caption]}`; and the course's CSV of classes, `filename,label`. Knows no metric.
+Three forms of captions are supported: COCO results `[{"image_id", "caption"}]`, the course's `{name: caption}`, and a
+list of `{"img_id", "prediction": [caption]}`. Classes are read from the course's CSV, `filename,label`.
 """
 
 import unicodedata
@@ -21,19 +21,19 @@ class PredictionsError(ValueError):
 
 @dataclass(frozen=True)
 class PredictedCaption:
-    """A caption and the image it is for, both as the file has them."""
+    """A caption and the name of its image, both as in the file."""
 
     name: str
     caption: str
     is_id: bool = False
-    """Whether `name` was given as COCO's `image_id`: an id of the annotation file before it is a file name."""
+    """Whether `name` was given as COCO's `image_id`; such a name is looked up as an id first, then as a file name."""
 
 
 def read(path: Path) -> list[PredictedCaption]:
-    """The captions of a file, in its order, their white space made single spaces.
+    """Return the captions of a file, in its order, with white space collapsed.
 
     Raises:
-        PredictionsError: no such file, an unknown form, a caption that is no text, an image twice.
+        PredictionsError: the file is missing or has an unknown form, a caption is not text, or an image occurs twice.
     """
     if not path.is_file():
         raise PredictionsError(f"{path}: there is no such file; expected a JSON file of predicted captions")
@@ -49,19 +49,19 @@ def read(path: Path) -> list[PredictedCaption]:
             raise PredictionsError(f"{path}: {_twice(found[key].name, name)}")
         found[key] = PredictedCaption(name, " ".join(caption.split()), is_id)
     if not found:
-        raise PredictionsError(f"{path}: no predictions in it")
+        raise PredictionsError(f"{path}: contains no predictions")
     return list(found.values())
 
 
 def match(found: Sequence[PredictedCaption], dataset: Dataset, path: Path, partial: bool) -> dict[str, str]:
-    """Image id of the dataset -> caption.
+    """Return the captions by image id of the dataset.
 
-    COCO's `image_id` is looked up among the ids of the annotation file, then among the file names; any other name the
-    other way round. Only where the dataset has no ids does a number find the file name that ends in it.
+    COCO's `image_id` is looked up among the ids of the annotation file, then among the file names; any other name is
+    looked up in the opposite order. A number matches the file name that ends in it only if the dataset has no ids.
 
     Raises:
-        PredictionsError: a prediction for an image the dataset does not have, a number that several file names end in,
-            two for one image, or, unless `partial`, images without one.
+        PredictionsError: the dataset does not have the image of a prediction, several file names end in its number, an
+            image has two predictions, or, unless `partial`, an image has none.
     """
     images = _Images(dataset, path)
     named: dict[str, str] = {}
@@ -75,13 +75,13 @@ def match(found: Sequence[PredictedCaption], dataset: Dataset, path: Path, parti
     if missing and not partial:
         raise PredictionsError(
             f"{path}: {len(missing)} of {len(images.known)} images have no caption, the first is {quoted(missing[0])}; "
-            "score what is there with --partial (CIDEr's document frequencies are then those of these images)"
+            "use --partial to score only the others (CIDEr's document frequencies are then computed over these alone)"
         )
     return matched
 
 
 class _Images:
-    """The images of a dataset by all that a file of predictions may call them."""
+    """The images of a dataset, looked up by any name that a predictions file may use."""
 
     def __init__(self, dataset: Dataset, path: Path) -> None:
         self._dataset, self._path = dataset, path
@@ -98,16 +98,16 @@ class _Images:
                 self._by_number.setdefault(_number(text), []).append(image_id)
 
     def find(self, each: PredictedCaption) -> str:
-        """The image id that a prediction is for."""
+        """Return the image id that a prediction belongs to."""
         key = _key(each.name)
         by_name = self._by_name(each.name.replace("\\", "/"), key)
-        # What has a picture's extension is the name of a file: its digits are no id.
+        # A name with a photo's extension is a file name; its digits are not an id.
         by_id = self._by_id.get(each.name) if key == each.name else None
         image_id = (by_id or by_name) if each.is_id else (by_name or by_id)
         return image_id or self._by_digits(each.name, key)
 
     def _by_name(self, whole: str, key: str) -> str | None:
-        # Ids have their folders, or even extensions, where photos have equal names; of a.jpg.png, the id is a.jpg.
+        # Ids include folders, or even extensions, if file names are not unique; the id of a.jpg.png is a.jpg.
         names = whole, _without_extension(whole), key
         spelled = (self._by_spelling.get(_spelling(name)) for name in names)
         return next((name for name in names if name in self.known), next(filter(None, spelled), None))
@@ -117,20 +117,20 @@ class _Images:
         close = self._by_number.get(_number(key), []) if key.isdecimal() and not is_file_name else []
         if len(close) > 1:
             raise PredictionsError(
-                f"{self._path}: the image {quoted(name)} may be {quoted(close[0])} or {quoted(close[1])}; "
-                f"give the file names of {self._dataset.path} instead"
+                f"{self._path}: the image {quoted(name)} matches both {quoted(close[0])} and {quoted(close[1])}; "
+                f"use the file names of {self._dataset.path} instead"
             )
         if not close:
             raise PredictionsError(
                 f"{self._path}: the image {quoted(name)} is not in {self._dataset.path} (split {self._dataset.split}, "
-                f"{len(self.known)} images); choose the data or --split it was made for"
+                f"{len(self.known)} images); choose the dataset or --split that the predictions were made for"
             )
         return close[0]
 
 
 @dataclass(frozen=True)
 class PredictedClass:
-    """A photo's predicted class and the true one, both as the numbers the course's file names have."""
+    """A photo's predicted and true class, both as the numbers used in the course's file names."""
 
     file_name: str
     """Without folders."""
@@ -139,10 +139,11 @@ class PredictedClass:
 
 
 def read_classes(path: Path) -> list[PredictedClass]:
-    """Reads the course's `filename,label` file; the true label is what the file name, without folders, has before `_`.
+    """Read the course's `filename,label` file. The true label is the part of the file name before `_`.
 
     Raises:
-        PredictionsError: no such file, another header, a line that is not file name and label, or a photo twice.
+        PredictionsError: the file is missing or has another header, a line is not a file name and a label, or a photo
+            occurs twice.
     """
     if not path.is_file():
         raise PredictionsError(f"{path}: there is no such file; expected a CSV with the header filename,label")
@@ -153,9 +154,9 @@ def read_classes(path: Path) -> list[PredictedClass]:
     found = [_class_row(path, line, row) for line, _, row in table]
     twice = next((name for name, count in Counter(each.file_name for each in found).items() if count > 1), None)
     if twice is not None:
-        raise PredictionsError(f"{path}: the photo {quoted(twice)} is there twice; keep one label")
+        raise PredictionsError(f"{path}: the photo {quoted(twice)} occurs twice; keep one label")
     if not found:
-        raise PredictionsError(f"{path}: no predictions in it")
+        raise PredictionsError(f"{path}: contains no predictions")
     return found
 
 
@@ -167,7 +168,7 @@ def _class_row(path: Path, line: int, row: list[str]) -> PredictedClass:
 
 
 def _entries(path: Path, content: Any) -> Iterator[tuple[str, Any, bool]]:
-    """(name, caption, whether the name is a COCO id) of each entry."""
+    """Yield (name, caption, whether the name is a COCO id) of each entry."""
     if isinstance(content, dict):
         yield from ((name, caption, False) for name, caption in content.items())
         return
@@ -188,22 +189,22 @@ def _entries(path: Path, content: Any) -> Iterator[tuple[str, Any, bool]]:
 def _id(path: Path, value: object) -> str:
     found = id_text(value)
     if found is None:
-        raise PredictionsError(f"{path}: the image id {quoted(value)} is no id, expected a number or text")
+        raise PredictionsError(f"{path}: the image id {quoted(value)} is not an id; expected a number or text")
     return found
 
 
 def _twice(first: str, second: str) -> str:
     also = "" if first == second else f", also as {quoted(first)}"
-    return f"the image {quoted(second)} is there twice{also}; keep one caption"
+    return f"the image {quoted(second)} occurs twice{also}; keep one caption"
 
 
 def _number(digits: str) -> str:
-    """A number without the zeros in front."""
+    """Return a number without leading zeros."""
     return digits.lstrip("0") or "0"
 
 
 def _key(name: str) -> str:
-    """A file name or id without folder and picture extension."""
+    """Return a file name or id without folder and photo extension."""
     return _without_extension(_base_name(name))
 
 
@@ -213,7 +214,7 @@ def _without_extension(name: str) -> str:
 
 
 def _spelling(name: str) -> str:
-    """One spelling of a name: an é may be one sign or two, and macOS writes two."""
+    """Return a name in Unicode NFC: an é may be one code point or, on macOS, two."""
     return unicodedata.normalize("NFC", name)
 
 

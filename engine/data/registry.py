@@ -1,4 +1,4 @@
-"""The dataset formats: which reader a path is for, and the checks that every dataset passes."""
+"""Load datasets of any supported format: choose the reader of a path and check what it returns."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from engine.protocols import DatasetReader
 READERS: dict[str, DatasetReader] = {
     reader.name: reader for reader in (CourseReader(), CocoReader(), Flickr8kReader(), FolderReader())
 }
-"""The built-in formats in the order in which they are tried; any folder is a folder of photos, so that one is last."""
+"""The built-in formats in the order in which they are tried. `folder` accepts any folder, so it is last."""
 
 
 def load(path: Path, format: str | None = None, split: str | None = None, hold_out: int = HOLD_OUT) -> Dataset:
@@ -23,14 +23,14 @@ def load(path: Path, format: str | None = None, split: str | None = None, hold_o
 
     Args:
         path: a folder, or an annotation file.
-        format: one of `formats()`, or `package.module:factory` of a reader; None recognises it by what is there.
-        split: `train`, `val`, `test`, a split's full name (`val2017`), or `all`. None takes `val` where the dataset has
+        format: one of `formats()`, or `package.module:factory` of a reader; None detects the format.
+        split: `train`, `val`, `test`, a split's full name (`val2017`), or `all`. None takes `val` if the dataset has
             splits, else everything.
-        hold_out: photos that make `val` where the dataset has no splits; the rest is `train`.
+        hold_out: number of photos in `val` if the dataset has no splits; the rest is `train`.
 
     Raises:
-        DatasetError: nothing to read there, or a dataset that contradicts itself.
-        PluginError: a reader that cannot be loaded.
+        DatasetError: the dataset does not exist, cannot be read, or is inconsistent.
+        PluginError: the reader cannot be loaded.
     """
     if not path.exists():
         raise DatasetError(f"{path}: there is no such file or folder; expected a dataset ({', '.join(formats())})")
@@ -39,7 +39,7 @@ def load(path: Path, format: str | None = None, split: str | None = None, hold_o
 
 
 def formats() -> list[str]:
-    """Return the names of all formats, those of installed plugins last."""
+    """Return the names of all formats, installed plugins last."""
     return [*READERS, *(name for name in protocols.installed("datasets") if name not in READERS)]
 
 
@@ -52,10 +52,10 @@ def _named(format: str) -> DatasetReader:
 
 
 def _recognise(path: Path) -> DatasetReader:
-    """Return the reader of `path`. Installed plugins are asked first: they are there because their user has such data.
+    """Return the reader of `path`. Installed plugins are tried first, because they are more specific than `folder`.
 
     Raises:
-        DatasetError: no reader or more than one plugin recognises it.
+        DatasetError: no reader, or more than one plugin, recognises it.
     """
     plugins = [protocols.plugin("datasets", name) for name in protocols.installed("datasets")]
     found = [reader for reader in plugins if reader.recognises(path)]

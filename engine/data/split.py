@@ -1,4 +1,4 @@
-"""The images being scored, with everything that a metric may use of them."""
+"""The images that are scored, with everything that a metric may use."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -13,25 +13,27 @@ class Split:
 
     image_ids: tuple[str, ...]
     references: tuple[tuple[str, ...], ...]
-    """Of each image; an image may have none."""
+    """The references of each image; an image may have none."""
     photos: tuple[Path | None, ...] = ()
-    """None where the photo is missing."""
+    """The photo of each image; None if it is missing."""
     objects: tuple[tuple[Box, ...], ...] = ()
     """Annotated objects, in pixels of the upright photo; an image may have none."""
     fingerprint: str = ""
-    """Of the dataset, see `Dataset.fingerprint`."""
+    """The fingerprint of the dataset, see `Dataset.fingerprint`."""
     _has: dict[str, tuple] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         has = {"references": self.references, "photos": self.photos, "objects": self.objects}
         for name, values in has.items():
             if len(values) not in (0, len(self.image_ids)):
-                raise ValueError(f"{name}: {len(values)} for {len(self.image_ids)} images")
+                raise ValueError(
+                    f"{name}: {len(values)} values for {len(self.image_ids)} images; expected one per image"
+                )
         object.__setattr__(self, "_has", has)
 
     @classmethod
     def of_references(cls, references: Sequence[Sequence[str]]) -> "Split":
-        """Return a split of images of which only the references are known, numbered from 0."""
+        """Return a split with references only; the image ids are numbers from 0."""
         return cls(tuple(map(str, range(len(references)))), tuple(map(tuple, references)))
 
     def __len__(self) -> int:

@@ -144,7 +144,7 @@ def _score(run: RunInProgress, settings: CaptionerRun, found: Mapping[str, pa.Ta
         # Samples are unranked, so a better later sample is not a ranking error.
         errors = {} if settings.decoding.sample else nbest.ranking_errors(lists)
     by_size = scoring.by_setting(found["captions"], split)
-    scored = scoring.score(split, by_size, wanted, settings.decoding.facts(), errors, timed)
+    scored = scoring.score(split, by_size, wanted, settings.decoding.signature_fields(), errors, timed)
     scoring.write(run, scored, settings.clip)
     return scored
 
@@ -166,7 +166,7 @@ def _metadata(
         "kind": "captioner",
         "data": metadata.data_metadata(settings.dataset, images),
         "captioner": {"name": captioner.name, "fingerprint": captioner.fingerprint, **captioner.metadata},
-        "decoding": settings.decoding.facts(),
+        "decoding": settings.decoding.signature_fields(),
         "attention": {"pass": _attention_pass(captioner, captions), "merge": settings.merge},
         "beam_sizes": list(sizes),
         "hardware": provenance.hardware(settings.device),

@@ -1,4 +1,4 @@
-"""What every metric shares: statistics per image first, aggregation last.
+"""Scores and their aggregation, shared by all metrics: statistics per image first, aggregation last.
 
 The corpus value of a metric is computed from the sum of its statistics over images, its 95 % interval from sums over
 resampled images. A mean is the simplest case, with the statistics value and 1.
@@ -22,12 +22,12 @@ _SEED = 0
 
 
 class MetricError(RuntimeError):
-    """A metric that could not be computed; the message says what failed and what to do."""
+    """A metric could not be computed; the message says what failed and what to do."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A metric over the split with its 95 % bootstrap interval; the interval is None where there is none."""
+    """A metric over the split with its 95 % bootstrap interval; the bounds are None if there is no interval."""
 
     value: float
     low: float | None
@@ -41,10 +41,10 @@ class Scores:
     per_image: dict[str, np.ndarray] = field(default_factory=dict)
     corpus: dict[str, Corpus] = field(default_factory=dict)
     counts: dict[str, np.ndarray] = field(default_factory=dict)
-    """Column -> statistics [N, C] that corpus values are pooled from, for paired tests; see `counts_column`."""
+    """Column -> statistics [N, C] from which corpus values are pooled, for paired tests; see `counts_column`."""
 
     def update(self, other: "Scores") -> None:
-        """Add the metrics of `other`, about the same captions."""
+        """Add the metrics of `other`, computed for the same captions."""
         for name in ("per_image", "corpus", "counts"):
             getattr(self, name).update(getattr(other, name))
 
@@ -62,7 +62,7 @@ class Scores:
 
 
 class Resampled:
-    """Bootstrapped sums of statistics, made once for all metrics that share them, such as BLEU-1 to BLEU-4."""
+    """Bootstrapped sums of statistics, computed once for all metrics that share them, such as BLEU-1 to BLEU-4."""
 
     def __init__(self) -> None:
         self._sums: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -97,7 +97,7 @@ class PerImage:
 
 
 class Described:
-    """Base of built-in metrics: `schema.METRICS` defines how they are called and shown."""
+    """Base of built-in metrics, whose names and units are defined in `schema.METRICS`."""
 
     key: str
     higher_is_better = True
@@ -110,7 +110,7 @@ class Described:
 
     @property
     def title(self) -> str:
-        """Return the metric's name as people write it."""
+        """Return the metric's usual name."""
         return self._info.title
 
     @property
@@ -130,7 +130,7 @@ class Described:
 
 
 def with_ones(values: np.ndarray) -> np.ndarray:
-    """Return the statistics of a mean, float64[N, 2], of float64[N]; NaN rows where there is no value."""
+    """Return the statistics of a mean, float64[N, 2], of values float64[N]; rows without a value are NaN."""
     values = np.asarray(values, dtype=np.float64)
     return np.column_stack([values, np.where(np.isfinite(values), 1.0, np.nan)])
 
@@ -143,7 +143,7 @@ def mean_of(sums: np.ndarray) -> np.ndarray:
 def is_mean(metric: "Metric", statistics: np.ndarray) -> bool:
     """Return whether a metric is the mean of per-image values: two columns, the second of ones, divided by each other.
 
-    Means need no counts for paired tests and have a shorter way to their interval.
+    Means need no counts for paired tests, and their interval is faster to compute.
     """
     if statistics.shape[1] != 2 or not (np.isnan(statistics[:, 1]) | (statistics[:, 1] == 1)).all():
         return False
@@ -152,7 +152,7 @@ def is_mean(metric: "Metric", statistics: np.ndarray) -> bool:
 
 
 def counts_column(metric: "Metric") -> str:
-    """Return the column of `scores` that keeps a pooled metric's statistics."""
+    """Return the column of `scores` that stores a pooled metric's statistics."""
     return getattr(metric, "counts", f"{metric.key}_counts")
 
 
@@ -165,7 +165,7 @@ def mean_with_interval(values: np.ndarray) -> Corpus:
 
 
 def _pooled(metric: "Metric", statistics: np.ndarray, sums: np.ndarray) -> Corpus:
-    """Return a corpus value of statistics [N, C]; its interval is that of the resampled sums."""
+    """Return a corpus value of statistics [N, C]; its interval comes from the resampled sums."""
     if not len(statistics):
         return Corpus(float("nan"), None, None)
     return _corpus(metric.value(statistics.sum(axis=0)), *percentiles(metric.value(sums), len(statistics)))

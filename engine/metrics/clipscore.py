@@ -1,6 +1,6 @@
 """CLIPScore and RefCLIPScore (Hessel et al., EMNLP 2021).
 
-Knows feature arrays, and a CLIP as an object with `text_features`; the features of photos come from the caller.
+Works on feature arrays and an object with `text_features`; the caller provides the features of photos.
 """
 
 import json
@@ -14,11 +14,11 @@ from engine.data.split import Split
 from engine.metrics.base import Described, PerImage, with_ones
 
 CLIPSCORE_WEIGHT = 2.5
-"""Hessel et al., CLIPScore (EMNLP 2021), section 3: w = 2.5 stretches cosines to about [0, 1]."""
+"""Hessel et al., CLIPScore (EMNLP 2021), section 3: w = 2.5 rescales cosines to about [0, 1]."""
 
 
 class TextFeatures(Protocol):
-    """Features float[N, D] of texts, and bool[N]: whether the text was longer than CLIP's context."""
+    """Features float[N, D] of texts, and whether each text was longer than CLIP's context, bool[N]."""
 
     features: np.ndarray
     truncated: np.ndarray
@@ -45,11 +45,11 @@ class ClipFamily:
         prefix: str = "",
         progress: Callable[[Iterable], Iterable] = lambda batches: batches,
     ) -> None:
-        """`images` returns the features float[N, D] of a split's photos, NaN where there is none."""
+        """`images` returns the features float[N, D] of a split's photos; rows of missing photos are NaN."""
         self.clip, self.prefix = clip, prefix
         self._images, self._progress = images, progress
         self.truncated: dict[str, bool] = {}
-        """Caption -> whether it was longer than CLIP's context; of the captions that were scored so far."""
+        """Caption -> whether it was longer than CLIP's context, for all captions scored so far."""
 
     @property
     def metrics(self) -> "tuple[ClipMetric, ClipMetric]":
@@ -59,7 +59,7 @@ class ClipFamily:
     def statistics(
         self, keys: Sequence[str], settings: Mapping[int, Sequence[str]], split: Split
     ) -> dict[str, dict[int, np.ndarray]]:
-        """Return key -> setting -> statistics float64[N, 2]; NaN rows where an image lacks what the metric needs."""
+        """Return key -> setting -> statistics float64[N, 2]; NaN rows if an image lacks what the metric needs."""
         images = self._images(split)
         texts = [self.prefix + text for each in settings.values() for text in each]
         texts += [self.prefix + text for each in split.references for text in each]
@@ -96,7 +96,7 @@ class ClipMetric(Described, PerImage):
 
     @property
     def signature(self) -> dict[str, Any]:
-        """Return what a signature says about the CLIP."""
+        """Return the fields of the signature that identify the CLIP."""
         clip = self.family.clip
         named = {"clip": clip.name, "weights": clip.fingerprint, "clip_setup": clip.setup}
         return {**named, "dtype": "float32", "prefix": json.dumps(self.family.prefix)}

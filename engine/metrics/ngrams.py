@@ -1,8 +1,8 @@
-"""CIDEr-D, ROUGE-L and BLEU counts of captions against references, from tokens.
+"""Compute CIDEr-D, ROUGE-L and BLEU counts of tokenised captions against references.
 
-Knows n-grams, and the definitions of pycocoevalcap, whose numbers these are to the ninth decimal: the tests hold the
-two together. That tool reads every reference again for every setting; here an image's references are read once for all
-of its captions, and a caption that several settings share is scored once.
+The numbers equal those of pycocoevalcap to nine decimals, as the tests check. pycocoevalcap reads every reference again
+for every setting; here the references of an image are counted once for all of its captions, and a caption that several
+settings share is scored once.
 """
 
 import math
@@ -14,9 +14,9 @@ import numpy as np
 
 ORDERS = 4
 SIGMA = 6.0
-"""Of CIDEr-D's length term, in bigrams: Vedantam et al., CVPR 2015, section 5."""
+"""Standard deviation of CIDEr-D's length penalty, in bigrams: Vedantam et al., CVPR 2015, section 5."""
 BETA = 1.2
-"""Of ROUGE-L's F-measure, as COCO has it."""
+"""Weight of recall in ROUGE-L's F-measure, as in COCO."""
 
 Ngrams = dict[tuple[str, ...], int]
 
@@ -32,7 +32,7 @@ class PairScore:
 
 
 def count_ngrams(words: Sequence[str]) -> Ngrams:
-    """How often each n-gram of one to ORDERS words occurs."""
+    """Return how often each n-gram of one to ORDERS words occurs."""
     counts: Ngrams = defaultdict(int)
     for order in range(1, ORDERS + 1):
         for ngram in zip(*(words[at:] for at in range(order)), strict=False):
@@ -41,7 +41,7 @@ def count_ngrams(words: Sequence[str]) -> Ngrams:
 
 
 class CorpusFrequencies:
-    """In how many images' references each n-gram occurs: CIDEr's document frequencies."""
+    """The number of images whose references contain each n-gram: CIDEr's document frequencies."""
 
     def __init__(self, references: Iterable[Sequence[str]]) -> None:
         self.images = 0
@@ -54,16 +54,16 @@ class CorpusFrequencies:
         self._weights = {ngram: self._of_one - logs[count] for ngram, count in counts.items()}
 
     def weight(self, ngram: tuple[str, ...]) -> float:
-        """log(images) - log(document frequency); an n-gram no reference has counts as one that one image has."""
+        """Return log(images) - log(document frequency); an unseen n-gram has document frequency 1."""
         return self._weights.get(ngram, self._of_one)
 
 
 class ImageReferences:
-    """The references of one image, read once."""
+    """The references of one image, counted once."""
 
     def __init__(self, texts: Sequence[str], frequencies: CorpusFrequencies) -> None:
         self._frequencies = frequencies
-        split = [text.split(" ") for text in texts]  # not split(): the tool sees one empty word in an empty text
+        split = [text.split(" ") for text in texts]  # not split(): pycocoevalcap sees one empty word in an empty text
         self._positions = [(word_positions(words), len(words)) for words in split]
         cooked = [count_ngrams(text.split()) for text in texts]
         self._lengths = [_length(counts) for counts in cooked]
@@ -80,7 +80,7 @@ class ImageReferences:
         self._norms = np.sqrt(squares)
 
     def score(self, caption: str) -> PairScore:
-        """Scores the tokens of a caption, joined by spaces."""
+        """Score a caption, given as tokens joined by spaces."""
         counts = count_ngrams(caption.split())
         return PairScore(self._cider(counts), self._rouge(caption.split(" ")), self._bleu(counts))
 
@@ -116,16 +116,16 @@ class ImageReferences:
 
 
 def score_images(references: Sequence[Sequence[str]], captions: Iterable[Sequence[str]]) -> Iterator[list[PairScore]]:
-    """The scores of several captions an image, image by image; only one image's references are held at a time."""
+    """Yield the scores of several captions per image; only the references of one image are in memory at a time."""
     frequencies = CorpusFrequencies(references)
-    for texts, said in zip(references, captions, strict=True):
+    for texts, group in zip(references, captions, strict=True):
         image = ImageReferences(texts, frequencies)
-        found = {caption: image.score(caption) for caption in dict.fromkeys(said)}
-        yield [found[caption] for caption in said]
+        found = {caption: image.score(caption) for caption in dict.fromkeys(group)}
+        yield [found[caption] for caption in group]
 
 
 def word_positions(words: Sequence[str]) -> dict[str, int]:
-    """Word -> the bits of the places where it stands."""
+    """Return for each word a bit mask of its positions."""
     masks: dict[str, int] = defaultdict(int)
     for position, word in enumerate(words):
         masks[word] |= 1 << position
@@ -133,9 +133,9 @@ def word_positions(words: Sequence[str]) -> dict[str, int]:
 
 
 def longest_common_subsequence(positions: dict[str, int], length: int, words: Sequence[str]) -> int:
-    """How long a text's longest common subsequence with `words` is, the text given by its `word_positions` and length.
+    """Return the length of the longest common subsequence of `words` and a text, given by its `word_positions`.
 
-    The bit-parallel algorithm of Hyyro (2004): one addition a word instead of a row of a table.
+    Uses the bit-parallel algorithm of Hyyro (2004): one addition per word instead of one table row.
     """
     full = (1 << length) - 1
     row = full

@@ -1,6 +1,6 @@
-"""Corpus metrics of summed counts: BLEU-1..4 and METEOR, which are not the mean of their per-image values.
+"""Corpus BLEU-1 to BLEU-4 and METEOR from summed counts; they are not the mean of per-image values.
 
-Knows count arrays and the two formulas, numpy only. Knows nothing of how words are counted (`ngrams`, `meteor`).
+The words are counted in `ngrams` and `meteor`.
 """
 
 from collections.abc import Callable
@@ -10,20 +10,20 @@ from functools import partial
 import numpy as np
 
 BLEU_COUNTS = 10
-"""Caption length, closest reference length, guesses of 1- to 4-grams, clipped matches of 1- to 4-grams."""
+"""Caption length, closest reference length, numbers of 1- to 4-grams, clipped matches of 1- to 4-grams."""
 
 METEOR_COUNTS = 23
-"""4 lengths, 4 matches in each of 4 stages, chunks (0 where all is matched in one), 2 numbers of matched words."""
+"""4 lengths, 4 matches in each of 4 stages, chunks (0 if one chunk matches everything), 2 numbers of matched words."""
 
-# Denkowski and Lavie, WMT 2014, and the jar's defaults for English: precision against recall, the shape and weight of
-# the fragmentation penalty, content words against function words, and the stages exact, stem, synonym, paraphrase.
+# Denkowski and Lavie, WMT 2014, and the jar's defaults for English: precision vs. recall, shape and weight of the
+# fragmentation penalty, content vs. function words, and the stages exact, stem, synonym, paraphrase.
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 STAGE_WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """How a corpus value comes about: the column of per-image counts, and the metric of their sums."""
+    """How a corpus value is computed: the column of per-image counts, and the metric of their sums."""
 
     counts: str
     score: Callable[[np.ndarray], np.ndarray]
@@ -31,7 +31,7 @@ class Pooled:
 
 
 def bleu(counts: np.ndarray, order: int) -> np.ndarray:
-    """BLEU of n-grams up to `order`, float64[...], of (summed) counts [..., BLEU_COUNTS], smoothed as COCO's."""
+    """Return BLEU up to n-gram `order`, float64[...], of (summed) counts [..., BLEU_COUNTS], smoothed as in COCO."""
     length, closest = counts[..., 0], counts[..., 1]
     guesses, matches = counts[..., 2 : 2 + order], counts[..., 6 : 6 + order]
     precision = np.prod((matches + 1e-15) / (guesses + 1e-9), axis=-1) ** (1 / order)
@@ -40,7 +40,7 @@ def bleu(counts: np.ndarray, order: int) -> np.ndarray:
 
 
 def meteor(counts: np.ndarray) -> np.ndarray:
-    """METEOR float64[...] of (summed) counts float64[..., METEOR_COUNTS], equal to the jar's own."""
+    """Return METEOR float64[...] of (summed) counts float64[..., METEOR_COUNTS]; equal to the jar's scores."""
     test_length, reference_length, test_function, reference_function = np.moveaxis(counts[..., :4], -1, 0)
     stages = counts[..., 4:20].reshape(*counts.shape[:-1], 4, 4)  # stage, (test, reference) content, then function
     chunks, test_matched, reference_matched = np.moveaxis(counts[..., 20:], -1, 0)
@@ -66,4 +66,4 @@ POOLED: dict[str, Pooled] = {
     **{f"bleu_{order}": Pooled("bleu_counts", partial(bleu, order=order)) for order in range(1, 5)},
     "meteor": Pooled("meteor_counts", meteor),
 }
-"""Metric -> how its corpus value is pooled; every other metric is the mean of its per-image values."""
+"""Metric -> how its corpus value is pooled; all other metrics are means of per-image values."""

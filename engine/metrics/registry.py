@@ -1,4 +1,4 @@
-"""The metrics by name: those of the COCO evaluation, and other people's."""
+"""Look up metrics by name: those of the COCO evaluation, and plugins."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -18,8 +18,8 @@ def named(names: Sequence[str]) -> list[Metric]:
     """Return the metrics of these names: built-in keys, installed plugins, or `package.module:factory`.
 
     Raises:
-        MetricError: an unknown name, or two metrics with one key.
-        PluginError: a plugin that cannot be loaded or used.
+        MetricError: a name is unknown, or two metrics have the same key.
+        PluginError: a plugin cannot be loaded or used.
     """
     found = [_named(name) for name in dict.fromkeys(names)]
     keys = [metric.key for metric in found]
@@ -30,13 +30,13 @@ def named(names: Sequence[str]) -> list[Metric]:
 
 
 def ordered(keys: Iterable[str]) -> list[str]:
-    """Return keys in the order of the results contract: built-in metrics first."""
+    """Return keys in the order of the results: built-in metrics first."""
     known = set(keys)
     return [key for key in METRICS if key in known]
 
 
 def available() -> list[str]:
-    """Return the names that `named` knows without a module."""
+    """Return the names that `named` accepts, other than `package.module:factory`."""
     return [*CAPTION_METRICS, *ON_REQUEST, *protocols.installed("metrics")]
 
 
@@ -54,7 +54,7 @@ def _named(name: str) -> Metric:
 
 @cache
 def _plugin(name: str) -> Metric:
-    """Load somebody else's metric."""
+    """Load a plugin and check it."""
     metric = protocols.plugin("metrics", name)
     _check(name, metric)
     return metric
@@ -90,10 +90,10 @@ def _definition(metric: Metric, corpus: str) -> schema.Metric:
 
 
 def define(metric: Metric, is_pooled: bool) -> None:
-    """Add a metric to the results contract of this process, so that tables have a column for it.
+    """Register a metric in this process, so that tables have a column for it.
 
     Raises:
-        PluginError: another metric has the key.
+        PluginError: another metric has the same key.
     """
     if metric.key in schema.BUILT_IN:
         return

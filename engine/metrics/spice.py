@@ -1,6 +1,7 @@
-"""SPICE where it can run: its models are 384 MB that no package holds, and its jar knows no recent Java.
+"""SPICE through pycocoevalcap's wrapper, or a message about what is missing.
 
-Knows pycocoevalcap's wrapper, what it needs, and how to say what is missing. Nothing here downloads anything.
+Its models are 384 MB that no package contains, and its jar does not support recent versions of Java. Nothing is
+downloaded here.
 """
 
 import re
@@ -14,7 +15,7 @@ from pycocoevalcap.spice import spice as peer
 
 MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 NEWEST_JAVA = 15
-"""Later ones refuse the reflection that the jar's parser was written with."""
+"""Later versions forbid the reflection that the jar's parser uses."""
 
 _LIB = Path(peer.__file__).with_name("lib")
 
@@ -24,37 +25,37 @@ class SpiceError(RuntimeError):
 
 
 def check() -> None:
-    """Whether SPICE can run.
+    """Check that SPICE can run.
 
     Raises:
-        SpiceError: no models, no Java, or a Java that is too new.
+        SpiceError: the models or Java are missing, or Java is too new.
     """
     missing = [name for name in MODELS if not (_LIB / name).is_file()]
     if missing:
         raise SpiceError(
-            f"SPICE is left out: {missing[0]} is not in {_LIB}; on a machine with a network run "
+            f"SPICE is skipped: {missing[0]} is not in {_LIB}; on a machine with a network run "
             "python -c 'from pycocoevalcap.spice.spice import Spice; Spice()', or copy the two CoreNLP 3.6.0 jars there"
         )
     version = java_version()
     if version is None or version > NEWEST_JAVA:
-        found = "there is none" if version is None else f"it is {version}"
+        found = "none was found" if version is None else f"found {version}"
         raise SpiceError(
-            f"SPICE is left out: it needs Java 8 to {NEWEST_JAVA} as `java` on the PATH and {found}; "
+            f"SPICE is skipped: it needs Java 8 to {NEWEST_JAVA} as `java` on the PATH, {found}; "
             "install one, or put it first on the PATH for this command"
         )
 
 
 def java_version() -> int | None:
-    """The major version of `java` on the PATH, or None."""
+    """Return the major version of `java` on the PATH, or None."""
     if shutil.which("java") is None:
         return None
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)
-    found = re.search(r'version "(?:1\.)?(\d+)', said.stderr + said.stdout)
+    done = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)
+    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
     return int(found[1]) if found else None
 
 
 def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """SPICE's F-score of N tokenised captions, float64[N].
+    """Return SPICE's F-score of N tokenised captions, float64[N].
 
     Raises:
         SpiceError: it cannot run here, or failed.
@@ -64,5 +65,5 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.nd
     try:
         _, each = peer.Spice().compute_score({n: list(texts) for n, texts in enumerate(references)}, results)
     except (subprocess.CalledProcessError, OSError, ValueError, KeyError) as error:
-        raise SpiceError(f"SPICE failed ({error}); its own message stands above; the other metrics stand") from error
+        raise SpiceError(f"SPICE failed ({error}); see its output above; the other metrics are not affected") from error
     return np.array([entry["All"]["f"] for entry in each], dtype=np.float64)

@@ -1,6 +1,6 @@
 """CLIP zero-shot classification: templates x classes -> predictions with probabilities.
 
-Knows feature arrays and names. Knows no model and no photo.
+Works on feature arrays and class names; needs no model.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ TEMPLATES = ("This is a photo of {object}", "This is a {object} image.", "No {ob
 
 
 class TemplateError(ValueError):
-    """A template without the slot, or one that is there twice."""
+    """A template without the slot, or one that is given twice."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image under one template: class names with probabilities, best first."""
+    """The prediction for one image and template: class names with probabilities, most probable first."""
 
     top: tuple[tuple[str, float], ...]
 
@@ -30,22 +30,22 @@ class Prediction:
 
 
 def check(templates: Sequence[str]) -> None:
-    """Checks templates before anything is computed with them.
+    """Check templates before anything is computed.
 
     Raises:
-        TemplateError: no `{object}` in one, or one twice, whose photos would be counted twice.
+        TemplateError: a template lacks `{object}`, or is given twice, so that its photos would be counted twice.
     """
     for number, template in enumerate(templates):
         prompts(template, [])
         if template in templates[:number]:
-            raise TemplateError(f"template {template!r} is there twice; give each template once")
+            raise TemplateError(f"template {template!r} is given twice; give each template once")
 
 
 def prompts(template: str, labels: Sequence[str]) -> list[str]:
-    """The template with each label in its slot.
+    """Return the template with each label in its slot.
 
     Raises:
-        TemplateError: no `{object}` in it.
+        TemplateError: the template lacks `{object}`.
     """
     if SLOT not in template:
         raise TemplateError(f"template {template!r}: expected {SLOT} where the class name goes")
@@ -55,14 +55,14 @@ def prompts(template: str, labels: Sequence[str]) -> list[str]:
 def classify(
     image_features: np.ndarray, text_features: np.ndarray, labels: Sequence[str], logit_scale: float, top: int = 5
 ) -> list[Prediction]:
-    """Softmax over the classes with CLIP's learned scale.
+    """Classify images by a softmax over the classes with CLIP's learned scale.
 
     Args:
         image_features: float[N, D], normalised.
-        text_features: float[C, D], normalised, one a label.
+        text_features: float[C, D], normalised, one per label.
         labels: C class names.
         logit_scale: the learned factor, e.g. 100; without it all probabilities are nearly equal.
-        top: how many guesses to keep.
+        top: number of predictions to keep.
 
     Returns:
         N predictions.

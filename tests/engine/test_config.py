@@ -32,7 +32,7 @@ def test_an_unknown_key_names_the_file_the_key_and_the_known_ones(tmp_path):
         ({"model": {"encoder": "vit"}, "training": {"precision": "fp8"}}, "precision is 'fp8', expected one of"),
         (
             {"model": {"encoder": "vit"}, "training": {"pretrained": True, "encoder_weights": "x"}},
-            "the encoder starts from one of them",
+            "the encoder can start from only one of them",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_the_defaults_are_the_studys():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sample": True}, r"beam_sizes is \(1, 3, 5\), expected 1 alone where captions are sampled"),
+        ({"sample": True}, r"beam_sizes is \(1, 3, 5\), expected only 1 when captions are sampled"),
         ({"temperature": 0.5}, "temperature is 0.5, expected 1.0 unless captions are sampled"),
         ({"top_k": 5}, "top_k is 5, expected 0 unless captions are sampled"),
         ({"top_p": 0.9}, "top_p is 0.9, expected 1.0 unless captions are sampled"),
@@ -125,9 +125,9 @@ def test_a_training_that_could_not_end_well_does_not_begin(name, value):
         from_dict(Recipe, {"model": {"encoder": "vit"}, "training": {name: value}}, "recipe")
 
 
-def test_a_signature_says_the_rule_always_and_the_rest_where_it_was_asked_for():
+def test_signature_fields_have_the_rule_always_and_the_rest_unless_default():
     always = {"rule": "standard", "max_length": 30, "length_penalty": 1.0, "early_stopping": False}
-    assert DecodingConfig().facts() == always
-    assert DecodingConfig(n_best=2, precision="bf16").facts() == always | {"n_best": 2, "precision": "bf16"}
-    sampled = DecodingConfig(beam_sizes=(1,), sample=True, top_k=9).facts()
+    assert DecodingConfig().signature_fields() == always
+    assert DecodingConfig(n_best=2, precision="bf16").signature_fields() == always | {"n_best": 2, "precision": "bf16"}
+    sampled = DecodingConfig(beam_sizes=(1,), sample=True, top_k=9).signature_fields()
     assert sampled == always | {"sample": True, "temperature": 1.0, "top_k": 9, "top_p": 1.0, "seed": 0}

@@ -141,7 +141,7 @@ def test_a_large_difference_is_significant_and_its_p_is_never_zero():
 
 
 def test_settings_of_different_images_are_refused():
-    with pytest.raises(ValueError, match="2 values against 3"):
+    with pytest.raises(ValueError, match="2 and 3 values"):
         statistics.compare([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="finite"):
         statistics.compare([1, float("nan")], [1, 2])

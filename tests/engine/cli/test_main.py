@@ -159,7 +159,7 @@ def test_zero_shot_predictions_made_elsewhere_give_a_run(tmp_path, capsys):
         (["evaluate", "--data", "DATA", "--captioner", "CAPTIONER", "--run", "../x"], "choose another with --run"),
         (["score", "nowhere.json", "--data", "DATA", "--run", "r"], "nowhere.json: there is no such file"),
         (["train", "--data", "DATA", "--recipe", "nowhere.toml", "--out", "o"], "there is no such recipe"),
-        (["zeroshot", "--data", "DATA", "--run", "r", "--templates", "a {object}", "a {object}"], "is there twice"),
+        (["zeroshot", "--data", "DATA", "--run", "r", "--templates", "a {object}", "a {object}"], "is given twice"),
         (["zeroshot", "--predictions", "a/p.csv", "b/p.csv", "--run", "r"], "two files are named 'p'"),
         (["zeroshot", "--data", "DATA", "--run", "r"], "no id2label.json"),
         (["sql", "SELECT nothing FROM nowhere"], "nowhere does not exist"),

@@ -19,7 +19,7 @@ def test_an_id_is_the_same_text_however_it_is_written():
 
 def test_half_of_a_character_is_an_error_and_a_whole_one_is_none():
     assert parse_json(r'{"a": "\ud83d\ude00 \\ud83d"}', "x", ValueError) == {"a": "\U0001f600 \\ud83d"}
-    with pytest.raises(ValueError, match=r"^x: half of a character, '\\ude00', after"):
+    with pytest.raises(ValueError, match=r"^x: the surrogate '\\ude00' after"):
         parse_json(r'{"\ude00": 1}', "x", ValueError)
 
 

@@ -48,14 +48,14 @@ def test_the_courses_real_predictions_are_read_whole(name):
     [
         ("{", "not JSON"),
         ("3", "expected a JSON object or list"),
-        ("{}", "no predictions in it"),
+        ("{}", "contains no predictions"),
         ('{"1": 5}', "the caption of '1' is 5, expected text"),
-        ('{"1": "a", "1": "b"}', "the image '1' is there twice"),
-        ('{"1": "a", "1.jpg": "b"}', "the image '1.jpg' is there twice"),
+        ('{"1": "a", "1": "b"}', "the image '1' occurs twice"),
+        ('{"1": "a", "1.jpg": "b"}', "the image '1.jpg' occurs twice"),
         ('[{"id": 1}]', "is neither"),
-        ('[{"image_id": [1], "caption": "a"}]', r"the image id \[1\] is no id"),
-        ('{"1": "a \\ud83d"}', r"half of a character, '\\ud83d', after .*a '; write it whole"),
-        ("[" * 100_000, "nested too deep"),
+        ('[{"image_id": [1], "caption": "a"}]', r"the image id \[1\] is not an id"),
+        ('{"1": "a \\ud83d"}', r"the surrogate '\\ud83d' after .*a ' is unpaired; write the whole"),
+        ("[" * 100_000, "nested too deeply"),
         ('{"1": ' + "9" * 5000 + "}", "not JSON"),
     ],
 )
@@ -84,9 +84,9 @@ def test_a_folder_before_a_class_photo_is_no_part_of_its_label(tmp_path):
     ("text", "message"),
     [
         ("name,label\n", "expected the header filename,label"),
-        ("filename,label\n", "no predictions in it"),
+        ("filename,label\n", "contains no predictions"),
         ("filename,label\na.png\n", "line 2 is 'a.png'"),
-        ("filename,label\n0_1.png,0\n0_1.png,1\n", "'0_1.png' is there twice"),
+        ("filename,label\n0_1.png,0\n0_1.png,1\n", "'0_1.png' occurs twice"),
     ],
 )
 def test_a_bad_file_of_classes_names_the_line(tmp_path, text, message):
@@ -180,7 +180,7 @@ def test_a_name_that_is_an_id_as_well_means_what_its_form_says(tmp_path):
 def test_two_captions_of_one_image_are_both_named(tmp_path, content):
     dataset = registry.load(tiny.coco(tmp_path / "data", count=1))
     path = tiny.write_json(tmp_path / "p.json", content)
-    with pytest.raises(PredictionsError, match="the image '000000000001' is there twice, also as '1'"):
+    with pytest.raises(PredictionsError, match="the image '000000000001' occurs twice, also as '1'"):
         predictions.match(predictions.read(path), dataset, path, partial=True)
 
 
@@ -189,7 +189,7 @@ def test_without_ids_a_number_finds_the_file_name_that_ends_in_it(tmp_path):
         tiny.photo(tmp_path / name)
     dataset = registry.load(tmp_path)
     assert predictions.match([PredictedCaption("001", "x")], dataset, tmp_path, partial=True) == {"a_1": "x"}
-    with pytest.raises(PredictionsError, match="the image '2' may be 'b_2' or 'c_2'; give the file names"):
+    with pytest.raises(PredictionsError, match="the image '2' matches both 'b_2' and 'c_2'; use the file names"):
         predictions.match([PredictedCaption("2", "x")], dataset, tmp_path, partial=True)
 
 

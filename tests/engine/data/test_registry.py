@@ -155,7 +155,7 @@ def test_flickr8ks_split_files_decide_the_splits(tmp_path):
     (folder / "Flickr_8k.devImages.txt").write_text("b.jpg\n")
     assert [each.image_id for each in registry.load(folder).examples] == ["b"]
     assert [each.image_id for each in registry.load(folder, split="train").examples] == ["a"]
-    with pytest.raises(DatasetError, match="split 'test' is not there; it has train, val and all"):
+    with pytest.raises(DatasetError, match="there is no split 'test'; it has train, val and all"):
         registry.load(folder, split="test")
 
 
@@ -228,16 +228,19 @@ CAPTION = {"id": 7, "image_id": 1, "caption": "a dog"}
             {"images": [IMAGE], "annotations": [{**CAPTION, "image_id": 9}]},
             "caption 7 is for the image '9', which is not",
         ),
-        ({"images": [IMAGE, IMAGE], "annotations": []}, "the image id '1' stands there twice"),
-        ({"images": [IMAGE, {"id": 2, "file_name": "b/a.jpg"}], "annotations": []}, "the image 'a' is there twice"),
+        ({"images": [IMAGE, IMAGE], "annotations": []}, "the image id '1' occurs twice"),
+        ({"images": [IMAGE, {"id": 2, "file_name": "b/a.jpg"}], "annotations": []}, "the image 'a' occurs twice"),
         ({"images": [], "annotations": []}, "no images in split 'val'"),
         ({"images": [{"id": 1}], "annotations": []}, "has no 'file_name'"),
-        ({"images": [{"id": 1, "file_name": "../../etc/x.jpg"}], "annotations": []}, "does not stay inside"),
+        (
+            {"images": [{"id": 1, "file_name": "../../etc/x.jpg"}], "annotations": []},
+            "points outside the photos' folder",
+        ),
         ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": None}]}, "caption 7 is None, expected text"),
         ({"images": [IMAGE]}, "expected a COCO object with the lists"),
-        ({"images": [{**IMAGE, "conditions": 3}], "annotations": []}, "the conditions 3 are no list"),
-        ({"images": [{**IMAGE, "id": [1]}], "annotations": []}, r"the 'id' \[1\] is no id"),
-        ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": "a \ud83d"}]}, r"half of a character, '\\ud83d'"),
+        ({"images": [{**IMAGE, "conditions": 3}], "annotations": []}, "the conditions 3 are not a list"),
+        ({"images": [{**IMAGE, "id": [1]}], "annotations": []}, r"the 'id' \[1\] is not an id"),
+        ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": "a \ud83d"}]}, r"the surrogate '\\ud83d'"),
         ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": ["a"] * 9999}]}, r"caption 7 is \['a', .{,99}$"),
     ],
 )
@@ -269,7 +272,7 @@ def test_photos_of_one_name_are_told_apart_by_folder_then_by_extension(tmp_path,
 def test_a_missing_folder_an_empty_one_and_an_unknown_format_are_one_sentence_each(tmp_path):
     with pytest.raises(DatasetError, match="there is no such file or folder"):
         registry.load(tmp_path / "nothing")
-    with pytest.raises(DatasetError, match="there are no photos"):
+    with pytest.raises(DatasetError, match="contains no photos"):
         registry.load(tmp_path)
     with pytest.raises(DatasetError, match="expected one of course, coco, flickr8k, folder"):
         registry.load(tmp_path, format="voc")
@@ -285,5 +288,5 @@ def test_a_class_photo_with_an_unknown_label_is_named(tmp_path):
 def test_two_classes_of_one_name_are_an_error_that_names_both(tmp_path):
     folder = tiny.classes(tmp_path)
     tiny.write_json(folder / "p1_data" / "id2label.json", {"0": "crane", "1": "bus", "2": "crane"})
-    with pytest.raises(DatasetError, match="the classes 0 and 2 are both named 'crane'.*give them different names"):
+    with pytest.raises(DatasetError, match="the classes 0 and 2 have the same name 'crane'.*give them different names"):
         load_classes(folder)

@@ -304,7 +304,7 @@ def test_a_part_with_broken_data_is_skipped_and_the_others_are_made(asked):
     shutil.rmtree(asked.data / "p3_data" / "images")
     text, said = made(asked)
     assert any("1/4 zero-shot classification: skipped" in line and "id2label.json" in line for line in said)
-    assert any("4/4 the photos of p3_data: skipped" in line and "there are no photos" in line for line in said)
+    assert any("4/4 the photos of p3_data: skipped" in line and "contains no photos" in line for line in said)
     assert "1 (greedy)" in text and text.count("skipped, ") == 2
 
 

@@ -156,7 +156,7 @@ def test_an_empty_caption_scores_nothing_and_breaks_nothing():
 def test_captions_that_do_not_match_the_references_are_refused():
     with pytest.raises(MetricError, match="1 captions for 2 images"):
         score_captions({1: ["a"]}, [["a"], ["b"]])
-    with pytest.raises(MetricError, match="image number 1 has no reference"):
+    with pytest.raises(MetricError, match="image number 1 has no references"):
         score_captions({1: ["a", "b"]}, [["a"], []])
 
 

@@ -43,7 +43,7 @@ def test_captions_without_a_value_are_left_out_and_counted():
     assert (found.tau_b, found.pairs) == (pytest.approx(1), 2)
     with pytest.raises(RatingsError, match="1 rated captions"):
         human_ratings.agreement(np.array([0.1, np.nan]), np.array([1.0, 2.0]))
-    with pytest.raises(RatingsError, match="all 2 rated captions have the human_mean 3: nothing to rank"):
+    with pytest.raises(RatingsError, match="all 2 rated captions have the human_mean 3; expected different ratings"):
         human_ratings.agreement(np.array([0.1, 0.2]), np.array([3.0, 3.0]))
 
 
@@ -55,11 +55,11 @@ def test_a_file_of_ratings_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no ratings in it"),
+        ("", "contains no ratings"),
         ("not json\n", "line 1: not JSON"),
         ('{"image": "a.jpg", "caption": "a", "human_mean": NaN}\n', "line 1 has the human_mean nan, expected a number"),
-        ('{"image": "a.jpg", "caption": "\\ud83d", "human_mean": 1}\n', "line 1: half of a character"),
-        ("\n" + "[" * 100_000, "line 2: .*nested too deep"),
+        ('{"image": "a.jpg", "caption": "\\ud83d", "human_mean": 1}\n', "line 1: the surrogate .* is unpaired"),
+        ("\n" + "[" * 100_000, "line 2: .*nested too deeply"),
         ('{"image": "a.jpg", "caption": "a"}\n', "expected an object with image, caption and human_mean"),
         ('{"image": "a.jpg", "caption": "a", "human_mean": "good"}\n', "line 1"),
         ("[1]\n", "line 1"),

@@ -63,7 +63,7 @@ def test_a_process_that_dies_says_why(tmp_path, monkeypatch):
         process.counts(["a dog"] * 5000, [["a dog"]] * 5000)
 
 
-def test_an_answer_that_is_no_counts_is_an_error(tmp_path, monkeypatch):
+def test_output_other_than_counts_is_an_error(tmp_path, monkeypatch):
     fake_java(tmp_path, monkeypatch, "import sys\nfor line in sys.stdin: print('1,5 2,5', flush=True)")
     with pytest.raises(meteor.MeteorError, match="1,5 2,5"), meteor.start() as process:
         process.counts(["a dog"], [["a dog"]])

@@ -52,13 +52,13 @@ def test_the_major_version_of_java_is_read(tmp_path, monkeypatch, version, major
 
 def test_a_java_that_is_too_new_is_named(models, tmp_path, monkeypatch):
     put_java(tmp_path / "bin", monkeypatch, "#!/bin/sh\n" + VERSION.format(version="17.0.15"))
-    with pytest.raises(spice.SpiceError, match="needs Java 8 to 15 .* and it is 17"):
+    with pytest.raises(spice.SpiceError, match="needs Java 8 to 15 .* found 17"):
         spice.check()
 
 
-def test_no_java_is_said(models, tmp_path, monkeypatch):
+def test_missing_java_is_reported(models, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    with pytest.raises(spice.SpiceError, match="there is none"):
+    with pytest.raises(spice.SpiceError, match="none was found"):
         spice.check()
 
 

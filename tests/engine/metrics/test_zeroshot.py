@@ -16,7 +16,7 @@ def test_a_template_without_the_slot_is_one_clear_error():
 
 def test_a_repeated_template_is_one_clear_error():
     zeroshot.check(zeroshot.TEMPLATES)
-    with pytest.raises(TemplateError, match="template 'a {object}' is there twice"):
+    with pytest.raises(TemplateError, match="template 'a {object}' is given twice"):
         zeroshot.check(["a {object}", "the {object}", "a {object}"])
     with pytest.raises(TemplateError, match="expected {object}"):
         zeroshot.check(["a {object}", "a photo"])
