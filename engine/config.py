@@ -277,7 +277,8 @@ def from_dict(kind: type[T], values: dict[str, Any], where: str) -> T:
     if unknown:
         raise ConfigError(f"{where}: unknown setting {unknown[0]!r}, expected one of {', '.join(hints)}")
     given = {name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()}
-    missing = [item.name for item in dataclasses.fields(kind) if _has_no_default(item) and item.name not in given]
+    fields: Any = dataclasses.fields(kind)  # ty: ignore[invalid-argument-type]  # a dataclass by its callers
+    missing = [item.name for item in fields if _has_no_default(item) and item.name not in given]
     if missing:
         raise ConfigError(f"{where}: the setting {missing[0]!r} is missing")
     try:

@@ -7,7 +7,7 @@ example of each.
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -51,12 +51,20 @@ class Hypothesis:
 class Captioner(Protocol):
     """Photos in, hypotheses out."""
 
-    name: str
-    fingerprint: str
-    """Changes with everything that changes captions, such as weights and tokenizer: a run is continued only by the
-    captioner that began it."""
-    metadata: Mapping[str, Any]
-    """JSON values for `run.json` and the dashboard, such as encoder and decoder_layers."""
+    @property
+    def name(self) -> str:
+        """Name for people."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that changes with everything that changes captions, such as weights and tokenizer.
+
+        A run is continued only by the captioner that began it.
+        """
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """JSON values for `run.json` and the dashboard, such as encoder and decoder_layers."""
 
     def read(self, photo: "Image") -> Any:
         """Return what `caption` needs of a photo (upright, RGB). Runs in the threads that read photos."""
@@ -97,18 +105,37 @@ class Explainer(Protocol):
 class Metric(Protocol):
     """A caption metric: statistics per image first, the corpus value from their sums."""
 
-    key: str
-    """Column name: lower-case letters, digits and underscores."""
-    title: str
-    unit: str
-    """The range, such as "0 to 1", or the unit."""
-    digits: int
-    """Decimals that are shown."""
-    definition: str
-    higher_is_better: bool
-    needs: frozenset[Need]
-    tool: str
-    """Name and version of the code that defines the number, such as "pycocoevalcap-1.2"; part of the signature."""
+    @property
+    def key(self) -> str:
+        """Column name: lower-case letters, digits and underscores."""
+
+    @property
+    def title(self) -> str:
+        """Name for people."""
+
+    @property
+    def unit(self) -> str:
+        """The range, such as "0 to 1", or the unit."""
+
+    @property
+    def digits(self) -> int:
+        """Decimals that are shown."""
+
+    @property
+    def definition(self) -> str:
+        """What is computed, in one line."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Decides every order, such as which captions are the worst."""
+
+    @property
+    def needs(self) -> Collection[Need]:
+        """What an image must have."""
+
+    @property
+    def tool(self) -> str:
+        """Name and version of the code that defines the number, such as "pycocoevalcap-1.2"; part of the signature."""
 
     def statistics(self, captions: Sequence[str], split: "Split") -> "np.ndarray":
         """Return float64[N, C] for N captions of the N images of `split`.
@@ -125,7 +152,9 @@ class Metric(Protocol):
 class DatasetReader(Protocol):
     """A dataset format."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name for --format."""
 
     def recognises(self, path: Path) -> bool:
         """Return whether `path`, a file or folder that exists, is in this format."""
@@ -196,6 +225,9 @@ def _factory(point: EntryPoint) -> Any:
 
 
 def _parts(protocol: type) -> list[str]:
-    """Return the attributes and methods of a protocol."""
-    methods = [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
-    return [*protocol.__annotations__, *methods]
+    """Return the names of a protocol's properties and methods."""
+    return [
+        name
+        for name, value in vars(protocol).items()
+        if (callable(value) or isinstance(value, property)) and not name.startswith("_")
+    ]

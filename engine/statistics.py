@@ -78,7 +78,7 @@ def percentiles(resampled: ArrayLike, images: int, level: float = 0.95) -> tuple
     """
     if images < 2:
         return float("nan"), float("nan")
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(np.asarray(resampled), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -104,7 +104,7 @@ def add_run(parser: argparse.ArgumentParser, default: str | None = None) -> None
     )
 
 
-def add_settings(parser: argparse.ArgumentParser, kind: type) -> None:
+def add_settings(parser: argparse.ArgumentParser, kind: Any) -> None:
     """Add one option per field of the settings dataclass `kind`.
 
     Name, type and default of an option are those of the field; help, metavar, choices and an option name of its own
@@ -115,18 +115,19 @@ def add_settings(parser: argparse.ArgumentParser, kind: type) -> None:
     for item in dataclasses.fields(kind):
         hint, more = hints[item.name], item.metadata
         flag = more.get("flag") or f"--{item.name.replace('_', '-')}"
-        option = {"dest": item.name, "default": argparse.SUPPRESS}
+        option: dict[str, Any] = {"dest": item.name, "default": argparse.SUPPRESS}
         if hint is bool:
             parser.add_argument(flag, action="store_true", help=more["help"], **option)
             continue
         is_tuple = get_origin(hint) is tuple
-        shown = " ".join(map(str, item.default)) if is_tuple else item.default
+        default: Any = item.default
+        shown = " ".join(map(str, default)) if is_tuple else default
         option |= {"nargs": "+", "type": get_args(hint)[0]} if is_tuple else {"type": hint}
         option |= {"choices": more.get("choices"), "metavar": more.get("metavar")}
         parser.add_argument(flag, help=f"{more['help']} (default: {shown})", **option)
 
 
-def given_settings(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+def given_settings(options: argparse.Namespace, kind: Any) -> dict[str, Any]:
     """Return field -> value of the options of `add_settings` that were given; lists become tuples."""
     values = {item.name: getattr(options, item.name) for item in dataclasses.fields(kind) if item.name in options}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -4,6 +4,7 @@ Knows queries and `published`. Computes nothing.
 """
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from duckdb import DuckDBPyConnection
@@ -35,7 +36,7 @@ def _prompts(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
     theirs = published.prompts(results).frame
     if ours.empty:
         return []
-    sources = [*theirs.groupby(["model", "source"], sort=False)]
+    sources: list[tuple[Any, Any]] = [*theirs.groupby(["model", "source"], sort=False)]
     lines = ["", _row("zero-shot accuracy", ["ours", *(f"published, {model}" for (model, _), _ in sources)])]
     for row in ours.itertuples():
         known = [rows.set_index("template").accuracy.get(row.template) for _, rows in sources]

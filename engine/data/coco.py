@@ -38,7 +38,7 @@ class CocoReader:
         # A single file whose name is not a split holds the whole dataset; it is split like a folder of photos.
         is_whole = alone is not None and not alone.startswith(("train", "val", "test"))
         is_made = is_whole and split in ("train", "val", "all")
-        name = alone if is_made else choose_split(files, split or alone or "val", path)
+        name = alone if alone is not None and is_made else choose_split(files, split or alone or "val", path)
         root = _coco_photos(base, name, files[name])
         examples = coco_examples(files[name], files[name].with_name(f"instances_{name}.json"))
         dataset = Dataset(base.resolve().name, "coco", path, name, root, examples)

@@ -1,7 +1,7 @@
 """The images that are scored, with everything that a metric may use."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data.dataset import Box
@@ -20,16 +20,14 @@ class Split:
     """Annotated objects, in pixels of the upright photo; an image may have none."""
     fingerprint: str = ""
     """The fingerprint of the dataset, see `Dataset.fingerprint`."""
-    _has: dict[str, tuple] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        has = {"references": self.references, "photos": self.photos, "objects": self.objects}
-        for name, values in has.items():
+        for name in ("references", "photos", "objects"):
+            values = getattr(self, name)
             if len(values) not in (0, len(self.image_ids)):
                 raise ValueError(
                     f"{name}: {len(values)} values for {len(self.image_ids)} images; expected one per image"
                 )
-        object.__setattr__(self, "_has", has)
 
     @classmethod
     def of_references(cls, references: Sequence[Sequence[str]]) -> "Split":
@@ -41,10 +39,19 @@ class Split:
 
     def having(self, needs: Collection[str]) -> list[int]:
         """Return the rows of the images that have all of `needs`: references, photos, objects."""
-        values = [self._has[name] for name in needs]
+        values = [getattr(self, name) for name in needs]
         return [row for row in range(len(self)) if all(each and each[row] for each in values)]
 
     def take(self, rows: Sequence[int]) -> "Split":
         """Return the split of these rows, in their order."""
-        chosen = (tuple(each[row] for row in rows) if each else () for each in (self.image_ids, *self._has.values()))
-        return Split(*chosen, fingerprint=self.fingerprint)
+
+        def chosen(values: tuple) -> tuple:
+            return tuple(values[row] for row in rows) if values else ()
+
+        return Split(
+            chosen(self.image_ids),
+            chosen(self.references),
+            chosen(self.photos),
+            chosen(self.objects),
+            self.fingerprint,
+        )

@@ -162,7 +162,7 @@ def _score_rows(
 ) -> list[dict[str, Any]]:
     rows = []
     for row, image_id in enumerate(split.image_ids):
-        own = {"clip_truncated": truncated[row], "tags": [asdict(tag) for tag in given[row]]}
+        own: dict[str, Any] = {"clip_truncated": truncated[row], "tags": [asdict(tag) for tag in given[row]]}
         own |= {column: _counts(counts[row]) for column, counts in found.counts.items()}
         values = {name: _number(each[row]) for name, each in found.per_image.items()}
         rows.append({"image_id": image_id, "beam_size": size, **own, **values})

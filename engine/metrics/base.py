@@ -81,7 +81,6 @@ class PerImage:
 
     higher_is_better: bool = True
     needs: "Collection[Need]" = frozenset({"references"})
-    digits: int = 3
 
     def scores(self, captions: Sequence[str], split: "Split") -> np.ndarray:
         """Return float64[N], one value per caption."""

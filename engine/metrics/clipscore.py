@@ -4,7 +4,7 @@ Works on feature arrays and an object with `text_features`; the caller provides 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.data.split import Split
 from engine.metrics.base import Described, PerImage, with_ones
+from engine.protocols import Need
 
 CLIPSCORE_WEIGHT = 2.5
 """Hessel et al., CLIPScore (EMNLP 2021), section 3: w = 2.5 rescales cosines to about [0, 1]."""
@@ -87,7 +88,7 @@ class ClipMetric(Described, PerImage):
 
     def __init__(self, key: str, family: ClipFamily) -> None:
         self.key, self.family = key, family
-        self.needs = frozenset({"photos"} if key == "clipscore" else {"photos", "references"})
+        self.needs: Collection[Need] = {"photos"} if key == "clipscore" else {"photos", "references"}
 
     @property
     def tool(self) -> str:

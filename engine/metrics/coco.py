@@ -6,7 +6,7 @@ once, and select from its values later.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from engine.data.split import Split
 from engine.metrics import meteor, ngrams, ptb, spice
 from engine.metrics.base import Described, MetricError, mean_of, with_ones
 from engine.metrics.pooling import POOLED
+from engine.protocols import Need
 
 CAPTION_METRICS = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l")
 """Computed by default."""
@@ -64,7 +65,7 @@ COCO = CocoFamily()
 class CocoMetric(Described):
     """One metric of the family; its corpus value is a mean, or is pooled from counts (BLEU and METEOR)."""
 
-    needs = frozenset({"references"})
+    needs: Collection[Need] = frozenset({"references"})
     signature = MappingProxyType({"tok": "ptb"})
     family = COCO
 

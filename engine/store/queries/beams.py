@@ -87,7 +87,8 @@ def _by_size(found: dict[str, np.ndarray], names: list[str]) -> dict[int, np.nda
 def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
     """Return whether every score of a run has the counts of a pooled metric: older and imported runs may lack them."""
     missing = f"SELECT count(*) FILTER ({counts} IS NULL) = 0 AND count(*) > 0 FROM scores WHERE run = ?"
-    return bool(cursor.execute(missing, [run]).fetchone()[0])
+    (keeps,) = cursor.execute(missing, [run]).fetchall()[0]
+    return bool(keeps)
 
 
 def _caption_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:

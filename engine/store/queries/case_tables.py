@@ -64,7 +64,8 @@ def _select(cursor: DuckDBPyConnection, narrowed: str) -> str:
 
 
 def _caption_count(cursor: DuckDBPyConnection, run: str) -> int:
-    return cursor.execute("SELECT count(*) FROM captions WHERE run = ?", [run]).fetchone()[0]
+    (count,) = cursor.execute("SELECT count(*) FROM captions WHERE run = ?", [run]).fetchall()[0]
+    return count
 
 
 def image_table(cursor: DuckDBPyConnection, run: str) -> str:

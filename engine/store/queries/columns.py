@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from duckdb import DuckDBPyConnection
+from pandas.api.extensions import ExtensionArray
 
 from engine.metrics.pooling import BLEU_COUNTS, METEOR_COUNTS
 from engine.store.schema import METRICS
@@ -58,7 +59,7 @@ def lower_is_better() -> list[str]:
     return [key for key, metric in list(METRICS.items()) if not metric.higher_is_better]
 
 
-def ranks(values: np.ndarray, scored: np.ndarray, metric: str) -> pd.array:
+def ranks(values: np.ndarray, scored: np.ndarray, metric: str) -> ExtensionArray:
     """Return Int64[cases]: 1 + how many of `scored` are better than each value; null for NaN.
 
     Args:

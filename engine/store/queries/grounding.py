@@ -4,6 +4,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine.statistics import bootstrap_ratio_interval
+from engine.store.frames import groups
 from engine.store.queries.intervals import share_interval, unzip
 
 
@@ -27,7 +28,7 @@ def grounding_heads(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.
         f'SELECT layer, head, median(lift) AS lift FROM {_GROUNDED} AND "offset" = 0 GROUP BY layer, head',
         {"run": run, "beam": int(beam_size)},
     ).df()
-    rows = [(*of, *_pointing(group)) for of, group in found.groupby(["layer", "head"])]
+    rows = [(*of, *_pointing(group)) for of, group in groups(found, ["layer", "head"])]
     frame = pd.DataFrame(rows, columns=["layer", "head", *_POINTING])
     return frame.merge(lifts, on=["layer", "head"], how="left")
 
@@ -65,7 +66,7 @@ def grounding_offsets(cursor: DuckDBPyConnection, run: str, beam_size: int) -> p
     rows = [
         (*of, int(group.nouns.sum()), group.hits.sum() / group.nouns.sum())
         + bootstrap_ratio_interval(group.hits, group.nouns)
-        for of, group in found.groupby(["layer", "offset"])
+        for of, group in groups(found, ["layer", "offset"])
     ]
     return pd.DataFrame(rows, columns=["layer", "offset", "nouns", "hit", "low", "high"])
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
+from engine.store.frames import groups
 from engine.store.queries.columns import direction, finite_columns, metric_column, metrics
 from engine.store.queries.intervals import mean_intervals
 from engine.store.schema import METRICS
@@ -46,7 +47,7 @@ def _oracle_rows(cursor: DuckDBPyConnection, run: str, metric: str) -> list[tupl
         {"run": run},
     ).df()
     rows = []
-    for size, group in found.groupby("beam_size"):
+    for size, group in groups(found, "beam_size"):
         differences = sign * np.column_stack([group.best - group.chosen, group.chosen - group.average])
         gain, lead = (each[:3] for each in mean_intervals(differences))
         means = [float(group[name].mean()) for name in ("kept", "chosen", "average", "best")]

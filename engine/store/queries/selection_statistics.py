@@ -1,5 +1,7 @@
 """The selected cases compared with the rest: scores, tags and conditions."""
 
+from typing import Any
+
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
@@ -26,7 +28,7 @@ def selection_scores(cursor: DuckDBPyConnection, run: str, beam_size: int, selec
     tested = {side: mean_intervals(frame[known].to_numpy(float)) for side, frame in sides.items()}
     rows = []
     for place, metric in enumerate(known):
-        row = {"metric": metric}
+        row: dict[str, Any] = {"metric": metric}
         for side, values in tested.items():
             row |= dict(zip((side, f"{side}_low", f"{side}_high", f"{side}_cases"), values[place], strict=True))
         rows.append(row)
