@@ -231,7 +231,7 @@ def test_a_clicked_card_becomes_the_case_and_leads_to_its_attention_and_back(pag
     page.locator("canvas.large[data-word]").wait_for()
     wait_for_choice(page, "image", image)
     wait_for_choice(page, "show", "gallery")
-    page.get_by_role("link", name="Scores of this case").click()
+    page.get_by_role("link", name="Open scores of this case").click()
     page.locator(f'button.card[data-id="{image}"][aria-pressed="true"]').wait_for()
 
 
@@ -417,12 +417,12 @@ def test_a_verdict_survives_a_restart_of_the_server(chromium, tmp_path):
         opened.goto(where)
         question = opened.get_by_role("radiogroup", name="Does the attended region reflect the words?")
         question.get_by_text("partly").click()
-        opened.get_by_text("Kept 20").wait_for()
+        opened.get_by_text("Saved 20").wait_for()
         opened.close()
     with served(results) as (base, _):
         opened = chromium.new_page(base_url=base)
         opened.goto(where)
-        opened.get_by_text("Kept 20").wait_for()
+        opened.get_by_text("Saved 20").wait_for()
         assert "attention partly" in opened.locator('button.card[data-id="scene_02"] .note').text_content()
         opened.close()
 
@@ -515,7 +515,7 @@ def test_a_saved_selection_survives_a_restart_and_is_opened_renamed_and_deleted(
         opened.goto("/failures?run=demo&show=gallery&condition=dark&sort=cider&image=scene_03&beam=3")
         shown_cards(opened, 4)
         opened.get_by_text("Saved selections").click()
-        opened.get_by_placeholder("a name").fill("dark & <b>hard</b>")
+        opened.get_by_placeholder("name", exact=True).fill("dark & <b>hard</b>")
         opened.get_by_role("button", name="Save", exact=True).click()
         opened.get_by_role("link", name="dark & <b>hard</b>").wait_for()
         opened.close()
@@ -527,7 +527,7 @@ def test_a_saved_selection_survives_a_restart_and_is_opened_renamed_and_deleted(
         shown_cards(opened, 4)
         assert [choice(opened, key) for key in ("condition", "sort", "beam")] == ["dark", "cider", "3"]
         opened.get_by_role("button", name="Rename or delete").click()
-        opened.get_by_test_id("stPopoverBody").get_by_label("Which").click()
+        opened.get_by_test_id("stPopoverBody").get_by_label("Selection").click()
         opened.get_by_role("option", name="dark & <b>hard</b>").click()
         opened.get_by_label("New name").fill("dark ones")
         opened.get_by_role("button", name="Rename", exact=True).click()

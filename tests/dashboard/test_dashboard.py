@@ -127,9 +127,9 @@ def test_scores_of_a_part_of_the_images_are_said_to_be_of_that_part(open_view, t
     aside = [{"image_id": f"flickr_{i}", "file_name": f"flickr_{i}.jpg", "reason": "gone"} for i in range(3)]
     tables.write_table(folder, "skipped", tables.table_of("skipped", aside))
     shown = words(open_view("overview", results))
-    assert "ROUGE-L: over the 2 of 5 images that have a value." in shown and "CIDEr: over" not in shown
-    assert "3 photos of this run could not be used, for scores by CLIP: scores by references count their" in shown
-    assert "ROUGE-L: over the 2 of 5 images" in words(open_view("beams", results))
+    assert "ROUGE-L: computed for 2 of 5 images." in shown and "CIDEr: computed" not in shown
+    assert "3 photos of this run could not be used for CLIPScore; metrics with references include their" in shown
+    assert "ROUGE-L: computed for 2 of 5 images" in words(open_view("beams", results))
 
 
 def test_a_demo_clip_is_said_to_be_one_wherever_a_clipscore_stands(open_view):
@@ -230,11 +230,11 @@ def test_nonsense_in_the_address_falls_back_to_the_defaults(open_view):
 
 def test_a_run_that_is_gone_is_said_and_another_one_shown(open_view):
     app = open_view("overview", run="*gone* run")
-    said = r"There is no finished run \*gone\* run in these results: **demo\_cnn** is shown instead."
+    said = r"The results have no finished run \*gone\* run; the page shows **demo\_cnn** instead."
     assert [each.value for each in app.main.warning][0] == said
     assert app.query_params["run"] in ("demo_cnn", ["demo_cnn"])
-    assert not any("is shown instead" in each.value for each in app.run().main.warning)
-    assert not any("is shown instead" in each.value for each in open_view("overview").main.warning)
+    assert not any("no finished run" in each.value for each in app.run().main.warning)
+    assert not any("no finished run" in each.value for each in open_view("overview").main.warning)
 
 
 def test_choices_survive_a_change_of_view(open_view):
@@ -327,7 +327,7 @@ def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
     records.write_record(folder, record)
     page = words(open_view("attention", results, run="demo"))
     assert formatting.markdown("study's pass (no causal mask)") in page
-    assert "without a causal mask, as the study's rule" in page
+    assert "without a causal mask, as in the study's search rule" in page
 
 
 def test_the_next_image_begins_at_its_first_word(open_view):
@@ -343,21 +343,22 @@ def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(
     tables.write_table(folder, "attention", tables.table_of("attention", kept))
 
     def link(app: AppTest) -> dict[str, list[str]]:
-        return next(parse_qs(each.proto.query_string) for each in app.get("page_link") if "Scores" in each.proto.label)
+        return next(parse_qs(each.proto.query_string) for each in app.get("page_link") if "scores" in each.proto.label)
 
     app = open_view("attention", results, run="demo", beam=5, image="scene_02")
-    assert [each.value for each in app.warning] == ["No maps were kept of beam size 5: these are of beam size 3."]
+    assert [each.value for each in app.warning] == ["No maps were stored for beam size 5; the page shows beam size 3."]
     assert link(app)["image"] == ["scene_02"] and link(app)["beam"] == ["3"]
     app = open_view("attention", results, run="demo", image="a_b")
     assert [each.value for each in app.warning] == [
-        r"No maps were kept of image a\_b at this beam size: these are of scene\_00."
+        r"No maps were stored for image a\_b at this beam size; the page shows scene\_00."
     ]
     assert link(app)["image"] == ["scene_00"] and link(app)["beam"] == ["3"]
     assert not open_view("attention", results, run="demo", beam=3, image="scene_02").warning
 
 
 @pytest.mark.parametrize(
-    ("view", "label"), [("failures", "Where did the model"), ("attention", "Scores of this"), ("compare", "in full")]
+    ("view", "label"),
+    [("failures", "Where did the model"), ("attention", "Open scores of this"), ("compare", "Open this case")],
 )
 def test_a_link_to_another_view_shows_the_same_run_in_a_new_tab_and_forgets_nothing_in_this_one(open_view, view, label):
     app = open_view(view, run="demo_cnn", sort="rouge_l", layer=1)
@@ -435,7 +436,7 @@ def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path)
     app = open_view("zeroshot", tmp_path / "results", run="classes")
     cards = sent(app, "zero_gallery")["cards"]
     assert [card["bars"] for card in cards] == [[]] * 4
-    assert {card["note"] for card in cards} == {"predicted dog", "predicted dog, right is cat"}
+    assert {card["note"] for card in cards} == {"predicted dog", "predicted dog, true label: cat"}
     for view in ("overview", "failures", "beams", "attention"):
         open_view(view, tmp_path / "results", run="classes")
 
@@ -448,7 +449,7 @@ def test_a_region_names_the_cases_that_it_cannot_hold(open_view, tmp_path):
         row["clipscore"] = row["clipscore"] if row["image_id"] < "scene_04" else None
     tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     shown = words(open_view("failures", results, plots=1))
-    assert "8 cases without both CIDEr and CLIPScore are not drawn: no region selects them." in shown
+    assert "8 cases without both CIDEr and CLIPScore are not drawn and cannot be selected by a region." in shown
     assert "at random" not in shown
     assert "without both" not in words(open_view("failures", plots=1))
 
@@ -492,13 +493,13 @@ def test_beams_speak_of_published_figures_only_where_some_are_drawn(open_view):
 
 
 def test_a_run_of_one_setting_names_it(open_view):
-    assert "one setting only (imported captions)" in words(open_view("beams", run="predictions"))
+    assert "only one setting (imported captions)" in words(open_view("beams", run="predictions"))
 
 
 def test_compare_tests_every_metric_and_shows_where_it_changed_most(open_view):
     app = open_view("compare", run="demo", left_beam=3, right_beam=1, contrast="clipscore")
     shown = words(app)
-    assert "Both have the same 12 images" in shown and "6 of them have the same caption" in shown
+    assert "Both sides have the same 12 images" in shown and "6 of them have the same caption" in shown
     assert [metric.label for metric in app.metric][0] == "Difference of the means"
     assert any(
         list(table.value.get("Metric", [])) == [formatting.title(m) for m in runs.METRICS] for table in app.dataframe
@@ -528,7 +529,7 @@ def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
     runs.imported_run(tmp_path / "results")
     runs.imported_classes_run(tmp_path / "results")
     for run in ("predictions", "classes"):
-        assert "nothing to hold this run against" in words(open_view("compare", tmp_path / "results", run=run))
+        assert "nothing to compare with this run" in words(open_view("compare", tmp_path / "results", run=run))
 
 
 def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
@@ -537,7 +538,7 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     rows[0]["tags"] = [{"tag": "generic", "evidence": "said of 3 images"}]
     tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     overview = open_view("overview", tmp_path / "results", run="demo")
-    assert "What went wrong at beam size" in words(overview) and "was given a failure tag" in words(overview)
+    assert "Failure tags at beam size" in words(overview) and "has a failure tag" in words(overview)
     for each in rows:
         each["cider"] += 5.0 * (each["beam_size"] == 1)  # beam size 1 is the best now
     tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
@@ -546,7 +547,7 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", best))
     os.utime(folder / "run.json")
     overview = open_view("overview", tmp_path / "results", run="demo")
-    assert "What went wrong at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
+    assert "Failure tags at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
     assert links(overview, "failures") == ["**wrong colour**: 3 (25.0 %)", "**generic**: 1 (8.3 %)"]
     page = open_view("failures", tmp_path / "results", run="demo", beam=1)
     (chosen,) = [each for each in page.selectbox if each.label == "Failure tag"]
@@ -584,9 +585,9 @@ def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_pa
     assert "Oracle of the n-best lists" in words(page)
     assert "At beam size 5, for 0.0 % of 12 images" in words(page)
     case = open_view("failures", results, run="demo", beam=3, image="scene_02")
-    assert "**The 3 best that beam size 3 found**" in words(case)
+    assert "**3-best list of beam size 3**" in words(case)
     html = [element.proto.body for element in case.main if element.type == "html"]
-    (table,) = [each for each in html if "Bold: the highest" in each]
+    (table,) = [each for each in html if "Bold: the best" in each]
     assert table.count("<tr") == 4 and "<strong>1.500</strong>" in table and "<strong>0.500</strong>" not in table
     assert "best that beam size 1 found" not in words(open_view("failures", results, run="demo", beam=1))
 
@@ -595,7 +596,7 @@ def test_images_that_share_a_name_but_no_reference_are_doubted(open_view, tmp_pa
     results = tmp_path / "results"
     runs.captioner_run(results)
     runs.strangers_run(results)
-    assert "**12 shared images without a reference in common**" in words(
+    assert "**12 shared images without a common reference**" in words(
         open_view("compare", results, run="demo", right="strangers")
     )
     assert "without a reference in common" not in words(open_view("compare", results, run="demo", right="demo"))
@@ -606,12 +607,12 @@ def test_settings_without_a_common_metric_or_image_are_a_sentence(open_view, tmp
     runs.captioner_run(results)
     folder = runs.partial_run(results)
     (folder / "scores.parquet").unlink()
-    assert "no metric in common" in words(open_view("compare", results, run="demo", right="partial"))
+    assert "share no metric" in words(open_view("compare", results, run="demo", right="partial"))
 
 
 def test_a_run_of_the_address_that_shares_no_image_is_said_and_not_silently_replaced(open_view):
     warned = [each.value for each in open_view("compare", run="demo", right="predictions").warning]
-    assert warned == ["Run predictions has no captions of images of demo, which is held against itself instead."]
+    assert warned == ["Run predictions has no captions of images of demo; it is compared with itself instead."]
     assert not open_view("compare", run="demo", right="demo_cnn").warning
 
 
@@ -640,7 +641,7 @@ def test_a_study_names_the_run_with_its_zero_shot_predictions(open_view, tmp_pat
     runs.zero_shot_run(results, "mine-zeroshot")
     records.write_record(folder, records.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot"}})
     app = open_view("zeroshot", results, run="mine")
-    assert r"classified in the run **mine\-zeroshot**" in words(app)
+    assert r"in run **mine\-zeroshot**" in words(app)
     assert [link.label for link in app.get("page_link")][-1] == r"Open mine\-zeroshot"
 
 
@@ -917,7 +918,7 @@ def test_a_selection_is_saved_by_name_and_opened_again(open_view, tmp_path):
     assert not app.exception
     links = [each.proto for each in app.sidebar.get("page_link")]
     assert len(links) == 1 and r"\[CIDEr\]" in links[0].label and "in_cider=0%3A1" in links[0].query_string
-    next(box for box in app.selectbox if box.label == "Which").set_value("low [CIDEr](x)").run()
+    next(box for box in app.selectbox if box.label == "Selection").set_value("low [CIDEr](x)").run()
     next(button for button in app.button if button.label == r"Delete “low \[CIDEr\]\(x\)”").click().run()
     assert not app.sidebar.get("page_link")
 
@@ -936,13 +937,13 @@ def test_a_renamed_selection_stays_chosen_and_only_what_the_button_names_is_dele
 
     app.run()
     assert next(button for button in app.button if button.label == "Delete").disabled  # nothing is chosen yet
-    next(box for box in app.selectbox if box.label == "Which").set_value("BBB").run()
+    next(box for box in app.selectbox if box.label == "Selection").set_value("BBB").run()
     next(field for field in app.text_input if field.label == "New name").set_value("  ZZ  Z ")
     press("Rename")
     assert saved() == ["AAA", "ZZ Z"]
     press("Delete “ZZ Z”")
     assert saved() == ["AAA"]
-    assert next(box for box in app.selectbox if box.label == "Which").value is None
+    assert next(box for box in app.selectbox if box.label == "Selection").value is None
 
 
 def test_a_broken_file_of_selections_is_a_sentence_on_every_view(open_view, tmp_path):
