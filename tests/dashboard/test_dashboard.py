@@ -105,7 +105,7 @@ def test_an_empty_folder_welcomes_and_names_the_command(open_view, view, empty_r
     ("view", "command"),
     [("attention", "engine evaluate"), ("zeroshot", "engine zeroshot"), ("beams", "--beams 1 3 5")],
 )
-def test_what_an_imported_run_lacks_is_said_with_the_command_that_makes_it(open_view, view, command):
+def test_a_view_without_data_names_the_command_that_computes_it(open_view, view, command):
     assert command in words(open_view(view, run="predictions"))
 
 
@@ -118,7 +118,7 @@ def test_overview_shows_the_best_beam_size_with_its_interval_and_what_failed(ope
     assert "unfinished" in shown and "stopped" in shown
 
 
-def test_scores_of_a_part_of_the_images_are_said_to_be_of_that_part(open_view, tmp_path):
+def test_a_metric_of_some_images_names_their_number(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.imported_run(results)
     corpus = tables.read_table(folder, "corpus_scores").to_pylist()
@@ -132,7 +132,7 @@ def test_scores_of_a_part_of_the_images_are_said_to_be_of_that_part(open_view, t
     assert "ROUGE-L: computed for 2 of 5 images" in words(open_view("beams", results))
 
 
-def test_a_demo_clip_is_said_to_be_one_wherever_a_clipscore_stands(open_view):
+def test_every_view_with_a_clipscore_names_the_demo_clip(open_view):
     for view in ("overview", "failures", "beams"):
         assert "not comparable to the CLIPScore of ViT-B/32" in words(open_view(view, run="demo"))
     assert "demo CLIP" not in words(open_view("failures", run="predictions"))
@@ -195,7 +195,7 @@ def test_another_list_begins_at_its_first_page(open_view):
     assert pages(app) == ["page"]
 
 
-def test_an_empty_caption_is_said_on_its_card(open_view, tmp_path):
+def test_a_card_marks_an_empty_caption(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     rows = tables.read_table(folder, "captions").to_pylist()
@@ -228,7 +228,7 @@ def test_nonsense_in_the_address_falls_back_to_the_defaults(open_view):
     open_view("zeroshot", run="demo", template="none", outcome="odd", label="odd", zero_page="-3")
 
 
-def test_a_run_that_is_gone_is_said_and_another_one_shown(open_view):
+def test_a_missing_run_in_the_url_gives_a_warning_and_another_run(open_view):
     app = open_view("overview", run="*gone* run")
     said = r"The results have no finished run \*gone\* run; the page shows **demo\_cnn** instead."
     assert [each.value for each in app.main.warning][0] == said
@@ -274,7 +274,7 @@ def test_an_address_from_before_undoes_what_was_chosen_since(open_view, monkeypa
     assert "sort" not in app.query_params
 
 
-def test_next_walks_the_order_and_stands_in_the_address(open_view):
+def test_next_follows_the_order_and_is_kept_in_the_url(open_view):
     app = open_view("failures", run="demo", show="gallery")
     order = cards(app, "gallery")
     next(button for button in app.button if button.label == "Next").click().run()
@@ -291,7 +291,7 @@ def test_the_table_lists_every_case(open_view):
     assert any(len(table.value) == 12 for table in app.dataframe)
 
 
-def test_a_strangers_caption_stays_text(open_view):
+def test_an_untrusted_caption_stays_text(open_view):
     app = open_view("failures", run="demo", image=runs.SCRIPT_IMAGE)
     assert not any(getattr(element, "allow_html", False) for element in app.markdown)
     html = [element.proto.body for element in app.main if element.type == "html"]
@@ -336,7 +336,7 @@ def test_the_next_image_begins_at_its_first_word(open_view):
     assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["view"]["word"] == 0
 
 
-def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(open_view, tmp_path):
+def test_a_case_without_maps_gives_a_warning_and_links_name_the_shown_case(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     kept = [row for row in tables.read_table(folder, "attention").to_pylist() if row["beam_size"] == 3]
@@ -409,7 +409,7 @@ def test_a_record_with_nothing_in_it_opens_every_view(open_view, tmp_path):
         open_view(view, results)
 
 
-def test_a_new_run_appears_and_a_deleted_one_is_gone_without_a_restart(open_view, tmp_path):
+def test_new_and_deleted_runs_are_noticed_without_a_restart(open_view, tmp_path):
     results = tmp_path / "results"
     runs.imported_run(results)
     app = open_view("overview", results)
@@ -516,7 +516,7 @@ def test_compare_restores_the_case_of_the_address_and_swaps_its_sides(open_view)
     assert (app.query_params["left_beam"], app.query_params["right_beam"]) in [("5", "3"), (["5"], ["3"])]
 
 
-def test_runs_that_share_images_only_partly_and_other_terms_are_said(open_view, tmp_path):
+def test_partly_shared_images_and_incomparable_metrics_give_warnings(open_view, tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)
     runs.partial_run(results)
@@ -554,7 +554,7 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     assert chosen.help == f"- **generic**: {TAGS['generic']}"  # a stranger's tag has no definition
 
 
-def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view):
+def test_attention_grounding_is_shown_if_there_are_boxes(open_view):
     page = open_view("attention", run="demo", beam=1, image="scene_01")
     assert grounding.TITLE in words(page) and "2 of 3 nouns (66.7 %)" in words(page)
     assert sent(page, "viewer")["nouns"][0]["found"]["1/0"] == [4.0, True]
@@ -574,7 +574,7 @@ def test_n_best_without_scores_are_not_asked_for_again(open_view, tmp_path):
     assert "the hypotheses of this run have no scores by CIDEr" in words(page) and "--n-best" not in words(page)
 
 
-def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_path):
+def test_the_n_best_lists_are_shown_on_the_beams_page_and_in_the_case(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     page = open_view("beams", results, run="demo")
@@ -592,7 +592,7 @@ def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_pa
     assert "best that beam size 1 found" not in words(open_view("failures", results, run="demo", beam=1))
 
 
-def test_images_that_share_a_name_but_no_reference_are_doubted(open_view, tmp_path):
+def test_images_with_equal_names_but_no_common_reference_give_a_warning(open_view, tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)
     runs.strangers_run(results)
@@ -610,7 +610,7 @@ def test_settings_without_a_common_metric_or_image_are_a_sentence(open_view, tmp
     assert "share no metric" in words(open_view("compare", results, run="demo", right="partial"))
 
 
-def test_a_run_of_the_address_that_shares_no_image_is_said_and_not_silently_replaced(open_view):
+def test_a_run_in_the_url_without_shared_images_gives_a_warning(open_view):
     warned = [each.value for each in open_view("compare", run="demo", right="predictions").warning]
     assert warned == ["Run predictions has no captions of images of demo; it is compared with itself instead."]
     assert not open_view("compare", run="demo", right="demo_cnn").warning
@@ -652,12 +652,12 @@ def test_templates_are_tested_against_each_other_and_confusions_listed(open_view
     assert any("Predicted" in table.value for table in app.dataframe)
 
 
-def test_at_first_the_best_template_stands_against_the_worst(open_view):
+def test_the_best_and_the_worst_prompt_are_compared_first(open_view):
     app = open_view("zeroshot", run="demo")
     accuracy = app.dataframe[0].value
     chosen = {box.label: box.value for box in app.selectbox}
-    assert chosen["Left template"] == accuracy["Template"].iloc[0]
-    assert chosen["Right template"] == accuracy["Template"].iloc[-1]
+    assert chosen["Left prompt"] == accuracy["Template"].iloc[0]
+    assert chosen["Right prompt"] == accuracy["Template"].iloc[-1]
 
 
 def test_the_export_view_lists_every_chapter_and_the_command(open_view):
@@ -671,7 +671,7 @@ def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     assert sum("not in this run" in each.label for each in missing.expander) == 4
 
 
-def test_the_report_is_made_on_the_page_and_a_missing_browser_is_said(open_view, monkeypatch):
+def test_the_page_makes_the_report_and_warns_about_a_missing_browser(open_view, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
     app = open_view("export", run="predictions")
     assert "No browser was found" in words(app)
@@ -766,7 +766,7 @@ def session(app: AppTest, key: str) -> Any:
     return app.session_state[key]
 
 
-def test_histograms_show_the_selection_over_the_whole_and_stand_in_the_address(open_view):
+def test_histograms_show_the_selection_over_all_cases_and_are_kept_in_the_url(open_view):
     app = open_view("failures", run="demo", in_cider="0:1", show="gallery")
     drawn = {each["key"]: each for each in sent(app, "histograms")["metrics"]}
     assert list(drawn) == runs.METRICS and drawn["cider"]["range"] == [0.33, 1] and drawn["rouge_l"]["range"] is None
@@ -776,7 +776,7 @@ def test_histograms_show_the_selection_over_the_whole_and_stand_in_the_address(o
     assert "match the filters:** CIDEr 0.33 to 1" in words(app).replace("\\", "")
 
 
-def test_scores_are_not_binned_while_nobody_looks(open_view):
+def test_scores_are_not_binned_while_the_plots_are_closed(open_view):
     with pytest.raises(AssertionError, match="no component"):
         sent(open_view("failures", run="demo"), "histograms")
     assert sent(open_view("failures", run="demo", plots="1"), "histograms")
@@ -826,7 +826,7 @@ def test_cases_at_the_median_are_in_one_half_alone():
         assert sum(halves) == len(values)
 
 
-def test_the_selection_is_held_against_the_rest_on_demand(open_view):
+def test_the_selection_is_compared_with_the_rest_on_demand(open_view):
     app = open_view("failures", run="demo", condition="dark")
     assert not any("Rest" in table.value for table in app.dataframe)
     app = open_view("failures", run="demo", condition="dark", rest=1)
@@ -868,7 +868,7 @@ def test_all_filters_are_taken_back_at_once(open_view):
     assert not {"condition", "in_cider", "text"} & set(app.query_params)
 
 
-def test_the_caption_stands_against_its_references_and_beside_other_beam_sizes(open_view):
+def test_the_caption_is_compared_with_references_and_other_beam_sizes(open_view):
     html = "".join(e.proto.body for e in open_view("failures", run="demo", image="scene_01").main if e.type == "html")
     assert '<mark class="w-unmatched">green</mark>' in html and '<mark class="w-matched">square</mark>' in html
     assert '<ins class="w-added">standing</ins>' in html and "removed" in html and "added" in html
@@ -900,7 +900,7 @@ def test_a_verdict_is_kept_shown_filtered_and_survives_a_new_session(open_view, 
     assert "1 case: caption yes 0, partly 0, no 1" in words(export)
 
 
-def test_a_broken_file_of_verdicts_is_a_sentence_and_the_page_stands(open_view, tmp_path):
+def test_a_broken_file_of_verdicts_gives_a_warning_and_the_page_works(open_view, tmp_path):
     app = judged_view(open_view, tmp_path)
     folder = tmp_path / "results" / "verdicts"
     folder.mkdir()
