@@ -101,7 +101,7 @@ def _say_replaced(run: data.Run, other: data.Run) -> None:
         named = "itself" if other.name == run.name else formatting.markdown(other.name)
         st.warning(
             f"Run {formatting.markdown(requested)} has no captions of images of {formatting.markdown(run.name)}; "
-            f"the page compares with {named} instead.",
+            f"it is compared with {named} instead.",
             icon="⚠️",
         )
 

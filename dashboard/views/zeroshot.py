@@ -71,11 +71,11 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
     st.subheader("Compare two prompts")
     columns = layout.columns(2, "choice", "pair")
     with columns[0]:
-        left = choices.one_of("Left template", "zero_left", templates, templates[0])
+        left = choices.one_of("Left prompt", "zero_left", templates, templates[0])
     with columns[1]:
         others = [template for template in templates if template != left]
         # The best and the worst first, which differ most.
-        right = choices.one_of("Right template", "zero_right", others, others[-1])
+        right = choices.one_of("Right prompt", "zero_right", others, others[-1])
     found = data.query(queries.zero_shot_comparison, run.name, left, right)
     if found.empty:
         st.info("The two templates have no common image with a known label.")
@@ -122,7 +122,7 @@ def _test(row: pd.Series) -> None:
 def _meaning(row: pd.Series) -> str:
     if row.p >= 0.05:
         return "no significant difference"
-    return "the left template is better" if row.only_left > row.only_right else "the right template is better"
+    return "the left prompt is better" if row.only_left > row.only_right else "the right prompt is better"
 
 
 def _choose_template(accuracy: pd.DataFrame) -> str:

@@ -53,7 +53,7 @@ def words(case: pd.Series) -> None:
         lines.append(f"<strong>References</strong><ul>{rows}</ul>")
         lines.append(
             '<div class="legend"><mark class="w-matched">matched</mark>: the caption and a reference contain the word. '
-            '<mark class="w-unmatched">unmatched</mark>: appears only in this caption, or more often. '
+            '<mark class="w-unmatched">unmatched</mark>: appears only on this side, or more often. '
             "Compared as metrics do: lower case, no punctuation.</div>"
         )
     st.html(f'{word_diff.style(layout.template())}<div class="wording">{"".join(lines)}</div>')

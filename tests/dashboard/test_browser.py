@@ -122,7 +122,7 @@ def test_hovering_and_keys_change_the_map_without_asking_the_server(page):
     assert page.locator("canvas.large").get_attribute("data-word") == str(last)
 
 
-def test_a_noun_has_its_box_drawn_and_its_map_held_against_it(page, full_results):
+def test_a_noun_has_its_box_and_its_hit_in_the_viewer(page, full_results):
     open_viewer(page)
     status = page.locator(".status")
     assert "solid frame" not in status.text_content()
@@ -155,7 +155,7 @@ def test_space_plays_from_word_to_word_without_asking_the_server(page):
     assert page.locator("button.play").text_content() == "▶ Play"
 
 
-def test_a_chosen_word_layer_and_head_stand_in_the_address_and_come_back_from_it(page):
+def test_word_layer_and_head_are_kept_in_the_url_and_restored_from_it(page):
     open_viewer(page)
     page.locator("button.word").nth(4).click()
     page.locator("select.layer").select_option("1")
@@ -231,7 +231,7 @@ def test_a_clicked_card_becomes_the_case_and_leads_to_its_attention_and_back(pag
     page.locator("canvas.large[data-word]").wait_for()
     wait_for_choice(page, "image", image)
     wait_for_choice(page, "show", "gallery")
-    page.get_by_role("link", name="Scores of this case").click()
+    page.get_by_role("link", name="Open scores of this case").click()
     page.locator(f'button.card[data-id="{image}"][aria-pressed="true"]').wait_for()
 
 
@@ -254,7 +254,7 @@ def test_a_script_in_a_caption_is_shown_and_not_run(page):
     assert page.locator("button.word").first.text_content() == runs.SCRIPT.split()[0]
 
 
-def test_a_photo_stored_on_its_side_stands_upright_in_the_viewer(page):
+def test_a_rotated_photo_is_upright_in_the_viewer(page):
     open_viewer(page, f"run=demo&image={runs.ROTATED_IMAGE}&opacity=0")
     # The ground is drawn below: the bottom row is green all along, in whatever way the file was stored.
     bottom = page.locator("canvas.large").evaluate(
@@ -263,7 +263,7 @@ def test_a_photo_stored_on_its_side_stands_upright_in_the_viewer(page):
     assert all(green > red and green > blue for red, green, blue, _ in bottom)
 
 
-def test_comparing_by_a_click_stands_in_the_address(page):
+def test_a_clicked_comparison_is_kept_in_the_url(page):
     page.goto("/compare?run=demo&left_beam=3&right_beam=1")
     card = page.locator("button.card").nth(1)
     image = card.get_attribute("data-id")
@@ -274,7 +274,7 @@ def test_comparing_by_a_click_stands_in_the_address(page):
     assert choice(page, "right_beam") == "3"
 
 
-def test_one_act_is_one_step_of_the_history_however_many_choices_it_makes(page):
+def test_one_action_is_one_history_entry_whatever_it_sets(page):
     page.goto("/compare?run=demo&left_beam=3&right=demo_cnn&right_beam=1")
     page.get_by_role("button", name="Swap").click()
     wait_for_choice(page, "run", "demo_cnn")
@@ -417,12 +417,12 @@ def test_a_verdict_survives_a_restart_of_the_server(chromium, tmp_path):
         opened.goto(where)
         question = opened.get_by_role("radiogroup", name="Does the attended region reflect the words?")
         question.get_by_text("partly").click()
-        opened.get_by_text("Kept 20").wait_for()
+        opened.get_by_text("Saved 20").wait_for()
         opened.close()
     with served(results) as (base, _):
         opened = chromium.new_page(base_url=base)
         opened.goto(where)
-        opened.get_by_text("Kept 20").wait_for()
+        opened.get_by_text("Saved 20").wait_for()
         assert "attention partly" in opened.locator('button.card[data-id="scene_02"] .note').text_content()
         opened.close()
 
@@ -491,7 +491,7 @@ def test_what_is_written_on_and_in_the_primary_colour_can_be_read(page, scheme):
             assert page.locator(written).nth(place).evaluate(_CONTRAST) >= 4.5, written
 
 
-def test_what_is_opened_by_a_click_stands_in_the_address_and_a_link_opens_it(page):
+def test_an_opened_part_is_kept_in_the_url_and_a_link_opens_it(page):
     page.goto("/failures?run=demo&condition=dark&plots=1")
     rest = page.get_by_text("Selection vs. rest")
     rest.click()
@@ -515,7 +515,7 @@ def test_a_saved_selection_survives_a_restart_and_is_opened_renamed_and_deleted(
         opened.goto("/failures?run=demo&show=gallery&condition=dark&sort=cider&image=scene_03&beam=3")
         shown_cards(opened, 4)
         opened.get_by_text("Saved selections").click()
-        opened.get_by_placeholder("a name").fill("dark & <b>hard</b>")
+        opened.get_by_placeholder("name", exact=True).fill("dark & <b>hard</b>")
         opened.get_by_role("button", name="Save", exact=True).click()
         opened.get_by_role("link", name="dark & <b>hard</b>").wait_for()
         opened.close()
@@ -527,7 +527,7 @@ def test_a_saved_selection_survives_a_restart_and_is_opened_renamed_and_deleted(
         shown_cards(opened, 4)
         assert [choice(opened, key) for key in ("condition", "sort", "beam")] == ["dark", "cider", "3"]
         opened.get_by_role("button", name="Rename or delete").click()
-        opened.get_by_test_id("stPopoverBody").get_by_label("Which").click()
+        opened.get_by_test_id("stPopoverBody").get_by_label("Selection").click()
         opened.get_by_role("option", name="dark & <b>hard</b>").click()
         opened.get_by_label("New name").fill("dark ones")
         opened.get_by_role("button", name="Rename", exact=True).click()
@@ -576,7 +576,7 @@ def test_words_of_the_viewer_and_parts_of_the_quadrant_show_the_focus(page):
     assert page.evaluate(FOCUSED)["seen"]
 
 
-def test_the_colour_scale_is_chosen_and_stands_in_the_address(page):
+def test_the_colour_scale_is_kept_in_the_url(page):
     open_viewer(page)
     before = picture(page)
     page.locator("select.scale").select_option("cividis")

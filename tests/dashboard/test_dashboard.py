@@ -105,7 +105,7 @@ def test_an_empty_folder_welcomes_and_names_the_command(open_view, view, empty_r
     ("view", "command"),
     [("attention", "engine evaluate"), ("zeroshot", "engine zeroshot"), ("beams", "--beams 1 3 5")],
 )
-def test_what_an_imported_run_lacks_is_said_with_the_command_that_makes_it(open_view, view, command):
+def test_a_view_without_data_names_the_command_that_computes_it(open_view, view, command):
     assert command in words(open_view(view, run="predictions"))
 
 
@@ -118,7 +118,7 @@ def test_overview_shows_the_best_beam_size_with_its_interval_and_what_failed(ope
     assert "unfinished" in shown and "stopped" in shown
 
 
-def test_scores_of_a_part_of_the_images_are_said_to_be_of_that_part(open_view, tmp_path):
+def test_a_metric_of_some_images_names_their_number(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.imported_run(results)
     corpus = tables.read_table(folder, "corpus_scores").to_pylist()
@@ -127,12 +127,12 @@ def test_scores_of_a_part_of_the_images_are_said_to_be_of_that_part(open_view, t
     aside = [{"image_id": f"flickr_{i}", "file_name": f"flickr_{i}.jpg", "reason": "gone"} for i in range(3)]
     tables.write_table(folder, "skipped", tables.table_of("skipped", aside))
     shown = words(open_view("overview", results))
-    assert "ROUGE-L: over the 2 of 5 images that have a value." in shown and "CIDEr: over" not in shown
-    assert "3 photos of this run could not be used, for scores by CLIP: scores by references count their" in shown
-    assert "ROUGE-L: over the 2 of 5 images" in words(open_view("beams", results))
+    assert "ROUGE-L: computed for 2 of 5 images." in shown and "CIDEr: computed" not in shown
+    assert "3 photos of this run could not be used for CLIPScore; metrics with references include their" in shown
+    assert "ROUGE-L: computed for 2 of 5 images" in words(open_view("beams", results))
 
 
-def test_a_demo_clip_is_said_to_be_one_wherever_a_clipscore_stands(open_view):
+def test_every_view_with_a_clipscore_names_the_demo_clip(open_view):
     for view in ("overview", "failures", "beams"):
         assert "not comparable to the CLIPScore of ViT-B/32" in words(open_view(view, run="demo"))
     assert "demo CLIP" not in words(open_view("failures", run="predictions"))
@@ -195,7 +195,7 @@ def test_another_list_begins_at_its_first_page(open_view):
     assert pages(app) == ["page"]
 
 
-def test_an_empty_caption_is_said_on_its_card(open_view, tmp_path):
+def test_a_card_marks_an_empty_caption(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     rows = tables.read_table(folder, "captions").to_pylist()
@@ -228,13 +228,13 @@ def test_nonsense_in_the_address_falls_back_to_the_defaults(open_view):
     open_view("zeroshot", run="demo", template="none", outcome="odd", label="odd", zero_page="-3")
 
 
-def test_a_run_that_is_gone_is_said_and_another_one_shown(open_view):
+def test_a_missing_run_in_the_url_gives_a_warning_and_another_run(open_view):
     app = open_view("overview", run="*gone* run")
-    said = r"There is no finished run \*gone\* run in these results: **demo\_cnn** is shown instead."
+    said = r"The results have no finished run \*gone\* run; the page shows **demo\_cnn** instead."
     assert [each.value for each in app.main.warning][0] == said
     assert app.query_params["run"] in ("demo_cnn", ["demo_cnn"])
-    assert not any("is shown instead" in each.value for each in app.run().main.warning)
-    assert not any("is shown instead" in each.value for each in open_view("overview").main.warning)
+    assert not any("no finished run" in each.value for each in app.run().main.warning)
+    assert not any("no finished run" in each.value for each in open_view("overview").main.warning)
 
 
 def test_choices_survive_a_change_of_view(open_view):
@@ -274,7 +274,7 @@ def test_an_address_from_before_undoes_what_was_chosen_since(open_view, monkeypa
     assert "sort" not in app.query_params
 
 
-def test_next_walks_the_order_and_stands_in_the_address(open_view):
+def test_next_follows_the_order_and_is_kept_in_the_url(open_view):
     app = open_view("failures", run="demo", show="gallery")
     order = cards(app, "gallery")
     next(button for button in app.button if button.label == "Next").click().run()
@@ -291,7 +291,7 @@ def test_the_table_lists_every_case(open_view):
     assert any(len(table.value) == 12 for table in app.dataframe)
 
 
-def test_a_strangers_caption_stays_text(open_view):
+def test_an_untrusted_caption_stays_text(open_view):
     app = open_view("failures", run="demo", image=runs.SCRIPT_IMAGE)
     assert not any(getattr(element, "allow_html", False) for element in app.markdown)
     html = [element.proto.body for element in app.main if element.type == "html"]
@@ -327,7 +327,7 @@ def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
     records.write_record(folder, record)
     page = words(open_view("attention", results, run="demo"))
     assert formatting.markdown("study's pass (no causal mask)") in page
-    assert "without a causal mask, as the study's rule" in page
+    assert "without a causal mask, as in the study's search rule" in page
 
 
 def test_the_next_image_begins_at_its_first_word(open_view):
@@ -336,28 +336,29 @@ def test_the_next_image_begins_at_its_first_word(open_view):
     assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["view"]["word"] == 0
 
 
-def test_a_case_without_maps_is_said_and_the_link_carries_the_one_that_is_shown(open_view, tmp_path):
+def test_a_case_without_maps_gives_a_warning_and_links_name_the_shown_case(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     kept = [row for row in tables.read_table(folder, "attention").to_pylist() if row["beam_size"] == 3]
     tables.write_table(folder, "attention", tables.table_of("attention", kept))
 
     def link(app: AppTest) -> dict[str, list[str]]:
-        return next(parse_qs(each.proto.query_string) for each in app.get("page_link") if "Scores" in each.proto.label)
+        return next(parse_qs(each.proto.query_string) for each in app.get("page_link") if "scores" in each.proto.label)
 
     app = open_view("attention", results, run="demo", beam=5, image="scene_02")
-    assert [each.value for each in app.warning] == ["No maps were kept of beam size 5: these are of beam size 3."]
+    assert [each.value for each in app.warning] == ["No maps were stored for beam size 5; the page shows beam size 3."]
     assert link(app)["image"] == ["scene_02"] and link(app)["beam"] == ["3"]
     app = open_view("attention", results, run="demo", image="a_b")
     assert [each.value for each in app.warning] == [
-        r"No maps were kept of image a\_b at this beam size: these are of scene\_00."
+        r"No maps were stored for image a\_b at this beam size; the page shows scene\_00."
     ]
     assert link(app)["image"] == ["scene_00"] and link(app)["beam"] == ["3"]
     assert not open_view("attention", results, run="demo", beam=3, image="scene_02").warning
 
 
 @pytest.mark.parametrize(
-    ("view", "label"), [("failures", "Where did the model"), ("attention", "Scores of this"), ("compare", "in full")]
+    ("view", "label"),
+    [("failures", "Where did the model"), ("attention", "Open scores of this"), ("compare", "Open this case")],
 )
 def test_a_link_to_another_view_shows_the_same_run_in_a_new_tab_and_forgets_nothing_in_this_one(open_view, view, label):
     app = open_view(view, run="demo_cnn", sort="rouge_l", layer=1)
@@ -408,7 +409,7 @@ def test_a_record_with_nothing_in_it_opens_every_view(open_view, tmp_path):
         open_view(view, results)
 
 
-def test_a_new_run_appears_and_a_deleted_one_is_gone_without_a_restart(open_view, tmp_path):
+def test_new_and_deleted_runs_are_noticed_without_a_restart(open_view, tmp_path):
     results = tmp_path / "results"
     runs.imported_run(results)
     app = open_view("overview", results)
@@ -435,7 +436,7 @@ def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path)
     app = open_view("zeroshot", tmp_path / "results", run="classes")
     cards = sent(app, "zero_gallery")["cards"]
     assert [card["bars"] for card in cards] == [[]] * 4
-    assert {card["note"] for card in cards} == {"predicted dog", "predicted dog, right is cat"}
+    assert {card["note"] for card in cards} == {"predicted dog", "predicted dog, true label: cat"}
     for view in ("overview", "failures", "beams", "attention"):
         open_view(view, tmp_path / "results", run="classes")
 
@@ -448,7 +449,7 @@ def test_a_region_names_the_cases_that_it_cannot_hold(open_view, tmp_path):
         row["clipscore"] = row["clipscore"] if row["image_id"] < "scene_04" else None
     tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     shown = words(open_view("failures", results, plots=1))
-    assert "8 cases without both CIDEr and CLIPScore are not drawn: no region selects them." in shown
+    assert "8 cases without both CIDEr and CLIPScore are not drawn and cannot be selected by a region." in shown
     assert "at random" not in shown
     assert "without both" not in words(open_view("failures", plots=1))
 
@@ -492,13 +493,13 @@ def test_beams_speak_of_published_figures_only_where_some_are_drawn(open_view):
 
 
 def test_a_run_of_one_setting_names_it(open_view):
-    assert "one setting only (imported captions)" in words(open_view("beams", run="predictions"))
+    assert "only one setting (imported captions)" in words(open_view("beams", run="predictions"))
 
 
 def test_compare_tests_every_metric_and_shows_where_it_changed_most(open_view):
     app = open_view("compare", run="demo", left_beam=3, right_beam=1, contrast="clipscore")
     shown = words(app)
-    assert "Both have the same 12 images" in shown and "6 of them have the same caption" in shown
+    assert "Both sides have the same 12 images" in shown and "6 of them have the same caption" in shown
     assert [metric.label for metric in app.metric][0] == "Difference of the means"
     assert any(
         list(table.value.get("Metric", [])) == [formatting.title(m) for m in runs.METRICS] for table in app.dataframe
@@ -515,7 +516,7 @@ def test_compare_restores_the_case_of_the_address_and_swaps_its_sides(open_view)
     assert (app.query_params["left_beam"], app.query_params["right_beam"]) in [("5", "3"), (["5"], ["3"])]
 
 
-def test_runs_that_share_images_only_partly_and_other_terms_are_said(open_view, tmp_path):
+def test_partly_shared_images_and_incomparable_metrics_give_warnings(open_view, tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)
     runs.partial_run(results)
@@ -528,7 +529,7 @@ def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):
     runs.imported_run(tmp_path / "results")
     runs.imported_classes_run(tmp_path / "results")
     for run in ("predictions", "classes"):
-        assert "nothing to hold this run against" in words(open_view("compare", tmp_path / "results", run=run))
+        assert "nothing to compare with this run" in words(open_view("compare", tmp_path / "results", run=run))
 
 
 def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
@@ -537,7 +538,7 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     rows[0]["tags"] = [{"tag": "generic", "evidence": "said of 3 images"}]
     tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     overview = open_view("overview", tmp_path / "results", run="demo")
-    assert "What went wrong at beam size" in words(overview) and "was given a failure tag" in words(overview)
+    assert "Failure tags at beam size" in words(overview) and "has a failure tag" in words(overview)
     for each in rows:
         each["cider"] += 5.0 * (each["beam_size"] == 1)  # beam size 1 is the best now
     tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
@@ -546,14 +547,14 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", best))
     os.utime(folder / "run.json")
     overview = open_view("overview", tmp_path / "results", run="demo")
-    assert "What went wrong at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
+    assert "Failure tags at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
     assert links(overview, "failures") == ["**wrong colour**: 3 (25.0 %)", "**generic**: 1 (8.3 %)"]
     page = open_view("failures", tmp_path / "results", run="demo", beam=1)
     (chosen,) = [each for each in page.selectbox if each.label == "Failure tag"]
     assert chosen.help == f"- **generic**: {TAGS['generic']}"  # a stranger's tag has no definition
 
 
-def test_the_maps_of_nouns_are_held_against_boxes_where_there_are_some(open_view):
+def test_attention_grounding_is_shown_if_there_are_boxes(open_view):
     page = open_view("attention", run="demo", beam=1, image="scene_01")
     assert grounding.TITLE in words(page) and "2 of 3 nouns (66.7 %)" in words(page)
     assert sent(page, "viewer")["nouns"][0]["found"]["1/0"] == [4.0, True]
@@ -573,7 +574,7 @@ def test_n_best_without_scores_are_not_asked_for_again(open_view, tmp_path):
     assert "the hypotheses of this run have no scores by CIDEr" in words(page) and "--n-best" not in words(page)
 
 
-def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_path):
+def test_the_n_best_lists_are_shown_on_the_beams_page_and_in_the_case(open_view, tmp_path):
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     page = open_view("beams", results, run="demo")
@@ -584,18 +585,18 @@ def test_the_n_best_are_told_on_the_beams_page_and_in_the_case(open_view, tmp_pa
     assert "Oracle of the n-best lists" in words(page)
     assert "At beam size 5, for 0.0 % of 12 images" in words(page)
     case = open_view("failures", results, run="demo", beam=3, image="scene_02")
-    assert "**The 3 best that beam size 3 found**" in words(case)
+    assert "**3-best list of beam size 3**" in words(case)
     html = [element.proto.body for element in case.main if element.type == "html"]
-    (table,) = [each for each in html if "Bold: the highest" in each]
+    (table,) = [each for each in html if "Bold: the best" in each]
     assert table.count("<tr") == 4 and "<strong>1.500</strong>" in table and "<strong>0.500</strong>" not in table
     assert "best that beam size 1 found" not in words(open_view("failures", results, run="demo", beam=1))
 
 
-def test_images_that_share_a_name_but_no_reference_are_doubted(open_view, tmp_path):
+def test_images_with_equal_names_but_no_common_reference_give_a_warning(open_view, tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)
     runs.strangers_run(results)
-    assert "**12 shared images without a reference in common**" in words(
+    assert "**12 shared images without a common reference**" in words(
         open_view("compare", results, run="demo", right="strangers")
     )
     assert "without a reference in common" not in words(open_view("compare", results, run="demo", right="demo"))
@@ -606,12 +607,12 @@ def test_settings_without_a_common_metric_or_image_are_a_sentence(open_view, tmp
     runs.captioner_run(results)
     folder = runs.partial_run(results)
     (folder / "scores.parquet").unlink()
-    assert "no metric in common" in words(open_view("compare", results, run="demo", right="partial"))
+    assert "share no metric" in words(open_view("compare", results, run="demo", right="partial"))
 
 
-def test_a_run_of_the_address_that_shares_no_image_is_said_and_not_silently_replaced(open_view):
+def test_a_run_in_the_url_without_shared_images_gives_a_warning(open_view):
     warned = [each.value for each in open_view("compare", run="demo", right="predictions").warning]
-    assert warned == ["Run predictions has no captions of images of demo, which is held against itself instead."]
+    assert warned == ["Run predictions has no captions of images of demo; it is compared with itself instead."]
     assert not open_view("compare", run="demo", right="demo_cnn").warning
 
 
@@ -640,7 +641,7 @@ def test_a_study_names_the_run_with_its_zero_shot_predictions(open_view, tmp_pat
     runs.zero_shot_run(results, "mine-zeroshot")
     records.write_record(folder, records.read_record(folder) | {"study": {"zero_shot": "mine-zeroshot"}})
     app = open_view("zeroshot", results, run="mine")
-    assert r"classified in the run **mine\-zeroshot**" in words(app)
+    assert r"in run **mine\-zeroshot**" in words(app)
     assert [link.label for link in app.get("page_link")][-1] == r"Open mine\-zeroshot"
 
 
@@ -651,12 +652,12 @@ def test_templates_are_tested_against_each_other_and_confusions_listed(open_view
     assert any("Predicted" in table.value for table in app.dataframe)
 
 
-def test_at_first_the_best_template_stands_against_the_worst(open_view):
+def test_the_best_and_the_worst_prompt_are_compared_first(open_view):
     app = open_view("zeroshot", run="demo")
     accuracy = app.dataframe[0].value
     chosen = {box.label: box.value for box in app.selectbox}
-    assert chosen["Left template"] == accuracy["Template"].iloc[0]
-    assert chosen["Right template"] == accuracy["Template"].iloc[-1]
+    assert chosen["Left prompt"] == accuracy["Template"].iloc[0]
+    assert chosen["Right prompt"] == accuracy["Template"].iloc[-1]
 
 
 def test_the_export_view_lists_every_chapter_and_the_command(open_view):
@@ -670,7 +671,7 @@ def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     assert sum("not in this run" in each.label for each in missing.expander) == 4
 
 
-def test_the_report_is_made_on_the_page_and_a_missing_browser_is_said(open_view, monkeypatch):
+def test_the_page_makes_the_report_and_warns_about_a_missing_browser(open_view, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
     app = open_view("export", run="predictions")
     assert "No browser was found" in words(app)
@@ -765,7 +766,7 @@ def session(app: AppTest, key: str) -> Any:
     return app.session_state[key]
 
 
-def test_histograms_show_the_selection_over_the_whole_and_stand_in_the_address(open_view):
+def test_histograms_show_the_selection_over_all_cases_and_are_kept_in_the_url(open_view):
     app = open_view("failures", run="demo", in_cider="0:1", show="gallery")
     drawn = {each["key"]: each for each in sent(app, "histograms")["metrics"]}
     assert list(drawn) == runs.METRICS and drawn["cider"]["range"] == [0.33, 1] and drawn["rouge_l"]["range"] is None
@@ -775,7 +776,7 @@ def test_histograms_show_the_selection_over_the_whole_and_stand_in_the_address(o
     assert "match the filters:** CIDEr 0.33 to 1" in words(app).replace("\\", "")
 
 
-def test_scores_are_not_binned_while_nobody_looks(open_view):
+def test_scores_are_not_binned_while_the_plots_are_closed(open_view):
     with pytest.raises(AssertionError, match="no component"):
         sent(open_view("failures", run="demo"), "histograms")
     assert sent(open_view("failures", run="demo", plots="1"), "histograms")
@@ -825,7 +826,7 @@ def test_cases_at_the_median_are_in_one_half_alone():
         assert sum(halves) == len(values)
 
 
-def test_the_selection_is_held_against_the_rest_on_demand(open_view):
+def test_the_selection_is_compared_with_the_rest_on_demand(open_view):
     app = open_view("failures", run="demo", condition="dark")
     assert not any("Rest" in table.value for table in app.dataframe)
     app = open_view("failures", run="demo", condition="dark", rest=1)
@@ -867,7 +868,7 @@ def test_all_filters_are_taken_back_at_once(open_view):
     assert not {"condition", "in_cider", "text"} & set(app.query_params)
 
 
-def test_the_caption_stands_against_its_references_and_beside_other_beam_sizes(open_view):
+def test_the_caption_is_compared_with_references_and_other_beam_sizes(open_view):
     html = "".join(e.proto.body for e in open_view("failures", run="demo", image="scene_01").main if e.type == "html")
     assert '<mark class="w-unmatched">green</mark>' in html and '<mark class="w-matched">square</mark>' in html
     assert '<ins class="w-added">standing</ins>' in html and "removed" in html and "added" in html
@@ -899,7 +900,7 @@ def test_a_verdict_is_kept_shown_filtered_and_survives_a_new_session(open_view, 
     assert "1 case: caption yes 0, partly 0, no 1" in words(export)
 
 
-def test_a_broken_file_of_verdicts_is_a_sentence_and_the_page_stands(open_view, tmp_path):
+def test_a_broken_file_of_verdicts_gives_a_warning_and_the_page_works(open_view, tmp_path):
     app = judged_view(open_view, tmp_path)
     folder = tmp_path / "results" / "verdicts"
     folder.mkdir()
@@ -917,7 +918,7 @@ def test_a_selection_is_saved_by_name_and_opened_again(open_view, tmp_path):
     assert not app.exception
     links = [each.proto for each in app.sidebar.get("page_link")]
     assert len(links) == 1 and r"\[CIDEr\]" in links[0].label and "in_cider=0%3A1" in links[0].query_string
-    next(box for box in app.selectbox if box.label == "Which").set_value("low [CIDEr](x)").run()
+    next(box for box in app.selectbox if box.label == "Selection").set_value("low [CIDEr](x)").run()
     next(button for button in app.button if button.label == r"Delete “low \[CIDEr\]\(x\)”").click().run()
     assert not app.sidebar.get("page_link")
 
@@ -936,13 +937,13 @@ def test_a_renamed_selection_stays_chosen_and_only_what_the_button_names_is_dele
 
     app.run()
     assert next(button for button in app.button if button.label == "Delete").disabled  # nothing is chosen yet
-    next(box for box in app.selectbox if box.label == "Which").set_value("BBB").run()
+    next(box for box in app.selectbox if box.label == "Selection").set_value("BBB").run()
     next(field for field in app.text_input if field.label == "New name").set_value("  ZZ  Z ")
     press("Rename")
     assert saved() == ["AAA", "ZZ Z"]
     press("Delete “ZZ Z”")
     assert saved() == ["AAA"]
-    assert next(box for box in app.selectbox if box.label == "Which").value is None
+    assert next(box for box in app.selectbox if box.label == "Selection").value is None
 
 
 def test_a_broken_file_of_selections_is_a_sentence_on_every_view(open_view, tmp_path):

@@ -120,7 +120,7 @@ def test_of_many_classes_those_most_confused_are_shown():
     assert comparisons.confusion_part(confused()) == ""
 
 
-def test_of_many_equal_changes_gains_and_losses_are_drawn_in_their_shares_and_the_cut_is_said():
+def test_many_equal_changes_keep_the_proportion_of_gains_and_losses():
     change = [2] * 60 + [-2] * 30 + [3]
     frame = pd.DataFrame({"label": [f"c{i}" for i in range(91)], "images": 5, "left": 3, "right": 1, "change": change})
     figure = comparisons.class_changes(frame, "l", "r")

@@ -76,11 +76,11 @@ def test_the_axis_names_the_unit_and_the_sizes_that_were_run():
     assert list(figure.layout.xaxis.ticktext) == ["1", "3", "5"]
 
 
-def test_many_beam_sizes_stand_on_a_logarithmic_axis():
+def test_many_beam_sizes_have_a_logarithmic_axis():
     assert curves.words_by_beam(by_beam([1, 10, 100])).layout.xaxis.type == "log"
 
 
-def test_names_of_close_beam_sizes_do_not_stand_on_each_other():
+def test_names_of_close_beam_sizes_do_not_overlap():
     sizes = [1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100]
     axis = curves.words_by_beam(by_beam(sizes)).layout.xaxis
     assert list(axis.tickvals) == sizes
@@ -132,7 +132,7 @@ def test_a_share_that_is_not_known_is_left_out():
     assert curves.shares_title(frame.assign(changed=0.0)) == ""
 
 
-def test_sources_that_begin_alike_are_told_apart_in_the_legend():
+def test_sources_with_the_same_beginning_differ_in_the_legend():
     sources = ["the study " * 8 + end for end in ("one", "two")]
     published = pd.DataFrame({"beam_size": [3, 3], "value": [0.9, 0.8], "source": sources})
     first, second, *_ = curves.metric_by_beam(by_beam([1, 3]), "cider", published=published).data

@@ -7,7 +7,7 @@ from dashboard.figures import distributions
 from engine.store.schema import METRICS
 
 
-def test_the_selection_stands_over_the_whole_in_every_histogram():
+def test_every_histogram_shows_the_selection_over_all_cases():
     edges = [("cider", 0.0, 2.0), ("clipscore", 0.0, 1.0)]
     whole = pd.DataFrame({"metric": ["cider", "cider", "clipscore"], "bin": [0, 3, 1], "cases": [5, 2, 7]})
     figure = distributions.histograms(edges, whole, whole.head(1), bins=4)
@@ -18,7 +18,7 @@ def test_the_selection_stands_over_the_whole_in_every_histogram():
 
 
 @pytest.mark.parametrize("metrics", [1, 3, 4, 8])
-def test_titles_of_histograms_stand_clear_of_the_legend_and_of_the_numbers_above(metrics):
+def test_titles_of_histograms_do_not_overlap_legend_or_numbers(metrics):
     edges = [(metric, 0.0, 1.0) for metric in list(METRICS)[:metrics]]
     none = pd.DataFrame({"metric": [], "bin": [], "cases": []})
     layout = distributions.histograms(edges, none, none, bins=4).layout

@@ -83,7 +83,7 @@ def test_a_line_is_a_layer_over_the_words_around_the_noun():
     assert (second.name, list(second.customdata)) == ("layer 2", [12])
 
 
-def test_many_layers_are_told_apart_and_named_beside_the_axes():
+def test_many_layers_have_different_marks_and_a_legend_beside_the_axes():
     rows = [(layer, 0, 12, 0.8, 0.7, 0.9) for layer in range(12)]
     figure = grounding.by_offset(pd.DataFrame(rows, columns=["layer", "offset", "nouns", "hit", "low", "high"]))
     assert len({(line.line.color, line.line.dash, line.marker.symbol) for line in figure.data}) == 12

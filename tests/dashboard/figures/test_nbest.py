@@ -38,7 +38,7 @@ def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
         (SAMPLED, 0.1, "instead of 1.010. Mean of all: 0.900."),
     ],
 )
-def test_what_the_ranking_is_worth_is_said_and_samples_have_none(run, lead_low, said):
+def test_the_sentence_names_the_effect_of_ranking_except_for_samples(run, lead_low, said):
     assert said in next(nbest.sentences(run, 1, found(1, lead_low=lead_low)))
 
 

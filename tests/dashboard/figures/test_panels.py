@@ -69,13 +69,13 @@ def test_labels_of_bars_that_begin_alike_look_different():
     assert len(set(shown[:6:2])) == 3
 
 
-def test_bars_are_told_apart_without_colour():
+def test_bars_differ_without_colour():
     figure = panels("t", [Panel(PHOTO, bars=(("dog", 0.5, True), ("cat", 0.5, False)))], template=DARK)
     fills = [shape.fillcolor for shape in figure.layout.shapes]
     assert INK[DARK] in fills
 
 
-def test_a_strangers_text_is_no_markup_and_a_missing_photo_leaves_its_sentence():
+def test_untrusted_text_is_not_markup_and_a_missing_photo_has_a_sentence():
     panel = Panel(
         None, "<i>x</i>.png was not found.", "<b>", "<script>a</script> & b", "<a href='x'>", (("<u>", 2.0, False),)
     )

@@ -69,7 +69,7 @@ def test_what_cannot_be_shown_says_why(tmp_path):
     assert photo(None, "a.jpg").missing == photo(tmp_path, None).missing == "The run record names no photo folder."
 
 
-def test_an_exchanged_photo_is_shown_anew(tmp_path):
+def test_a_replaced_photo_is_read_again(tmp_path):
     Image.new("RGB", (8, 8), "black").save(tmp_path / "a.png")
     before = photo(tmp_path, "a.png").uri
     Image.new("RGB", (8, 8), "white").save(tmp_path / "a.png")

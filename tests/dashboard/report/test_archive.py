@@ -19,7 +19,7 @@ from tests.support import runs
 
 needs_browser = pytest.mark.skipif(bool(exports.browser_missing()), reason="no browser: apt-get install chromium")
 CHAPTERS = [
-    *("Summary", "Prompt templates", "Three images with their top-5 predictions", "The setting and its scores"),
+    *("Summary", "Prompt templates", "Three images with their top-5 predictions", "Setting and scores"),
     *("Runs and hyperparameters", "Beam sizes", "Comparison with other runs", "Attention"),
     "Attention grounding (pointing game)",
     *("Best and worst pair", "Failure tags", "Verdicts"),
@@ -109,7 +109,7 @@ def test_what_an_imported_run_lacks_is_a_sentence_with_the_command(full_results,
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == titles(
         "Comparison with other runs", "Attention grounding (pointing game)"
     )
-    assert "Not in this report: No attention was kept" in text
+    assert "Not in this report: This run has no attention maps" in text
     assert "    python -m engine zeroshot" in text and "CIDEr" in text
     assert "size imported" not in text and "Scores of imported captions" in text
 
@@ -257,7 +257,7 @@ def test_a_quiet_command_prints_the_zip_alone(full_results, tmp_path):
         (["nobody"], "there is no finished run 'nobody'"),
         (["stopped"], "it has demo, demo_cnn, predictions"),
         (["demo", "--beam", "7"], "has no beam size 7: expected one of 1, 3, 5"),
-        (["demo", "--images", "nothing"], "kept no attention of image 'nothing'"),
+        (["demo", "--images", "nothing"], "has no attention maps of image 'nothing'"),
         (["demo", "--layer", "3"], "--layer 3: run 'demo' has 2; expected 1 to 2, or 0 for the mean"),
         (["demo", "--head", "-1"], "--head -1: run 'demo' has 2; expected 1 to 2, or 0 for the mean"),
     ],

@@ -38,7 +38,7 @@ def test_the_verdict_rests_on_the_corrected_p(p, difference, said):
     assert comparison.verdict(SimpleNamespace(metric="cider", p_holm=p, difference=difference)) == said
 
 
-def test_a_resampled_p_is_never_said_to_be_zero():
+def test_a_resampled_p_is_never_zero():
     assert comparison.resampled(1 / 1001) == "≤ 0.001" and comparison.resampled(0.0519) == "0.052"
 
 

@@ -61,7 +61,7 @@ def test_a_pdf_has_one_page_and_no_picture_of_the_figure():
 
 
 @needs_browser
-def test_a_strangers_text_in_a_figure_stays_text():
+def test_untrusted_text_in_a_figure_stays_text():
     tree = xml.fromstring(exports.picture(figure("<img src=x> & $a$ <b>bold</b>", "<b>us</b>"), "svg"))
     words = " ".join(tree.itertext())
     assert "<img src=x> & $a$ <b>bold</b>" in words and "<b>us</b>" in words

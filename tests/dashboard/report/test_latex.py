@@ -57,7 +57,7 @@ def test_no_row_begins_with_what_latex_takes_for_its_own_and_hyphens_stay_hyphen
     assert "\n{[}2cm] a & x" in made and "\n{*} & y" in made and "a -{}- b & z" in made and "\n-- & w" in made
 
 
-def test_numbers_stand_right_names_left_and_long_texts_wrap():
+def test_numbers_are_right_aligned_names_left_and_long_texts_wrap():
     made = latex.table("T", pd.DataFrame({"Image": ["000012"], "Value": ["1.4 %"], "Caption": [CAPTION]}))
     assert r"\begin{tabularx}{\linewidth}{lr>{\raggedright\arraybackslash}X}" in made
     long = latex.table(
@@ -91,7 +91,7 @@ def test_the_beam_table_is_one_table(metrics, kind):
     assert kind == "sidewaystable" or ("B-1" in head and r"B-1:\allowbreak{} BLEU-1" in made)
 
 
-def test_a_table_too_wide_for_any_page_is_split_and_each_row_can_still_be_told():
+def test_a_table_too_wide_for_any_page_is_split_and_repeats_the_first_column():
     shown = TABLES["far too wide"]
     blocks = latex.table("T", shown).split(r"\end{tabular}")[:-1]
     assert len(blocks) > 1

@@ -73,7 +73,7 @@ def test_maps_of_another_beam_size_are_not_those_of_the_pair(results):
     tables.write_table(folder, "attention", tables.table_of("attention", rows))
     chapter = chapter_of(results, beam=5)
     assert len(chapter.items) == 2
-    assert "No attention maps of these captions were kept at beam size 5." in chapter.lead
+    assert "These captions have no attention maps at beam size 5." in chapter.lead
 
 
 def test_where_no_beam_size_was_asked_for_the_pair_is_one_with_maps(results):

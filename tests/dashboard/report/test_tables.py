@@ -96,7 +96,7 @@ def test_only_wrong_predictions_are_confusions_as_shares_of_their_class():
     assert tables.confusions(found, "").shown.values.tolist() == [["a", "b", 1, "25.0 %"]]
 
 
-def test_numbers_sort_as_numbers_and_their_remarks_stand_beside_them():
+def test_numbers_sort_as_numbers_and_remarks_get_their_own_column():
     shown = pd.DataFrame(
         {"Run": ["a", "b"], "Layers": ["12", "4"], "Images": ["1,200", "–"], "CLIPScore": ["0.731", "1.8 (demo CLIP)"]}
     )

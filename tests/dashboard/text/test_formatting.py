@@ -47,7 +47,7 @@ def test_a_name_of_digits_is_no_number():
     assert not formatting.are_numbers(["1.0", "000012"]) and not formatting.are_numbers(["1 (greedy)"])
 
 
-def test_a_caption_that_is_missing_or_blank_is_said_to_be_empty():
+def test_a_missing_or_blank_caption_is_marked_as_empty():
     assert formatting.caption("a dog") == "a dog"
     assert {formatting.caption(said) for said in ("", "  ", None, float("nan"))} == {formatting.EMPTY}
 

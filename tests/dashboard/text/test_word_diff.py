@@ -20,7 +20,7 @@ def test_a_word_counts_as_often_as_one_reference_has_it():
     assert marked[5][1] == "" and marked[6][1] == word_diff.UNMATCHED
 
 
-def test_a_reference_is_held_against_the_caption():
+def test_a_reference_is_compared_with_the_caption():
     said = word_diff.counted("a red dog")
     assert word_diff.against("A dog runs.", said) == [("A", "matched"), ("dog", "matched"), ("runs.", "unmatched")]
     assert said == Counter({"a": 1, "red": 1, "dog": 1})
@@ -34,7 +34,7 @@ def test_changes_lead_from_one_caption_to_the_other():
     assert word_diff.changes("same", "same") == [("same", "")]
 
 
-def test_strangers_words_stay_text_and_every_mark_has_a_line_beside_its_colour():
+def test_untrusted_words_stay_text_and_every_mark_has_a_line_and_a_colour():
     assert "<script>" not in word_diff.html([("<script>alert(1)</script>", word_diff.UNMATCHED), ('"><img>', "")])
     for template in (LIGHT, DARK):
         rules = {
