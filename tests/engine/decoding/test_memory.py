@@ -35,9 +35,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_out_of_memory_halves_the_batch_and_goes_on_with_a_warning(error):
+def test_out_of_memory_halves_the_batch_with_a_warning(error):
     work = Fake(3, error)
-    with pytest.warns(UserWarning, match="out of memory with 8 images at once; going on with 4"):
+    with pytest.warns(UserWarning, match="out of memory with batches of 8 images; continuing with batches of 4"):
         assert memory.in_batches(work, 10, 8) == list(range(10))
     assert work.calls == [8, 4, 2, 2, 2, 2, 2]
 

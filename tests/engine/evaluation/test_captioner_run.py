@@ -442,7 +442,7 @@ def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(part
         return real(captioner, tokenizer, encoded, captions, *rest)
 
     monkeypatch.setattr(pipeline, "replay", short)
-    with pytest.warns(UserWarning, match="going on with 2"):
+    with pytest.warns(UserWarning, match="continuing with batches of 2"):
         assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert counts == [4, 2, 1, 1, 1, 1] * 2
     assert_same_maps(table(tmp_path, "attention"), table(results, "attention"))
@@ -476,7 +476,7 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
         return real(steps, images, *rest)
 
     monkeypatch.setattr(batched.sweep, "sweep", short)
-    with pytest.warns(UserWarning, match="going on with 2"):
+    with pytest.warns(UserWarning, match="continuing with batches of 2"):
         assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     # The sweep of two sizes, and then each of them timed by itself.
     assert sizes == [4, 2, 1, 1, 1, 1] * 3

@@ -24,7 +24,7 @@ def test_a_run_goes_on_with_the_same_plan_and_keeps_its_clock(tmp_path):
 
 def test_an_unfinished_run_with_another_plan_is_not_touched(tmp_path):
     begin(tmp_path, beams=[1])
-    with pytest.raises(RunExists, match=r"begun with other settings \(beams: \[1\] before, \[3\] now\)"):
+    with pytest.raises(RunExists, match=r"started with other settings \(beams: \[1\] before, \[3\] now\)"):
         begin(tmp_path, beams=[3])
 
 

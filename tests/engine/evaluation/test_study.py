@@ -141,7 +141,7 @@ def test_another_training_in_the_folder_is_an_error_and_not_taken_for_this_one(a
     trained = replace(asked, captioner=None)
     made(trained)
     other = replace(trained.recipe, training=replace(trained.recipe.training, epochs=2))
-    with pytest.raises(TrainingError, match="another training is there"):
+    with pytest.raises(TrainingError, match="contains another training"):
         made(replace(trained, recipe=other))
 
 
@@ -188,7 +188,7 @@ def test_a_study_of_which_no_part_can_be_made_is_an_error(asked, monkeypatch):
     monkeypatch.setattr(study.clip, "load", missing_clip)
     shutil.rmtree(asked.data / "p2_data")
     shutil.rmtree(asked.data / "p3_data")
-    with pytest.raises(study.StudyError, match="no part of the study could be made here"):
+    with pytest.raises(study.StudyError, match="no part of the study could run"):
         made(replace(asked, captioner=None))
 
 

@@ -244,7 +244,7 @@ def test_a_training_that_failed_before_it_learned_anything_does_not_hold_its_fol
 def test_a_split_of_which_no_photo_can_be_used_is_one_sentence(tmp_path, sets):
     for example in sets[0].examples:
         sets[0].photo(example).write_bytes(b"")
-    with pytest.raises(TrainingError, match="no photo of 6 can be used"):
+    with pytest.raises(TrainingError, match="none of the 6 photos can be used"):
         loop.train(*sets, recipe(epochs=1), tmp_path / "out")
 
 
@@ -255,7 +255,7 @@ def test_a_full_disk_is_one_sentence_and_the_training_goes_on_afterwards(tmp_pat
 
     monkeypatch.setattr(writer, fail)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises((TrainingError, checkpoints.CheckpointError), match="the disk is full; make room and run"):
+    with pytest.raises((TrainingError, checkpoints.CheckpointError), match="the disk is full; free some space and run"):
         loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     monkeypatch.undo()
     assert not list((tmp_path / "out").glob("*.tmp"))

@@ -125,21 +125,21 @@ def test_names_of_old_timm_versions_resolve(encoder, width):
 
 
 def test_an_unknown_encoder_names_its_neighbours():
-    with pytest.raises(CaptionerError, match="timm has no such model; near it: .*mobilenetv2"):
+    with pytest.raises(CaptionerError, match="timm has no such model; similar names: .*mobilenetv2"):
         tiny.captioner(encoder="mobilenetv2_9000", encoder_kwargs={})
-    with pytest.raises(CaptionerError, match="does not take"):
+    with pytest.raises(CaptionerError, match="does not accept encoder_kwargs"):
         tiny.captioner(encoder_kwargs={"colour": "red"})
-    with pytest.raises(CaptionerError, match="does not take"):
+    with pytest.raises(CaptionerError, match="does not accept encoder_kwargs"):
         tiny.captioner(encoder_kwargs={"depth": 1, "embed_dim": 31, "num_heads": 2})
 
 
 def test_photos_of_another_size_than_the_encoders_say_which_setting_to_change():
-    with pytest.raises(CaptionerError, match=r"does not read photos of 200 pixels .*; set the recipe's image_size"):
+    with pytest.raises(CaptionerError, match=r"does not accept photos of 200 pixels .*; set image_size in the recipe"):
         tiny.captioner(image_size=200).features(torch.zeros(1, 3, 200, 200))
 
 
 def test_a_length_beyond_the_positions_is_refused(memory):
-    with pytest.raises(ConfigError, match="at most 512 positions"):
+    with pytest.raises(ConfigError, match="expected at most 512 "):
         tiny.captioner().start(memory, 600)
 
 
