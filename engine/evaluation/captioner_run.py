@@ -160,7 +160,7 @@ def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]
 def _metadata(
     run: RunInProgress, settings: CaptionerRun, captioner: Captioner, captions: CaptionSettings, images: pa.Table
 ) -> dict[str, Any]:
-    """Return the entries of `run.json` besides the identity."""
+    """Return the entries of `run.json` in addition to the identity."""
     sizes, seconds = settings.decoding.beam_sizes, run.watch.seconds
     found = {
         "kind": "captioner",

@@ -32,7 +32,7 @@ class RunInProgress:
     """The settings that must be equal for a run to continue; `run.json` stores them as `plan`."""
     command: str
     metadata: dict[str, Any] = field(default_factory=dict)
-    """The entries of `run.json` besides the identity."""
+    """The entries of `run.json` in addition to the identity."""
 
     def __post_init__(self) -> None:
         self.folder = records.run_folder(self.results, self.name)

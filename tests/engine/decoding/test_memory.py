@@ -50,7 +50,7 @@ def test_what_fits_is_done_in_whole_batches_without_a_warning():
     assert work.calls == [4, 4, 2]
 
 
-def test_one_image_that_is_too_much_says_what_to_do():
+def test_the_error_for_a_single_image_says_what_to_do():
     with pytest.warns(UserWarning), pytest.raises(memory.MemoryShort, match="smaller --beams"):
         memory.in_batches(Fake(0, MemoryError()), 2, 2)
 

@@ -160,7 +160,7 @@ def missing_clip(name, device):
     raise clip.ClipMissing("no weights of ViT")
 
 
-def test_without_encoder_weights_there_is_no_captioner_and_the_rest_is_made(asked, monkeypatch):
+def test_without_encoder_weights_the_captioner_is_skipped_and_the_rest_runs(asked, monkeypatch):
     def train(*arguments, **named):
         raise EncoderMissing("no weights of the encoder")
 
@@ -285,13 +285,13 @@ def test_the_command_checks_the_name_before_it_makes_anything(asked, capsys):
         ("results", Path(__file__), "is a file; expected a folder"),
     ],
 )
-def test_a_wrong_setting_is_told_before_anything_is_made(asked, setting, value, said):
+def test_a_wrong_setting_is_reported_before_the_first_part(asked, setting, value, said):
     with pytest.raises(ValueError, match=said):
         made(replace(asked, **{setting: value}))
     assert not (asked.results / "runs").exists()
 
 
-def test_a_file_in_place_of_the_training_is_told_before_anything_is_made(asked):
+def test_a_file_in_place_of_the_training_is_reported_before_the_first_part(asked):
     asked.out.touch()
     with pytest.raises(TrainingError, match="is a file; expected a folder"):
         made(replace(asked, captioner=None))

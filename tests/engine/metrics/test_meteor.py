@@ -57,7 +57,7 @@ def fake_java(folder, monkeypatch, code: str) -> None:
     monkeypatch.setattr(meteor.subprocess, "Popen", lambda command, **rest: real([sys.executable, str(script)], **rest))
 
 
-def test_a_process_that_dies_says_why(tmp_path, monkeypatch):
+def test_a_dying_process_reports_why(tmp_path, monkeypatch):
     fake_java(tmp_path, monkeypatch, "import sys; sys.exit('no memory left')")
     with pytest.raises(meteor.MeteorError, match="no memory left; leave it out"), meteor.start() as process:
         process.counts(["a dog"] * 5000, [["a dog"]] * 5000)

@@ -184,7 +184,7 @@ def test_clipscore_is_validated_where_there_is_a_clip_and_keeps_its_best(tmp_pat
     checkpoints.load(tmp_path / "out" / "best_clipscore")
 
 
-def test_a_broken_photo_is_named_and_the_training_goes_on(tmp_path, sets, capsys):
+def test_a_broken_photo_is_named_and_training_continues(tmp_path, sets, capsys):
     sets[0].photo(sets[0].examples[0]).write_bytes(b"")
     done = loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     assert done.step == 3  # 5 photos x 2 captions in batches of 4
@@ -249,7 +249,7 @@ def test_a_split_of_which_no_photo_can_be_used_is_one_sentence(tmp_path, sets):
 
 
 @pytest.mark.parametrize("writer", ["torch.save", "engine.captioners.native.checkpoints.save_file"])
-def test_a_full_disk_is_one_sentence_and_the_training_goes_on_afterwards(tmp_path, sets, monkeypatch, writer):
+def test_a_full_disk_is_reported_and_training_continues_afterwards(tmp_path, sets, monkeypatch, writer):
     def fail(*args):
         raise (RuntimeError if writer == "torch.save" else SafetensorError)("unexpected pos 189568 vs 189456")
 

@@ -44,7 +44,7 @@ def test_replayed_attention_equals_torchs_need_weights(memory):
     ids = torch.randint(4, captioner.config.vocab_size, (3, 11))
     peer, seen = tiny.torch_decoder(captioner), []
     for layer in peer.layers:
-        # torch's layer asks for no weights: the public module is asked again with what the layer gave it.
+        # torch's layer does not return weights, so the public module is called again with the layer's arguments.
         layer.multihead_attn.register_forward_pre_hook(
             lambda module, args, kwargs: seen.append((module, args)), with_kwargs=True
         )
@@ -143,7 +143,7 @@ def test_a_length_beyond_the_positions_is_refused(memory):
         tiny.captioner().start(memory, 600)
 
 
-def test_preprocessing_is_the_encoders_own_unless_the_config_says_otherwise():
+def test_preprocessing_is_the_encoders_unless_the_config_overrides_it():
     assert tiny.captioner().preprocessing.crop_pct == 0.9
     changed = tiny.captioner(mean=(0.1, 0.2, 0.3), crop_pct=1.0).preprocessing
     assert (changed.mean, changed.crop_pct, changed.std) == ((0.1, 0.2, 0.3), 1.0, (0.5, 0.5, 0.5))

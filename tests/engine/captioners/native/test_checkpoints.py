@@ -78,7 +78,7 @@ def test_the_studys_checkpoint_loads_as_it_is_and_gives_its_logits(tmp_path):
     assert captioner.config.dim_feedforward == 2048
 
 
-def test_the_studys_checkpoint_without_a_tokenizer_says_what_to_give(tmp_path):
+def test_the_studys_checkpoint_without_a_tokenizer_names_the_option(tmp_path):
     with pytest.raises(CheckpointError, match="--tokenizer FILE"):
         checkpoints.load(study_folder(tmp_path / "CIDEr")[0])
 
@@ -177,7 +177,7 @@ def test_what_wrappers_add_to_names_is_removed(tmp_path, wrap):
     assert same_weights(checkpoints.load(folder, tmp_path / "caption_tokenizer.json")[0], plain)
 
 
-def test_a_weight_that_is_there_twice_is_refused(tmp_path):
+def test_a_duplicate_weight_is_refused(tmp_path):
     folder, model = study_folder(tmp_path / "CIDEr")
     torch.save({**model.state_dict(), **renamed("module.")(model.state_dict())}, folder / "Best_model.pth")
     assert "'word_embedding.weight' and 'module.word_embedding.weight' have the same name" in refusal(folder)
@@ -249,7 +249,7 @@ def test_a_damaged_folder_is_one_clear_error(tmp_path, damage, message):
         checkpoints.load(folder)
 
 
-def test_a_folder_that_is_no_captioner_says_what_was_expected(tmp_path):
+def test_the_error_for_another_folder_names_what_was_expected(tmp_path):
     with pytest.raises(CheckpointError, match="contains no captioner; expected config.json"):
         checkpoints.load(tmp_path)
     with pytest.raises(CheckpointError, match="no such folder"):
