@@ -1,7 +1,7 @@
-"""A chunk of images searched at all beam sizes together, in batches that fit the memory.
+"""Decode a chunk of images at all beam sizes together, in batches that fit into memory.
 
-On a CPU the images are dealt to jobs of one core each: a step is many small operations, and cores that share each of
-them wait for each other at every one.
+On a CPU the images are divided among jobs of one core each, because a step consists of many small operations and cores
+that share them would wait for each other at each one.
 """
 
 import hashlib
@@ -19,33 +19,33 @@ from engine.decoding.steps import Steps, TokenHypothesis
 T = TypeVar("T")
 
 JOB_IMAGES = 8
-"""Fewer images are not worth a job of their own: each job reads all weights."""
+"""Minimum images per job, because each job reads all weights."""
 
 
 class StepModel(Protocol):
-    """A decoder that can be searched; `captioners.native.captioner.Captioner` is one."""
+    """A decoder that can be used for search; `captioners.native.captioner.Captioner` is one."""
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of the weights."""
 
     def start(self, images: Any, max_length: int) -> Steps:
-        """Open a decoding of at most `max_length` steps, with one prefix per image."""
+        """Start a decoding of at most `max_length` steps, with one prefix per image."""
 
     def reader(self, images: Any) -> study_rule.Read:
         """Return a function that reads whole prefixes, for the study's rule."""
 
     def bytes_per_image(self, images: Any, beams: int, steps: int) -> int:
-        """Return the memory that a search takes for an image."""
+        """Return the bytes that a search takes per image."""
 
 
 def seed_of(seed: int, image_id: str) -> int:
-    """Return an image's own seed: neither the batch nor a restart changes what is drawn for it."""
+    """Return the seed of an image, which makes samples independent of the batch and of restarts."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:8], "big") >> 1
 
 
 _Image = list[list[TokenHypothesis]]
-"""What was found for an image: at each beam size its hypotheses."""
+"""The hypotheses of an image at each beam size."""
 
 Found = dict[int, list[list[TokenHypothesis]]]
 """Beam size -> the hypotheses of each image."""
@@ -59,7 +59,7 @@ def jobs_for(images: int, device: torch.device) -> int:
 
 
 def in_jobs(work: Callable[[int, int], list[T]], images: int, jobs: int) -> list[T]:
-    """Return what `work(start, stop)` returns for ranges of the images, in order; each job has a core of its own."""
+    """Return the results of `work(start, stop)` over ranges of the images, in order; each job uses one core."""
     if jobs == 1:
         return work(0, images)
     bounds = [images * job // jobs for job in range(jobs + 1)]
@@ -69,7 +69,7 @@ def in_jobs(work: Callable[[int, int], list[T]], images: int, jobs: int) -> list
 
 
 class BatchedSearch:
-    """A chunk's images, ready to be searched."""
+    """A search over the images of a chunk."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class BatchedSearch:
         image_ids: Sequence[str],
         graphs: cuda_graphs.GraphCache | None = None,
     ) -> None:
-        """`images`: what `model.start` takes, with a length and slices; `graphs`: captured searches of this model."""
+        """`images`: argument of `model.start`, with a length and slices; `graphs`: captured searches of this model."""
         self._model, self._images, self._ids, self._config = model, images, (bos_id, eos_id), config
         self._seeds = [seed_of(config.seed, image_id) for image_id in image_ids]
         self._graphs = graphs
@@ -91,7 +91,7 @@ class BatchedSearch:
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of the search."""
         return self._model.device
 
     def run(self, sizes: Sequence[int] | None = None, images: int | None = None) -> Found:
@@ -99,7 +99,7 @@ class BatchedSearch:
 
         Args:
             sizes: beam sizes instead of the config's.
-            images: only the first ones.
+            images: search only this many, the first ones.
         """
         sizes, images = sizes or self._config.beam_sizes, images or len(self)
         jobs = jobs_for(images, self.device)
@@ -107,7 +107,7 @@ class BatchedSearch:
         return {size: [image[at] for image in found] for at, size in enumerate(sizes)}
 
     def _range(self, start: int, stop: int, sizes: Sequence[int], jobs: int) -> list[_Image]:
-        """Return what is found for the images of one job."""
+        """Return the results for the images of one job."""
         return memory.in_batches(
             lambda first, last: self._some(start + first, start + last, sizes),
             stop - start,
@@ -115,9 +115,9 @@ class BatchedSearch:
         )
 
     def _at_once(self, images: int, sizes: Sequence[int], jobs: int) -> int:
-        """Return the size of batches that fit the memory and are about equal."""
+        """Return the size of about equal batches that fit into memory."""
         widths = [max(size, self._config.n_best) for size in sizes]
-        # At worst no two sizes share a prefix.
+        # Worst case: no two beam sizes share a prefix.
         each = self._model.bytes_per_image(self._images, sum(widths), self._config.max_length)
         most = memory.images_at_once(each * jobs, max(widths), self.device, memory.free_bytes(self.device))
         return math.ceil(images / math.ceil(images / most))

@@ -1,7 +1,7 @@
-"""What a caption may not repeat: a penalty on tokens it has, and n-grams that may not come twice.
+"""Repetition constraints: a penalty on tokens that already occur, and n-grams that may not occur twice.
 
-Knows scores and the tokens so far, the start token among them. Both have transformers' meaning: greedy search and
-sampling change logits, a beam search changes log-probabilities and does not normalise them again.
+Both are defined as in transformers and include the start token: greedy search and sampling change logits, beam search
+changes log-probabilities and does not normalise them again.
 """
 
 import torch
@@ -11,7 +11,7 @@ from engine.config import DecodingConfig
 
 
 def constrain(scores: Tensor, tokens: Tensor, config: DecodingConfig) -> Tensor:
-    """Scores [B, K, V] of the next token after tokens int64[B, K, T] -> the same under the config's constraints."""
+    """Apply the config's constraints to scores [B, K, V] of the next token after tokens int64[B, K, T]."""
     if config.repetition_penalty != 1.0:
         scores = _penalise(scores, tokens, config.repetition_penalty)
     if config.no_repeat_ngram:
@@ -20,13 +20,13 @@ def constrain(scores: Tensor, tokens: Tensor, config: DecodingConfig) -> Tensor:
 
 
 def _penalise(scores: Tensor, tokens: Tensor, penalty: float) -> Tensor:
-    """Each token that is there already is divided by the penalty, or multiplied where its score is below zero."""
+    """Divide the scores of tokens that already occur by the penalty; multiply scores below zero."""
     there = scores.gather(-1, tokens)
     return scores.scatter(-1, tokens, torch.where(there < 0, there * penalty, there / penalty))
 
 
 def _ban(scores: Tensor, tokens: Tensor, size: int) -> Tensor:
-    """Tokens that would complete an n-gram of `size` tokens a second time become impossible."""
+    """Set the scores of tokens that would repeat an n-gram of `size` tokens to -inf."""
     length = tokens.shape[-1]
     if length < size:
         return scores

@@ -1,8 +1,8 @@
-"""Small searches on a GPU, captured once as CUDA graphs and replayed: their steps are many launches of little work.
+"""Capture small searches on a GPU as CUDA graphs and replay them.
 
-A step at a few hundred prefixes takes a GPU a fraction of the time that launching its operations takes. A graph
-launches all of a step at once. The second search of a shape is captured, as capturing takes as long as a few searches;
-all later ones are replayed.
+With a few hundred prefixes, launching the operations of a step takes much longer than executing them; a graph launches
+the whole step at once. The second search of a shape is captured, because a capture takes as long as a few searches;
+later ones are replayed.
 """
 
 import gc
@@ -24,19 +24,19 @@ class StaticImages(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """The device of the images."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Images of equal shape can be read by the same graphs."""
+        """Images of equal shape can use the same graphs."""
 
     def __len__(self) -> int: ...
 
     def copy(self) -> "StaticImages":
-        """Return a copy in memory of its own."""
+        """Return a copy in separate memory."""
 
     def take(self, other: "StaticImages") -> None:
-        """Become a copy of other images of the same shape."""
+        """Copy the content of other images of the same shape."""
 
 
 class StaticModel(Protocol):
@@ -44,21 +44,21 @@ class StaticModel(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of the weights."""
 
     def start(self, images: StaticImages, max_length: int) -> static_shapes.StaticSteps:
-        """Open a decoding of at most `max_length` steps."""
+        """Start a decoding of at most `max_length` steps."""
 
 
 ROWS = 512
-"""Images times beams up to which a search is replayed; beyond, a step's work takes longer than its launches."""
+"""Maximum images times beams of a replayed search; above, the work of a step takes longer than its launches."""
 
 KEPT = 16
-"""Shapes of a captioner that are kept; the one captured first makes room."""
+"""Maximum number of captured shapes per captioner; the oldest capture is dropped first."""
 
 
 class _Replay:
-    """A search of one shape: one graph a step, which read the images' keys and values where the first left them."""
+    """A captured search of one shape: one graph per step; all read the images' keys and values from the same memory."""
 
     def __init__(
         self,
@@ -75,34 +75,34 @@ class _Replay:
             self._capture(model, size, bos_id, eos_id, config)
 
     def _capture(self, model: StaticModel, size: int, bos_id: int, eos_id: int, config: DecodingConfig) -> None:
-        pool, stream, walk = torch.cuda.graph_pool_handle(), torch.cuda.Stream(), None
-        gc.collect()  # what is freed during a capture would be captured
+        pool, stream, states = torch.cuda.graph_pool_handle(), torch.cuda.Stream(), None
+        gc.collect()  # memory that is freed during a capture would be captured
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(config.max_length):
                 graph = torch.cuda.CUDAGraph()
                 graph.capture_begin(pool=pool, capture_error_mode="thread_local")
                 try:
-                    if walk is None:  # in the graph, so that every replay begins anew
+                    if states is None:  # inside the graph, so that every replay starts from the beginning
                         count, device = len(self._images), model.device
                         self._search = static_shapes.create(count, size, eos_id, config, device)
                         steps = model.start(self._images, config.max_length)
-                        walk = static_shapes.run(steps, self._search, count, bos_id, config, device)
-                    goes_on, state = next(walk)
+                        states = static_shapes.run(steps, self._search, count, bos_id, config, device)
+                    is_open, state = next(states)
                 finally:
                     graph.capture_end()
-                self._steps.append((graph, goes_on, state))
+                self._steps.append((graph, is_open, state))
         torch.cuda.current_stream().wait_stream(stream)
 
     def __call__(self, images: StaticImages) -> list[list[TokenHypothesis]] | None:
-        """The hypotheses of each image; None where an image has none, as where its logits are no numbers."""
+        """Return the hypotheses of each image; None if an image has none, for example because its logits are NaN."""
         with torch.inference_mode(), torch.cuda.device(images.device):
             self._images.take(images)
             found: static_shapes.State = ()
-            for graph, goes_on, state in self._steps:
+            for graph, is_open, state in self._steps:
                 graph.replay()
                 found = state
-                if not bool(goes_on):
+                if not bool(is_open):
                     break
             hypotheses = self._search.found(found)
             return hypotheses if all(hypotheses) else None
@@ -110,7 +110,7 @@ class _Replay:
 
 @dataclass
 class _Shape:
-    """What is known of searches of one shape."""
+    """The number of searches of one shape so far, and their capture."""
 
     seen: int = 0
     replay: _Replay | None = None
@@ -131,7 +131,7 @@ class GraphCache:
         eos_id: int,
         config: DecodingConfig,
     ) -> dict[int, list[list[TokenHypothesis]]] | None:
-        """Return what `sweep` would find for `images`; None where it is not replayed here, or not yet."""
+        """Return what `sweep` would find for `images`; None if the search is not (yet) replayed."""
         if not _suits(model.device, len(images), sizes, config):
             return None
         (size,) = sizes
@@ -141,13 +141,13 @@ class GraphCache:
         shape.seen += 1
         if shape.seen == 2:
             shape.replay = _captured(model, images, size, bos_id, eos_id, config)
-            self._shapes[key] = self._shapes.pop(key)  # in the order of capture: one that was seen long before stays
+            self._shapes[key] = self._shapes.pop(key)  # ordered by capture, not by first use
             self._make_room()
         found = None if shape.replay is None else shape.replay(images)
         return None if found is None else {size: found}
 
     def clear(self) -> None:
-        """Free what is kept for replays, each with a copy of its images' keys and values."""
+        """Free all captured searches, each with its copy of the images' keys and values."""
         self._shapes.clear()
 
     def _make_room(self) -> None:
@@ -169,7 +169,9 @@ def _suits(device: torch.device, images: int, sizes: Sequence[int], config: Deco
 def _captured(model: StaticModel, images: StaticImages, *rest: object) -> _Replay | None:
     try:
         return _Replay(model, images, *rest)
-    except RuntimeError as error:  # no memory for it, or an operation that this torch cannot capture
+    except RuntimeError as error:  # out of memory, or an operation that this version of torch cannot capture
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warnings.warn(f"a search could not be captured as CUDA graphs ({reason}); continuing without", stacklevel=3)
+        warnings.warn(
+            f"the search could not be captured as CUDA graphs ({reason}); continuing without CUDA graphs", stacklevel=3
+        )
         return None

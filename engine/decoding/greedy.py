@@ -1,7 +1,4 @@
-"""One token at a time along paths that never compete: greedy search, or samples of each image.
-
-Knows prefixes and their scores. Knows no beam.
-"""
+"""Greedy search and sampling: each sequence is extended independently, one token at a time."""
 
 import torch
 from torch import Tensor
@@ -12,10 +9,10 @@ from engine.decoding.steps import NextTokenScores, TokenHypothesis
 
 
 class GreedySearch:
-    """As many paths an image as asked for; an image goes on until all of its paths have ended."""
+    """`width` independent sequences per image; an image is finished once all of its sequences have ended."""
 
     def __init__(self, images: int, width: int, eos_id: int, config: DecodingConfig, numbers: Tensor | None) -> None:
-        """`numbers`: uniform, float64[images, width, steps], where tokens are drawn."""
+        """`numbers`: uniform random numbers float64[images, width, steps] for sampling; None searches greedily."""
         self._images, self._width, self._eos_id, self._config = images, width, eos_id, config
         self._numbers = numbers
         self._active = list(range(images))
@@ -24,30 +21,30 @@ class GreedySearch:
         self._logprobs = [0.0] * (images * width)
 
     def place(self, prefixes: Tensor) -> None:
-        """At first all paths of an image go on from its one prefix."""
+        """See `steps.SearchRule`; before the first step all sequences of an image share its one prefix."""
         self._prefixes = prefixes.view(len(self._active), -1).expand(-1, self._width)
 
     def advance(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor]:
-        """See `prefixes.Search`."""
+        """See `steps.SearchRule`."""
         logits = scores.logits(self._prefixes.flatten()).unflatten(0, self._prefixes.shape)
         newest, logprobs = self._choose(logits, length)
-        self._note(newest.tolist(), logprobs.tolist())
-        going = [row for row, image in enumerate(self._active) if not self._ended(image)]
+        self._append(newest.tolist(), logprobs.tolist())
+        kept = [row for row, image in enumerate(self._active) if not self._ended(image)]
         if length == self._config.max_length:
-            going = []
-        rows = torch.tensor(going, dtype=torch.long, device=newest.device)
-        self._active = [self._active[row] for row in going]
+            kept = []
+        rows = torch.tensor(kept, dtype=torch.long, device=newest.device)
+        self._active = [self._active[row] for row in kept]
         return self._prefixes[rows].flatten(), newest[rows].flatten()
 
     def _choose(self, logits: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Tokens int64[B, K] and their log-probabilities; temperature, top-k and top-p change only which."""
+        """Return tokens int64[B, K] and their log-probabilities, which temperature, top-k and top-p do not change."""
         if self._numbers is None:
             newest = logits.argmax(-1)
         else:
             newest = sampling.draw(sampling.warp(logits, self._config), self._numbers[self._active, :, length - 1])
         return newest, logits.log_softmax(-1).gather(-1, newest.unsqueeze(-1)).squeeze(-1)
 
-    def _note(self, newest: list[list[int]], logprobs: list[list[float]]) -> None:
+    def _append(self, newest: list[list[int]], logprobs: list[list[float]]) -> None:
         for image, tokens, values in zip(self._active, newest, logprobs, strict=True):
             for path, token, value in zip(self._paths(image), tokens, values, strict=True):
                 if not self._tokens[path] or self._tokens[path][-1] != self._eos_id:
@@ -61,7 +58,7 @@ class GreedySearch:
         return all(self._tokens[path][-1] == self._eos_id for path in self._paths(image))
 
     def results(self) -> list[list[TokenHypothesis]]:
-        """See `prefixes.Search`."""
+        """See `steps.SearchRule`."""
         return [
             [self._hypothesis(self._tokens[path], self._logprobs[path]) for path in self._paths(image)]
             for image in range(self._images)

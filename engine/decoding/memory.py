@@ -1,7 +1,4 @@
-"""How much memory is free, how much a decoding takes, and what to do when it was not enough.
-
-Knows bytes and batches. Knows no model: shapes come in as numbers.
-"""
+"""Measure free memory, choose batch sizes that fit, and halve the batch when memory runs out."""
 
 import gc
 import os
@@ -15,26 +12,26 @@ import torch
 T = TypeVar("T")
 
 SHARE = 0.5
-"""Of the free memory, what a decoding may take: the other half is for what else runs on the machine."""
+"""Share of the free memory that decoding may use; the rest is for other processes on the machine."""
 
 BUDGET = 4 * 2**30
-"""Bytes a decoding takes at most on a CPU, however much is free: more rows at once are no faster."""
+"""Maximum bytes of a decoding on a CPU, even if more are free: larger batches are not faster."""
 
 ROWS = 1024
-"""Images times beams decoded together at most on a CPU, for the same reason."""
+"""Maximum images times beams per batch on a CPU, for the same reason."""
 
 ROWS_ON_GPU = 25600
-"""The same on a GPU, where a sweep's many small operations cost the host as much for few images as for many."""
+"""The same on a GPU, where the many small operations of a sweep cost the host the same for few images as for many."""
 
-_UNKNOWN = 2 * 2**30  # free bytes assumed where the system says nothing
+_UNKNOWN = 2 * 2**30  # free bytes that are assumed if the system does not report them
 
 
 class MemoryShort(RuntimeError):
-    """One item alone is too much for the memory; the message says what to do."""
+    """A single item does not fit into memory; the message says what to do."""
 
 
 def free_bytes(device: str | torch.device) -> int:
-    """Bytes that can still be had on `device`; on a CPU the container's limit counts as well."""
+    """Return the free bytes on `device`; on a CPU, the limit of the container is respected."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + _cached_on(device)
@@ -43,7 +40,7 @@ def free_bytes(device: str | torch.device) -> int:
 
 
 def _cached_on(device: torch.device) -> int:
-    """What torch holds and does not use."""
+    """Return the bytes that torch has reserved but does not use."""
     return torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
@@ -60,7 +57,7 @@ def _available() -> int | None:
 
 
 def _left_of_limit() -> int | None:
-    """Of a control group's limit, where there is one."""
+    """Return the free bytes under the limit of the control group, if there is one."""
     group = Path("/sys/fs/cgroup")
     for limit, used in (
         ("memory.max", "memory.current"),
@@ -84,35 +81,35 @@ def bytes_per_image(
     item: int = 4,
     copies: int = 2,
 ) -> int:
-    """What decoding one image takes: `item` bytes a number, scores in float32.
+    """Return the bytes that decoding one image takes, with `item` bytes per number and scores in float32.
 
-    Its own keys and values in each layer, those of its beams in `copies` (see `past`) with room for a quarter more, and
-    for each beam the scores of the vocabulary: logits, log-probabilities and a product's copy.
+    They are the image's keys and values in each layer, those of its beams (`copies` of them, see `kv_cache`, plus a
+    quarter), and the scores of the vocabulary per beam: logits, log-probabilities and a copy.
     """
     cross = layers * 2 * memory_tokens * width * item
-    past = copies * layers * 2 * steps * beams * width * item * 5 // 4
+    own = copies * layers * 2 * steps * beams * width * item * 5 // 4
     scores = beams * vocabulary * (2 * 4 + item)
-    return cross + past + scores
+    return cross + own + scores
 
 
 def rows_at_once(device: str | torch.device) -> int:
-    """Images times beams that are worth decoding together on `device`."""
+    """Return the number of images times beams that are worth decoding together on `device`."""
     return ROWS if torch.device(device).type == "cpu" else ROWS_ON_GPU
 
 
-def images_at_once(bytes_an_image: int, beams: int, device: str | torch.device, free: int) -> int:
-    """How many images are worth decoding together on `device` and fit its `free` bytes; at least one."""
+def images_at_once(bytes_per_image: int, beams: int, device: str | torch.device, free: int) -> int:
+    """Return how many images to decode together on `device` within its `free` bytes; at least one."""
     budget = int(SHARE * free)
     if torch.device(device).type == "cpu":
         budget = min(BUDGET, budget)
-    return max(1, min(rows_at_once(device) // beams, budget // max(bytes_an_image, 1)))
+    return max(1, min(rows_at_once(device) // beams, budget // max(bytes_per_image, 1)))
 
 
 def in_batches(work: Callable[[int, int], list[T]], count: int, batch: int) -> list[T]:
-    """`work(start, stop)` over `count` items, `batch` at a time; out of memory, half as many from there on.
+    """Return the results of `work(start, stop)` over `count` items in batches; halve the batch when memory runs out.
 
     Raises:
-        MemoryShort: a single item is too much.
+        MemoryShort: a single item does not fit into memory.
     """
     found: list[T] = []
     while len(found) < count:
@@ -124,24 +121,26 @@ def in_batches(work: Callable[[int, int], list[T]], count: int, batch: int) -> l
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-        # Outside of the handler, so that the error's frames no longer hold what was too much.
+        # Outside the handler, so that the frames of the error no longer keep the tensors alive.
         batch = _halved(stop - start)
     return found
 
 
 def _halved(batch: int) -> int:
     if batch == 1:
-        raise MemoryShort("out of memory with a single image; choose smaller --beams or --max-length, or --device cpu")
+        raise MemoryShort("out of memory with a single image; use smaller --beams or --max-length, or --device cpu")
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    warnings.warn(f"out of memory with {batch} images at once; going on with {batch // 2}", stacklevel=3)
+    warnings.warn(
+        f"out of memory with batches of {batch} images; continuing with batches of {batch // 2}", stacklevel=3
+    )
     return batch // 2
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryShort):
         return False
-    # A plain RuntimeError on a CPU, on `mps`, and where CUDA itself, not torch's allocator, has no memory left.
-    is_said = any(each in str(error) for each in ("can't allocate memory", "out of memory"))
-    return is_said or isinstance(error, torch.OutOfMemoryError | MemoryError)
+    # A plain RuntimeError on a CPU, on `mps`, and if CUDA itself, not torch's allocator, is out of memory.
+    is_reported = any(each in str(error) for each in ("can't allocate memory", "out of memory"))
+    return is_reported or isinstance(error, torch.OutOfMemoryError | MemoryError)

@@ -1,7 +1,7 @@
-"""Drawing the next token by chance: temperature, the k most probable, the nucleus, and numbers that belong to images.
+"""Sample the next token, with temperature, top-k and nucleus sampling (top-p).
 
-Knows logits and uniform numbers. Each image has a seed of its own, so that neither the batch nor its order changes
-what is drawn. The order of the steps is transformers': temperature, then top-k, then top-p.
+Each image has its own seed, so that neither the batch nor its order changes what is drawn. As in transformers,
+temperature is applied first, then top-k, then top-p.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from engine.config import DecodingConfig
 
 
 def uniforms(seeds: Sequence[int], samples: int, steps: int) -> Tensor:
-    """float64[images, samples, steps] in [0, 1): every image's numbers come from its own seed."""
+    """Return random numbers float64[images, samples, steps] in [0, 1), drawn with one seed per image."""
     return torch.stack(
         [
             torch.rand(samples, steps, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -23,7 +23,7 @@ def uniforms(seeds: Sequence[int], samples: int, steps: int) -> Tensor:
 
 
 def warp(logits: Tensor, config: DecodingConfig) -> Tensor:
-    """Logits [..., V] -> logits at the temperature, -inf where top-k or top-p leaves a token out."""
+    """Return logits [..., V] at the temperature, -inf for tokens that top-k or top-p removes."""
     logits = logits / config.temperature
     if config.top_k:
         worst = logits.topk(min(config.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
@@ -34,7 +34,7 @@ def warp(logits: Tensor, config: DecodingConfig) -> Tensor:
 
 
 def _nucleus(logits: Tensor, share: float) -> Tensor:
-    """Keeps the smallest set of most probable tokens that holds `share` of the probability; at least one."""
+    """Keep the smallest set of most probable tokens whose probability reaches `share`, at least one token."""
     ascending = logits.sort(dim=-1, descending=False)
     out = ascending.values.softmax(-1).cumsum(-1) <= 1 - share
     out[..., -1] = False
@@ -42,8 +42,8 @@ def _nucleus(logits: Tensor, share: float) -> Tensor:
 
 
 def draw(logits: Tensor, numbers: Tensor) -> Tensor:
-    """Warped logits [..., V], uniform numbers float64[...] -> tokens int64[...], each with its probability."""
+    """Return tokens int64[...] drawn from warped logits [..., V] by uniform random numbers float64[...]."""
     reach = logits.double().softmax(-1).cumsum(-1)
-    # A number lies below the whole sum, so the first token that reaches beyond it has a probability above zero.
+    # A number is below the total, so the first token whose cumulative sum exceeds it has a probability above zero.
     at = numbers.to(reach.device).unsqueeze(-1) * reach[..., -1:]
     return torch.searchsorted(reach, at, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)

@@ -1,7 +1,7 @@
-"""One search whose every step has the same shape: no image leaves, and the device is asked nothing on the way.
+"""Search with static shapes: finished images stay in the batch; no device-to-host synchronisation between steps.
 
-That is what a step needs to be captured once and replayed (see `graphs`). It finds what `decoding` finds: an image that
-is done changes no more. Only without constraints, under which an image can be left without any token.
+This lets a search be captured once and replayed (see `cuda_graphs`). Results equal those of `sweep`, because finished
+images do not change. Constraints are not supported, because they can leave an image without any token.
 
 Shapes: B images, K beams.
 """
@@ -17,44 +17,44 @@ from engine.decoding.beam_search import BeamSearch
 from engine.decoding.steps import NextTokenScores, TokenHypothesis
 
 State = tuple[Tensor, ...]
-"""What a search has found so far, as tensors."""
+"""The intermediate result of a search, as tensors."""
 
 
 class StaticSteps(Protocol):
-    """A decoding in progress as in `prefixes.Steps`, but with as many prefixes for each image."""
+    """A decoding in progress as in `steps.Steps`, but with the same number of prefixes for every image."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Each prefix's newest token int64[B * K] -> logits [B * K, V] of the token after it."""
+        """Return logits [B * K, V] of the token after each prefix's newest token int64[B * K]."""
 
     def reorder_static(self, parents: Tensor) -> None:
-        """Prefix r goes on from what was prefix parents[r]; int64[B * K]."""
+        """Replace prefix r by the prefix at parents[r], int64[B * K]."""
 
 
 class StaticRule(Protocol):
-    """One rule at one beam size."""
+    """A search rule at one beam size."""
 
     def place(self, prefixes: Tensor) -> None:
-        """Where the prefixes chosen last lie now, int64[B * K]; at first one an image."""
+        """Set the positions int64[B * K] of the prefixes chosen last; before the first step, one per image."""
 
     def advance_static(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Chooses the tokens at `length`: prefixes and tokens int64[B * K], and whether any image is not done."""
+        """Choose the tokens at `length`: prefixes and tokens int64[B * K], and whether any image is unfinished."""
 
     def state(self) -> State:
-        """What it has found so far."""
+        """Return what was found so far."""
 
     def found(self, state: State) -> list[list[TokenHypothesis]]:
-        """A state's hypotheses of each image, best first."""
+        """Return the hypotheses of each image in a state, best first."""
 
 
 class StaticGreedySearch:
-    """The most probable token at each step."""
+    """Chooses the most probable token at each step."""
 
     def __init__(self, images: int, eos_id: int, config: DecodingConfig, device: torch.device) -> None:
         self._eos_id, self._config = eos_id, config
         self._rows = torch.arange(images, device=device)
         self._open = torch.ones(images, dtype=torch.bool, device=device)
         self._tokens = torch.full((images, config.max_length), -1, device=device)
-        self._logprob = torch.zeros(images, dtype=torch.float64, device=device)  # as `paths` adds them up
+        self._logprob = torch.zeros(images, dtype=torch.float64, device=device)  # summed in float64 as in `greedy`
 
     def place(self, prefixes: Tensor) -> None:
         """See `StaticRule`; each image keeps its row."""
@@ -85,7 +85,7 @@ class StaticGreedySearch:
 
 
 def create(images: int, size: int, eos_id: int, config: DecodingConfig, device: torch.device) -> StaticRule:
-    """The search at a beam size; 1 is greedy."""
+    """Return the search for a beam size; 1 is greedy."""
     if size == 1:
         return StaticGreedySearch(images, eos_id, config, device)
     return BeamSearch(images, size, eos_id, config, device, is_static=True)
@@ -94,14 +94,14 @@ def create(images: int, size: int, eos_id: int, config: DecodingConfig, device: 
 def run(
     steps: StaticSteps, search: StaticRule, images: int, bos_id: int, config: DecodingConfig, device: torch.device
 ) -> Iterator[tuple[Tensor, State]]:
-    """Takes a step each time it is asked: whether any image is not done, bool[], and what was found so far."""
+    """Yield after each step whether any image is unfinished, bool[], and what was found so far."""
     tokens = torch.full((images, 1), bos_id, device=device)
     prefixes = torch.arange(images, device=device)
     for length in range(1, config.max_length + 1):
         search.place(prefixes)
         scores = NextTokenScores(steps.step(tokens[:, -1]), tokens, config)
-        parents, newest, goes_on = search.advance_static(scores, length)
-        yield goes_on, search.state()
+        parents, newest, is_open = search.advance_static(scores, length)
+        yield is_open, search.state()
         steps.reorder_static(parents)
         tokens = torch.cat([tokens[parents], newest.unsqueeze(1)], dim=1)
         prefixes = torch.arange(len(parents), device=device)

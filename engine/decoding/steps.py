@@ -1,6 +1,6 @@
-"""The prefixes that searches go on from: what one step says of each of them, and what a finished one is worth.
+"""Run several searches over shared prefixes: a prefix that several beam sizes need is computed once.
 
-Knows ids, log-probabilities and a `Steps` to ask for more of them. Knows no rule that chooses among them.
+Works on token ids and log-probabilities. The rules that choose tokens are in `beam_search` and `greedy`.
 
 Shapes: R prefixes, T tokens, V vocabulary, B images, K beams.
 """
@@ -18,30 +18,30 @@ from engine.decoding.top_continuations import Continuations
 
 
 class Steps(Protocol):
-    """A decoding in progress, fresh with one prefix an image; `stepping.Decoding` is one."""
+    """A decoding in progress, starting with one prefix per image; `native.incremental.IncrementalDecoder` is one."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Each prefix's newest token int64[R] -> logits [R, V] of the token after it."""
+        """Return logits [R, V] of the token after each prefix's newest token int64[R]."""
 
     def reorder(self, parents: Tensor) -> None:
-        """Prefix r goes on from what was prefix parents[r]; int64[R'], ascending. Images without one leave."""
+        """Replace prefix r by the prefix at parents[r], int64[R'], ascending; images without prefixes are dropped."""
 
 
 @dataclass(frozen=True)
 class TokenHypothesis:
-    """A finished caption in ids: new tokens only, the end token included where one was produced."""
+    """A finished caption as token ids: new tokens only, with the end token if one was produced."""
 
     tokens: tuple[int, ...]
     logprob: float
-    """Nats, summed over the tokens; under constraints, as these changed them."""
+    """Nats, summed over the tokens, after constraints."""
     score: float
-    """What ranked it: logprob / tokens ** length_penalty."""
+    """The ranking score: logprob / tokens ** length_penalty."""
     finished: bool
-    """Whether it ended before the maximum length."""
+    """Whether an end token was produced before the maximum length."""
 
 
 class NextTokenScores:
-    """What one step says of every prefix, made once for all searches that ask."""
+    """Scores of the next token for every prefix, computed once for all searches."""
 
     def __init__(self, logits: Tensor, tokens: Tensor, config: DecodingConfig) -> None:
         """`logits` [R, V] of the token after `tokens` int64[R, T], the start token included."""
@@ -51,7 +51,7 @@ class NextTokenScores:
 
     @property
     def continuations(self) -> Continuations:
-        """Log-probabilities under the constraints as a beam search has them: not normalised again."""
+        """Log-probabilities under constraints for beam search, which does not normalise them again."""
         if self._continuations is None:
             logprobs = self._logits.log_softmax(-1, dtype=torch.float32)
             if self._config.constrained:
@@ -60,24 +60,24 @@ class NextTokenScores:
         return self._continuations
 
     def logits(self, prefixes: Tensor) -> Tensor:
-        """Logits float32[n, V] of prefixes int64[n], under the constraints as greedy search and sampling have them."""
+        """Return logits float32[n, V] of prefixes int64[n], under constraints, for greedy search and sampling."""
         return constrain(self._logits[prefixes].float(), self.tokens[prefixes], self._config)
 
 
 class SearchRule(Protocol):
-    """One rule at one beam size over all images; goes on from prefixes it shares with other searches."""
+    """A search rule at one beam size over all images; it may share prefixes with other searches."""
 
     def advance(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor]:
-        """Chooses the tokens at `length`: prefixes int64[n] to go on from and the tokens int64[n] after them.
+        """Choose the tokens at `length`: the prefixes int64[n] to extend, and the tokens int64[n] after them.
 
-        None at all once every image is done, at the latest at the maximum length; it is not asked again then.
+        Both are empty once every image is finished, at the latest at the maximum length; it is not called again then.
         """
 
     def place(self, prefixes: Tensor) -> None:
-        """Where the chosen ones lie among the next step's prefixes, int64[n]."""
+        """Set the positions int64[n] of the chosen prefixes among those of the next step."""
 
     def results(self) -> list[list[TokenHypothesis]]:
-        """The hypotheses of each image, in order; best first, or as drawn."""
+        """Return the hypotheses of each image: best first, or as drawn."""
 
 
 def run(
@@ -88,18 +88,18 @@ def run(
     config: DecodingConfig,
     device: torch.device,
 ) -> None:
-    """Lets `searches` go on together until all are done; a prefix that several of them need is read once.
+    """Run `searches` together until all are finished; a prefix that several of them need is computed once.
 
-    A prefix's scores do not depend on who asks, so each search finds what it finds alone. Most prefixes of a small
-    beam are among those of a large one: a sweep costs little more than its largest size.
+    The results equal those of separate searches, because scores depend only on the prefix. Most prefixes of a small
+    beam are also those of a large one, so a sweep costs little more than its largest beam size.
     """
     tokens = torch.full((images, 1), bos_id, device=device)
     for search in searches:
         search.place(torch.arange(images, device=device))
-    going = list(searches)
+    active = list(searches)
     for length in range(1, config.max_length + 1):
-        going, parents, newest = _advance(going, NextTokenScores(steps.step(tokens[:, -1]), tokens, config), length)
-        if not going:
+        active, parents, newest = _advance(active, NextTokenScores(steps.step(tokens[:, -1]), tokens, config), length)
+        if not active:
             return
         steps.reorder(parents)
         tokens = torch.cat([tokens[parents], newest.unsqueeze(1)], dim=1)
@@ -108,14 +108,14 @@ def run(
 def _advance(
     searches: Sequence[SearchRule], scores: NextTokenScores, length: int
 ) -> tuple[list[SearchRule], Tensor, Tensor]:
-    """The searches that go on, and the prefixes they go on from: parents int64[R], ascending, and the token after."""
+    """Return the unfinished searches and their prefixes: parents int64[R], ascending, and the tokens after them."""
     chosen = [search.advance(scores, length) for search in searches]
-    # Ascending, so that the prefixes of an image stay side by side, in the images' order.
+    # Ascending, so that the prefixes of an image stay adjacent and the images in order.
     wanted = torch.cat([parents * scores.vocabulary + newest for parents, newest in chosen])
     prefixes, places = wanted.unique(return_inverse=True)
-    going = []
+    active = []
     for search, place in zip(searches, places.split([len(parents) for parents, _ in chosen]), strict=True):
         if len(place):
             search.place(place)
-            going.append(search)
-    return going, prefixes // scores.vocabulary, prefixes % scores.vocabulary
+            active.append(search)
+    return active, prefixes // scores.vocabulary, prefixes % scores.vocabulary

@@ -1,12 +1,12 @@
-"""The rule of the original study, so that its checkpoints give its numbers.
+"""The search rule of the original study, which reproduces the numbers of its checkpoints.
 
-Each step reads whole prefixes, without a causal mask. The first step takes the K best tokens, an end token among
-them being no end. At each further step the best continuations by log-probability fill what is left of the beam; one
-that ends, or reaches the maximum length, leaves with its log-probability over its number of tokens, start token
-included, and the beam narrows by one. The best of those that left wins, the first of equals. Beam size 1 is the
-study's greedy search: it has no first step.
+Each step reads whole prefixes, without a causal mask. The first step takes the K best tokens; an end token among them
+does not end a hypothesis. At each further step the remaining beams are the best continuations by log-probability. A
+continuation that ends, or reaches the maximum length, leaves the beam, which narrows by one; its score is its
+log-probability divided by its number of tokens, start token included. The hypothesis with the best score wins, the
+first one of equals. Beam size 1 is the study's greedy search, which has no first step.
 
-Knows ids, log-probabilities and a function that reads prefixes. Knows no network.
+Works on token ids, log-probabilities and a function that reads prefixes; needs no model.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,9 +41,9 @@ def sweep(
     device: torch.device,
     n_best: int = 1,
 ) -> dict[int, list[list[TokenHypothesis]]]:
-    """The `n_best` hypotheses of each of `images` at each of the beam sizes, best first.
+    """Return the `n_best` hypotheses of each of `images` at each of the beam sizes, best first.
 
-    All sizes go on together, and a prefix that several of them need is read once.
+    All sizes are searched together, and a prefix that several of them need is read once.
     """
     searches = {size: _StudySearch(images, size, bos_id, eos_id, max_length) for size in sizes}
     for length in range(1, max_length + 1):
@@ -59,7 +59,7 @@ def sweep(
 
 
 def _read(read: Read, prefixes: Sequence[tuple[int, tuple[int, ...]]], device: torch.device) -> Tensor:
-    """Log-probabilities float32[R, V] of the token after each (image, tokens)."""
+    """Return log-probabilities float32[R, V] of the token after each (image, tokens)."""
     ids = torch.tensor([tokens for _, tokens in prefixes], device=device)
     images = torch.tensor([image for image, _ in prefixes], device=device)
     with torch.inference_mode():
@@ -75,7 +75,7 @@ class _StudySearch:
         self._size, self._eos_id, self._max_length = size, eos_id, max_length
 
     def advance(self, logprobs: Tensor, rows: dict[tuple[int, tuple[int, ...]], int], length: int) -> None:
-        """Extend the prefixes by one token; the log-probabilities after a prefix are at its row."""
+        """Extend the prefixes by one token; `rows` maps prefixes to rows of `logprobs`."""
         is_first = length == 1 and self._size > 1
         by_image: dict[int, list[_Prefix]] = {}
         for prefix in self.running:
@@ -86,21 +86,21 @@ class _StudySearch:
             width = self._size if is_first else len(beams)
             for prefix in _best(own, beams, width):
                 if length == self._max_length or not is_first and prefix.tokens[-1] == self._eos_id:
-                    self._left[image].append(self._leaving(prefix))
+                    self._left[image].append(self._ended(prefix))
                 else:
                     self.running.append(prefix)
 
-    def _leaving(self, prefix: _Prefix) -> TokenHypothesis:
+    def _ended(self, prefix: _Prefix) -> TokenHypothesis:
         score = prefix.logprob / len(prefix.tokens)
         return TokenHypothesis(prefix.tokens[1:], prefix.logprob, score, prefix.tokens[-1] == self._eos_id)
 
     def results(self, n_best: int) -> list[list[TokenHypothesis]]:
-        """The best that left, of each image."""
+        """Return the best hypotheses of each image."""
         return [sorted(left, key=lambda each: -each.score)[:n_best] for left in self._left]
 
 
 def _best(logprobs: Tensor, beams: Sequence[_Prefix], width: int) -> list[_Prefix]:
-    """The `width` best continuations of an image's beams; logprobs [len(beams), V] of the token after each."""
+    """Return the `width` best continuations of an image's beams, given logprobs [len(beams), V] of the next token."""
     totals = logprobs + torch.tensor([beam.logprob for beam in beams], device=logprobs.device).unsqueeze(1)
     best = totals.flatten().topk(min(width, totals.numel()))
     found = []

@@ -1,8 +1,7 @@
-"""Search: from a step function over token ids to the best captions of each image, at all beam sizes at once.
+"""Search the best captions of each image at all beam sizes at once, over a step function on token ids.
 
-Knows which rule a setting asks for. Knows no image, no text and no network: the tests search small tables.
-
-Beam size 1 is greedy search, or sampling; `beams` has the field's standard rule and `study` the original study's.
+Works on token ids and log-probabilities; needs no model, so the tests search small tables. Beam size 1 is greedy search
+or sampling, larger sizes are `beam_search`; the original study's rule is in `study_rule`.
 """
 
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ def search(
     device: torch.device,
     seeds: Sequence[int] | None = None,
 ) -> list[TokenHypothesis]:
-    """The first hypothesis of each of `images` at one beam size, in order; see `sweep`."""
+    """Return the first hypothesis of each of `images` at one beam size; see `sweep`."""
     found = sweep(steps, images, [beam_size], bos_id, eos_id, config, device, seeds)
     return [each[0] for each in found[beam_size]]
 
@@ -41,16 +40,17 @@ def sweep(
     device: torch.device,
     seeds: Sequence[int] | None = None,
 ) -> dict[int, list[list[TokenHypothesis]]]:
-    """The `config.n_best` hypotheses of each of `images` at each of the beam sizes; `steps` must be fresh.
+    """Return the `config.n_best` hypotheses of each of `images` at each of the beam sizes; `steps` must be unused.
 
-    All sizes go on together, and a prefix that several of them need is read once. Each finds what it finds alone.
+    All sizes are searched together, and a prefix that several of them need is computed once. The results equal those of
+    separate searches.
 
     Args:
-        sizes: instead of the config's.
-        seeds: one an image, where the config samples.
+        sizes: beam sizes instead of the config's.
+        seeds: one per image, if the config samples.
 
     Returns:
-        A list an image, in order: best first, or as drawn. A beam gives at most as many as its size.
+        Beam size -> one list per image, best first or as drawn; at most as many hypotheses as the beam size.
     """
     with torch.inference_mode():
         searches = {size: _search(images, size, eos_id, config, device, seeds) for size in sizes}
@@ -63,7 +63,7 @@ def _search(
 ) -> SearchRule:
     if config.sample:
         if seeds is None or len(seeds) != images:
-            raise ValueError(f"seeds: {seeds if seeds is None else len(seeds)}, expected one for each image")
+            raise ValueError(f"seeds: {seeds if seeds is None else len(seeds)}, expected one per image")
         numbers = sampling.uniforms(seeds, config.n_best, config.max_length)
         return GreedySearch(images, config.n_best, eos_id, config, numbers)
     if size == 1:

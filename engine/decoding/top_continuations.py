@@ -1,12 +1,11 @@
-"""The best continuations of each image's beams; on a CPU, to the last tie, those of a sort of everything.
+"""Exact top-k over beams and vocabulary, in two stages.
 
-Knows log-probabilities of prefixes and running totals. Knows no tokens, no ends and no search.
+A beam search needs the 2K best of K * V sums. They can only be in the blocks of the vocabulary whose maxima are among
+the 2K best, so sums are computed for these blocks only, and the vocabulary is read once for all searches.
 
-A beam search asks for the 2K best of K * V sums. Only the blocks of the vocabulary whose maxima are among the 2K best
-can hold one, so the sums are formed for those blocks alone and the vocabulary is read once, however many searches ask.
-Where two of the best are equal, which one is taken is up to `torch.topk`; on a CPU then, and only then, it is asked
-about all sums, as the field's reference asks it. On a GPU to look for ties would make the host wait at every step, and
-bf16 has them everywhere: there any of two equals may be taken.
+If two of the best sums are equal, `torch.topk` decides between them. On a CPU, ties are detected and topk is then
+computed over all sums, as in transformers. On a GPU any of the equal sums may be returned: detecting ties would
+synchronise the host at every step, and they are frequent in bf16.
 """
 
 from functools import cached_property
@@ -15,29 +14,29 @@ import torch
 from torch import Tensor
 
 BLOCK = 64
-"""Tokens in a block: the first stage then looks at V / 64 maxima a beam, the second at 64 tokens a block."""
+"""Tokens per block: the first stage reads V / 64 maxima per beam, the second 64 tokens per block."""
 
 FEW_ON_GPU = 1024
-"""Prefixes below which a GPU is faster by one top-k of everything; on an H200, 256 images of 3 beams took as long by
-blocks, those of 10 half as long, those of 100 a third."""
+"""Below this number of prefixes, one top-k over all sums is faster on a GPU. On an H200, blocks took the same time for
+256 images with 3 beams, half for 10 beams and a third for 100 beams."""
 
 
 class Continuations:
-    """Every prefix with every token after it."""
+    """All continuations of a set of prefixes by one token."""
 
     def __init__(self, logprobs: Tensor) -> None:
         """`logprobs`: float32[R, V] of the token after each of R prefixes."""
         self._logprobs = logprobs
 
     def best(self, prefixes: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The `count` largest logprobs[prefixes[b, k], v] + running[b, k] of each image b, best first.
+        """Return the `count` largest logprobs[prefixes[b, k], v] + running[b, k] of each image b, best first.
 
         Args:
-            prefixes: int64[B, K], the image's beams; several may be the same.
+            prefixes: int64[B, K], the image's beams; they may repeat.
             running: float32[B, K].
 
         Returns:
-            Beams k and tokens v, int64[B, count], and the sums, float32[B, count]; fewer where K * V is less.
+            Beams k and tokens v, int64[B, count], and the sums, float32[B, count]; fewer if K * V is less.
         """
         beams, vocabulary = prefixes.shape[1], self._logprobs.shape[1]
         count = min(count, beams * vocabulary)
@@ -55,13 +54,13 @@ class Continuations:
         return found
 
     def of_all(self, prefixes: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As `best`, by forming every sum."""
+        """Return the same as `best`, computed over all sums."""
         found = (self._logprobs[prefixes] + running.unsqueeze(-1)).flatten(1).topk(count, dim=-1)
         vocabulary = self._logprobs.shape[1]
         return found.indices // vocabulary, found.indices % vocabulary, found.values
 
     def are_distinct(self, prefixes: Tensor, count: int) -> bool:
-        """Whether each of prefixes int64[B] has a token beyond its `count` best, and no two of these are equal."""
+        """Return whether the best `count` + 1 tokens after each of prefixes int64[B] exist and have distinct scores."""
         if self._logprobs.shape[1] <= count:
             return False
         best = self._logprobs[prefixes].topk(count + 1, dim=-1).values
@@ -69,7 +68,7 @@ class Continuations:
 
     @cached_property
     def _peaks(self) -> Tensor:
-        """The largest of each block, [R, ceil(V / BLOCK)]."""
+        """The maximum of each block, [R, ceil(V / BLOCK)]."""
         whole = self._logprobs.shape[1] // BLOCK * BLOCK
         peaks = self._logprobs[:, :whole].unflatten(-1, (-1, BLOCK)).amax(-1)
         if whole == self._logprobs.shape[1]:

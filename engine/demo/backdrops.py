@@ -1,7 +1,6 @@
-"""The places of the generated world without the things in them: sky, ground, walls, texture and light.
+"""Paint the places of the generated world without objects: sky, ground, walls, texture and light.
 
-Knows how each place is painted and how dusk and night tint a finished picture. Refuses to know objects: what stands
-on a backdrop is decided in `scenes` and drawn in `sprites`.
+Objects are placed in `scenes` and drawn in `sprites`.
 """
 
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from PIL import Image, ImageDraw
 from engine.demo.sprites import Rgb, shade, vary
 
 SIDE = 224  # pixels, the input of both models
-SCALE = 2  # backdrops are painted twice as large and halved, which smooths their edges
+SCALE = 2  # backdrops are painted at twice the size and reduced, which smooths edges
 SKIES: dict[str, tuple[tuple[Rgb, Rgb], ...]] = {
     "day": (((96, 166, 230), (206, 230, 246)), ((120, 180, 226), (226, 236, 240)), ((150, 176, 200), (222, 226, 230))),
     "dusk": (((92, 74, 138), (252, 164, 96)), ((150, 84, 120), (255, 196, 110)), ((70, 84, 150), (250, 142, 120))),
@@ -30,7 +29,7 @@ LIGHT: dict[str, tuple[float, float, float]] = {
 
 
 class Sheet:
-    """A canvas addressed in final pixels, painted at `SCALE` times that size."""
+    """A canvas with coordinates in final pixels, painted at `SCALE` times that size."""
 
     def __init__(self) -> None:
         self.image = Image.new("RGB", (SIDE * SCALE, SIDE * SCALE))
@@ -377,7 +376,7 @@ INDOORS = ("kitchen", "living room")
 
 
 def backdrop(place: str, time: str, horizon: float, line: float, rng: Random) -> Image.Image:
-    """The empty place as an RGB image of SIDE x SIDE; `line` is the shore, the kerb or the fence, in pixels."""
+    """Return the empty place as an RGB image of SIDE x SIDE; `line` is the shore, kerb or fence in pixels."""
     sheet = Sheet()
     PLACES[place][0](sheet, time, horizon, line, rng)
     return sheet.image.reduce(SCALE)
@@ -385,7 +384,7 @@ def backdrop(place: str, time: str, horizon: float, line: float, rng: Random) ->
 
 @lru_cache(maxsize=1)
 def _grain() -> np.ndarray:
-    """float32[512, 512, 1]: soft blotches with fine grain on top, cut into windows by `finish`."""
+    """Return soft blotches with fine grain, float32[512, 512, 1], from which `finish` takes windows."""
     noise = np.random.Generator(np.random.PCG64(7))
     coarse = Image.fromarray((noise.random((24, 24)) * 255).astype(np.uint8)).resize(
         (512, 512), Image.Resampling.BICUBIC
@@ -395,7 +394,7 @@ def _grain() -> np.ndarray:
 
 
 def finish(image: Image.Image, time: str, indoors: bool, rng: Random) -> Image.Image:
-    """The picture under the light of its hour, with grain: no two pictures share a flat area."""
+    """Return the picture in the light of its hour, with grain, so that pictures have no identical flat areas."""
     red, green, blue = (1 - (1 - c) * (0.55 if indoors else 1.0) for c in LIGHT[time])
     gain = rng.uniform(0.92, 1.06)
     x, y = rng.randrange(512 - SIDE), rng.randrange(512 - SIDE)

@@ -1,8 +1,6 @@
-"""The rendered training set of the demo models: pixels on disk, a label per patch, captions.
+"""Render the training set of the demo models: pixels on disk, a label per patch, captions, prompts and wrong captions.
 
-Knows how scenes become arrays that a training loop can index, and the prompts and wrong captions drawn from them.
-Refuses to know models and losses. Rendering once costs minutes; drawing the scenes again in every epoch would cost as
-much as training on them.
+Rendering once takes minutes; drawing the scenes again in every epoch would take as long as training on them.
 """
 
 import json
@@ -23,19 +21,19 @@ from engine.demo.world import BLOCK, CATEGORIES, CLASSES, FIRST_SEED
 
 PATCH = 16  # pixels
 GRID = SIDE // PATCH
-PORTRAIT_SHARE = 0.25  # single objects teach the short prompts of zero-shot classification
+PORTRAIT_SHARE = 0.25  # single objects, to learn the short prompts of zero-shot classification
 PATCH_NAMES = (*ROLES, *(name for name in CATEGORIES if name != "person"), *PLACES)
 COLOUR_NAMES = tuple(COLOURS)
-UNTOLD = 255  # the colour label of a patch that has none
-# Class prompts the CLIP is trained with. None of the templates it is evaluated with is among them: a CLIP that has
-# seen a template in training hardly depends on the wording, and comparing prompts would show nothing.
+NO_COLOUR = 255  # the colour label of a patch without a colour
+# Class prompts for training. They do not contain the templates of the evaluation: a CLIP that has seen a template in
+# training hardly depends on the wording, so a comparison of prompts would show nothing.
 TRAINING_PROMPTS = (
     "a photo of a {object}.",
     "a drawing of a {object}.",
     "there is a {object} here.",
     "{object}",
 )
-CHUNK = 500  # scenes a worker renders at a time
+CHUNK = 500  # scenes per task of a worker
 
 
 @dataclass(frozen=True)
@@ -43,29 +41,29 @@ class Corpus:
     """A rendered training set of N scenes."""
 
     pixels: np.ndarray  # uint8[N, SIDE, SIDE, 3], memory-mapped
-    patches: np.ndarray  # uint8[N, 2, GRID * GRID]: index into PATCH_NAMES, index into COLOUR_NAMES or UNTOLD
-    captions: list[list[str]]  # five a scene
-    kinds: list[list[str]]  # COCO names of all that is visible; the main one first
+    patches: np.ndarray  # uint8[N, 2, GRID * GRID]: index into PATCH_NAMES, index into COLOUR_NAMES or NO_COLOUR
+    captions: list[list[str]]  # five per scene
+    kinds: list[list[str]]  # COCO names of all visible objects, the main one first
 
     def __len__(self) -> int:
         return len(self.captions)
 
 
 def patch_labels(scene: Scene, picture: Picture) -> np.ndarray:
-    """uint8[2, GRID * GRID]: what covers each patch and its colour; the place where nothing covers a quarter of it."""
-    labels = np.full((2, GRID * GRID), UNTOLD, dtype=np.uint8)
+    """Return the object on each patch and its colour, uint8[2, GRID * GRID]; the place if none covers a quarter."""
+    labels = np.full((2, GRID * GRID), NO_COLOUR, dtype=np.uint8)
     labels[0] = PATCH_NAMES.index(scene.place)
     areas = picture.masks.reshape(-1, GRID, PATCH, GRID, PATCH).sum((2, 4)).reshape(-1, GRID * GRID)
     largest, covered = areas.argmax(0), areas.max(0) * 4 >= PATCH * PATCH
     for number, thing in enumerate(scene.things):
         own = covered & (largest == number)
         labels[0, own] = PATCH_NAMES.index(thing.role or thing.kind)
-        labels[1, own] = COLOUR_NAMES.index(thing.colour) if thing.colour else UNTOLD
+        labels[1, own] = COLOUR_NAMES.index(thing.colour) if thing.colour else NO_COLOUR
     return labels
 
 
 def training_scene(number: int, count: int, portrait_share: float = PORTRAIT_SHARE) -> Scene:
-    """Scene `number` of a training set of `count`: the first are portraits, the others free compositions."""
+    """Return scene `number` of a training set of `count`: portraits first, then free compositions."""
     seed = FIRST_SEED["train"] + BLOCK // 2 + number  # the lower half of the block is the train split's
     portraits = int(count * portrait_share)
     return portrait(CLASSES[number % len(CLASSES)], seed) if number < portraits else compose(seed)
@@ -89,7 +87,7 @@ def _render_chunk(
 
 
 def render(folder: Path, count: int, workers: int = 2, portrait_share: float = PORTRAIT_SHARE) -> None:
-    """Renders `count` scenes into `folder`, one process a worker; the captions go last and mark it complete."""
+    """Render `count` scenes into `folder` with one process per worker; captions are written last."""
     folder.mkdir(parents=True, exist_ok=True)
     np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (count, SIDE, SIDE, 3)).flush()
     patches = np.zeros((count, 2, GRID * GRID), dtype=np.uint8)
@@ -108,18 +106,18 @@ def render(folder: Path, count: int, workers: int = 2, portrait_share: float = P
 
 
 def load(folder: Path) -> Corpus:
-    """The rendered training set in `folder`. Raises FileNotFoundError if its rendering never finished."""
-    told = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
-    return Corpus(np.load(folder / "pixels.npy", mmap_mode="r"), np.load(folder / "patches.npy"), **told)
+    """Load the training set in `folder`; raise FileNotFoundError if its rendering did not finish."""
+    content = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+    return Corpus(np.load(folder / "pixels.npy", mmap_mode="r"), np.load(folder / "patches.npy"), **content)
 
 
 def prompt(kind: str, rng: Random) -> str:
-    """Return one of the training prompts about a kind."""
+    """Return a random training prompt for a kind."""
     return rng.choice(TRAINING_PROMPTS).format(object=kind)
 
 
 def wrong(caption: str, rng: Random) -> str | None:
-    """The caption with one noun, colour or count replaced, whichever it has; None where it has none of them."""
+    """Return the caption with one noun, colour or count replaced; None if it has none of them."""
     for what in rng.sample(SWAPS, len(SWAPS)):
         changed = swap(caption, what, rng)
         if changed is not None:

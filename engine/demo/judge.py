@@ -1,7 +1,7 @@
-"""What a caption of the generated world gets wrong, held against the scene itself: noun, gender, count, colour, place.
+"""Compare captions of the generated world with the scene: wrong nouns, genders, counts, colours and places.
 
-Knows the world's grammar and what a scene shows. Judges only what a caption says: what it leaves out is no mistake.
-Nobody has this for photographs; it is why the demo has a world of its own.
+Only the content of a caption is checked; omissions are not mistakes. Exact scene descriptions do not exist for
+photographs, which is why the demo has a generated world.
 """
 
 import re
@@ -15,7 +15,7 @@ PEOPLE = ("man", "woman", "boy", "girl")
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3}
 _WORN = ("shirt", "shirts", "dress", "dresses")
 _MODIFIERS = (*COLOUR_WORDS, *(word for phrase in ADJECTIVES for word in phrase.split()), "young", "little", "whole")
-# Words of the place phrases that say nothing of the place.
+# Words of the place phrases that do not identify a place.
 _IDLE = {
     *("on", "a", "an", "the", "at", "by", "in", "of", "near", "next", "to", "some", "with", "front", "off", "inside"),
     *(
@@ -38,7 +38,7 @@ _IDLE = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing a caption says that the scene does not show."""
+    """A part of a caption that contradicts the scene."""
 
     aspect: str
     words: str
@@ -46,7 +46,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class _Mention:
-    """A noun of the caption: the roles or kinds it may mean, and where it stands."""
+    """A noun of the caption: the roles or kinds it may denote, and its position."""
 
     names: frozenset[str]
     start: int
@@ -79,15 +79,15 @@ _PLACE_WORDS = _place_words()
 
 
 def mistakes(scene: Scene, caption: str) -> list[Mistake]:
-    """What the caption says wrong, in the order of its words; empty where everything it says is so."""
+    """Return the mistakes of a caption, in the order of its words."""
     words = re.findall(r"[a-z]+", caption.lower())
     found: list[Mistake] = []
     for mention in _mentions(words):
         shown = [thing for thing in scene.things if _is(thing, mention.names)]
-        said = " ".join(words[mention.start : mention.stop])
+        text = " ".join(words[mention.start : mention.stop])
         if not shown:
             people = mention.names <= set(PEOPLE) and any(thing.role for thing in scene.things)
-            found.append(Mistake("gender" if people else "noun", said))
+            found.append(Mistake("gender" if people else "noun", text))
             continue
         found += _count(scene, words, mention, shown)
         found += _colour(words, mention, shown)
@@ -117,7 +117,7 @@ def _is(thing: Thing, names: frozenset[str]) -> bool:
 
 
 def _before(words: list[str], mention: _Mention) -> list[str]:
-    """The modifiers and the determiner that stand before a noun, from left to right."""
+    """Return the determiner and modifiers before a noun, from left to right."""
     start = mention.start
     while start > 0 and words[start - 1] in _MODIFIERS:
         start -= 1
@@ -136,12 +136,12 @@ def _count(scene: Scene, words: list[str], mention: _Mention, shown: list[Thing]
 
 def _colour(words: list[str], mention: _Mention, shown: list[Thing]) -> list[Mistake]:
     colours = {thing.colour for thing in shown}
-    said = [word for word in _before(words, mention) if word in COLOUR_WORDS]
-    # 'pair of red skis': the colour stands inside; 'a man in a red shirt', 'dressed in red': it comes after.
-    said += [word for word in words[mention.start : mention.stop] if word in COLOUR_WORDS]
+    named = [word for word in _before(words, mention) if word in COLOUR_WORDS]
+    # 'pair of red skis': the colour is inside; 'a man in a red shirt', 'dressed in red': it follows.
+    named += [word for word in words[mention.start : mention.stop] if word in COLOUR_WORDS]
     if mention.names <= set(PEOPLE):
-        said += _worn_colour(words[mention.stop :])
-    return [Mistake("colour", f"{word} {words[mention.stop - 1]}") for word in said if word not in colours]
+        named += _worn_colour(words[mention.stop :])
+    return [Mistake("colour", f"{word} {words[mention.stop - 1]}") for word in named if word not in colours]
 
 
 def _worn_colour(after: list[str]) -> list[str]:

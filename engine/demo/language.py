@@ -1,7 +1,6 @@
-"""What the generated world says about itself: references in five voices, and captions that are wrong by one word.
+"""Write captions of the generated world: references in five styles, and captions with one wrong word.
 
-Knows nouns, colours, numbers, articles and word order. Refuses to know pixels: a scene is read for its groups, its
-relation, its place and its hour, and for nothing else.
+Captions depend on the scene's groups, relation, place and hour, not on pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.demo.scenes import Group, Scene
 
-# kind or role: singular synonyms, the commonest first
+# kind or role: singular synonyms, most common first
 NOUNS: dict[str, tuple[str, ...]] = {
     "man": ("man", "man", "guy", "person"),
     "woman": ("woman", "woman", "lady", "person"),
@@ -101,7 +100,7 @@ RELATIONS: dict[str, tuple[str, ...]] = {
     "behind": ("behind", "behind", "partly hidden by"),
     "to the left of": ("to the left of", "on the left of"),
 }
-# A relation said of the other group: what follows it, with the subject in the gap.
+# A relation described from the other group: the words that follow it, with the subject in the gap.
 CONVERSES: dict[str, tuple[str, ...]] = {
     "riding": ("with {} on it", "ridden by {}"),
     "holding": ("held by {}",),
@@ -150,12 +149,12 @@ PRESENT = {
 }
 THIRD_PERSON = {"flies": "fly", "is": "are", **{f"{base}s": base for base in PRESENT.values()}}
 COLOUR_WORDS = ("red", "blue", "green", "yellow", "orange", "purple", "pink", "white", "black", "brown", "gray")
-# The chance that a voice names colours: terse, plain, detailed, scene first, action first.
+# The probability that a style names colours: terse, plain, detailed, scene first, action first.
 COLOUR_CHANCE = (0.25, 0.6, 0.95, 0.45, 0.5)
 
 
 def plural(noun: str) -> str:
-    """The plural of a noun phrase whose last word carries it."""
+    """Return the plural of a noun phrase, formed on its last word."""
     if noun in IRREGULAR:
         return IRREGULAR[noun]
     head, _, last = noun.rpartition(" ")
@@ -165,12 +164,12 @@ def plural(noun: str) -> str:
 
 
 def article(phrase: str) -> str:
-    """The phrase with the indefinite article that its first letter asks for."""
+    """Return the phrase with its indefinite article."""
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def name(group: Group, rng: Random, coloured: bool) -> str:
-    """A noun phrase with its determiner: 'two red cars', 'a man in a blue shirt'."""
+    """Return a noun phrase with its determiner: 'two red cars', 'a man in a blue shirt'."""
     noun = rng.choice(NOUNS[group.role or group.kind])
     noun = noun if group.count == 1 else plural(noun)
     tail = _clothes(group, rng) if coloured and group.role else ""
@@ -212,7 +211,7 @@ def _posture(scene: Scene, rng: Random) -> str:
 
 
 def _predicate(scene: Scene, rng: Random, coloured: bool) -> str:
-    """What the subject does, as it follows 'is': 'riding a red bicycle', 'sitting on a bench', 'grazing'."""
+    """Return what the subject does, as after 'is': 'riding a red bicycle', 'sitting on a bench', 'grazing'."""
     posture = _posture(scene, rng)
     if not scene.related:
         return posture
@@ -231,7 +230,7 @@ def _predicate(scene: Scene, rng: Random, coloured: bool) -> str:
 
 
 def _nearby(scene: Scene, rng: Random, coloured: bool) -> str:
-    """The groups that merely are there: ' with a dog nearby', ' near two cars and a bird'."""
+    """Return the other groups: ' with a dog nearby', ' near two cars and a bird'."""
     others = scene.groups[2:] if scene.related else scene.groups[1:]
     if not others:
         return ""
@@ -244,7 +243,7 @@ def _join(*parts: str) -> str:
 
 
 def _converse(scene: Scene, rng: Random, coloured: bool) -> str:
-    """The relation told from its other end: 'a bench with a cat on it'."""
+    """Return the relation described from the other group: 'a bench with a cat on it'."""
     told = rng.choice(CONVERSES[scene.relation]).format(name(scene.groups[0], rng, coloured))
     return f"{name(scene.groups[1], rng, True)} {told}"
 
@@ -306,11 +305,11 @@ VOICES = (_terse, _plain, _detailed, _scene_first, _action_first)
 
 
 def describe(scene: Scene, rng: Random) -> list[str]:
-    """Five references of a scene, one in each voice, lower case with a final full stop."""
+    """Return five references of a scene, one per style, in lower case with a final full stop."""
     return [voice(scene, rng, rng.random() < chance) + "." for voice, chance in zip(VOICES, COLOUR_CHANCE, strict=True)]
 
 
-# Swaps: a word against another of its class, for captions that are wrong in exactly one place.
+# Swaps: a word is replaced by another of its class, for captions with exactly one mistake.
 SINGULARS = (
     "man",
     "woman",
@@ -365,10 +364,10 @@ SWAPS = ("noun", "colour", "count")
 
 
 def swap(caption: str, what: str, rng: Random) -> str | None:
-    """The caption with one noun, colour or count replaced, or None where it has none to replace.
+    """Return the caption with one noun, colour or count replaced, or None if it has none.
 
-    The new word is never one that the caption has already, nor a synonym of it; half of the new nouns are of the old
-    one's family. Raises KeyError unless `what` is one of SWAPS.
+    The new word is neither in the caption nor a synonym of the old word; half of the new nouns are from the family of
+    the old one. Raises KeyError unless `what` is one of SWAPS.
     """
     words = caption.rstrip(".").split()
     replace = {"noun": _swap_noun, "colour": _swap_colour, "count": _swap_count}[what]
@@ -398,7 +397,7 @@ def _swap_colour(words: list[str], rng: Random) -> list[str] | None:
 
 
 def _swap_count(words: list[str], rng: Random) -> list[str] | None:
-    """Two for three and back; a single leading 'a' becomes two, its noun plural and its verb agreeing."""
+    """Swap two and three; replace a single leading 'a' by two, with a plural noun and an agreeing verb."""
     for i, word in enumerate(words):
         if word in ("two", "three"):
             return [*words[:i], "three" if word == "two" else "two", *words[i + 1 :]]

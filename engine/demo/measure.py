@@ -1,8 +1,7 @@
-"""How well the demo models know the demo world: the tables in this folder's README.
+"""Measure how well the demo models work on the demo world; write the tables in this folder's README.
 
-Knows the tests and their chance levels. Refuses to know how the models were trained. Every image is one of the val
-split, which training never saw. `python -m engine.demo.measure` rewrites the tables: the CLIP's from its folder and the
-data, the captioner's from the run that `make evaluate` wrote.
+All images are from the val split, which was not used in training. `python -m engine.demo.measure` rewrites the tables:
+the CLIP's from its folder and the data, the captioner's from the run that `make evaluate` wrote.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from engine.store import records, tables
 
 README = Path(__file__).parent / "README.md"
 DETAILED = 2  # the most detailed of the five references
-CLIPSCORE_WEIGHT = 2.5  # of Hessel et al. 2021
+CLIPSCORE_WEIGHT = 2.5  # Hessel et al. 2021
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ class Row:
 
 
 def _features(clip: clips.Clip, paths: list[Path]) -> np.ndarray:
-    """float32[N, D] of photos, normalised."""
+    """Return normalised features float32[N, D] of photos."""
     return clip.image_features([clip.prepare(Image.open(path).convert("RGB")) for path in paths])
 
 
 def swap_rows(clip: clips.Clip, images: np.ndarray, references: list[list[str]], seed: int = 0) -> list[Row]:
-    """How often an image prefers its true caption to one that is wrong in one noun, colour or count."""
+    """Return how often an image is closer to its true caption than to one with a wrong noun, colour or count."""
     rows = []
     for what in SWAPS:
         rng = Random(seed)
@@ -63,7 +62,7 @@ def swap_rows(clip: clips.Clip, images: np.ndarray, references: list[list[str]],
 
 
 def clipscore_rows(images: np.ndarray, texts: np.ndarray, seed: int = 0) -> list[Row]:
-    """Mean and standard deviation of CLIPScore for matched pairs and for shuffled ones."""
+    """Return mean and standard deviation of CLIPScore for matched and for shuffled pairs."""
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(images))
     rows = []
     for name, other in (("its own detailed reference", texts), ("another image's", texts[order])):
@@ -73,14 +72,14 @@ def clipscore_rows(images: np.ndarray, texts: np.ndarray, seed: int = 0) -> list
 
 
 def recall_row(images: np.ndarray, texts: np.ndarray, captions: list[str]) -> Row:
-    """Recall@1 of the detailed reference among all images' detailed references; equal sentences count as one."""
+    """Return recall@1 of the detailed reference among those of all images; equal sentences count as one."""
     found = (images @ texts.T).argmax(1)
     right = np.mean([captions[guess] == captions[number] for number, guess in enumerate(found)])
     return Row(f"image to text, recall@1 among {len(images)}", f"{right:.1%}", f"{1 / len(images):.1%}")
 
 
 def zero_shot_rows(clip: clips.Clip, folder: Path) -> list[Row]:
-    """Return the accuracy of each template on the folder of classes, and McNemar's test of each two templates."""
+    """Return the accuracy of each template on the folder of classes, and McNemar's test for each pair of templates."""
     labels = list(json.loads((folder / "id2label.json").read_text(encoding="utf-8")).values())
     paths = sorted((folder / "val").glob("*.png"))
     images, truth = _features(clip, paths), [labels[int(path.stem.split("_")[0])] for path in paths]
@@ -107,12 +106,12 @@ def _paired_row(left: tuple[str, list[bool]], right: tuple[str, list[bool]]) -> 
 
 
 def measure(clip: clips.Clip, data: Path) -> list[Row]:
-    """Every row of the table, for the val split and the classes under `data`."""
-    told = json.loads((data / "annotations" / "captions_val.json").read_text(encoding="utf-8"))
-    references: dict[int, list[str]] = {image["id"]: [] for image in told["images"]}
-    for note in told["annotations"]:
+    """Return the rows of the CLIP's table for the val split and the classes under `data`."""
+    content = json.loads((data / "annotations" / "captions_val.json").read_text(encoding="utf-8"))
+    references: dict[int, list[str]] = {image["id"]: [] for image in content["images"]}
+    for note in content["annotations"]:
         references[note["image_id"]].append(note["caption"])
-    images = _features(clip, [data / "val" / image["file_name"] for image in told["images"]])
+    images = _features(clip, [data / "val" / image["file_name"] for image in content["images"]])
     captions = [texts[DETAILED] for texts in references.values()]
     texts = clip.text_features(captions).features
     return [
@@ -124,7 +123,7 @@ def measure(clip: clips.Clip, data: Path) -> list[Row]:
 
 
 def captioner_rows(results: Path, run: str) -> list[Row]:
-    """Every row of the captioner's table, from its stored run on the val split."""
+    """Return the rows of the captioner's table, from its stored run on the val split."""
     folder = records.run_folder(results, run)
     images = tables.read_table(folder, "images").to_pylist()
     captions = {
@@ -151,7 +150,7 @@ def _cider_rows(greedy: float, references: list[list[str]]) -> list[Row]:
 
 
 def leave_one_out_cider(references: list[list[str]]) -> float:
-    """The mean CIDEr of each reference against the others of its image."""
+    """Return the mean CIDEr of each reference against the others of its image."""
     values = []
     for left in range(min(map(len, references))):
         others = [[text for number, text in enumerate(texts) if number != left] for texts in references]
@@ -181,7 +180,7 @@ def _mistake_rows(images: list[dict], captions: dict[str, str]) -> list[Row]:
 
 
 def _pointing_rows(rows: list[dict]) -> list[Row]:
-    """The pointing game (Zhang et al., ECCV 2016): how often a noun's map peaks inside a box of what it names."""
+    """Return the pointing game (Zhang et al., ECCV 2016): how often a noun's map peaks inside a box of its object."""
     own = [row for row in rows if row["beam_size"] == 1 and row["offset"] == 0]
     last = max(row["layer"] for row in own)
     names = {head: "mean of the heads" if head == -1 else f"head {head + 1}" for head in {row["head"] for row in own}}
@@ -201,7 +200,7 @@ def _pointing_rows(rows: list[dict]) -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [f"| {row.test} | {row.value} | {row.chance} |" for row in rows]
     return "\n".join(["| test | result | chance |", "|---|---|---|", *lines])
 
@@ -224,7 +223,7 @@ def main() -> None:
 
 
 def _publish(model: str, rows: list[Row], print_only: bool) -> None:
-    """Prints a table, and writes it between its marks in the README."""
+    """Print a table, and write it between its markers in the README."""
     written = table(rows)
     print(f"\n{written}")
     if print_only:

@@ -1,11 +1,10 @@
-"""The last minutes of the demo CLIP's training: a portrait chooses among all class prompts at once.
+"""Fine-tune the demo CLIP: classify each portrait among all class prompts.
 
-Knows one more loss and which half of the tower it moves. Refuses to know how the CLIP came to be (`pretraining` does).
-In the contrastive loss a prompt meets the other classes only as far as the batch happens to hold them, and rare
-confusions (a bird against a kite) stay; here each portrait chooses among all classes under one template, as zero-shot
-classification will ask it to. The first blocks see nothing new, so they run once an image and their tokens are kept.
+In the contrastive loss a prompt is compared only with the classes of the same batch, so rare confusions (a bird with a
+kite) remain. Here each portrait is classified among all classes under one template, as in zero-shot classification. The
+lower blocks are frozen; they run once per image and their tokens are kept.
 
-`python -m engine.demo.polish --minutes 15` renders its scenes, trains and writes the CLIP folder again.
+`python -m engine.demo.polish --minutes 15` renders its scenes, trains and rewrites the CLIP folder.
 """
 
 import argparse
@@ -26,13 +25,13 @@ from engine.demo.pretraining import CONTEXT, DEPTH, MEAN, STD, Pretraining, Reci
 from engine.demo.world import CLASSES
 from engine.models.tokenizer import CaptionTokenizer
 
-FROZEN = DEPTH // 2  # blocks of the image tower that stay as they are
+FROZEN = DEPTH // 2  # frozen blocks of the image tower
 PORTRAIT_SHARE = 0.6  # of the rendered scenes
 
 
 @dataclass(frozen=True)
 class Polish:
-    """What a polishing run is set to."""
+    """Settings of the fine-tuning."""
 
     minutes: float = 15.0  # wall clock of the training loop
     scenes: int = 20_000
@@ -43,12 +42,12 @@ class Polish:
 
     @property
     def schedule(self) -> Recipe:
-        """The rate's course, which is that of the pretraining."""
+        """The learning-rate schedule, with the shape of the pretraining."""
         return Recipe(minutes=self.minutes, lr=self.lr, warmup=0.05)
 
 
 def kept_tokens(model: Pretraining, data: corpus.Corpus, batch: int = 64) -> np.ndarray:
-    """The tokens of every scene after the frozen blocks, float16[N, 1 + patches, width]."""
+    """Return the tokens of all scenes after the frozen blocks, float16[N, 1 + patches, width]."""
     tower = model.clip.visual
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     found = []
@@ -63,7 +62,7 @@ def kept_tokens(model: Pretraining, data: corpus.Corpus, batch: int = 64) -> np.
 
 
 def image_features(model: Pretraining, tokens: Tensor) -> Tensor:
-    """Kept tokens float[B, T, width] -> features float32[B, E], normalised."""
+    """Return normalised features float32[B, E] of kept tokens float[B, T, width]."""
     tower = model.clip.visual
     for block in tower.transformer.resblocks[FROZEN:]:
         tokens = block(tokens)
@@ -71,7 +70,7 @@ def image_features(model: Pretraining, tokens: Tensor) -> Tensor:
 
 
 def padded(tokenizer: CaptionTokenizer, texts: list[str]) -> Tensor:
-    """Ids int64[N, T] of texts, as long as the longest."""
+    """Return ids int64[N, T] of texts, padded to the longest."""
     encoded = [tokenizer.encode(text, CONTEXT - 1) for text in texts]
     ids = torch.full((len(texts), max(map(len, encoded))), tokenizer.pad_id)
     for row, one in enumerate(encoded):
@@ -80,7 +79,7 @@ def padded(tokenizer: CaptionTokenizer, texts: list[str]) -> Tensor:
 
 
 def class_loss(model: Pretraining, images: Tensor, labels: Tensor, tokenizer: CaptionTokenizer, rng: Random) -> Tensor:
-    """Each portrait among all classes under one template: images float[B, E], labels int64[B] into CLASSES."""
+    """Return the loss of classifying portraits float[B, E] among all CLASSES under one template; labels int64[B]."""
     template = rng.choice(corpus.TRAINING_PROMPTS)
     prompts = model.encode_text(padded(tokenizer, [template.format(object=kind) for kind in CLASSES]))
     return F.cross_entropy(model.clip.logit_scale.exp().clamp(max=100) * images @ prompts.T, labels)
@@ -89,7 +88,7 @@ def class_loss(model: Pretraining, images: Tensor, labels: Tensor, tokenizer: Ca
 def caption_loss(
     model: Pretraining, images: Tensor, captions: list[str], tokenizer: CaptionTokenizer, rng: Random
 ) -> Tensor:
-    """Contrastive loss of images float[B, E] and their captions, beside as many that are wrong by one word."""
+    """Return the contrastive loss of images float[B, E], their captions, and captions with one wrong word."""
     wrong = [corpus.wrong(text, rng) for text in captions]
     texts = model.encode_text(padded(tokenizer, [*captions, *(text or "" for text in wrong)]))
     logits = model.clip.logit_scale.exp().clamp(max=100) * images @ texts.T
@@ -100,7 +99,7 @@ def caption_loss(
 
 
 def polish(model: Pretraining, data: corpus.Corpus, tokenizer: CaptionTokenizer, settings: Polish) -> None:
-    """Trains the upper blocks, the projection and the text tower of `model` until the minutes are used up."""
+    """Train the upper blocks, the projection and the text tower of `model` for the given minutes."""
     tokens = kept_tokens(model, data)
     portraits = int(len(data) * PORTRAIT_SHARE)
     labels = torch.tensor([CLASSES.index(kinds[0]) for kinds in data.kinds[:portraits]])
@@ -131,7 +130,7 @@ def polish(model: Pretraining, data: corpus.Corpus, tokenizer: CaptionTokenizer,
 
 
 def _trained(model: Pretraining) -> list[nn.Parameter]:
-    """All parameters of the CLIP but those below the kept tokens, which are frozen here."""
+    """Freeze the blocks below the kept tokens; return all other parameters of the CLIP."""
     tower = model.clip.visual
     upper = {id(p) for block in tower.transformer.resblocks[FROZEN:] for p in block.parameters()}
     upper |= {id(p) for p in (*tower.ln_post.parameters(), tower.proj)}

@@ -1,15 +1,15 @@
-"""Trains, from nothing, the one small visual encoder of both demo models: a CLIP and the captioner's ViT.
+"""Train the visual encoder of both demo models (a small CLIP and the captioner's ViT) from scratch.
 
-Knows the losses, the wall-clock schedule, checkpoints and the two exports. Refuses to know how scenes are drawn
-(`corpus` hands over arrays) and how well the result does (`measure` does). The recipe:
+The losses and the schedule:
 
-- contrastive, as CLIP: a batch's images against its captions, its zero-shot prompts and as many wrong captions, which
-  differ from true ones in one noun, colour or count;
-- dense: every patch names the object or the place under it, and its colour. 196 answers an image is what lets a ViT
-  learn within an hour on two cores, and what keeps its attention local. The two heads are dropped at export;
-- most background patches left out for the first 70 % of the time, akin to FLIP: over twice the images a second.
+- contrastive, as in CLIP: images of a batch are compared with its captions, zero-shot prompts and an equal number of
+  wrong captions, which differ from true ones in one noun, colour or count;
+- dense: every patch predicts the object or place it shows, and its colour. With 196 targets per image a ViT learns
+  within an hour on two cores, and its attention stays local. The two heads are not exported;
+- for the first 70 % of the time most background patches are left out, similar to FLIP: more than twice the images per
+  second.
 
-`python -m engine.demo.pretraining --minutes 50` renders what is missing, trains, resumes if it was killed, and exports.
+`python -m engine.demo.pretraining --minutes 50` renders scenes if needed, trains, resumes after interruptions, exports.
 """
 
 import argparse
@@ -36,18 +36,18 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI's CLIP, open_clip's default
 STD = (0.26862954, 0.26130258, 0.27577711)
 WIDTH, DEPTH, HEAD_WIDTH, EMBEDDING = 192, 4, 64, 192
 TEXT_DEPTH = 2
-CONTEXT = 40  # tokens; the longest reference has 31 words, begin and end included 33
-KEPT = 72  # patches of 196 in the sparse part; the objects of a usual scene cover fewer
+CONTEXT = 40  # tokens; the longest reference has 31 words, 33 with start and end token
+KEPT = 72  # patches of 196 in the sparse phase; the objects of a typical scene cover fewer
 FIRST_PLACE = len(corpus.PATCH_NAMES) - len(corpus.PLACES)  # patch labels from here on are background
-VOCABULARY = 2000  # at most; the world says fewer different words
-# The captioner's encoder: a timm name and what turns it into the tower above. Its LayerNorm has open_clip's epsilon.
+VOCABULARY = 2000  # at most; the captions have fewer distinct words
+# The captioner's encoder: a timm name and arguments that give the tower above. Its LayerNorm has open_clip's epsilon.
 TIMM_NAME = "vit_base_patch16_clip_224"
 TIMM_KWARGS = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": WIDTH // HEAD_WIDTH}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training run is set to."""
+    """Settings of the training."""
 
     minutes: float = 50.0  # wall clock of the training loop, over all resumptions
     scenes: int = 40_000
@@ -58,14 +58,14 @@ class Recipe:
     sparse: float = 0.7  # share of the time with most background patches left out
     dense_weight: float = 1.0
     colour_weight: float = 0.5
-    prompt_share: float = 0.2  # of the images, told by a zero-shot prompt instead of a reference
+    prompt_share: float = 0.2  # of the images, described by a zero-shot prompt instead of a reference
     log_every: int = 20  # steps
     save_every: float = 240.0  # seconds
     seed: int = 0
 
 
 def model_config(tokenizer: CaptionTokenizer) -> dict:
-    """open_clip's `model_cfg` of the demo CLIP; a text's feature is read at its end token."""
+    """Return open_clip's `model_cfg` of the demo CLIP; text features are read at the end token."""
     return {
         "embed_dim": EMBEDDING,
         "vision_cfg": {"image_size": 224, "patch_size": 16, "width": WIDTH, "layers": DEPTH, "head_width": HEAD_WIDTH},
@@ -77,7 +77,7 @@ def model_config(tokenizer: CaptionTokenizer) -> dict:
 
 
 class Pretraining(nn.Module):
-    """The CLIP with the two heads that read its patches."""
+    """The CLIP with two heads on its patches."""
 
     def __init__(self, tokenizer: CaptionTokenizer) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Pretraining(nn.Module):
         self.colour = nn.Linear(WIDTH, len(corpus.COLOUR_NAMES))
 
     def encode_image(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
-        """float[B, 3, 224, 224], patches to keep int64[B, P] or None -> features [B, E], patch tokens [B, P, D]."""
+        """Return features [B, E] and patch tokens [B, P, D] of float[B, 3, 224, 224]; `kept`: patches int64[B, P]."""
         tower = self.clip.visual
         tokens = tower._embeds(pixels)
         if kept is not None:
@@ -96,7 +96,7 @@ class Pretraining(nn.Module):
         return F.normalize((tokens[:, 0] @ tower.proj).float(), dim=-1), tokens[:, 1:]
 
     def encode_text(self, ids: Tensor) -> Tensor:
-        """int64[B, T], T <= CONTEXT -> float[B, E]. The tower is causal: nothing after the last end token matters."""
+        """Return float[B, E] of int64[B, T], T <= CONTEXT; the tower is causal, so padding has no effect."""
         clip, length = self.clip, ids.shape[1]
         tokens = clip.token_embedding(ids) + clip.positional_embedding[:length]
         tokens = clip.ln_final(clip.transformer(tokens, attn_mask=clip.attn_mask[:length, :length]))
@@ -106,27 +106,27 @@ class Pretraining(nn.Module):
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's arrays. B images, their texts first among the 2B texts, then the wrong captions."""
+    """The tensors of one step: B images, and 2B texts, the true ones first, then the wrong captions."""
 
     pixels: Tensor  # float32[B, 3, 224, 224], normalised
     patches: Tensor  # int64[B, 2, 196]
     ids: Tensor  # int64[2B, T]
-    forbidden: Tensor  # bool[B, 2B]: pairs that are no negatives, because the text may be true of the image
+    forbidden: Tensor  # bool[B, 2B]: pairs that are not negatives, because the text may describe the image
 
 
 def make_batch(
     data: corpus.Corpus, tokenizer: CaptionTokenizer, numbers: np.ndarray, rng: Random, share: float
 ) -> Batch:
-    """The images of `numbers` with one text and one wrong text each."""
+    """Return the images of `numbers` with one text and one wrong text each."""
     size = len(numbers)
-    texts, wrongs, asked = [], [], []
+    texts, wrongs, prompted_kinds = [], [], []
     for number in numbers:
         prompted = rng.random() < share
-        asked.append(data.kinds[number][0] if prompted else None)
-        texts.append(corpus.prompt(asked[-1], rng) if prompted else rng.choice(data.captions[number]))
+        prompted_kinds.append(data.kinds[number][0] if prompted else None)
+        texts.append(corpus.prompt(prompted_kinds[-1], rng) if prompted else rng.choice(data.captions[number]))
         wrongs.append(None if prompted else corpus.wrong(texts[-1], rng))
     forbidden = torch.zeros(size, 2 * size, dtype=torch.bool)
-    for column, kind in enumerate(asked):
+    for column, kind in enumerate(prompted_kinds):
         if kind is not None:
             forbidden[:, column] = torch.tensor([kind in data.kinds[number] for number in numbers])
             forbidden[column, column] = False
@@ -135,7 +135,7 @@ def make_batch(
     ids = torch.full((2 * size, max(map(len, encoded))), tokenizer.pad_id)
     for row, one in enumerate(encoded):
         ids[row, : len(one)] = torch.tensor(one)
-    # In place: fresh memory for each pass over 100 MB costs more than the arithmetic.
+    # In place: allocating memory for each pass over 100 MB costs more than the arithmetic.
     gain = torch.tensor([rng.uniform(0.88, 1.12) for _ in numbers]).view(-1, 1, 1, 1) / 255
     pixels = torch.from_numpy(data.pixels[numbers]).float()
     pixels.mul_(gain / torch.tensor(STD)).sub_(torch.tensor(MEAN) / torch.tensor(STD))
@@ -143,7 +143,7 @@ def make_batch(
 
 
 def losses(model: Pretraining, batch: Batch, kept: Tensor | None, recipe: Recipe) -> tuple[Tensor, dict[str, float]]:
-    """The step's loss, and what its log line says."""
+    """Return the loss of the step, and the values for the log."""
     size = len(batch.pixels)
     with torch.autocast("cpu", torch.bfloat16):
         images, tokens = model.encode_image(batch.pixels, kept)
@@ -154,12 +154,12 @@ def losses(model: Pretraining, batch: Batch, kept: Tensor | None, recipe: Recipe
     target = torch.arange(size)
     contrastive = (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, :size].T, target)) / 2
     labels = batch.patches if kept is None else batch.patches.gather(2, kept[:, None].expand(-1, 2, -1))
-    told = labels[:, 1] != corpus.UNTOLD
+    coloured = labels[:, 1] != corpus.NO_COLOUR
     named = F.cross_entropy(what.flatten(0, 1), labels[:, 0].flatten(), reduction="none")
     objects = labels[:, 0] < FIRST_PLACE
-    # Half each: most patches show the place, and would drown the objects.
+    # Equal weights, because most patches show the place and would dominate the loss.
     dense = (named[objects.flatten()].mean() + named[~objects.flatten()].mean()) / 2
-    tint = F.cross_entropy(colour[told], labels[:, 1][told])
+    tint = F.cross_entropy(colour[coloured], labels[:, 1][coloured])
     loss = contrastive + recipe.dense_weight * dense + recipe.colour_weight * tint
     fair = ~batch.forbidden[target, target + size]
     own, wrong = logits[target, target], logits[target, target + size]
@@ -167,21 +167,21 @@ def losses(model: Pretraining, batch: Batch, kept: Tensor | None, recipe: Recipe
         "loss": loss.item(), "contrastive": contrastive.item(), "dense": dense.item(), "colour": tint.item(),
         "batch_recall": (logits[:, :size].argmax(1) == target).float().mean().item(),
         "object_accuracy": (what.argmax(-1) == labels[:, 0])[objects].float().mean().item(),
-        "colour_accuracy": (colour[told].argmax(-1) == labels[:, 1][told]).float().mean().item(),
+        "colour_accuracy": (colour[coloured].argmax(-1) == labels[:, 1][coloured]).float().mean().item(),
         "swap_accuracy": (own > wrong)[fair].float().mean().item(),
         "scale": model.clip.logit_scale.exp().item(),
     }  # fmt: skip
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
-    """The rate after a share of the time: up in a line, down in a cosine."""
+    """Return the learning rate after a share of the time: linear warm-up, then a cosine."""
     if progress < recipe.warmup:
         return recipe.lr * (progress + 1e-3) / recipe.warmup
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def make_optimizer(model: Pretraining, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; biases, norms, positions and the scale are not decayed."""
+    """Return AdamW without weight decay on biases, norms, positions and the logit scale."""
     named = list(model.named_parameters())
     matrices = [p for name, p in named if p.ndim >= 2 and "positional" not in name]
     rest = [p for name, p in named if p.ndim < 2 or "positional" in name]
@@ -190,7 +190,7 @@ def make_optimizer(model: Pretraining, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def train(data: corpus.Corpus, tokenizer: CaptionTokenizer, recipe: Recipe, work: Path, out: Path) -> Pretraining:
-    """Trains until the minutes are used up, resuming from `work`; the curve goes to `out`/training.csv."""
+    """Train for the recipe's minutes, resuming from `work`; write the curve to `out`/training.csv."""
     torch.manual_seed(recipe.seed)
     model = Pretraining(tokenizer)
     optimizer = make_optimizer(model, recipe)
@@ -203,7 +203,7 @@ def train(data: corpus.Corpus, tokenizer: CaptionTokenizer, recipe: Recipe, work
         kept = sparse_patches(batch.patches, rng.randrange(2**31)) if spent < recipe.sparse * budget else None
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, spent / budget)
-        loss, told = losses(model, batch, kept, recipe)
+        loss, values = losses(model, batch, kept, recipe)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -212,7 +212,7 @@ def train(data: corpus.Corpus, tokenizer: CaptionTokenizer, recipe: Recipe, work
         if step % recipe.log_every == 0:
             speed = recipe.batch / (time.monotonic() - started)
             row = {"step": step, "seconds": spent, "images": step * recipe.batch, "lr": optimizer.param_groups[0]["lr"]}
-            _log(out / "training.csv", {**row, "images_per_second": speed, **told})
+            _log(out / "training.csv", {**row, "images_per_second": speed, **values})
         if spent - saved > recipe.save_every:
             saved = spent
             _save(work / "checkpoint.pt", model, optimizer, step, spent)
@@ -222,14 +222,14 @@ def train(data: corpus.Corpus, tokenizer: CaptionTokenizer, recipe: Recipe, work
 
 
 def batch_numbers(count: int, recipe: Recipe, step: int) -> np.ndarray:
-    """Which scenes a step sees: every scene once an epoch, in an order of that epoch's own."""
+    """Return the scenes of a step: every scene once per epoch, in a different order each epoch."""
     epoch, place = divmod(step, count // recipe.batch)
     order = np.random.Generator(np.random.PCG64([recipe.seed, epoch])).permutation(count)
     return np.sort(order[place * recipe.batch : (place + 1) * recipe.batch])
 
 
 def sparse_patches(patches: Tensor, seed: int) -> Tensor:
-    """The patches to keep, int64[B, KEPT], of labels int64[B, 2, 196]: objects first, then any background."""
+    """Return the patches to keep, int64[B, KEPT], of labels int64[B, 2, 196]: objects, then random background."""
     chance = torch.rand(patches.shape[0], patches.shape[2], generator=torch.Generator().manual_seed(seed))
     return (chance + (patches[:, 0] < FIRST_PLACE).float()).topk(KEPT, dim=1).indices
 
@@ -261,7 +261,7 @@ def _log(path: Path, row: dict[str, float]) -> None:
 
 
 def timm_state(visual: nn.Module) -> dict[str, Tensor]:
-    """The weights of open_clip's image tower, without its projection, under timm's names."""
+    """Return the weights of open_clip's image tower, without its projection, with timm's names."""
     renames = {
         "conv1.": "patch_embed.proj.", "ln_pre.": "norm_pre.", "ln_post.": "norm.", "transformer.resblocks.": "blocks.",
         ".ln_1.": ".norm1.", ".ln_2.": ".norm2.", ".attn.in_proj_": ".attn.qkv.", ".attn.out_proj.": ".attn.proj.",
@@ -280,14 +280,14 @@ def timm_state(visual: nn.Module) -> dict[str, Tensor]:
 
 
 def export(model: Pretraining, tokenizer: CaptionTokenizer, work: Path, out: Path) -> None:
-    """Writes the CLIP folder to `out` and the captioner's encoder (float32, timm's names) to `work`."""
+    """Write the CLIP folder to `out` and the captioner's encoder (float32, timm's names) to `work`."""
     export_clip(model, tokenizer, out)
-    told = {"timm_name": TIMM_NAME, "timm_kwargs": json.dumps(TIMM_KWARGS)}
-    _save_tensors(timm_state(model.clip.visual), work / "encoder.safetensors", told)
+    names = {"timm_name": TIMM_NAME, "timm_kwargs": json.dumps(TIMM_KWARGS)}
+    _save_tensors(timm_state(model.clip.visual), work / "encoder.safetensors", names)
 
 
 def export_clip(model: Pretraining, tokenizer: CaptionTokenizer, out: Path) -> None:
-    """Writes the CLIP in open_clip's folder layout, float16."""
+    """Write the CLIP in open_clip's folder layout, float16."""
     config = {
         "model_cfg": model_config(tokenizer),
         "preprocess_cfg": {"mean": list(MEAN), "std": list(STD), "interpolation": "bicubic", "resize_mode": "shortest"},
@@ -301,17 +301,17 @@ def export_clip(model: Pretraining, tokenizer: CaptionTokenizer, out: Path) -> N
 def _save_tensors(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     partial = path.with_suffix(".tmp")
     save_file(state, partial, metadata)
-    partial.chmod(0o644)  # safetensors writes for its owner only
+    partial.chmod(0o644)  # safetensors makes files readable for their owner only
     os.replace(partial, path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the demo CLIP and the captioner's visual encoder from nothing.")
+    parser = argparse.ArgumentParser(description="Train the demo CLIP and the captioner's visual encoder from scratch.")
     parser.add_argument(
-        "--minutes", type=float, default=Recipe.minutes, help="wall clock to train (default: %(default)s)"
+        "--minutes", type=float, default=Recipe.minutes, help="minutes of training (default: %(default)s)"
     )
     parser.add_argument("--scenes", type=int, default=Recipe.scenes, help="training scenes (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=Recipe.seed, help="of weights and batches (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=Recipe.seed, help="random seed (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=Path("data/demo-training"), help="folder of the rendered scenes")
     parser.add_argument("--out", type=Path, default=Path("engine/demo/clip"), help="folder of the CLIP")
     parser.add_argument("--captioner", type=Path, default=Path("engine/demo/captioner"), help="folder of its tokeniser")

@@ -1,8 +1,7 @@
-"""The generated world: a scene from an integer, its picture with a mask per object, its five references.
+"""Compose scenes of the generated world from integers: the picture with a mask per object, and five references.
 
-Knows what may stand where, who rides, holds or sits on what, and which conditions make a scene hard. Refuses to know
-files, splits and models. Everything is a pure function of the seed: the same integer gives the same bits, in any order
-of calls.
+Defines which objects occur where, who rides, holds or sits on what, and which conditions make a scene hard. Everything
+is a pure function of the seed: the same integer gives the same bits, in any order of calls.
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from engine.demo.sprites import COLOURS, Look, frame, sprite, vary
 CONDITIONS = ("night", "small", "occluded", "crowded", "unusual place", "left-right twins")
 HARD_SHARE = 0.2
 ROLES = ("man", "woman", "boy", "girl")
-CHILD_SIZE = 0.76  # of an adult's height
+CHILD_SIZE = 0.76  # relative to an adult's height
 BRIGHT = ("red", "blue", "green", "yellow", "orange", "purple", "pink", "white", "black")
 PALETTES: dict[str, tuple[str, ...]] = {
     "dog": ("brown", "black", "white"),
@@ -36,7 +35,7 @@ PALETTES: dict[str, tuple[str, ...]] = {
     "couch": ("red", "blue", "green", "brown", "purple", "gray"),
     "person": ("red", "blue", "green", "yellow", "orange", "purple", "pink", "white", "black"),
 }
-COLOURLESS = ("pizza", "tv", "potted plant")  # their colour is their kind's own and is never told
+COLOURLESS = ("pizza", "tv", "potted plant")  # their colour is fixed and never mentioned
 POSES: dict[str, tuple[str, ...]] = {
     "person": ("standing", "walking", "running"),
     "bird": ("standing", "flying"),
@@ -52,7 +51,7 @@ POSES: dict[str, tuple[str, ...]] = {
     "potted plant": ("", "bushy"),
     "cake": ("", "candles"),
 }
-# Where a seat is, as a share of the kind's height from its top.
+# The position of a seat, as a share of the kind's height from its top.
 SEATS = {"bench": 0.6, "chair": 0.57, "couch": 0.6, "dining table": 0.2}
 SITTING_HIP = 0.68  # of the sitting stance's height, from its top
 NATIVES: dict[str, tuple[str, ...]] = {
@@ -70,7 +69,7 @@ FOOD = ("cup", "pizza", "cake", "laptop")  # lies on tables, never on the ground
 
 @dataclass(frozen=True)
 class Mount:
-    """What people ride: the saddle in its frame and the hip in the rider's, x from the left, y from the top."""
+    """What people ride: the saddle in its frame and the hip in the rider's frame, x from the left, y from the top."""
 
     kind: str
     pose: str
@@ -87,23 +86,23 @@ MOUNTS = {
 
 @dataclass(frozen=True)
 class Group:
-    """One to three objects of a kind that a caption names together."""
+    """One to three objects of the same kind that a caption names together."""
 
     kind: str  # COCO category name
     role: str  # man, woman, boy or girl for a person, else empty
-    colour: str  # a person's is that of the shirt or dress; empty where it is never told
+    colour: str  # for a person, the colour of the shirt or dress; empty if it is never mentioned
     pose: str
     count: int
 
     @property
     def stature(self) -> float:
-        """Height against a grown-up's, or 1 for what is no person."""
+        """Height relative to an adult, or 1 for anything but a person."""
         return CHILD_SIZE if self.role in ("boy", "girl") else 1.0
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: where it stands and how it looks. Pixels of the SIDE x SIDE picture."""
+    """One object: its position in pixels of the SIDE x SIDE picture, and its appearance."""
 
     kind: str
     role: str
@@ -113,14 +112,14 @@ class Thing:
     y: float  # lower edge
     height: float
     mirrored: bool
-    depth: float  # larger is nearer; drawn in this order
+    depth: float  # larger is nearer; objects are drawn in this order
     group: int
     grounded: bool  # casts a shadow
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows. `relation` holds between groups 0 and 1, where there are two."""
+    """The content of a picture. `relation` is between groups 0 and 1, if there are two."""
 
     seed: int
     place: str
@@ -129,7 +128,7 @@ class Scene:
     line: float
     groups: tuple[Group, ...]
     relation: str
-    related: bool  # False: groups[1] merely stands nearby
+    related: bool  # False: groups[1] is only nearby
     afloat: bool  # the main group is on the water
     things: tuple[Thing, ...]
     conditions: tuple[str, ...]
@@ -137,7 +136,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn scene: the photo, and per thing its visible pixels, uint8[things, SIDE, SIDE] of 0 and 1."""
+    """A drawn scene: the photo, and the visible pixels of each object, uint8[things, SIDE, SIDE] of 0 and 1."""
 
     image: Image.Image
     masks: np.ndarray
@@ -159,7 +158,7 @@ class Stage:
         return self.place in INDOORS
 
     def ground(self, low: float = 0.15, high: float = 0.9) -> float:
-        """A height on the walkable ground, between its far (0) and near (1) end."""
+        """Return a height on the walkable ground, between its far (0) and near (1) end."""
         far = {"beach": self.line + 14, "lake": self.line + 12, "street": self.line + 10}.get(
             self.place, self.horizon + 24
         )
@@ -171,15 +170,15 @@ class Stage:
         return self.horizon + (self.line - self.horizon) * self.rng.uniform(0.45, 0.95)
 
     def scale(self, y: float) -> float:
-        """Size against scale 1 of something standing at height y: nearer is larger."""
+        """Return the scale of an object at height y: nearer objects are larger."""
         near = (y - self.horizon) / (SIDE - self.horizon)
         return self.size * ((0.96 + 0.34 * near) if self.indoors else (0.74 + 0.62 * near))
 
     def group(self, kind: str, count: int = 1, pose: str | None = None, role: str = "", colour: str = "") -> Group:
-        """A new group with what was not asked for chosen freely; told as the next one."""
+        """Return a new group, with random values for what is not given; it is mentioned next."""
         rng = self.rng
         role = (role or rng.choice(ROLES)) if kind == "person" else ""
-        # White on snow would be a picture of nothing.
+        # White objects on snow would be invisible.
         palette = [c for c in PALETTES.get(kind, BRIGHT) if c != "white" or self.place != "snowy mountain"]
         colour = "" if kind in COLOURLESS else colour or rng.choice(palette)
         pose = rng.choice(POSES.get(kind, ("",))) if pose is None else pose
@@ -218,13 +217,13 @@ class Stage:
         return self.things[-1]
 
     def free_x(self, width: float) -> float:
-        """The horizontal place, of several tried, that lies furthest from what already stands."""
+        """Return the horizontal position, of several random ones, that is furthest from existing objects."""
         half = min(width / 2, 100)
         tries = [self.rng.uniform(half, SIDE - half) for _ in range(8)]
         return max(tries, key=lambda x: min((abs(x - t.x) for t in self.things), default=0))
 
     def spread(self, group: Group, low: float = 0.15, high: float = 0.9) -> None:
-        """Puts a group side by side on its element: ground, water or sky."""
+        """Place a group side by side on its element: ground, water or sky."""
         aspect, height = frame(group.kind, group.pose)
         on_water, in_air = group.kind == "boat" and self.place in ("beach", "lake"), self.airborne(group)
         base = self.water() if on_water else self.rng.uniform(60, 96) if in_air else self.ground(low, high)
@@ -257,7 +256,7 @@ def _pair(stage: Stage) -> None:
 
 
 def _side_by_side(stage: Stage, first: str, second: str) -> None:
-    """Two things next to, in front of or behind each other."""
+    """Two objects next to, in front of or behind each other."""
     rng, relation = stage.rng, stage.rng.choice(("next to", "next to", "in front of", "behind"))
     a, b = stage.group(first, pose=_grounded_pose(first, rng)), stage.group(second, pose=_grounded_pose(second, rng))
     y = stage.ground(0.35, 0.75)
@@ -282,7 +281,7 @@ def _grounded_pose(kind: str, rng: Random) -> str:
 
 
 def _ride(stage: Stage) -> None:
-    """Someone on a bicycle or a horse, the rider's hip on the saddle."""
+    """A person on a bicycle or a horse, with the hip on the saddle."""
     kinds = {"street": ("bicycle",), "park": ("bicycle", "horse"), "field": ("horse", "bicycle")}
     rng = stage.rng
     ride = MOUNTS[rng.choice(kinds.get(stage.place, ("horse", "bicycle")))]
@@ -291,7 +290,7 @@ def _ride(stage: Stage) -> None:
     scale, sign = stage.scale(y) * 1.12, -1 if mirrored else 1
     low = stage.put(mount, rng.uniform(60, 164), y, scale, mirrored=mirrored)
     rider_aspect, rider_height = frame("person", rider.pose)
-    # A child on a grown-up's bicycle is drawn nearly as large, or the feet would hang in the air.
+    # A child on an adult's bicycle is drawn almost as large, or the feet would hang in the air.
     rider_height *= 0.95 if rider.stature < 1 else 1.0
     size = scale / rider.stature * (0.95 if rider.stature < 1 else 1.0)
     reach = (ride.hip[0] - rider_aspect / 2) * rider_height * scale
@@ -305,7 +304,7 @@ def _glide(stage: Stage) -> None:
     """A surfer on the sea or a skier in the snow, each on what carries them."""
     skiing, rng = stage.place == "snowy mountain", stage.rng
     if not skiing:
-        stage.line = 190  # the sea reaches nearer, or the surfer would be a speck
+        stage.line = 190  # the sea reaches nearer, or the surfer would be too small
     role = rng.choice(ROLES)
     rider = stage.group("person", pose="skiing" if skiing else "surfing", role=role)
     board = stage.group("skis", pose="worn") if skiing else stage.group("surfboard", pose="ridden")
@@ -338,7 +337,7 @@ def _hold(stage: Stage) -> None:
     body = stage.put(person, rng.uniform(70, 154), y, scale, mirrored=mirrored)
     hand = (body.x + sign * (0.5 - 0.3) * body.height, y - 0.72 * body.height)
     if kind == "umbrella":
-        # Its shaft runs down the middle of its frame, and the hand closes on it three quarters down.
+        # The shaft runs down the middle of the frame, and the hand holds it three quarters down.
         size = scale * person.stature
         height = frame(kind, held.pose)[1] * size
         stage.put(held, hand[0], hand[1] + 0.26 * height, size, depth=y - 0.5, grounded=False)
@@ -356,7 +355,7 @@ def _hold(stage: Stage) -> None:
 
 
 def _sit(stage: Stage) -> None:
-    """Someone, or an animal, on a bench, a chair or a couch."""
+    """A person or an animal on a bench, a chair or a couch."""
     rng = stage.rng
     seats = {
         "park": ("bench", "chair"),
@@ -435,7 +434,7 @@ def _shelter(stage: Stage) -> None:
 
 
 def _watch(stage: Stage) -> None:
-    """A television on a low table with somebody or something before it."""
+    """A television on a low table, with a person or an object in front of it."""
     rng = stage.rng
     viewer = stage.group(
         rng.choice(("cat", "dog", "person", "couch", "potted plant")),
@@ -461,7 +460,7 @@ SITUATIONS: dict[str, tuple[tuple[Callable[[Stage], None], int], ...]] = {
 
 
 def _twins(stage: Stage) -> None:
-    """Two of a kind, told apart by colour and side only."""
+    """Two objects of the same kind that differ only in colour and side."""
     rng = stage.rng
     kind = rng.choice(
         [k for k in NATIVES[stage.place] if k not in ("tv", "potted plant", "dining table", "bus", "couch", "kite")]
@@ -480,14 +479,14 @@ def _twins(stage: Stage) -> None:
 
 
 def _displaced(stage: Stage) -> None:
-    """Something where it does not belong: a couch in the snow, a cow in the kitchen."""
+    """An object in an unusual place: a couch in the snow, a cow in the kitchen."""
     native = {*NATIVES[stage.place], *FOOD, "boat", "kite", "person"}
     kind = stage.rng.choice(sorted(k for kinds in NATIVES.values() for k in kinds if k not in native))
     stage.spread(stage.group(kind, stage.rng.choice((1, 1, 2)), _grounded_pose(kind, stage.rng)), 0.4)
 
 
 def _hidden(stage: Stage) -> None:
-    """One thing half behind another."""
+    """One object half behind another."""
     rng = stage.rng
     covers = {
         "street": ("car", "bicycle", "bench"),
@@ -524,7 +523,7 @@ def _situate(stage: Stage, condition: str) -> None:
 
 
 def _bystanders(stage: Stage, condition: str) -> None:
-    """Further groups that merely are there: none to one, or several in a crowd."""
+    """Add other groups: at most one, or several in a crowd."""
     rng = stage.rng
     crowded = condition == "crowded"
     for _ in range(rng.randint(2, 3) if crowded else rng.random() < 0.3):
@@ -537,10 +536,10 @@ def _bystanders(stage: Stage, condition: str) -> None:
 
 
 def compose(seed: int, hard: str | None = None) -> Scene:
-    """The scene of an integer.
+    """Return the scene of an integer.
 
-    `hard` names one of CONDITIONS to force it, is empty to forbid them all, and None to let a fifth of the seeds be
-    hard. Raises ValueError for another name.
+    `hard` is one of CONDITIONS to force it, empty to forbid all of them, or None to make a fifth of the seeds hard.
+    Raises ValueError for another name.
     """
     if hard and hard not in CONDITIONS:
         raise ValueError(f"unknown condition {hard!r}: expected one of {', '.join(CONDITIONS)}, '' or None")
@@ -556,7 +555,7 @@ def compose(seed: int, hard: str | None = None) -> Scene:
 
 
 def portrait(kind: str, seed: int) -> Scene:
-    """One object of `kind`, large, in one of the places: an image of a zero-shot class."""
+    """Return a scene with one large object of `kind` in one of the places: an image of a zero-shot class."""
     rng = Random(f"{kind}/{seed}")  # a string seeds by its bytes, the same on every machine
     places = {
         "boat": ("lake", "beach"),
@@ -604,12 +603,12 @@ def _finish(stage: Stage, seed: int, conditions: tuple[str, ...]) -> Scene:
 
 
 def describe(scene: Scene, seed: int) -> list[str]:
-    """Five references in five voices; `seed` chooses the words."""
+    """Return five references in five styles; `seed` chooses the words."""
     return language.describe(scene, Random(seed * 5 + 2))
 
 
 def draw(scene: Scene) -> Picture:
-    """The picture of a scene, RGB and SIDE x SIDE, with each thing's visible pixels in the order of `scene.things`."""
+    """Return the picture of a scene, RGB and SIDE x SIDE, and the visible pixels of each of `scene.things`."""
     rng = Random(scene.seed * 7 + 3)
     image = backdrop(scene.place, scene.time, scene.horizon, scene.line, rng)
     masks = np.zeros((len(scene.things), SIDE, SIDE), dtype=np.uint8)
@@ -642,7 +641,7 @@ def _shadows(image: Image.Image, scene: Scene) -> None:
 
 
 def _strings(image: Image.Image, scene: Scene) -> None:
-    """The string from the hand of whoever flies a kite to the kite."""
+    """Draw the string from the hand of the person who flies a kite to the kite."""
     if scene.relation != "flying":
         return
     person = next(t for t in scene.things if t.group == 0)

@@ -1,6 +1,6 @@
-"""Puts a trained captioner where the demo looks for it: weights in float16, its training curve beside them.
+"""Copy a trained captioner, with float16 weights, and its training curve into the folder of the demo.
 
-Knows files only. `python -m engine.demo.ship --captioner checkpoints/demo-models`.
+`python -m engine.demo.ship --captioner checkpoints/demo-models`.
 """
 
 import argparse
@@ -10,11 +10,11 @@ from pathlib import Path
 from engine.captioners.native import checkpoints
 
 TARGET = Path(__file__).parent / "captioner"
-LARGEST = 16 * 2**20  # bytes of weights that a clone is asked to fetch
+LARGEST = 16 * 2**20  # maximum bytes of weights in the repository
 
 
 def ship(captioner: Path, target: Path = TARGET) -> int:
-    """Copies the captioner to `target`; returns the bytes of its weights.
+    """Copy the captioner to `target`; return the bytes of its weights.
 
     Raises:
         ValueError: the weights are larger than LARGEST.
@@ -23,13 +23,15 @@ def ship(captioner: Path, target: Path = TARGET) -> int:
     checkpoints.save(target, model.half(), tokenizer)
     size = (target / "model.safetensors").stat().st_size
     if size > LARGEST:
-        raise ValueError(f"{target}: {size:,} bytes of weights, expected at most {LARGEST:,}")
+        raise ValueError(
+            f"{target}: {size:,} bytes of weights, expected at most {LARGEST:,}; train a smaller captioner"
+        )
     shutil.copyfile(captioner / "training.parquet", target / "training.parquet")
     return size
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Put a trained captioner where the demo looks for it.")
+    parser = argparse.ArgumentParser(description="Copy a trained captioner into the folder of the demo.")
     parser.add_argument("--captioner", type=Path, required=True, help="folder made by engine train")
     options = parser.parse_args()
     print(f"{TARGET}: {ship(options.captioner):,} bytes of weights")

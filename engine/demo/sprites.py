@@ -1,7 +1,7 @@
-"""The shapes of things: how each kind of object in the generated world is drawn.
+"""Draw the objects of the generated world, one function per kind.
 
-Knows a pen and one drawing per kind, in the object's own frame: y runs from 0 (top) to 1 (bottom), x from 0 to the
-kind's aspect. Refuses to know scenes, places and captions: it never decides what stands where.
+Coordinates are in the object's own frame: y runs from 0 (top) to 1 (bottom), x from 0 to the kind's aspect. Positions
+in a scene are chosen in `scenes`.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,21 +35,21 @@ OVERSAMPLING = 3
 
 
 def shade(colour: Rgb, factor: float) -> Rgb:
-    """The colour darkened (factor < 1) or moved towards white (factor > 1)."""
+    """Return the colour darkened (factor < 1) or moved towards white (factor > 1)."""
     if factor <= 1:
         return tuple(int(c * factor) for c in colour)  # type: ignore[return-value]
     return tuple(int(255 - (255 - c) * (2 - factor)) for c in colour)  # type: ignore[return-value]
 
 
 def vary(colour: Rgb, rng: Random, amount: int = 14) -> Rgb:
-    """The colour, a little off: no two objects of a colour share a pixel value."""
+    """Return a slightly changed colour, so that two objects of a colour do not have equal pixels."""
     light = rng.randint(-amount, amount)
     return tuple(max(0, min(255, c + light + rng.randint(-6, 6))) for c in colour)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a drawing may vary: its colour, its pose and its random stream."""
+    """The variable properties of a drawing: colour, pose and random stream."""
 
     colour: Rgb
     colour_name: str
@@ -59,7 +59,7 @@ class Look:
 
 
 class Pen:
-    """Draws in an object's own frame onto a transparent layer, oversampled and mirrored if asked."""
+    """Draws in an object's own frame onto a transparent layer, oversampled and optionally mirrored."""
 
     def __init__(self, aspect: float, height: float, mirrored: bool) -> None:
         self.aspect, self.mirrored = aspect, mirrored
@@ -72,7 +72,7 @@ class Pen:
         self.canvas = ImageDraw.Draw(self.layer)
 
     def finish(self) -> Image.Image:
-        """The layer at its final size, RGBA."""
+        """Return the layer at its final size, RGBA."""
         return self.layer.reduce(OVERSAMPLING)
 
     def at(self, point: Point) -> Point:
@@ -106,7 +106,7 @@ class Pen:
                 self.canvas.ellipse((x - pixels / 2, y - pixels / 2, x + pixels / 2, y + pixels / 2), fill=fill)
 
     def blob(self, points: Sequence[Point], fill: Rgb) -> None:
-        """A closed smooth curve through the points (Catmull-Rom)."""
+        """Return a closed smooth curve through the points (Catmull-Rom)."""
         n, curve = len(points), []
         for i in range(n):
             p0, p1, p2, p3 = (points[(i + k) % n] for k in (-1, 0, 1, 2))
@@ -126,7 +126,7 @@ class Stance:
     """A person's joints, in the person's frame, and the frame itself."""
 
     aspect: float
-    height: float  # of a standing person of the same kind
+    height: float  # relative to a standing person of the same kind
     head: Point
     neck: Point
     hip: Point
@@ -794,7 +794,7 @@ SPRITES: dict[str, tuple[Callable[[Pen, Look], None], float, float]] = {
     "potted plant": (draw_plant, 0.8, 66),
 }
 POSED_ASPECTS: dict[tuple[str, str], tuple[float, float]] = {
-    # Poses whose frame differs from the kind's own: (aspect, height against the kind's own height).
+    # Poses with a different frame: (aspect, height relative to the kind's height).
     ("bird", "flying"): (1.42, 1.0),
     ("cat", "lying"): (1.5, 0.72),
     ("dog", "sitting"): (1.0, 1.1),
@@ -806,14 +806,14 @@ POSED_ASPECTS: dict[tuple[str, str], tuple[float, float]] = {
 
 
 def frame(kind: str, pose: str) -> tuple[float, float]:
-    """(aspect, height in pixels at scale 1) of a kind in a pose."""
+    """Return (aspect, height in pixels at scale 1) of a kind in a pose."""
     _, aspect, height = SPRITES[kind]
     posed, factor = POSED_ASPECTS.get((kind, pose), (aspect, 1.0))
     return posed, height * factor
 
 
 def sprite(kind: str, look: Look, height: float, mirrored: bool) -> Image.Image:
-    """One object as an RGBA image, `height` pixels tall."""
+    """Return one object as an RGBA image, `height` pixels tall."""
     pen = Pen(frame(kind, look.pose)[0], height, mirrored)
     SPRITES[kind][0](pen, look)
     return pen.finish()

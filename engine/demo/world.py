@@ -1,8 +1,7 @@
-"""The generated world as files, in COCO's layout or in that of the study's course, for users without a dataset.
+"""Write the generated world as a dataset, in COCO's layout or in that of the study's course.
 
-Knows both layouts, and which seeds belong to which split. Does not know how a scene is composed or drawn.
-`python -m engine.demo.world --out data/demo` writes everything `make evaluate` needs, with `--layout course` everything
-`make study` needs.
+Each split has its own block of seeds. `python -m engine.demo.world --out data/demo` writes the data for `make
+evaluate`, with `--layout course` those for `make study`.
 """
 
 import argparse
@@ -23,12 +22,12 @@ from tqdm import tqdm
 from engine.demo.backdrops import SIDE
 from engine.demo.scenes import Picture, Scene, compose, describe, draw, portrait
 
-VERSION = 1  # raised whenever the same seed gives another picture or another reference
-BLOCK = 1_000_000  # seeds a split may use; a seed is also its image's id, so ids of different splits never meet
+VERSION = 1  # increased whenever the same seed gives another picture or reference
+BLOCK = 1_000_000  # seeds per split; a seed is also the image id, so ids of different splits differ
 FIRST_SEED = {"train": 1 * BLOCK, "val": 2 * BLOCK, "test": 3 * BLOCK, "classes": 4 * BLOCK, "named": 5 * BLOCK}
-WORTH = 100  # pictures for which a process of its own is started; below, starting it takes longer than drawing them
-MIN_AREA = 16  # pixels; less of an object is no object to a viewer
-# COCO's own ids and supercategories.
+WORTH = 100  # minimum pictures per process; for fewer, starting a process takes longer than drawing
+MIN_AREA = 16  # pixels; smaller visible parts are not annotated
+# COCO's ids and supercategories.
 CATEGORIES: dict[str, tuple[int, str]] = {
     "person": (1, "person"), "bicycle": (2, "vehicle"), "car": (3, "vehicle"), "bus": (6, "vehicle"),
     "boat": (9, "vehicle"), "bench": (15, "outdoor"), "bird": (16, "animal"), "cat": (17, "animal"),
@@ -38,30 +37,30 @@ CATEGORIES: dict[str, tuple[int, str]] = {
     "couch": (63, "furniture"), "potted plant": (64, "furniture"), "dining table": (67, "furniture"),
     "tv": (72, "electronic"), "laptop": (73, "electronic"),
 }  # fmt: skip
-# A table stands under every plate, so it is no class of its own.
+# A table is under every plate, so it is not a class.
 CLASSES = tuple(name for name in CATEGORIES if name != "dining table")
 
 LAYOUTS = ("coco", "course")
 NAMED_PHOTOS = {"bike": "bicycle", "girl": "girl", "sheep": "sheep", "ski": "skis", "umbrella": "umbrella"}
-"""The photos of the study's third problem, each with the kind or role that its scene is about."""
+"""The photos of the study's third problem, with the kind or role of the main object."""
 TOKENIZER = Path(__file__).parent / "captioner" / "tokenizer.json"
 
 Item, Made = TypeVar("Item"), TypeVar("Made")
 
 
 def _on_all_cores(work: Callable[[Item], Made], items: Sequence[Item], **bar: str) -> Iterator[Made]:
-    """`map(work, items)` under a progress bar, dealt to a process a core where there is enough to do."""
+    """Run `map(work, items)` with a progress bar, in one process per core if there are enough items."""
     processes = min(os.cpu_count() or 1, len(items) // WORTH)
     if processes < 2:
         yield from map(work, tqdm(items, **bar))
         return
-    # An interrupt reaches every process; only this one is to answer it.
+    # An interrupt reaches every process; only the parent should handle it.
     with ProcessPoolExecutor(processes, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         yield from tqdm(pool.map(work, items, chunksize=10), total=len(items), **bar)
 
 
 def _instances(scene: Scene, picture: Picture) -> list[dict]:
-    """COCO annotations of what is visible of each thing."""
+    """Return COCO annotations of the visible part of each object."""
     found = []
     for number, (thing, mask) in enumerate(zip(scene.things, picture.masks, strict=True)):
         area = int(mask.sum())
@@ -88,7 +87,7 @@ def _write_json(path: Path, content: dict) -> None:
 
 
 def _write_scene(folder: Path, seed: int) -> tuple[dict, list[dict], list[dict]]:
-    """Draws the photo into `folder`; returns what COCO's files say of it: image, captions, instances."""
+    """Draw the photo into `folder`; return its entries in COCO's files: image, captions, instances."""
     scene = compose(seed)
     picture = draw(scene)
     image = _image(scene)
@@ -105,7 +104,9 @@ def _draw_split(photos: Path, split: str, count: int, first_seed: int | None = N
     """
     first = FIRST_SEED[split] if first_seed is None else first_seed
     if first // BLOCK != (first + count - 1) // BLOCK:
-        raise ValueError(f"{count} scenes from seed {first} reach into another split: at most {BLOCK} a split")
+        raise ValueError(
+            f"{count} scenes from seed {first} reach into another split; expected at most {BLOCK} per split"
+        )
     photos.mkdir(parents=True, exist_ok=True)
     images, captions, instances = [], [], []
     scenes = _on_all_cores(partial(_write_scene, photos), range(first, first + count), desc=split, unit="image")
@@ -131,9 +132,9 @@ def write_split(folder: Path | str, split: str, count: int, first_seed: int | No
 
 
 def write_course_split(folder: Path | str, split: str, count: int) -> None:
-    """Write `count` scenes as the study's course does: `p2_data/images/<split>/` beside `p2_data/<split>.json`.
+    """Write `count` scenes as the study's course does: `p2_data/images/<split>/` next to `p2_data/<split>.json`.
 
-    The course has no boxes; ours lie beside the captions, so that grounding can be measured.
+    The course has no boxes; ours are written next to the captions, so that grounding can be measured.
     """
     root = Path(folder) / "p2_data"
     captions, instances = _draw_split(root / "images" / split, split, count)
@@ -142,7 +143,7 @@ def write_course_split(folder: Path | str, split: str, count: int) -> None:
 
 
 def write_named_photos(folder: Path | str) -> None:
-    """Write `p3_data/images/{bike,girl,sheep,ski,umbrella}.jpg`: for each the first plain scene about such a thing."""
+    """Write `p3_data/images/{bike,girl,sheep,ski,umbrella}.jpg`: the first plain scene about each of these."""
     photos = Path(folder) / "p3_data" / "images"
     photos.mkdir(parents=True, exist_ok=True)
     first = FIRST_SEED["named"]
@@ -153,7 +154,7 @@ def write_named_photos(folder: Path | str) -> None:
 
 
 def _is_about(scene: Scene, what: str) -> bool:
-    """Whether the kind, or the role of a person, is that of the scene's main group."""
+    """Return whether the main group of the scene has this kind, or role of a person."""
     return (scene.groups[0].role or scene.groups[0].kind) == what
 
 
@@ -163,7 +164,7 @@ def _write_portrait(folder: Path, item: tuple[int, int, int]) -> None:
 
 
 def write_classes(folder: Path | str, per_class: int = 30, first_seed: int = FIRST_SEED["classes"]) -> None:
-    """Writes the course layout for zero-shot classification: `p1_data/val/{label}_{id}.png` and `id2label.json`."""
+    """Write the course layout for zero-shot classification: `p1_data/val/{label}_{id}.png` and `id2label.json`."""
     root = Path(folder) / "p1_data"
     (root / "val").mkdir(parents=True, exist_ok=True)
     _write_json(root / "id2label.json", {str(label): name for label, name in enumerate(CLASSES)})
@@ -175,13 +176,13 @@ def write_classes(folder: Path | str, per_class: int = 30, first_seed: int = FIR
 def write_world(
     folder: Path | str, val: int = 600, test: int = 600, classes: int = 30, train: int = 0, layout: str = "coco"
 ) -> bool:
-    """Write splits and classes, all or nothing; False if they are there already. A count of 0 leaves one out.
+    """Write splits and classes atomically; return False if they already exist. A count of 0 leaves one out.
 
     Args:
-        layout: one of LAYOUTS; `course` has no test split, and the five named photos and the tokenizer besides.
+        layout: one of LAYOUTS; `course` has no test split, but the five named photos and the tokenizer.
 
     Raises:
-        FileExistsError: `folder` holds something that this function did not write.
+        FileExistsError: `folder` contains files that this function did not write.
     """
     folder = Path(folder)
     splits = {"train": train, "val": val} | ({"test": test} if layout == "coco" else {})
@@ -190,7 +191,7 @@ def write_world(
     if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) == recipe:
         return False
     if folder.exists() and any(folder.iterdir()) and not mark.exists():
-        raise FileExistsError(f"{folder} holds other files: choose another --out, or empty it")
+        raise FileExistsError(f"{folder} contains other files; choose another --out, or empty the folder")
     unfinished = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
     for split, count in splits.items():

@@ -1,8 +1,8 @@
-"""Does the attended region match the word? Nouns of a caption against the boxes of what they name.
+"""Attention grounding (pointing game): do the maps of nouns peak inside the boxes of the objects they name?
 
-Knows maps over a grid, boxes in pixels and words. Knows no model and no results file. Attention mass inside a box grows
-with the box, so it is given over the box's share of the picture (lift), and a hit is held against the boxes of the same
-label in another image.
+Works on maps over a grid, boxes in pixels and words; needs no model. Attention mass inside a box grows with the box, so
+it is divided by the box's share of the picture (lift), and hits are compared with boxes of the same label in another
+image (chance).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,10 @@ import numpy as np
 from engine.diagnosis.lexicon import Mentions
 
 OFFSETS = tuple(range(-3, 4))
-"""Maps of words near the noun are measured as well: a captioner may look ahead of what it says."""
+"""Offsets of the maps that are measured: a captioner may attend to an object some words before its noun."""
 
 MEAN = -1
-"""The head that stands for the mean of all heads."""
+"""The number of the head that denotes the mean of all heads."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Region:
 
 @dataclass(frozen=True)
 class GroundingInput:
-    """One caption's maps and what is in its image.
+    """The maps of one caption and the objects in its image.
 
     maps: float[words, layers, heads, patches] over a grid (height, width) that covers `crop` (x, y, width, height), in
     pixels of the photo.
@@ -47,7 +47,7 @@ class GroundingInput:
 
 @dataclass(frozen=True)
 class Grounded:
-    """One noun under one layer, head and offset."""
+    """The grounding of one noun for one layer, head and offset."""
 
     word_index: int
     word: str
@@ -58,15 +58,15 @@ class Grounded:
     mass: float
     """Share of the grid's attention inside the boxes."""
     lift: float
-    """Mass over the boxes' share of the grid."""
+    """Mass divided by the boxes' share of the grid."""
     hit: bool
-    """Whether the map's peak lies inside a box; see `inside`."""
+    """Whether the map peaks inside a box; see `inside`."""
     shuffled_hit: bool | None
-    """The same with the boxes of that label in another image; None where no other image has it."""
+    """The same for boxes of the same label in another image; None if no other image has the label."""
 
 
 def ground(captions: Sequence[GroundingInput]) -> Iterator[list[Grounded]]:
-    """Each caption's nouns that name something with a box in the crop, one list a caption."""
+    """Yield one list per caption: its nouns that name an object with a box inside the crop."""
     labels = {region.label for caption in captions for region in caption.regions}
     mentions = Mentions(labels)
     masks = [{label: box_share(caption, label) for label in _labels(caption)} for caption in captions]
@@ -81,12 +81,12 @@ def ground(captions: Sequence[GroundingInput]) -> Iterator[list[Grounded]]:
 
 
 def nouns(words: Sequence[str], mentions: Mentions) -> list[tuple[int, str]]:
-    """(position, label) of the words that name a label; of a compound, its last word."""
+    """Return (position, label) of the words that name a label; for a compound, of its last word."""
     return [(stop - 1, label) for _, stop, label in mentions.spans(words)]
 
 
 def box_share(caption: GroundingInput, label: str) -> np.ndarray:
-    """float[patches]: how much of each patch the boxes of `label` cover; where boxes overlap, the larger counts."""
+    """Return the share of each patch that boxes of `label` cover, float[patches]; the largest if boxes overlap."""
     height, width = caption.grid
     x, y, crop_width, crop_height = caption.crop
     share = np.zeros((height, width))
@@ -99,16 +99,16 @@ def box_share(caption: GroundingInput, label: str) -> np.ndarray:
 
 
 def inside(share: np.ndarray) -> np.ndarray:
-    """bool[patches]: which patches count as inside boxes that cover `share` of them, some of it at least.
+    """Return which patches count as inside boxes, bool[patches], given the covered share of each; one share is above 0.
 
-    Those that are covered by half; where none is, the one that is covered most: what is smaller than a patch could be
-    missed only.
+    A patch counts if at least half of it is covered. If there is none, the patch that is covered most counts, so that
+    objects smaller than a patch can be hit.
     """
     return share >= min(0.5, share.max())
 
 
 def _cover(start: float, length: float, extent: float, cells: int) -> np.ndarray:
-    """float[cells]: the part of each cell of `extent` that [start, start + length] covers."""
+    """Return the share of each cell of `extent` that [start, start + length] covers, float[cells]."""
     edges = np.linspace(0, extent, cells + 1)
     overlap = np.minimum(edges[1:], start + length) - np.maximum(edges[:-1], start)
     return np.clip(overlap / (extent / cells), 0, 1)
@@ -119,7 +119,7 @@ def _labels(caption: GroundingInput) -> set[str]:
 
 
 def _others(masks: Sequence[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    """For each caption and label, the mask of the next caption that shows it: unlike a random one, always the same."""
+    """Return for each caption and label the mask of the next caption with that label, a deterministic choice."""
     showing: dict[str, list[int]] = {}
     for number, own in enumerate(masks):
         for label, mask in own.items():
@@ -143,7 +143,7 @@ def _measure(
         if not 0 <= at < len(caption.words):
             continue
         mean = caption.maps[at].mean(axis=1)
-        # Single heads only at the noun itself: their number times seven would outgrow every other table.
+        # Single heads only at the noun itself; with seven offsets this would become the largest table.
         every = range(MEAN, heads) if offset == 0 else (MEAN,)
         for layer in range(layers):
             for head in every:

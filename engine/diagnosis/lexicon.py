@@ -1,6 +1,6 @@
-"""Which words name which object: COCO's categories with their everyday synonyms and plurals.
+"""Words that name an object: COCO's categories with common synonyms and plurals.
 
-Knows words only. A label that is not listed here is named by itself.
+Other labels are matched by the label itself and its plural.
 """
 
 import re
@@ -59,17 +59,17 @@ _ENDINGS = {
     **{"calf": "calves", "half": "halves", "knife": "knives", "wife": "wives", "leaf": "leaves", "loaf": "loaves"},
     **{"shelf": "shelves", "wolf": "wolves", "scarf": "scarves", "thief": "thieves", "fish": "fish", "deer": "deer"},
 }
-"""Irregular nouns that also end others: a woman, a bookshelf, a reindeer."""
+"""Irregular nouns that also occur as endings: woman, bookshelf, reindeer."""
 _SAME = {
     *("sheep", "skis", "scissors", "people", "men", "women", "children", "cattle", "luggage", "baggage", "aircraft"),
     *("moose", "shrimp", "salmon", "bison", "glasses", "sunglasses", "binoculars", "pants", "jeans", "shorts"),
 }
 _WORD = re.compile(r"([^\W_]+(?:['’](?!s\b)[^\W_]+)*)(?:['’]s\b)?")
-"""A word without the possessive s; hyphens and underscores part words, as in `t-shirt` and `traffic_light`."""
+"""A word without the possessive s; hyphens and underscores separate words, as in `t-shirt` and `traffic_light`."""
 
 
 def plural(noun: str) -> str:
-    """The plural of a noun; of a compound, that of its last word."""
+    """Return the plural of a noun; for a compound, with the plural of its last word."""
     head, space, last = noun.rpartition(" ")
     if last in _SAME:
         return noun
@@ -86,13 +86,13 @@ def plural(noun: str) -> str:
 
 
 def names(label: str) -> frozenset[str]:
-    """Every way to say `label`, in lower case and single words: itself, its synonyms, and their plurals."""
+    """Return all names of `label` in lower case: the label, its synonyms, and their plurals."""
     synonyms = SYNONYMS.get(_plain(label), ())
     return _own(label) | {*synonyms, *map(plural, synonyms)}
 
 
 def _own(label: str) -> frozenset[str]:
-    """A label itself and its plural."""
+    """Return a label and its plural."""
     plain = _plain(label)
     return frozenset({plain, plural(plain)} if plain else ())
 
@@ -102,24 +102,24 @@ def _plain(label: str) -> str:
 
 
 class Mentions:
-    """Finds which of some labels a text names; compounds before their parts, so that a hot dog is no dog.
+    """Finds the labels that a text names; compounds are matched before their parts, so that a hot dog is not a dog.
 
-    Neither the case of a label nor its hyphens or underscores matter.
+    Case, hyphens and underscores of labels are ignored.
     """
 
     def __init__(self, labels: Iterable[str]) -> None:
         self._label: dict[tuple[str, ...], str] = {}
-        # A rider is a person, but not where the dataset has riders.
+        # A rider is a person, unless the dataset has the label "rider".
         for named in (_own, names):
             for label in sorted(set(labels)):
                 for name in named(label):
                     self._label.setdefault(tuple(name.split()), label)
-        # Compounds of other categories hide their parts even where the dataset has no such label.
+        # Compounds of other categories hide their parts even if the dataset does not have their label.
         self._hidden = {tuple(name.split()) for label in ("hot dog", "teddy bear") for name in names(label)}
         self._longest = max(map(len, {*self._label, *self._hidden}))
 
     def find(self, text: str) -> dict[str, str]:
-        """Label -> the words that named it first."""
+        """Return the labels that a text names, with the words of the first occurrence."""
         words = _WORD.findall(text.lower())
         found: dict[str, str] = {}
         for start, stop, label in self._named(words):
@@ -127,9 +127,9 @@ class Mentions:
         return found
 
     def spans(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
-        """(start, stop, label) of the words that name a label, from left to right, the longest name first."""
-        # A word such as "traffic-light" has two parts; a mark has none, and stands between its neighbours. A hyphen,
-        # which some tokenizers make a word, joins them.
+        """Return (start, stop, label) of the words that name a label, from left to right, preferring longer names."""
+        # A word such as "traffic-light" has two parts. A punctuation mark has none and separates its neighbours, except
+        # for a hyphen, which some tokenizers return as a word and which joins them.
         parts = [
             (part, at)
             for at, word in enumerate(words)

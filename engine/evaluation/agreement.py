@@ -1,4 +1,4 @@
-"""How metrics agree with human ratings of captions."""
+"""Compute the agreement of metrics with human ratings of captions."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from engine.metrics.human_ratings import Agreement, Rating, RatingsError, agreem
 
 
 def rated(ratings: Sequence[Rating], dataset: Dataset, wanted: MetricSettings) -> dict[str, Agreement]:
-    """Return metric -> its agreement with people over rated captions; CLIP's where the photo is there.
+    """Return the agreement of each metric with human ratings; CLIP metrics use only captions whose photo exists.
 
     Raises:
-        RatingsError: a rated image that the dataset does not have, or has no references for.
+        RatingsError: the dataset does not have a rated image, or has no references for it.
     """
     examples = {example.image_id: example for example in dataset.examples if example.references}
     unknown = next((each.image_id for each in ratings if each.image_id not in examples), None)

@@ -1,7 +1,7 @@
-"""Evaluate a captioner on a dataset: the stages in order.
+"""Evaluate a captioner on a dataset: run all stages in order.
 
-Each stage is a function from tables to tables in a module of its own. Captions are kept chunk by chunk, so that a
-killed run continues and ends with the same tables.
+Each stage is a function from tables to tables in its own module. Captions are stored chunk by chunk, so that an
+interrupted run continues and ends with the same tables.
 """
 
 from collections.abc import Mapping
@@ -35,27 +35,27 @@ class CaptionerRun:
     results: Path
     dataset: Dataset
     captioner: str
-    """A folder or a plugin, see `captioners.registry.load`."""
+    """A folder or a plugin; see `captioners.registry.load`."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     metrics: tuple[str, ...] = CAPTION_METRICS
     attention_beams: tuple[int, ...] | None = None
-    """Beam sizes whose attention is kept; None keeps all of up to three sizes, else 1 and 3 where they are there."""
+    """Beam sizes whose attention is stored; None stores all of up to three sizes, else 1 and 3 if present."""
     merge: str = "mean"
     tokenizer_path: Path | None = None
-    """Instead of the captioner's own."""
+    """A tokenizer file instead of the captioner's own."""
     fallback_tokenizer: Path | None = None
-    """For a captioner without a tokenizer; None takes the dataset's."""
+    """A tokenizer file for a captioner without one; None takes the dataset's."""
     clip: ClipSettings | None = None
     classes: Dataset | None = None
     templates: tuple[str, ...] = zeroshot.TEMPLATES
     device: str = "cpu"
     companions: Mapping[str, str] = field(default_factory=dict)
-    """Runs that a report of this one shows as well: `zero_shot` and `photos`, by name."""
+    """Names of the runs `zero_shot` and `photos` that a report of this run also shows."""
     command: str = ""
 
     @property
     def kept_beams(self) -> tuple[int, ...]:
-        """Return the beam sizes whose attention is kept, where the captioner has attention maps."""
+        """The beam sizes whose attention is stored if the captioner has attention maps."""
         sizes = self.decoding.beam_sizes
         if self.attention_beams is not None:
             return tuple(size for size in self.attention_beams if size in sizes)
@@ -63,10 +63,10 @@ class CaptionerRun:
 
 
 def evaluate(settings: CaptionerRun) -> bool:
-    """Caption, score and explain a dataset with a captioner; return False where the run was finished already.
+    """Caption, score and explain a dataset with a captioner; return False if the run was already finished.
 
     Raises:
-        CheckpointError, TokenizerError, PluginError, RunExists, MetricError, PhotoError: with what to do.
+        CheckpointError, TokenizerError, PluginError, RunExists, MetricError, PhotoError: the message says what to do.
     """
     captioner = _load(settings)
     captions = _caption_settings(settings, captioner)
@@ -101,12 +101,12 @@ def _caption_settings(settings: CaptionerRun, captioner: Captioner) -> CaptionSe
     if isinstance(captioner, Explainer):
         return CaptionSettings(settings.decoding, settings.kept_beams, settings.merge)
     if settings.attention_beams:
-        raise PluginError(f"captioner {captioner.name!r} has no attention maps; leave out --attention-beams")
+        raise PluginError(f"captioner {captioner.name!r} has no attention maps; remove --attention-beams")
     return CaptionSettings(settings.decoding, (), settings.merge)
 
 
 def _identity(settings: CaptionerRun, captioner: Captioner, captions: CaptionSettings) -> dict[str, Any]:
-    """Return what must be the same for a run to continue."""
+    """Return the settings that must be equal for a run to continue."""
     words = getattr(captioner, "tokenizer_json", None)
     return {
         "kind": "captioner",
@@ -127,14 +127,14 @@ def _identity(settings: CaptionerRun, captioner: Captioner, captions: CaptionSet
 
 
 def _attention_pass(captioner: Captioner, captions: CaptionSettings) -> str | None:
-    """Return the pass that the attention maps are read from; None where no map is kept."""
+    """Return the kind of pass that the attention maps come from; None if no maps are stored."""
     if not captions.attention_beams:
         return None
     return getattr(captioner, "attention_pass", ATTENTION_PASSES[captions.decoding.rule])
 
 
 def _score(run: RunInProgress, settings: CaptionerRun, found: Mapping[str, pa.Table]) -> scoring.Scored:
-    """Write the tables of scores; n-best lists first, because they show ranking errors of the captions."""
+    """Write the score tables; n-best lists first, because ranking errors are found in them."""
     split = scoring.split_of(found["images"], settings.dataset)
     wanted, timed = MetricSettings(settings.metrics, settings.clip, settings.results), run.watch.measure
     errors = {}
@@ -150,7 +150,7 @@ def _score(run: RunInProgress, settings: CaptionerRun, found: Mapping[str, pa.Ta
 
 
 def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]]:
-    """Write the zero-shot tables, where there are classes and a CLIP; return the photos that were skipped."""
+    """Write the zero-shot tables if classes and a CLIP are given; return the photos that were skipped."""
     if settings.clip is None or settings.classes is None:
         return []
     skipped = zeroshot_run.classify(run, settings.clip.clip, settings.classes, settings.templates)
@@ -160,7 +160,7 @@ def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]
 def _metadata(
     run: RunInProgress, settings: CaptionerRun, captioner: Captioner, captions: CaptionSettings, images: pa.Table
 ) -> dict[str, Any]:
-    """Return what `run.json` says beside the identity."""
+    """Return the entries of `run.json` in addition to the identity."""
     sizes, seconds = settings.decoding.beam_sizes, run.watch.seconds
     found = {
         "kind": "captioner",
@@ -180,7 +180,7 @@ def _metadata(
 
 
 def _count_seen(captioner: Captioner, dataset: Dataset, images: pa.Table) -> int:
-    """Return how many of the images were in the captioner's training; a name alone is not enough."""
+    """Return how many images the captioner was trained on, matched by id and file size."""
     seen = captioner.trained_on() if hasattr(captioner, "trained_on") else {}
     names = zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
     known = [(seen[image_id], dataset.root / name) for image_id, name in names if image_id in seen]
@@ -188,7 +188,7 @@ def _count_seen(captioner: Captioner, dataset: Dataset, images: pa.Table) -> int
 
 
 def _size(path: Path) -> int | None:
-    """Return the bytes of a file; None where it has gone since it was read."""
+    """Return the size of a file in bytes; None if it no longer exists."""
     try:
         return path.stat().st_size
     except OSError:
@@ -196,14 +196,14 @@ def _size(path: Path) -> int | None:
 
 
 def _share_waited(seconds: Mapping[str, float]) -> float:
-    """Return the share of the captioning time in which the model waited for a photo."""
+    """Return the share of captioning time that was spent waiting for photos."""
     waited = seconds.get(chunks.WAITED, 0.0)
     busy = sum(seconds.get(name, 0.0) for name in ("encode", captioning.DECODE, "attention"))
     return round(waited / max(waited + busy, 1e-9), 4)
 
 
 def _seconds_per_image(seconds: Mapping[str, float], sizes: tuple[int, ...], images: int) -> dict[str, float]:
-    """Return the time of each beam size alone, where it was measured."""
+    """Return the seconds per image of each beam size alone, if measured."""
     if len(sizes) == 1:
         return {str(sizes[0]): _rate(seconds[captioning.DECODE], images)} if images else {}
     alone = {size: captioning.alone(seconds, size) for size in sizes}
@@ -215,14 +215,14 @@ def _rate(seconds: float, images: int) -> float:
 
 
 def _copy_training(run: RunInProgress, captioner: Captioner) -> None:
-    """Copy the captioner's training curve, which the dashboard shows with the run."""
+    """Copy the captioner's training curve, so that the dashboard can show it with the run."""
     folder = getattr(captioner, "folder", None)
     if folder is not None and tables.has_table(folder, "training"):
         run.write("training", tables.read_table(folder, "training"))
 
 
 def _write_predictions(run: RunInProgress, found: Mapping[str, pa.Table], corpus: pa.Table) -> None:
-    """Write the course's `{name: caption}` files: one per beam size, and `pred.json` of the best by CIDEr."""
+    """Write the course's `{name: caption}` files: one per beam size, and `pred.json` for the best CIDEr."""
     by_size: dict[int, dict[str, str]] = {}
     for row in found["captions"].to_pylist():
         by_size.setdefault(row["beam_size"], {})[row["image_id"]] = row["caption"]

@@ -25,17 +25,17 @@ _ALONE = "an image at beam {} alone"
 
 @dataclass(frozen=True)
 class CaptionSettings:
-    """How captions are made, and which attention maps are kept."""
+    """How captions are generated, and which attention maps are stored."""
 
     decoding: DecodingConfig
     attention_beams: tuple[int, ...]
-    """Beam sizes whose maps are kept; needs a captioner that is an Explainer."""
+    """Beam sizes whose maps are stored; requires a captioner that is an Explainer."""
     merge: str
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as read: what the captioner needs of it and its size, or the reason why it is skipped."""
+    """A photo prepared for the captioner and its size, or the reason why it is skipped."""
 
     prepared: Any
     size: tuple[int, int] = (0, 0)
@@ -43,7 +43,7 @@ class Photo:
 
 
 def reader(dataset: Dataset, captioner: Captioner) -> Callable[[Example], Photo]:
-    """Return the function that reads the photo of an example, for the reading threads."""
+    """Return a function that reads the photo of an example, for the reading threads."""
 
     def read(example: Example) -> Photo:
         try:
@@ -62,7 +62,7 @@ def caption(
     settings: CaptionSettings,
     watch: Stopwatch,
 ) -> dict[str, pa.Table]:
-    """Return the tables of one chunk, see TABLES; `photos` are those of `examples`."""
+    """Return the tables of one chunk, see TABLES; `photos` belong to `examples`."""
     pairs = list(zip(examples, photos, strict=True))
     usable = [(example, photo) for example, photo in pairs if photo.reason is None]
     skipped = [
@@ -92,7 +92,7 @@ def caption(
 def _hypotheses(
     captioner: Captioner, photos: Sequence[Any], image_ids: Sequence[str], config: DecodingConfig, watch: Stopwatch
 ) -> Mapping[int, Sequence[Sequence[Hypothesis]]]:
-    """Return the checked hypotheses; add the seconds to `watch`, by part where the captioner measures its parts."""
+    """Return the checked hypotheses; add the time to `watch`, separated by part if the captioner measures them."""
     before, start = dict(getattr(captioner, "seconds", {})), time.perf_counter()
     found = captioner.caption(photos, image_ids, config)
     own = {name: seconds - before[name] for name, seconds in getattr(captioner, "seconds", {}).items()}
@@ -104,17 +104,17 @@ def _hypotheses(
 
 
 def alone(seconds: Mapping[str, float], size: int) -> float | None:
-    """Return the seconds per image of a beam size alone, where they were measured."""
+    """Return the seconds per image of a beam size alone, None if not measured."""
     return seconds.get(_ALONE.format(size))
 
 
 def _check(
     captioner: Captioner, found: Mapping[int, Sequence[Sequence[Hypothesis]]], images: int, config: DecodingConfig
 ) -> None:
-    """Check what a captioner returned: it may be somebody else's.
+    """Check the result of a captioner, which may be a plugin.
 
     Raises:
-        PluginError: what was returned and what was expected.
+        PluginError: the result does not follow the protocol.
     """
     if sorted(found) != sorted(config.beam_sizes):
         raise PluginError(

@@ -1,4 +1,4 @@
-"""Images in chunks: a chunk is the unit that is kept, so that a killed run continues with the first missing one."""
+"""Caption images in chunks, which are stored, so that an interrupted run continues with the first missing chunk."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from engine.protocols import Captioner
 from engine.store import tables
 
 SIZE = 64
-"""Images of a chunk, for captioners that do not say how many they take best."""
+"""Images per chunk, for captioners without a `chunk_size`."""
 
 WAITED = "wait for photos"
 
@@ -23,15 +23,15 @@ WAITED = "wait for photos"
 def caption_all(
     run: RunInProgress, captioner: Captioner, dataset: Dataset, settings: CaptionSettings
 ) -> dict[str, pa.Table]:
-    """Return the tables of all images; chunks that are kept are not computed again."""
+    """Return the tables of all images; stored chunks are not computed again."""
     size = getattr(captioner, "chunk_size", SIZE)
-    stage = f"captions_{size}"  # with another size a chunk is of other images
+    stage = f"captions_{size}"  # chunks of different sizes contain different images
     chunks = [dataset.examples[at : at + size] for at in range(0, len(dataset.examples), size)]
     names = list(captioning.TABLES)
     done = {index: tables.read_part(run.folder, stage, index, names) for index in range(len(chunks))}
     missing = [index for index, part in done.items() if part is None]
     wanted = [example for index in missing for example in chunks[index]]
-    # Two chunks ahead: while the model is busy with one, the threads finish the next.
+    # Two chunks ahead, so that the threads finish the next chunk while the model computes one.
     read = captioning.reader(dataset, captioner)
     photos = read_ahead(wanted, read, workers=min(os.cpu_count() or 2, 8), ahead=2 * size)
     finished = len(dataset.examples) - len(wanted)

@@ -1,4 +1,4 @@
-"""The CLIP that scores captions, and its features of photos, kept between runs."""
+"""Settings of the CLIP that scores captions, and its photo features, which are cached between runs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from engine.data.split import Split
 from engine.metrics.clipscore import ClipFamily
 from engine.store import atomic
 
-if TYPE_CHECKING:  # loading torch and open_clip takes seconds, and scores by references need neither
+if TYPE_CHECKING:  # torch and open_clip take seconds to import, and scores from references need neither
     from engine.models.clip import Clip
 
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """The CLIP that scores, and the words put before each text."""
+    """The CLIP that scores captions, and the prefix of each text."""
 
     clip: "Clip"
     prefix: str = ""
 
     def identity(self) -> dict[str, Any]:
-        """Return what must be the same for the same numbers."""
+        """Return the settings that must be equal for the same numbers."""
         return {"clip": [self.clip.fingerprint, self.prefix], "clip_setup": self.clip.setup}
 
     def metadata(self) -> dict[str, Any]:
-        """Return what run.json keeps."""
+        """Return the CLIP's entries in run.json."""
         return {
             "model": self.clip.name,
             "name": self.clip.name,
@@ -41,10 +41,10 @@ class ClipSettings:
         }
 
     def family(self, results: Path) -> ClipFamily:
-        """Return CLIPScore and RefCLIPScore; features of photos are kept in `results`."""
+        """Return CLIPScore and RefCLIPScore; features of photos are cached in `results`."""
 
         def features(split: Split) -> np.ndarray:
-            # A photo is encoded once, also where several captions of a split are about it.
+            # A photo is encoded once even if a split contains several captions of it.
             photos = dict(zip(split.image_ids, split.photos, strict=True))
             encoded, _ = image_features(results, self.clip, list(photos.values()), split.fingerprint)
             rows = {image_id: row for row, image_id in enumerate(photos)}
@@ -56,13 +56,13 @@ class ClipSettings:
 def image_features(
     results: Path, clip: "Clip", photos: Sequence[Path | None], fingerprint: str
 ) -> tuple[np.ndarray, list[str | None]]:
-    """CLIP features float32[N, D] of photos, kept between runs; NaN rows, with a reason, where there is no photo."""
+    """Return cached CLIP features float32[N, D] of photos, NaN for skipped photos, and the reasons for skipping."""
     names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
     cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{clip.setup}-{fingerprint}-{names}.npz"
     kept = atomic.read_arrays(cache)
     if kept is not None and {"features", "reasons"} <= set(kept):
         reasons = [str(reason) or None for reason in kept["reasons"]]
-        # What could not be read may be readable by now, its size the same: a permission given, a disk that came back.
+        # Skipped photos may be readable now with the same size, for example after a change of permissions.
         if not any(_is_readable(path) for path, reason in zip(photos, reasons, strict=True) if path and reason):
             return kept["features"], reasons
 

@@ -1,7 +1,7 @@
-"""How long a part of a long command takes: a few images are timed, the rest is multiplied.
+"""Estimate the duration of a part of a long command from a few timed images.
 
-Knows CLIP, a captioner, a recipe and datasets. Writes nothing. An estimate is within a factor of two as a rule: photos
-differ in size, captions in length, and other work on the machine comes and goes.
+Estimates are usually within a factor of two: photos differ in size, captions in length, and the load of the machine
+varies.
 """
 
 import math
@@ -24,22 +24,22 @@ from engine.models.tokenizer import CaptionTokenizer
 from engine.training.build import build_captioner
 
 PROBE = 16
-"""Images that are timed, after one that is not: the first of anything loads code. Fewer where one takes long."""
+"""Number of timed images, after one for warm-up; fewer if one takes long."""
 
-_PATIENCE = 10.0  # seconds that a probe may take, by the time of the first image
+_PATIENCE = 10.0  # maximum seconds of a probe, extrapolated from the first image
 
 Item = TypeVar("Item")
 
 
 def clip_images(clip: Clip, dataset: Dataset) -> float:
-    """Return the seconds that CLIP takes for the photos of `dataset`."""
+    """Return the estimated seconds that CLIP takes for the photos of `dataset`."""
     photos = _photos(dataset)
     each = _seconds_per_item(lambda some: clip.image_features([clip.prepare(photo) for photo in some]), photos)
     return each * len(dataset.examples)
 
 
 def captioning(captioner: Captioner, tokenizer: CaptionTokenizer, dataset: Dataset, decoding: DecodingConfig) -> float:
-    """Return the seconds that encoding and decoding of `dataset` take, all beam sizes together."""
+    """Return the estimated seconds of encoding and decoding `dataset`, all beam sizes together."""
 
     def work(photos: Sequence) -> None:
         windows = torch.from_numpy(np.stack([captioner.preprocessing.window_bytes(photo) for photo in photos]))
@@ -53,7 +53,7 @@ def captioning(captioner: Captioner, tokenizer: CaptionTokenizer, dataset: Datas
 
 
 def learning(recipe: Recipe, train_set: Dataset, device: str) -> float:
-    """Return the seconds that a training takes, its validation left out; the weights are random, the time is not."""
+    """Return the estimated seconds of a training without validation, timed with random weights."""
     config = recipe.training
     bare = replace(recipe, training=replace(config, pretrained=False, encoder_weights=None))
     words = CaptionTokenizer.load(train_set.tokenizer).vocab_size if train_set.tokenizer else config.vocab_size
@@ -66,7 +66,7 @@ def learning(recipe: Recipe, train_set: Dataset, device: str) -> float:
 
 
 def _encode_seconds(captioner: Captioner, frozen: bool) -> float:
-    """Seconds for one photo, with its gradients where the encoder learns."""
+    """Return seconds per photo, including gradients if the encoder is trained."""
     size = captioner.config.image_size
 
     def work(rows: Sequence[int]) -> None:
@@ -79,7 +79,7 @@ def _encode_seconds(captioner: Captioner, frozen: bool) -> float:
 
 
 def _step_seconds(captioner: Captioner, recipe: Recipe) -> float:
-    """Seconds of the decoder for one batch, forward and backward."""
+    """Return seconds of the decoder per batch, forward and backward."""
     config, shape = recipe.training, captioner.config
     with torch.no_grad():
         width = captioner.features(torch.zeros(1, 3, shape.image_size, shape.image_size, device=captioner.device))
@@ -98,7 +98,7 @@ def _step_seconds(captioner: Captioner, recipe: Recipe) -> float:
 
 
 def _photos(dataset: Dataset) -> list:
-    """The first photos that can be opened, 1 + PROBE at most."""
+    """Return the first photos that can be opened, at most 1 + PROBE."""
     found: list = []
     for example in dataset.examples:
         if len(found) > PROBE:
@@ -112,11 +112,11 @@ def _opened(dataset: Dataset, example: Example):
     try:
         return open_photo(dataset.photo(example))
     except PhotoError:
-        return None  # what reads the whole dataset names it
+        return None  # reported later, when the whole dataset is read
 
 
 def _seconds_per_item(work: Callable[[Sequence[Item]], object], items: Sequence[Item]) -> float:
-    """Seconds per item of those behind the first, all at once; 0 where there are fewer than two."""
+    """Return seconds per item, timed without the first item; 0 for fewer than two items."""
     if len(items) < 2:
         return 0.0
     start = time.perf_counter()
@@ -129,7 +129,7 @@ def _seconds_per_item(work: Callable[[Sequence[Item]], object], items: Sequence[
 
 
 def text(seconds: float) -> str:
-    """Return `about 40 seconds`, `about 12 minutes`, `about 3 hours`."""
+    """Return a duration such as `about 40 seconds`, `about 12 minutes` or `about 3 hours`."""
     units = {"hour": 3600, "minute": 60, "second": 1}
     unit = next((name for name, size in units.items() if seconds >= 1.5 * size), "second")
     count = max(1, round(seconds / units[unit]))

@@ -1,4 +1,4 @@
-"""The stage from attention maps to the table `grounding`: do maps of nouns point at the objects they name."""
+"""The stage from attention maps to the table `grounding`: do maps of nouns peak inside the objects they name."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

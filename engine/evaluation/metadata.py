@@ -1,4 +1,4 @@
-"""What runs of every kind record about their data and their CLIP."""
+"""Metadata that runs of every kind record about their data and CLIP."""
 
 import hashlib
 import json
@@ -15,22 +15,22 @@ from engine.evaluation.run import RunInProgress
 
 
 def clip_identity(clip: ClipSettings | None) -> dict[str, Any]:
-    """Return what of the CLIP must be the same for a run to continue."""
+    """Return the CLIP settings that must be equal for a run to continue."""
     return {"clip": None, "clip_setup": None} if clip is None else clip.identity()
 
 
 def labels(classes: Dataset) -> str:
-    """Return a digest of the classes to choose among with their numbers, also of those that no photo has."""
+    """Return a digest of all classes and their numbers, including classes without photos."""
     return digest([classes.labels, classes.label_ids])
 
 
 def digest(content: object) -> str:
-    """Return 16 hex digits of anything that JSON can hold."""
+    """Return 16 hex digits that identify any JSON value."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def nothing_read(run: RunInProgress, dataset: Dataset, skipped: Sequence[dict]) -> PhotoError:
-    """Return the error of a run in which every photo was skipped, and delete what the run began."""
+    """Delete an unfinished run in which every photo was skipped, and return the error to raise."""
     run.abandon()
     first = f"{skipped[0]['file_name']}: {skipped[0]['reason']}"
     return PhotoError(
@@ -39,7 +39,7 @@ def nothing_read(run: RunInProgress, dataset: Dataset, skipped: Sequence[dict]) 
 
 
 def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
-    """Return a row of `images`; `size` is (0, 0) where the photo could not be read."""
+    """Return a row of `images`; `size` is (0, 0) if the photo could not be read."""
     return {
         "image_id": example.image_id,
         "file_name": example.file_name,
@@ -52,7 +52,7 @@ def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def data_metadata(dataset: Dataset, images: pa.Table) -> dict[str, Any]:
-    """Return what `run.json` says about the data."""
+    """Return the entry `data` of `run.json`."""
     return {
         "name": dataset.name,
         "format": dataset.format,

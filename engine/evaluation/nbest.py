@@ -1,6 +1,6 @@
-"""The stage that scores n-best lists: whether the search chose badly, or nothing better was found.
+"""The stage that scores n-best lists and finds ranking errors.
 
-Every hypothesis is scored like a caption. Only the scores of all hypotheses tell the two apart.
+Every hypothesis is scored like a caption, which shows whether the search ranked badly or found nothing better.
 """
 
 from collections import defaultdict
@@ -14,13 +14,13 @@ from engine.evaluation.scoring import MetricSettings, Timed, define
 
 
 def scored(hypotheses: pa.Table, split: Split, wanted: MetricSettings, timed: Timed) -> pa.Table:
-    """Return the table `hypotheses` with a column for each metric; texts that beam sizes share are scored once."""
+    """Return the table `hypotheses` with one column per metric; texts that beam sizes share are scored once."""
     at = {image_id: row for row, image_id in enumerate(split.image_ids)}
     rows = [at[image_id] for image_id in hypotheses["image_id"].to_pylist()]
     texts = hypotheses["caption"].to_pylist()
     distinct: list[dict[str, int]] = [{} for _ in split.image_ids]
     slots = [distinct[row].setdefault(text, len(distinct[row])) for row, text in zip(rows, texts, strict=True)]
-    # Metrics take one caption per image and setting: images with fewer have empty ones, which no row refers to.
+    # Metrics take one caption per image and setting; images with fewer texts get empty ones, which no row uses.
     lists = [list(each) for each in distinct]
     captions = {slot: [each[slot] if slot < len(each) else "" for each in lists] for slot in range(max(slots) + 1)}
     found, metrics, _ = wanted.measure(captions, split, timed)
@@ -32,11 +32,11 @@ def scored(hypotheses: pa.Table, split: Split, wanted: MetricSettings, timed: Ti
 
 
 _TIMES, _MORE = 2.0, 0.5
-"""How much better the CIDEr of another hypothesis must be: a choice among near equals is not an error."""
+"""Minimum ratio and difference of CIDEr for a ranking error; similar hypotheses do not count."""
 
 
 def ranking_errors(hypotheses: pa.Table) -> dict[tuple[int, str], Tag]:
-    """Return (beam size, image id) -> the tag of a caption ranked above a hypothesis with a much higher CIDEr."""
+    """Return tags by (beam size, image id) for captions ranked above a hypothesis with a much higher CIDEr."""
     if "cider" not in hypotheses.column_names:
         return {}
     by_case: dict[tuple[int, str], list[tuple[int, str, float]]] = defaultdict(list)

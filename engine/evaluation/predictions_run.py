@@ -1,6 +1,6 @@
-"""A file of captions that were made elsewhere becomes a run: scored like any other, without attention.
+"""Score a file of captions that were generated elsewhere, as a run without attention.
 
-Needs no model unless a CLIP scores, and imports none.
+Needs no captioner; imports no model.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from engine.store import tables
 
 @dataclass(frozen=True)
 class PredictionsRun:
-    """Settings of a run that scores captions made elsewhere, image id -> caption."""
+    """Settings of a run that scores captions generated elsewhere, image id -> caption."""
 
     name: str
     results: Path
@@ -35,7 +35,7 @@ class PredictionsRun:
 
 
 def score(settings: PredictionsRun) -> bool:
-    """Score captions made elsewhere, without attention; return False where the run was finished already."""
+    """Score captions generated elsewhere; return False if the run was already finished."""
     every = settings.dataset.examples
     dataset = settings.dataset.subset(example for example in every if example.image_id in settings.captions)
     digest = metadata.digest(settings.captions)
@@ -76,7 +76,7 @@ def _imported_row(image_id: str, caption: str) -> dict[str, Any]:
 
 
 def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
-    """Return `images` of all examples, and `skipped`; a photo that cannot be read is in both, without a size."""
+    """Return the tables `images` and `skipped`; a photo that cannot be read is in both, without a size."""
 
     def read(example: Example) -> tuple[int, int] | str:
         try:

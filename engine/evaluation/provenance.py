@@ -1,4 +1,4 @@
-"""Where numbers come from: versions, hardware, time. Everything a run record says beside the settings."""
+"""Record where numbers come from: versions, hardware and timings."""
 
 import os
 import platform
@@ -12,12 +12,12 @@ _PACKAGES = ("captionscope", "torch", "timm", "open_clip_torch", "pycocoevalcap"
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that make numbers."""
+    """Return the versions of Python and of the packages that influence results."""
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
 def hardware(device: str) -> dict[str, object]:
-    """The machine as far as it bears on speed and rounding."""
+    """Return the properties of the machine that influence speed and rounding."""
     found: dict[str, object] = {"device": device, "machine": platform.machine(), "cores": os.cpu_count()}
     if device != "cpu":
         import torch
@@ -27,12 +27,12 @@ def hardware(device: str) -> dict[str, object]:
 
 
 def now() -> str:
-    """The time in ISO 8601, UTC, to the second."""
+    """Return the current time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
 class Stopwatch:
-    """Adds up seconds by name."""
+    """Sums seconds by name."""
 
     def __init__(self, before: dict[str, float] | None = None) -> None:
         self.seconds = dict(before or {})
@@ -44,7 +44,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """Adds the time inside to `name`."""
+        """Add the time spent in the context to `name`."""
         start = time.perf_counter()
         try:
             yield

@@ -1,7 +1,4 @@
-"""A run in the making: its folder, its plan, its clock, and the record that makes it finished.
-
-Knows what a run is begun with and whether a folder is that run's. Knows no stage.
-"""
+"""A run while it is computed: its folder, identity, timings, and the record that marks it as finished."""
 
 import hashlib
 import json
@@ -18,24 +15,24 @@ from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES
 
 _EARLIER = {"attention_pass": ATTENTION_PASSES["standard"]}
-"""Settings that an earlier form of the plan did not name, as they were the same in every run that has them."""
+"""Values of settings that older plans do not contain, because they were the same in all runs."""
 
 
 class RunExists(ValueError):
-    """The run's name belongs to other settings."""
+    """A run of this name exists with other settings."""
 
 
 @dataclass
 class RunInProgress:
-    """A run in the making: its folder, its plan, and what the record will say."""
+    """A run while it is computed."""
 
     name: str
     results: Path
     identity: dict[str, Any]
-    """What must be the same for a run to continue; `run.json` keeps it as `plan`."""
+    """The settings that must be equal for a run to continue; `run.json` stores them as `plan`."""
     command: str
     metadata: dict[str, Any] = field(default_factory=dict)
-    """What `run.json` says beside the identity."""
+    """The entries of `run.json` in addition to the identity."""
 
     def __post_init__(self) -> None:
         self.folder = records.run_folder(self.results, self.name)
@@ -45,18 +42,18 @@ class RunInProgress:
         self._held: FileLock | None = None
 
     def begin(self) -> bool:
-        """Claims the folder; False where the same run is finished already and whole.
+        """Lock the run's folder; return False if the same run is already finished and complete.
 
-        A run whose record or tables cannot be read, or are gone, is made again.
+        A run whose record or tables are missing or cannot be read is computed again.
 
         Raises:
-            RunExists: other settings are there, finished or not.
+            RunExists: a run of this name exists with other settings, finished or not.
             ResultsError: another process writes the run.
         """
         if self._is_finished():
             return False
         self._held = locks.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
-        if self._is_finished():  # by the process that held it until now
+        if self._is_finished():  # by the process that held the lock
             tables.drop_parts(self.folder)
             return False
         state = self.folder / ".parts" / "plan.json"
@@ -64,7 +61,7 @@ class RunInProgress:
             before = json.loads(state.read_text(encoding="utf-8"))
             if different := self._difference(before["plan"]):
                 raise RunExists(
-                    f"run {self.name!r} was begun with other settings ({different}); "
+                    f"run {self.name!r} was started with other settings ({different}); "
                     f"choose another --run, or delete {self.folder}"
                 )
             self.watch = provenance.Stopwatch(before["seconds"])
@@ -72,17 +69,17 @@ class RunInProgress:
         return True
 
     def _is_finished(self) -> bool:
-        """Whether the same run is finished and whole; one that lost a table is made unfinished.
+        """Return whether the same run is finished and complete; delete its record if a table is missing.
 
         Raises:
-            RunExists: other settings are there, finished.
+            RunExists: a finished run of this name has other settings.
         """
         record = self._record()
         if record is None:
             return False
         if different := self._difference(record.get("plan") or {"kind": None}):
             raise RunExists(
-                f"run {self.name!r} is there with other settings ({different}); "
+                f"run {self.name!r} already exists with other settings ({different}); "
                 f"choose another --run, or delete {self.folder}"
             )
         if records.lost_tables(self.folder, record.get("tables", [])):
@@ -94,21 +91,21 @@ class RunInProgress:
         try:
             return records.read_record(self.folder)
         except ResultsError:
-            records.drop_record(self.folder)  # nobody can read it: as if the run had not been finished
+            records.drop_record(self.folder)  # an unreadable record counts as an unfinished run
             return None
 
     def keep_time(self) -> None:
-        """Writes down the plan and the time so far, for a run that is continued."""
+        """Store the plan and the time so far, so that the run can be continued."""
         content = {"digest": self.digest, "plan": self.identity, "seconds": self.watch.seconds}
         atomic.write_json(self.folder / ".parts" / "plan.json", content)
 
     def write(self, table: str, rows: pa.Table) -> None:
-        """Writes a table of the contract into the run's folder."""
+        """Write a table into the run's folder."""
         tables.write_table(self.folder, table, rows)
         self.tables.append(table)
 
     def finish(self) -> None:
-        """Writes the record, which makes the run finished."""
+        """Write the record, which marks the run as finished."""
         record = {
             "run": self.name,
             "created": provenance.now(),
@@ -122,24 +119,27 @@ class RunInProgress:
         }
         records.write_record(self.folder, record)
         tables.drop_parts(self.folder)
-        self._let_go()
+        self._release()
 
     def abandon(self) -> None:
-        """Deletes what was begun."""
+        """Delete the unfinished run."""
         records.drop_run(self.folder)
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._held is not None:
             self._held.release(force=True)
 
     def _difference(self, before: dict[str, Any]) -> str:
-        """Return which settings differ from the plan `before`, in words, or "".
+        """Return a text that names the settings that differ from the plan `before`, or "".
 
-        A setting that an earlier form of the plan did not name had its value of _EARLIER. Without one there, its value
-        is not known, which does not count as a difference.
+        Settings that older plans do not contain have their value in _EARLIER; without one their value is unknown and
+        does not count as a difference.
         """
-        before, plan = _flat(before), _flat(json.loads(json.dumps(self.identity)))  # as it was read: tuples are lists
+        before, plan = (
+            _flat(before),
+            _flat(json.loads(json.dumps(self.identity))),
+        )  # as read from JSON: tuples are lists
         before = {name: value for name, value in _EARLIER.items() if plan.get(name) is not None} | before
         names = [name for name in before if before[name] != plan.get(name)]
         shown = [f"{name}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]]
@@ -147,13 +147,13 @@ class RunInProgress:
 
 
 def _flat(plan: dict[str, Any]) -> dict[str, Any]:
-    """Groups of settings opened, so that what differs is named and not the whole group."""
+    """Return the plan with groups of settings flattened, so that a difference names the setting, not the group."""
     groups = {name: value for name, value in plan.items() if isinstance(value, dict) and value}
     opened = {f"{name}.{key}": each for name, value in groups.items() for key, each in value.items()}
     return {name: value for name, value in plan.items() if name not in groups} | opened
 
 
 def _short(value: object) -> str:
-    """The value for a message; of many names the first."""
+    """Return a value as text, truncated for a message."""
     text = str(value)
     return text if len(text) <= 500 else f"{text[:500]} ..."

@@ -27,12 +27,12 @@ from engine.store.metric_definitions import KEY, definition
 Timed = Callable[[str], AbstractContextManager]
 
 IMPORTED = 0
-"""The beam size of captions that were made elsewhere."""
+"""The beam size of captions that were generated elsewhere."""
 
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """The metrics of a run: those of captions and references, and those of a CLIP."""
+    """The metrics of a run: metrics by name, and those of a CLIP."""
 
     names: tuple[str, ...]
     clip: ClipSettings | None
@@ -41,7 +41,7 @@ class MetricSettings:
     def measure(
         self, captions: Mapping[int, Sequence[str]], split: Split, timed: Timed = nullcontext
     ) -> tuple[dict[int, Scores], list[Metric], dict[str, bool]]:
-        """Return the scores of each setting, the metrics, and for each caption whether CLIP cut it."""
+        """Return the scores of each setting, the metrics, and whether CLIP truncated each caption."""
         metrics = registry.named(self.names)
         with timed("caption metrics"):
             found = measure(captions, split, metrics)
@@ -56,18 +56,18 @@ class MetricSettings:
 
 @dataclass(frozen=True)
 class Scored:
-    """The outcome of the stage."""
+    """The results of the stage."""
 
     scores: pa.Table
     corpus_scores: pa.Table
     metrics: list[str]
-    """Keys, in the order of the results contract."""
+    """Keys of the metrics, in the order of the results."""
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of the metrics that are not built in, for `run.json`."""
+    """Definitions of metrics that are not built in, for `run.json`."""
 
 
 def split_of(images: pa.Table, dataset: Dataset, missing: frozenset[str] = frozenset()) -> Split:
-    """Return the images of a table as metrics take them; photos with an id in `missing` cannot be read."""
+    """Return the images of a table as a `Split` for metrics; photos with an id in `missing` are left out."""
     ids = images["image_id"].to_pylist()
     names = images["file_name"].to_pylist()
     return Split(
@@ -80,7 +80,7 @@ def split_of(images: pa.Table, dataset: Dataset, missing: frozenset[str] = froze
 
 
 def by_setting(captions: pa.Table, split: Split) -> dict[int, list[dict[str, Any]]]:
-    """Return beam size -> its rows of `captions`, in the order of the split."""
+    """Return the rows of `captions` by beam size, in the order of the split."""
     rows: dict[int, dict[str, dict]] = {}
     for row in captions.to_pylist():
         rows.setdefault(row["beam_size"], {})[row["image_id"]] = row
@@ -88,7 +88,7 @@ def by_setting(captions: pa.Table, split: Split) -> dict[int, list[dict[str, Any
 
 
 def write(run: RunInProgress, scored: Scored, clip: ClipSettings | None) -> None:
-    """Write the tables of the stage into a run, and what `run.json` says about them."""
+    """Write the tables of the stage and their metadata into a run."""
     run.write("scores", scored.scores)
     run.write("corpus_scores", scored.corpus_scores)
     run.metadata["metrics"] = scored.metrics
@@ -110,9 +110,9 @@ def score(
 
     Args:
         settings: beam size -> rows of `captions`, in the order of the split.
-        decoding: what signatures say about the search.
-        further: (beam size, image id) -> tags that rest on more than the caption.
-        timed: takes the name of a part and returns a context that times it.
+        decoding: fields of signatures that describe the search.
+        further: (beam size, image id) -> tags that need more than the caption.
+        timed: takes the name of a part and returns a context manager that times it.
     """
     captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
     found, metrics, truncated = wanted.measure(captions, split, timed)
@@ -135,7 +135,7 @@ def score(
 
 
 def define(found: Mapping[int, Scores], metrics: Sequence[Metric]) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Add other people's metrics to the results contract; return the keys that have values, and the definitions."""
+    """Register the metrics of plugins; return the keys that have values, and the definitions of plugins."""
     have = {key for each in found.values() for key in each.per_image}
     definitions = {}
     for metric in metrics:
@@ -146,7 +146,7 @@ def define(found: Mapping[int, Scores], metrics: Sequence[Metric]) -> tuple[list
 
 
 def _cases(split: Split, settings: Mapping[int, Sequence[dict]]) -> dict[int, list[tags.Case]]:
-    """Return the captions of each setting with what is known of their images."""
+    """Return the captions of each setting with the annotations of their images."""
     labels = [[box.label for box in boxes] for boxes in split.objects]
     return {
         size: [
@@ -197,7 +197,7 @@ def _reference_range(references: Sequence[Sequence[str]]) -> str:
 
 
 def _counts(values: np.ndarray) -> list[float] | None:
-    """Return one image's counts, whole numbers where they are; None where it has no references."""
+    """Return the counts of one image, as int if integral; None if it has no references."""
     if not np.isfinite(values).all():
         return None
     return [int(value) if value.is_integer() else float(value) for value in values.tolist()]

@@ -1,7 +1,7 @@
-"""The study in one command: its prompts, its captioner, its eleven decodings and its five photos, as runs.
+"""Reproduce the study with one command: its prompts, its captioner, its eleven decodings and its five photos.
 
-Knows the parts and their order, which of them can be made here, and how long each took. Each part is a command of its
-own (`zeroshot`, `train`, `evaluate`), which skips what is finished and continues what was killed.
+Each part is also a separate command (`zeroshot`, `train`, `evaluate`) that skips finished work and continues
+interrupted work. Parts that cannot run here are skipped and reported, and the time of each part is printed.
 """
 
 import time
@@ -32,12 +32,12 @@ BEAMS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
 PHOTOS = "p3_data"
 """Folder of the photos whose attention the study shows, in the course's layout."""
 
-_LONG = 60  # seconds; what takes longer is announced with an estimate
-_NAMED = 5  # skipped photos that are named
+_LONG = 60  # seconds; longer parts are announced with an estimate
+_NAMED = 5  # skipped photos whose names are printed
 
 
 class StudyError(ValueError):
-    """A study that cannot be made; the message says why and what to do."""
+    """The study cannot be reproduced; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -49,39 +49,39 @@ class Study:
     data: Path
     """A folder in the course's layout: p1_data, p2_data, p3_data."""
     out: Path
-    """Where a captioner that is trained here goes."""
+    """The folder for a captioner that is trained."""
     recipe: Recipe
     captioner: Path | None = None
-    """A captioner that is there already; None trains one by `recipe`."""
+    """An existing captioner; None trains one with `recipe`."""
     zeroshot_clip: str = "ViT-L/14"
     score_clip: str = "ViT-B/32"
     beams: tuple[int, ...] = BEAMS
     rule: str | None = None
-    """The search; None takes the study's for the study's own checkpoint, else the standard one."""
+    """The search rule; None takes `study` for the study's own checkpoint, else `standard`."""
     device: str = "cpu"
     command: str = ""
 
     @property
     def zero_shot_run(self) -> str:
-        """Name of the run with the zero-shot predictions."""
+        """The name of the run with the zero-shot predictions."""
         return f"{self.name}-zeroshot"
 
     @property
     def photos_run(self) -> str:
-        """Name of the run with the named photos."""
+        """The name of the run with the photos of PHOTOS."""
         return f"{self.name}-photos"
 
 
 class _Skipped(Exception):
-    """A part that cannot be made here; the message is the sentence to print."""
+    """A part cannot run here; the message is printed."""
 
 
 def make(study: Study, say: Callable[[str], None] = print) -> str:
-    """Make every part that can be made here; return what was skipped, as lines to print.
+    """Run all parts that can run here; return what was skipped, as lines to print.
 
     Raises:
-        StudyError: the data are not in the course's layout, or no part can be made.
-        ConfigError, ClipError, CheckpointError, TrainingError: a setting is wrong; raised before anything is made.
+        StudyError: the data are not in the course's layout, or no part can run.
+        ConfigError, ClipError, CheckpointError, TrainingError: a setting is wrong; raised before the first part.
     """
     _check(study)
     parts = _Parts(study, say)
@@ -98,7 +98,7 @@ def make(study: Study, say: Callable[[str], None] = print) -> str:
         parts.make(_CAPTIONS, study.name, lambda: _captions(study, captioner, scorer, say))
         parts.make(_PHOTOS, study.photos_run, lambda: _named_photos(study, captioner, scorer))
     if not parts.made:
-        raise StudyError(f"{study.data}: no part of the study could be made here; see the sentences above")
+        raise StudyError(f"{study.data}: no part of the study could run; see the messages above")
     return parts.text()
 
 
@@ -110,7 +110,7 @@ _PHOTOS = f"4/4 the photos of {PHOTOS}"
 
 @dataclass
 class _Parts:
-    """The parts so far: those that are there, and why others are not."""
+    """The parts so far: finished runs, and messages about skipped parts."""
 
     study: Study
     say: Callable[[str], None]
@@ -118,7 +118,7 @@ class _Parts:
     skipped: list[str] = field(default_factory=list)
 
     def make(self, title: str, run: str | None, work: Callable[[], bool]) -> bool:
-        """Do one part and print its time and the photos it skipped; False where the part itself was skipped."""
+        """Run one part, and print its time and the photos it skipped; return False if the part itself was skipped."""
         self.say(f"{title} ...")
         start = time.perf_counter()
         try:
@@ -136,7 +136,7 @@ class _Parts:
         return True
 
     def _name_photos(self, run: str) -> None:
-        """Print the photos that a run could not read."""
+        """Print the photos that a run skipped."""
         folder = records.run_folder(self.study.results, run)
         rows = tables.read_table(folder, "skipped").to_pylist() if tables.has_table(folder, "skipped") else []
         named = [f"{row['file_name']} ({row['reason']})" for row in rows[:_NAMED]]
@@ -145,14 +145,14 @@ class _Parts:
             self.say(f"  skipped photos: {', '.join(named)}{more}")
 
     def text(self) -> str:
-        """Return what was skipped, again at the end, where it is seen."""
+        """Return the messages about skipped parts, which are repeated at the end."""
         return "\n".join(self.skipped)
 
 
 def _check(study: Study) -> None:
-    """Raise what is wrong with a setting before the first part, which may take hours."""
+    """Raise errors in settings before the first part, which may take hours."""
     if not any((study.data / name).is_dir() for name in ("p1_data", "p2_data", PHOTOS)):
-        raise StudyError(f"{study.data}: expected the course's folders p1_data, p2_data and {PHOTOS} in it")
+        raise StudyError(f"{study.data}: expected the course's folders p1_data, p2_data and {PHOTOS} inside")
     if study.results.is_file():
         raise StudyError(f"--results {study.results} is a file; expected a folder")
     for name in (study.name, study.zero_shot_run, study.photos_run):
@@ -163,13 +163,13 @@ def _check(study: Study) -> None:
     if study.captioner is not None:
         checkpoints.load(study.captioner, fallback=_tokenizer(study))
     elif (study.data / "p2_data" / "train.json").is_file():
-        with suppress(DatasetError):  # a part that cannot be made is skipped when its turn comes
+        with suppress(DatasetError):  # such a part is skipped later
             loop.check_folder(study.out, study.recipe, _split(study, "train"))
 
 
 @contextmanager
 def _skipping(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn errors of data or weights that are not there into a skipped part."""
+    """Turn errors about missing data or weights into a skipped part."""
     try:
         yield
     except kinds as error:
@@ -178,11 +178,11 @@ def _skipping(*kinds: type[Exception]) -> Iterator[None]:
 
 def _announce(seconds: float, is_begun: bool, say: Callable[[str], None]) -> None:
     if seconds >= _LONG:
-        say(f"  this takes {estimates.text(seconds)}" + (", less what is done already" if is_begun else ""))
+        say(f"  this takes {estimates.text(seconds)}" + (", minus what is already done" if is_begun else ""))
 
 
 def _is_finished(study: Study, run: str) -> bool:
-    """Whether an estimate would be wasted: a run with a record is checked, not made."""
+    """Return whether a run has a record, so that no estimate is needed."""
     return (records.run_folder(study.results, run) / RUN_RECORD).is_file()
 
 
@@ -261,7 +261,7 @@ def _captioner_run(
 
 
 def _tokenizer(study: Study) -> Path | None:
-    """The course's tokenizer, for a captioner without one of its own."""
+    """Return the course's tokenizer, for a captioner without its own."""
     files = (study.data / "p2_data" / "caption_tokenizer.json", study.data / "caption_tokenizer.json")
     return next((file for file in files if file.is_file()), None)
 
@@ -279,7 +279,7 @@ def _clip(name: str, device: str) -> Clip:
 
 
 def _scorer(study: Study, say: Callable[[str], None]) -> Clip | None:
-    """The CLIP that scores captions; without its weights, captions have no CLIPScore."""
+    """Return the CLIP that scores captions, or None with a message if its weights are missing."""
     try:
         return _clip(study.score_clip, study.device)
     except _Skipped as reason:

@@ -1,7 +1,4 @@
-"""Zero-shot classification as a run: photos classified by CLIP, or classes that were predicted elsewhere.
-
-Knows the order of the stages. The classification itself is `zeroshot`, the model `clip`.
-"""
+"""Zero-shot classification as a run: photos are classified by CLIP, or predicted classes are imported."""
 
 import csv
 import io
@@ -35,10 +32,10 @@ class ZeroShotRun:
 
 
 def zero_shot(settings: ZeroShotRun) -> bool:
-    """Classifies photos by templates; False where the run was finished already.
+    """Classify photos with templates; return False if the run was already finished.
 
     Raises:
-        TemplateError, RunExists, PhotoError: with what to do.
+        TemplateError, RunExists, PhotoError: the message says what to do.
     """
     identity = {
         "kind": "zero_shot",
@@ -69,19 +66,19 @@ def zero_shot(settings: ZeroShotRun) -> bool:
 
 @dataclass(frozen=True)
 class ImportedClassesRun:
-    """Settings of a run of classes predicted elsewhere, by template."""
+    """Settings of a run that imports predicted classes, by template."""
 
     name: str
     results: Path
     predictions: dict[str, list[PredictedClass]]
     names: dict[str, str] = field(default_factory=dict)
-    """Class names by label number, where they are known."""
+    """Class names by label number, if known."""
     root: Path | None = None
     command: str = ""
 
 
 def imported_classes(settings: ImportedClassesRun) -> bool:
-    """A zero-shot run of classes predicted elsewhere, without probabilities; False where it was finished already."""
+    """Import predicted classes as a run without probabilities; return False if the run was already finished."""
     content = {template: [asdict(each) for each in found] for template, found in settings.predictions.items()}
     digest = metadata.digest(content)
     root = None if settings.root is None else str(settings.root.resolve())
@@ -122,7 +119,7 @@ def _imported_class_row(template: str, found: PredictedClass, names: dict[str, s
 
 
 def classify(run: RunInProgress, clip: "Clip", classes: Dataset, templates: Sequence[str]) -> list[dict]:
-    """Write the `zero_shot` table and the course's CSV per template; return the photos that could not be read."""
+    """Write the table `zero_shot` and the course's CSV per template; return the photos that were skipped."""
     zeroshot.check(templates)
     prompts = [zeroshot.prompts(template, classes.labels) for template in templates]
     paths = [classes.photo(example) for example in classes.examples]
@@ -164,7 +161,7 @@ def _write_course_csv(
 ) -> None:
     numbers = dict(zip(classes.labels, classes.label_ids, strict=True))
     text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")  # a file name may have a comma
+    lines = csv.writer(text, lineterminator="\n")  # file names may contain commas
     lines.writerow(["filename", "label"])
     lines.writerows(
         [classes.examples[row].file_name, numbers[prediction.label]]

@@ -1,7 +1,7 @@
-"""Attention maps of the words of a finished caption: from token weights to word maps, and how a map is kept as bytes.
+"""Attention maps of the words of a finished caption: from token weights to word maps, and their storage as bytes.
 
-During a search the weights belong to beams that die, so a captioner replays the finished caption once. The map of a
-word belongs to the step that predicts it, whose input is the token before.
+During a search many weights belong to beams that are dropped, so a captioner replays the finished caption once. The map
+of a word comes from the step that predicts it, whose input is the token before.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MERGES = ("mean", "first")
-"""How the maps of a word's tokens become one: their mean, or the first token's."""
+"""How the maps of a word's tokens are merged: their mean, or the first token's map."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class WordMaps:
 
     @classmethod
     def of(cls, words: Sequence[str], maps: np.ndarray, grid: tuple[int, int]) -> "WordMaps":
-        """Return maps float[words, layers, heads, patches] as they are stored.
+        """Return maps float[words, layers, heads, patches] in their stored form.
 
         Raises:
-            ValueError: shapes that do not belong together, or a value that is negative or not a number.
+            ValueError: the shapes do not match, or a value is negative or not finite.
         """
         maps = np.asarray(maps, dtype=np.float32)
         if maps.ndim != 4 or len(maps) != len(words) or maps.shape[3] != grid[0] * grid[1]:
@@ -55,13 +55,13 @@ def from_bytes(weights: bytes, scale: Sequence[float] | np.ndarray, shape: Seque
 
 
 def pooling(spans: Sequence[Sequence[tuple[int, int]]], tokens: int, merge: str) -> np.ndarray:
-    """Return what makes the maps of words from those of tokens.
+    """Return the matrices that merge the maps of tokens into maps of words.
 
     Args:
-        spans: of each caption's words, the first token and the one after the last.
+        spans: first token and one past the last token of each word, per caption.
 
     Returns:
-        float32[N, W, tokens], zeros beyond a caption's words.
+        float32[N, W, tokens]; rows beyond a caption's words are zero.
     """
     if merge not in MERGES:
         raise ValueError(f"merge {merge!r}: expected one of {MERGES}")
@@ -74,9 +74,9 @@ def pooling(spans: Sequence[Sequence[tuple[int, int]]], tokens: int, merge: str)
 
 
 def quantise(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each map float32[..., P] as bytes of its own maximum: uint8[..., P] and the maxima float32[...].
+    """Return maps float32[..., P] as bytes relative to each map's maximum: uint8[..., P] and the maxima float32[...].
 
-    The error is at most a maximum / 510 per weight.
+    The error per weight is at most maximum / 510.
     """
     scale = maps.max(-1)
     safe = np.where(scale > 0, scale, np.float32(1))[..., None]

@@ -1,7 +1,6 @@
-"""The one CLIP loader: image and text features through open_clip, by name or from files.
+"""Load CLIP models through open_clip, by name or from files, and compute image and text features.
 
-Knows which weights need which preprocessing, activation and tokenizer. Knows no metric: what the features mean is said
-in `metrics` and `zeroshot`.
+Chooses the preprocessing, activation and tokenizer that the weights need.
 """
 
 import hashlib
@@ -37,12 +36,12 @@ class ClipError(ValueError):
 
 
 class ClipMissing(ClipError):
-    """Weights that are known, but not on this machine."""
+    """The model is known, but its weights are not on this machine."""
 
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """float32[N, D], normalised, and which texts were longer than the context."""
+    """Normalised features float32[N, D] of texts, and which texts were longer than the context, bool[N]."""
 
     features: np.ndarray
     truncated: np.ndarray
@@ -53,9 +52,9 @@ class Clip:
 
     Args:
         model: with encode_image, encode_text and logit_scale.
-        prepare: a photo to its input float32[3, S, S].
-        tokenize: texts to ids int64[N, context] and whether each was cut.
-        name: as a person would say it.
+        prepare: converts a photo to the model's input float32[3, S, S].
+        tokenize: converts texts to ids int64[N, context] and whether each was truncated.
+        name: the name that is shown.
     """
 
     def __init__(
@@ -69,13 +68,13 @@ class Clip:
         self.model, self.prepare, self.name, self.is_demo = model.eval(), prepare, name, is_demo
         self._tokenize = tokenize
         self.fingerprint = _fingerprint(model)
-        """Of the weights."""
+        """Changes with the weights."""
         self.setup = _setup(model, prepare)
-        """Of what makes other numbers of the same weights: the architecture, its activation and the preprocessing."""
+        """Changes with everything else that changes features: architecture, activation and preprocessing."""
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.model.logit_scale.device
 
     @property
@@ -85,7 +84,7 @@ class Clip:
 
     @torch.inference_mode()
     def image_features(self, pixels: Sequence[Tensor]) -> np.ndarray:
-        """Prepared photos -> float32[N, D], normalised."""
+        """Return the normalised features float32[N, D] of prepared photos."""
         batches = [torch.stack(list(pixels[at : at + BATCH])) for at in range(0, len(pixels), BATCH)]
         return _stack([_normalise(self.model.encode_image(batch.to(self.device))) for batch in batches])
 
@@ -93,7 +92,7 @@ class Clip:
     def text_features(
         self, texts: Sequence[str], progress: Callable[[Sequence[int]], Sequence[int]] = list
     ) -> TextFeatures:
-        """Texts -> their features; each distinct text is encoded once, among texts of its own length."""
+        """Return the features of texts; each distinct text is encoded once, batched with texts of similar length."""
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         ids, cut = self._tokenize(list(distinct))
         lengths = _text_lengths(self.model, ids)
@@ -108,25 +107,25 @@ class Clip:
 
 
 def _reads_forward_only(model: nn.Module) -> bool:
-    """Whether a text's feature depends on nothing after its end token, so that the padding need not be computed."""
+    """Return whether a text's feature is independent of what follows the end token, so that padding can be left out."""
     causal = isinstance(model, open_clip.CLIP) and getattr(model, "attn_mask", None) is not None
     return causal and model.text_pool_type in ("argmax", "eos")
 
 
 def _end_positions(model: nn.Module, ids: Tensor) -> Tensor:
-    """int64[N]: where the end token stands, as open_clip finds it."""
+    """Return the positions of the end tokens, int64[N], as open_clip finds them."""
     return (ids if model.text_pool_type == "argmax" else (ids == model.text_eos_id).int()).argmax(-1)
 
 
 def _text_lengths(model: nn.Module, ids: Tensor) -> np.ndarray:
-    """int64[N]: positions that matter to each text, end token included."""
+    """Return the number of positions that each text needs, int64[N], end token included."""
     if not _reads_forward_only(model):
         return np.full(len(ids), ids.shape[1])
     return (_end_positions(model, ids) + 1).numpy()
 
 
 def _encode_text(model: nn.Module, ids: Tensor) -> Tensor:
-    """Text features [N, D] of ids int64[N, T]; T may be shorter than the context where the tower is causal."""
+    """Return text features [N, D] of ids int64[N, T]; T may be shorter than the context if the text tower is causal."""
     if not _reads_forward_only(model):
         return model.encode_text(ids)
     length, dtype = ids.shape[1], model.transformer.get_cast_dtype()
@@ -138,15 +137,15 @@ def _encode_text(model: nn.Module, ids: Tensor) -> Tensor:
 
 
 def load(name: str = DEFAULT, device: str = "cpu") -> Clip:
-    """Loads a CLIP.
+    """Load a CLIP.
 
     Args:
         name: `demo`; a folder with open_clip_config.json; an open_clip model such as `ViT-B/32` (OpenAI's weights),
             `ViT-B-32:laion2b_s34b_b79k` (model:tag) or `ViT-B-32:/path/weights` (model:file).
-        device: torch's name of it.
+        device: a torch device, such as `cuda`.
 
     Raises:
-        ClipError: unknown, not in the cache with no network, or weights that do not fit.
+        ClipError: the model is unknown, its weights are neither cached nor downloadable, or they do not fit.
     """
     if name == "demo":
         return _load_folder(DEMO, device)
@@ -159,14 +158,14 @@ def check(name: str) -> None:
     """Check the name of a CLIP without loading it.
 
     Raises:
-        ClipError: as `load`, but for weights that are missing or do not fit.
+        ClipError: as `load`, except for weights that are missing or do not fit.
     """
     if name != "demo" and not Path(name).is_dir():
         _named(name)
 
 
 def _named(name: str) -> tuple[str, str]:
-    """Return open_clip's model and the tag or file of its weights."""
+    """Return the name of open_clip's model and the tag or file of its weights."""
     model_name, _, weights = name.partition(":")
     model_name = model_name.replace("/", "-").removesuffix("@336px") + ("-336" if "@336px" in model_name else "")
     if model_name not in open_clip.list_models():
@@ -199,7 +198,7 @@ def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
     try:
         with quiet_downloads():
             model, prepare = _create(model_name, weights, is_file, device)
-    except Exception as error:  # torch, safetensors and the hub raise their own kinds
+    except Exception as error:  # torch, safetensors and the hub raise their own exceptions
         if is_file:
             raise ClipError(f"CLIP {name!r}: {weights} does not fit {model_name}: {first_line(error)[:300]}") from error
         raise ClipMissing(
@@ -211,7 +210,7 @@ def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
 
 
 def _create(model_name: str, weights: str, is_file: bool, device: str) -> tuple[nn.Module, Callable]:
-    """The model and its preprocessing; a file of OpenAI's own gets QuickGELU, whatever the model's name says."""
+    """Return the model and its preprocessing; files from OpenAI get QuickGELU, regardless of the model's name."""
     state = _openai_state(Path(weights)) if is_file else None
     if state is None:
         model, _, prepare = open_clip.create_model_and_transforms(model_name, pretrained=weights, device=device)
@@ -222,16 +221,16 @@ def _create(model_name: str, weights: str, is_file: bool, device: str) -> tuple[
 
 
 _OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
-"""Entries of OpenAI's state dicts that are no weights, and that no other CLIP's has."""
+"""Entries of OpenAI's state dicts that are not weights and that no other CLIP has."""
 
 
 def _openai_state(path: Path) -> dict[str, Tensor] | None:
-    """The weights of one of OpenAI's own files (a TorchScript archive, or a state dict saved from one), else None."""
+    """Return the weights of a file from OpenAI (a TorchScript archive, or a state dict saved from one), else None."""
     if path.suffix == ".safetensors":
         state = load_file(str(path))
     elif _is_torchscript(path):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch would rather have another format; these files are what they are
+            warnings.simplefilter("ignore")  # torch warns about the TorchScript format
             state = torch.jit.load(str(path), map_location="cpu").state_dict()
         return dict(state)
     else:
@@ -249,8 +248,8 @@ def _is_torchscript(path: Path) -> bool:
 def _open_clip_tokenize(tokenizer: object) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
     def tokenize(texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
         ids = tokenizer(list(texts))
-        # One place longer takes one more token of a text that was cut. Which id pads (SigLIP's is 1, and also ends a
-        # text; CLIPS puts another token behind it) is what an empty text has most of.
+        # With a context one token longer, a truncated text has one more token. The padding id is the most frequent id
+        # of an empty text: SigLIP pads with 1, which also ends a text, and CLIPS adds another token after it.
         longer = tokenizer(list(texts), context_length=ids.shape[1] + 1)
         padding = tokenizer([""]).mode(dim=1).values
         cut = (longer != padding).sum(dim=1) > (ids != padding).sum(dim=1)
@@ -269,7 +268,7 @@ def _load_folder(folder: Path, device: str) -> Clip:
         config = json.loads(file.read_text(encoding="utf-8"))
         model = open_clip.CLIP(**config["model_cfg"])
         model.load_state_dict({name: tensor.float() for name, tensor in load_file(str(weights)).items()})
-    except Exception as error:  # JSON, keys, shapes and safetensors raise their own kinds
+    except Exception as error:  # JSON, keys, shapes and safetensors raise their own exceptions
         raise ClipError(f"CLIP {str(folder)!r}: {first_line(error)[:300]}") from error
     known = {item.name for item in fields(PreprocessCfg)}
     prepare = image_transform_v2(
@@ -299,7 +298,7 @@ def _own_tokenize(tokenizer: CaptionTokenizer, context: int) -> Callable[[Sequen
 
 
 def _normalise(features: Tensor) -> np.ndarray:
-    # In float32: half precision loses the third digit of a cosine.
+    # In float32, because half precision loses the third digit of a cosine.
     features = features.float()
     return (features / features.norm(dim=-1, keepdim=True)).cpu().numpy()
 
@@ -321,12 +320,12 @@ def _setup(model: nn.Module, prepare: Callable[[Image.Image], Tensor]) -> str:
         f"{name} {type(module).__name__} {_shape(module)} {module.extra_repr()}"
         for name, module in model.named_modules()
     ]
-    steps = re.sub(r" at 0x[0-9a-f]+", "", str(prepare))  # a function among the steps shows its address
+    steps = re.sub(r" at 0x[0-9a-f]+", "", str(prepare))  # functions in the transform are printed with their address
     return hashlib.sha256("\n".join([*lines, steps]).encode()).hexdigest()[:16]
 
 
 def _shape(module: nn.Module) -> dict[str, object]:
-    """The module's own numbers and choices, such as the count of heads, that stand in no weight."""
+    """Return the module's settings, such as the number of heads, that its weights do not show."""
     return {
         name: value
         for name, value in sorted(vars(module).items())

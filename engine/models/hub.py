@@ -1,6 +1,6 @@
-"""Whether published weights can be downloaded here, asked once and quickly.
+"""Check quickly whether weights can be downloaded.
 
-Without this, the hub's client tries for most of a minute before it says that there is no network.
+Without this check, the Hugging Face client retries for most of a minute before it reports that there is no network.
 """
 
 import logging
@@ -14,7 +14,7 @@ from huggingface_hub import constants
 
 @contextmanager
 def quiet_downloads() -> Iterator[None]:
-    """Downloads inside fail at once where the hub is out of reach, and log nothing: the caller says what is missing."""
+    """Make downloads fail at once if the hub is unreachable, without logging; the caller reports what is missing."""
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not reachable()
     logging.disable(logging.CRITICAL)
@@ -26,7 +26,7 @@ def quiet_downloads() -> Iterator[None]:
 
 
 def reachable() -> bool:
-    """Whether the hub's name resolves and answers a connection within two seconds."""
+    """Return whether a connection to the hub succeeds within two seconds."""
     host = urlparse(constants.ENDPOINT).hostname or ""
     try:
         socket.create_connection((host, 443), timeout=2).close()

@@ -1,7 +1,7 @@
-"""Text to token ids and back, and which tokens make which word.
+"""Convert text to token ids and back, and map words to their tokens.
 
-Knows Hugging Face `tokenizers` files whose continuing pieces carry a prefix (`##`), the four special tokens, and
-English spacing around punctuation. Knows no model.
+Supports Hugging Face `tokenizers` files with four special tokens and a prefix (`##`) for continuing pieces, and English
+spacing around punctuation.
 """
 
 import json
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
 _NO_SPACE_BEFORE = re.compile(r" (?=[.,!?;:%)\]}。，、！？；：）])|(?<=[(\[{（。，、！？；：]) ")
 _APOSTROPHE = re.compile(r"(?<=\w) ?(['’]) ?(?=(?:s|t|re|ve|ll|d|m)\b)")
-# Captions hold hundreds of hyphens for each dash, and the metrics' tokeniser keeps `t-shirt` as one word.
+# Captions have hundreds of hyphens per dash, and the metrics' tokeniser keeps `t-shirt` as one word.
 _HYPHEN = re.compile(r"(?<=\w) - (?=\w)")
 
 
@@ -25,7 +25,7 @@ class TokenizerError(ValueError):
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a caption and the tokens that make it: positions start <= i < stop in the token ids."""
+    """A word of a caption and its tokens: positions start <= i < stop in the token ids."""
 
     text: str
     start: int
@@ -36,7 +36,7 @@ class CaptionTokenizer:
     """A caption tokenizer: ids with the special tokens, words with their token spans.
 
     Args:
-        tokenizer: with the tokens of SPECIALS in its vocabulary.
+        tokenizer: its vocabulary must contain the tokens of SPECIALS.
 
     Raises:
         TokenizerError: a special token is missing.
@@ -51,15 +51,15 @@ class CaptionTokenizer:
         self._tokenizer.no_truncation()
         self.pad_id, self.unk_id, self.bos_id, self.eos_id = map(tokenizer.token_to_id, SPECIALS)
         self._prefix = getattr(tokenizer.model, "continuing_subword_prefix", None) or "##"
-        # A vocabulary made from lower-cased captions knows no capital: `A` would be unknown, `a` is not.
+        # A vocabulary of lower-cased captions has no capitals, so `A` would be unknown.
         self._lower = not any(any(map(str.isupper, token)) for token in set(tokenizer.get_vocab()) - set(SPECIALS))
 
     @classmethod
     def load(cls, path: Path) -> "CaptionTokenizer":
-        """Reads a `tokenizers` JSON file.
+        """Load a `tokenizers` JSON file.
 
         Raises:
-            TokenizerError: no such file, not a tokenizer, or one without the special tokens.
+            TokenizerError: the file does not exist, is not a tokenizer, or lacks a special token.
         """
         if not path.is_file():
             raise TokenizerError(f"{path}: there is no such file; expected a Hugging Face tokenizers JSON file")
@@ -72,13 +72,13 @@ class CaptionTokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "CaptionTokenizer":
-        """A lower-casing BPE tokenizer with `##` pieces, trained on `texts`; the same texts give the same file."""
+        """Train a lower-casing BPE tokenizer with `##` pieces on `texts`; the same texts give the same file."""
         texts = [text.lower() for text in texts]
         tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##"))
         tokenizer.normalizer = normalizers.Lowercase()
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-        # The trainer numbers continuing letters in the order of a hash table, and breaks ties by number: given as
-        # special tokens they are numbered in ours, and two trainings agree.
+        # The trainer numbers continuing letters in hash order and breaks ties by number. Passed as special tokens they
+        # have a fixed order, so training is reproducible.
         letters = [f"##{letter}" for letter in sorted({letter for text in texts for letter in text if letter.strip()})]
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
@@ -95,11 +95,11 @@ class CaptionTokenizer:
         return cls(Tokenizer.from_str(json.dumps(content)))
 
     def save(self, path: Path) -> None:
-        """Writes the `tokenizers` JSON file."""
+        """Write the `tokenizers` JSON file."""
         self._tokenizer.save(str(path))
 
     def to_json(self) -> str:
-        """The `tokenizers` JSON text."""
+        """Return the `tokenizers` JSON text."""
         return self._tokenizer.to_str()
 
     @property
@@ -108,7 +108,7 @@ class CaptionTokenizer:
         return self._tokenizer.get_vocab_size()
 
     def encode(self, text: str, max_length: int | None = None) -> list[int]:
-        """Ids from [BOS] to [EOS]; cut to `max_length` new tokens, the end token kept."""
+        """Return the ids from [BOS] to [EOS], truncated to `max_length` new tokens, the end token included."""
         text = text.lower() if self._lower else text
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         if max_length is not None:
@@ -116,9 +116,9 @@ class CaptionTokenizer:
         return [self.bos_id, *ids, self.eos_id]
 
     def words(self, ids: Sequence[int]) -> list[Word]:
-        """The words of `ids`, special tokens left out, with the positions of their tokens.
+        """Return the words of `ids`, without special tokens, with the positions of their tokens.
 
-        A continuing piece belongs to the word before it; one with no word before it begins a word.
+        A continuing piece belongs to the word before it; without one it begins a word.
         """
         words: list[Word] = []
         skip = {self.pad_id, self.bos_id, self.eos_id}
@@ -139,11 +139,11 @@ class CaptionTokenizer:
         return words
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The caption of `ids` as a person would write it: no space before a full stop or around a hyphen."""
+        """Return the caption of `ids` with usual spacing: no space before a full stop or around a hyphen."""
         return join_words([word.text for word in self.words(ids)])
 
 
 def join_words(words: Sequence[str]) -> str:
-    """Words and punctuation marks to one line of text."""
+    """Join words and punctuation marks to one line of text."""
     text = _NO_SPACE_BEFORE.sub("", " ".join(words))
     return _HYPHEN.sub("-", _APOSTROPHE.sub(r"\1", text))

@@ -1,4 +1,4 @@
-"""What a training starts from: the recipe's captioner, its tokenizer, and the photos that can be read."""
+"""Build the captioner and tokenizer of a recipe, and select the photos that can be read."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -18,10 +18,10 @@ from engine.training.errors import TrainingError
 
 
 def build_captioner(recipe: Recipe, vocab_size: int) -> Captioner:
-    """The recipe's captioner with its starting weights; a frozen encoder takes no gradients.
+    """Return the recipe's captioner with its initial weights; a frozen encoder has no gradients.
 
     Raises:
-        TrainingError: encoder weights that are missing or do not fit.
+        TrainingError: the encoder weights are missing or do not fit.
     """
     values = asdict(recipe.model)
     width = values.pop("d_model") or encoder_width(recipe.model.encoder, recipe.model.encoder_kwargs)
@@ -37,20 +37,21 @@ def build_captioner(recipe: Recipe, vocab_size: int) -> Captioner:
 
 def _fill_encoder(encoder: nn.Module, file: Path) -> None:
     if not file.is_file():
-        raise TrainingError(f"encoder_weights {str(file)!r}: there is no such file; expected safetensors")
+        raise TrainingError(f"encoder_weights {str(file)!r}: there is no such file; expected a safetensors file")
     try:
         weights = load_file(str(file))
-        # The file may bring an ImageNet classifier; the captioner has none.
-        # A captioner's own file names its encoder's weights by a prefix.
+        # The file may contain an ImageNet classifier, which captioners do not have. In a captioner's file, names have
+        # the prefix `encoder.`.
         bare = {name.removeprefix("encoder."): tensor.float() for name, tensor in weights.items()}
         wanted = {name: tensor for name, tensor in bare.items() if name in encoder.state_dict()}
         encoder.load_state_dict(wanted)
-    except Exception as error:  # safetensors and load_state_dict raise their own kinds
+    except Exception as error:  # safetensors and load_state_dict raise their own exceptions
         reason = str(error).splitlines()[:2]
         raise TrainingError(f"encoder_weights {str(file)!r}: does not fit the encoder: {' '.join(reason)}") from error
 
 
 def tokenizer_of(dataset: Dataset, examples: Sequence[Example], recipe: Recipe) -> CaptionTokenizer:
+    """Return the tokenizer of the recipe or the dataset, or train one on the captions of `examples`."""
     given = recipe.training.tokenizer
     if given or dataset.tokenizer:
         return CaptionTokenizer.load(Path(given) if given else dataset.tokenizer)
@@ -59,7 +60,7 @@ def tokenizer_of(dataset: Dataset, examples: Sequence[Example], recipe: Recipe) 
 
 
 def readable(dataset: Dataset) -> Dataset:
-    """Without the photos that cannot be opened; each is named once."""
+    """Return the dataset without photos that cannot be opened; print the name of each."""
 
     def check(example: Example) -> Example | None:
         try:
@@ -74,7 +75,7 @@ def readable(dataset: Dataset) -> Dataset:
 
 
 def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with its file names, which are relative to the recipe's folder, made absolute."""
+    """Return the recipe with absolute paths; in the file they are relative to the recipe's folder."""
     paths = {
         name: str((folder / value).resolve())
         for name in ("encoder_weights", "tokenizer")

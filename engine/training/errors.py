@@ -1,5 +1,5 @@
-"""Errors of trainings."""
+"""Errors of the training."""
 
 
 class TrainingError(ValueError):
-    """A training that cannot start or continue; the message says why and what to do."""
+    """Training cannot start or continue; the message says why and what to do."""

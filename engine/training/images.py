@@ -1,4 +1,4 @@
-"""The images of a training: kept features of a frozen encoder, else photos read for every batch."""
+"""The images for training: cached features of a frozen encoder, or photos that are read for every batch."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ ENCODE_BATCH = 32
 
 
 class KeptFeatures:
-    """Encoder features of every image, computed once into a file, float16[N, P, width]."""
+    """Encoder features of all images, computed once and stored in a file, float16[N, P, width]."""
 
     def __init__(self, captioner: Captioner, dataset: Dataset, file: Path, device: torch.device) -> None:
         self._captioner, self._device = captioner, device
@@ -34,14 +34,17 @@ class KeptFeatures:
         mark = file.with_suffix(".key")
         shape = (len(dataset.examples), *self._shape())
         if not (mark.is_file() and mark.read_text() == key and file_size(file) == 2 * math.prod(shape)):
-            mark.unlink(missing_ok=True)  # a kill on the way must leave no mark over half of other features
+            mark.unlink(missing_ok=True)  # an interruption must not leave the key of an incomplete file
             self._compute(dataset, file)
             mark.write_text(key)
         return np.memmap(file, np.float16, "r", shape=shape)
 
     def _compute(self, dataset: Dataset, file: Path) -> None:
-        """Writes the features of all images one batch after the other: a file cut short is seen by its size, and a full
-        disk is an error (mapped memory that finds no room ends the process by a signal)."""
+        """Write the features of all images batch by batch.
+
+        A truncated file is recognised by its size, and a full disk raises an error; with mapped memory it would kill
+        the process by a signal.
+        """
         prepare = self._captioner.preprocessing.window_bytes
         paths = [dataset.photo(example) for example in dataset.examples]
         bar = tqdm(read_ahead(paths, lambda path: prepare(open_photo(path))), "encode photos", len(paths))
@@ -56,17 +59,17 @@ class KeptFeatures:
             return tuple(self._captioner.eval().features(torch.zeros(1, 3, size, size, device=self._device)).shape[1:])
 
     def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-        """The features of each batch of images, float[B, P, width]."""
+        """Yield the features of each batch of images, float[B, P, width]."""
         for batch in rows:
             yield torch.from_numpy(self._features[list(batch)]).to(self._device).float()
 
     def memory(self, features: Tensor) -> Tensor:
-        """What the decoder reads, [B, P, D]."""
+        """Return the memory for the decoder, [B, P, D]."""
         return self._captioner.projection(features)
 
 
 class ReadPhotos:
-    """Photos read for every batch, augmented if wanted; the encoder runs in the training step."""
+    """Photos that are read for every batch, optionally augmented; the encoder runs in the training step."""
 
     def __init__(self, captioner: Captioner, dataset: Dataset, config: TrainingConfig, device: torch.device) -> None:
         self._captioner, self._device, self._frozen = captioner, device, config.freeze_encoder
@@ -74,11 +77,11 @@ class ReadPhotos:
         self._augment = v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()]) if config.augment else None
 
     def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-        """The pixels of each batch, float32[B, 3, S, S]."""
+        """Yield the pixels of each batch, float32[B, 3, S, S]."""
         flat = [self._paths[row] for batch in rows for row in batch]
         photos = read_ahead(flat, lambda path: self._captioner.preprocessing.window(open_photo(path)))
         for batch in rows:
-            # Augmented here and not in the reading threads, so that the random draws have one order.
+            # Augmented here and not in the reading threads, so that the order of random draws is fixed.
             windows = [self._augmented(next(photos)) for _ in batch]
             yield torch.from_numpy(np.stack(windows)).to(self._device)
 
@@ -87,7 +90,7 @@ class ReadPhotos:
         return self._captioner.preprocessing.normalise(np.asarray(changed, dtype=np.uint8))
 
     def memory(self, pixels: Tensor) -> Tensor:
-        """What the decoder reads, [B, P, D]."""
+        """Return the memory for the decoder, [B, P, D]."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
             features = self._captioner.features(pixels)
         return self._captioner.projection(features)
@@ -96,13 +99,14 @@ class ReadPhotos:
 def create(
     captioner: Captioner, dataset: Dataset, config: TrainingConfig, file: Path, device: torch.device
 ) -> KeptFeatures | ReadPhotos:
+    """Return cached features if the encoder is frozen and photos are not augmented, else photos."""
     if config.freeze_encoder and not config.augment:
         return KeptFeatures(captioner, dataset, file, device)
     return ReadPhotos(captioner, dataset, config, device)
 
 
 def file_size(file: Path) -> int:
-    """Bytes of a file, -1 where there is none: somebody deleted it to make room."""
+    """Return the size of a file in bytes, -1 if it does not exist."""
     return file.stat().st_size if file.is_file() else -1
 
 
@@ -112,6 +116,6 @@ def _encoder_fingerprint(captioner: Captioner) -> str:
 
 
 def _batched(items: Iterator, size: int) -> Iterator[list]:
-    """The items in lists of `size`; the last may be shorter."""
+    """Yield the items in lists of `size`; the last may be shorter."""
     while batch := list(islice(items, size)):
         yield batch

@@ -1,7 +1,7 @@
-"""The training loop: from a dataset and a recipe to a captioner.
+"""The training loop: loss, schedule, mixed precision, validation, checkpoints and exact resume.
 
-Knows loss, schedule, mixed precision, validation, checkpoints and exact resume. Knows no results folder: what it logs
-goes to the caller row by row. A killed training continues from its last state and ends as an undisturbed one would.
+Log rows are passed to the caller. An interrupted training continues from its last state and gives the same result as an
+uninterrupted one.
 """
 
 import json
@@ -34,7 +34,7 @@ from engine.training.build import build_captioner, readable, tokenizer_of
 from engine.training.errors import TrainingError
 from engine.training.images import ENCODE_BATCH, file_size
 
-_IGNORED = -100  # cross_entropy's own mark for a target that does not count
+_IGNORED = -100  # the default ignore_index of cross_entropy
 
 
 _STATE = "state.pt"
@@ -42,7 +42,7 @@ _STATE = "state.pt"
 
 @dataclass
 class Progress:
-    """Where a training stands; kept in the state file and restored from it."""
+    """The progress of a training, saved in the state file and restored from it."""
 
     epoch: int = 0
     step: int = 0
@@ -51,7 +51,7 @@ class Progress:
 
     @property
     def is_validated(self) -> bool:
-        """Whether there were photos to choose the best captioner by."""
+        """Whether the best captioner was chosen by validation."""
         return self.best_cider > -math.inf
 
 
@@ -64,62 +64,64 @@ def train(
     clip: Clip | None = None,
     log: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> Progress:
-    """Trains a captioner into `folder`, or continues there.
+    """Train a captioner in `folder`, or continue an interrupted training there.
 
-    The folder then holds the captioner that was best by CIDEr on the validation set, `best_clipscore/` the best by
-    CLIPScore where a CLIP is given, `tensorboard/`, and the state to continue from.
+    The folder then contains the captioner with the best CIDEr on the validation set, `best_clipscore/` with the best
+    CLIPScore if a CLIP is given, `tensorboard/`, and the state to continue from.
 
     Args:
         log: called after each epoch with every row of the `training` table so far.
 
     Raises:
-        TrainingError: no captions to learn from, a folder of another training, encoder weights that do not fit, or a
-            full disk.
+        TrainingError: there are no captions, the folder contains another training, the encoder weights do not fit, or
+            the disk is full.
     """
     return _Training(train_set, validation_set, recipe, folder, device, clip, log).run()
 
 
 def is_finished(folder: Path, recipe: Recipe, train_set: Dataset, clip: Clip | None = None) -> bool:
-    """Return whether `folder` holds a complete training by this recipe on these data; False for another one there."""
+    """Return whether `folder` contains a complete training with this recipe, these data and this CLIP."""
     claim, state = folder / "training.json", folder / _STATE
     if not (
         claim.is_file() and state.is_file() and claim.read_text(encoding="utf-8") == _claim(recipe, train_set, clip)
     ):
         return False
-    kept = torch.load(state, map_location="cpu", weights_only=True, mmap=True)  # only the progress is read from disk
+    kept = torch.load(
+        state, map_location="cpu", weights_only=True, mmap=True
+    )  # mmap, so that only the progress is read from disk
     return kept["progress"]["epoch"] == recipe.training.epochs
 
 
 def check_folder(folder: Path, recipe: Recipe, train_set: Dataset, clip: Clip | None = None) -> None:
-    """Check that a training may be made or continued in `folder`.
+    """Check that a training can start or continue in `folder`.
 
-    One that failed before it had a state or a captioner to keep holds nothing back.
+    A training that failed before it saved a state or a captioner does not block the folder.
 
     Raises:
-        TrainingError: `folder` is a file, or holds another training.
+        TrainingError: `folder` is a file, or contains another training.
     """
     if folder.is_file():
         raise TrainingError(f"--out {folder} is a file; expected a folder")
     is_trained = any((folder / name).is_file() for name in (_STATE, "model.safetensors"))
     if is_trained and _text(folder / "training.json") not in ("", _claim(recipe, train_set, clip)):
         raise TrainingError(
-            f"{folder}: another training is there (its recipe, data or CLIP differ); choose another --out"
+            f"{folder}: contains another training (its recipe, data or CLIP differ); choose another --out"
         )
 
 
 def _text(file: Path) -> str:
-    """Return what a file holds, "" where there is none."""
+    """Return the text of a file, "" if it does not exist."""
     return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def _claim(recipe: Recipe, train_set: Dataset, clip: Clip | None) -> str:
-    """Return what a folder's training is of, as `training.json` keeps it."""
+    """Return the identity of a training as stored in `training.json`."""
     mine = {"recipe": asdict(recipe), "data": train_set.fingerprint, "clip": getattr(clip, "name", None)}
     return json.dumps(mine, indent=2, sort_keys=True) + "\n"
 
 
 def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then half a cosine down to 0 at `steps`."""
+    """Return the learning rate at `step`: linear warm-up, then half a cosine down to 0 at `steps`."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
@@ -143,12 +145,14 @@ class _Training:
         torch.manual_seed(self.config.seed)
         usable = [example for example in train_set.examples if any(example.references)]
         if not usable:
-            raise TrainingError(f"{train_set.path}: no captions in split {train_set.split!r}; training needs some")
+            raise TrainingError(f"{train_set.path}: no captions in split {train_set.split!r}; training needs captions")
         self.tokenizer = tokenizer_of(train_set, usable, recipe)
         self.captioner = build_captioner(recipe, self.tokenizer.vocab_size).to(self.device)
         self.train_set = readable(train_set.subset(usable))
         if not self.train_set.examples:
-            raise TrainingError(f"{train_set.root}: no photo of {len(usable):,} can be used, expected at least one")
+            raise TrainingError(
+                f"{train_set.root}: none of the {len(usable):,} photos can be used, expected at least one"
+            )
         held = [example for example in validation_set.examples if example.references]
         self.validation_set = readable(validation_set.subset(held[: self.config.validation_images]))
         self._claim_folder(train_set)
@@ -163,7 +167,7 @@ class _Training:
             (row, self.tokenizer.encode(text, self.config.max_length))
             for row, example in enumerate(self.train_set.examples)
             for text in example.references
-            if text  # an empty one teaches to say nothing
+            if text  # an empty caption would train the model to produce nothing
         ]
         self.steps = len(self._batches(0)) * self.config.epochs
         trained = [parameter for parameter in self.captioner.parameters() if parameter.requires_grad]
@@ -174,6 +178,7 @@ class _Training:
         self._clip_images: np.ndarray | None = None
 
     def run(self) -> Progress:
+        """Train the remaining epochs."""
         for epoch in range(self.progress.epoch, self.config.epochs):
             self._epoch(epoch)
             self._validate(epoch)
@@ -187,7 +192,7 @@ class _Training:
 
     def _epoch(self, epoch: int) -> None:
         batches = self._batches(epoch)
-        torch.manual_seed(self.config.seed * 1_000_003 + epoch)  # dropout and sampling: a resumed epoch draws the same
+        torch.manual_seed(self.config.seed * 1_000_003 + epoch)  # so that a resumed epoch repeats dropout and sampling
         self._train_mode()
         shown = [np.unique([self.pairs[i][0] for i in batch], return_inverse=True) for batch in batches]
         bar = tqdm(self.images.batches([images.tolist() for images, _ in shown]), total=len(batches))
@@ -200,7 +205,7 @@ class _Training:
             self.progress.step += 1
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
-        """The positions in `pairs` of each step of an epoch."""
+        """Return the positions in `pairs` of each step of an epoch."""
         generator, size = np.random.default_rng([self.config.seed, epoch]), self.config.batch_size
         if not self.config.group_captions:
             order = generator.permutation(len(self.pairs))
@@ -215,10 +220,10 @@ class _Training:
     def _train_mode(self) -> None:
         self.captioner.train()
         if self.config.freeze_encoder:
-            self.captioner.encoder.eval()  # frozen means its batch statistics and dropout as well
+            self.captioner.encoder.eval()  # frozen includes batch statistics and dropout
 
     def _step(self, source: Tensor, rows: Tensor, captions: Sequence[list[int]]) -> tuple[float, float]:
-        """One update; caption number i is of image rows[i] of `source`."""
+        """Update the weights once; caption i belongs to image rows[i] of `source`. Return loss and gradient norm."""
         rate = learning_rate(self.progress.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -246,7 +251,7 @@ class _Training:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def _sampled(self, inputs: Tensor, memory: Tensor, rows: Tensor) -> Tensor:
-        """Inputs int64[B, T] with a share of the tokens replaced by the model's own guess for their place."""
+        """Return inputs int64[B, T] with a share of the tokens replaced by the model's predictions."""
         share = self.progress.step / max(1, self.steps)
         with torch.no_grad():
             guesses = self.captioner.logits(inputs[:, :-1], memory.detach(), rows).argmax(-1)
@@ -259,7 +264,9 @@ class _Training:
 
     def _validate(self, epoch: int) -> None:
         if not self.validation_set.examples:
-            checkpoints.save(self.folder, self.captioner, self.tokenizer)  # nothing to choose by: the last one stays
+            checkpoints.save(
+                self.folder, self.captioner, self.tokenizer
+            )  # without validation the last captioner is kept
             return
         captions = self._greedy_captions()
         split = _split(self.validation_set)
@@ -300,7 +307,7 @@ class _Training:
         return self._clip_images
 
     def _keep_best(self, name: str, value: float, folder: Path) -> None:
-        # Of equal ones the last: where one photo is validated on, CIDEr is always 0, and the first has learned least.
+        # Ties prefer the later epoch: with a single validation photo CIDEr is 0 in every epoch.
         if value >= getattr(self.progress, name):
             setattr(self.progress, name, value)
             checkpoints.save(folder, self.captioner, self.tokenizer)
@@ -330,7 +337,7 @@ class _Training:
         temporary = self.folder / f"{_STATE}.tmp"
         try:
             torch.save(state, temporary)
-        except RuntimeError as error:  # torch's own writer raises it where the disk is full
+        except RuntimeError as error:  # torch's writer raises it if the disk is full
             raise TrainingError(checkpoints.unwritten(temporary, error)) from error
         os.replace(temporary, self.folder / _STATE)
 
@@ -345,13 +352,13 @@ class _Training:
 
 
 def pad(captions: Sequence[list[int]], pad_id: int) -> Tensor:
-    """int64[B, T] of captions of different lengths, padded on the right."""
+    """Return captions of different lengths as int64[B, T], padded on the right."""
     width = max(map(len, captions))
     return torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in captions])
 
 
 def _split(dataset: Dataset) -> Split:
-    """Return the validation images as metrics take them."""
+    """Return the validation images as a `Split` for metrics."""
     return Split(
         tuple(example.image_id for example in dataset.examples),
         tuple(tuple(example.references) for example in dataset.examples),

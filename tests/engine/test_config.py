@@ -7,7 +7,7 @@ from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "engine" / "recipes").glob("*.toml")), ids=lambda path: path.name)
-def test_every_recipe_that_ships_is_valid_and_says_where_it_comes_from(recipe):
+def test_every_included_recipe_is_valid_and_names_its_source(recipe):
     assert read_recipe(recipe).model.encoder
     comment = [line for line in recipe.read_text().splitlines() if line.startswith("#")]
     for word in ("Source", "Expected", "Command"):
@@ -36,7 +36,7 @@ def test_an_unknown_key_names_the_file_the_key_and_the_known_ones(tmp_path):
         ),
     ],
 )
-def test_a_wrong_value_says_what_was_expected(values, message):
+def test_the_error_for_a_wrong_value_names_what_was_expected(values, message):
     with pytest.raises(ConfigError, match=message):
         from_dict(Recipe, values, "recipe")
 

@@ -1,8 +1,8 @@
-"""The captioner: a timm encoder and the study's transformer decoder, one image in, logits out.
+"""The captioning model: a timm encoder and the study's transformer decoder, from images to logits.
 
-Knows weights and shapes. Knows no files (see `checkpoints`), no search (see `decoding`) and no text (see `tokenizer`).
-Parameter names are those of torch's `nn.TransformerDecoder`, so that the study's state dicts load as they are; the
-attention is computed here, so that its weights can be had without a patch to torch.
+Files are read in `checkpoints`, search is in `decoding`, and text in `models.tokenizer`. Parameter names are those of
+torch's `nn.TransformerDecoder`, so that the study's state dicts load unchanged; attention is computed here, so that
+attention weights are available without patching torch.
 
 Shapes: B images, K beams, T tokens, P memory tokens, D model width, H heads, d = D / H, V vocabulary.
 """
@@ -30,11 +30,11 @@ from engine.decoding import memory as search_memory
 
 
 class CaptionerError(ValueError):
-    """A captioner that cannot be built; the message says why and what to do."""
+    """A captioner cannot be built; the message says why and what to do."""
 
 
 class EncoderMissing(CaptionerError):
-    """Published encoder weights that are not on this machine."""
+    """Published encoder weights are not on this machine."""
 
 
 class Attention(nn.Module):
@@ -50,7 +50,7 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def project(self, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
-        """[B, T, D] -> queries (0), keys (1), values (2) from `first` to `last`, each [B, H, T, d]."""
+        """Project [B, T, D] to queries (0), keys (1), values (2) from `first` to `last`, each [B, H, T, d]."""
         width = x.shape[-1]
         rows = slice(first * width, (last + 1) * width)
         joint = F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])
@@ -58,12 +58,12 @@ class Attention(nn.Module):
         return tuple(heads.permute(2, 0, 3, 1, 4))
 
     def merge(self, heads: Tensor) -> Tensor:
-        """[B, H, T, d] -> [B, T, D]."""
+        """Merge heads [B, H, T, d] -> [B, T, D]."""
         return self.out_proj(heads.transpose(1, 2).flatten(2))
 
 
 def attend_with_weights(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention written out: heads [B, H, T, d] and weights [B, H, T, P]."""
+    """Return the heads [B, H, T, d] of attention and its weights [B, H, T, P]."""
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     weights = scores.float().softmax(-1)
     return weights.to(value.dtype) @ value, weights
@@ -84,13 +84,13 @@ class DecoderLayer(nn.Module):
         self.activation = F.gelu if config.activation == "gelu" else F.relu
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """[..., D] -> [..., D], residual and norm included."""
+        """Apply feed-forward, residual and norm: [..., D] -> [..., D]."""
         return self.norm3(x + self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x))))))
 
     def forward(
         self, x: Tensor, memory: Tensor, rows: Tensor | None, want_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Teacher-forced: x [B, T, D], memory [B, P, D] -> [B, T, D] and, if wanted, weights [B, H, T, P].
+        """Apply the layer to x [B, T, D] and memory [B, P, D]: [B, T, D] and, if wanted, weights [B, H, T, P].
 
         With `rows` int64[B], the memory is that of fewer images [I, P, D] and caption b reads image rows[b].
         """
@@ -115,7 +115,7 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The stack of layers; `layers.N` as in `nn.TransformerDecoder`."""
+    """The stack of layers, named `layers.N` as in `nn.TransformerDecoder`."""
 
     def __init__(self, config: CaptionerConfig) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class Decoder(nn.Module):
 
 
 class SinusoidalPositions(nn.Module):
-    """Fixed sine and cosine positions as a buffer `pe` [1, max_positions, D]."""
+    """Fixed sine and cosine position embeddings, in the buffer `pe` [1, max_positions, D]."""
 
     def __init__(self, d_model: int, max_positions: int) -> None:
         super().__init__()
@@ -138,8 +138,8 @@ class SinusoidalPositions(nn.Module):
 class Captioner(nn.Module):
     """Encoder and decoder.
 
-    `encode` makes the memory of an image once; `logits` and `replay` read finished captions against it; `start` opens
-    a step-by-step decoding.
+    `encode` computes the memory of an image once, `logits` and `replay` read whole captions, and `start` begins
+    incremental decoding.
     """
 
     def __init__(self, config: CaptionerConfig, pretrained: bool = False) -> None:
@@ -156,17 +156,17 @@ class Captioner(nn.Module):
         self._laid_out: tuple[list, DecoderWeights] | None = None
 
     def __getstate__(self) -> dict:
-        # A copy lays its weights out itself: oneDNN's layout cannot be copied.
+        # oneDNN's weight layout cannot be copied; a copy creates its own.
         return {**self.__dict__, "_laid_out": None}
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.head.weight.device
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a photo becomes the encoder's input: the config's values, else timm's for this encoder."""
+        """How photos are prepared for the encoder: the config's values, else timm's for this encoder."""
         own = timm.data.resolve_model_data_config(self.encoder)
         config = self.config
         return Preprocessing(
@@ -179,34 +179,36 @@ class Captioner(nn.Module):
 
     @property
     def prefix_tokens(self) -> int:
-        """Memory tokens before the grid's: class and register tokens of a ViT, none of a CNN."""
+        """Number of memory tokens before the grid: class and register tokens of a ViT, 0 for a CNN."""
         return getattr(self.encoder, "num_prefix_tokens", 0)
 
     def grid(self, memory_tokens: int) -> tuple[int, int]:
-        """Height and width in patches of a memory of `memory_tokens`; the input is square."""
+        """Return height and width in patches of a memory of `memory_tokens`; the input is square."""
         side = math.isqrt(memory_tokens - self.prefix_tokens)
         if side * side != memory_tokens - self.prefix_tokens:
             patches = memory_tokens - self.prefix_tokens
-            raise CaptionerError(f"encoder {self.config.encoder!r} returns {patches} patch tokens; expected a square")
+            raise CaptionerError(
+                f"encoder {self.config.encoder!r} returns {patches} patch tokens; expected a square grid"
+            )
         return side, side
 
     def pixels(self, windows: Tensor) -> Tensor:
-        """Crops of photos uint8[B, S, S, 3] -> `Preprocessing.normalise` of each, float32[B, 3, S, S], where they are.
+        """Normalise crops uint8[B, S, S, 3] -> float32[B, 3, S, S] on their device, as `Preprocessing.normalise` does.
 
-        A quarter of the bytes go to a GPU that way, and the threads that read photos have less to do.
+        Only a quarter of the bytes are transferred to a GPU this way, and the reading threads have less work.
         """
         prepare = self.preprocessing
         mean, std = (windows.new_tensor(each, dtype=torch.float32) for each in (prepare.mean, prepare.std))
         return ((windows.float() / 255.0 - mean) / std).permute(0, 3, 1, 2).contiguous()
 
     def features(self, pixels: Tensor) -> Tensor:
-        """float32[B, 3, S, S] -> the encoder's tokens [B, P, width]: a ViT's as they are, a CNN's map row by row."""
+        """Return the encoder's tokens [B, P, width] of float32[B, 3, S, S]; a CNN's map is read row by row."""
         try:
             features = self.encoder.forward_features(pixels)
-        except AssertionError as error:  # timm's own check of the size
+        except AssertionError as error:  # timm's check of the size
             raise CaptionerError(
-                f"encoder {self.config.encoder!r} does not read photos of {pixels.shape[-1]} pixels ({error}); set the "
-                "recipe's image_size to the encoder's, or the encoder's by encoder_kwargs = { img_size = ... }"
+                f"encoder {self.config.encoder!r} does not accept photos of {pixels.shape[-1]} pixels ({error}); set "
+                "image_size in the recipe to the encoder's size, or encoder_kwargs = { img_size = ... } to change it"
             ) from error
         if features.dim() == 4:
             channels_last = features.shape[-1] == self.encoder.num_features != features.shape[1]
@@ -214,25 +216,25 @@ class Captioner(nn.Module):
         return features
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """float32[B, 3, S, S] -> memory float[B, P, D]."""
+        """Return the memory float[B, P, D] of float32[B, 3, S, S]."""
         return self.projection(self.features(pixels))
 
     def embed(self, ids: Tensor, first: int = 0) -> Tensor:
-        """Ids [B, T], the first of them at position `first` -> [B, T, D]."""
+        """Return the embeddings [B, T, D] of ids [B, T] at positions from `first`."""
         return self.word_embedding(ids) + self.positional_embedding.pe[0, first : first + ids.shape[1]]
 
     def logits(self, ids: Tensor, memory: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Teacher-forced under a causal mask: ids int64[B, T], memory [B, P, D] -> [B, T, V].
+        """Return logits [B, T, V] of ids int64[B, T] and memory [B, P, D], with teacher forcing and a causal mask.
 
-        Captions that share an image share its keys and values: with `rows` int64[B], the memory is [I, P, D] and
+        Captions of the same image share its keys and values: with `rows` int64[B], the memory is [I, P, D] and
         caption b reads image rows[b].
         """
         return self.head(self._read(ids, memory, rows, want_weights=False)[0])
 
     def replay(self, ids: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """As `logits`, with the cross-attention: logits [B, T, V], weights float32[B, layers, H, T, P].
+        """Return logits [B, T, V] as `logits` does, and cross-attention weights float32[B, layers, H, T, P].
 
-        Row t of the weights is the step whose input is token t: it predicts token t + 1.
+        Row t of the weights belongs to the step whose input is token t; it predicts token t + 1.
         """
         x, weights = self._read(ids, memory, None, want_weights=True)
         return self.head(x), torch.stack(weights, dim=1)
@@ -248,29 +250,31 @@ class Captioner(nn.Module):
         return x, every
 
     def step_weights(self) -> DecoderWeights:
-        """Return the weights laid out for steps; again only when they changed, as between epochs of a training."""
+        """Return the weights in the layout for steps; recomputed only after they changed, as between epochs."""
         state = state_of(self.decoder, self.head)
         if self._laid_out is None or self._laid_out[0] != state:
             self._laid_out = (state, DecoderWeights(self.decoder, self.head, self.config.nhead, self.embed))
         return self._laid_out[1]
 
     def precompute_cross_attention(self, memory: Tensor) -> CrossAttentionCache:
-        """Return cross-attention keys and values of memory [B, P, D]; made once for all beam sizes of a sweep."""
+        """Return cross-attention keys and values of memory [B, P, D], computed once for all beam sizes of a sweep."""
         return precompute_cross_attention(self.step_weights(), memory)
 
     def reader(self, cross: CrossAttentionCache) -> FullPrefixReader:
-        """Return a reader of prefixes without a causal mask, as the study read them."""
+        """Return a reader of whole prefixes without a causal mask, as in the study."""
         return FullPrefixReader(self.step_weights(), cross)
 
     def start(self, memory: Tensor | CrossAttentionCache, max_length: int) -> IncrementalDecoder:
-        """Open a step-by-step decoding of the images of `memory` [B, P, D], of at most `max_length` steps."""
+        """Start incremental decoding of the images of `memory` [B, P, D], with at most `max_length` steps."""
         if max_length > self.config.max_positions:
-            raise ConfigError(f"max_length is {max_length}, expected at most {self.config.max_positions} positions")
+            raise ConfigError(
+                f"max_length is {max_length}, expected at most {self.config.max_positions} (the captioner's positions)"
+            )
         cross = memory if isinstance(memory, CrossAttentionCache) else self.precompute_cross_attention(memory)
         return IncrementalDecoder(self.step_weights(), cross, max_length)
 
     def bytes_per_image(self, cross: CrossAttentionCache, beams: int, steps: int) -> int:
-        """Return the memory that a search of `beams` beams over `steps` steps takes for an image of `cross`."""
+        """Return the bytes per image of a search of `beams` beams over `steps` steps."""
         return search_memory.bytes_per_image(
             beams=beams,
             steps=steps,
@@ -291,11 +295,11 @@ _OLD_NAMES = {
     "vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k",
     "vit_base_patch32_224_sam": "vit_base_patch32_224.sam_in1k",
 }
-"""ViTs and BEiTs of timm 0.6.11 that timm 1.0 does not map to their new names itself, as it does those of DeiT-III."""
+"""Names of ViTs and BEiTs in timm 0.6.11 that timm 1.0, unlike those of DeiT-III, does not map to new names."""
 
 
 def encoder_width(encoder: str, kwargs: dict) -> int:
-    """The width of an encoder's tokens, found without making its weights."""
+    """Return the width of an encoder's tokens, without allocating its weights."""
     with torch.device("meta"):
         return _create_encoder(encoder, kwargs, pretrained=False).num_features
 
@@ -303,25 +307,25 @@ def encoder_width(encoder: str, kwargs: dict) -> int:
 def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> nn.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # timm's note on an old name that it maps to the new one
+            warnings.simplefilter("ignore", UserWarning)  # timm warns about old names, which it maps to the new ones
             return timm.create_model(_OLD_NAMES.get(name, name), pretrained=pretrained, num_classes=0, **kwargs)
     except RuntimeError as error:
         if "Unknown model" in str(error):
             close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "see timm.list_models()"
-            raise CaptionerError(f"encoder {name!r}: timm has no such model; near it: {close}") from error
+            raise CaptionerError(f"encoder {name!r}: timm has no such model; similar names: {close}") from error
         raise CaptionerError(f"encoder {name!r}: {error}") from error
     except (TypeError, ValueError, AssertionError) as error:
-        raise CaptionerError(f"encoder {name!r} does not take {kwargs}: {error}") from error
+        raise CaptionerError(f"encoder {name!r} does not accept encoder_kwargs {kwargs}: {error}") from error
     except OSError as error:
         raise EncoderMissing(missing_encoder(name)) from error
-    except Exception as error:  # huggingface_hub's errors when a download fails share no base with OSError
+    except Exception as error:  # huggingface_hub's errors for failed downloads do not derive from OSError
         if pretrained:
             raise EncoderMissing(missing_encoder(name)) from error
         raise
 
 
 def missing_encoder(name: str) -> str:
-    """The sentence for an encoder whose published weights are not here."""
+    """Return the message for an encoder whose published weights are missing."""
     return (
         f"the weights of encoder {name!r} are not in the cache and could not be downloaded; either run once on a "
         "machine with a network and copy its Hugging Face cache (HF_HOME), or set encoder_weights in the recipe to a "

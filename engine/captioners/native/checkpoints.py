@@ -1,7 +1,7 @@
-"""Captioners on disk: our folder, and the study's own checkpoint read as it is.
+"""Save and load captioners: our folders, and the study's own checkpoints unchanged.
 
-Ours is `config.json`, `model.safetensors` and `tokenizer.json`; the study's is `model_config.json` and
-`Best_model.pth`. Knows files and what may be wrong with them; the model itself is `captioner`.
+Our folders contain `config.json`, `model.safetensors` and `tokenizer.json`; the study's contain `model_config.json` and
+`Best_model.pth`.
 """
 
 import hashlib
@@ -25,27 +25,27 @@ from engine.data.files import first_line
 from engine.models.tokenizer import CaptionTokenizer
 
 _STUDY_KEYS = ("vocab_size", "encoder", "num_layers", "nhead", "d_model", "activation", "dropout")
-_STUDY_IGNORED = ("batch_first", "pretrained")  # ours is always batch first; the checkpoint brings the weights
+_STUDY_IGNORED = ("batch_first", "pretrained")  # we are always batch first; the weights come from the checkpoint
 _LEADING = re.compile(r"^(?:(?:module|model)\.)+")
 _WRAPPED_PART = re.compile(r"^(\w+)\.(?:module\.)+")
-"""A captioner's part with a wrapper of its own. Deeper down, `module` may be the name that an encoder gives."""
+"""A part of a captioner that was wrapped separately. At deeper levels, `module` may be a name of the encoder's."""
 _UNUSED = ("head", "head_dist", "pre_logits", "fc_norm", "classifier", "fc")
-"""Parts of an encoder that come after its tokens; timm leaves some of them out where no classes are asked for."""
+"""Parts of an encoder after its tokens; timm omits some of them in models without classes."""
 
 
 TRAINED_ON = "trained_on.txt"
-"""Beside a captioner that was trained here: its training images, one a line: the id, a tab, the photo's bytes."""
+"""File in a captioner's folder with its training images, one per line: the id, a tab, the file size in bytes."""
 
 
 class CheckpointError(ValueError):
-    """A captioner that cannot be loaded; the message names the file, what was expected and what to do."""
+    """A captioner cannot be loaded or saved; the message names the file, what was expected and what to do."""
 
 
 def save(folder: Path, captioner: Captioner, tokenizer: CaptionTokenizer) -> None:
-    """Writes `config.json`, `tokenizer.json` and `model.safetensors` (float16 where that is the weights' type).
+    """Write `config.json`, `tokenizer.json` and `model.safetensors`, in the dtype of the weights.
 
     Raises:
-        CheckpointError: the disk is full, or refuses otherwise.
+        CheckpointError: a file cannot be written, for example because the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().contiguous().cpu() for name, tensor in captioner.state_dict().items()}
@@ -61,31 +61,33 @@ def save(folder: Path, captioner: Captioner, tokenizer: CaptionTokenizer) -> Non
             write(temporary)
         except OSError:
             raise
-        except Exception as error:  # safetensors and tokenizers raise their own kinds, on a full disk for one
+        except (
+            Exception
+        ) as error:  # safetensors and tokenizers raise their own exceptions, for example if the disk is full
             raise CheckpointError(unwritten(temporary, error)) from error
         temporary.replace(folder / name)
 
 
 def unwritten(path: Path, error: Exception) -> str:
-    """What to say of a file that could not be written; what there is of it is deleted."""
+    """Delete a file that could not be written completely, and return the message for it."""
     is_full = shutil.disk_usage(path.parent).free < 2**20
     path.unlink(missing_ok=True)
     reason = "the disk is full" if is_full else first_line(error)[:200]
-    return f"{path}: {reason}; make room and run the same command again, it continues where it was"
+    return f"{path}: {reason}; free some space and run the same command again; it continues where it stopped"
 
 
 def load(
     folder: Path, tokenizer: Path | None = None, fallback: Path | None = None
 ) -> tuple[Captioner, CaptionTokenizer]:
-    """Load a captioner in evaluation mode with its tokenizer: ours, or the study's own checkpoint.
+    """Load a captioner in evaluation mode and its tokenizer, from our folder or the study's own checkpoint.
 
     Args:
         folder: `config.json`, `model.safetensors`, `tokenizer.json`; or `model_config.json` and `Best_model.pth`.
         tokenizer: the tokenizer file, instead of the folder's own.
-        fallback: the tokenizer file where the folder has none, such as the dataset's.
+        fallback: the tokenizer file if the folder has none, such as the dataset's.
 
     Raises:
-        CheckpointError, TokenizerError: anything is missing or does not fit, with what to do.
+        CheckpointError, TokenizerError: a file is missing or does not fit.
     """
     if folder.is_file():
         raise CheckpointError(f"{folder} is a file; expected a folder made by `engine train`")
@@ -101,14 +103,14 @@ def load(
         weights = _study_weights(file)
     else:
         raise CheckpointError(
-            f"{folder}: no captioner here; expected config.json with model.safetensors and tokenizer.json, or the "
+            f"{folder}: contains no captioner; expected config.json with model.safetensors and tokenizer.json, or the "
             "study's model_config.json with Best_model.pth"
         )
     words = CaptionTokenizer.load(tokenizer or _find_tokenizer(folder, fallback))
     if words.vocab_size != config.vocab_size:
         raise CheckpointError(
-            f"{folder}: the captioner has {config.vocab_size} words and the tokenizer {words.vocab_size}; give the "
-            "tokenizer it was trained with, by --tokenizer"
+            f"{folder}: the captioner has {config.vocab_size} tokens and the tokenizer {words.vocab_size}; use "
+            "--tokenizer to pass the tokenizer that the captioner was trained with"
         )
     weights = unwrapped(weights, file)
     captioner = Captioner(_with_feedforward_width(config, weights))
@@ -117,20 +119,20 @@ def load(
 
 
 def unwrapped(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """Return the weights under the names that the model itself gives them.
+    """Return the weights under the model's own names.
 
-    Removes the prefixes `module.` (DataParallel), `_orig_mod.` (torch.compile) and `model.` (a LightningModule's), in
-    any order and number, also where only the encoder or the decoder was wrapped.
+    Removes the prefixes `module.` (DataParallel), `_orig_mod.` (torch.compile) and `model.` (LightningModule), in any
+    order and number, also if only the encoder or the decoder was wrapped.
 
     Raises:
-        CheckpointError: two weights have the same name without their prefixes.
+        CheckpointError: two weights have the same name after removing prefixes.
     """
     names = {name: _unwrapped_name(name) for name in weights}
     if len(set(names.values())) < len(names):
         first, second = _same(names)
         raise CheckpointError(
-            f"{file}: {first!r} and {second!r} are the same weight without their prefixes; expected one model's state "
-            "dict, save model.state_dict()"
+            f"{file}: {first!r} and {second!r} have the same name without their prefixes; expected the state dict of "
+            "one model, save model.state_dict()"
         )
     return {name: weights[given] for given, name in names.items()}
 
@@ -147,17 +149,17 @@ def _same(names: Mapping[str, str]) -> tuple[str, str]:
         if name in before:
             return before[name], given
         before[name] = given
-    raise ValueError("no two are the same")
+    raise ValueError("all values differ")
 
 
 def fitting(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
-    """Return the weights, float32, that a captioner with the state dict `own` loads.
+    """Return the weights in float32 that a captioner with the state dict `own` can load.
 
-    Leaves out what the encoder's timm version no longer has and its tokens do not depend on: classifier heads, and the
-    buffers `relative_position_index` of BEiT, which timm 1.0 computes.
+    Leaves out weights that the encoder's tokens do not depend on and that newer versions of timm do not have:
+    classifier heads, and the buffers `relative_position_index` of BEiT, which timm 1.0 computes.
 
     Raises:
-        CheckpointError: a weight is missing, unknown or of another shape.
+        CheckpointError: a weight is missing, is unknown, or has another shape.
     """
     given = {name: tensor.to(torch.float32) for name, tensor in weights.items() if name in own or not _is_unused(name)}
     missing = sorted(set(own) - set(given) - {"positional_embedding.pe"})  # computed, not learned
@@ -172,12 +174,12 @@ def fitting(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Pa
 
 
 def _is_unused(name: str) -> bool:
-    """Whether an encoder's tokens do not depend on the weight of this name."""
+    """Return whether the encoder's tokens are independent of the weight of this name."""
     return name.startswith("encoder.") and (name.split(".")[1] in _UNUSED or name.endswith(".relative_position_index"))
 
 
 def fingerprint(captioner: Captioner) -> str:
-    """The first 16 hex digits of a SHA-256 over the config and every weight."""
+    """Return the first 16 hex digits of a SHA-256 over the config and all weights."""
     digest = hashlib.sha256(json.dumps(asdict(captioner.config), sort_keys=True).encode())
     for name, tensor in sorted(captioner.state_dict().items()):
         digest.update(name.encode())
@@ -201,7 +203,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(str(path))
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from error
+        raise CheckpointError(f"{path}: not a complete safetensors file ({error}); copy it again") from error
 
 
 def _study_config(path: Path) -> CaptionerConfig:
@@ -219,23 +221,23 @@ def _study_config(path: Path) -> CaptionerConfig:
 def _study_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: there is no such file; expected the study's state dict beside model_config.json"
+            f"{path}: there is no such file; expected the study's state dict next to model_config.json"
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch's notes on files that it does not load in the end
+            warnings.simplefilter("ignore", UserWarning)  # torch also warns about files that it then refuses
             weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and torch each raise their own kinds on a damaged or unsafe file
+    except Exception as error:  # pickle, zip and torch raise their own exceptions for damaged or unsafe files
         raise CheckpointError(f"{path}: {_why_refused(error)}") from error
     if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
-        weights = weights["state_dict"]  # Lightning keeps it beside the optimiser's state and the epoch
+        weights = weights["state_dict"]  # Lightning stores it next to the optimiser state and the epoch
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path}: expected a state dict of tensors; save model.state_dict()")
     return weights
 
 
 def is_studys(folder: Path) -> bool:
-    """Return whether `folder` holds a checkpoint written by the study's own code."""
+    """Return whether `folder` contains a checkpoint written by the study's own code."""
     return (folder / "model_config.json").is_file() and not (folder / "config.json").is_file()
 
 
@@ -243,13 +245,13 @@ def _why_refused(error: Exception) -> str:
     """Return why torch.load with weights_only=True refused a file, and what to do, without reading the file again."""
     if found := re.search(r"GLOBAL (\S+)", str(error)):
         return (
-            f"a whole pickled model or another Python object ({found[1]}), which is not loaded because its code would "
-            "run; expected a state dict, save model.state_dict()"
+            f"a whole pickled model or another Python object ({found[1]}), which is not loaded because that "
+            "would run its code; expected a state dict, save model.state_dict()"
         )
     if "TorchScript" in str(error):
         return "a TorchScript model; expected a state dict, save model.state_dict()"
     reason = first_line(error).split(". ")[0] if isinstance(error, RuntimeError | OSError) else type(error).__name__
-    return f"not a whole file of torch.save ({reason}); copy it again, or save model.state_dict() again"
+    return f"not a complete torch.save file ({reason}); copy it again, or save model.state_dict() again"
 
 
 def _find_tokenizer(folder: Path, fallback: Path | None) -> Path:
@@ -258,19 +260,22 @@ def _find_tokenizer(folder: Path, fallback: Path | None) -> Path:
             return folder / name
     if fallback is not None:
         return fallback
-    raise CheckpointError(f"{folder}: no tokenizer.json; give the tokenizer it was trained with, by --tokenizer FILE")
+    raise CheckpointError(
+        f"{folder}: no tokenizer.json; use --tokenizer FILE to pass the tokenizer that the captioner was trained with"
+    )
 
 
 def _with_feedforward_width(config: CaptionerConfig, weights: dict[str, Tensor]) -> CaptionerConfig:
-    """The feed-forward width as the weights have it: the study's config does not say it."""
+    """Return the config with the feed-forward width of the weights, which the study's config does not contain."""
     width = weights.get("decoder.layers.0.linear1.weight")
     return config if width is None else replace(config, dim_feedforward=width.shape[0])
 
 
 def trained_on(folder: Path) -> dict[str, int | None]:
-    """The images a captioner was trained on: id -> bytes of the photo; none where nobody wrote them down.
+    """Return the images a captioner was trained on as id -> file size in bytes; {} if they were not recorded.
 
-    Photos of another dataset may bear the same names. Earlier trainings wrote names only: their bytes are None.
+    The sizes distinguish photos of other datasets with the same names. Older files contain names only; their sizes are
+    None.
     """
     file = folder / TRAINED_ON
     lines = file.read_text(encoding="utf-8").split("\n") if file.is_file() else []
@@ -283,7 +288,7 @@ def _trained_photo(line: str) -> tuple[str, int | None]:
 
 
 def training_settings(folder: Path) -> dict[str, int | float]:
-    """Return batch_size, learning_rate and epochs of a captioner that was trained here; {} where they are not known."""
+    """Return batch_size, learning_rate and epochs of a captioner's training; {} if they were not recorded."""
     file = folder / "training.json"
     found = _read_json(file).get("recipe") if file.is_file() else None
     used = found.get("training") if isinstance(found, dict) else None

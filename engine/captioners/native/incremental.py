@@ -1,6 +1,6 @@
-"""A decoder one step at a time: the newest token of every prefix in, logits out, nothing computed twice.
+"""Incremental decoding: one step for all prefixes, with cached keys and values.
 
-Works on a decoder's layers and on the keys and values of images. `captioner` builds on this module.
+Works on a decoder's layers and on the keys and values of images; `captioner` uses this module.
 
 Shapes: B images, R prefixes, T tokens, P memory tokens, D model width, H heads, d = D / H, V vocabulary.
 """
@@ -16,10 +16,10 @@ from engine.captioners.native import kv_cache
 
 
 class Product:
-    """`x W^T + b` with W laid out once for oneDNN where that is the faster way: on a CPU.
+    """`x W^T + b` with W packed once for oneDNN on a CPU.
 
-    Steps multiply few rows by large matrices. Plain products lay such a matrix out anew each time, which takes two to
-    three times as long as the product.
+    Steps multiply few rows by large matrices. Plain products pack the matrix every time, which takes two to three times
+    as long as the product.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -29,7 +29,7 @@ class Product:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous())
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[R, in] -> [R, out]."""
+        """Return the product of x [R, in], [R, out]."""
         if self._packed is None or torch.is_autocast_enabled(x.device.type):
             return F.linear(x, self._weight, self._bias)
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
@@ -63,11 +63,11 @@ class _Layer:
 
 
 Embed = Callable[[Tensor, int], Tensor]
-"""Ids [R, T], the first of them at a position -> [R, T, D]."""
+"""Ids [R, T] and the position of the first -> embeddings [R, T, D]."""
 
 
 class DecoderWeights:
-    """A decoder and its head, laid out for steps."""
+    """The weights of a decoder and its head, in the layout for steps."""
 
     def __init__(self, decoder: nn.Module, head: nn.Linear, heads: int, embed: Embed) -> None:
         self.layers = [_Layer(layer) for layer in decoder.layers]
@@ -78,7 +78,7 @@ class DecoderWeights:
 
 
 def state_of(*modules: nn.Module) -> list[tuple[int, int, torch.dtype]]:
-    """Return what changes whenever a weight of `modules` is written to, moved or cast."""
+    """Return a value that changes whenever a weight of `modules` is written, moved or cast."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
     return [(each.data_ptr(), 0 if each.is_inference() else each._version, each.dtype) for each in parameters]
 
@@ -95,7 +95,7 @@ class CrossAttentionCache:
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """The device of the keys and values."""
         return self.layers[0][0].device
 
     @property
@@ -107,17 +107,17 @@ class CrossAttentionCache:
         return CrossAttentionCache(tuple((key[images], value[images]) for key, value in self.layers))
 
     def copy(self) -> "CrossAttentionCache":
-        """The same in memory of its own."""
+        """Return a copy in separate memory."""
         return CrossAttentionCache(tuple((key.clone(), value.clone()) for key, value in self.layers))
 
     def take(self, other: "CrossAttentionCache") -> None:
-        """Becomes a copy of what another of the same shape is."""
+        """Copy the content of another cache of the same shape."""
         for own, new in zip(self.layers, other.layers, strict=True):
             for each, source in zip(own, new, strict=True):
                 each.copy_(source)
 
     def keep(self, images: Tensor) -> "CrossAttentionCache":
-        """Only the images at int64 positions `images`."""
+        """Return the cache of only the images at positions `images` (int64)."""
         kept = ((key.index_select(0, images), value.index_select(0, images)) for key, value in self.layers)
         return CrossAttentionCache(tuple(kept))
 
@@ -127,16 +127,16 @@ def precompute_cross_attention(weights: DecoderWeights, memory: Tensor) -> Cross
     images, tokens, _ = memory.shape
     shape = (images, tokens, 2, weights.heads, weights.width)
     joint = (layer.cross_memory(memory.flatten(0, 1)).view(shape) for layer in weights.layers)
-    # Contiguous [P, d] for each head: read in every step, so the one copy pays.
+    # Contiguous [P, d] for each head: it is read in every step, so one copy pays off.
     return CrossAttentionCache(tuple(tuple(each.permute(2, 0, 3, 1, 4).contiguous().unbind(0)) for each in joint))
 
 
 class IncrementalDecoder:
-    """One step at a time over R prefixes of B images, every key and value computed once.
+    """Decodes R prefixes of B images step by step; every key and value is computed once.
 
-    Cross-attention keys and values belong to images and are never copied per prefix: an image's prefixes are folded
-    into the query's length. Self-attention keys and values belong to prefixes (see `past`). Begins with one prefix an
-    image.
+    Cross-attention keys and values belong to images and are never copied per prefix: the prefixes of an image are
+    folded into the length of the query. Self-attention keys and values belong to prefixes (see `kv_cache`). Decoding
+    starts with one prefix per image.
     """
 
     def __init__(self, weights: DecoderWeights, cross: CrossAttentionCache, max_length: int) -> None:
@@ -146,7 +146,7 @@ class IncrementalDecoder:
         self._kv_cache = kv_cache.create(weights.device, len(weights.layers), max_length)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """The prefixes' newest tokens int64[R] -> logits [R, V] of the token after them."""
+        """Return logits [R, V] of the token after each prefix's newest token int64[R]."""
         x = self._weights.embed(tokens.unsqueeze(1), self._position).squeeze(1)
         self._kv_cache.begin(len(tokens), x)
         for number, (layer, cross) in enumerate(zip(self._weights.layers, self._cross.layers, strict=True)):
@@ -155,7 +155,7 @@ class IncrementalDecoder:
         return self._weights.head(x)
 
     def _layer_step(self, number: int, layer: _Layer, x: Tensor, cross: tuple[Tensor, Tensor]) -> Tensor:
-        """x [R, D] -> the same shape."""
+        """Apply one layer to x [R, D]."""
         heads = (self._weights.heads, self._weights.width)
         query, key, value = layer.own(x).unflatten(-1, (3, *heads)).unbind(1)
         own = self._kv_cache.attend(number, query, key, value).flatten(1)
@@ -166,9 +166,9 @@ class IncrementalDecoder:
         return layer.norms[2](x + layer.outer(layer.activation(layer.inner(x))))
 
     def reorder(self, parents: Tensor) -> None:
-        """Prefix r goes on from what was prefix parents[r]; int64[R'], those of an image side by side as before.
+        """Replace prefix r by the prefix at parents[r], int64[R']; the prefixes of an image stay adjacent.
 
-        Images that no prefix belongs to leave.
+        Images without prefixes are dropped.
         """
         images = self._folds.images
         same = len(parents) == len(images) and bool((parents == torch.arange(len(images), device=parents.device)).all())
@@ -181,21 +181,21 @@ class IncrementalDecoder:
         self._folds = _Folds.uneven(places, len(stay))
 
     def reorder_static(self, parents: Tensor) -> None:
-        """As `follow`, where no image leaves and all have as many prefixes: the device is asked nothing."""
+        """Reorder without device synchronisation; every image must keep the same number of prefixes."""
         images = len(self._cross)
         self._kv_cache.reorder(parents)
         self._folds = _Folds.even(images, len(parents) // images, parents.device)
 
 
 FEW = 5
-"""Prefixes an image up to which plain products read its keys and values faster than the fused attention, on a CPU."""
+"""Up to this many prefixes per image, plain products are faster than fused attention on a CPU."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Queries [B, H, K, d], keys and values [B, H, P, d] -> [B, H, K, d].
+    """Return the attention [B, H, K, d] of queries [B, H, K, d] over keys and values [B, H, P, d].
 
-    With few queries the time is that of reading the keys and values. MKL reads them up to twice as fast as the fused
-    attention does, if the keys stand on the left of their product.
+    With few queries, reading keys and values dominates the time. MKL reads them up to twice as fast as the fused
+    attention if the keys are the left operand.
     """
     if query.shape[2] > FEW or query.device.type != "cpu" or query.dtype != torch.float32:
         return F.scaled_dot_product_attention(query, key, value)
@@ -205,20 +205,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class _Folds:
-    """Where an image's prefixes lie in a block [B, K, ...] that has room for the most that any image has."""
+    """Positions of prefixes in a padded block [B, K, ...], K being the largest number of prefixes of an image."""
 
     def __init__(self, images: Tensor, count: int, room: int, slots: Tensor | None) -> None:
-        """`images`: int64[R], ascending, the image of each prefix; `slots`: int64[R], None where no room is left."""
+        """`images`: int64[R], ascending, the image of each prefix; `slots`: int64[R], None without padding."""
         self.images, self._count, self._room, self._slots = images, count, room, slots
 
     @classmethod
     def even(cls, count: int, each: int, device: torch.device) -> "_Folds":
-        """Of `count` images with `each` prefixes."""
+        """Return the positions for `count` images with `each` prefixes."""
         return cls(torch.arange(count, device=device).repeat_interleave(each), count, each, None)
 
     @classmethod
     def uneven(cls, images: Tensor, count: int) -> "_Folds":
-        """Of `count` images, each with one prefix at least: int64[R], ascending."""
+        """Return the positions for `count` images with at least one prefix each; `images`: int64[R], ascending."""
         counts = torch.bincount(images, minlength=count)
         room = int(counts.max())
         if room * count == len(images):
@@ -227,43 +227,43 @@ class _Folds:
         return cls(images, count, room, images * room + torch.arange(len(images), device=images.device) - first[images])
 
     def fold(self, x: Tensor) -> Tensor:
-        """[R, D] -> [B, K, D], zeros where an image has fewer."""
+        """Return [R, D] as [B, K, D], padded with zeros."""
         if self._slots is not None:
             x = x.new_zeros(self._count * self._room, x.shape[-1]).index_copy_(0, self._slots, x)
         return x.view(self._count, self._room, -1)
 
     def unfold(self, x: Tensor) -> Tensor:
-        """[B, K, D] -> [R, D]."""
+        """Return [B, K, D] as [R, D], without padding."""
         x = x.reshape(self._count * self._room, -1)
         return x if self._slots is None else x.index_select(0, self._slots)
 
 
 class FullPrefixReader:
-    """Whole prefixes read anew at each step and without a causal mask, as the study's rule asks.
+    """Reads whole prefixes at each step without a causal mask, for the study's rule.
 
-    Nothing of the prefix can be kept, as each token sees those after it. The images' keys and values can, and of the
-    last layer only the last token is computed.
+    Keys and values of a prefix cannot be cached, because each token also sees later ones. Those of images can, and the
+    last layer computes only the last token.
     """
 
     def __init__(self, weights: DecoderWeights, cross: CrossAttentionCache) -> None:
         self._weights, self._cross = weights, cross
 
     def __call__(self, ids: Tensor, images: Tensor) -> Tensor:
-        """Prefixes int64[R, T] of images int64[R], those of an image side by side -> the next token's logits [R, V]."""
+        """Return the next token's logits [R, V] of prefixes int64[R, T]; equal `images` int64[R] must be adjacent."""
         x, _ = self._read(ids, images)
         return self._weights.head(x)
 
     def attention(self, ids: Tensor, images: Tensor) -> Tensor:
-        """Return the cross-attention with which `__call__` chooses the next token: that of the newest token.
+        """Return the cross-attention of the newest token, which predicts the next one, float32[R, layers, H, P].
 
-        Prefixes and images as there -> weights float32[R, layers, H, P].
+        The arguments are those of `__call__`.
         """
         _, queries = self._read(ids, images)
         keys = (key.index_select(0, images) for key, _ in self._cross.layers)
         return torch.stack([_weights(query, key) for query, key in zip(queries, keys, strict=True)], dim=1)
 
     def _read(self, ids: Tensor, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return of each prefix's newest token the outcome [R, D] and every layer's cross-attention query [R, H, d]."""
+        """Return the output [R, D] and each layer's cross-attention query [R, H, d] of each prefix's newest token."""
         found = torch.unique_consecutive(images, return_counts=True)
         groups = list(zip(found[0].tolist(), found[1].tolist(), strict=True))
         x, queries = self._weights.embed(ids, 0), []
@@ -275,7 +275,7 @@ class FullPrefixReader:
     def _layer(
         self, layer: _Layer, x: Tensor, cross: tuple[Tensor, Tensor], groups: list[tuple[int, int]], only_last: bool
     ) -> tuple[Tensor, Tensor]:
-        """x [R, T, D] -> the same shape, or [R, 1, D]; and the newest tokens' cross-attention queries [R, H, d]."""
+        """Apply one layer to x [R, T, D]; return [R, T, D] or [R, 1, D], and the newest tokens' queries [R, H, d]."""
         heads = (self._weights.heads, self._weights.width)
         joint = layer.own(x.flatten(0, 1)).view(*x.shape[:2], 3, *heads)
         query, key, value = joint.permute(2, 0, 3, 1, 4)
@@ -296,6 +296,6 @@ class FullPrefixReader:
 
 
 def _weights(query: Tensor, key: Tensor) -> Tensor:
-    """Queries [R, H, d] and keys [R, H, P, d] -> attention weights float32[R, H, P]."""
+    """Return attention weights float32[R, H, P] of queries [R, H, d] and keys [R, H, P, d]."""
     scores = (key @ query.unsqueeze(-1)).squeeze(-1) * query.shape[-1] ** -0.5
     return scores.float().softmax(-1)

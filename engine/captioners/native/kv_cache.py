@@ -1,11 +1,9 @@
-"""Keys and values of the prefixes' own tokens: what self-attention reads of them, and how prefixes go on from others.
+"""Key-value cache of the generated tokens: the keys and values that self-attention reads of each prefix.
 
-Knows tensors of one step and where the earlier ones lie. Knows no layer's weights, no image and no search.
-
-On a CPU every prefix has its own copy (`CopiedKVCache`): gathering all of them is one pass, and the attention then
-reads them in order. On a GPU that pass would take longer than the rest of a step, and the library's attention is made
-for many queries, not one: there each token's keys and values are kept once, where they were written, and our own kernel
-follows each prefix's links to them (`LinkedKVCache`).
+On a CPU every prefix has its own copy (`CopiedKVCache`): copying takes one pass, and attention then reads contiguous
+memory. On a GPU that pass would take longer than the rest of the step, and the library's attention is optimised for
+many queries, not one. There each token's keys and values are stored once, and our kernel follows the links of each
+prefix to them (`LinkedKVCache`).
 
 Shapes: R prefixes, T tokens, H heads, d width of a head.
 """
@@ -28,48 +26,50 @@ except ImportError:  # no Triton, as on systems other than Linux
 
 
 class KVCache(Protocol):
-    """The past of all prefixes in every layer; begins empty."""
+    """The keys and values of all prefixes in every layer; initially empty."""
 
     def begin(self, rows: int, like: Tensor) -> None:
-        """A step begins: `rows` prefixes get a token more, of the type and on the device of `like`."""
+        """Begin a step, which adds one token to `rows` prefixes; dtype and device are those of `like`."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Keeps the new token's key and value; what its query sees of the whole prefix. All [R, H, d]."""
+        """Store the new tokens' keys and values; return the attention of their queries. All are [R, H, d]."""
 
     def reorder(self, parents: Tensor) -> None:
-        """Prefix r goes on from what was prefix parents[r]; int64[R']."""
+        """Replace prefix r by the prefix at parents[r], int64[R']."""
 
 
 def create(device: torch.device, layers: int, steps: int) -> KVCache:
-    """An empty past of at most `steps` tokens, in the way that is faster on `device`."""
-    return _way(device)(layers, steps)
+    """Return an empty cache of at most `steps` tokens, of the type that is faster on `device`."""
+    return _cache_type(device)(layers, steps)
 
 
 def is_linked(device: torch.device) -> bool:
-    """Whether a past on `device` is a linked one: on a GPU where the kernel can be built."""
+    """Return whether the cache on `device` is linked: on a GPU for which the kernel can be compiled."""
     return device.type == "cuda" and _has_kernel(device)
 
 
 def copies(device: torch.device) -> int:
-    """How many times a past on `device` holds each prefix's tokens."""
-    return _way(device).copies
+    """Return how often the cache on `device` stores the tokens of each prefix."""
+    return _cache_type(device).copies
 
 
-def _way(device: torch.device) -> "type[CopiedKVCache] | type[LinkedKVCache]":
+def _cache_type(device: torch.device) -> "type[CopiedKVCache] | type[LinkedKVCache]":
     return LinkedKVCache if is_linked(device) else CopiedKVCache
 
 
 @cache
 def _has_kernel(device: torch.device) -> bool:
-    """Whether the kernel runs here: it is compiled on first use, which takes a C compiler."""
+    """Return whether the kernel runs on `device`; it is compiled on first use, which needs a C compiler."""
     if triton_attention is None:
         return False
     try:
         one = torch.zeros(1, 1, 16, device=device)
         triton_attention.attend_linked(one, one.view(1, -1), one.view(1, -1), one.new_zeros(1, 1, dtype=torch.int32), 1)
-    except Exception as error:  # Triton's compiler and what it calls raise many kinds
+    except Exception as error:  # Triton's compiler raises many kinds of exceptions
         reason = first_line(error)
-        warnings.warn(f"the attention kernel cannot be built ({reason}); decoding goes on without it", stacklevel=2)
+        warnings.warn(
+            f"the attention kernel cannot be compiled ({reason}); continuing without it, which is slower", stacklevel=2
+        )
         return False
     return True
 
@@ -77,8 +77,8 @@ def _has_kernel(device: torch.device) -> bool:
 class CopiedKVCache:
     """Each prefix has its own copy, [T, R, H, d] in every layer.
 
-    Time comes first, so that the past of any choice of prefixes is gathered in one pass from one block into another;
-    two buffers take turns, because fresh memory for every step costs as much as the copy itself.
+    Time is the first dimension, so that any selection of prefixes is copied in one pass. Two buffers alternate, because
+    allocating memory in every step costs as much as the copy itself.
     """
 
     copies = 2
@@ -99,12 +99,12 @@ class CopiedKVCache:
         return F.scaled_dot_product_attention(query.unsqueeze(2), *self._layers[layer].append(key, value)).squeeze(2)
 
     def reorder(self, parents: Tensor) -> None:
-        """See `KVCache`; done in one pass before the next step, however often prefixes changed."""
+        """See `KVCache`; done in one pass before the next step, even after several calls."""
         self._parents = parents if self._parents is None else self._parents[parents]
 
 
 class _Copies:
-    """One layer's."""
+    """The copies of one layer."""
 
     def __init__(self, steps: int) -> None:
         self._steps, self._filled, self._shape = steps, 0, torch.Size()
@@ -112,20 +112,20 @@ class _Copies:
         self._next: list[Tensor] = []
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Adds one step's [R, H, d]; returns all steps so far, [R, H, T, d]."""
+        """Append keys and values [R, H, d] of one step; return those of all steps so far, [R, H, T, d]."""
         if self._filled == 0:
             self._shape = key.shape
             self._reserve(self._now, key)
         read = []
         for buffer, new in zip(self._now, (key, value), strict=True):
-            past = self._view(buffer)
-            past[self._filled] = new
-            read.append(past[: self._filled + 1].permute(1, 2, 0, 3))
+            block = self._view(buffer)
+            block[self._filled] = new
+            read.append(block[: self._filled + 1].permute(1, 2, 0, 3))
         self._filled += 1
         return read[0], read[1]
 
     def select(self, rows: Tensor) -> None:
-        """Row i goes on from what was row rows[i]."""
+        """Replace row i by the row at rows[i]."""
         before = [self._view(buffer)[: self._filled] for buffer in self._now]
         self._shape = torch.Size((len(rows), *self._shape[1:]))
         self._reserve(self._next, self._now[0])
@@ -136,7 +136,7 @@ class _Copies:
     def _reserve(self, buffers: list[Tensor], like: Tensor) -> None:
         size = self._steps * math.prod(self._shape)
         if not buffers or buffers[0].numel() < size:
-            # A sweep's prefixes become a few more at each step; without room for them each step would take new memory.
+            # The prefixes of a sweep grow slightly at each step; without spare room every step would allocate memory.
             size = size * 5 // 4 if self._filled else size
             buffers.clear()
             buffers += [like.new_empty(size), like.new_empty(size)]
@@ -147,7 +147,7 @@ class _Copies:
 
 
 class LinkedKVCache:
-    """Each token's keys and values are kept once, [N, H * d] in every layer; a prefix is a row of N's places."""
+    """Each token's keys and values are stored once, [N, H * d] in every layer; a prefix is a row of indices into N."""
 
     copies = 1
 
@@ -169,16 +169,16 @@ class LinkedKVCache:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """See `KVCache`."""
-        kept = self._roomy(layer, key)
+        kept = self._reserve(layer, key)
         for block, new in zip(kept, (key, value), strict=True):
             block[self._new] = new.flatten(1)
         return triton_attention.attend_linked(query, *kept, self._links, self._tokens)
 
-    def _roomy(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's blocks with room for this step."""
+    def _reserve(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the layer's blocks with room for this step."""
         kept = self._kept[layer]
         if kept is None or len(kept[0]) < self._used:
-            # The prefixes of a search are about as many at each step; a sweep's become a few more.
+            # A search has about the same number of prefixes at each step; a sweep's number grows slightly.
             to_come = len(like) * (self._steps - self._tokens)
             rows = self._used + (to_come if kept is None else to_come * 5 // 4)
             before, width = kept, math.prod(like.shape[1:])

@@ -1,6 +1,6 @@
-"""A trained captioner as `protocols.Captioner` and `protocols.Explainer`: photos in, captions and word maps out.
+"""Trained captioners as `protocols.Captioner` and `protocols.Explainer`: from photos to captions and word maps.
 
-An image is encoded once: the memory of the last chunk is kept for its maps.
+Each image is encoded once; the memory of the last chunk is kept to compute its maps.
 """
 
 import time
@@ -27,16 +27,16 @@ from engine.models.tokenizer import CaptionTokenizer
 from engine.protocols import Hypothesis
 
 CHUNK = 64
-"""Images encoded together and kept together: what a kill can cost."""
+"""Images per chunk: they are encoded and stored together, so an interruption loses at most one chunk."""
 
 CHUNK_ON_GPU = 256
-"""The same on a GPU with at least ROOMY bytes, which fewer images do not keep busy."""
+"""The same on a GPU with at least ROOMY bytes, which smaller chunks do not keep busy."""
 
 ROOMY = 24 * 10**9
-"""Bytes of a GPU that has room for the photos, keys and values of that many."""
+"""Memory of a GPU, in bytes, that fits the photos, keys and values of CHUNK_ON_GPU images."""
 
 TIMED = 16
-"""Images, at least, that each size of a sweep searches once more alone: together, the sizes share their time."""
+"""Minimum number of images for timing each beam size separately; in a sweep the sizes share their time."""
 
 ENCODE, DECODE = "encode", "decode"
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -44,7 +44,7 @@ _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class _Chunk:
-    """The photos of the last call, their memory float[N, P, D] and their search."""
+    """The photos of the last call of `caption`, their memory float[N, P, D] and their search."""
 
     photos: Sequence[np.ndarray]
     encoded: torch.Tensor
@@ -53,7 +53,7 @@ class _Chunk:
 
 
 def chunk_size_on(device: torch.device) -> int:
-    """Return how many images are encoded together on a device."""
+    """Return the number of images that are encoded together on a device."""
     if device.type == "cuda" and torch.cuda.get_device_properties(device).total_memory >= ROOMY:
         return CHUNK_ON_GPU
     return CHUNK
@@ -70,12 +70,12 @@ class NativeCaptioner:
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
-        # Before the precision: a fingerprint is of the weights as they are stored.
+        # Before casting: the fingerprint is that of the stored weights.
         self.fingerprint = checkpoints.fingerprint(model)
         self.model, self.tokenizer, self.folder = model.to(device, _DTYPES[precision]), tokenizer, folder
         self.name = folder.resolve().name
         self.seconds = {ENCODE: 0.0, DECODE: 0.0}
-        """Seconds of the parts of `caption` so far."""
+        """Seconds spent in the parts of `caption` so far."""
         self._graphs = GraphCache()
         self._chunk: _Chunk | None = None
 
@@ -93,7 +93,7 @@ class NativeCaptioner:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Return what `run.json` keeps."""
+        """Return the captioner's entries in `run.json`."""
         config = self.model.config
         return {
             "name": self.name,
@@ -108,16 +108,16 @@ class NativeCaptioner:
 
     @cached_property
     def tokenizer_json(self) -> str:
-        """Return the tokenizer as it is stored: another one makes other captions."""
+        """Return the tokenizer as JSON, which identifies it: another tokenizer changes captions."""
         return self.tokenizer.to_json()
 
     @cached_property
     def chunk_size(self) -> int:
-        """Return how many photos `caption` takes best."""
+        """Return the best number of photos per call of `caption`."""
         return chunk_size_on(self.model.device)
 
     def trained_on(self) -> dict[str, int | None]:
-        """Return the images of the training: id -> bytes of the photo, None where only the name is known."""
+        """Return the training images as id -> file size in bytes, None if only the name is known."""
         return checkpoints.trained_on(self.folder)
 
     @cached_property
@@ -136,7 +136,7 @@ class NativeCaptioner:
     def caption(
         self, photos: Sequence[np.ndarray], image_ids: Sequence[str], config: DecodingConfig
     ) -> dict[int, list[list[Hypothesis]]]:
-        """Return the hypotheses of each photo at every beam size, best first; of samples, as drawn."""
+        """Return the hypotheses of each photo at every beam size, best first; samples are in the order drawn."""
         start = time.perf_counter()
         encoded = self._encode(photos)
         with torch.inference_mode():
@@ -144,7 +144,7 @@ class NativeCaptioner:
         ids = (self.tokenizer.bos_id, self.tokenizer.eos_id)
         search = BatchedSearch(self.model, cross, *ids, config, image_ids, self._graphs)
         if self.model.device.type == "cuda":
-            torch.cuda.synchronize(self.model.device)  # or its time would be counted as the decoding's
+            torch.cuda.synchronize(self.model.device)  # otherwise encoding time would count as decoding
         middle = time.perf_counter()
         found = search.run()
         self.seconds[ENCODE] += middle - start
@@ -171,26 +171,28 @@ class NativeCaptioner:
     def time_alone(self) -> dict[int, float]:
         """Return seconds per image of each beam size alone, measured on the last chunk; {} for a single size.
 
-        As much of the chunk is searched again as makes a full batch.
+        Searches as many images of the chunk again as fill a batch.
         """
         if self._chunk is None or len(self._chunk.sizes) == 1:
             return {}
         search, on_cpu, found = self._chunk.search, self.model.device.type == "cpu", {}
-        rows = memory.ROWS if on_cpu else memory.ROWS_ON_GPU // 4  # as fast per image as more of them, to a tenth
+        rows = (
+            memory.ROWS if on_cpu else memory.ROWS_ON_GPU // 4
+        )  # within 10 % of the speed per image of larger batches
         for size in self._chunk.sizes:
             images, times = min(len(search), max(TIMED, rows // size)), []
-            for _ in range(1 if on_cpu else 3):  # what a GPU does first takes longer: it loads its code
+            for _ in range(1 if on_cpu else 3):  # the first run on a GPU is slower because it loads code
                 before = time.perf_counter()
                 search.run([size], images)
                 times.append(time.perf_counter() - before)
             found[size] = min(times) / images
-        self._graphs.clear()  # the sizes are searched together from here on, and such searches are not replayed
+        self._graphs.clear()  # from here on the sizes are searched together, which is not replayed
         return found
 
     def maps(
         self, photos: Sequence[np.ndarray], captions: Sequence[Hypothesis], config: DecodingConfig, merge: str
     ) -> list[WordMaps]:
-        """Return the word maps of captions, read by the pass that the search rule chooses words in."""
+        """Return the word maps of captions, computed by the kind of pass that the search rule uses."""
         chunk = self._chunk
         encoded = chunk.encoded if chunk is not None and chunk.photos is photos else self._encode(photos)
         tokens = [caption.tokens for caption in captions]
@@ -202,6 +204,6 @@ class NativeCaptioner:
         def in_batches(first: int, last: int) -> list[WordMaps]:
             return memory.in_batches(lambda at, end: some(first + at, first + end), last - first, last - first)
 
-        # As in the search: without a mask each length is a pass of its own, and cores that share small passes wait.
+        # As in the search: without a mask each length is a separate small pass, and cores that share one would wait.
         jobs = jobs_for(len(tokens), self.model.device) if config.rule == "study" else 1
         return in_jobs(in_batches, len(tokens), jobs)

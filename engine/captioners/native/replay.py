@@ -1,4 +1,4 @@
-"""The cross-attention of finished captions: a teacher-forced replay by the pass that chose their words."""
+"""Compute the cross-attention of finished captions by a teacher-forced replay, in the way their words were chosen."""
 
 from collections.abc import Sequence
 
@@ -22,10 +22,10 @@ def replay(
     """Return the word maps of finished captions, one entry per caption; the end token is kept as the word END_WORD.
 
     Args:
-        memory: of the captions' images, float[N, P, D].
-        captions: N lists of new tokens, the end token included where there is one.
+        memory: memory of the captions' images, float[N, P, D].
+        captions: N lists of new tokens, including the end token if there is one.
         merge: one of `explain.attention.MERGES`.
-        rule: one of `config.RULES`, that of the search which found the captions.
+        rule: one of `config.RULES`: the rule of the search that found the captions.
     """
     if not captions:
         return []
@@ -50,22 +50,25 @@ def step_weights(
     captions: Sequence[Sequence[int]],
     rule: str = "standard",
 ) -> Tensor:
-    """Return the cross-attention of the step that chose each token, as `rule` reads prefixes.
+    """Return the cross-attention of the step that chose each token under `rule`.
 
-    Arguments as those of `replay` -> float32[N, layers, heads, T, P], T the longest caption's tokens; what lies beyond
-    a shorter caption's tokens has no meaning.
+    The arguments are those of `replay`.
+
+    Returns:
+        float32[N, layers, heads, T, P], T being the length of the longest caption; values beyond the tokens of a
+        shorter caption are undefined.
     """
     lengths = torch.tensor([len(tokens) for tokens in captions], device=captioner.device)
     inputs = torch.full((len(captions), int(lengths.max())), tokenizer.pad_id)
     for row, tokens in enumerate(captions):
-        # The step that predicts token t reads token t - 1: the input is the caption moved right by one.
+        # The step that predicts token t reads token t - 1, so the input is the caption shifted right by one.
         inputs[row, : len(tokens)] = torch.tensor([tokenizer.bos_id, *tokens[:-1]])
     inputs = inputs.to(captioner.device)
     return _unmasked(captioner, inputs, lengths, memory) if rule == "study" else captioner.replay(inputs, memory)[1]
 
 
 def _unmasked(captioner: Captioner, inputs: Tensor, lengths: Tensor, memory: Tensor) -> Tensor:
-    """Read each prefix by itself without a causal mask; prefixes of a length together, as padding would be attended."""
+    """Read each prefix separately without a causal mask, grouped by length because padding would be attended to."""
     read = captioner.reader(captioner.precompute_cross_attention(memory))
     longest, shape = inputs.shape[1], captioner.config
     found = torch.zeros(len(inputs), shape.num_layers, shape.nhead, longest, memory.shape[1], device=captioner.device)
@@ -84,6 +87,6 @@ def spans(tokenizer: CaptionTokenizer, tokens: Sequence[int]) -> list[Word]:
 
 
 def quantise(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """As `explain.attention.quantise`, on the device: a GPU sends a quarter of the bytes."""
+    """Do the same as `explain.attention.quantise` on the device, so that a GPU transfers a quarter of the bytes."""
     scale = maps.amax(-1)
     return (maps / scale.where(scale > 0, 1).unsqueeze(-1) * 255).round().to(torch.uint8), scale

@@ -1,9 +1,9 @@
-"""Kernels for a GPU, in Triton: what torch's own operations would read or write several times.
+"""Triton kernel: attention over a linked key-value cache.
 
-Knows tensors and their strides. On a CPU Triton's interpreter runs the same code, which is how the tests check it
-where there is no GPU.
+Torch's own operations would copy the keys and values first. On a CPU, Triton's interpreter runs the same code; the
+tests use it on machines without a GPU.
 
-Shapes: R prefixes, T tokens, H heads, d width of a head, N places.
+Shapes: R prefixes, T tokens, H heads, d width of a head, N stored tokens.
 """
 
 import torch
@@ -11,24 +11,24 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_TOKENS = 8  # of a prefix, read at once; on an H200 faster than 16 or 32, and one warp than two or four
+_TOKENS = 8  # tokens of a prefix per block; on an H200, 8 is faster than 16 or 32, and one warp than two or four
 
 
 def attend_linked(query: Tensor, keys: Tensor, values: Tensor, links: Tensor, tokens: int) -> Tensor:
-    """Attention of one query a prefix to the prefix's tokens, wherever their keys and values lie.
+    """Return the attention of one query per prefix over the prefix's tokens, whose keys and values are linked.
 
     Args:
         query: [R, H, d], its last two dimensions contiguous.
-        keys: [N, H * d], contiguous, as `values`.
-        links: int32[R, at least `tokens`]: the place of each of a prefix's tokens.
-        tokens: T, those of every prefix.
+        keys: [N, H * d], contiguous, like `values`.
+        links: int32[R, at least `tokens`]: the row in `keys` of each token of a prefix.
+        tokens: T, the number of tokens of every prefix.
 
     Returns:
-        [R, H, d], in the query's type; sums are float32, or float64 where the query is.
+        [R, H, d], in the dtype of the query; sums are in float32, or float64 if the query is.
     """
     rows, heads, width = query.shape
     out = torch.empty((rows, heads, width), dtype=query.dtype, device=query.device)
-    with torch.cuda.device_of(query):  # Triton launches on the current device, wherever the tensors are
+    with torch.cuda.device_of(query):  # Triton launches on the current device, not on that of the tensors
         _attend_linked[(rows, heads)](
             *(query, keys, values, links, out, tokens),
             *(query.stride(0), links.stride(0)),
@@ -58,12 +58,12 @@ def _attend_linked(
     TOKENS: tl.constexpr,
     SUM: tl.constexpr,
 ):
-    """One prefix and head; softmax over blocks of tokens with a running maximum (Milakov and Gimelshein 2018)."""
+    """One prefix and head: softmax over blocks of tokens with a running maximum (Milakov and Gimelshein 2018)."""
     row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
     across = tl.arange(0, SPAN)
     is_inside = across < WIDTH
-    asked = tl.load(query + row * query_stride + head * WIDTH + across, mask=is_inside, other=0).to(SUM)
-    asked = asked / tl.sqrt(tl.full((), WIDTH, SUM))
+    own_query = tl.load(query + row * query_stride + head * WIDTH + across, mask=is_inside, other=0).to(SUM)
+    own_query = own_query / tl.sqrt(tl.full((), WIDTH, SUM))
     most = tl.full((), float("-inf"), SUM)
     total = tl.full((), 0, SUM)
     seen = tl.zeros((SPAN,), SUM)
@@ -75,7 +75,7 @@ def _attend_linked(
         mask = is_there[:, None] & is_inside[None, :]
         key = tl.load(keys + at, mask=mask, other=0).to(SUM)
         value = tl.load(values + at, mask=mask, other=0).to(SUM)
-        score = tl.where(is_there, tl.sum(key * asked[None, :], axis=1), float("-inf"))
+        score = tl.where(is_there, tl.sum(key * own_query[None, :], axis=1), float("-inf"))
         now = tl.maximum(most, tl.max(score, axis=0))
         weight = tl.exp(score - now)
         fade = tl.exp(most - now)

@@ -34,5 +34,5 @@ def test_a_text_is_utf8_with_or_without_a_byte_order_mark(tmp_path):
 @pytest.mark.parametrize(
     ("error", "line"), [(OSError("no room\nmore"), "no room"), (ValueError(), "ValueError"), (KeyError(""), "''")]
 )
-def test_what_an_error_says_is_one_line_and_never_nothing(error, line):
+def test_the_first_line_of_an_error_is_never_empty(error, line):
     assert first_line(error) == line

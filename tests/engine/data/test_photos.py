@@ -51,7 +51,7 @@ def test_each_bad_photo_has_a_reason(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("size", "is_usable"), [((1, 60_000), False), ((60_000, 1), False), ((3, 300), True)])
-def test_a_long_strip_is_no_photo(tmp_path, size, is_usable):
+def test_a_long_strip_is_not_a_photo(tmp_path, size, is_usable):
     path = tmp_path / "strip.png"
     Image.new("RGB", size).save(path)
     if is_usable:

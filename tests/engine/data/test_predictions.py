@@ -73,7 +73,7 @@ def test_the_studys_zero_shot_predictions_have_their_published_accuracy(prompt, 
     assert sum(each.predicted == each.true for each in found) / 2500 == accuracy
 
 
-def test_a_folder_before_a_class_photo_is_no_part_of_its_label(tmp_path):
+def test_the_folder_of_a_class_photo_is_not_part_of_its_label(tmp_path):
     (tmp_path / "p.csv").write_text("filename,label\nval/12_0.png,12\np1_data\\val\\3_0.png,4\n")
     first, second = predictions.read_classes(tmp_path / "p.csv")
     assert (first.file_name, first.true, first.predicted) == ("12_0.png", "12", "12")
@@ -153,14 +153,14 @@ def test_an_id_is_that_of_the_annotation_file_whatever_digits_the_file_names_hav
     assert matched == {"photo_2": "first", "photo_3": "second"}
 
 
-def test_the_digits_of_a_file_name_are_no_id(tmp_path):
+def test_the_digits_of_a_file_name_are_not_an_id(tmp_path):
     dataset = registry.load(shifted(tmp_path))
     for name in ("3", "2.jpg"):
         with pytest.raises(PredictionsError, match=f"the image '{name}' is not in"):
             predictions.match([PredictedCaption(name, "a")], dataset, tmp_path, partial=True)
 
 
-def test_a_name_that_is_an_id_as_well_means_what_its_form_says(tmp_path):
+def test_a_name_that_is_also_an_id_is_resolved_by_its_form(tmp_path):
     images = [{"id": 1, "file_name": "2.jpg"}, {"id": 2, "file_name": "1.jpg"}]
     (tmp_path / "val").mkdir()
     tiny.write_json(tmp_path / "annotations" / "captions_val.json", {"images": images, "annotations": []})

@@ -38,7 +38,7 @@ def test_a_dataset_without_splits_holds_the_same_photos_out_every_time():
     assert {each.image_id for each in registry.load(SHARED / "flickr8k", split="val", hold_out=50).examples} <= held
 
 
-def test_a_hold_out_that_leaves_a_split_empty_says_how_many_photos_there_are(tmp_path):
+def test_a_hold_out_that_leaves_a_split_empty_is_refused(tmp_path):
     photos = tiny.coco(tmp_path) / "val"
     with pytest.raises(DatasetError, match="--hold-out 9: expected 1 to 4, .* has 5 photos"):
         registry.load(photos, split="val", hold_out=9)
@@ -260,7 +260,7 @@ def test_captions_that_make_no_sense_name_the_file_and_the_entry(tmp_path, conte
         (["a/1.jpg", "a/1.png"], ["a/1.jpg", "a/1.png"]),
     ],
 )
-def test_photos_of_one_name_are_told_apart_by_folder_then_by_extension(tmp_path, names, ids):
+def test_photos_with_equal_names_get_ids_with_folder_then_extension(tmp_path, names, ids):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Images dealt to jobs: the same hypotheses in the same order, whoever searched them."""
+"""Images divided among jobs: the hypotheses and their order do not depend on the jobs."""
 
 import pytest
 import torch

@@ -90,7 +90,7 @@ def test_a_shape_that_was_seen_long_before_it_is_captured_is_not_the_first_to_go
     assert asked(model, 3) == {3: 2} and asked(model, 2) is None
 
 
-def test_what_is_forgotten_is_captured_anew(everywhere):
+def test_a_dropped_shape_is_captured_again(everywhere):
     model = Model()
     asked(model), asked(model)
     model.graphs.clear()
@@ -101,7 +101,7 @@ def test_what_is_forgotten_is_captured_anew(everywhere):
     ("message", "reason"),
     [("operation not permitted when stream is capturing\nmore", "operation not permitted"), ("", "RuntimeError")],
 )
-def test_a_search_that_cannot_be_captured_goes_on_without_and_says_so(everywhere, monkeypatch, message, reason):
+def test_a_search_that_cannot_be_captured_continues_without_graphs_and_warns(everywhere, monkeypatch, message, reason):
     def broken(*args: object) -> None:
         raise RuntimeError(message)
 
@@ -180,7 +180,7 @@ def test_a_graph_is_a_step_and_none_is_replayed_after_the_last_image_is_done(cap
     assert len(taken) == 12 and 0 < sum(taken) < 12 and taken == sorted(taken, reverse=True)
 
 
-def test_an_image_whose_logits_are_no_numbers_is_left_to_the_search_itself(captured_at_once, monkeypatch):
+def test_an_image_with_nan_logits_is_not_replayed(captured_at_once, monkeypatch):
     monkeypatch.setattr(cuda_graphs, "_suits", lambda *args: True)
     captioner, words, config = tiny.captioner(), tiny.tokenizer(), DecodingConfig(beam_sizes=(3,), max_length=5)
     memory = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))

@@ -35,9 +35,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_out_of_memory_halves_the_batch_and_goes_on_with_a_warning(error):
+def test_out_of_memory_halves_the_batch_with_a_warning(error):
     work = Fake(3, error)
-    with pytest.warns(UserWarning, match="out of memory with 8 images at once; going on with 4"):
+    with pytest.warns(UserWarning, match="out of memory with batches of 8 images; continuing with batches of 4"):
         assert memory.in_batches(work, 10, 8) == list(range(10))
     assert work.calls == [8, 4, 2, 2, 2, 2, 2]
 
@@ -50,7 +50,7 @@ def test_what_fits_is_done_in_whole_batches_without_a_warning():
     assert work.calls == [4, 4, 2]
 
 
-def test_one_image_that_is_too_much_says_what_to_do():
+def test_the_error_for_a_single_image_says_what_to_do():
     with pytest.warns(UserWarning), pytest.raises(memory.MemoryShort, match="smaller --beams"):
         memory.in_batches(Fake(0, MemoryError()), 2, 2)
 

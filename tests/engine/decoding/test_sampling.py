@@ -80,7 +80,7 @@ def test_a_samples_log_probability_is_the_models_whatever_the_temperature():
 
 
 def test_sampling_needs_a_seed_for_each_image():
-    with pytest.raises(ValueError, match="expected one for each image"):
+    with pytest.raises(ValueError, match="expected one per image"):
         draw(table(3), [1, 2])
 
 

@@ -14,7 +14,7 @@ BOS, EOS, CPU = 0, 1, torch.device("cpu")
 
 
 class EvenTable(peers.TableSteps):
-    """A table whose prefixes go on without a question."""
+    """A table of logits whose prefixes are reordered without synchronisation."""
 
     reorder_static = peers.TableSteps.reorder
 
@@ -28,7 +28,7 @@ def table(seed: int, images: int, vocabulary: int, bias: float) -> torch.Tensor:
 def walked(
     logits: torch.Tensor, size: int, config: DecodingConfig, wait: bool
 ) -> tuple[list[list[TokenHypothesis]], list[bool]]:
-    """What is found at the first step after which no image goes on, or, with `wait`, at the last of all."""
+    """Return the results after the first step that finishes all images or, with `wait`, after the last step."""
     search, going, found = static_shapes.create(len(logits), size, EOS, config, CPU), [], ()
     for goes_on, state in static_shapes.run(EvenTable(logits), search, len(logits), BOS, config, CPU):
         going.append(bool(goes_on))
@@ -71,7 +71,7 @@ def test_it_ends_when_the_last_image_is_done_and_not_at_the_first():
 
 @pytest.mark.parametrize("device", tiny.DEVICES)
 @pytest.mark.parametrize("size", [1, 3])
-def test_a_captioners_own_steps_go_on_evenly(size, device):
+def test_a_captioners_steps_work_with_static_shapes(size, device):
     captioner, words = tiny.captioner().to(device), tiny.tokenizer()
     with torch.no_grad():
         captioner.head.bias[words.eos_id] += 1

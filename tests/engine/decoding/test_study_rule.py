@@ -55,7 +55,7 @@ def test_the_studys_rule_is_what_its_sentences_say(seed, size):
     assert found.score == pytest.approx(score, abs=1e-5)
 
 
-def test_an_end_token_among_the_very_first_is_no_end_in_the_studys_rule():
+def test_an_end_token_in_the_first_step_does_not_end_under_the_studys_rule():
     logits = torch.full((1, 6, 6, 6), -9.0)
     logits[..., EOS] = 5.0
     found = search(read_table(logits), 1, 2, BOS, EOS, 6, torch.device("cpu"))[0]

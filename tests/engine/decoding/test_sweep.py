@@ -132,7 +132,7 @@ def test_a_prefix_that_several_sizes_need_is_read_once():
 
 
 def test_early_stopping_takes_the_first_candidates_and_the_default_waits_for_better_ones():
-    # Each step ends with 35 % and goes on with 65 %. At penalty 2, (2, end) scores (ln .65 + ln .35) / 4 = -0.370 and
+    # Each step ends with 35 % and continues with 65 %. At penalty 2, (2, end) scores (ln .65 + ln .35) / 4 = -0.370 and
     # beats (end) = -1.050; six times 2 scores 6 ln .65 / 36 = -0.072, but only a patient search gets there.
     logits = torch.full((1, 3, 3, 3), -1e4)
     logits[..., EOS], logits[..., 2] = math.log(0.35), math.log(0.65)
@@ -143,7 +143,7 @@ def test_early_stopping_takes_the_first_candidates_and_the_default_waits_for_bet
     assert (patient.tokens, patient.score) == ((2,) * 6, pytest.approx(-0.072, abs=1e-3))
 
 
-def test_a_caption_that_never_ends_stops_at_the_maximum_length_and_says_so():
+def test_a_caption_that_never_ends_stops_at_the_maximum_length_unfinished():
     logits = table(0)
     logits[..., EOS] = -1e4
     for size in (1, 3):

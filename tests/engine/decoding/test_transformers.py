@@ -129,7 +129,7 @@ def test_ties_are_broken_as_generate_breaks_them(vocabulary, beams, early):
     logits = tied_table(vocabulary, 12, vocabulary)
     model = peers.TableModel(logits, BOS, EOS)
     settings = {"early_stopping": early} if beams > 1 else {}
-    # One image at a time: while others go on, transformers sorts the equals of one that is done anew at each step.
+    # One image at a time: in a batch, transformers sorts ties of a finished image again at each step.
     expected = [
         peers.generate(model, torch.full((1, 1, 1), float(image)), beams, EOS, max_new_tokens=8, **settings)[0]
         for image in range(12)

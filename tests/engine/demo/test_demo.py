@@ -28,7 +28,7 @@ def corpus(results, size: int = 1) -> dict[str, float]:
 
 
 def test_the_captions_are_about_their_pictures(results):
-    # A constant caption reaches about 0.15 on this world; the measured value stands in engine/demo/README.md.
+    # A constant caption reaches about 0.15 on this world; the measured value is in engine/demo/README.md.
     assert corpus(results)["cider"] > 0.6
     assert corpus(results, 3)["cider"] > 0.6
 

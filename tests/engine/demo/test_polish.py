@@ -38,7 +38,7 @@ def model(tokenizer) -> pretraining.Pretraining:
     return pretraining.Pretraining(tokenizer)
 
 
-def test_kept_tokens_go_on_to_the_features_of_the_whole_tower(model, data):
+def test_kept_tokens_give_the_features_of_the_whole_tower(model, data):
     kept = torch.from_numpy(polish.kept_tokens(model, data)).float()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (pretraining.MEAN, pretraining.STD))
     pixels = torch.from_numpy(data.pixels).float().permute(0, 3, 1, 2) / 255
@@ -48,7 +48,7 @@ def test_kept_tokens_go_on_to_the_features_of_the_whole_tower(model, data):
     torch.testing.assert_close(found, whole, atol=0.03, rtol=0)  # kept in half precision, computed in bfloat16
 
 
-def test_only_what_stands_above_the_kept_tokens_moves_and_the_portraits_are_learned(model, data, tokenizer):
+def test_only_the_layers_above_the_kept_tokens_change_and_the_portraits_are_learned(model, data, tokenizer):
     before = {name: value.clone() for name, value in model.clip.state_dict().items()}
     images = torch.from_numpy(polish.kept_tokens(model, data)[:3]).float()
     labels = torch.tensor([CLASSES.index(kind) for kind in ("dog", "bus", "cup")])

@@ -62,10 +62,10 @@ def test_a_patch_is_labelled_with_what_covers_it_and_its_colour():
     middle = (int(ys.mean()) // corpus.PATCH) * corpus.GRID + int(xs.mean()) // corpus.PATCH
     assert corpus.PATCH_NAMES[names[middle]] == "bus"
     assert corpus.COLOUR_NAMES[colours[middle]] == scene.groups[0].colour
-    assert (corpus.PATCH_NAMES[names[0]], colours[0]) == (scene.place, corpus.UNTOLD)
+    assert (corpus.PATCH_NAMES[names[0]], colours[0]) == (scene.place, corpus.NO_COLOUR)
 
 
-def test_a_text_that_may_be_true_of_another_image_is_no_negative_for_it(data, tokenizer):
+def test_a_text_that_may_describe_another_image_is_not_its_negative(data, tokenizer):
     batch = pretraining.make_batch(data, tokenizer, np.arange(3), Random(0), share=1.0)
     prompts = batch.forbidden[:, :3]
     assert prompts.tolist() == [[False, False, False], [True, False, False], [False, False, False]]

@@ -40,7 +40,7 @@ def test_a_picture_is_rgb_with_one_mask_a_thing_and_no_pixel_in_two_masks():
         assert picture.masks.sum(axis=0).max() <= 1
 
 
-def test_a_mask_lies_where_its_thing_stands():
+def test_a_mask_is_at_the_position_of_its_object():
     for seed in SEEDS:
         scene = compose(seed)
         for thing, mask in zip(scene.things, draw(scene).masks, strict=True):
@@ -188,7 +188,7 @@ def test_a_swap_follows_with_the_verb_and_the_article():
     assert not any(text.startswith("a u") for text in swapped)
 
 
-def test_a_swap_says_none_where_there_is_nothing_to_swap():
+def test_a_swap_returns_none_if_there_is_nothing_to_swap():
     assert all(swap("there is a park.", what, Random(0)) is None for what in SWAPS)
 
 

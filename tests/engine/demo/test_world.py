@@ -35,7 +35,7 @@ def test_a_split_reads_as_coco(split, capsys):
     assert {category["id"]: category["name"] for category in instances.cats.values()}[18] == "dog"
 
 
-def test_every_image_is_there_with_its_size_and_twelve_digits(split):
+def test_every_image_exists_with_its_size_and_twelve_digits(split):
     images = json.loads((split / "annotations" / "captions_val.json").read_text())["images"]
     for image in images:
         assert image["file_name"] == f"{image['id']:012d}.jpg"
@@ -121,7 +121,7 @@ def test_a_killed_write_leaves_no_world_behind_and_the_next_one_succeeds(tmp_pat
     assert world.write_world(folder, val=1, test=1, classes=1) is True
 
 
-def test_somebody_elses_folder_is_never_replaced(tmp_path):
+def test_other_folders_are_never_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="another --out"):
         world.write_world(tmp_path, val=1, test=1, classes=1)

@@ -69,7 +69,7 @@ def test_what_is_smaller_than_a_patch_is_hit_in_the_patch_that_holds_most_of_it(
     assert [own(rows(looked(peak, regions=beside)))[0].hit for peak in (1, 10)] == [False, True]
 
 
-def test_a_hit_is_held_against_the_same_label_in_another_image():
+def test_a_hit_is_compared_with_the_same_label_in_another_image():
     elsewhere = looked(0, regions=(Region("dog", 50, 50, 50, 50),))
     found = own(rows(looked(5), elsewhere))
     assert found[0].hit and found[0].shuffled_hit is False

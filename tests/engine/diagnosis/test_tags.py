@@ -52,7 +52,7 @@ def test_a_phrase_that_follows_itself_is_repetition(text, phrase):
 
 
 @given(st.lists(st.sampled_from(["a", "man", "in", ",", "."]), max_size=20))
-def test_of_all_repetitions_the_longest_is_told_and_of_those_the_first(words):
+def test_the_first_longest_repetition_is_reported(words):
     def is_repeated(phrase: list[str], at: int) -> bool:
         stands = [words[other : other + len(phrase)] for other in range(len(words) - len(phrase) + 1)]
         return words[at + len(phrase) : at + 2 * len(phrase)] == phrase or stands.count(phrase) >= 3
@@ -84,7 +84,7 @@ def test_an_image_without_boxes_in_an_annotated_split_shows_none_of_the_objects(
     split = [case("a black dog runs", ["a street sign", "a sign"]), case("x", (), ["dog", "person"])]
     assert tag_all(split)[0] == [Tag("hallucinated object", "dog")]
     assert tags_of(case("a sign", ["a man holds a sign"]), split[1]) == ["omitted object"]
-    assert tags_of(case("a black dog runs"), split[1]) == []  # nobody said what is in it
+    assert tags_of(case("a black dog runs"), split[1]) == []  # the image has no annotations
 
 
 def test_evidence_names_the_word_and_its_category():

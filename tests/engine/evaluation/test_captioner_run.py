@@ -142,7 +142,7 @@ def test_zero_shot_covers_every_photo_under_every_template(results):
     assert {line.split(",")[1] for line in lines[1:]} <= {"0", "1", "2"}
 
 
-def test_the_record_says_where_everything_comes_from(results):
+def test_the_record_contains_the_provenance(results):
     record = records.read_record(records.run_folder(results, "mine"))
     assert record["kind"] == "captioner"
     assert record["data"]["images"] == 4
@@ -263,7 +263,7 @@ def test_without_a_clip_the_caption_metrics_stand_alone(parts, tmp_path):
     assert not tables.has_table(records.run_folder(tmp_path, "mine"), "zero_shot")
 
 
-def test_the_studys_rule_is_a_choice_and_stands_in_the_signature(parts, tmp_path):
+def test_the_studys_rule_is_an_option_and_part_of_the_signature(parts, tmp_path):
     rule = DecodingConfig(beam_sizes=(1, 2), max_length=6, rule="study")
     assert captioner_run.evaluate(ask(parts, tmp_path, decoding=rule, clip=None))
     assert all("|rule:study|" in row["signature"] for row in table(tmp_path, "corpus_scores"))
@@ -345,7 +345,7 @@ def test_the_n_best_are_a_table_of_their_own_and_the_first_is_the_caption(parts,
     assert all("|n_best:3|" in row["signature"] for row in table(tmp_path, "corpus_scores"))
 
 
-def test_without_n_best_there_is_no_such_table(results):
+def test_without_n_best_there_is_no_hypotheses_table(results):
     assert not tables.has_table(records.run_folder(results, "mine"), "hypotheses")
 
 
@@ -361,7 +361,7 @@ def test_without_n_best_there_is_no_such_table(results):
         ),
     ],
 )
-def test_what_changes_a_caption_stands_in_the_signature_and_in_the_plan(parts, tmp_path, changes, said):
+def test_what_changes_a_caption_is_part_of_the_signature_and_the_plan(parts, tmp_path, changes, said):
     decoding = DecodingConfig(**{"beam_sizes": (1, 3), "max_length": 6, **changes})
     assert captioner_run.evaluate(ask(parts, tmp_path, decoding=decoding, clip=None))
     assert all(said in row["signature"] for row in table(tmp_path, "corpus_scores"))
@@ -403,7 +403,7 @@ def test_a_search_passes_something_over_and_a_sample_does_not(parts, tmp_path, m
     assert ("ranking error" in given) == (not sample)
 
 
-def test_a_run_that_goes_on_in_chunks_of_another_size_loses_no_image(parts, tmp_path, monkeypatch):
+def test_a_run_that_continues_with_another_chunk_size_loses_no_image(parts, tmp_path, monkeypatch):
     class Killed(Exception):
         pass
 
@@ -442,7 +442,7 @@ def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(part
         return real(captioner, tokenizer, encoded, captions, *rest)
 
     monkeypatch.setattr(pipeline, "replay", short)
-    with pytest.warns(UserWarning, match="going on with 2"):
+    with pytest.warns(UserWarning, match="continuing with batches of 2"):
         assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     assert counts == [4, 2, 1, 1, 1, 1] * 2
     assert_same_maps(table(tmp_path, "attention"), table(results, "attention"))
@@ -476,7 +476,7 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
         return real(steps, images, *rest)
 
     monkeypatch.setattr(batched.sweep, "sweep", short)
-    with pytest.warns(UserWarning, match="going on with 2"):
+    with pytest.warns(UserWarning, match="continuing with batches of 2"):
         assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
     # The sweep of two sizes, and then each of them timed by itself.
     assert sizes == [4, 2, 1, 1, 1, 1] * 3
@@ -487,7 +487,7 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
     assert captions[0] == captions[1]
 
 
-def test_the_record_says_how_long_the_model_waited_for_photos(results):
+def test_the_record_contains_how_long_the_model_waited_for_photos(results):
     record = records.read_record(records.run_folder(results, "mine"))
     assert 0 <= record["waited_for_photos"] <= 1
     assert record["timings"]["wait for photos"] >= 0

@@ -1,4 +1,4 @@
-"""What the n best are worth: their scores are those of captions, and what was passed over is told with its rank."""
+"""N-best lists: hypotheses are scored like captions, and ranking errors are reported with their rank."""
 
 from contextlib import nullcontext
 

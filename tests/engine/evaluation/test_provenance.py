@@ -1,7 +1,7 @@
 from engine.evaluation import provenance
 
 
-def test_a_stopwatch_adds_up_by_name_and_goes_on_from_before(monkeypatch):
+def test_a_stopwatch_sums_by_name_and_continues_from_earlier_values(monkeypatch):
     ticks = iter([0.0, 2.0, 10.0, 13.0])
     monkeypatch.setattr(provenance.time, "perf_counter", lambda: next(ticks))
     watch = provenance.Stopwatch({"a": 1.0})
@@ -17,7 +17,7 @@ def test_versions_name_every_package_that_makes_numbers():
     assert {"python", "captionscope", "pycocoevalcap", "open_clip_torch"} <= set(found)
 
 
-def test_the_hardware_says_the_device_and_the_cores():
+def test_the_hardware_contains_device_and_cores():
     found = provenance.hardware("cpu")
     assert found["device"] == "cpu"
     assert found["cores"] >= 1

@@ -13,7 +13,7 @@ def begin(tmp_path, **plan) -> tuple[RunInProgress, bool]:
     return run, run.begin()
 
 
-def test_a_run_goes_on_with_the_same_plan_and_keeps_its_clock(tmp_path):
+def test_a_run_continues_with_the_same_plan_and_keeps_its_time(tmp_path):
     run, is_open = begin(tmp_path, beams=[1])
     run.watch.seconds["encode"] = 7.0
     run.keep_time()
@@ -24,7 +24,7 @@ def test_a_run_goes_on_with_the_same_plan_and_keeps_its_clock(tmp_path):
 
 def test_an_unfinished_run_with_another_plan_is_not_touched(tmp_path):
     begin(tmp_path, beams=[1])
-    with pytest.raises(RunExists, match=r"begun with other settings \(beams: \[1\] before, \[3\] now\)"):
+    with pytest.raises(RunExists, match=r"started with other settings \(beams: \[1\] before, \[3\] now\)"):
         begin(tmp_path, beams=[3])
 
 
@@ -40,7 +40,7 @@ def test_a_finished_run_is_finished_for_the_same_plan_only(tmp_path):
     assert not (run.folder / ".parts").exists()
 
 
-def test_a_setting_that_an_earlier_plan_did_not_have_is_no_difference_but_one_that_is_gone_is(tmp_path):
+def test_a_setting_missing_from_an_older_plan_is_not_a_difference_but_a_removed_one_is(tmp_path):
     run, _ = begin(tmp_path, kind="captioner", beams=[1])
     run.finish()
     assert begin(tmp_path, kind="captioner", beams=(1,), clip_setup="a")[1] is False
@@ -48,7 +48,7 @@ def test_a_setting_that_an_earlier_plan_did_not_have_is_no_difference_but_one_th
         begin(tmp_path, kind="captioner")
 
 
-def test_a_record_without_a_plan_is_nobodys(tmp_path):
+def test_a_record_without_a_plan_matches_no_run(tmp_path):
     records.write_record(records.run_folder(tmp_path, "mine"), {"run": "mine"})
     with pytest.raises(RunExists):
         begin(tmp_path, kind="captioner")

@@ -4,7 +4,7 @@ from engine.evaluation.signature import signature
 from engine.metrics.coco import CocoMetric
 
 
-def test_a_signature_says_how_a_number_was_computed():
+def test_a_signature_describes_how_a_number_was_computed():
     found = signature(CocoMetric("cider"), beam=3, refs=5)
     assert found == "CIDEr-D|beam:3|refs:5|tok:ptb|version:pycocoevalcap-1.2"
 

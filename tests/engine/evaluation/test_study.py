@@ -142,7 +142,7 @@ def test_another_training_in_the_folder_is_an_error_and_not_taken_for_this_one(a
     trained = replace(asked, captioner=None)
     made(trained)
     other = replace(trained.recipe, training=replace(trained.recipe.training, epochs=2))
-    with pytest.raises(TrainingError, match="another training is there"):
+    with pytest.raises(TrainingError, match="contains another training"):
         made(replace(trained, recipe=other))
 
 
@@ -161,7 +161,7 @@ def missing_clip(name, device):
     raise clip.ClipMissing("no weights of ViT")
 
 
-def test_without_encoder_weights_there_is_no_captioner_and_the_rest_is_made(asked, monkeypatch):
+def test_without_encoder_weights_the_captioner_is_skipped_and_the_rest_runs(asked, monkeypatch):
     def train(*arguments, **named):
         raise EncoderMissing("no weights of the encoder")
 
@@ -189,7 +189,7 @@ def test_a_study_of_which_no_part_can_be_made_is_an_error(asked, monkeypatch):
     monkeypatch.setattr(study.clip, "load", missing_clip)
     shutil.rmtree(asked.data / "p2_data")
     shutil.rmtree(asked.data / "p3_data")
-    with pytest.raises(study.StudyError, match="no part of the study could be made here"):
+    with pytest.raises(study.StudyError, match="no part of the study could run"):
         made(replace(asked, captioner=None))
 
 
@@ -286,13 +286,13 @@ def test_the_command_checks_the_name_before_it_makes_anything(asked, capsys):
         ("results", Path(__file__), "is a file; expected a folder"),
     ],
 )
-def test_a_wrong_setting_is_told_before_anything_is_made(asked, setting, value, said):
+def test_a_wrong_setting_is_reported_before_the_first_part(asked, setting, value, said):
     with pytest.raises(ValueError, match=said):
         made(replace(asked, **{setting: value}))
     assert not (asked.results / "runs").exists()
 
 
-def test_a_file_in_place_of_the_training_is_told_before_anything_is_made(asked):
+def test_a_file_in_place_of_the_training_is_reported_before_the_first_part(asked):
     asked.out.touch()
     with pytest.raises(TrainingError, match="is a file; expected a folder"):
         made(replace(asked, captioner=None))

@@ -73,7 +73,7 @@ def test_a_bad_file_names_the_line(tmp_path, text, message):
         human_ratings.read(tmp_path / "other.jsonl")
 
 
-def test_only_a_line_end_ends_a_line_and_a_byte_order_mark_is_no_part_of_one(tmp_path):
+def test_only_line_feeds_end_a_line_and_a_byte_order_mark_is_removed(tmp_path):
     line = '{"image": "a.jpg", "caption": "a \u2028dog", "human_mean": 2}\r\n'
     (tmp_path / "r.jsonl").write_bytes(line.encode("utf-8-sig"))
     assert [each.rating for each in human_ratings.read(tmp_path / "r.jsonl")] == [2.0]

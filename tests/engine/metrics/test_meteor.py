@@ -57,7 +57,7 @@ def fake_java(folder, monkeypatch, code: str) -> None:
     monkeypatch.setattr(meteor.subprocess, "Popen", lambda command, **rest: real([sys.executable, str(script)], **rest))
 
 
-def test_a_process_that_dies_says_why(tmp_path, monkeypatch):
+def test_a_dying_process_reports_why(tmp_path, monkeypatch):
     fake_java(tmp_path, monkeypatch, "import sys; sys.exit('no memory left')")
     with pytest.raises(meteor.MeteorError, match="no memory left; leave it out"), meteor.start() as process:
         process.counts(["a dog"] * 5000, [["a dog"]] * 5000)
@@ -71,6 +71,10 @@ def test_output_other_than_counts_is_an_error(tmp_path, monkeypatch):
 
 def test_the_process_ends_with_its_block(tmp_path, monkeypatch):
     fake_java(tmp_path, monkeypatch, "import time; time.sleep(60)")
-    with meteor.start() as process:
-        assert process._process.poll() is None
-    assert process._process.poll() is not None
+    started, real = [], subprocess.Popen
+    monkeypatch.setattr(
+        meteor.subprocess, "Popen", lambda *args, **kwargs: started.append(real(*args, **kwargs)) or started[-1]
+    )
+    with meteor.start():
+        assert started[0].poll() is None
+    assert started[0].poll() is not None

@@ -48,7 +48,7 @@ def test_the_longest_common_subsequence_is_the_tables(left, right):
     assert ngrams.longest_common_subsequence(positions, len(left), right) == my_lcs(left, right)
 
 
-def test_a_caption_said_by_several_settings_is_scored_once(monkeypatch):
+def test_a_caption_shared_by_several_settings_is_scored_once(monkeypatch):
     calls = []
     real = ngrams.ImageReferences.score
     monkeypatch.setattr(ngrams.ImageReferences, "score", lambda self, text: calls.append(text) or real(self, text))

@@ -48,7 +48,7 @@ def test_the_corpus_value_is_not_the_mean_of_its_images():
     assert pooling.bleu(counts.sum(0), 1) == pytest.approx(0.2, abs=1e-6)
 
 
-def test_meteor_of_counts_is_what_the_jar_says_of_them():
+def test_meteor_of_counts_equals_the_jars_score():
     # "a dog runs on the beach" against "a brown dog running quickly": as METEOR 1.5's jar printed them.
     counts = np.array([6, 5, 3, 1, 1, 1, 1, 1, 1, 1, *[0] * 10, 2, 3, 3], dtype=float)
     assert pooling.meteor(counts) == pytest.approx(0.20163925821350875, abs=1e-12)

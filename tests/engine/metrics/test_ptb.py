@@ -27,7 +27,7 @@ def test_no_line_breaking_character_shifts_a_later_caption(texts):
     assert ptb.tokenize(marked)[1::2] == [f"marker{number}" for number in range(len(texts))]
 
 
-def test_a_tokeniser_that_fails_says_why(monkeypatch):
+def test_a_failing_tokeniser_reports_why(monkeypatch):
     failed = subprocess.CompletedProcess([], 1, b"", b"no memory")
     monkeypatch.setattr(ptb.subprocess, "run", lambda *args, **kwargs: failed)
     with pytest.raises(MetricError, match="no memory"):

@@ -8,7 +8,7 @@ from engine.metrics import spice
 from engine.metrics.measure import score_captions
 
 VERSION = "echo 'openjdk version \"{version}\" 2020-01-01' >&2"
-# What SPICE's jar does, as far as its caller sees it: reads the pairs, writes a score for each.
+# Behaves like SPICE's jar: reads the pairs and writes a score for each.
 JAR = """#!{python}
 import json, sys
 if "-version" in sys.argv:
@@ -37,7 +37,7 @@ def models(tmp_path, monkeypatch):
     monkeypatch.setattr(spice.peer, "get_stanford_models", lambda: None)
 
 
-def test_without_its_models_a_sentence_says_what_to_do_and_the_rest_stands(tmp_path, monkeypatch, capsys):
+def test_without_its_models_spice_is_skipped_with_a_message(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(spice, "_LIB", tmp_path)
     found = score_captions({1: ["a dog", "a cat"]}, [["a dog"], ["a bus"]], ["cider", "spice"])[1]
     assert set(found.per_image) == {"cider"}
@@ -69,7 +69,7 @@ def test_where_it_runs_each_caption_has_its_score(models, tmp_path, monkeypatch)
     assert found.corpus["spice"].value == 0.625
 
 
-def test_a_jar_that_fails_is_a_sentence(models, tmp_path, monkeypatch):
+def test_a_failing_jar_is_reported(models, tmp_path, monkeypatch):
     put_java(tmp_path / "bin", monkeypatch, "#!/bin/sh\n" + VERSION.format(version="1.8.0") + "\nexit 1")
     monkeypatch.setattr(spice, "check", lambda: None)
     with pytest.raises(spice.SpiceError, match="SPICE failed"):

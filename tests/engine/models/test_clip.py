@@ -58,7 +58,7 @@ def test_leaving_out_the_padding_changes_no_feature(name):
     assert clip._text_lengths(model, ids)[0] < ids.shape[1] == clip._text_lengths(model, ids)[3]
 
 
-def test_a_text_longer_than_the_context_is_cut_keeps_its_end_and_says_so(small):
+def test_a_text_longer_than_the_context_is_truncated_and_marked(small):
     long = "a dog runs on the beach and two men ride horses in a green field"
     found = small.text_features(["a dog", long, long + " today"])
     assert found.truncated.tolist() == [False, True, True]

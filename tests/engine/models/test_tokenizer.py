@@ -49,7 +49,7 @@ def test_training_twice_gives_the_same_file():
     assert tiny.tokenizer().to_json() == tiny.tokenizer().to_json()
 
 
-def test_a_file_that_is_no_tokenizer_is_one_clear_error(tmp_path):
+def test_a_file_that_is_not_a_tokenizer_is_one_clear_error(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(TokenizerError, match="not a Hugging Face tokenizers file"):
         CaptionTokenizer.load(tmp_path / "tokenizer.json")
@@ -69,5 +69,5 @@ def test_a_file_that_is_no_tokenizer_is_one_clear_error(tmp_path):
         ([], ""),
     ],
 )
-def test_punctuation_stands_where_a_person_puts_it(words, text):
+def test_punctuation_has_the_usual_spacing(words, text):
     assert join_words(words) == text

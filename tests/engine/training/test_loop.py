@@ -184,7 +184,7 @@ def test_clipscore_is_validated_where_there_is_a_clip_and_keeps_its_best(tmp_pat
     checkpoints.load(tmp_path / "out" / "best_clipscore")
 
 
-def test_a_broken_photo_is_named_and_the_training_goes_on(tmp_path, sets, capsys):
+def test_a_broken_photo_is_named_and_training_continues(tmp_path, sets, capsys):
     sets[0].photo(sets[0].examples[0]).write_bytes(b"")
     done = loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     assert done.step == 3  # 5 photos x 2 captions in batches of 4
@@ -244,18 +244,18 @@ def test_a_training_that_failed_before_it_learned_anything_does_not_hold_its_fol
 def test_a_split_of_which_no_photo_can_be_used_is_one_sentence(tmp_path, sets):
     for example in sets[0].examples:
         sets[0].photo(example).write_bytes(b"")
-    with pytest.raises(TrainingError, match="no photo of 6 can be used"):
+    with pytest.raises(TrainingError, match="none of the 6 photos can be used"):
         loop.train(*sets, recipe(epochs=1), tmp_path / "out")
 
 
 @pytest.mark.parametrize("writer", ["torch.save", "engine.captioners.native.checkpoints.save_file"])
-def test_a_full_disk_is_one_sentence_and_the_training_goes_on_afterwards(tmp_path, sets, monkeypatch, writer):
+def test_a_full_disk_is_reported_and_training_continues_afterwards(tmp_path, sets, monkeypatch, writer):
     def fail(*args):
         raise (RuntimeError if writer == "torch.save" else SafetensorError)("unexpected pos 189568 vs 189456")
 
     monkeypatch.setattr(writer, fail)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises((TrainingError, checkpoints.CheckpointError), match="the disk is full; make room and run"):
+    with pytest.raises((TrainingError, checkpoints.CheckpointError), match="the disk is full; free some space and run"):
         loop.train(*sets, recipe(epochs=1), tmp_path / "out")
     monkeypatch.undo()
     assert not list((tmp_path / "out").glob("*.tmp"))

@@ -78,7 +78,7 @@ def test_the_studys_checkpoint_loads_as_it_is_and_gives_its_logits(tmp_path):
     assert captioner.config.dim_feedforward == 2048
 
 
-def test_the_studys_checkpoint_without_a_tokenizer_says_what_to_give(tmp_path):
+def test_the_studys_checkpoint_without_a_tokenizer_names_the_option(tmp_path):
     with pytest.raises(CheckpointError, match="--tokenizer FILE"):
         checkpoints.load(study_folder(tmp_path / "CIDEr")[0])
 
@@ -137,7 +137,7 @@ def cut_off(path):
 def test_a_damaged_checkpoint_of_the_study_is_refused_in_one_sentence(tmp_path, damage):
     folder, _ = study_folder(tmp_path / "CIDEr")
     damage(folder / "Best_model.pth")
-    assert "not a whole file of torch.save (" in refusal(folder)
+    assert "not a complete torch.save file (" in refusal(folder)
 
 
 def renamed(prefix):
@@ -177,10 +177,10 @@ def test_what_wrappers_add_to_names_is_removed(tmp_path, wrap):
     assert same_weights(checkpoints.load(folder, tmp_path / "caption_tokenizer.json")[0], plain)
 
 
-def test_a_weight_that_is_there_twice_is_refused(tmp_path):
+def test_a_duplicate_weight_is_refused(tmp_path):
     folder, model = study_folder(tmp_path / "CIDEr")
     torch.save({**model.state_dict(), **renamed("module.")(model.state_dict())}, folder / "Best_model.pth")
-    assert "'word_embedding.weight' and 'module.word_embedding.weight' are the same weight" in refusal(folder)
+    assert "'word_embedding.weight' and 'module.word_embedding.weight' have the same name" in refusal(folder)
 
 
 def test_an_encoder_that_itself_has_a_part_named_module_keeps_it():
@@ -235,11 +235,11 @@ def change_words(folder):
     ("damage", "message"),
     [
         (damage_config, "config.json: not JSON"),
-        (damage_weights, "not a whole safetensors file"),
+        (damage_weights, "not a complete safetensors file"),
         (remove_weights, "there is no such file; the captioner's folder is incomplete"),
         (change_layers, r"do not fit the config: missing \['decoder.layers.2"),
         (change_width, r" is \(.*expected \("),
-        (change_words, "the captioner has 7 words and the tokenizer"),
+        (change_words, "the captioner has 7 tokens and the tokenizer"),
     ],
 )
 def test_a_damaged_folder_is_one_clear_error(tmp_path, damage, message):
@@ -249,8 +249,8 @@ def test_a_damaged_folder_is_one_clear_error(tmp_path, damage, message):
         checkpoints.load(folder)
 
 
-def test_a_folder_that_is_no_captioner_says_what_was_expected(tmp_path):
-    with pytest.raises(CheckpointError, match="no captioner here; expected config.json"):
+def test_the_error_for_another_folder_names_what_was_expected(tmp_path):
+    with pytest.raises(CheckpointError, match="contains no captioner; expected config.json"):
         checkpoints.load(tmp_path)
     with pytest.raises(CheckpointError, match="no such folder"):
         checkpoints.load(tmp_path / "nothing")

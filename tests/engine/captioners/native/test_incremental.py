@@ -117,7 +117,7 @@ def torch_weights(captioner, words, memory, found, rule) -> list[torch.Tensor]:
     """Of each caption the cross-attention [layers, H, T, P] of torch's decoder, which reads every prefix by itself."""
     decoder, asked = tiny.torch_decoder(captioner).to(captioner.device), []
     for layer in decoder.layers:
-        # torch's layer asks for no weights: its attention is asked again with what the layer gave it.
+        # torch's layer does not return weights, so its attention is called again with the layer's arguments.
         layer.multihead_attn.register_forward_pre_hook(lambda module, args: asked.append((module, args)))
 
     def newest(prefix, image):
@@ -151,7 +151,7 @@ def test_any_captions_replay_as_torch_reads_their_prefixes(parts, found, rule):
     assert gap(captioner, words, memory[: len(found)], found, rule, expected) < 1e-5
 
 
-def test_reading_anew_gives_the_logits_of_torchs_own_decoder_without_a_mask(parts):
+def test_reading_whole_prefixes_equals_torchs_decoder_without_a_mask(parts):
     captioner, _, memory = parts
     ids = torch.randint(4, captioner.config.vocab_size, (5, 6), device=captioner.device)
     images = torch.tensor([0, 0, 2, 2, 5], device=captioner.device)
@@ -162,7 +162,7 @@ def test_reading_anew_gives_the_logits_of_torchs_own_decoder_without_a_mask(part
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_changed_weights_are_laid_out_anew_and_unchanged_ones_are_not():
+def test_only_changed_weights_are_packed_again():
     captioner = tiny.captioner()
     memory, ids = torch.randn(2, 9, 32), torch.tensor([[5], [6]])
     before = captioner.step_weights()

@@ -37,7 +37,7 @@ def test_a_query_sees_the_tokens_of_its_own_prefix(way, data):
             keys, values = (each.transpose(1, 2) for each in whole[layer])
             expected = F.scaled_dot_product_attention(query.unsqueeze(2), keys, values).squeeze(2)
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-        # A search may choose anew before the next step, and never has no prefix.
+        # A search may reorder several times before the next step, and always has a prefix.
         for _ in range(data.draw(st.integers(0, 2))):
             parents = sorted(data.draw(st.lists(st.integers(0, rows - 1), min_size=1, max_size=8)))
             chosen = torch.tensor(parents, device=DEVICE)
@@ -47,7 +47,7 @@ def test_a_query_sees_the_tokens_of_its_own_prefix(way, data):
 
 
 @pytest.mark.skipif(kv_cache.triton_attention is None, reason="Triton is not installed here")
-def test_a_token_is_kept_once_however_many_prefixes_go_on_from_it():
+def test_a_token_is_stored_once_for_all_prefixes_that_extend_it():
     kept = kv_cache.LinkedKVCache(1, STEPS)
     one = torch.randn(1, HEADS, WIDTH, device=DEVICE)
     kept.begin(1, one)
@@ -59,13 +59,13 @@ def test_a_token_is_kept_once_however_many_prefixes_go_on_from_it():
     assert kept._used == 1 + 4
 
 
-def test_a_machine_on_which_the_kernel_cannot_be_built_goes_on_without_it(monkeypatch):
+def test_a_machine_that_cannot_compile_the_kernel_continues_without_it(monkeypatch):
     def broken(*args: object) -> None:
         raise RuntimeError("Failed to find C compiler\nmore")
 
     monkeypatch.setattr(kv_cache, "triton_attention", type("Kernels", (), {"attend_linked": staticmethod(broken)}))
     kv_cache._has_kernel.cache_clear()
-    with pytest.warns(UserWarning, match="cannot be built .Failed to find C compiler."):
+    with pytest.warns(UserWarning, match="cannot be compiled .Failed to find C compiler."):
         assert not kv_cache._has_kernel(torch.device("cpu"))
     kv_cache._has_kernel.cache_clear()
 

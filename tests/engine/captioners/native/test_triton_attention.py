@@ -11,7 +11,7 @@ DEVICE = tiny.DEVICES[-1]
 
 
 def parts(rows: int, tokens: int, heads: int, width: int, dtype: torch.dtype):
-    """Queries as a joint projection gives them, blocks with places nobody links to, and each prefix's places."""
+    """Return queries as from a joint projection, blocks with unused rows, and the links of each prefix."""
     generator = torch.Generator().manual_seed(rows + tokens)
     places = rows * tokens + 5
     query = torch.randn(rows, 3, heads, width, generator=generator).to(DEVICE, dtype)[:, 0]
