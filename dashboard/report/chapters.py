@@ -23,6 +23,7 @@ from dashboard.report.source import ZERO_SHOT, Chapter, Query, Source, class_not
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
 from engine.store import published, queries
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS, TAGS
 
 
@@ -111,9 +112,9 @@ def _three(source: Source, template: str) -> list[Any]:
         query(queries.zero_shot_cases, run, template, "right", "", 1, count - 1) if count > 1 else right[:0],
         query(queries.zero_shot_cases, run, template, "wrong", "", 1, 0),
     ]
-    rows = [row for frame in frames for row in frame.itertuples()]
+    rows = [row for frame in frames for row in named_rows(frame)]
     if not rows:  # without labels: the most confident predictions
-        rows = list(query(queries.zero_shot_cases, run, template, "all", "", 3, 0).itertuples())
+        rows = list(named_rows(query(queries.zero_shot_cases, run, template, "all", "", 3, 0)))
     return [row for row in rows if any(guess["probability"] is not None for guess in row.top)]
 
 
@@ -219,7 +220,8 @@ def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
 
 def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
     """Return the published figures of a metric, and whether they need their own panel, because scores of the demo CLIP
-    have another scale."""
+    have another scale.
+    """
     theirs = published.beams(source.results).frame
     return theirs[theirs.metric == metric], source.run.demo_clip and "clip" in metric
 

@@ -18,6 +18,7 @@ from dashboard.report.source import Query, signature
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import queries, signatures
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 from engine.store.signatures import Difference
 
@@ -99,13 +100,13 @@ def table(query: Query, sides: Sides, found: pd.DataFrame) -> Table:
     shown = pd.DataFrame(
         {
             "Metric": [formatting.title(metric) for metric in found.metric],
-            "Left": [formatting.score(row.metric, row.left) for row in found.itertuples()],
-            "Right": [formatting.score(row.metric, row.right) for row in found.itertuples()],
-            "Difference": [change(row.metric, row.difference) for row in found.itertuples()],
-            "95 % interval": [bounds(row) or "–" for row in found.itertuples()],
-            "Wins, ties, losses": [f"{row.wins:,} · {row.ties:,} · {row.losses:,}" for row in found.itertuples()],
+            "Left": [formatting.score(row.metric, row.left) for row in named_rows(found)],
+            "Right": [formatting.score(row.metric, row.right) for row in named_rows(found)],
+            "Difference": [change(row.metric, row.difference) for row in named_rows(found)],
+            "95 % interval": [bounds(row) or "–" for row in named_rows(found)],
+            "Wins, ties, losses": [f"{row.wins:,} · {row.ties:,} · {row.losses:,}" for row in named_rows(found)],
             "p Holm": [resampled(p) for p in found.p_holm],
-            "Verdict": [verdict(row) for row in found.itertuples()],
+            "Verdict": [verdict(row) for row in named_rows(found)],
             "p randomization": [resampled(p) for p in found.p_randomization],
             "p bootstrap": [resampled(p) for p in found.p_bootstrap],
         }
@@ -179,7 +180,7 @@ def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, signed: t
             "Right caption": rows.right_caption,
         }
     )
-    drawn = lambda: panels.panels(title, [_panel(sides, metric, row) for row in rows.itertuples()])  # noqa: E731
+    drawn = lambda: panels.panels(title, [_panel(sides, metric, row) for row in named_rows(rows)])  # noqa: E731
     return [
         Figure(f"{name}_{metric}", title, drawn, sides.note, signed),
         Table(f"{name}_{metric}", title, shown, rows.drop(columns="file_name"), sides.note, signed),

@@ -19,6 +19,7 @@ from dashboard.report.source import Chapter, Source, numbers
 from dashboard.text import formatting
 from engine.statistics import wilson_interval
 from engine.store import queries
+from engine.store.frames import named_rows
 
 TITLE = "Summary"
 _TAGS = 3  # failure tags that are named
@@ -83,7 +84,7 @@ def _skipped(source: Source) -> str:
     for run in dict.fromkeys(each.name for each in (source.run, *source.parts.values())):
         rows = source.query(queries.skipped, run)
         if len(rows):
-            named = ", ".join(f"{row.file_name} ({row.reason})" for row in rows.head(_PHOTOS).itertuples())
+            named = ", ".join(f"{row.file_name} ({row.reason})" for row in named_rows(rows.head(_PHOTOS)))
             more = f" and {len(rows) - _PHOTOS:,} more" if len(rows) > _PHOTOS else ""
             sentences.append(f" Skipped in run {markdown_text(run)}: {markdown_text(named + more)}.")
     return "".join(sentences)
@@ -112,7 +113,7 @@ def _best(source: Source, places: _Places) -> str:
         return ""
     first = metrics.headlines(mine.metric)
     shown = mine.set_index("metric", drop=False).loc[first] if first else mine.head(1)
-    values = " and ".join(map(_value, shown.itertuples()))
+    values = " and ".join(map(_value, named_rows(shown)))
     leader = source.best()
     leader = leader[leader.metric == shown.metric.iloc[0]]
     name, sizes = formatting.markdown_title(shown.metric.iloc[0]), scores.beam_size.nunique()
@@ -147,7 +148,7 @@ def _searched(source: Source, places: _Places) -> str:
     shared, tests = query(queries.overlap, *sides.arguments).iloc[0], query(queries.comparison, *sides.arguments)
     lengths = query(queries.beam_statistics, run.name).set_index("beam_size").words
     changed = int(shared.shared - shared.same)
-    changes = [_change(row) for row in tests[tests.metric.isin(metrics.headlines(tests.metric))].itertuples()]
+    changes = [_change(row) for row in named_rows(tests[tests.metric.isin(metrics.headlines(tests.metric))])]
     where = places.see((Figure, "cider_by_beam"), (Figure, "clipscore_by_beam"), (Figure, "words_by_beam"))
     return (
         f"Beam size {run.beam(wide)} instead of {run.beam(sizes[0])} changes {changed:,} of "
@@ -182,7 +183,7 @@ def _failures(source: Source, places: _Places) -> str:
     if found.empty:
         return "No caption has a failure tag."
     total = int(source.query(queries.case_count, run.name, beam).total.iloc[0])
-    named = "; ".join(_tag(row, total) for row in found.head(_TAGS).itertuples())
+    named = "; ".join(_tag(row, total) for row in named_rows(found.head(_TAGS)))
     example = found.iloc[0]
     caption = f'"{markdown_text(formatting.caption(example.caption))}"'
     evidence = f" ({markdown_text(example.evidence)})" if isinstance(example.evidence, str) else ""

@@ -14,6 +14,7 @@ from dashboard.report.comparison import Sides
 from dashboard.report.source import Chapter, Source
 from dashboard.text import formatting
 from engine.store import queries
+from engine.store.frames import named_rows
 
 TITLE = "Comparison with other runs"
 _MOST = 5  # compared runs; each has a table and a figure
@@ -42,7 +43,7 @@ def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
     """Return the other runs with `queries.comparison` of shared images; most shared images first."""
     run, query = source.run, source.query
     by_name, found = {each.name: each for each in source.runs}, []
-    for row in query(queries.partners, run.name).itertuples():
+    for row in named_rows(query(queries.partners, run.name)):
         other = by_name.get(row.run)
         if other is None or other.name == run.name or _is_other_data(source, other.name, int(row.shared)):
             continue

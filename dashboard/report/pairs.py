@@ -19,6 +19,7 @@ from dashboard.report.strips import kept_beam, pair_metric, strip
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
 from engine.store import published, queries
+from engine.store.frames import named_rows
 
 TITLE = "Best and worst pair"
 _PAGE = 50  # cases per query in the search for one with its photo
@@ -45,7 +46,7 @@ def pairs(source: Source) -> Chapter:
     only = f"The only case with a {name}" if (rows.scored == 1).all() else ""
     ends_named = f"{metrics.best_word(metric)} and {metrics.worst_word(metric)} {name}"
     heading = only or formatting.capitalized(ends_named)
-    drawn = lambda: panels.panels(heading, [case_panel(run, row, metric) for row in rows.itertuples()], across=2)  # noqa: E731
+    drawn = lambda: panels.panels(heading, [case_panel(run, row, metric) for row in named_rows(rows)], across=2)  # noqa: E731
     figure = Figure("best_and_worst", heading, drawn, note(run), signed)
     table = tables.pair(rows, only or f"Best and worst pair by {name}", note(run), signed)
     maps = [strip(run, beam, image, source.query, source.attention) for image in rows.image_id]
@@ -69,7 +70,7 @@ def _published(source: Source) -> str:
     pairs_of_study = published.pairs(source.results).frame
     values = [
         f"{row.rank} {formatting.score('clipscore', row.clipscore)} (image {row.image_id})"
-        for row in pairs_of_study.itertuples()
+        for row in named_rows(pairs_of_study)
     ]
     return f"CLIPScore {published.LABEL}, greedy: {', '.join(values)}." if values else ""
 

@@ -14,6 +14,7 @@ from dashboard.metrics import HEADLINES, headlines
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import published
+from engine.store.frames import named_rows
 
 TITLE = "Runs and hyperparameters"
 
@@ -64,9 +65,7 @@ def _rows(run: Run, scores: pd.DataFrame) -> list[dict[str, str]]:
     }
     if scores.empty:
         return [shared]
-    return [
-        shared | {"Beam size": run.beam(row.beam_size)} | _scores(run, row._asdict()) for row in scores.itertuples()
-    ]
+    return [shared | {"Beam size": run.beam(row.beam_size)} | _scores(run, row._asdict()) for row in named_rows(scores)]
 
 
 def _short(number: str) -> str:
@@ -94,13 +93,13 @@ def _published(results: Path) -> list[dict[str, str]]:
         | {"Encoder": row.encoder, "Layers": row.num_layers, "Heads": row.nhead, "Batch": row.batch_size}
         | {"Beam size": formatting.beam(1)}
         | {formatting.title(name): formatting.score(name, getattr(row, name)) for name in HEADLINES}
-        for row in published.attempts(results).frame.itertuples()
+        for row in named_rows(published.attempts(results).frame)
     ]
     beams = published.beams(results).frame
     decodings = [
         settings
         | {"Beam size": formatting.beam(size)}
-        | {formatting.title(row.metric): formatting.score(row.metric, row.value) for row in rows.itertuples()}
+        | {formatting.title(row.metric): formatting.score(row.metric, row.value) for row in named_rows(rows)}
         for size, rows in beams[beams.metric.isin(HEADLINES)].groupby("beam_size")
     ]
     return attempts + decodings

@@ -15,6 +15,7 @@ from dashboard.metrics import ordered
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.statistics import holm, wilson_interval
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
 
@@ -24,10 +25,10 @@ def accuracy(found: pd.DataFrame, published: pd.DataFrame, small: str) -> Table:
         {
             "Template": found.template,
             "Accuracy": [formatting.percent(value, 2) for value in found.accuracy],
-            "Correct": [f"{row.right} of {row.known}" for row in found.itertuples()],
+            "Correct": [f"{row.right} of {row.known}" for row in named_rows(found)],
             "95 % interval": [
                 f"{formatting.percent(row.low)} to {formatting.percent(row.high)}" if pd.notna(row.low) else "–"
-                for row in found.itertuples()
+                for row in named_rows(found)
             ],
         }
     )
@@ -46,8 +47,8 @@ def scores(found: pd.DataFrame, title: str, small: str) -> Table:
     shown = pd.DataFrame(
         {
             "Metric": [formatting.title(metric) for metric in found.metric],
-            "Value": [formatting.score(row.metric, row.value) for row in found.itertuples()],
-            "95 % interval": [formatting.interval(row.low, row.high) or "–" for row in found.itertuples()],
+            "Value": [formatting.score(row.metric, row.value) for row in named_rows(found)],
+            "95 % interval": [formatting.interval(row.low, row.high) or "–" for row in named_rows(found)],
             "Images": [f"{count:,}" for count in found.images],
         }
     )
@@ -88,7 +89,8 @@ def settings(run: Run, beam: int) -> Table:
 
 def sortable(shown: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose numeric columns contain numbers, so that 12 is sorted after 4. A remark after a number moves
-    to its own column."""
+    to its own column.
+    """
     made = shown.copy()
     for name in shown.columns:
         parted = shown[name].astype(str).str.replace(",", "").str.extract(r"^(-?\d+(?:\.\d+)?)(?: \((.*)\))?$")
@@ -163,7 +165,7 @@ def _is_zero(cell: str) -> bool:
 
 def oracle(found: pd.DataFrame, run: Run, small: str) -> Table:
     """Return `queries.oracle`: the chosen caption beside the mean and the best of all hypotheses."""
-    rows = [(row, METRICS[row.metric].digits) for row in found.itertuples()]
+    rows = [(row, METRICS[row.metric].digits) for row in named_rows(found)]
     shown = pd.DataFrame(
         {
             "Beam size": [run.beam(size) for size in found.beam_size],
@@ -198,7 +200,7 @@ def grounding_heads(found: pd.DataFrame, small: str) -> Table:
             "Nouns": [f"{count:,}" for count in found.tested.where(found.tested > 0, found.nouns)],
             "Hit rate": [formatting.percent(share) for share in found.own.fillna(found.hit)],
             "Chance": [formatting.percent(share) for share in found.chance],
-            "Hit rate - chance (points, 95 % CI)": [_points(row) for row in found.itertuples()],
+            "Hit rate - chance (points, 95 % CI)": [_points(row) for row in named_rows(found)],
             "Lift (median)": [formatting.number(lift, 2) for lift in found.lift],
         }
     )
@@ -219,7 +221,7 @@ def grounding_labels(found: pd.DataFrame, named: str, small: str) -> Table:
     shown = pd.DataFrame(
         {
             "Label": found.label,
-            "Hit rate (95 % CI)": [_share(round(row.hit * row.nouns), row.nouns) for row in found.itertuples()],
+            "Hit rate (95 % CI)": [_share(round(row.hit * row.nouns), row.nouns) for row in named_rows(found)],
             "Chance": [formatting.percent(share) for share in found.chance],
             "Lift (median)": [formatting.number(lift, 2) for lift in found.lift],
             "Worst example": found.image_id,
@@ -258,7 +260,7 @@ def pair(rows: pd.DataFrame, title: str, small: str, signatures: tuple[str, ...]
     most = max(map(len, references))
     lines = {
         "Image": [*rows.image_id],
-        "Rank": [f"{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "–" for row in rows.itertuples()],
+        "Rank": [f"{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "–" for row in named_rows(rows)],
         "Caption": [*map(formatting.caption, rows.caption)],
         **{f"Reference {n + 1}": [each[n] if n < len(each) else "–" for each in references] for n in range(most)},
     }
@@ -274,8 +276,8 @@ def selection(found: pd.DataFrame, small: str) -> Table:
     """Return `queries.selection_scores` as a table."""
     shown = pd.DataFrame({"Metric (mean of cases)": [formatting.title(metric) for metric in found.metric]})
     for side, name in (("selected", "Selected"), ("rest", "Rest")):
-        shown[name] = [_mean(row, side) for row in found.itertuples()]
-        shown[f"n {side}"] = [f"{getattr(row, f'{side}_cases'):,}" for row in found.itertuples()]
+        shown[name] = [_mean(row, side) for row in named_rows(found)]
+        shown[f"n {side}"] = [f"{getattr(row, f'{side}_cases'):,}" for row in named_rows(found)]
     return Table("selection", "Selection vs. rest", shown, found, small)
 
 
@@ -286,7 +288,7 @@ def _mean(row: Any, side: str) -> str:
 
 def makeup(found: pd.DataFrame, small: str) -> Table:
     """Return `queries.selection_makeup` as a table."""
-    shown = pd.DataFrame({"Tag or condition": [f"{row.kind}: {row.name}" for row in found.itertuples()]})
+    shown = pd.DataFrame({"Tag or condition": [f"{row.kind}: {row.name}" for row in named_rows(found)]})
     for side, name in (("selected", "Selected"), ("rest", "Rest")):
         pairs = zip(found[side], found[f"{side}_cases"], strict=True)
         shown[name] = [_share(int(count), int(total)) for count, total in pairs]
@@ -345,7 +347,8 @@ def tags(found: pd.DataFrame, total: int, small: str) -> Table:
 
 def paired_tests(found: pd.DataFrame, small: str) -> Table:
     """Return rows of `queries.zero_shot_comparison`, each with its `left` and `right` prompt; p-values of several are
-    adjusted by Holm's method."""
+    adjusted by Holm's method.
+    """
     several = len(found) > 1
     shown = pd.DataFrame(
         {
@@ -394,7 +397,7 @@ def confusions(found: pd.DataFrame, small: str) -> Table:
             "True label": wrong.label,
             "Predicted": wrong.predicted,
             "Images": wrong.images,
-            "Share of the class": [formatting.percent(row.images / totals[row.label]) for row in wrong.itertuples()],
+            "Share of the class": [formatting.percent(row.images / totals[row.label]) for row in named_rows(wrong)],
         }
     )
     return Table("confusions", "Most confused classes", shown, found, small)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.text import formatting
+from engine.store.frames import named_rows
 from engine.store.schema import ATTENTION_PASSES
 
 _KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero_shot": "zero-shot only"}
@@ -110,5 +111,5 @@ def runs_of(frame: pd.DataFrame) -> list[Run]:
     """Return the runs of a frame of `queries.runs`."""
     return [
         Run(row.run, json.loads(row.record), **{name: int(getattr(row, name)) for name in _COUNTS})
-        for row in frame.itertuples()
+        for row in named_rows(frame)
     ]

@@ -15,6 +15,7 @@ from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import case, export_button, layout, verdict_form
 from engine.store import queries
+from engine.store.frames import named_rows
 from engine.store.schema import ATTENTION_PASSES
 
 _MOST_LABELS = 12  # rows of the table that are visible without scrolling
@@ -144,7 +145,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     with right:
         offsets = data.query(queries.grounding_offsets, run.name, beam)
         layout.figure(grounding.by_offset(offsets, layout.template()), "by_offset", "Hit rate around the noun")
-    options = {f"{row.layer}.{row.head}": (int(row.layer), int(row.head)) for row in heads.itertuples()}
+    options = {f"{row.layer}.{row.head}": (int(row.layer), int(row.head)) for row in named_rows(heads)}
     first = "{}.{}".format(*grounding.best(heads))
     with layout.columns([4, 8], "choice", "labels")[0]:
         named = {key: grounding.named(*at) for key, at in options.items()}
@@ -191,7 +192,7 @@ def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:
             int(word),
             label,
             tuple(boxes.loc[boxes.label == label, ["x", "y", "width", "height"]].itertuples(index=False, name=None)),
-            {f"{row.layer + 1}/{row.head + 1}": (row.lift, bool(row.hit)) for row in rows.itertuples()},
+            {f"{row.layer + 1}/{row.head + 1}": (row.lift, bool(row.hit)) for row in named_rows(rows)},
         )
         for (word, label), rows in found.groupby(["word_index", "label"])
     ]

@@ -15,6 +15,7 @@ from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import case, export_button, layout
 from engine.store import queries
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
 _CARDS = 6
@@ -227,7 +228,7 @@ def _means(found: pd.DataFrame) -> str:
     """Return how the values of each side were computed; older runs have no counts to pool."""
     averaged = [
         formatting.markdown_title(row.metric)
-        for row in found.itertuples()
+        for row in named_rows(found)
         if METRICS[row.metric].corpus == "pooled" and not row.pooled
     ]
     if not averaged:
@@ -248,7 +249,7 @@ def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> Non
             st.markdown(f"**Largest {name} of the left setting**")
             if rows.empty:
                 st.caption("None.")
-            gallery([_card(sides, metric, row) for row in rows.itertuples()], f"compare_{name}", chosen, _choose_image)
+            gallery([_card(sides, metric, row) for row in named_rows(rows)], f"compare_{name}", chosen, _choose_image)
     with right, st.container(key="pair"):
         st.html(_STICKY)
         _pair(sides, chosen)

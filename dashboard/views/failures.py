@@ -15,6 +15,7 @@ from dashboard.state.listing import Listing
 from dashboard.text import formatting
 from dashboard.widgets import case, export_button, filters, layout
 from engine.store import queries
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
 _VIEWS = {"pairs": "Best and worst", "gallery": "Gallery", "table": "Table"}
@@ -181,7 +182,7 @@ def _gallery(listing: Listing, selected: int) -> str:
 
 def _cards(listing: Listing, frame: pd.DataFrame, key: str, chosen: str) -> None:
     judged = verdicts.read(data.results_folder(), listing.run.name)
-    gallery([_card(listing.run, row, listing.sort, judged) for row in frame.itertuples()], key, chosen, _choose)
+    gallery([_card(listing.run, row, listing.sort, judged) for row in named_rows(frame)], key, chosen, _choose)
 
 
 def _card(run: data.Run, row: tuple, metric: str, judged: verdicts.Verdicts) -> Card:
@@ -229,7 +230,7 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     title = f"Cases by {formatting.title(metric)} {formatting.of_setting(listing.beam, listing.run.is_sampled)}"
     chosen = filters.described(listing.selection)
     selected = f"Selected: {chosen or 'all cases'}"
-    rows = list(frame.head(_PAGE).itertuples())
+    rows = list(named_rows(frame.head(_PAGE)))
     terms = [selected, chapters.signature(data.query, listing.run, metric, listing.beam)]
     notes = [chapters.note(listing.run, _place(listing, view, len(shown)), *terms) for shown in (rows, frame)]
     drawn = lambda: panels.panels(title, [pairs.case_panel(listing.run, row, metric) for row in rows])  # noqa: E731

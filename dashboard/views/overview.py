@@ -11,6 +11,7 @@ from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import export_button, layout
 from engine.store import queries
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS, TAGS
 
 _ACROSS = 3
@@ -133,7 +134,7 @@ def _scores(run: data.Run) -> None:
     table = scores.assign(
         shown=[
             f"{formatting.score(row.metric, row.value)}" + (f"  ({bounds})" if (bounds := _bounds(row)) else "")
-            for row in scores.itertuples()
+            for row in named_rows(scores)
         ]
     ).pivot(index="beam_size", columns="metric", values="shown")
     table = table[metrics.ordered(table.columns)].rename(columns=formatting.title)
@@ -164,7 +165,7 @@ def _definitions(scores: pd.DataFrame) -> None:
             "Definition": METRICS[row.metric].definition,
             "Signature": row.signature,
         }
-        for row in first.itertuples()
+        for row in named_rows(first)
     ]
     layout.table(pd.DataFrame(rows))
 
@@ -179,7 +180,7 @@ def _tags(run: data.Run) -> None:
     st.subheader(f"Failure tags {where}")
     if found.empty:
         st.caption(f"None of the {formatting.count(int(total), 'caption')} has a failure tag.")
-    for row in found.itertuples():
+    for row in named_rows(found):
         link, meaning = layout.columns([4, 8], "case", f"tag_{row.tag}", vertical_alignment="center")
         with link:
             st.page_link(

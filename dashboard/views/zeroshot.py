@@ -12,6 +12,7 @@ from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import export_button, layout
 from engine.store import queries
+from engine.store.frames import named_rows
 
 _OUTCOMES = {"all": "All", "right": "Correct", "wrong": "Wrong"}
 _PAGE = 24
@@ -171,7 +172,7 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     has_shares = any(guess["probability"] is not None for top in found.top for guess in top)
     order = "most confident first. ✓ marks the true label." if has_shares else "imported predictions."
     st.caption(f"{formatting.count(total, 'image')}, {order}")
-    rows = list(found.itertuples())
+    rows = list(named_rows(found))
     gallery([_card(run, row) for row in rows], "zero_gallery")
     title = f"{_OUTCOMES[outcome]} predictions: top-5 labels"
     listed = [f"Listed: {len(rows):,} of {total:,}", f"true label {label}" if label else ""]

@@ -16,6 +16,7 @@ from dashboard.state import choices, data
 from dashboard.text import formatting, word_diff
 from dashboard.widgets import layout, verdict_form
 from engine.store import queries
+from engine.store.frames import named_rows
 
 
 def draw(run: data.Run, beam: int, image_id: str) -> None:
@@ -102,8 +103,8 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
     table = pd.DataFrame(
         {
             "Metric": [formatting.title(metric) for metric in found.metric],
-            "Value": [formatting.score(row.metric, row.value) for row in found.itertuples()],
-            "Rank": [f"{row.rank} of {row.scored}" for row in found.itertuples()],
+            "Value": [formatting.score(row.metric, row.value) for row in named_rows(found)],
+            "Rank": [f"{row.rank} of {row.scored}" for row in named_rows(found)],
             "Percentile": found.percentile,
         }
     )
@@ -126,7 +127,7 @@ def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     st.markdown("**Captions by beam size**")
     shown_metrics = _headlines(found)
     rows = []
-    for row in found.itertuples():
+    for row in named_rows(found):
         name, is_this = {"Beam": formatting.beam(row.beam_size)}, int(row.beam_size) == beam
         rows.append(_row(name, row.caption, caption, is_this, _scores(row, shown_metrics)))
     _caption_table(
@@ -143,7 +144,7 @@ def _hypotheses(run: data.Run, beam: int, image_id: str, caption: str) -> None:
     shown_metrics = _headlines(found)
     best = {metric: _best(metric, found[metric]) for metric in shown_metrics}
     rows = []
-    for row in found.itertuples():
+    for row in named_rows(found):
         scores = {"Score": formatting.number(row.score, 2), **_scores(row, shown_metrics, best)}
         rows.append(_row({"#": str(row.rank)}, row.caption, caption, row.rank == 1, scores))
     _caption_table(["#", "Caption", "Score", *map(formatting.title, shown_metrics)], rows, _COMPARED_WITH_FIRST)

@@ -19,6 +19,7 @@ from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import layout
 from engine.store import queries
+from engine.store.frames import named_rows
 from engine.store.queries import Lasso, Selection
 from engine.store.schema import METRICS, RENAMED_TAGS, TAGS
 
@@ -54,7 +55,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
         condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)
     with columns[3]:
         verdict = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.get)
-    bounds = [(row.metric, _span(row)) for row in ranges.itertuples()]
+    bounds = [(row.metric, _span(row)) for row in named_rows(ranges)]
     kept = tuple((metric, *span) for metric, span in bounds if span is not None)
     return _judged(
         Selection(kept, searched.strip(), tag, condition, _read_lasso(list(ranges.metric))), run, beam, verdict
@@ -169,7 +170,7 @@ def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
     found = [Figure("histograms", title, lambda: distributions.histograms(edges, *sides, BINS), small)] if edges else []
     if axes:
         points = data.query(queries.scattered, run.name, beam, *axes, selection)
-        middle = tuple(_middle(row) for row in ranges.itertuples() if row.metric in axes)
+        middle = tuple(_middle(row) for row in named_rows(ranges) if row.metric in axes)
         corners = selection.lasso.corners if selection.lasso else ()
         drawn = lambda: distributions.quadrant(points, *axes, middle, corners)  # noqa: E731
         found.append(Figure("quadrant", f"{formatting.title(axes[1])} vs. {formatting.title(axes[0])}", drawn, small))
@@ -177,7 +178,7 @@ def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
 
 
 def _edges(ranges: pd.DataFrame) -> tuple[tuple[str, float, float], ...]:
-    return tuple((row.metric, float(row.low), float(row.high)) for row in ranges.itertuples() if _differs(row))
+    return tuple((row.metric, float(row.low), float(row.high)) for row in named_rows(ranges) if _differs(row))
 
 
 def _differs(row: Any) -> bool:
@@ -209,7 +210,7 @@ def _histograms(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selec
             },
             range=_span(row),
         )
-        for row in ranges.itertuples()
+        for row in named_rows(ranges)
         if _differs(row)
     ]
     histograms(drawn, "histograms", lambda metric, span: choices.keep_span(_key(metric), span))
@@ -225,7 +226,7 @@ def _exactly(ranges: pd.DataFrame) -> None:
     if not opened.open:
         return
     with opened:
-        for row in ranges.itertuples():
+        for row in named_rows(ranges):
             if _differs(row):
                 choices.span(formatting.markdown_title(row.metric), _key(row.metric), *_ends(row), 0.01, format="%.2f")
 
@@ -295,7 +296,7 @@ def _quarters(
     selection = replace(selection, ranges=others, lasso=None)
     parted = tuple(_middle(ranges.loc[metric]) for metric in axes)
     found = data.query(queries.quadrants, run.name, beam, *axes, parted, selection)
-    counts = {(bool(row.right), bool(row.above)): int(row.cases) for row in found.itertuples()}
+    counts = {(bool(row.right), bool(row.above)): int(row.cases) for row in named_rows(found)}
     titles = [formatting.title(metric) for metric in axes]
     quarters = []
     for above in (True, False):

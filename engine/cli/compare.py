@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from engine.store import database, queries, signatures
 from engine.store.errors import Problem
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
 
@@ -77,7 +78,7 @@ def _best(cursor: DuckDBPyConnection, run: str, sizes: list[int]) -> int:
 def _table(found: pd.DataFrame) -> list[str]:
     columns = f"{'metric':<14}{'left':>8}{'right':>8}{'difference':>12}{'95 % interval':>20}{'p (Holm)':>10}"
     lines = [f"{columns}{'wins':>7}{'ties':>7}{'losses':>7}"]
-    for row in found.itertuples():
+    for row in named_rows(found):
         digits = METRICS[row.metric].digits
         # One image has no interval.
         bounds = "-" if pd.isna(row.low) else f"{row.low:+.{digits}f} to {row.high:+.{digits}f}"
@@ -89,7 +90,7 @@ def _table(found: pd.DataFrame) -> list[str]:
 
 def _unpooled(found: pd.DataFrame) -> list[str]:
     """Return a note on pooled metrics without stored counts: the table has their means, not their corpus values."""
-    rows = [METRICS[row.metric] for row in found.itertuples() if not row.pooled]
+    rows = [METRICS[row.metric] for row in named_rows(found) if not row.pooled]
     titles = [metric.title for metric in rows if metric.corpus == "pooled"]
     note = "means of per-image values, because the counts for the corpus value are not stored"
     return [f"{', '.join(titles)}: {note}"] if titles else []

@@ -10,6 +10,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine.store import database, published, queries, records
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
 _HEADLINES = ("cider", "clipscore")
@@ -38,7 +39,7 @@ def _prompts(cursor: DuckDBPyConnection, results: Path, run: str) -> list[str]:
         return []
     sources: list[tuple[Any, Any]] = [*theirs.groupby(["model", "source"], sort=False)]
     lines = ["", _row("zero-shot accuracy", ["ours", *(f"published, {model}" for (model, _), _ in sources)])]
-    for row in ours.itertuples():
+    for row in named_rows(ours):
         known = [rows.set_index("template").accuracy.get(row.template) for _, rows in sources]
         lines.append(_row(row.template, [_percent(row.accuracy), *map(_percent, known)]))
     return lines

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from engine.store import database, published, queries, records
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
 
@@ -96,7 +97,7 @@ def _row(head: str, cells: list[str]) -> str:
 
 def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
     lines = []
-    for row in theirs[theirs.metric.isin(METRICS)].itertuples():
+    for row in named_rows(theirs[theirs.metric.isin(METRICS)]):
         mine = ours[(ours.metric == row.metric) & (ours.beam_size == row.beam_size)]
         if len(mine):
             own = mine.value.iloc[0]
@@ -107,11 +108,11 @@ def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
 
 
 def _study_prompts(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:
-    mine = {row.template: row for row in ours.itertuples() if row.known == published.CLASS_IMAGES}
+    mine = {row.template: row for row in named_rows(ours) if row.known == published.CLASS_IMAGES}
     lines = [
         f"  {row.template}: {mine[row.template].accuracy:.2%} here, {row.accuracy:.2%} published "
         f"({row.model}; {row.source})"
-        for row in theirs.itertuples()
+        for row in named_rows(theirs)
         if row.template in mine
     ]
     return ["", "compared with the study's prompts, on the same number of images", *lines] if lines else []
@@ -137,13 +138,13 @@ def _oracle(found: pd.DataFrame, kept: str) -> list[str]:
     return [
         f"oracle of {row.kept:.4g} {kept} per image at beam size {row.beam_size}: {METRICS[row.metric].title} "
         f"{row.best:.3f} instead of {row.chosen:.3f}; {row.better:.1%} of the images have a better one"
-        for row in found[found.metric.isin(("cider", "clipscore"))].itertuples()
+        for row in named_rows(found[found.metric.isin(("cider", "clipscore"))])
     ]
 
 
 def _grounding(size: int, heads: pd.DataFrame) -> list[str]:
     """Return the attention grounding of the last layer, averaged over heads."""
-    mean = list(heads[heads["head"] == -1].itertuples())
+    mean = list(named_rows(heads[heads["head"] == -1]))
     if not mean:
         return []
     row = mean[-1]
@@ -168,7 +169,7 @@ def _zero_shot(accuracies: pd.DataFrame) -> list[str]:
         return []
     width = max(map(len, accuracies["template"]))
     lines = [
-        f"  {row.template:<{width}}  {100 * row.accuracy:6.2f} %  of {row.images:,}" for row in accuracies.itertuples()
+        f"  {row.template:<{width}}  {100 * row.accuracy:6.2f} %  of {row.images:,}" for row in named_rows(accuracies)
     ]
     return ["", "zero-shot accuracy", *lines]
 
@@ -190,6 +191,6 @@ def _data_loading(record: dict) -> list[str]:
 def _skipped(rows: pd.DataFrame) -> list[str]:
     if rows.empty:
         return []
-    named = [f"  {row.file_name}: {row.reason}" for row in rows.head(10).itertuples()]
+    named = [f"  {row.file_name}: {row.reason}" for row in named_rows(rows.head(10))]
     more = [f"  and {len(rows) - 10:,} more, see the table skipped"] if len(rows) > 10 else []
     return ["", f"skipped: {len(rows):,} photos", *named, *more]

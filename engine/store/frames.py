@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 
-def rows(frame: pd.DataFrame) -> Iterator[Any]:
+def named_rows(frame: pd.DataFrame) -> Iterator[Any]:
     """Return the rows as named tuples with the columns of the query, which a type checker cannot know."""
     return iter(frame.itertuples())
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from engine.data.files import first_line
+from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
 REPORT = "the study's report, HW3 VL Models"
@@ -117,7 +118,7 @@ def contradiction(results: Path) -> str:
         return ""
     first = greedy.iloc[0]
     same = [
-        row for row in tried.itertuples() if _rounds(first.cider, row.cider) and _rounds(first.clipscore, row.clipscore)
+        row for row in named_rows(tried) if _rounds(first.cider, row.cider) and _rounds(first.clipscore, row.clipscore)
     ]
     if len(same) != 1 or same[0].batch_size == stated:
         return ""

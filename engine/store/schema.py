@@ -202,7 +202,8 @@ class Metric:
     @property
     def tie(self) -> float:
         """Two values closer than this are equal as far as the digits go. BLEU's smoothing alone makes captions without
-        any 4-gram of a reference differ by up to 0.0002."""
+        any 4-gram of a reference differ by up to 0.0002.
+        """
         return 0.5 * 10**-self.digits
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from engine import statistics
+from engine.store.frames import named_rows
 from engine.store.queries.intervals import share_interval, unzip
 
 
@@ -98,7 +99,7 @@ def zero_shot_comparison(cursor: DuckDBPyConnection, run: str, left: str, right:
         statistics.mcnemar(
             [True] * row.only_left + [False] * row.only_right, [False] * row.only_left + [True] * row.only_right
         )
-        for row in frame.itertuples()
+        for row in named_rows(frame)
     ]
     return frame[frame.images > 0]
 
