@@ -122,8 +122,9 @@ def _annotated_size(image: object) -> tuple[str, tuple[float, float]] | None:
     """Return (image id, (width, height)) of an entry, or None: not all tools write sizes."""
     if not isinstance(image, dict) or (key := id_text(image.get("id"))) is None:
         return None
-    size = image.get("width"), image.get("height")
-    return (key, size) if all(isinstance(side, int | float) and side > 0 for side in size) else None
+    width, height = image.get("width"), image.get("height")
+    known = isinstance(width, int | float) and isinstance(height, int | float) and width > 0 and height > 0
+    return (key, (width, height)) if known else None
 
 
 def _coco_content(path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def quoted(value: object) -> str:
 
 
 def read_text(path: Path, error: type[ValueError]) -> str:
-    """Return the text of a UTF-8 file, with or without a byte order mark; line ends are `\\n`.
+    """Return the text of a UTF-8 file, with or without a byte order mark; all line ends become line feeds.
 
     Raises:
         error: the file has another encoding.

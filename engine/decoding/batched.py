@@ -14,7 +14,7 @@ import torch
 
 from engine.config import DecodingConfig
 from engine.decoding import cuda_graphs, memory, study_rule, sweep
-from engine.decoding.steps import Steps, TokenHypothesis
+from engine.decoding.steps import TokenHypothesis
 
 T = TypeVar("T")
 
@@ -29,13 +29,13 @@ class StepModel(Protocol):
     def device(self) -> torch.device:
         """The device of the weights."""
 
-    def start(self, images: Any, max_length: int) -> Steps:
+    def start(self, images: Any, max_length: int, /) -> Any:
         """Start a decoding of at most `max_length` steps, with one prefix per image."""
 
-    def reader(self, images: Any) -> study_rule.Read:
+    def reader(self, images: Any, /) -> study_rule.Read:
         """Return a function that reads whole prefixes, for the study's rule."""
 
-    def bytes_per_image(self, images: Any, beams: int, steps: int) -> int:
+    def bytes_per_image(self, images: Any, beams: int, steps: int, /) -> int:
         """Return the bytes that a search takes per image."""
 
 

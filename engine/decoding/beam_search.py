@@ -64,6 +64,7 @@ class BeamSearch:
     def advance_static(self, scores: NextTokenScores, length: int) -> tuple[Tensor, Tensor, Tensor]:
         """See `static_shapes.StaticRule`."""
         newest, is_open = self._choose(scores, length)
+        assert self._open is not None  # the search was created as a static one
         self._open = is_open & self._open
         return self._prefixes.flatten(), newest.flatten(), self._open.any()
 

@@ -9,7 +9,7 @@ import gc
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ class StaticModel(Protocol):
     def device(self) -> torch.device:
         """The device of the weights."""
 
-    def start(self, images: StaticImages, max_length: int) -> static_shapes.StaticSteps:
+    def start(self, images: Any, max_length: int, /) -> Any:
         """Start a decoding of at most `max_length` steps."""
 
 
@@ -166,7 +166,7 @@ def _suits(device: torch.device, images: int, sizes: Sequence[int], config: Deco
     )
 
 
-def _captured(model: StaticModel, images: StaticImages, *rest: object) -> _Replay | None:
+def _captured(model: StaticModel, images: StaticImages, *rest: Any) -> _Replay | None:
     try:
         return _Replay(model, images, *rest)
     except RuntimeError as error:  # out of memory, or an operation that this version of torch cannot capture

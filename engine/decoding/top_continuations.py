@@ -47,11 +47,13 @@ class Continuations:
             return self._of_blocks(prefixes, running, count)
         found = self._of_blocks(prefixes, running, count + 1)
         tied = (found[2][:, 1:] == found[2][:, :-1]).any(1)
-        found = tuple(each[:, :count] for each in found)
+        beams, tokens, sums = (each[:, :count] for each in found)
         if bool(tied.any()):
-            for each, exact in zip(found, self.of_all(prefixes[tied], running[tied], count), strict=True):
+            for each, exact in zip(
+                (beams, tokens, sums), self.of_all(prefixes[tied], running[tied], count), strict=True
+            ):
                 each[tied] = exact
-        return found
+        return beams, tokens, sums
 
     def of_all(self, prefixes: Tensor, running: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the same as `best`, computed over all sums."""

@@ -293,7 +293,7 @@ def _window(sheet: Sheet, x: float, y: float, w: float, h: float, time: str, rng
     for k in range(8):
         mix = k / 7
         tone = tuple(int(a + (b - a) * mix) for a, b in zip(upper, lower, strict=True))
-        sheet.box(x, y + h * k / 8, x + w, y + h * (k + 1) / 8, tone)  # type: ignore[arg-type]
+        sheet.box(x, y + h * k / 8, x + w, y + h * (k + 1) / 8, tone)  # ty: ignore[invalid-argument-type]
     sheet.box(x + w / 2 - 1, y, x + w / 2 + 1, y + h, (244, 240, 232))
     sheet.box(x, y + h / 2 - 1, x + w, y + h / 2 + 1, (244, 240, 232))
 

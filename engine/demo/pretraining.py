@@ -21,6 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -97,7 +98,8 @@ class Pretraining(nn.Module):
 
     def encode_text(self, ids: Tensor) -> Tensor:
         """Return float[B, E] of int64[B, T], T <= CONTEXT; the tower is causal, so padding has no effect."""
-        clip, length = self.clip, ids.shape[1]
+        length = ids.shape[1]
+        clip: Any = self.clip
         tokens = clip.token_embedding(ids) + clip.positional_embedding[:length]
         tokens = clip.ln_final(clip.transformer(tokens, attn_mask=clip.attn_mask[:length, :length]))
         pooled = tokens[torch.arange(len(ids)), (ids == clip.text_eos_id).int().argmax(-1)]

@@ -37,14 +37,14 @@ OVERSAMPLING = 3
 def shade(colour: Rgb, factor: float) -> Rgb:
     """Return the colour darkened (factor < 1) or moved towards white (factor > 1)."""
     if factor <= 1:
-        return tuple(int(c * factor) for c in colour)  # type: ignore[return-value]
-    return tuple(int(255 - (255 - c) * (2 - factor)) for c in colour)  # type: ignore[return-value]
+        return tuple(int(c * factor) for c in colour)  # ty: ignore[invalid-explicit-return]
+    return tuple(int(255 - (255 - c) * (2 - factor)) for c in colour)  # ty: ignore[invalid-explicit-return]
 
 
 def vary(colour: Rgb, rng: Random, amount: int = 14) -> Rgb:
     """Return a slightly changed colour, so that two objects of a colour do not have equal pixels."""
     light = rng.randint(-amount, amount)
-    return tuple(max(0, min(255, c + light + rng.randint(-6, 6))) for c in colour)  # type: ignore[return-value]
+    return tuple(max(0, min(255, c + light + rng.randint(-6, 6))) for c in colour)  # ty: ignore[invalid-explicit-return]
 
 
 @dataclass(frozen=True)

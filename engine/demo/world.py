@@ -45,7 +45,8 @@ NAMED_PHOTOS = {"bike": "bicycle", "girl": "girl", "sheep": "sheep", "ski": "ski
 """The photos of the study's third problem, with the kind or role of the main object."""
 TOKENIZER = Path(__file__).parent / "captioner" / "tokenizer.json"
 
-Item, Made = TypeVar("Item"), TypeVar("Made")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def _on_all_cores(work: Callable[[Item], Made], items: Sequence[Item], **bar: str) -> Iterator[Made]:

@@ -113,8 +113,8 @@ class _Shown:
         self._mentions = mentions if is_known else None
         self._labels, self._references = image.labels, len(image.references)
         # In the order of the texts, because the order of a set differs between processes.
-        texts = image.references if self._mentions else ()
-        self._named = Counter(label for text in texts for label in self._mentions.find(text))
+        known = self._mentions
+        self._named = Counter(label for text in image.references for label in (known.find(text) if known else ()))
         self._tags: dict[str, list[Tag]] = {}
 
     def tags(self, caption: str) -> list[Tag]:

@@ -181,7 +181,8 @@ def _metadata(
 
 def _count_seen(captioner: Captioner, dataset: Dataset, images: pa.Table) -> int:
     """Return how many images the captioner was trained on, matched by id and file size."""
-    seen = captioner.trained_on() if hasattr(captioner, "trained_on") else {}
+    trained_on = getattr(captioner, "trained_on", None)  # of our own captioners
+    seen: dict[str, int | None] = trained_on() if trained_on is not None else {}
     names = zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
     known = [(seen[image_id], dataset.root / name) for image_id, name in names if image_id in seen]
     return sum(size is None or size == _size(path) for size, path in known)

@@ -80,7 +80,7 @@ def caption(
             rows["captions"] += [_caption_row(*pair, size) for pair in zip(named, best, strict=True)]
             if settings.decoding.n_best > 1:
                 rows["hypotheses"] += _hypothesis_rows(named, size, lists)
-            if size in settings.attention_beams:
+            if isinstance(captioner, Explainer) and size in settings.attention_beams:
                 with watch.measure("attention"):
                     maps = captioner.maps(prepared, best, settings.decoding, settings.merge)
                 rows["attention"] += _attention_rows(captioner, usable, size, maps)
@@ -98,8 +98,9 @@ def _hypotheses(
     own = {name: seconds - before[name] for name, seconds in getattr(captioner, "seconds", {}).items()}
     watch.add(own or {DECODE: time.perf_counter() - start})
     _check(captioner, found, len(photos), config)
-    if hasattr(captioner, "time_alone") and alone(watch.seconds, config.beam_sizes[0]) is None:
-        watch.seconds.update({_ALONE.format(size): seconds for size, seconds in captioner.time_alone().items()})
+    time_alone = getattr(captioner, "time_alone", None)  # of our own captioners
+    if time_alone is not None and alone(watch.seconds, config.beam_sizes[0]) is None:
+        watch.seconds.update({_ALONE.format(size): seconds for size, seconds in time_alone().items()})
     return found
 
 

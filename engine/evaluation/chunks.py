@@ -1,7 +1,6 @@
 """Caption images in chunks, which are stored, so that an interrupted run continues with the first missing chunk."""
 
 import os
-from collections.abc import Sequence
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -28,12 +27,13 @@ def caption_all(
     stage = f"captions_{size}"  # chunks of different sizes contain different images
     chunks = [dataset.examples[at : at + size] for at in range(0, len(dataset.examples), size)]
     names = list(captioning.TABLES)
-    done = {index: tables.read_part(run.folder, stage, index, names) for index in range(len(chunks))}
-    missing = [index for index, part in done.items() if part is None]
+    read = {index: tables.read_part(run.folder, stage, index, names) for index in range(len(chunks))}
+    done = {index: part for index, part in read.items() if part is not None}
+    missing = [index for index in range(len(chunks)) if index not in done]
     wanted = [example for index in missing for example in chunks[index]]
     # Two chunks ahead, so that the threads finish the next chunk while the model computes one.
-    read = captioning.reader(dataset, captioner)
-    photos = read_ahead(wanted, read, workers=min(os.cpu_count() or 2, 8), ahead=2 * size)
+    reader = captioning.reader(dataset, captioner)
+    photos = read_ahead(wanted, reader, workers=min(os.cpu_count() or 2, 8), ahead=2 * size)
     finished = len(dataset.examples) - len(wanted)
     with tqdm(total=len(dataset.examples), initial=finished, unit="image", desc="caption") as bar:
         for index in missing:
@@ -43,8 +43,4 @@ def caption_all(
             tables.write_part(run.folder, stage, index, done[index])
             run.keep_time()
             bar.update(len(chunks[index]))
-    return {name: _joined([done[index][name] for index in range(len(chunks))]) for name in names}
-
-
-def _joined(parts: Sequence[pa.Table]) -> pa.Table:
-    return pa.concat_tables(parts)
+    return {name: pa.concat_tables(done[index][name] for index in range(len(chunks))) for name in names}

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow.compute import field
 
 from engine.diagnosis.grounding import GroundingInput, Region, ground
 from engine.explain.attention import from_bytes
@@ -17,7 +17,7 @@ def grounding_of(images: pa.Table, attention: pa.Table) -> pa.Table:
     boxes = dict(zip(images["image_id"].to_pylist(), images["objects"].to_pylist(), strict=True))
     rows: list[dict[str, Any]] = []
     for size in sorted(set(attention["beam_size"].to_pylist())):
-        of_size = attention.filter(pc.equal(attention["beam_size"], size)).to_pylist()
+        of_size = attention.filter(field("beam_size") == size).to_pylist()
         chosen = [row for row in of_size if boxes[row["image_id"]]]
         inputs = [_input(row, boxes[row["image_id"]]) for row in chosen]
         for row, found in zip(chosen, ground(inputs), strict=True):

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -43,7 +43,7 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + more
 
     @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
+    def measure(self, name: str) -> Generator[None]:
         """Add the time spent in the context to `name`."""
         start = time.perf_counter()
         try:

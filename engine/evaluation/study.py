@@ -5,7 +5,7 @@ interrupted work. Parts that cannot run here are skipped and reported, and the t
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +168,7 @@ def _check(study: Study) -> None:
 
 
 @contextmanager
-def _skipping(*kinds: type[Exception]) -> Iterator[None]:
+def _skipping(*kinds: type[Exception]) -> Generator[None]:
     """Turn errors about missing data or weights into a skipped part."""
     try:
         yield

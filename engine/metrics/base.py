@@ -7,7 +7,7 @@ resampled images. A mean is the simplest case, with the statistics value and 1.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Scores:
 
     def add(self, metric: "Metric", statistics: np.ndarray, resampled: "Resampled") -> None:
         """Add a metric from its statistics float64[N, C]; rows with a NaN have no value."""
-        known = np.isfinite(statistics).all(axis=1)
+        known = np.asarray(np.isfinite(statistics).all(axis=1))
         values = np.full(len(statistics), np.nan)
         values[known] = metric.value(statistics[known])
         self.per_image[metric.key] = values
@@ -170,6 +170,6 @@ def _pooled(metric: "Metric", statistics: np.ndarray, sums: np.ndarray) -> Corpu
     return _corpus(metric.value(statistics.sum(axis=0)), *percentiles(metric.value(sums), len(statistics)))
 
 
-def _corpus(value: float, low: float, high: float) -> Corpus:
+def _corpus(value: Any, low: float, high: float) -> Corpus:
     known = np.isfinite(low)
     return Corpus(float(value), low if known else None, high if known else None)

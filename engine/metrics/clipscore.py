@@ -19,10 +19,15 @@ CLIPSCORE_WEIGHT = 2.5
 
 
 class TextFeatures(Protocol):
-    """Features float[N, D] of texts, and whether each text was longer than CLIP's context, bool[N]."""
+    """Features of N texts."""
 
-    features: np.ndarray
-    truncated: np.ndarray
+    @property
+    def features(self) -> np.ndarray:
+        """Features float[N, D]."""
+
+    @property
+    def truncated(self) -> np.ndarray:
+        """Whether a text was longer than CLIP's context, bool[N]."""
 
 
 class TextEncoder(Protocol):

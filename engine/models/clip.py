@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -59,7 +60,7 @@ class Clip:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,  # open_clip's models are nn.Modules with attributes of their own
         prepare: Callable[[Image.Image], Tensor],
         tokenize: Callable[[Sequence[str]], tuple[Tensor, list[bool]]],
         name: str,
@@ -112,9 +113,10 @@ def _reads_forward_only(model: nn.Module) -> bool:
     return causal and model.text_pool_type in ("argmax", "eos")
 
 
-def _end_positions(model: nn.Module, ids: Tensor) -> Tensor:
+def _end_positions(model: Any, ids: Tensor) -> Tensor:
     """Return the positions of the end tokens, int64[N], as open_clip finds them."""
-    return (ids if model.text_pool_type == "argmax" else (ids == model.text_eos_id).int()).argmax(-1)
+    marks = ids if model.text_pool_type == "argmax" else torch.eq(ids, model.text_eos_id).int()
+    return marks.argmax(-1)
 
 
 def _text_lengths(model: nn.Module, ids: Tensor) -> np.ndarray:
@@ -124,7 +126,7 @@ def _text_lengths(model: nn.Module, ids: Tensor) -> np.ndarray:
     return (_end_positions(model, ids) + 1).numpy()
 
 
-def _encode_text(model: nn.Module, ids: Tensor) -> Tensor:
+def _encode_text(model: Any, ids: Tensor) -> Tensor:
     """Return text features [N, D] of ids int64[N, T]; T may be shorter than the context if the text tower is causal."""
     if not _reads_forward_only(model):
         return model.encode_text(ids)
@@ -245,7 +247,7 @@ def _is_torchscript(path: Path) -> bool:
         return any(re.search(r"(^|/)code/", entry) for entry in archive.namelist())
 
 
-def _open_clip_tokenize(tokenizer: object) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
+def _open_clip_tokenize(tokenizer: Callable[..., Tensor]) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
     def tokenize(texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
         ids = tokenizer(list(texts))
         # With a context one token longer, a truncated text has one more token. The padding id is the most frequent id

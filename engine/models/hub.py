@@ -5,7 +5,7 @@ Without this check, the Hugging Face client retries for most of a minute before 
 
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from urllib.parse import urlparse
 
@@ -13,7 +13,7 @@ from huggingface_hub import constants
 
 
 @contextmanager
-def quiet_downloads() -> Iterator[None]:
+def quiet_downloads() -> Generator[None]:
     """Make downloads fail at once if the hub is unreachable, without logging; the caller reports what is missing."""
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not reachable()

@@ -43,13 +43,14 @@ class CaptionTokenizer:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        missing = [token for token in SPECIALS if tokenizer.token_to_id(token) is None]
+        ids = {token: found for token in SPECIALS if (found := tokenizer.token_to_id(token)) is not None}
+        missing = [token for token in SPECIALS if token not in ids]
         if missing:
             raise TokenizerError(f"the tokenizer has no token {missing[0]!r}: expected all of {', '.join(SPECIALS)}")
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.pad_id, self.unk_id, self.bos_id, self.eos_id = map(tokenizer.token_to_id, SPECIALS)
+        self.pad_id, self.unk_id, self.bos_id, self.eos_id = (ids[token] for token in SPECIALS)
         self._prefix = getattr(tokenizer.model, "continuing_subword_prefix", None) or "##"
         # A vocabulary of lower-cased captions has no capitals, so `A` would be unknown.
         self._lower = not any(any(map(str.isupper, token)) for token in set(tokenizer.get_vocab()) - set(SPECIALS))

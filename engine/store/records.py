@@ -45,7 +45,7 @@ def run_folder(results: Path, run: str) -> Path:
 
 
 def drop_run(folder: Path) -> None:
-    """Deletes a run that is not finished; a finished one stays.
+    """Delete an unfinished run.
 
     Raises:
         ValueError: the run is finished.
@@ -56,12 +56,12 @@ def drop_run(folder: Path) -> None:
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Writes `run.json`, which makes the run finished: every table must be there before."""
+    """Write `run.json`, which makes the run finished: write every table before."""
     write_json(folder / RUN_RECORD, {"schema_version": VERSION, **record})
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The run's record, or None where the run is unfinished.
+    """Return the run's record, or None if the run is unfinished.
 
     Raises:
         ResultsError: the record is no JSON object.
@@ -93,7 +93,7 @@ def _renamed(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def drop_record(folder: Path) -> None:
-    """Makes a run unfinished: its tables are to be written again."""
+    """Delete the record, which makes the run unfinished: its tables must be written again."""
     (folder / RUN_RECORD).unlink(missing_ok=True)
 
 

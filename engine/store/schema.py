@@ -201,8 +201,9 @@ class Metric:
 
     @property
     def tie(self) -> float:
-        """Two values closer than this are equal as far as the digits go. BLEU's smoothing alone makes captions without
-        any 4-gram of a reference differ by up to 0.0002.
+        """Return the difference below which two values count as equal: they are displayed with the same digits.
+
+        BLEU's smoothing alone makes captions without any 4-gram of a reference differ by up to 0.0002.
         """
         return 0.5 * 10**-self.digits
 
@@ -323,5 +324,5 @@ def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
 
 
 def schema_of(table: str, columns: list[str]) -> pa.Schema:
-    """The schema of `table`, the metric columns among `columns` included where it may have any."""
+    """Return the schema of `table`, with those of `columns` that are metrics if it has metric columns."""
     return scored_schema(table, [name for name in columns if name in METRICS]) if table in SCORED else TABLES[table]

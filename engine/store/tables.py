@@ -27,7 +27,7 @@ _PARTS = ".parts"
 
 
 def write_table(folder: Path, table: str, rows: pa.Table) -> Path:
-    """Writes `rows` as `folder/<table>.parquet`, whole or not at all; the same rows give the same bytes.
+    """Write `rows` as `folder/<table>.parquet`, whole or not at all; the same rows give the same bytes.
 
     Raises:
         ResultsError: the columns are not those of the contract.
@@ -45,7 +45,7 @@ def write_table(folder: Path, table: str, rows: pa.Table) -> Path:
 
 
 def table_of(table: str, rows: list[dict[str, Any]], metrics: list[str] | None = None) -> pa.Table:
-    """A table of the contract from one dict a row; a missing key is a NULL.
+    """Return a table of the contract from one dict per row; a missing key becomes NULL.
 
     Raises:
         ResultsError: a key that the table does not have, or a value of the wrong type.
@@ -62,7 +62,7 @@ def table_of(table: str, rows: list[dict[str, Any]], metrics: list[str] | None =
 
 
 def read_table(folder: Path, table: str) -> pa.Table:
-    """Reads `folder/<table>.parquet`.
+    """Read `folder/<table>.parquet`.
 
     Raises:
         ResultsError: the file is missing, half written or not of the contract.
@@ -118,7 +118,7 @@ def check_table(path: Path) -> Problem | None:
 
 
 def write_part(folder: Path, stage: str, index: int, tables: dict[str, pa.Table]) -> None:
-    """Keeps chunk `index` of `stage`: all its tables, or none of them."""
+    """Keep chunk `index` of `stage`: all its tables, or none of them."""
     target = _part_folder(folder, stage, index)
     temporary = target.with_name(target.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -137,7 +137,7 @@ def read_part(folder: Path, stage: str, index: int, tables: list[str]) -> dict[s
 
 
 def drop_parts(folder: Path) -> None:
-    """Deletes the chunks once the tables they made are whole."""
+    """Delete the chunks of a run whose tables are complete."""
     shutil.rmtree(folder / _PARTS, ignore_errors=True)
 
 

@@ -52,9 +52,9 @@ def _fill_encoder(encoder: nn.Module, file: Path) -> None:
 
 def tokenizer_of(dataset: Dataset, examples: Sequence[Example], recipe: Recipe) -> CaptionTokenizer:
     """Return the tokenizer of the recipe or the dataset, or train one on the captions of `examples`."""
-    given = recipe.training.tokenizer
-    if given or dataset.tokenizer:
-        return CaptionTokenizer.load(Path(given) if given else dataset.tokenizer)
+    given = recipe.training.tokenizer or dataset.tokenizer
+    if given:
+        return CaptionTokenizer.load(Path(given))
     texts = (text for example in examples for text in example.references)
     return CaptionTokenizer.train(texts, recipe.training.vocab_size)
 

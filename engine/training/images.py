@@ -56,7 +56,8 @@ class KeptFeatures:
     def _shape(self) -> tuple[int, int]:
         size = self._captioner.config.image_size
         with torch.inference_mode():
-            return tuple(self._captioner.eval().features(torch.zeros(1, 3, size, size, device=self._device)).shape[1:])
+            found = self._captioner.eval().features(torch.zeros(1, 3, size, size, device=self._device))
+        return found.shape[1], found.shape[2]
 
     def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
         """Yield the features of each batch of images, float[B, P, width]."""

@@ -236,7 +236,7 @@ class _Training:
             logits = self.captioner.logits(inputs, memory, rows)
             loss = F.cross_entropy(
                 logits.float().flatten(0, 1),
-                targets.where(targets != self.tokenizer.pad_id, _IGNORED).flatten(),
+                targets.where(targets.ne(self.tokenizer.pad_id), _IGNORED).flatten(),
                 ignore_index=_IGNORED,
                 label_smoothing=self.config.label_smoothing,
             )
@@ -255,10 +255,10 @@ class _Training:
         share = self.progress.step / max(1, self.steps)
         with torch.no_grad():
             guesses = self.captioner.logits(inputs[:, :-1], memory.detach(), rows).argmax(-1)
-        special = (inputs == self.tokenizer.pad_id) | (inputs == self.tokenizer.eos_id)
-        replaced = (torch.rand(inputs.shape, device=inputs.device) < share) & ~special
+        special = inputs.eq(self.tokenizer.pad_id) | inputs.eq(self.tokenizer.eos_id)
+        replaced = (torch.rand(inputs.shape, device=inputs.device) < share) & special.logical_not()
         replaced[:, 0] = False  # the start token stays
-        return inputs.where(~replaced, torch.cat([inputs[:, :1], guesses], dim=1))
+        return inputs.where(replaced.logical_not(), torch.cat([inputs[:, :1], guesses], dim=1))
 
     # Validation
 
@@ -274,7 +274,7 @@ class _Training:
         row = {"step": self.progress.step, "epoch": epoch, "validation_cider": cider}
         self._keep_best("best_cider", cider, self.folder)
         if self.clip is not None:
-            row["validation_clipscore"] = self._clipscore(captions, split)
+            row["validation_clipscore"] = self._clipscore(self.clip, captions, split)
             self._keep_best("best_clipscore", row["validation_clipscore"], self.folder / "best_clipscore")
         self.rows.append(row)
         for name in ("validation_cider", "validation_clipscore"):
@@ -297,14 +297,13 @@ class _Training:
             captions += [self.tokenizer.decode(hypothesis.tokens) for hypothesis in found]
         return captions
 
-    def _clipscore(self, captions: list[str], split: Split) -> float:
-        clipscore, _ = ClipFamily(self.clip, self._clip_features).metrics
-        return measure({1: captions}, split, [clipscore])[1].corpus["clipscore"].value
-
-    def _clip_features(self, split: Split) -> np.ndarray:
+    def _clipscore(self, clip: Clip, captions: list[str], split: Split) -> float:
         if self._clip_images is None:
-            self._clip_images = self.clip.image_features([self.clip.prepare(open_photo(path)) for path in split.photos])
-        return self._clip_images
+            photos = (self.validation_set.photo(example) for example in self.validation_set.examples)
+            self._clip_images = clip.image_features([clip.prepare(open_photo(path)) for path in photos])
+        images = self._clip_images
+        clipscore, _ = ClipFamily(clip, lambda _: images).metrics
+        return measure({1: captions}, split, [clipscore])[1].corpus["clipscore"].value
 
     def _keep_best(self, name: str, value: float, folder: Path) -> None:
         # Ties prefer the later epoch: with a single validation photo CIDEr is 0 in every epoch.

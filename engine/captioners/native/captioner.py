@@ -9,10 +9,13 @@ Shapes: B images, K beams, T tokens, P memory tokens, D model width, H heads, d 
 
 import math
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
+from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
 from engine.captioners.native import kv_cache
@@ -134,6 +137,11 @@ class SinusoidalPositions(nn.Module):
         table[:, 1::2] = torch.cos(position * rate)[:, : d_model // 2]
         self.register_buffer("pe", table.unsqueeze(0))
 
+    @property
+    def table(self) -> Tensor:
+        """Return the positions [1, max_positions, D]."""
+        return self.get_buffer("pe")
+
 
 class Captioner(nn.Module):
     """Encoder and decoder.
@@ -144,7 +152,7 @@ class Captioner(nn.Module):
 
     def __init__(self, config: CaptionerConfig, pretrained: bool = False) -> None:
         super().__init__()
-        self.encoder = _create_encoder(config.encoder, config.encoder_kwargs, pretrained)
+        self.encoder: Any = _create_encoder(config.encoder, config.encoder_kwargs, pretrained)
         width = self.encoder.num_features
         self.config = config
         self.projection = nn.Identity() if width == config.d_model else nn.Linear(width, config.d_model)
@@ -167,14 +175,14 @@ class Captioner(nn.Module):
     @property
     def preprocessing(self) -> Preprocessing:
         """How photos are prepared for the encoder: the config's values, else timm's for this encoder."""
-        own = timm.data.resolve_model_data_config(self.encoder)
+        own = resolve_model_data_config(self.encoder)
         config = self.config
         return Preprocessing(
             size=config.image_size,
             crop_pct=own["crop_pct"] if config.crop_pct is None else config.crop_pct,
             interpolation=config.interpolation or own["interpolation"],
-            mean=tuple(own["mean"] if config.mean is None else config.mean),
-            std=tuple(own["std"] if config.std is None else config.std),
+            mean=_rgb(own["mean"] if config.mean is None else config.mean),
+            std=_rgb(own["std"] if config.std is None else config.std),
         )
 
     @property
@@ -221,7 +229,7 @@ class Captioner(nn.Module):
 
     def embed(self, ids: Tensor, first: int = 0) -> Tensor:
         """Return the embeddings [B, T, D] of ids [B, T] at positions from `first`."""
-        return self.word_embedding(ids) + self.positional_embedding.pe[0, first : first + ids.shape[1]]
+        return self.word_embedding(ids) + self.positional_embedding.table[0, first : first + ids.shape[1]]
 
     def logits(self, ids: Tensor, memory: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return logits [B, T, V] of ids int64[B, T] and memory [B, P, D], with teacher forcing and a causal mask.
@@ -304,7 +312,12 @@ def encoder_width(encoder: str, kwargs: dict) -> int:
         return _create_encoder(encoder, kwargs, pretrained=False).num_features
 
 
-def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> nn.Module:
+def _rgb(values: Iterable[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
+
+
+def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # timm warns about old names, which it maps to the new ones

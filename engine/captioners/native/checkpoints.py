@@ -183,7 +183,7 @@ def fingerprint(captioner: Captioner) -> str:
     digest = hashlib.sha256(json.dumps(asdict(captioner.config), sort_keys=True).encode())
     for name, tensor in sorted(captioner.state_dict().items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().float().cpu().numpy()))
+        digest.update(np.ascontiguousarray(tensor.detach().float().cpu().numpy()).data)
     return digest.hexdigest()[:16]
 
 

@@ -7,6 +7,7 @@ Shapes: B images, R prefixes, T tokens, P memory tokens, D model width, H heads,
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +49,7 @@ def _can_pack(weight: Tensor) -> bool:
 class _Layer:
     """One decoder layer's products and norms."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:  # a `captioner.DecoderLayer`
         own, cross = layer.self_attn, layer.multihead_attn
         width = own.out_proj.in_features
         self.own = Product(own.in_proj_weight, own.in_proj_bias)
@@ -69,7 +70,7 @@ Embed = Callable[[Tensor, int], Tensor]
 class DecoderWeights:
     """The weights of a decoder and its head, in the layout for steps."""
 
-    def __init__(self, decoder: nn.Module, head: nn.Linear, heads: int, embed: Embed) -> None:
+    def __init__(self, decoder: Any, head: nn.Linear, heads: int, embed: Embed) -> None:  # a `captioner.Decoder`
         self.layers = [_Layer(layer) for layer in decoder.layers]
         self.head = Product(head.weight, head.bias)
         self.heads, self.width = heads, head.in_features // heads
@@ -128,7 +129,8 @@ def precompute_cross_attention(weights: DecoderWeights, memory: Tensor) -> Cross
     shape = (images, tokens, 2, weights.heads, weights.width)
     joint = (layer.cross_memory(memory.flatten(0, 1)).view(shape) for layer in weights.layers)
     # Contiguous [P, d] for each head: it is read in every step, so one copy pays off.
-    return CrossAttentionCache(tuple(tuple(each.permute(2, 0, 3, 1, 4).contiguous().unbind(0)) for each in joint))
+    blocks = (each.permute(2, 0, 3, 1, 4).contiguous() for each in joint)
+    return CrossAttentionCache(tuple((block[0], block[1]) for block in blocks))
 
 
 class IncrementalDecoder:

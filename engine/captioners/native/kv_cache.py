@@ -172,6 +172,7 @@ class LinkedKVCache:
         kept = self._reserve(layer, key)
         for block, new in zip(kept, (key, value), strict=True):
             block[self._new] = new.flatten(1)
+        assert triton_attention is not None  # or `create` had chosen the copied cache
         return triton_attention.attend_linked(query, *kept, self._links, self._tokens)
 
     def _reserve(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -195,7 +195,7 @@ class NativeCaptioner:
         """Return the word maps of captions, computed by the kind of pass that the search rule uses."""
         chunk = self._chunk
         encoded = chunk.encoded if chunk is not None and chunk.photos is photos else self._encode(photos)
-        tokens = [caption.tokens for caption in captions]
+        tokens = [caption.tokens or () for caption in captions]
 
         def some(start: int, stop: int) -> list[WordMaps]:
             part = (encoded[start:stop], tokens[start:stop])

@@ -57,7 +57,9 @@ def _print_csv(answer: "DuckDBPyRelation") -> None:
 
 def _field(value: object) -> object:
     import json
+    import math
 
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
-    return "" if value != value else value  # CSV has no other sign for NaN
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return "" if is_nan else value  # CSV has no other sign for NaN

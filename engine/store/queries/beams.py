@@ -1,5 +1,8 @@
 """How captions change with the beam size, and which beam size is enough."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from duckdb import DuckDBPyConnection
@@ -76,7 +79,7 @@ def _shared_values(cursor: DuckDBPyConnection, run: str, metric: str, counts: st
     return _by_size(found, list(values))
 
 
-def _by_size(found: dict[str, np.ndarray], names: list[str]) -> dict[int, np.ndarray]:
+def _by_size(found: Mapping[str, Any], names: list[str]) -> dict[int, np.ndarray]:
     """Return beam size -> float64[images], or float64[images, names] of several; the smallest first."""
     sizes = found["beam_size"]
     columns = np.column_stack([found[name] for name in names]).astype(np.float64)
@@ -134,7 +137,7 @@ def _changes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     ).df()
 
 
-def _word_counts(cursor: DuckDBPyConnection, run: str) -> dict[str, np.ndarray]:
+def _word_counts(cursor: DuckDBPyConnection, run: str) -> Mapping[str, Any]:
     return cursor.execute(
         f"SELECT beam_size, {_WORD_COUNT} AS words FROM captions WHERE run = $run AND words IS NOT NULL "
         "ORDER BY beam_size, image_id",

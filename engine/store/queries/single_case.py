@@ -38,7 +38,7 @@ def case_metrics(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id:
 def _place(metric: str, value: float, every: np.ndarray) -> tuple[str, float, int, int, float]:
     """Return the row of `case_metrics` of a value; `every` is float64[N], the values of all cases with this one."""
     sign, scored = direction(metric), len(every)
-    others, mine = sign * rounded(every, metric), sign * rounded(np.float64(value), metric)
+    others, mine = sign * rounded(every, metric), sign * rounded(np.asarray(value), metric)
     better, worse = int((others > mine).sum()), int((others < mine).sum())
     ties = scored - better - worse - 1
     percentile = 100 * (worse + ties / 2) / (scored - 1) if scored > 1 else float("nan")
