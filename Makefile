@@ -112,8 +112,10 @@ test-slow: $(READY) ## Run the slow tests (METEOR)
 bench: $(READY) ## Run the benchmarks
 	@for file in tests/benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
-lint: $(READY) ## Check style
+lint: $(READY) ## Check style, formatting and types
 	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check --quiet .
+	@$(BIN)/ty check --python $(BIN)/python --quiet
 
 doctor: $(READY) ## Say what is installed, what is missing, and what to do
 	@$(BIN)/python -m engine doctor

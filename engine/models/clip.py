@@ -8,7 +8,7 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class Clip:
 
     @torch.inference_mode()
     def text_features(
-        self, texts: Sequence[str], progress: Callable[[Sequence[int]], Sequence[int]] = list
+        self, texts: Sequence[str], progress: Callable[[Iterable], Iterable] = list
     ) -> TextFeatures:
         """Return the features of texts; each distinct text is encoded once, batched with texts of similar length."""
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
