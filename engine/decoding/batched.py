@@ -23,7 +23,7 @@ JOB_IMAGES = 8
 
 
 class StepModel(Protocol):
-    """A decoder that can be used for search; `captioners.native.captioner.Captioner` is one."""
+    """A decoder that can be used for search; `captioners.native.captioner.CaptionerModel` is one."""
 
     @property
     def device(self) -> torch.device:

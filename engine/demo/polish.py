@@ -21,7 +21,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from engine.demo import corpus
-from engine.demo.pretraining import CONTEXT, DEPTH, MEAN, STD, Pretraining, Recipe, export_clip, learning_rate
+from engine.demo.pretraining import (
+    CONTEXT,
+    DEPTH,
+    MEAN,
+    STD,
+    Pretraining,
+    PretrainingRecipe,
+    export_clip,
+    learning_rate,
+)
 from engine.demo.world import CLASSES
 from engine.models.tokenizer import CaptionTokenizer
 
@@ -41,9 +50,9 @@ class Polish:
     seed: int = 1
 
     @property
-    def schedule(self) -> Recipe:
+    def schedule(self) -> PretrainingRecipe:
         """The learning-rate schedule, with the shape of the pretraining."""
-        return Recipe(minutes=self.minutes, lr=self.lr, warmup=0.05)
+        return PretrainingRecipe(minutes=self.minutes, lr=self.lr, warmup=0.05)
 
 
 def kept_tokens(model: Pretraining, data: corpus.Corpus, batch: int = 64) -> np.ndarray:

@@ -47,7 +47,7 @@ TIMM_KWARGS = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": WIDTH // HEAD_WI
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PretrainingRecipe:
     """Settings of the training."""
 
     minutes: float = 50.0  # wall clock of the training loop, over all resumptions
@@ -144,7 +144,9 @@ def make_batch(
     return Batch(pixels.permute(0, 3, 1, 2), torch.from_numpy(data.patches[numbers].astype(np.int64)), ids, forbidden)
 
 
-def losses(model: Pretraining, batch: Batch, kept: Tensor | None, recipe: Recipe) -> tuple[Tensor, dict[str, float]]:
+def losses(
+    model: Pretraining, batch: Batch, kept: Tensor | None, recipe: PretrainingRecipe
+) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of the step, and the values for the log."""
     size = len(batch.pixels)
     with torch.autocast("cpu", torch.bfloat16):
@@ -175,14 +177,14 @@ def losses(model: Pretraining, batch: Batch, kept: Tensor | None, recipe: Recipe
     }  # fmt: skip
 
 
-def learning_rate(recipe: Recipe, progress: float) -> float:
+def learning_rate(recipe: PretrainingRecipe, progress: float) -> float:
     """Return the learning rate after a share of the time: linear warm-up, then a cosine."""
     if progress < recipe.warmup:
         return recipe.lr * (progress + 1e-3) / recipe.warmup
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def make_optimizer(model: Pretraining, recipe: Recipe) -> torch.optim.AdamW:
+def make_optimizer(model: Pretraining, recipe: PretrainingRecipe) -> torch.optim.AdamW:
     """Return AdamW without weight decay on biases, norms, positions and the logit scale."""
     named = list(model.named_parameters())
     matrices = [p for name, p in named if p.ndim >= 2 and "positional" not in name]
@@ -191,7 +193,9 @@ def make_optimizer(model: Pretraining, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), fused=True)
 
 
-def train(data: corpus.Corpus, tokenizer: CaptionTokenizer, recipe: Recipe, work: Path, out: Path) -> Pretraining:
+def train(
+    data: corpus.Corpus, tokenizer: CaptionTokenizer, recipe: PretrainingRecipe, work: Path, out: Path
+) -> Pretraining:
     """Train for the recipe's minutes, resuming from `work`; write the curve to `out`/training.csv."""
     torch.manual_seed(recipe.seed)
     model = Pretraining(tokenizer)
@@ -223,7 +227,7 @@ def train(data: corpus.Corpus, tokenizer: CaptionTokenizer, recipe: Recipe, work
     return model
 
 
-def batch_numbers(count: int, recipe: Recipe, step: int) -> np.ndarray:
+def batch_numbers(count: int, recipe: PretrainingRecipe, step: int) -> np.ndarray:
     """Return the scenes of a step: every scene once per epoch, in a different order each epoch."""
     epoch, place = divmod(step, count // recipe.batch)
     order = np.random.Generator(np.random.PCG64([recipe.seed, epoch])).permutation(count)
@@ -310,15 +314,17 @@ def _save_tensors(state: dict[str, Tensor], path: Path, metadata: dict[str, str]
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo CLIP and the captioner's visual encoder from scratch.")
     parser.add_argument(
-        "--minutes", type=float, default=Recipe.minutes, help="minutes of training (default: %(default)s)"
+        "--minutes", type=float, default=PretrainingRecipe.minutes, help="minutes of training (default: %(default)s)"
     )
-    parser.add_argument("--scenes", type=int, default=Recipe.scenes, help="training scenes (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=Recipe.seed, help="random seed (default: %(default)s)")
+    parser.add_argument(
+        "--scenes", type=int, default=PretrainingRecipe.scenes, help="training scenes (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=PretrainingRecipe.seed, help="random seed (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=Path("data/demo-training"), help="folder of the rendered scenes")
     parser.add_argument("--out", type=Path, default=Path("engine/demo/clip"), help="folder of the CLIP")
     parser.add_argument("--captioner", type=Path, default=Path("engine/demo/captioner"), help="folder of its tokeniser")
     options = parser.parse_args()
-    recipe = Recipe(minutes=options.minutes, scenes=options.scenes, seed=options.seed)
+    recipe = PretrainingRecipe(minutes=options.minutes, scenes=options.scenes, seed=options.seed)
     if not (options.work / "captions.json").exists():
         corpus.render(options.work, recipe.scenes)
     data = corpus.load(options.work)

@@ -34,7 +34,7 @@ class CaptionSettings:
 
 
 @dataclass(frozen=True)
-class Photo:
+class PreparedPhoto:
     """A photo prepared for the captioner and its size, or the reason why it is skipped."""
 
     prepared: Any
@@ -42,15 +42,15 @@ class Photo:
     reason: str | None = None
 
 
-def reader(dataset: Dataset, captioner: Captioner) -> Callable[[Example], Photo]:
+def reader(dataset: Dataset, captioner: Captioner) -> Callable[[Example], PreparedPhoto]:
     """Return a function that reads the photo of an example, for the reading threads."""
 
-    def read(example: Example) -> Photo:
+    def read(example: Example) -> PreparedPhoto:
         try:
             photo = open_photo(dataset.photo(example))
         except PhotoError as error:
-            return Photo(None, reason=str(error))
-        return Photo(captioner.read(photo), photo.size)
+            return PreparedPhoto(None, reason=str(error))
+        return PreparedPhoto(captioner.read(photo), photo.size)
 
     return read
 
@@ -58,7 +58,7 @@ def reader(dataset: Dataset, captioner: Captioner) -> Callable[[Example], Photo]
 def caption(
     captioner: Captioner,
     examples: Sequence[Example],
-    photos: Sequence[Photo],
+    photos: Sequence[PreparedPhoto],
     settings: CaptionSettings,
     watch: Stopwatch,
 ) -> dict[str, pa.Table]:
@@ -164,7 +164,7 @@ def _hypothesis_rows(
 
 
 def _attention_rows(
-    captioner: Explainer, usable: Sequence[tuple[Example, Photo]], size: int, maps: Sequence[WordMaps]
+    captioner: Explainer, usable: Sequence[tuple[Example, PreparedPhoto]], size: int, maps: Sequence[WordMaps]
 ) -> list[dict[str, Any]]:
     return [
         {

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.config import DecodingConfig, Recipe
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo
@@ -38,7 +38,9 @@ def clip_images(clip: Clip, dataset: Dataset) -> float:
     return each * len(dataset.examples)
 
 
-def captioning(captioner: Captioner, tokenizer: CaptionTokenizer, dataset: Dataset, decoding: DecodingConfig) -> float:
+def captioning(
+    captioner: CaptionerModel, tokenizer: CaptionTokenizer, dataset: Dataset, decoding: DecodingConfig
+) -> float:
     """Return the estimated seconds of encoding and decoding `dataset`, all beam sizes together."""
 
     def work(photos: Sequence) -> None:
@@ -65,7 +67,7 @@ def learning(recipe: Recipe, train_set: Dataset, device: str) -> float:
     return _encode_seconds(captioner, config.freeze_encoder) * encoded + _step_seconds(captioner, recipe) * steps
 
 
-def _encode_seconds(captioner: Captioner, frozen: bool) -> float:
+def _encode_seconds(captioner: CaptionerModel, frozen: bool) -> float:
     """Return seconds per photo, including gradients if the encoder is trained."""
     size = captioner.config.image_size
 
@@ -78,7 +80,7 @@ def _encode_seconds(captioner: Captioner, frozen: bool) -> float:
     return _seconds_per_item(work, range(1 + PROBE))
 
 
-def _step_seconds(captioner: Captioner, recipe: Recipe) -> float:
+def _step_seconds(captioner: CaptionerModel, recipe: Recipe) -> float:
     """Return seconds of the decoder per batch, forward and backward."""
     config, shape = recipe.training, captioner.config
     with torch.no_grad():

@@ -26,7 +26,7 @@ class MetricError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusScore:
     """A metric over the split with its 95 % bootstrap interval; the bounds are None if there is no interval."""
 
     value: float
@@ -39,7 +39,7 @@ class Scores:
     """One setting's scores: per image float64[N], and over the split."""
 
     per_image: dict[str, np.ndarray] = field(default_factory=dict)
-    corpus: dict[str, Corpus] = field(default_factory=dict)
+    corpus: dict[str, CorpusScore] = field(default_factory=dict)
     counts: dict[str, np.ndarray] = field(default_factory=dict)
     """Column -> statistics [N, C] from which corpus values are pooled, for paired tests; see `counts_column`."""
 
@@ -155,21 +155,21 @@ def counts_column(metric: "Metric") -> str:
     return getattr(metric, "counts", f"{metric.key}_counts")
 
 
-def mean_with_interval(values: np.ndarray) -> Corpus:
+def mean_with_interval(values: np.ndarray) -> CorpusScore:
     """Return the mean of per-image values; images without one (NaN) are left out."""
     known = values[np.isfinite(values)]
     if known.size == 0:
-        return Corpus(float("nan"), None, None)
+        return CorpusScore(float("nan"), None, None)
     return _corpus(known.mean(), *bootstrap_mean_interval(known, RESAMPLES, _SEED))
 
 
-def _pooled(metric: "Metric", statistics: np.ndarray, sums: np.ndarray) -> Corpus:
+def _pooled(metric: "Metric", statistics: np.ndarray, sums: np.ndarray) -> CorpusScore:
     """Return a corpus value of statistics [N, C]; its interval comes from the resampled sums."""
     if not len(statistics):
-        return Corpus(float("nan"), None, None)
+        return CorpusScore(float("nan"), None, None)
     return _corpus(metric.value(statistics.sum(axis=0)), *percentiles(metric.value(sums), len(statistics)))
 
 
-def _corpus(value: Any, low: float, high: float) -> Corpus:
+def _corpus(value: Any, low: float, high: float) -> CorpusScore:
     known = np.isfinite(low)
-    return Corpus(float(value), low if known else None, high if known else None)
+    return CorpusScore(float(value), low if known else None, high if known else None)

@@ -18,7 +18,7 @@ CLIPSCORE_WEIGHT = 2.5
 """Hessel et al., CLIPScore (EMNLP 2021), section 3: w = 2.5 rescales cosines to about [0, 1]."""
 
 
-class TextFeatures(Protocol):
+class EncodedTexts(Protocol):
     """Features of N texts."""
 
     @property
@@ -37,7 +37,7 @@ class TextEncoder(Protocol):
     fingerprint: str
     setup: str
 
-    def text_features(self, texts: Sequence[str], progress: Callable[[Iterable], Iterable] = ...) -> TextFeatures:
+    def text_features(self, texts: Sequence[str], progress: Callable[[Iterable], Iterable] = ...) -> EncodedTexts:
         """Return the features of texts."""
 
 

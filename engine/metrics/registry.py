@@ -84,9 +84,9 @@ def _check(name: str, metric: Metric) -> None:
         raise PluginError(f"metric {name!r}: {error}") from error
 
 
-def _definition(metric: Metric, corpus: str) -> schema.Metric:
+def _definition(metric: Metric, corpus: str) -> schema.MetricDefinition:
     named = (metric.key, metric.title, metric.unit, corpus, metric.definition)
-    return schema.Metric(*named, digits=metric.digits, higher_is_better=metric.higher_is_better)
+    return schema.MetricDefinition(*named, digits=metric.digits, higher_is_better=metric.higher_is_better)
 
 
 def define(metric: Metric, is_pooled: bool) -> None:

@@ -90,9 +90,7 @@ class Clip:
         return _stack([_normalise(self.model.encode_image(batch.to(self.device))) for batch in batches])
 
     @torch.inference_mode()
-    def text_features(
-        self, texts: Sequence[str], progress: Callable[[Iterable], Iterable] = list
-    ) -> TextFeatures:
+    def text_features(self, texts: Sequence[str], progress: Callable[[Iterable], Iterable] = list) -> TextFeatures:
         """Return the features of texts; each distinct text is encoded once, batched with texts of similar length."""
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         ids, cut = self._tokenize(list(distinct))

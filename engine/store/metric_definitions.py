@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.store.errors import Problem
 from engine.store.records import FinishedRun
-from engine.store.schema import RUN_RECORD, Metric, register
+from engine.store.schema import RUN_RECORD, MetricDefinition, register
 
 KEY = "metric_definitions"
 """The key of a run record: metric -> title, unit, corpus, definition, digits, higher_is_better."""
@@ -21,7 +21,7 @@ _TEXTS = {"title": 80, "unit": 80, "corpus": 80, "definition": 1000}
 """Required fields with the largest number of characters."""
 
 
-def definition(metric: Metric) -> dict[str, Any]:
+def definition(metric: MetricDefinition) -> dict[str, Any]:
     """Return the entry of `metric_definitions` that describes a metric."""
     return {
         **{name: getattr(metric, name) for name in _TEXTS},
@@ -59,7 +59,7 @@ def _register(definitions: object) -> Iterable[str]:
             yield str(error)
 
 
-def _metric(key: str, values: object) -> Metric:
+def _metric(key: str, values: object) -> MetricDefinition:
     """Return the metric of a definition.
 
     Raises:
@@ -72,13 +72,16 @@ def _metric(key: str, values: object) -> Metric:
         if not (isinstance(value, str) and value.strip() and len(value) <= longest and value.isprintable()):
             expected = f"one line of 1 to {longest} characters"
             raise ValueError(f"{name} of metric {_quoted(key)} is {_quoted(value)}, expected {expected}")
-    digits, higher = values.get("digits", Metric.digits), values.get("higher_is_better", Metric.higher_is_better)
+    digits, higher = (
+        values.get("digits", MetricDefinition.digits),
+        values.get("higher_is_better", MetricDefinition.higher_is_better),
+    )
     if type(digits) is not int:
         raise ValueError(f"digits of metric {_quoted(key)} is {_quoted(digits)}, expected a whole number")
     if type(higher) is not bool:
         raise ValueError(f"higher_is_better of metric {_quoted(key)} is {_quoted(higher)}, expected true or false")
     texts = {name: values[name] for name in _TEXTS}
-    return Metric(key, **texts, digits=digits, higher_is_better=higher)
+    return MetricDefinition(key, **texts, digits=digits, higher_is_better=higher)
 
 
 def _quoted(value: object) -> str:

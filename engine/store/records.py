@@ -9,13 +9,7 @@ from typing import Any
 
 from engine.store.atomic import write_json
 from engine.store.errors import Problem, ResultsError
-from engine.store.schema import (
-    RENAMED,
-    RENAMED_KEYS,
-    RUN_RECORD,
-    TABLES,
-    VERSION,
-)
+from engine.store.schema import RENAMED, RENAMED_KEYS, RUN_RECORD, TABLES, VERSION
 from engine.store.tables import has_table, table_name
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")

@@ -179,7 +179,7 @@ ADDED: dict[str, tuple[str, ...]] = {"scores": ("bleu_counts", "meteor_counts")}
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricDefinition:
     """A caption metric: how it is called, what it means, and how it aggregates.
 
     `corpus` says how the corpus value comes from the images: "mean" of per-image values, or "pooled" where the
@@ -208,19 +208,23 @@ class Metric:
         return 0.5 * 10**-self.digits
 
 
-METRICS: dict[str, Metric] = {
+METRICS: dict[str, MetricDefinition] = {
     metric.key: metric
     for metric in (
-        Metric("cider", "CIDEr", "0 to 10", "mean", "CIDEr-D: tf-idf n-gram cosine, clipped, sigma 6, times 10"),
-        Metric("bleu_1", "BLEU-1", "0 to 1", "pooled", "clipped 1-gram precision with brevity penalty"),
-        Metric("bleu_2", "BLEU-2", "0 to 1", "pooled", "geometric mean of 1- and 2-gram precisions"),
-        Metric("bleu_3", "BLEU-3", "0 to 1", "pooled", "geometric mean of 1- to 3-gram precisions"),
-        Metric("bleu_4", "BLEU-4", "0 to 1", "pooled", "geometric mean of 1- to 4-gram precisions"),
-        Metric("rouge_l", "ROUGE-L", "0 to 1", "mean", "F-measure (beta 1.2) of the longest common subsequence"),
-        Metric("meteor", "METEOR", "0 to 1", "pooled", "METEOR 1.5 with stems, synonyms and paraphrases"),
-        Metric("spice", "SPICE", "0 to 1", "mean", "F-score of the propositions in caption and references"),
-        Metric("clipscore", "CLIPScore", "0 to 2.5", "mean", "2.5 * max(cos(image, caption), 0)"),
-        Metric(
+        MetricDefinition(
+            "cider", "CIDEr", "0 to 10", "mean", "CIDEr-D: tf-idf n-gram cosine, clipped, sigma 6, times 10"
+        ),
+        MetricDefinition("bleu_1", "BLEU-1", "0 to 1", "pooled", "clipped 1-gram precision with brevity penalty"),
+        MetricDefinition("bleu_2", "BLEU-2", "0 to 1", "pooled", "geometric mean of 1- and 2-gram precisions"),
+        MetricDefinition("bleu_3", "BLEU-3", "0 to 1", "pooled", "geometric mean of 1- to 3-gram precisions"),
+        MetricDefinition("bleu_4", "BLEU-4", "0 to 1", "pooled", "geometric mean of 1- to 4-gram precisions"),
+        MetricDefinition(
+            "rouge_l", "ROUGE-L", "0 to 1", "mean", "F-measure (beta 1.2) of the longest common subsequence"
+        ),
+        MetricDefinition("meteor", "METEOR", "0 to 1", "pooled", "METEOR 1.5 with stems, synonyms and paraphrases"),
+        MetricDefinition("spice", "SPICE", "0 to 1", "mean", "F-score of the propositions in caption and references"),
+        MetricDefinition("clipscore", "CLIPScore", "0 to 2.5", "mean", "2.5 * max(cos(image, caption), 0)"),
+        MetricDefinition(
             "refclipscore",
             "RefCLIPScore",
             "0 to 1.43",
@@ -242,7 +246,7 @@ RESERVED = frozenset(
 _METRIC_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-def register(metric: Metric) -> None:
+def register(metric: MetricDefinition) -> None:
     """Add a metric that is not built in to METRICS: scored tables, views and queries then have a column for it.
 
     Registering the same definition again changes nothing.
@@ -259,7 +263,7 @@ def register(metric: Metric) -> None:
     METRICS[metric.key] = metric
 
 
-def check(metric: Metric) -> None:
+def check(metric: MetricDefinition) -> None:
     """Check the definition of a metric that is not built in.
 
     Raises:

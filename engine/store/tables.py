@@ -14,11 +14,7 @@ import pyarrow.parquet as pq
 from engine.data.files import first_line
 from engine.store.atomic import publish
 from engine.store.errors import Problem, ResultsError
-from engine.store.schema import (
-    ADDED,
-    RENAMED_TABLES,
-    schema_of,
-)
+from engine.store.schema import ADDED, RENAMED_TABLES, schema_of
 
 _ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)
 

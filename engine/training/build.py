@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from engine.captioners.native.captioner import Captioner, encoder_width
+from engine.captioners.native.captioner import CaptionerModel, encoder_width
 from engine.config import CaptionerConfig, ConfigError, Recipe
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo, read_ahead
@@ -17,7 +17,7 @@ from engine.models.tokenizer import CaptionTokenizer
 from engine.training.errors import TrainingError
 
 
-def build_captioner(recipe: Recipe, vocab_size: int) -> Captioner:
+def build_captioner(recipe: Recipe, vocab_size: int) -> CaptionerModel:
     """Return the recipe's captioner with its initial weights; a frozen encoder has no gradients.
 
     Raises:
@@ -27,7 +27,7 @@ def build_captioner(recipe: Recipe, vocab_size: int) -> Captioner:
     width = values.pop("d_model") or encoder_width(recipe.model.encoder, recipe.model.encoder_kwargs)
     config = CaptionerConfig(vocab_size=vocab_size, d_model=width, **values)
     with quiet_downloads():
-        captioner = Captioner(config, pretrained=recipe.training.pretrained)
+        captioner = CaptionerModel(config, pretrained=recipe.training.pretrained)
     if recipe.training.encoder_weights:
         _fill_encoder(captioner.encoder, Path(recipe.training.encoder_weights))
     if recipe.training.freeze_encoder:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.config import TrainingConfig
 from engine.data.dataset import Dataset
 from engine.data.photos import open_photo, read_ahead
@@ -23,7 +23,7 @@ ENCODE_BATCH = 32
 class KeptFeatures:
     """Encoder features of all images, computed once and stored in a file, float16[N, P, width]."""
 
-    def __init__(self, captioner: Captioner, dataset: Dataset, file: Path, device: torch.device) -> None:
+    def __init__(self, captioner: CaptionerModel, dataset: Dataset, file: Path, device: torch.device) -> None:
         self._captioner, self._device = captioner, device
         self._features = self._load_or_compute(dataset, file)
 
@@ -72,7 +72,9 @@ class KeptFeatures:
 class ReadPhotos:
     """Photos that are read for every batch, optionally augmented; the encoder runs in the training step."""
 
-    def __init__(self, captioner: Captioner, dataset: Dataset, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self, captioner: CaptionerModel, dataset: Dataset, config: TrainingConfig, device: torch.device
+    ) -> None:
         self._captioner, self._device, self._frozen = captioner, device, config.freeze_encoder
         self._paths = [dataset.photo(example) for example in dataset.examples]
         self._augment = v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()]) if config.augment else None
@@ -98,7 +100,7 @@ class ReadPhotos:
 
 
 def create(
-    captioner: Captioner, dataset: Dataset, config: TrainingConfig, file: Path, device: torch.device
+    captioner: CaptionerModel, dataset: Dataset, config: TrainingConfig, file: Path, device: torch.device
 ) -> KeptFeatures | ReadPhotos:
     """Return cached features if the encoder is frozen and photos are not augmented, else photos."""
     if config.freeze_encoder and not config.augment:
@@ -111,7 +113,7 @@ def file_size(file: Path) -> int:
     return file.stat().st_size if file.is_file() else -1
 
 
-def _encoder_fingerprint(captioner: Captioner) -> str:
+def _encoder_fingerprint(captioner: CaptionerModel) -> str:
     total = sum(float(tensor.double().abs().sum()) for tensor in captioner.encoder.state_dict().values())
     return f"{captioner.config.encoder} {total!r} {captioner.preprocessing}"
 

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.cli.allocator import keep_freed_memory
 from engine.config import CaptionerConfig, DecodingConfig
 from engine.decoding import memory, study_rule, sweep
@@ -69,7 +69,7 @@ class Counted:
 class Bench:
     """The models and the memory tokens that every row uses."""
 
-    captioner: Captioner
+    captioner: CaptionerModel
     peer: nn.Module
     standing: nn.TransformerDecoder
     encoded: Tensor
@@ -133,7 +133,7 @@ def build(device: str, dtype: torch.dtype) -> Bench:
     torch.manual_seed(0)
     shape = {"d_model": 1024, "num_layers": 4, "nhead": 8, "dim_feedforward": 2048, "vocab_size": 18022}
     small = {"encoder": "vit_tiny_patch16_224", "encoder_kwargs": {"depth": 1}}
-    captioner = Captioner(CaptionerConfig(**small, **shape)).eval().to(device, dtype)
+    captioner = CaptionerModel(CaptionerConfig(**small, **shape)).eval().to(device, dtype)
     study = tiny.torch_decoder(captioner).to(device, dtype)
     peer = peers.marian(captioner, BOS, EOS, PAD).to(device)
     return Bench(captioner, peer, study, torch.randn(IMAGES, TOKENS, 1024, dtype=dtype, device=device))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.captioners.native.incremental import Product
 
 _SQUARES = {"cpu": 2048, "cuda": 8192}  # rows and columns of a product that is limited by arithmetic
@@ -19,7 +19,7 @@ _SQUARES = {"cpu": 2048, "cuda": 8192}  # rows and columns of a product that is 
 class Limits:
     """Bytes and operations of a captioner's decoder, and the speed of this machine for both."""
 
-    def __init__(self, captioner: Captioner) -> None:
+    def __init__(self, captioner: CaptionerModel) -> None:
         width = captioner.config.d_model
         self._seen = 2 * width * len(captioner.decoder.layers)  # keys and values per memory token, in numbers
         self._look = 0  # elements of the matrices that make them

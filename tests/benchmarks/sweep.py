@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
 from engine.captioners.native import checkpoints, incremental, pipeline
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.cli.allocator import keep_freed_memory
 from engine.config import CaptionerConfig, DecodingConfig
 from engine.data import registry
@@ -169,7 +169,7 @@ def main() -> None:
         draw_photos(folder / "photos", images)
         torch.manual_seed(0)
         shape = CaptionerConfig(encoder=ENCODER, vocab_size=words.vocab_size, **SHAPE)
-        checkpoints.save(folder / "captioner", Captioner(shape), words)
+        checkpoints.save(folder / "captioner", CaptionerModel(shape), words)
         for precision in options.precision:
             run(folder, precision, options.device, images)
             if options.profile:

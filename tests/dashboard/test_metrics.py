@@ -12,7 +12,7 @@ from dashboard.report import archive, chapters, comparison, pairs, strips
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import tables
-from engine.store.schema import METRICS, Metric
+from engine.store.schema import METRICS, MetricDefinition
 from tests.dashboard.test_dashboard import cards, open_view, sent, words  # noqa: F401
 from tests.support import runs
 
@@ -25,7 +25,7 @@ TITLE = "<b>WER</b> of *words*"
 
 @pytest.fixture(autouse=True)
 def wer(monkeypatch):
-    metric = Metric("wer", TITLE, "", "mean", "word error rate", digits=2, higher_is_better=False)
+    metric = MetricDefinition("wer", TITLE, "", "mean", "word error rate", digits=2, higher_is_better=False)
     monkeypatch.setitem(METRICS, "wer", metric)
 
 

@@ -13,12 +13,12 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 
 logging.set_verbosity_error()
 
 
-def marian(captioner: Captioner, bos_id: int, eos_id: int, pad_id: int) -> MarianMTModel:
+def marian(captioner: CaptionerModel, bos_id: int, eos_id: int, pad_id: int) -> MarianMTModel:
     """A transformers model with the captioner's decoder weights."""
     shape = captioner.config
     config = MarianConfig(

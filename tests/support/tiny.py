@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from engine.captioners.native import checkpoints
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.config import CaptionerConfig, DecodingConfig
 from engine.decoding.batched import BatchedSearch
 from engine.models.tokenizer import CaptionTokenizer
@@ -34,12 +34,14 @@ def config(**changes: object) -> CaptionerConfig:
     return CaptionerConfig(**{**ENCODER, **values, **changes})
 
 
-def captioner(seed: int = 0, **changes: object) -> Captioner:
+def captioner(seed: int = 0, **changes: object) -> CaptionerModel:
     torch.manual_seed(seed)
-    return Captioner(config(**changes)).eval()
+    return CaptionerModel(config(**changes)).eval()
 
 
-def search(captioner: Captioner, words: CaptionTokenizer, encoded: torch.Tensor, config: DecodingConfig, graphs=None):
+def search(
+    captioner: CaptionerModel, words: CaptionTokenizer, encoded: torch.Tensor, config: DecodingConfig, graphs=None
+):
     """A search of the images of `encoded` float[N, P, D], named 0 to N - 1."""
     with torch.inference_mode():
         cross = captioner.precompute_cross_attention(encoded)
@@ -47,7 +49,7 @@ def search(captioner: Captioner, words: CaptionTokenizer, encoded: torch.Tensor,
     return BatchedSearch(captioner, cross, words.bos_id, words.eos_id, config, names, graphs)
 
 
-def torch_decoder(captioner: Captioner) -> torch.nn.TransformerDecoder:
+def torch_decoder(captioner: CaptionerModel) -> torch.nn.TransformerDecoder:
     """torch's own decoder with the captioner's weights, as the study used it; without a mask unless it is given one."""
     shape = captioner.config
     layer = torch.nn.TransformerDecoderLayer(

@@ -143,7 +143,7 @@ class SinusoidalPositions(nn.Module):
         return self.get_buffer("pe")
 
 
-class Captioner(nn.Module):
+class CaptionerModel(nn.Module):
     """Encoder and decoder.
 
     `encode` computes the memory of an image once, `logits` and `replay` read whole captions, and `start` begins

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.config import CaptionerConfig, from_dict
 from engine.data.files import first_line
 from engine.models.tokenizer import CaptionTokenizer
@@ -41,7 +41,7 @@ class CheckpointError(ValueError):
     """A captioner cannot be loaded or saved; the message names the file, what was expected and what to do."""
 
 
-def save(folder: Path, captioner: Captioner, tokenizer: CaptionTokenizer) -> None:
+def save(folder: Path, captioner: CaptionerModel, tokenizer: CaptionTokenizer) -> None:
     """Write `config.json`, `tokenizer.json` and `model.safetensors`, in the dtype of the weights.
 
     Raises:
@@ -78,7 +78,7 @@ def unwritten(path: Path, error: Exception) -> str:
 
 def load(
     folder: Path, tokenizer: Path | None = None, fallback: Path | None = None
-) -> tuple[Captioner, CaptionTokenizer]:
+) -> tuple[CaptionerModel, CaptionTokenizer]:
     """Load a captioner in evaluation mode and its tokenizer, from our folder or the study's own checkpoint.
 
     Args:
@@ -113,7 +113,7 @@ def load(
             "--tokenizer to pass the tokenizer that the captioner was trained with"
         )
     weights = unwrapped(weights, file)
-    captioner = Captioner(_with_feedforward_width(config, weights))
+    captioner = CaptionerModel(_with_feedforward_width(config, weights))
     captioner.load_state_dict(fitting(weights, captioner.state_dict(), folder), strict=False)
     return captioner.eval(), words
 
@@ -178,7 +178,7 @@ def _is_unused(name: str) -> bool:
     return name.startswith("encoder.") and (name.split(".")[1] in _UNUSED or name.endswith(".relative_position_index"))
 
 
-def fingerprint(captioner: Captioner) -> str:
+def fingerprint(captioner: CaptionerModel) -> str:
     """Return the first 16 hex digits of a SHA-256 over the config and all weights."""
     digest = hashlib.sha256(json.dumps(asdict(captioner.config), sort_keys=True).encode())
     for name, tensor in sorted(captioner.state_dict().items()):

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from engine.captioners.native import checkpoints
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.captioners.native.replay import replay
 from engine.config import DecodingConfig
 from engine.decoding import memory
@@ -64,7 +64,7 @@ class NativeCaptioner:
 
     def __init__(
         self,
-        model: Captioner,
+        model: CaptionerModel,
         tokenizer: CaptionTokenizer,
         folder: Path,
         device: str = "cpu",

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.explain.attention import WordMaps, pooling
 from engine.models.tokenizer import CaptionTokenizer, Word
 from engine.store.schema import END_WORD
 
 
 def replay(
-    captioner: Captioner,
+    captioner: CaptionerModel,
     tokenizer: CaptionTokenizer,
     memory: Tensor,
     captions: Sequence[Sequence[int]],
@@ -44,7 +44,7 @@ def replay(
 
 
 def step_weights(
-    captioner: Captioner,
+    captioner: CaptionerModel,
     tokenizer: CaptionTokenizer,
     memory: Tensor,
     captions: Sequence[Sequence[int]],
@@ -67,7 +67,7 @@ def step_weights(
     return _unmasked(captioner, inputs, lengths, memory) if rule == "study" else captioner.replay(inputs, memory)[1]
 
 
-def _unmasked(captioner: Captioner, inputs: Tensor, lengths: Tensor, memory: Tensor) -> Tensor:
+def _unmasked(captioner: CaptionerModel, inputs: Tensor, lengths: Tensor, memory: Tensor) -> Tensor:
     """Read each prefix separately without a causal mask, grouped by length because padding would be attended to."""
     read = captioner.reader(captioner.precompute_cross_attention(memory))
     longest, shape = inputs.shape[1], captioner.config

@@ -6,7 +6,7 @@ import pytest
 from engine.cli import compare
 from engine.cli.compare import SettingError
 from engine.store import database, queries, records, tables
-from engine.store.schema import METRICS, Metric
+from engine.store.schema import METRICS, MetricDefinition
 from tests.support import runs
 
 
@@ -38,7 +38,9 @@ def test_means_instead_of_corpus_values_are_named(results):
 
 
 def test_a_registered_pooled_metric_has_no_counts_and_wins_by_its_direction(results, monkeypatch):
-    monkeypatch.setitem(METRICS, "ter", Metric("ter", "TER", "0 to 1", "pooled", "edits", higher_is_better=False))
+    monkeypatch.setitem(
+        METRICS, "ter", MetricDefinition("ter", "TER", "0 to 1", "pooled", "edits", higher_is_better=False)
+    )
     folder = records.run_folder(results, "demo")
     scores = tables.read_table(folder, "scores").to_pylist()
     rows = [{**row, "ter": 0.1 * row["beam_size"]} for row in scores]

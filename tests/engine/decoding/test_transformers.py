@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 import torch
 
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.config import DecodingConfig
 from engine.decoding import sweep
 from engine.decoding.steps import TokenHypothesis
@@ -43,7 +43,7 @@ def pair(kind: str, device: str, dtype: torch.dtype = torch.float64):
     return captioner, words, peers.marian(captioner, words.bos_id, words.eos_id, words.pad_id).to(device)
 
 
-def ours(captioner: Captioner, words, memory: torch.Tensor, beams: int, **changes: object):
+def ours(captioner: CaptionerModel, words, memory: torch.Tensor, beams: int, **changes: object):
     config = DecodingConfig(beam_sizes=(beams,), **{"max_length": 30, **changes})
     steps = captioner.start(memory, config.max_length)
     return sweep.sweep(steps, len(memory), [beams], words.bos_id, words.eos_id, config, captioner.device)[beams]

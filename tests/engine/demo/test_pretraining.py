@@ -88,7 +88,7 @@ def test_a_batch_is_normalised_as_clip_wants_it(data, tokenizer):
 
 
 def test_an_epoch_shows_every_scene_once():
-    recipe = pretraining.Recipe(batch=4)
+    recipe = pretraining.PretrainingRecipe(batch=4)
     seen = np.concatenate([pretraining.batch_numbers(12, recipe, step) for step in range(3)])
     assert sorted(seen) == list(range(12))
     again = np.concatenate([pretraining.batch_numbers(12, recipe, step) for step in range(3, 6)])
@@ -96,7 +96,7 @@ def test_an_epoch_shows_every_scene_once():
 
 
 def test_the_rate_rises_then_falls_to_nothing():
-    recipe = pretraining.Recipe()
+    recipe = pretraining.PretrainingRecipe()
     rates = [pretraining.learning_rate(recipe, progress) for progress in (0.0, 0.015, 0.031, 0.5, 1.0)]
     assert rates[0] < rates[1] < rates[2] and rates[2] > rates[3] > rates[4]
     assert rates[2] == pytest.approx(recipe.lr, rel=0.01) and rates[4] == pytest.approx(0)
@@ -107,7 +107,7 @@ def test_a_loss_is_finite_and_reaches_every_weight(data, tokenizer):
     model = pretraining.Pretraining(tokenizer)
     batch = pretraining.make_batch(data, tokenizer, np.arange(3), Random(0), share=0.0)
     kept = pretraining.sparse_patches(batch.patches, seed=0)
-    loss, told = pretraining.losses(model, batch, kept, pretraining.Recipe())
+    loss, told = pretraining.losses(model, batch, kept, pretraining.PretrainingRecipe())
     loss.backward()
     assert np.isfinite(told["loss"])
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []

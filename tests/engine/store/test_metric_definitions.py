@@ -6,9 +6,9 @@ import pytest
 
 from engine.store import database, metric_definitions, queries, records, schema, tables
 from engine.store.queries import Selection
-from engine.store.schema import METRICS, Metric
+from engine.store.schema import METRICS, MetricDefinition
 
-WER = Metric("wer", "WER", "0 to 1", "mean", "word error rate", digits=2, higher_is_better=False)
+WER = MetricDefinition("wer", "WER", "0 to 1", "mean", "word error rate", digits=2, higher_is_better=False)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def write_run(results, run="theirs", definitions=None, column="wer"):
     """Write a run with a column of a metric that is not registered when it is read."""
     folder = records.run_folder(results, run)
     before = dict(METRICS)
-    METRICS.setdefault(column, Metric(column, column, "", "mean", ""))
+    METRICS.setdefault(column, MetricDefinition(column, column, "", "mean", ""))
     key = {"image_id": "a", "beam_size": 1}
     tables.write_table(folder, "images", tables.table_of("images", [{"image_id": "a"}]))
     tables.write_table(folder, "captions", tables.table_of("captions", [{**key, "caption": "x"}]))
@@ -75,7 +75,7 @@ def test_a_built_in_metric_is_never_replaced(tmp_path):
     (problem,) = database.connect(tmp_path)[1]
     assert "run 'two': metric 'cider' is built in" in problem.reason and METRICS["cider"] is before
     with pytest.raises(ValueError, match="is built in"):
-        schema.register(Metric("cider", "My CIDEr", "0 to 1", "mean", "other"))
+        schema.register(MetricDefinition("cider", "My CIDEr", "0 to 1", "mean", "other"))
 
 
 GOOD = metric_definitions.definition(WER)

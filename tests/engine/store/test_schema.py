@@ -14,7 +14,7 @@ def test_scores_take_their_metric_columns_in_one_order():
 
 def test_registered_metrics_follow_the_built_in_ones_by_key(monkeypatch):
     for key in ("zeta", "alpha"):
-        monkeypatch.setitem(schema.METRICS, key, schema.Metric(key, key, "", "mean", "registered"))
+        monkeypatch.setitem(schema.METRICS, key, schema.MetricDefinition(key, key, "", "mean", "registered"))
     names = schema.scored_schema("scores", ["zeta", "cider", "alpha", "bleu_1"]).names
     assert names[2:6] == ["cider", "bleu_1", "alpha", "zeta"]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.captioners.native.captioner import Captioner, CaptionerError, encoder_width
+from engine.captioners.native.captioner import CaptionerError, CaptionerModel, encoder_width
 from engine.config import CaptionerConfig, ConfigError
 from tests.support import tiny
 
@@ -151,7 +151,7 @@ def test_preprocessing_is_the_encoders_unless_the_config_overrides_it():
 
 def test_the_config_is_what_the_model_was_built_from():
     config = CaptionerConfig(encoder="vit_tiny_patch16_224", vocab_size=9, d_model=16, nhead=2, num_layers=1)
-    assert Captioner(config).head.weight.shape == (9, 16)
+    assert CaptionerModel(config).head.weight.shape == (9, 16)
 
 
 def test_captions_that_share_an_image_read_it_as_if_alone(memory):

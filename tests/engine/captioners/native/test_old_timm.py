@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.captioners.native import checkpoints
-from engine.captioners.native.captioner import Captioner
+from engine.captioners.native.captioner import CaptionerModel
 from engine.captioners.native.checkpoints import CheckpointError
 from tests.support import tiny
 
@@ -20,10 +20,10 @@ FOLDER = Path("folder")
 KEYS = json.loads(gzip.decompress((Path(__file__).parent / "golden" / "timm_0_6_11_keys.json.gz").read_bytes()))
 
 
-def captioner(encoder: str) -> Captioner:
+def captioner(encoder: str) -> CaptionerModel:
     """A captioner without memory for its weights: the large ones have a gigabyte."""
     with torch.device("meta"):
-        return Captioner(tiny.config(encoder=encoder, encoder_kwargs={}))
+        return CaptionerModel(tiny.config(encoder=encoder, encoder_kwargs={}))
 
 
 def old_weights(encoder: str, own: dict[str, Tensor]) -> dict[str, Tensor]:

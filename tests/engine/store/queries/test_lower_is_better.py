@@ -6,7 +6,7 @@ import pytest
 from engine.statistics import smallest_not_worse
 from engine.store import database, queries, records, tables
 from engine.store.queries import Selection
-from engine.store.schema import METRICS, Metric
+from engine.store.schema import METRICS, MetricDefinition
 from tests.support import runs
 
 ERRORS = {1: [0.9, 0.1, 0.5, 0.5], 3: [0.4, 0.1, 0.6, 0.5], 5: [0.4, 0.1, 0.6, 0.5]}
@@ -15,7 +15,7 @@ ERRORS = {1: [0.9, 0.1, 0.5, 0.5], 3: [0.4, 0.1, 0.6, 0.5], 5: [0.4, 0.1, 0.6, 0
 
 @pytest.fixture
 def cursor(tmp_path, monkeypatch):
-    metric = Metric("wer", "WER", "0 to 1", "mean", "word error rate", higher_is_better=False)
+    metric = MetricDefinition("wer", "WER", "0 to 1", "mean", "word error rate", higher_is_better=False)
     monkeypatch.setitem(METRICS, "wer", metric)
     folder = records.run_folder(tmp_path, "said")
     keys = [{"image_id": image, "beam_size": size} for size in ERRORS for image in "abcd"]
@@ -82,7 +82,9 @@ def test_the_oracle_takes_the_lowest_value_and_a_gain_is_positive(cursor):
 
 
 def test_a_metric_that_is_registered_later_is_left_out_of_an_open_connection(cursor, monkeypatch):
-    monkeypatch.setitem(METRICS, "later", Metric("later", "Later", "0 to 1", "mean", "registered after connect"))
+    monkeypatch.setitem(
+        METRICS, "later", MetricDefinition("later", "Later", "0 to 1", "mean", "registered after connect")
+    )
     assert "later" not in queries.case_metrics(cursor, "said", 1, "a").metric.tolist()
     assert len(queries.comparison(cursor, "said", 1, "said", 3)) == 2
     assert "later" not in queries.selection_scores(cursor, "said", 1, Selection()).metric.tolist()
@@ -94,7 +96,7 @@ AWKWARD = ("order", "select", "a", "b", "x", "y", "left", "key", "missing", "ent
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_a_metric_may_have_a_name_that_sql_uses(tmp_path, monkeypatch, name):
-    monkeypatch.setitem(METRICS, name, Metric(name, name, "0 to 1", "mean", "awkward"))
+    monkeypatch.setitem(METRICS, name, MetricDefinition(name, name, "0 to 1", "mean", "awkward"))
     folder = runs.add_hypotheses(runs.captioner_run(tmp_path / "results"))
     metrics = [*runs.METRICS, name]
     scores = [{**row, name: row["cider"]} for row in tables.read_table(folder, "scores").to_pylist()]
