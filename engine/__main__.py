@@ -1,6 +1,6 @@
 """The command line: `python -m engine COMMAND`.
 
-Knows the commands and turns errors into messages: a user error is one sentence on stderr and exit status 2, without a
+Runs a command and turns errors into messages: a user error is one sentence on stderr and exit status 2, without a
 traceback.
 """
 

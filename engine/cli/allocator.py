@@ -1,6 +1,6 @@
 """Keeps freed memory in the process, where the C library would return it to the system and request it again.
 
-Knows two settings of glibc; does nothing with another C library. A step of a model frees and allocates the same few
+Changes two settings of glibc; does nothing with another C library. A step of a model frees and allocates the same few
 megabytes, and on a CPU new pages for them cost up to a third of the time (measured: CLIP's image tower 84 photos per
 second before, 121 after, on two cores). The process then stays as large as it ever was, which does not matter for a
 command that ends.

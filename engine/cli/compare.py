@@ -1,6 +1,6 @@
 """The comparison of two settings on the terminal: every metric with its paired tests, and why numbers may differ.
 
-Knows queries and plain text. The numbers come from the query of the dashboard's Compare view.
+The numbers come from the query of the dashboard's Compare view.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Options that several commands share, and options that are derived from a settings dataclass.
 
-Knows argparse only. The default of a setting exists once, in its dataclass.
+The default of a setting exists once, in its dataclass.
 """
 
 import argparse

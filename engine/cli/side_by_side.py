@@ -1,6 +1,6 @@
 """Our numbers next to the study's published ones, as lines to print: prompts, beam sizes, best and worst pair.
 
-Knows queries and `published`. Computes nothing.
+Computes nothing: the numbers come from queries and from `store.published`.
 """
 
 from pathlib import Path

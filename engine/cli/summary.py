@@ -1,6 +1,6 @@
 """The summary of a finished run on the terminal: scores per beam size, what was skipped, and the next command.
 
-Knows queries and plain text. The numbers come from the queries of the dashboard.
+The numbers come from the queries of the dashboard.
 """
 
 import shlex

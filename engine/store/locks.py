@@ -31,7 +31,7 @@ def hold(path: Path, what: str, instead: str) -> FileLock:
 
 
 def acquire(lock: FileLock, timeout: float = -1) -> None:
-    """Take `lock`, waiting `timeout` seconds (negative: without limit). A disk without locks excludes nobody.
+    """Take `lock`, waiting `timeout` seconds (negative: without limit). On a disk without locks this does nothing.
 
     Raises:
         Timeout: another process has it.

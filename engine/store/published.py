@@ -1,7 +1,6 @@
 """The original study's published numbers in `results/published/*.csv`, shown next to ours.
 
-Knows those files, their columns and the data they were measured on. Knows no run. A file that cannot be used results in
-a message, never in an error.
+A file that cannot be used results in a message, never in an error.
 """
 
 from collections.abc import Mapping

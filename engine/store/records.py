@@ -58,7 +58,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """Return the run's record, or None if the run is unfinished.
 
     Raises:
-        ResultsError: the record is no JSON object.
+        ResultsError: the record is not a JSON object.
     """
     path = folder / RUN_RECORD
     if not path.is_file():

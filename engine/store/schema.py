@@ -1,7 +1,6 @@
 """The results contract: tables, their columns with units, and the metrics with their definitions.
 
-Knows what a results file looks like and nothing of how it is made, stored or drawn. Nothing else in the project names a
-column type.
+This is the only module that names a column type.
 """
 
 import re
@@ -62,7 +61,9 @@ TABLES: dict[str, pa.Schema] = {
             "height": pa.int32(),
             "references": pa.list_(pa.string()),
             "objects": pa.list_(_OBJECT),
-            "conditions": pa.list_(pa.string()),  # what makes the photo hard, where the dataset says so
+            "conditions": pa.list_(
+                pa.string()
+            ),  # what makes the photo difficult, such as blur, if the dataset names it
         }
     ),
     # A row is a photo that could not be used, and why.
@@ -75,11 +76,11 @@ TABLES: dict[str, pa.Schema] = {
             "caption": pa.string(),
             "words": _WORDS,
             "logprob": pa.float64(),  # nats, summed over the new tokens; null for imported predictions
-            "score": pa.float64(),  # what ranked the hypotheses: logprob / tokens ** length_penalty
+            "score": pa.float64(),  # value that ranks hypotheses: logprob / tokens ** length_penalty
             "finished": pa.bool_(),  # an end token was produced before the maximum length
         }
     ),
-    # A row is one of an image's n best hypotheses at a beam size (--n-best), with metric columns as in scores; rank 1
+    # A row is a hypothesis of an image's n-best list at a beam size (--n-best), with metric columns as in scores; rank 1
     # is the caption itself.
     "hypotheses": pa.schema(
         {
@@ -92,7 +93,7 @@ TABLES: dict[str, pa.Schema] = {
             "finished": pa.bool_(),
         }
     ),
-    # A row is an image at a beam size; one DOUBLE column a metric of METRICS, as far as it was computed.
+    # A row is an image at a beam size; one DOUBLE column per metric of METRICS that was computed.
     "scores": pa.schema(
         {
             "image_id": pa.string(),
@@ -116,7 +117,7 @@ TABLES: dict[str, pa.Schema] = {
         }
     ),
     # A row is an image at a beam size. weights is uint8 [words, layers, heads, patches], row-major; the weight itself
-    # is byte / 255 * scale[word, layer, head]. Patches are the grid's, row by row; the crop is what the model saw.
+    # is byte / 255 * scale[word, layer, head]. Patches are the grid's, row by row; the crop is the part of the photo that the model saw.
     "attention": pa.schema(
         {
             "image_id": pa.string(),
@@ -130,7 +131,7 @@ TABLES: dict[str, pa.Schema] = {
             "crop": _BOX,  # pixels of the upright photo
         }
     ),
-    # A row is a noun of a caption with a box to hold it against, for one layer and head (head -1 is the mean).
+    # A row is a noun of a caption whose object has a box, for one layer and head (head -1 is the mean).
     "grounding": pa.schema(
         {
             "image_id": pa.string(),
@@ -143,8 +144,8 @@ TABLES: dict[str, pa.Schema] = {
             "offset": pa.int32(),  # words away from the noun, -3..+3; 0 is the noun's own map
             "mass": pa.float64(),  # share of the attention inside the boxes
             "lift": pa.float64(),  # mass over the boxes' share of the picture
-            "hit": pa.bool_(),  # the map's peak lies inside a box, or holds one that is smaller than a patch
-            "shuffled_hit": pa.bool_(),  # the same with the label's boxes in another image: what chance gives
+            "hit": pa.bool_(),  # the map's peak lies inside a box, or its patch contains a box smaller than a patch
+            "shuffled_hit": pa.bool_(),  # the same with boxes of the label in another image: chance
         }
     ),
     # A row is an image under a template.
@@ -153,7 +154,7 @@ TABLES: dict[str, pa.Schema] = {
             "image_id": pa.string(),
             "file_name": pa.string(),  # relative to run.json's roots.zero_shot
             "template": pa.string(),
-            "label": pa.string(),  # the truth; null where nobody knows it
+            "label": pa.string(),  # the true class; null if it is not known
             "predicted": pa.string(),
             "correct": pa.bool_(),
             "top": pa.list_(_GUESS),  # best first; softmax with CLIP's learned scale
@@ -164,7 +165,7 @@ TABLES: dict[str, pa.Schema] = {
         {
             "step": pa.int64(),
             "epoch": pa.int32(),
-            "loss": pa.float64(),  # nats a token
+            "loss": pa.float64(),  # nats per token
             "lr": pa.float64(),
             "grad_norm": pa.float64(),
             "validation_cider": pa.float64(),
@@ -303,7 +304,7 @@ TAGS = {
 """The failure tags with their definitions; `diagnosis.tags` assigns them, the last one `evaluation.nbest`."""
 
 SCORED = {"scores": 2, "hypotheses": 7}
-"""The tables with metric columns, each with the number of columns that stand before those."""
+"""The tables with metric columns, each with the number of columns before those."""
 
 
 def scored_schema(table: str, metrics: list[str]) -> pa.Schema:

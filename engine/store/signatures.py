@@ -1,6 +1,6 @@
 """How the signatures of two numbers differ, and so whether the numbers are comparable.
 
-Knows the form `metric|name:value|...`. Knows no metric and no run.
+Works on the text `metric|name:value|...` alone.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _SEARCH = {
     *("sample", "temperature", "top_k", "top_p", "seed", "precision"),
 }
 
-# Values of a signature with a search rule that it omits: `DecodingConfig.facts` names only what is not the default.
+# Values that a signature with a search rule omits: `DecodingConfig.signature_fields` leaves out defaults.
 _OMITTED = {
     **{"repetition_penalty": "1.0", "no_repeat_ngram": "0", "sample": "False", "temperature": "1.0"},
     **{"n_best": "1", "top_k": "0", "top_p": "1.0", "seed": "0", "precision": "float32"},
@@ -45,7 +45,7 @@ class Difference:
     search: bool = False  # whether it is a setting of the search, and not of the measurement
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.left} against {self.right}"
+        return f"{self.what}: {self.left} vs. {self.right}"
 
 
 def entries(signature: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Every SELECT over the results: one function per question, each returning a DataFrame.
 
-Knows the views of `database.connect` and SQL. Knows nothing of pages, figures or files. Values from users and files are
-bound as parameters; what cannot be bound (a column to sort by) is checked against the contract first.
+The queries read the views of `database.connect`. Values from users and files are bound as parameters; what cannot be
+bound (a column to sort by) is checked against the contract first.
 """
 
 from engine.store.queries.attention_maps import (

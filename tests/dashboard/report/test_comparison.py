@@ -66,7 +66,7 @@ def test_metrics_that_were_not_measured_alike_are_marked_in_the_table(tmp_path):
     pair = Sides(source.run, 3, other, 0)
     found = source.query(queries.comparison, *pair.arguments)
     assert comparison.table(source.query, pair, found).shown["Measured alike"].tolist() == ["no: n"]
-    assert [str(each) for each in comparison.terms(source.query, pair)["cider"]] == ["n: 12 against 6"]
+    assert [str(each) for each in comparison.terms(source.query, pair)["cider"]] == ["n: 12 vs. 6"]
     same = Sides(source.run, 3, source.run, 1)
     found = source.query(queries.comparison, *same.arguments)
     assert "Measured alike" not in comparison.table(source.query, same, found).shown

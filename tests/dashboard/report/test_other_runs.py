@@ -35,7 +35,7 @@ def test_numbers_that_were_not_measured_alike_are_named(tmp_path):
     rows = [{**row, "references": theirs.get(row["image_id"], ["A shape ."])} for row in images(folder)]
     tables.write_table(folder, "images", tables.table_of("images", rows))
     (chapter,) = other_runs.compared(source_of(results))
-    assert "5 shared images" in chapter.lead and "**Not comparable**: CIDEr (n: 12 against 6)." in chapter.lead.replace(
+    assert "5 shared images" in chapter.lead and "**Not comparable**: CIDEr (n: 12 vs. 6)." in chapter.lead.replace(
         "\\", ""
     )
 

@@ -90,7 +90,7 @@ def test_differences_in_the_measurement_are_named(results):
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", rows))
     records.write_record(folder, {"run": "other"})
     text = compare.text(results, "demo:3", "other:3")
-    assert "measured or decoded differently: tokeniser: " in text and " against other (" in text
+    assert "measured or decoded differently: tokeniser: " in text and " vs. other (" in text
 
 
 def test_equal_ids_without_a_common_reference_are_reported(results):

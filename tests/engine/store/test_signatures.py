@@ -19,15 +19,15 @@ def test_everything_else_is_reported_and_the_search_is_separate_from_the_measure
     other = LEFT.replace("images:600", "images:12").replace("rule:standard", "rule:study").replace("c0", "d1")
     found = differences(LEFT, other)
     assert [str(each) for each in found] == [
-        "images scored: 600 against 12",
-        "data (fingerprint): c0 against d1",
-        "search rule: standard against study",
+        "images scored: 600 vs. 12",
+        "data (fingerprint): c0 vs. d1",
+        "search rule: standard vs. study",
     ]
     assert [each.search for each in found] == [False, False, True]
 
 
 def test_what_one_signature_omits_is_not_known():
-    assert str(differences(LEFT, LEFT.replace("|rule:standard", ""))[0]) == "search rule: standard against not known"
+    assert str(differences(LEFT, LEFT.replace("|rule:standard", ""))[0]) == "search rule: standard vs. not known"
 
 
 def test_nothing_and_nonsense_are_read_without_an_error():
@@ -37,7 +37,7 @@ def test_nothing_and_nonsense_are_read_without_an_error():
 
 def test_an_omitted_option_of_the_search_has_its_default():
     found = differences(LEFT, LEFT + "|sample:True|top_p:0.9|no_repeat_ngram:0")
-    assert [str(each) for each in found] == ["sample: False against True", "top p: 1.0 against 0.9"]
+    assert [str(each) for each in found] == ["sample: False vs. True", "top p: 1.0 vs. 0.9"]
     assert all(each.search for each in found)
     imported = LEFT.replace("|rule:standard", "")
-    assert "sample: not known against True" in map(str, differences(imported, LEFT + "|sample:True"))
+    assert "sample: not known vs. True" in map(str, differences(imported, LEFT + "|sample:True"))
