@@ -18,7 +18,7 @@ from dashboard.figures import comparisons, curves, nbest, panels, shares
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
 from dashboard.items import Figure, Table
-from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables
+from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables, zeroshot_tables
 from dashboard.report.source import ZERO_SHOT, Chapter, Query, Source, class_note, gone, note, signature
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
@@ -57,13 +57,13 @@ def prompts(source: Source) -> Chapter:
         missing = f"{gone(source, ZERO_SHOT)}This run has no zero-shot predictions."
         return Chapter(title, missing=missing, command=commands.ZEROSHOT)
     small = class_note(run, int((accuracy.known if accuracy.known.any() else accuracy.images).max()), _clip(run))
-    items: list[Figure | Table] = [tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
+    items: list[Figure | Table] = [zeroshot_tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
     if accuracy.accuracy.notna().any():
         items.append(
             Figure("accuracy", "Zero-shot accuracy by template", lambda: shares.zero_shot_accuracy(accuracy), small)
         )
     tests = _against_best(source, [*accuracy.template])
-    items += [] if tests.empty else [tables.paired_tests(tests, small)]
+    items += [] if tests.empty else [zeroshot_tables.paired_tests(tests, small)]
     return Chapter(title, "Zero-shot classification with 95 % Wilson intervals.", tuple(items))
 
 
@@ -99,7 +99,7 @@ def top_five(source: Source) -> Chapter:
         "The most confident correct prediction, the least confident correct one, and the most confident wrong one, if "
         "the run has them."
     )
-    items = (Figure("top_five", "Top-5 predictions", drawn, small), tables.top_five(rows, title, small))
+    items = (Figure("top_five", "Top-5 predictions", drawn, small), zeroshot_tables.top_five(rows, title, small))
     return Chapter(title, lead, items)
 
 
@@ -316,8 +316,8 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
     )
     return [
         figure,
-        tables.paired_tests(found.assign(left=left, right=right), small),
-        tables.class_changes(changes, small),
+        zeroshot_tables.paired_tests(found.assign(left=left, right=right), small),
+        zeroshot_tables.class_changes(changes, small),
     ]
 
 
@@ -327,4 +327,4 @@ def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figur
     small = class_note(run, int(found.images.sum()), *lines)
     drawn = class_note(run, int(found.images.sum()), *lines, comparisons.confusion_part(found))
     matrix = Figure("confusion", "Confusion matrix (% of true class)", lambda: comparisons.confusion(found), drawn)
-    return matrix, tables.confusions(found, small)
+    return matrix, zeroshot_tables.confusions(found, small)
