@@ -141,7 +141,7 @@ def best_setting(source: Source) -> Chapter:
     title, run, beam = "Setting and scores", source.run, source.setting()
     scores = source.query(queries.corpus_scores, run.name)
     mine = scores[scores.beam_size == beam]
-    if mine.empty:
+    if beam is None or mine.empty:
         return Chapter(title, missing="This run has no scored captions.", command=commands.EVALUATE)
     signatures = tuple(each for each in mine.signature if isinstance(each, str) and each)
     where = formatting.of_setting(beam, run.is_sampled)
@@ -152,9 +152,13 @@ def best_setting(source: Source) -> Chapter:
 
 def all_runs(source: Source) -> Chapter:
     """Return the chapter on all runs with captions, their hyperparameters, and the published runs."""
-    items = run_table.table(run_table.listed(source.run, source.runs), _headline_scores(source), source.results)
     lead = "One row per run and beam size; all scores of a row are of the same captions."
-    return Chapter(run_table.TITLE, lead, (items,))
+    return Chapter(run_table.TITLE, lead, (table_of_runs(source),))
+
+
+def table_of_runs(source: Source) -> Table:
+    """Return the table of all runs and the published ones, a row per run and beam size."""
+    return run_table.table(run_table.listed(source.run, source.runs), _headline_scores(source), source.results)
 
 
 def _headline_scores(source: Source) -> pd.DataFrame:
@@ -191,17 +195,18 @@ def oracle(source: Source) -> list[Chapter]:
     if found.empty:
         return []
     lead = " ".join(nbest.sentences(source.run, source.setting(), found))
-    return [Chapter(tables.oracle_title(source.run), lead, tuple(oracle_items(source.run, found)))]
+    table, figures = oracle_items(source.run, found)
+    return [Chapter(tables.oracle_title(source.run), lead, (table, *figures))]
 
 
-def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
+def oracle_items(run: Run, found: pd.DataFrame) -> tuple[Table, list[Figure]]:
     """Return `queries.oracle` as a table and as figures, with their small print."""
     small = note(
         run,
         "Kept: hypotheses per image",
         "Gain: how much better the best hypothesis is than the chosen caption, 95 % bootstrap interval",
     )
-    return [tables.oracle(found, run, small), *nbest.figures(found, small)]
+    return tables.oracle(found, run, small), nbest.figures(found, small)
 
 
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
@@ -219,8 +224,9 @@ def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
 
 
 def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
-    """Return the published figures of a metric, and whether they need their own panel, because scores of the demo CLIP
-    have another scale.
+    """Return the published figures of a metric, and whether they need their own panel.
+
+    They do if the scores of the run come from the demo CLIP, because those have another scale.
     """
     theirs = published.beams(source.results).frame
     return theirs[theirs.metric == metric], source.run.demo_clip and "clip" in metric
@@ -303,7 +309,9 @@ def human_verdicts(source: Source) -> Chapter:
 # Comparisons of prompts and confusion matrices: exported by pages, not part of the report.
 
 
-def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes: pd.DataFrame) -> list[Figure | Table]:
+def template_items(
+    run: Run, left: str, right: str, found: pd.DataFrame, changes: pd.DataFrame
+) -> tuple[Figure, Table, Table]:
     """Return the comparison of two prompts: changes by class as a figure, the paired test, and the changes as a table.
 
     Args:
@@ -314,11 +322,8 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
     figure = Figure(
         "class_changes", "Classes gained and lost", lambda: comparisons.class_changes(changes, left, right), small
     )
-    return [
-        figure,
-        zeroshot_tables.paired_tests(found.assign(left=left, right=right), small),
-        zeroshot_tables.class_changes(changes, small),
-    ]
+    tested = zeroshot_tables.paired_tests(found.assign(left=left, right=right), small)
+    return figure, tested, zeroshot_tables.class_changes(changes, small)
 
 
 def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figure, Table]:
