@@ -9,15 +9,15 @@ from typing import TypeVar
 
 import pandas as pd
 
-from engine.store.schema import METRICS
+from engine.store.schema import BUILT_IN, METRICS
 
 Number = TypeVar("Number", float, pd.Series)
 
 HEADLINES = ("cider", "clipscore")
 """The metrics of this project that are shown first."""
 
-_DETAILS = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "meteor", "spice", "refclipscore"}
-"""The other metrics of this project. Every metric that is named in neither list comes from a plugin."""
+_DETAILS = BUILT_IN.difference(HEADLINES)
+"""The other metrics of this project; a metric in neither set comes from a plugin."""
 
 
 def headlines(present: Iterable[str]) -> list[str]:

@@ -27,7 +27,7 @@ SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "
 TITLE_LINE = 22  # pixels per further line of a title
 HEIGHT = 340  # pixels of a figure that needs no other height
 _WHOLE = 4  # an axis of counts has a tick per step up to this range
-LEGEND = {"showlegend": True, "margin": {"t": 84}}  # the legend is between title and axes
+LEGEND: dict[str, Any] = {"showlegend": True, "margin": {"t": 84}}  # the legend is between title and axes
 
 
 def template_of(theme: str | None) -> str:
@@ -41,6 +41,7 @@ def whole_ticks(span: float) -> dict[str, Any]:
 
 
 def blank(title: str, x_title: str, y_title: str, template: str) -> go.Figure:
+    """Return a figure without marks, with a title and titles of both axes."""
     figure = go.Figure()
     figure.update_layout(template=template, title={"text": title}, height=HEIGHT, showlegend=False)
     figure.update_xaxes(title={"text": x_title})

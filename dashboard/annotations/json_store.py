@@ -6,7 +6,7 @@ under a lock: two sessions keep each other's entries, and a crash leaves either 
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
@@ -75,7 +75,7 @@ def change(path: Path, make: Make, edit: Callable[[list[Any]], list[Any]]) -> No
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Generator[None]:
     """Exclude other threads and processes that change `path`."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     with _here:

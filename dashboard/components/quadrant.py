@@ -98,7 +98,8 @@ def _act(sent: Any, known: set[str], acts: Acts) -> None:
     elif kind == "case" and sent.get("id") in known:
         acts.case(sent["id"])
     elif kind == "box" and _finite(sent.get("box"), 4):
-        acts.box(tuple(float(value) for value in sent["box"]))
+        left, right, bottom, top = map(float, sent["box"])
+        acts.box((left, right, bottom, top))
     elif kind == "lasso" and isinstance(sent.get("corners"), list):
         corners = tuple((float(c[0]), float(c[1])) for c in sent["corners"][:MOST_CORNERS] if _finite(c, 2))
         if len(corners) > 2:

@@ -4,6 +4,8 @@ Like `curves`: DataFrame in, Plotly figure out. Wins and losses differ in mark o
 a black-and-white print shows them.
 """
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -164,7 +166,8 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         ygap=1,
         hovertemplate="%{customdata[0]}<br>predicted %{customdata[1]}: %{customdata[2]} (%{z:.1f} %)<extra></extra>",
     )
-    axis = named_axis(classes, _NAME) | {"tickfont": {"size": 8 if len(classes) > 30 else 11}, "showgrid": False}
+    size = 8 if len(classes) > 30 else 11
+    axis: dict[str, Any] = named_axis(classes, _NAME) | {"tickfont": {"size": size}, "showgrid": False}
     figure.update_xaxes(**axis, tickangle=-90 if _wide(axis["ticktext"]) else 0)
     figure.update_yaxes(**axis | {"range": axis["range"][::-1]})
     figure.update_layout(height=260 + max(240, 13 * len(classes)))

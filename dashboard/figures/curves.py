@@ -24,6 +24,7 @@ from dashboard.theme import (
     whole_ticks,
 )
 from engine.store import published as study
+from engine.store.frames import groups
 from engine.store.schema import METRICS
 
 
@@ -48,8 +49,9 @@ def metric_by_beam(
     figure = blank(f"{name_of_metric} by beam size", "Beam size", _with_unit(metric), template)
     theirs = published if published is not None else pd.DataFrame(columns=["beam_size", "value", "source"])
     apart = bool(len(theirs)) and (apart or _is_far(frame, theirs))
-    sources = theirs.groupby("source")
-    for place, ((source, known), name) in enumerate(zip(sources, labels(sources.groups), strict=True)):
+    sources = [*groups(theirs, "source")]
+    names = labels(source for source, _ in sources)
+    for place, ((source, known), name) in enumerate(zip(sources, names, strict=True)):
         label = study.LABEL if source == study.REPORT else name
         _published(figure, known, (source, label), described.digits, place, frame, template, "y2" if apart else "y")
     _band(figure, frame, "value", 0, "this run", described.digits, template)

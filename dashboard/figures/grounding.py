@@ -14,6 +14,7 @@ from plotly.colors import find_intermediate_color, hex_to_rgb, label_rgb
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from dashboard.theme import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
+from engine.store.frames import groups
 
 TITLE = "Attention grounding (pointing game)"
 _MEAN = -1
@@ -135,7 +136,7 @@ def _pale(place: int, template: str) -> str:
 def by_offset(offsets: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Draw hit rates of the maps of words before and after the noun, one line per layer, with 95 % intervals."""
     figure = blank("Hit rate around the noun", "Position relative to the noun (words)", "Hit rate (%)", template)
-    for place, (layer, rows) in enumerate(offsets.groupby("layer")):
+    for place, (layer, rows) in enumerate(groups(offsets, "layer")):
         turned = place + place // 8  # colours repeat with other marks
         figure.add_scatter(
             x=rows.offset,

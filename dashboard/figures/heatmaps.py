@@ -84,7 +84,7 @@ def read_attention_view(sent: Any, row: pd.Series) -> AttentionView:
         head=_whole(sent.get("head"), 0, heads, 0),
         subtract=sent.get("subtract") in (True, "1"),
         opacity=_whole(sent.get("opacity"), 0, 100, 60),
-        scale=sent.get("scale") if sent.get("scale") in SCALES else AttentionView.scale,
+        scale=_scale(sent.get("scale")),
     )
 
 
@@ -94,6 +94,10 @@ def _whole(value: Any, low: int, high: int, default: int) -> int:
     except (TypeError, ValueError):
         return default
     return number if low <= number <= high else default
+
+
+def _scale(name: Any) -> str:
+    return name if name in SCALES else AttentionView.scale
 
 
 def maps(row: pd.Series, view: AttentionView) -> np.ndarray:

@@ -100,8 +100,10 @@ def _written(
         yield chapter.lead
     for item in chapter.items:
         entry, signed = numbered[id(item)], notes.named(item)
-        # The title of the document names the run, so tables do not repeat it.
-        yield _figure(entry, signed, vector) if isinstance(item, Figure) else _table(entry, signed, note(source.run))
+        if isinstance(item, Figure):
+            yield _figure(entry, signed, vector)
+        else:  # the title of the document names the run, so tables do not repeat it
+            yield _table(item, entry, signed, note(source.run))
 
 
 def _figure(entry: _Entry, signed: str, vector: bool) -> str:
@@ -112,11 +114,11 @@ def _figure(entry: _Entry, signed: str, vector: bool) -> str:
     return f"![{label}]({stem}.png)\n\n*{label}*" + (f" ({signed}) " if signed else " ") + files
 
 
-def _table(entry: _Entry, signed: str, run: str) -> str:
-    """Return the table without the line of its note that names the run."""
-    lines = [line for line in entry.item.note.splitlines() if line != run and not is_signature(line)]
+def _table(item: Table, entry: _Entry, signed: str, run: str) -> str:
+    """Return the table of an entry without the line of its note that names the run."""
+    lines = [line for line in item.note.splitlines() if line != run and not is_signature(line)]
     small = "\n".join(filter(None, [*lines, signed]))
-    numbered = Table(entry.item.name, f"Table {entry.number}. {entry.item.title}", entry.item.shown, note=small)
+    numbered = Table(item.name, f"Table {entry.number}. {item.title}", item.shown, note=small)
     return exports.markdown(numbered) + f"\n([CSV]({entry.stem}.csv), [LaTeX]({entry.stem}.tex))"
 
 
@@ -284,6 +286,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m dashboard.report`."""
     parser = argparse.ArgumentParser(
         prog="python -m dashboard.report",
         description="Write a whole report (figures, tables and report.md) as one zip.",

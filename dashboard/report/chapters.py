@@ -18,7 +18,7 @@ from dashboard.figures import comparisons, curves, nbest, panels, shares
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
 from dashboard.items import Figure, Table
-from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables
+from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables, zeroshot_tables
 from dashboard.report.source import ZERO_SHOT, Chapter, Query, Source, class_note, gone, note, signature
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
@@ -57,13 +57,13 @@ def prompts(source: Source) -> Chapter:
         missing = f"{gone(source, ZERO_SHOT)}This run has no zero-shot predictions."
         return Chapter(title, missing=missing, command=commands.ZEROSHOT)
     small = class_note(run, int((accuracy.known if accuracy.known.any() else accuracy.images).max()), _clip(run))
-    items: list[Figure | Table] = [tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
+    items: list[Figure | Table] = [zeroshot_tables.accuracy(accuracy, published.prompts(source.results).frame, small)]
     if accuracy.accuracy.notna().any():
         items.append(
             Figure("accuracy", "Zero-shot accuracy by template", lambda: shares.zero_shot_accuracy(accuracy), small)
         )
     tests = _against_best(source, [*accuracy.template])
-    items += [] if tests.empty else [tables.paired_tests(tests, small)]
+    items += [] if tests.empty else [zeroshot_tables.paired_tests(tests, small)]
     return Chapter(title, "Zero-shot classification with 95 % Wilson intervals.", tuple(items))
 
 
@@ -99,7 +99,7 @@ def top_five(source: Source) -> Chapter:
         "The most confident correct prediction, the least confident correct one, and the most confident wrong one, if "
         "the run has them."
     )
-    items = (Figure("top_five", "Top-5 predictions", drawn, small), tables.top_five(rows, title, small))
+    items = (Figure("top_five", "Top-5 predictions", drawn, small), zeroshot_tables.top_five(rows, title, small))
     return Chapter(title, lead, items)
 
 
@@ -141,7 +141,7 @@ def best_setting(source: Source) -> Chapter:
     title, run, beam = "Setting and scores", source.run, source.setting()
     scores = source.query(queries.corpus_scores, run.name)
     mine = scores[scores.beam_size == beam]
-    if mine.empty:
+    if beam is None or mine.empty:
         return Chapter(title, missing="This run has no scored captions.", command=commands.EVALUATE)
     signatures = tuple(each for each in mine.signature if isinstance(each, str) and each)
     where = formatting.of_setting(beam, run.is_sampled)
@@ -152,9 +152,13 @@ def best_setting(source: Source) -> Chapter:
 
 def all_runs(source: Source) -> Chapter:
     """Return the chapter on all runs with captions, their hyperparameters, and the published runs."""
-    items = run_table.table(run_table.listed(source.run, source.runs), _headline_scores(source), source.results)
     lead = "One row per run and beam size; all scores of a row are of the same captions."
-    return Chapter(run_table.TITLE, lead, (items,))
+    return Chapter(run_table.TITLE, lead, (table_of_runs(source),))
+
+
+def table_of_runs(source: Source) -> Table:
+    """Return the table of all runs and the published ones, a row per run and beam size."""
+    return run_table.table(run_table.listed(source.run, source.runs), _headline_scores(source), source.results)
 
 
 def _headline_scores(source: Source) -> pd.DataFrame:
@@ -191,17 +195,18 @@ def oracle(source: Source) -> list[Chapter]:
     if found.empty:
         return []
     lead = " ".join(nbest.sentences(source.run, source.setting(), found))
-    return [Chapter(tables.oracle_title(source.run), lead, tuple(oracle_items(source.run, found)))]
+    table, figures = oracle_items(source.run, found)
+    return [Chapter(tables.oracle_title(source.run), lead, (table, *figures))]
 
 
-def oracle_items(run: Run, found: pd.DataFrame) -> list[Figure | Table]:
+def oracle_items(run: Run, found: pd.DataFrame) -> tuple[Table, list[Figure]]:
     """Return `queries.oracle` as a table and as figures, with their small print."""
     small = note(
         run,
         "Kept: hypotheses per image",
         "Gain: how much better the best hypothesis is than the chosen caption, 95 % bootstrap interval",
     )
-    return [tables.oracle(found, run, small), *nbest.figures(found, small)]
+    return tables.oracle(found, run, small), nbest.figures(found, small)
 
 
 def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
@@ -219,8 +224,9 @@ def metric_curve(source: Source, scores: pd.DataFrame, metric: str) -> Figure:
 
 
 def published_beside(source: Source, metric: str) -> tuple[pd.DataFrame, bool]:
-    """Return the published figures of a metric, and whether they need their own panel, because scores of the demo CLIP
-    have another scale.
+    """Return the published figures of a metric, and whether they need their own panel.
+
+    They do if the scores of the run come from the demo CLIP, because those have another scale.
     """
     theirs = published.beams(source.results).frame
     return theirs[theirs.metric == metric], source.run.demo_clip and "clip" in metric
@@ -303,7 +309,9 @@ def human_verdicts(source: Source) -> Chapter:
 # Comparisons of prompts and confusion matrices: exported by pages, not part of the report.
 
 
-def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes: pd.DataFrame) -> list[Figure | Table]:
+def template_items(
+    run: Run, left: str, right: str, found: pd.DataFrame, changes: pd.DataFrame
+) -> tuple[Figure, Table, Table]:
     """Return the comparison of two prompts: changes by class as a figure, the paired test, and the changes as a table.
 
     Args:
@@ -314,11 +322,8 @@ def template_items(run: Run, left: str, right: str, found: pd.DataFrame, changes
     figure = Figure(
         "class_changes", "Classes gained and lost", lambda: comparisons.class_changes(changes, left, right), small
     )
-    return [
-        figure,
-        tables.paired_tests(found.assign(left=left, right=right), small),
-        tables.class_changes(changes, small),
-    ]
+    tested = zeroshot_tables.paired_tests(found.assign(left=left, right=right), small)
+    return figure, tested, zeroshot_tables.class_changes(changes, small)
 
 
 def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figure, Table]:
@@ -327,4 +332,4 @@ def confusion_items(run: Run, template: str, found: pd.DataFrame) -> tuple[Figur
     small = class_note(run, int(found.images.sum()), *lines)
     drawn = class_note(run, int(found.images.sum()), *lines, comparisons.confusion_part(found))
     matrix = Figure("confusion", "Confusion matrix (% of true class)", lambda: comparisons.confusion(found), drawn)
-    return matrix, tables.confusions(found, small)
+    return matrix, zeroshot_tables.confusions(found, small)

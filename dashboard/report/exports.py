@@ -158,7 +158,8 @@ class _Browser:
         atexit.register(self.close)
 
     def draw(self, figure: go.Figure, options: dict[str, Any]) -> bytes:
-        return self._wait(self._kaleido.calc_fig(figure, opts=options))
+        # The type of the options is in a private module of kaleido.
+        return self._wait(self._kaleido.calc_fig(figure, opts=options))  # ty: ignore[invalid-argument-type]
 
     def close(self) -> None:
         atexit.unregister(self.close)

@@ -109,7 +109,7 @@ def _best(source: Source, places: _Places) -> str:
     run, beam = source.run, source.setting()
     scores = source.query(queries.corpus_scores, run.name)
     mine = scores[scores.beam_size == beam]
-    if mine.empty:
+    if beam is None or mine.empty:
         return ""
     first = metrics.headlines(mine.metric)
     shown = mine.set_index("metric", drop=False).loc[first] if first else mine.head(1)
@@ -137,13 +137,13 @@ def _value(row: Any) -> str:
 
 def _searched(source: Source, places: _Places) -> str:
     """Return how the beam size of the report differs from the smallest one; if it is the smallest, the largest does."""
-    run, query = source.run, source.query
+    run, query, beam = source.run, source.query, source.setting()
     sizes = sorted(int(size) for size in query(queries.beam_sizes, run.name).beam_size)
-    if not sizes or sizes[0] == 0 or run.is_sampled:
+    if beam is None or not sizes or sizes[0] == 0 or run.is_sampled:
         return ""
     if len(sizes) < 2:
         return "Only one beam size was decoded, so this run does not show the effect of beam search."
-    wide = source.setting() if source.setting() != sizes[0] else sizes[-1]
+    wide = beam if beam != sizes[0] else sizes[-1]
     sides = Sides(run, wide, run, sizes[0])
     shared, tests = query(queries.overlap, *sides.arguments).iloc[0], query(queries.comparison, *sides.arguments)
     lengths = query(queries.beam_statistics, run.name).set_index("beam_size").words

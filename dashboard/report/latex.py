@@ -175,7 +175,7 @@ class _Column:
 
 def _column(name: str, values: pd.Series) -> _Column:
     cells = [formatting.line(name), *map(formatting.line, values)]
-    return _Column([*map(escaped, cells)], [*map(_points, cells)], formatting.are_numbers(values))
+    return _Column([*map(escaped, cells)], [*map(_points, cells)], formatting.are_numbers([*values]))
 
 
 def _points(cell: str) -> float:

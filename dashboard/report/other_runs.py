@@ -22,7 +22,8 @@ _MOST = 5  # compared runs; each has a table and a figure
 
 def compared(source: Source) -> list[Chapter]:
     """Return the chapter, or nothing if no other run has captions of the same images and references."""
-    found = [] if source.setting() is None else _comparisons(source)
+    beam = source.setting()
+    found = [] if beam is None else _comparisons(source, beam)
     if not found:
         return []
     shown, items = found[:_MOST], []
@@ -39,7 +40,7 @@ def compared(source: Source) -> list[Chapter]:
     return [Chapter(TITLE, "\n\n".join(lead), tuple(items))]
 
 
-def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
+def _comparisons(source: Source, beam: int) -> list[tuple[Sides, pd.DataFrame]]:
     """Return the other runs with `queries.comparison` of shared images; most shared images first."""
     run, query = source.run, source.query
     by_name, found = {each.name: each for each in source.runs}, []
@@ -47,8 +48,10 @@ def _comparisons(source: Source) -> list[tuple[Sides, pd.DataFrame]]:
         other = by_name.get(row.run)
         if other is None or other.name == run.name or _is_other_data(source, other.name, int(row.shared)):
             continue
-        beam = replace(source, run=other, beam=None).setting()
-        sides = Sides(run, source.setting(), other, beam)
+        theirs = replace(source, run=other, beam=None).setting()
+        if theirs is None:
+            continue
+        sides = Sides(run, beam, other, theirs)
         tests = query(queries.comparison, *sides.arguments)
         if len(tests):
             found.append((sides, tests))

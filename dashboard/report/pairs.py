@@ -38,7 +38,7 @@ def pairs(source: Source) -> Chapter:
     """Return the chapter on the best and the worst case; a case that is both is shown once."""
     run, beam = source.run, _beam(source)
     metric = "" if beam is None else pair_metric(source.query, run.name, beam)
-    if not metric:
+    if beam is None or not metric:
         return Chapter(TITLE, missing="This run has no captions that were scored.", command=commands.EVALUATE)
     ends = [_end(source, beam, metric, is_best) for is_best in (True, False)]
     rows = pd.concat([end.row for end in ends]).drop_duplicates("image_id")

@@ -85,7 +85,7 @@ class Chapter:
 
 def numbers(items: Sequence[Figure | Table]) -> list[int]:
     """Return the number of each item; figures and tables are counted separately, from 1."""
-    counts = {Figure: 0, Table: 0}
+    counts: dict[type[Figure | Table], int] = {Figure: 0, Table: 0}
     found = []
     for item in items:
         counts[type(item)] += 1

@@ -46,7 +46,9 @@ def attention(source: Source) -> Chapter:
 def _strips(source: Source) -> list[Figure]:
     """Return the strips of the images of a source, at a beam size with maps."""
     beam = kept_beam(source)
-    images = (source.images or interesting(source, beam)) if beam is not None else []
+    if beam is None:
+        return []
+    images = source.images or interesting(source, beam)
     found = [strip(source.run, beam, image, source.query, source.attention) for image in images]
     return [each for each in found if each is not None]
 
@@ -124,7 +126,9 @@ def attention_grounding(source: Source) -> list[Chapter]:
 def pointing(source: Source) -> tuple[int, pd.DataFrame] | None:
     """Return the beam size and `queries.grounding_heads` of the report, or None if nothing was measured."""
     beam = kept_beam(source)
-    heads = pd.DataFrame() if beam is None else source.query(queries.grounding_heads, source.run.name, beam)
+    if beam is None:
+        return None
+    heads = source.query(queries.grounding_heads, source.run.name, beam)
     return None if heads.empty else (beam, heads)
 
 

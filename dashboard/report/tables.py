@@ -14,32 +14,9 @@ from dashboard.items import Table
 from dashboard.metrics import ordered
 from dashboard.state.record import Run
 from dashboard.text import formatting
-from engine.statistics import holm, wilson_interval
+from engine.statistics import wilson_interval
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS
-
-
-def accuracy(found: pd.DataFrame, published: pd.DataFrame, small: str) -> Table:
-    """Return `queries.zero_shot_accuracy` with the published accuracies of the same templates."""
-    shown = pd.DataFrame(
-        {
-            "Template": found.template,
-            "Accuracy": [formatting.percent(value, 2) for value in found.accuracy],
-            "Correct": [f"{row.right} of {row.known}" for row in named_rows(found)],
-            "95 % interval": [
-                f"{formatting.percent(row.low)} to {formatting.percent(row.high)}" if pd.notna(row.low) else "–"
-                for row in named_rows(found)
-            ],
-        }
-    )
-    beside = published[published.template.isin(found.template)]
-    sources = []
-    for (model, source), rows in beside.groupby(["model", "source"], sort=False):
-        known = rows.set_index("template").accuracy
-        shown[f"Published, {model}"] = [formatting.percent(known.get(name), 2) for name in found.template]
-        sources.append(f"Published, {model}: {source}, {formatting.count(int(rows.images.max()), 'image')}")
-    note = "\n".join([small, *sources])
-    return Table("templates", "Zero-shot accuracy by template", shown, found, note)
 
 
 def scores(found: pd.DataFrame, title: str, small: str) -> Table:
@@ -88,8 +65,9 @@ def settings(run: Run, beam: int) -> Table:
 
 
 def sortable(shown: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose numeric columns contain numbers, so that 12 is sorted after 4. A remark after a number moves
-    to its own column.
+    """Return a table whose numeric columns contain numbers, so that 12 is sorted after 4.
+
+    A remark after a number moves to its own column.
     """
     made = shown.copy()
     for name in shown.columns:
@@ -310,26 +288,6 @@ def _are_known(references: Any) -> bool:
     return isinstance(references, Sequence | np.ndarray) and len(references) > 0
 
 
-def top_five(rows: Sequence[Any], title: str, small: str) -> Table:
-    """Return rows of `queries.zero_shot_cases` with their top-5 predictions."""
-    columns = {row.image_id: pd.Series(_guesses(row)) for row in rows}
-    shown = pd.DataFrame(columns, index=["True label", *(f"#{place}" for place in range(1, 6))]).fillna("–")
-    values = [
-        {"image_id": row.image_id, "label": row.label, "place": place, **guess}
-        for row in rows
-        for place, guess in enumerate(row.top[:5], 1)
-    ]
-    return Table("top_five", title, shown.reset_index(names=""), pd.DataFrame(values), small)
-
-
-def _guesses(row: Any) -> dict[str, str]:
-    named = {"True label": row.label if isinstance(row.label, str) else "–"}
-    return named | {
-        f"#{place}": f"{guess['label']} ({formatting.percent(guess['probability'])})"
-        for place, guess in enumerate(row.top[:5], 1)
-    }
-
-
 def tags(found: pd.DataFrame, total: int, small: str) -> Table:
     """Return `queries.tag_examples` of `total` captions."""
     shown = pd.DataFrame(
@@ -343,61 +301,3 @@ def tags(found: pd.DataFrame, total: int, small: str) -> Table:
         }
     )
     return Table("failure_tags", "Failure tags", shown, found, small)
-
-
-def paired_tests(found: pd.DataFrame, small: str) -> Table:
-    """Return rows of `queries.zero_shot_comparison`, each with its `left` and `right` prompt; p-values of several are
-    adjusted by Holm's method.
-    """
-    several = len(found) > 1
-    shown = pd.DataFrame(
-        {
-            "Left prompt": [*found.left],
-            "Right prompt": [*found.right],
-            "Images": [f"{count:,}" for count in found.images],
-            "Both correct": [f"{count:,}" for count in found.both],
-            "Correct with the left prompt only": [f"{count:,}" for count in found.only_left],
-            "Correct with the right prompt only": [f"{count:,}" for count in found.only_right],
-            "p (exact McNemar)": [formatting.probability(p) for p in found.p],
-            **({"p Holm": [formatting.probability(p) for p in holm([*found.p])]} if several else {}),
-        }
-    )
-    title = "The first prompt compared with each of the others" if several else "Paired test of two prompts"
-    return Table("mcnemar", title, shown, found, small, heads=_SHORT_TESTS)
-
-
-_SHORT_TESTS = {
-    "Both correct": "Both",
-    "Correct with the left prompt only": "Left only",
-    "Correct with the right prompt only": "Right only",
-    "p (exact McNemar)": "p",
-}
-
-
-def class_changes(found: pd.DataFrame, small: str) -> Table:
-    """Return `queries.zero_shot_changes` of two templates."""
-    shown = pd.DataFrame(
-        {
-            "Class": found.label,
-            "Images": found.images,
-            "Left": found.left,
-            "Right": found.right,
-            "Change": [f"{change:+d}" if change else "0" for change in found.change],
-        }
-    )
-    return Table("class_changes", "Correct images by class and prompt", shown, found, small)
-
-
-def confusions(found: pd.DataFrame, small: str) -> Table:
-    """Return the wrong predictions of `queries.zero_shot_confusion`, most frequent first."""
-    wrong = found[found.label != found.predicted]
-    totals = found.groupby("label").images.sum()
-    shown = pd.DataFrame(
-        {
-            "True label": wrong.label,
-            "Predicted": wrong.predicted,
-            "Images": wrong.images,
-            "Share of the class": [formatting.percent(row.images / totals[row.label]) for row in named_rows(wrong)],
-        }
-    )
-    return Table("confusions", "Most confused classes", shown, found, small)

@@ -15,7 +15,7 @@ from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import case, export_button, layout, verdict_form
 from engine.store import queries
-from engine.store.frames import named_rows
+from engine.store.frames import groups, named_rows
 from engine.store.schema import ATTENTION_PASSES
 
 _MOST_LABELS = 12  # rows of the table that are visible without scrolling
@@ -53,7 +53,7 @@ def draw() -> None:
     captions = _captions(run, beam)
     with middle:
         shown = {image: f"{image}: {caption}" for image, caption in captions.items()}
-        image_id = choices.one_of("Image", "image", list(captions), next(iter(captions)), shown.get)
+        image_id = choices.one_of("Image", "image", list(captions), next(iter(captions)), shown.__getitem__)
     with right, st.container(horizontal=True, vertical_alignment="center"):
         _steps(list(captions), image_id)
         layout.case_link(beam, image_id, "Open scores of this case")
@@ -66,7 +66,8 @@ def draw() -> None:
 
 def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:
     """Return all words side by side, with the current settings of the viewer."""
-    return [strips.strip(run, beam, image_id, data.query, layout.attention_view())]
+    found = strips.strip(run, beam, image_id, data.query, layout.attention_view())
+    return [] if found is None else [found]
 
 
 def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
@@ -149,7 +150,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     first = "{}.{}".format(*grounding.best(heads))
     with layout.columns([4, 8], "choice", "labels")[0]:
         named = {key: grounding.named(*at) for key, at in options.items()}
-        at = options[choices.one_of("Layer and head", "pointing", list(options), first, named.get)]
+        at = options[choices.one_of("Layer and head", "pointing", list(options), first, named.__getitem__)]
     source = layout.source(run)
     labels = data.query(queries.grounding_labels, run.name, beam, *at)
     shown = tables.grounding_labels(labels, "", "").shown
@@ -194,7 +195,7 @@ def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:
             tuple(boxes.loc[boxes.label == label, ["x", "y", "width", "height"]].itertuples(index=False, name=None)),
             {f"{row.layer + 1}/{row.head + 1}": (row.lift, bool(row.hit)) for row in named_rows(rows)},
         )
-        for (word, label), rows in found.groupby(["word_index", "label"])
+        for (word, label), rows in groups(found, ["word_index", "label"])
     ]
 
 

@@ -28,6 +28,7 @@ def draw() -> None:
         layout.unscored(run)
         return
     source = layout.source(run)
+    items: list[Figure | Table] = []
     if scores.beam_size.nunique() == 1:
         setting = formatting.setting(scores.beam_size.iloc[0], run.is_sampled)
         layout.missing(
@@ -36,9 +37,8 @@ def draw() -> None:
             run,
         )
         layout.clip_note(run)
-        items: list[Figure | Table] = []
     else:
-        items = [*_metrics(source, scores), *_captions(source)]
+        items += [*_metrics(source, scores), *_captions(source)]
     table = tables.beams(scores, _statistics(run), run, chapters.note(run))
     items.append(table)
     layout.table(table.shown)
@@ -141,9 +141,9 @@ def _oracle(run: data.Run) -> list[Figure | Table]:
         with column:
             drawn = curves.oracle_by_beam(mine, metric, layout.template())
             layout.figure(drawn, f"oracle_{metric}", nbest.title(metric))
-    items = chapters.oracle_items(run, found)
-    layout.table(items[0].shown)
-    return items
+    table, figures = chapters.oracle_items(run, found)
+    layout.table(table.shown)
+    return [table, *figures]
 
 
 draw()

@@ -84,7 +84,7 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
         left = choices.one_of(f"Left: beam size of {run.name}", "left_beam", sizes, _best(run, sizes), run.beam)
     with columns[1]:
         named = {name: f"{name} ({formatting.count(int(count), 'shared image')})" for name, count in shared.items()}
-        other = by_name[choices.one_of("Right: run", "right", list(named), next(iter(named)), named.get)]
+        other = by_name[choices.one_of("Right: run", "right", list(named), next(iter(named)), named.__getitem__)]
     with columns[2]:
         others = [size for size in _sizes(other) if other.name != run.name or size != left]
         right = choices.one_of("Right: beam size", "right_beam", others, others[0], other.beam)

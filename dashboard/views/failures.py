@@ -1,5 +1,7 @@
 """Failures: cases ordered by a metric, filters, and one case in full."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -97,7 +99,7 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
 
 def _segments(label: str, key: str, options: dict[str, str], default: str) -> str:
     return choices.one_of(
-        label, key, list(options), default, options.get, st.segmented_control, required=True, width="stretch"
+        label, key, list(options), default, options.__getitem__, st.segmented_control, required=True, width="stretch"
     )
 
 
@@ -185,7 +187,7 @@ def _cards(listing: Listing, frame: pd.DataFrame, key: str, chosen: str) -> None
     gallery([_card(listing.run, row, listing.sort, judged) for row in named_rows(frame)], key, chosen, _choose)
 
 
-def _card(run: data.Run, row: tuple, metric: str, judged: verdicts.Verdicts) -> Card:
+def _card(run: data.Run, row: Any, metric: str, judged: verdicts.Verdicts) -> Card:
     shown, verdict = photo(run.root("images"), row.file_name), judged.of(row.image_id, row.beam_size)
     return Card(
         id=row.image_id,

@@ -1,5 +1,7 @@
 """Overview: all runs, then scores, failure tags, training and skipped photos of the current run."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -114,7 +116,7 @@ def _accuracy(run: data.Run) -> None:
 
 def _all_runs(run: data.Run) -> None:
     """Draw one row per run and beam size, with the study's published rows below; a click on a column sorts."""
-    (found,) = chapters.all_runs(layout.source(run)).items
+    found = chapters.table_of_runs(layout.source(run))
     st.subheader(found.title)
     shown = tables.sortable(found.shown)
     digits = {formatting.title(metric): f"%.{METRICS[metric].digits}f" for metric in metrics.headlines(METRICS)}
@@ -152,7 +154,7 @@ def _scores(run: data.Run) -> None:
             st.code(run.text("command"), language="bash", wrap_lines=True)
 
 
-def _bounds(row: tuple) -> str:
+def _bounds(row: Any) -> str:
     return formatting.interval(row.low, row.high, METRICS[row.metric].digits)
 
 

@@ -1,5 +1,7 @@
 """Zero-shot: accuracy by prompt template, confusion matrix, and top-5 predictions per photo."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -83,19 +85,19 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
         return []
     _test(found.iloc[0])
     changes = data.query(queries.zero_shot_changes, run.name, left, right)
-    items = chapters.template_items(run, left, right, found, changes)
+    figure, tested, listed = chapters.template_items(run, left, right, found, changes)
     if not changes.change.any():
         st.info("The number of correct images changes for no class.")
-        return [item for item in items if isinstance(item, Table)]
+        return [tested, listed]
     columns = layout.columns([3, 2], "figure", "changes")
     with columns[0]:
         drawn = comparisons.class_changes(changes, left, right, layout.template())
         layout.figure(drawn, "changes", "Classes gained and lost between the two templates")
     with columns[1]:
-        shown = items[-1].shown
+        shown = listed.shown
         columns = layout.long_names(shown, "Class", width=120)
         st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(changes) + 1) + 2), column_config=columns)
-    return items
+    return [figure, tested, listed]
 
 
 def _test(row: pd.Series) -> None:
@@ -154,7 +156,7 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     columns = layout.columns([3, 3, 2], "choice", "images", vertical_alignment="bottom")
     with columns[0]:
         outcome = choices.one_of(
-            "Predictions", "outcome", list(_OUTCOMES), "all", _OUTCOMES.get, st.segmented_control, required=True
+            "Predictions", "outcome", list(_OUTCOMES), "all", _OUTCOMES.__getitem__, st.segmented_control, required=True
         )
     with columns[1]:
         labels = ["", *data.query(queries.zero_shot_labels, run.name).label]
@@ -183,7 +185,7 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     ]
 
 
-def _card(run: data.Run, row: tuple) -> Card:
+def _card(run: data.Run, row: Any) -> Card:
     shown = photo(run.root("zero_shot") or run.root("images"), row.file_name)
     known = isinstance(row.label, str)
     # Imported predictions have no probabilities, so there are no bars.
@@ -201,7 +203,7 @@ def _card(run: data.Run, row: tuple) -> Card:
     )
 
 
-def _note(row: tuple, known: bool, bars: tuple[Bar, ...]) -> str:
+def _note(row: Any, known: bool, bars: tuple[Bar, ...]) -> str:
     if not bars:
         return f"predicted {row.predicted}" + (f", true label: {row.label}" if known and not row.correct else "")
     return f"true label: {row.label}, not in the top 5" if known and not any(bar.right for bar in bars) else ""

@@ -5,6 +5,7 @@ Knows the metrics of a beam size and Streamlit. Queries counts for its plots; th
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -54,7 +55,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
         known = list(data.query(queries.conditions, run.name).condition)
         condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)
     with columns[3]:
-        verdict = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.get)
+        verdict = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.__getitem__)
     bounds = [(row.metric, _span(row)) for row in named_rows(ranges)]
     kept = tuple((metric, *span) for metric, span in bounds if span is not None)
     return _judged(
@@ -151,29 +152,29 @@ def plots(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, 
         return
     with opened:
         axes = _axes(list(ranges.metric))
-        left, right = layout.columns([5, 4], "figure", "plots", gap="medium") if axes else (st.container(), None)
-        with left:
+        parts = layout.columns([5, 4], "figure", "plots", gap="medium") if axes else [st.container()]
+        with parts[0]:
             _histograms(run, beam, ranges, selection)
             _exactly(ranges)
         if axes:
-            with right:
+            with parts[1]:
                 _quadrant(run, beam, ranges.set_index("metric"), axes, selection, chosen)
 
 
 def items(run: data.Run, beam: int, ranges: pd.DataFrame, selection: Selection, small: str) -> list[Figure]:
     """Return the histograms and the scatter plot of the page for export."""
     edges, axes = _edges(ranges), _axes(list(ranges.metric))
-    sides = [
-        data.query(queries.histograms, run.name, beam, edges, side, BINS) for side in (queries.EVERYTHING, selection)
-    ]
+    whole = data.query(queries.histograms, run.name, beam, edges, queries.EVERYTHING, BINS)
+    part = data.query(queries.histograms, run.name, beam, edges, selection, BINS)
     title = "Scores: selection and all cases"
-    found = [Figure("histograms", title, lambda: distributions.histograms(edges, *sides, BINS), small)] if edges else []
+    drawn = partial(distributions.histograms, edges, whole, part, BINS)
+    found = [Figure("histograms", title, drawn, small)] if edges else []
     if axes:
         points = data.query(queries.scattered, run.name, beam, *axes, selection)
-        middle = tuple(_middle(row) for row in named_rows(ranges) if row.metric in axes)
+        across, up = (_middle(row) for row in named_rows(ranges) if row.metric in axes)
         corners = selection.lasso.corners if selection.lasso else ()
-        drawn = lambda: distributions.quadrant(points, *axes, middle, corners)  # noqa: E731
-        found.append(Figure("quadrant", f"{formatting.title(axes[1])} vs. {formatting.title(axes[0])}", drawn, small))
+        plot = partial(distributions.quadrant, points, *axes, (across, up), corners)
+        found.append(Figure("quadrant", f"{formatting.title(axes[1])} vs. {formatting.title(axes[0])}", plot, small))
     return found
 
 

@@ -188,7 +188,8 @@ def long_names(shown: pd.DataFrame, *columns: str, width: int) -> dict[str, Any]
 
 def table(frame: pd.DataFrame, **settings: Any) -> None:
     """Draw a table with few rows at full height; a missing value is a dash."""
-    st.dataframe(frame, hide_index=True, **{"height": "content", "placeholder": "–"} | settings)
+    shown: dict[str, Any] = {"height": "content", "placeholder": "–"} | settings
+    st.dataframe(frame, hide_index=True, **shown)
 
 
 def template() -> str:

@@ -28,20 +28,6 @@ def test_scores_have_their_metrics_digits_and_an_unknown_interval_is_a_dash():
     assert table.values.value.iloc[0] == 0.51234 and table.shown.Images.iloc[0] == "1,200"
 
 
-def test_published_accuracies_are_columns_next_to_ours_one_per_source():
-    ours = pd.DataFrame({"template": ["a {object}", "b {object}"], "accuracy": [0.5, 0.25], "right": 2, "known": 4})
-    ours = ours.assign(low=0.1, high=0.9)
-    theirs = pd.DataFrame(
-        [("a {object}", "L", 100, 0.6736, "report"), ("b {object}", "L", 100, 0.7, "report")]
-        + [("a {object}", "B", 50, 0.6084, "files"), ("other {object}", "C", 50, 0.1, "files")],
-        columns=["template", "model", "images", "accuracy", "source"],
-    )
-    table = tables.accuracy(ours, theirs, "small")
-    assert table.shown["Published, L"].tolist() == ["67.36 %", "70.00 %"]
-    assert table.shown["Published, B"].tolist() == ["60.84 %", "–"] and "Published, C" not in table.shown
-    assert "Published, L: report, 100 images" in table.note.splitlines()
-
-
 def test_a_column_that_says_nothing_at_any_beam_size_is_left_out():
     run = Run("r", {"seconds_per_image": {"1": 0.01}})
     table = tables.beams(scores(), beam_statistics(), run, "")
@@ -72,14 +58,6 @@ def test_captions_that_were_drawn_are_not_called_greedy(sample, said):
     assert verdicts.table(run, judged).shown["Beam size"].tolist() == [said]
 
 
-def test_of_several_prompts_against_the_best_p_values_are_adjusted():
-    counts = {"images": 10, "both": 5, "only_left": [5, 3], "only_right": [0, 1], "p": [0.01, 0.04]}
-    found = pd.DataFrame(counts).assign(left="best", right=["b", "c"])
-    shown = tables.paired_tests(found, "").shown
-    assert shown["p (exact McNemar)"].tolist() == ["0.010", "0.040"] and shown["p Holm"].tolist() == ["0.020", "0.040"]
-    assert "p Holm" not in tables.paired_tests(found.head(1), "").shown
-
-
 @pytest.mark.parametrize("references", [None, np.nan, [], np.array([], dtype=object)])
 def test_a_case_without_references_has_a_dash(references):
     row = {"rank": np.nan, "scored": 3, "image_id": "a", "caption": "c", "references": references, "cider": 0.5}
@@ -89,11 +67,6 @@ def test_a_case_without_references_has_a_dash(references):
     table = tables.cases(frame, "n", "t", "")
     assert table.shown["A reference"].tolist() == ["–"] and table.shown.Rank.tolist() == ["–"]
     assert "CIDEr" in table.shown and "CLIPScore" not in table.shown
-
-
-def test_only_wrong_predictions_are_confusions_as_shares_of_their_class():
-    found = pd.DataFrame({"label": ["a", "a", "b"], "predicted": ["a", "b", "b"], "images": [3, 1, 2]})
-    assert tables.confusions(found, "").shown.values.tolist() == [["a", "b", 1, "25.0 %"]]
 
 
 def test_numbers_sort_as_numbers_and_remarks_get_their_own_column():
