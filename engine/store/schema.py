@@ -80,8 +80,8 @@ TABLES: dict[str, pa.Schema] = {
             "finished": pa.bool_(),  # an end token was produced before the maximum length
         }
     ),
-    # A row is a hypothesis of an image's n-best list at a beam size (--n-best), with metric columns as in scores; rank 1
-    # is the caption itself.
+    # A row is a hypothesis of an image's n-best list at a beam size (--n-best), with metric columns as in
+    # scores. Rank 1 is the caption itself.
     "hypotheses": pa.schema(
         {
             "image_id": pa.string(),
@@ -117,7 +117,8 @@ TABLES: dict[str, pa.Schema] = {
         }
     ),
     # A row is an image at a beam size. weights is uint8 [words, layers, heads, patches], row-major; the weight itself
-    # is byte / 255 * scale[word, layer, head]. Patches are the grid's, row by row; the crop is the part of the photo that the model saw.
+    # is byte / 255 * scale[word, layer, head]. Patches are the grid's, row by row. The crop is the part of
+    # the photo that the model saw.
     "attention": pa.schema(
         {
             "image_id": pa.string(),
