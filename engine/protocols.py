@@ -6,6 +6,7 @@ example of each.
 """
 
 import importlib
+import inspect
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,7 +191,9 @@ def plugin(group: Group, name: str) -> Any:
     if point is None and ":" not in name:
         known = ", ".join(installed(group)) or "none is installed"
         raise PluginError(f"{group[:-1]} {name!r}: expected an installed plugin ({known}) or package.module:factory")
-    made = _factory(point or EntryPoint(name, name, f"captionscope.{group}"))()
+    factory = _factory(point or EntryPoint(name, name, f"captionscope.{group}"))
+    _check_arguments(name, factory)
+    made = factory()
     missing = sorted(part for part in _parts(_PROTOCOLS[group]) if not hasattr(made, part))
     if missing:
         raise PluginError(
@@ -214,7 +217,7 @@ def _factory(point: EntryPoint) -> Any:
             f"plugin {point.value!r}: there is no module {error.name!r} in this folder or this environment; "
             "install it, or change to its folder"
         ) from error
-    except ValueError as error:  # "" or "..": not a module name
+    except (ValueError, TypeError) as error:  # "" or "..": not a module name
         raise PluginError(f"plugin {point.value!r}: expected package.module:factory") from error
     factory = found
     for part in attribute.split("."):
@@ -222,6 +225,18 @@ def _factory(point: EntryPoint) -> Any:
     if not callable(factory):
         raise PluginError(f"plugin {point.value!r}: {module} has no class or function {attribute!r}")
     return factory
+
+
+def _check_arguments(name: str, factory: Any) -> None:
+    """Check that a factory can be called without arguments."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # written in C: it is called and may fail
+        return
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind not in optional]
+    if needed:
+        raise PluginError(f"plugin {name!r} needs the argument {needed[0]!r}; expected a factory without arguments")
 
 
 def _parts(protocol: type) -> list[str]:

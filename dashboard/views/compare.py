@@ -234,7 +234,7 @@ def _means(found: pd.DataFrame) -> str:
     if not averaged:
         return "BLEU and METEOR are pooled over the shared images; all other values are means of per-image values."
     names = ", ".join(averaged)
-    return f"{names}: means of per-image values, because the counts for pooling were not stored."
+    return f"{names}: means of per-image values, because the counts for pooling were not stored or need a plugin."
 
 
 def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> None:

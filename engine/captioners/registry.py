@@ -1,5 +1,6 @@
 """Load captioners by name: the folder of a trained captioner, or a plugin."""
 
+import json
 from pathlib import Path
 
 from engine import protocols
@@ -31,7 +32,15 @@ def load(
         return NativeCaptioner.load(Path(name), tokenizer, fallback, device, precision)
     if tokenizer is not None:
         raise PluginError(f"--tokenizer {tokenizer}: the plugin {name!r} has its own tokenizer; remove --tokenizer")
-    return protocols.plugin("captioners", name)
+    captioner = protocols.plugin("captioners", name)
+    for part in ("name", "fingerprint"):
+        if not isinstance(getattr(captioner, part), str):
+            raise PluginError(f"captioner {name!r}: {part} is {getattr(captioner, part)!r}, expected text")
+    try:
+        json.dumps(dict(captioner.metadata))
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"captioner {name!r}: metadata is {captioner.metadata!r}, expected JSON values") from error
+    return captioner
 
 
 def is_plugin(name: str) -> bool:

@@ -92,7 +92,7 @@ def _unpooled(found: pd.DataFrame) -> list[str]:
     """Return a note on pooled metrics without stored counts: the table has their means, not their corpus values."""
     rows = [METRICS[row.metric] for row in named_rows(found) if not row.pooled]
     titles = [metric.title for metric in rows if metric.corpus == "pooled"]
-    note = "means of per-image values, because the counts for the corpus value are not stored"
+    note = "means of per-image values, because the counts for the corpus value are not stored or need a plugin"
     return [f"{', '.join(titles)}: {note}"] if titles else []
 
 

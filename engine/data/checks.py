@@ -1,5 +1,6 @@
 """Check the entries of annotation files, and whole datasets."""
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -8,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.data.dataset import Dataset, DatasetError, Example
+from engine.data.dataset import Box, Dataset, DatasetError, Example
 from engine.data.files import id_text, parse_json, quoted, read_text
 
 
@@ -37,7 +38,7 @@ def checked(dataset: Dataset) -> Dataset:
     if not dataset.examples:
         raise DatasetError(f"{dataset.path}: no images in split {dataset.split!r}; expected photos in {dataset.root}")
     for example in dataset.examples:
-        _check_name(dataset, example.file_name)
+        _check_example(dataset, example)
     counts = Counter(example.image_id for example in dataset.examples)
     twice = next((image_id for image_id, count in counts.items() if count > 1), None)
     if twice is not None:
@@ -47,11 +48,23 @@ def checked(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def _check_name(dataset: Dataset, name: str) -> None:
+def _check_example(dataset: Dataset, example: Example) -> None:
+    """Check an example of any reader: other people's readers do not check all of this themselves."""
+    named = f"{dataset.path}: the example {quoted(example.image_id)}"
+    if not isinstance(example.image_id, str) or not isinstance(example.file_name, str):
+        raise DatasetError(f"{named} with the file {quoted(example.file_name)}: expected text for both")
     try:
-        name.encode()
+        example.file_name.encode()
     except UnicodeEncodeError:
-        raise DatasetError(f"{dataset.root}: the file name {quoted(name)} is not UTF-8; rename the file") from None
+        name = quoted(example.file_name)
+        raise DatasetError(f"{dataset.root}: the file name {name} is not UTF-8; rename the file") from None
+    inside_name(example.file_name, dataset.path)
+    if isinstance(example.references, str) or not all(isinstance(text, str) for text in example.references):
+        raise DatasetError(f"{named} has the references {quoted(example.references)}, expected a tuple of texts")
+    objects: tuple[Any, ...] = example.objects
+    for box in objects:
+        if not isinstance(box, Box) or not all(map(math.isfinite, (box.x, box.y, box.width, box.height))):
+            raise DatasetError(f"{named} has the object {quoted(box)}, expected a Box of finite numbers")
 
 
 def ordered(examples: Iterable[Example]) -> tuple[Example, ...]:

@@ -10,7 +10,7 @@ from engine.data.dataset import Dataset, DatasetError
 from engine.data.flickr8k import Flickr8kReader
 from engine.data.folder import FolderReader
 from engine.data.splits import HOLD_OUT
-from engine.protocols import DatasetReader
+from engine.protocols import DatasetReader, PluginError
 
 READERS: dict[str, DatasetReader] = {
     reader.name: reader for reader in (CourseReader(), CocoReader(), Flickr8kReader(), FolderReader())
@@ -35,7 +35,10 @@ def load(path: Path, format: str | None = None, split: str | None = None, hold_o
     if not path.exists():
         raise DatasetError(f"{path}: there is no such file or folder; expected a dataset ({', '.join(formats())})")
     reader = _recognise(path) if format is None else _named(format)
-    return checked(named_as_on_disk(reader.read(path, split, hold_out)))
+    dataset = reader.read(path, split, hold_out)
+    if not isinstance(dataset, Dataset):
+        raise PluginError(f"the reader {reader.name!r} returned {dataset!r}, expected a Dataset")
+    return checked(named_as_on_disk(checked(dataset)))
 
 
 def formats() -> list[str]:

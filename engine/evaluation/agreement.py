@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.data.dataset import Dataset
 from engine.data.split import Split
-from engine.evaluation.scoring import IMPORTED, MetricSettings, define
+from engine.evaluation.scoring import IMPORTED, MetricSettings, keys_of
 from engine.metrics.human_ratings import Agreement, Rating, RatingsError, agreement
 
 
@@ -32,7 +32,6 @@ def rated(ratings: Sequence[Rating], dataset: Dataset, wanted: MetricSettings) -
         fingerprint=dataset.fingerprint,
     )
     captions = {IMPORTED: [each.caption for each in ratings]}
-    scores, metrics, _ = wanted.measure(captions, split)
-    names, _ = define(scores, metrics)
+    scores, _, _ = wanted.measure(captions, split)
     people = np.array([each.rating for each in ratings])
-    return {name: agreement(scores[IMPORTED].per_image[name], people) for name in names}
+    return {name: agreement(scores[IMPORTED].per_image[name], people) for name in keys_of(scores)}

@@ -24,7 +24,6 @@ from engine.metrics import zeroshot
 from engine.metrics.coco import CAPTION_METRICS
 from engine.protocols import Captioner, Explainer, PluginError
 from engine.store import atomic, tables
-from engine.store.schema import ATTENTION_PASSES
 
 
 @dataclass(frozen=True)
@@ -115,6 +114,7 @@ def _identity(settings: CaptionerRun, captioner: Captioner, captions: CaptionSet
         "tokenizer": None if words is None else metadata.digest(words),
         "decoding": {**asdict(settings.decoding), "beam_sizes": list(settings.decoding.beam_sizes)},
         "metrics": list(settings.metrics),
+        **metadata.metric_identity(settings.metrics),
         "attention_beams": list(captions.attention_beams),
         "merge": settings.merge,
         "attention_pass": _attention_pass(captioner, captions),
@@ -130,7 +130,8 @@ def _attention_pass(captioner: Captioner, captions: CaptionSettings) -> str | No
     """Return the kind of pass that the attention maps come from; None if no maps are stored."""
     if not captions.attention_beams:
         return None
-    return getattr(captioner, "attention_pass", ATTENTION_PASSES[captions.decoding.rule])
+    passes = getattr(captioner, "attention_passes", {})  # of our own captioners
+    return passes.get(captions.decoding.rule, "maps of the captioner")
 
 
 def _score(run: RunInProgress, settings: CaptionerRun, found: Mapping[str, pa.Table]) -> scoring.Scored:

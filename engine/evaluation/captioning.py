@@ -1,5 +1,6 @@
 """The stage from photos to captions and their attention maps: the tables of one chunk of images."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ def caption(
             if isinstance(captioner, Explainer) and size in settings.attention_beams:
                 with watch.measure("attention"):
                     maps = captioner.maps(prepared, best, settings.decoding, settings.merge)
+                _check_maps(captioner, best, maps)
                 rows["attention"] += _attention_rows(captioner, usable, size, maps)
     images = [metadata.image_row(example, photo.size) for example, photo in usable]
     every = {"images": images, "skipped": skipped, **rows}
@@ -117,20 +119,52 @@ def _check(
     Raises:
         PluginError: the result does not follow the protocol.
     """
-    if sorted(found) != sorted(config.beam_sizes):
-        raise PluginError(
-            f"captioner {captioner.name!r} returned beam sizes {sorted(found)}, expected {list(config.beam_sizes)}"
-        )
+    named = f"captioner {captioner.name!r}"
+    if not isinstance(found, Mapping) or set(found) != set(config.beam_sizes):
+        returned = sorted(found) if isinstance(found, Mapping) else found
+        raise PluginError(f"{named} returned beam sizes {returned}, expected {list(config.beam_sizes)}")
     for size, lists in found.items():
         if len(lists) != images:
-            raise PluginError(
-                f"captioner {captioner.name!r} returned {len(lists)} lists at beam size {size}, expected {images}"
-            )
-        wrong = next((each for each in lists if not each or not isinstance(each[0].text, str)), None)
-        if wrong is not None:
-            raise PluginError(
-                f"captioner {captioner.name!r} returned {wrong!r} for an image, expected at least one Hypothesis"
-            )
+            raise PluginError(f"{named} returned {len(lists)} lists at beam size {size}, expected {images}")
+        for each in lists:
+            if not 1 <= len(each) <= config.n_best:
+                raise PluginError(f"{named} returned {len(each)} hypotheses of an image, expected 1 to {config.n_best}")
+            wrong = next((one for one in each if not _is_hypothesis(one)), None)
+            if wrong is not None:
+                raise PluginError(
+                    f"{named} returned {wrong!r}, expected a Hypothesis with a text, a tuple of words, and numbers"
+                )
+
+
+def _is_hypothesis(found: object) -> bool:
+    if not isinstance(found, Hypothesis) or not isinstance(found.text, str) or isinstance(found.words, str):
+        return False
+    numbers = (each for each in (found.logprob, found.score) if each is not None)
+    return all(isinstance(word, str) for word in found.words) and all(isinstance(each, int | float) for each in numbers)
+
+
+def _check_maps(captioner: Captioner, captions: Sequence[Hypothesis], maps: Sequence[WordMaps]) -> None:
+    named = f"captioner {captioner.name!r}"
+    if len(maps) != len(captions) or not all(isinstance(each, WordMaps) for each in maps):
+        raise PluginError(
+            f"{named} returned maps of {len(maps)} captions, expected a WordMaps for each of {len(captions)}"
+        )
+    for caption, each in zip(captions, maps, strict=True):
+        if each.words[: len(caption.words)] != tuple(caption.words):
+            raise PluginError(f"{named} returned maps of {list(each.words)}, expected those of {list(caption.words)}")
+    shapes = {each.weights.shape[1:] for each in maps if len(each.words)}
+    if len(shapes) > 1:
+        raise PluginError(f"{named} returned maps of shapes {sorted(shapes)[:2]}, expected the same for all captions")
+
+
+def _crop(captioner: Explainer, size: tuple[int, int]) -> dict[str, float]:
+    """Return the part of a photo that maps cover, checked."""
+    found = tuple(captioner.crop(*size))
+    if len(found) != 4 or not all(math.isfinite(side) for side in found) or found[2] <= 0 or found[3] <= 0:
+        raise PluginError(
+            f"the captioner's crop of a {size[0]} x {size[1]} photo is {found}, expected x, y, width, height"
+        )
+    return dict(zip(("x", "y", "width", "height"), map(float, found), strict=True))
 
 
 def _caption_row(image_id: str, found: Hypothesis, size: int) -> dict[str, Any]:
@@ -176,7 +210,7 @@ def _attention_rows(
             "scale": each.scale.ravel(),
             "grid_height": each.grid[0],
             "grid_width": each.grid[1],
-            "crop": dict(zip(("x", "y", "width", "height"), captioner.crop(*photo.size), strict=True)),
+            "crop": _crop(captioner, photo.size),
         }
         for (example, photo), each in zip(usable, maps, strict=True)
     ]

@@ -12,11 +12,19 @@ from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
+from engine.metrics import registry
+from engine.store.schema import BUILT_IN
 
 
 def clip_identity(clip: ClipSettings | None) -> dict[str, Any]:
     """Return the CLIP settings that must be equal for a run to continue."""
     return {"clip": None, "clip_setup": None} if clip is None else clip.identity()
+
+
+def metric_identity(names: Sequence[str]) -> dict[str, Any]:
+    """Return the versions of other people's metrics, which decide whether a run can be continued."""
+    tools = {each.key: each.tool for each in registry.named(names) if each.key not in BUILT_IN}
+    return {"metric_tools": tools} if tools else {}
 
 
 def labels(classes: Dataset) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from engine.data.split import Split
 from engine.diagnosis.tags import Tag
-from engine.evaluation.scoring import MetricSettings, Timed, define
+from engine.evaluation.scoring import MetricSettings, Timed, keys_of
 
 
 def scored(hypotheses: pa.Table, split: Split, wanted: MetricSettings, timed: Timed) -> pa.Table:
@@ -23,9 +23,8 @@ def scored(hypotheses: pa.Table, split: Split, wanted: MetricSettings, timed: Ti
     # Metrics take one caption per image and setting; images with fewer texts get empty ones, which no row uses.
     lists = [list(each) for each in distinct]
     captions = {slot: [each[slot] if slot < len(each) else "" for each in lists] for slot in range(max(slots) + 1)}
-    found, metrics, _ = wanted.measure(captions, split, timed)
-    names, _ = define(found, metrics)
-    for name in names:
+    found, _, _ = wanted.measure(captions, split, timed)
+    for name in keys_of(found):
         values = np.array([found[slot].per_image[name] for slot in captions])[slots, rows]
         hypotheses = hypotheses.append_column(name, pa.array(values, mask=~np.isfinite(values)))
     return hypotheses

@@ -44,6 +44,7 @@ def score(settings: PredictionsRun) -> bool:
         "data": dataset.fingerprint,
         "predictions": digest,
         "metrics": list(settings.metrics),
+        **metadata.metric_identity(settings.metrics),
         **metadata.clip_identity(settings.clip),
     }
     run = RunInProgress(settings.name, settings.results, identity, settings.command)

@@ -18,7 +18,7 @@ from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.signature import signature
 from engine.metrics import registry
-from engine.metrics.base import Scores, counts_column
+from engine.metrics.base import Scores
 from engine.metrics.measure import measure
 from engine.protocols import Metric
 from engine.store import schema, tables
@@ -116,7 +116,8 @@ def score(
     """
     captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
     found, metrics, truncated = wanted.measure(captions, split, timed)
-    names, definitions = define(found, metrics)
+    names = keys_of(found)
+    definitions = {key: definition(schema.METRICS[key]) for key in names if key not in schema.BUILT_IN}
     given = tags.tag_settings(_cases(split, settings))
     for size, each in given.items():
         for image_id, of_image in zip(split.image_ids, each, strict=True):
@@ -134,15 +135,9 @@ def score(
     return Scored(table, tables.table_of("corpus_scores", corpus), names, definitions)
 
 
-def define(found: Mapping[int, Scores], metrics: Sequence[Metric]) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Register the metrics of plugins; return the keys that have values, and the definitions of plugins."""
-    have = {key for each in found.values() for key in each.per_image}
-    definitions = {}
-    for metric in metrics:
-        if metric.key in have and metric.key not in schema.BUILT_IN:
-            registry.define(metric, is_pooled=any(counts_column(metric) in each.counts for each in found.values()))
-            definitions[metric.key] = definition(schema.METRICS[metric.key])
-    return registry.ordered(have), definitions
+def keys_of(found: Mapping[int, Scores]) -> list[str]:
+    """Return the metrics that some setting has, in the order of the results contract."""
+    return registry.ordered(key for each in found.values() for key in each.per_image)
 
 
 def _cases(split: Split, settings: Mapping[int, Sequence[dict]]) -> dict[int, list[tags.Case]]:

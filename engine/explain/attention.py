@@ -34,6 +34,8 @@ class WordMaps:
             ValueError: the shapes do not match, or a value is negative or not finite.
         """
         maps = np.asarray(maps, dtype=np.float32)
+        if not words:
+            maps = np.zeros((0, 1, 1, grid[0] * grid[1]), np.float32)
         if maps.ndim != 4 or len(maps) != len(words) or maps.shape[3] != grid[0] * grid[1]:
             raise ValueError(
                 f"maps {maps.shape} of {len(words)} words on a grid {grid}: expected [words, layers, heads, "

@@ -70,7 +70,7 @@ class CocoMetric(Described):
     family = COCO
 
     def __init__(self, key: str) -> None:
-        self.key = key
+        self.key, self.is_mean = key, key not in POOLED
         if key in POOLED:
             self.counts = POOLED[key].counts
 

@@ -7,9 +7,10 @@ import numpy as np
 
 from engine.data.split import Split
 from engine.metrics import registry
-from engine.metrics.base import MetricError, Resampled, Scores
+from engine.metrics.base import MetricError, Resampled, Scores, is_mean
 from engine.metrics.coco import CAPTION_METRICS
 from engine.protocols import Metric
+from engine.store.schema import BUILT_IN
 
 
 def measure(settings: Mapping[int, Sequence[str]], split: Split, metrics: Sequence[Metric]) -> dict[int, Scores]:
@@ -73,7 +74,7 @@ def _statistics(
     found: list[tuple[Metric, dict[int, np.ndarray]]] = []
     families: dict[int, tuple[Any, list[Metric]]] = {}
     for metric in metrics:
-        family = getattr(metric, "family", None)
+        family = getattr(metric, "family", None) if metric.key in BUILT_IN else None
         if family is not None:
             families.setdefault(id(family), (family, []))[1].append(metric)
         elif rows := split.having(metric.needs):
@@ -91,11 +92,27 @@ def _of_one(
     part = split.take(rows)
     every = {}
     for setting, captions in settings.items():
-        some = np.asarray(metric.statistics([captions[row] for row in rows], part), dtype=np.float64)
-        if some.ndim != 2 or len(some) != len(rows):
-            raise MetricError(
-                f"metric {metric.key!r} returned statistics of shape {some.shape}, expected ({len(rows)}, columns)"
-            )
+        some = _checked(metric, metric.statistics([captions[row] for row in rows], part), len(rows))
         every[setting] = np.full((len(split), some.shape[1]), np.nan)
         every[setting][rows] = some
     return every
+
+
+def _checked(metric: Metric, returned: object, images: int) -> np.ndarray:
+    """Return statistics float64[images, C] of a plugin if they and their values have the right shapes."""
+    statistics = _numbers(metric, "statistics", returned)
+    expected = f"({images}, {2 if is_mean(metric) else 'columns'})"
+    if statistics.ndim != 2 or len(statistics) != images or statistics.shape[1] < (2 if is_mean(metric) else 1):
+        raise MetricError(f"metric {metric.key!r} returned statistics of shape {statistics.shape}, expected {expected}")
+    values = _numbers(metric, "values", metric.value(statistics))
+    if values.shape != (images,):
+        raise MetricError(f"metric {metric.key!r} returned values of shape {values.shape}, expected ({images},)")
+    return statistics
+
+
+def _numbers(metric: Metric, what: str, returned: object) -> np.ndarray:
+    try:
+        found = np.asarray(returned)
+        return found.astype(np.float64, casting="same_kind" if found.dtype.kind in "fiub" else "safe")
+    except (TypeError, ValueError) as error:
+        raise MetricError(f"metric {metric.key!r} returned {what} that are not an array of numbers") from error

@@ -1,14 +1,19 @@
 """Look up metrics by name: those of the COCO evaluation, and plugins."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from engine import protocols
-from engine.metrics.base import MetricError
+from engine.metrics.base import MetricError, is_mean
 from engine.metrics.coco import CAPTION_METRICS, ON_REQUEST, CocoMetric
 from engine.protocols import Metric, PluginError
 from engine.store import schema
 from engine.store.schema import METRICS
+
+_ENTRY = re.compile(r"[a-z][a-z0-9_]*")
+_TAKEN = {"beam", "images", "refs", "data", "tok", "version", "rule", "max_length", "length_penalty", "early_stopping"}
+"""Entries of a signature that do not come from the metric."""
 
 _LONGEST = 80
 """Characters of a text of a metric, such as its title."""
@@ -32,7 +37,7 @@ def named(names: Sequence[str]) -> list[Metric]:
 def ordered(keys: Iterable[str]) -> list[str]:
     """Return keys in the order of the results: built-in metrics first."""
     known = set(keys)
-    return [key for key in METRICS if key in known]
+    return [key for key in METRICS if key in known & schema.BUILT_IN] + sorted(known - schema.BUILT_IN)
 
 
 def available() -> list[str]:
@@ -57,6 +62,10 @@ def _plugin(name: str) -> Metric:
     """Load a plugin and check it."""
     metric = protocols.plugin("metrics", name)
     _check(name, metric)
+    try:
+        schema.register(_definition(metric))
+    except ValueError as error:
+        raise PluginError(f"metric {name!r}: {error}") from error
     return metric
 
 
@@ -75,29 +84,26 @@ def _check(name: str, metric: Metric) -> None:
         raise PluginError(f"metric {name!r}: digits is {metric.digits!r}, expected a whole number")
     if type(metric.higher_is_better) is not bool:
         raise PluginError(f"metric {name!r}: higher_is_better is {metric.higher_is_better!r}, expected True or False")
-    unknown = sorted(set(metric.needs) - {"references", "photos", "objects"})
-    if unknown:
-        raise PluginError(f"metric {name!r} needs {unknown[0]!r}, expected references, photos or objects")
-    try:
-        schema.check(_definition(metric, "mean"))
-    except ValueError as error:
-        raise PluginError(f"metric {name!r}: {error}") from error
+    known = ("references", "photos", "objects")
+    if not isinstance(metric.needs, set | frozenset | tuple | list) or not all(need in known for need in metric.needs):
+        raise PluginError(f"metric {name!r}: needs is {metric.needs!r}, expected a set of references, photos, objects")
+    _check_signature(name, metric)
 
 
-def _definition(metric: Metric, corpus: str) -> schema.MetricDefinition:
-    named = (metric.key, metric.title, metric.unit, corpus, metric.definition)
+def _check_signature(name: str, metric: Metric) -> None:
+    """Check that a metric's part of a signature can be told apart from the other parts."""
+    if "|" in metric.tool:
+        raise PluginError(f"metric {name!r}: tool is {metric.tool!r}, expected a name and a version without |")
+    extra = getattr(metric, "signature", {})
+    if not isinstance(extra, Mapping):
+        raise PluginError(f"metric {name!r}: signature is {extra!r}, expected a dictionary")
+    for key, value in extra.items():
+        if not (isinstance(key, str) and _ENTRY.fullmatch(key)) or key in _TAKEN:
+            raise PluginError(f"metric {name!r}: signature has the entry {key!r}, expected a name of its own")
+        if not isinstance(value, str | int | float | bool) or "|" in str(value):
+            raise PluginError(f"metric {name!r}: signature[{key!r}] is {value!r}, expected text without | or a number")
+
+
+def _definition(metric: Metric) -> schema.MetricDefinition:
+    named = (metric.key, metric.title, metric.unit, "mean" if is_mean(metric) else "pooled", metric.definition)
     return schema.MetricDefinition(*named, digits=metric.digits, higher_is_better=metric.higher_is_better)
-
-
-def define(metric: Metric, is_pooled: bool) -> None:
-    """Register a metric in this process, so that tables have a column for it.
-
-    Raises:
-        PluginError: another metric has the same key.
-    """
-    if metric.key in schema.BUILT_IN:
-        return
-    try:
-        schema.register(_definition(metric, "pooled" if is_pooled else "mean"))
-    except ValueError as error:
-        raise PluginError(f"metric {metric.key!r}: {error}") from error

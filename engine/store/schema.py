@@ -241,7 +241,23 @@ BUILT_IN = frozenset(METRICS)
 
 RESERVED = frozenset(
     {name for table in TABLES.values() for name in table.names}
-    | {"run", "filename", "rowid", "draw", "scored", "source"}  # columns of views, queries and published figures
+    # Columns of views, queries and published figures.
+    | {
+        "run",
+        "filename",
+        "rowid",
+        "draw",
+        "scored",
+        "source",
+        "tag",
+        "name",
+        "kind",
+        "picked",
+        "metric",
+        "value",
+        "low",
+    }
+    | {"high", "beam", "images", "captions", "scores", "hypotheses", "entry", "percentile", "better", "worse", "place"}
 )
 """Names that no registered metric can have, because its column would hide another one."""
 
@@ -280,8 +296,11 @@ def check(metric: MetricDefinition) -> None:
             f"metric {key!r} is built in ({METRICS[key].definition[:60]}); give the new metric another key"
         )
     counts = {each.counts for name, each in METRICS.items() if name not in BUILT_IN}
-    if key in RESERVED | counts or metric.counts in METRICS:
+    if key in RESERVED | counts or key.endswith("_counts") or metric.counts in METRICS:
         raise ValueError(f"metric key {key!r} is the name of a column of the results; give the metric another key")
+    same = next((each.key for each in METRICS.values() if each.title == metric.title and each.key != key), None)
+    if same is not None:
+        raise ValueError(f"title of metric {key!r} is {metric.title[:60]!r}, which is that of metric {same!r}")
     if metric.corpus not in _CORPUS:
         raise ValueError(f"corpus of metric {key!r} is {metric.corpus!r}, expected one of {', '.join(_CORPUS)}")
     if not 0 <= metric.digits <= _MOST_DIGITS:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from engine.data.files import first_line
 from engine.store.atomic import publish
 from engine.store.errors import Problem, ResultsError
-from engine.store.schema import ADDED, RENAMED_TABLES, schema_of
+from engine.store.schema import ADDED, METRICS, RENAMED_TABLES, schema_of
 
 _ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)
 
@@ -98,7 +98,7 @@ def check_table(path: Path) -> Problem | None:
         return Problem(path, f"not a whole Parquet file ({first_line(error)}); run the command again")
     table = table_name(path)
     expected = schema_of(table, found.names)
-    added = ADDED.get(table, ())
+    added = {*ADDED.get(table, ()), *(METRICS[name].counts for name in found.names if name in METRICS)}
     missing = [name for name in expected.names if name not in found.names and name not in added]
     if missing:
         return Problem(path, f"written by another version: no column {missing[0]!r}; run the command again")

@@ -25,6 +25,7 @@ from engine.decoding.steps import TokenHypothesis
 from engine.explain.attention import WordMaps
 from engine.models.tokenizer import CaptionTokenizer
 from engine.protocols import Hypothesis
+from engine.store.schema import ATTENTION_PASSES
 
 CHUNK = 64
 """Images per chunk: they are encoded and stored together, so an interruption loses at most one chunk."""
@@ -61,6 +62,9 @@ def chunk_size_on(device: torch.device) -> int:
 
 class NativeCaptioner:
     """A captioner of this project, or the study's own checkpoint."""
+
+    attention_passes = ATTENTION_PASSES
+    """Search rule -> the pass that maps are read from."""
 
     def __init__(
         self,

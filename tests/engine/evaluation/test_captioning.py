@@ -84,7 +84,12 @@ ONE = Hypothesis("a", ("a",))
     [
         ({1: [[ONE], [ONE]]}, r"returned beam sizes \[1\], expected \[1, 2\]"),
         ({1: [[ONE]], 2: [[ONE], [ONE]]}, "returned 1 lists at beam size 1, expected 2"),
-        ({1: [[ONE], []], 2: [[ONE], [ONE]]}, "returned .* for an image, expected at least one Hypothesis"),
+        ({1: [[ONE], []], 2: [[ONE], [ONE]]}, "returned 0 hypotheses of an image, expected 1 to 2"),
+        ({1: [[ONE] * 3, [ONE]], 2: [[ONE], [ONE]]}, "returned 3 hypotheses of an image, expected 1 to 2"),
+        (None, "returned beam sizes None"),
+        ({1: [["a"], [ONE]], 2: [[ONE], [ONE]]}, "returned 'a', expected a Hypothesis"),
+        ({1: [[Hypothesis("a b", "a b")], [ONE]], 2: [[ONE], [ONE]]}, "expected a Hypothesis with a text, a tuple"),
+        ({1: [[Hypothesis("a", ("a",), score="z")], [ONE]], 2: [[ONE], [ONE]]}, "and numbers"),
     ],
 )
 def test_what_a_captioner_returns_is_checked(dataset, found, sentence):
@@ -105,3 +110,27 @@ def test_maps_that_do_not_fit_are_refused(words, shape, grid):
 def test_maps_are_finite_and_not_negative(value):
     with pytest.raises(ValueError, match="finite and not negative"):
         WordMaps.of(("a",), np.full((1, 1, 1, 4), value), (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("part", "returned", "sentence"),
+    [
+        ("maps", [], "returned maps of 0 captions, expected a WordMaps for each of 2"),
+        (
+            "maps",
+            [WordMaps.of(("z",), np.ones((1, 1, 1, 6)), (2, 3))] * 2,
+            r"returned maps of \['z'\], expected those of",
+        ),
+        ("crop", (0, 0), "expected x, y, width, height"),
+        ("crop", (0, 0, 5, float("nan")), "expected x, y, width, height"),
+    ],
+)
+def test_maps_and_their_crop_are_checked(dataset, part, returned, sentence):
+    captioner = Bright()
+    setattr(captioner, part, lambda *args: returned)
+    with pytest.raises(PluginError, match=sentence):
+        tables_of(captioner, dataset)
+
+
+def test_a_caption_without_words_has_maps_without_words():
+    assert WordMaps.of((), np.array([]), (2, 3)).weights.shape == (0, 1, 1, 6)

@@ -25,12 +25,13 @@ class Length(PerImage):
         return np.array([len(caption.split()) for caption in captions], dtype=float)
 
 
-class NewWords(PerImage):
+class NewWords:
     """The share of words that no reference has, pooled over the split."""
 
     key, title, unit, definition, tool = "new_words", "New words", "0 to 1", "words in no reference", "new-1"
     higher_is_better = False
     digits = 3
+    needs = frozenset({"references"})
 
     def statistics(self, captions, split):
         rows = []
@@ -39,6 +40,9 @@ class NewWords(PerImage):
             words = caption.split()
             rows.append([sum(word not in known for word in words), len(words)])
         return np.array(rows, dtype=float)
+
+    def value(self, sums):
+        return np.divide(sums[..., 0], sums[..., 1], out=np.zeros_like(sums[..., 0]), where=sums[..., 1] > 0)
 
 
 def test_a_pooled_metric_is_computed_from_the_sums_of_images_that_have_what_it_needs():
@@ -74,7 +78,7 @@ def test_statistics_of_the_wrong_shape_are_one_sentence():
         def statistics(self, captions, split):
             return np.ones(len(captions))
 
-    with pytest.raises(MetricError, match=r"'length' returned statistics of shape \(3,\), expected \(3, columns\)"):
+    with pytest.raises(MetricError, match=r"'length' returned statistics of shape \(3,\), expected \(3, 2\)"):
         measure({1: ["a", "b", "c"]}, SPLIT, [Broken()])
 
 
@@ -85,7 +89,7 @@ def test_any_partition_of_the_images_gives_the_same_corpus_value(values, data):
     cut = data.draw(st.integers(1, len(values) - 1))
     sums = rows[:cut].sum(0) + rows[cut:].sum(0)
     assert Length().value(sums) == pytest.approx(np.mean(values), abs=1e-12)
-    assert is_mean(Length(), rows)
+    assert is_mean(Length()) and not is_mean(NewWords())
 
 
 def plugin(**changes) -> type:
@@ -102,8 +106,17 @@ def plugin(**changes) -> type:
         ({"title": "a\nb"}, "title is 'a\\\\nb', expected one line"),
         ({"digits": 2.5}, "digits is 2.5, expected a whole number"),
         ({"digits": 99}, "expected 0 to 9"),
+        ({"key": "tag"}, "is the name of a column"),
+        ({"key": "my_counts"}, "is the name of a column"),
+        ({"title": "CIDEr"}, "which is that of metric 'cider'"),
+        ({"needs": "photos"}, "needs is 'photos', expected a set"),
+        ({"needs": None}, "needs is None, expected a set"),
+        ({"tool": "a|beam:9"}, "tool is 'a|beam:9', expected"),
+        ({"signature": "abc"}, "signature is 'abc', expected a dictionary"),
+        ({"signature": {"beam": "9"}}, "signature has the entry 'beam'"),
+        ({"signature": {"mine": object()}}, r"signature\['mine'\] is .*, expected text"),
         ({"higher_is_better": "yes"}, "higher_is_better is 'yes', expected True or False"),
-        ({"needs": {"captions"}}, "needs 'captions', expected references, photos or objects"),
+        ({"needs": {"captions"}}, "needs is {'captions'}, expected a set of references, photos, objects"),
     ],
 )
 def test_a_plugin_is_checked_before_anything_is_computed(monkeypatch, changes, sentence):
@@ -118,3 +131,25 @@ def test_two_metrics_of_one_key_are_refused(monkeypatch):
     registry._plugin.cache_clear()
     with pytest.raises(MetricError, match="two metrics have the key 'length'"):
         registry.named(["one:Length", "two:Length"])
+
+
+@pytest.mark.parametrize(
+    ("part", "returned", "sentence"),
+    [
+        ("statistics", [["a", "b"]] * 3, "returned statistics that are not an array of numbers"),
+        ("statistics", [[1], [1, 2], [1]], "returned statistics that are not an array of numbers"),
+        ("statistics", np.ones((3, 0)), r"returned statistics of shape \(3, 0\)"),
+        ("value", 0.5, r"returned values of shape \(\), expected \(3,\)"),
+        ("value", None, "returned values that are not an array of numbers"),
+    ],
+)
+def test_what_a_plugin_returns_is_checked(part, returned, sentence):
+    metric = NewWords()
+    setattr(metric, part, lambda *args: returned)
+    split = Split.of_references([["a"], ["b"], ["c"]])
+    with pytest.raises(MetricError, match=sentence):
+        measure({1: ["a", "b", "c"]}, split, [metric])
+
+
+def test_other_peoples_metrics_come_after_ours_in_the_order_of_their_keys():
+    assert registry.ordered(["zeta", "cider", "alpha", "bleu_1"]) == ["cider", "bleu_1", "alpha", "zeta"]
