@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is imported: on tensors this small, threads cost more than they save.
@@ -13,6 +14,7 @@ if not torch.cuda.is_available():
     # Before engine is imported: where there is no GPU, Triton's interpreter runs the kernels on the CPU.
     os.environ["TRITON_INTERPRET"] = "1"
 
+from engine.store.schema import METRICS
 from tests.support import runs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +25,15 @@ SHARED = ROOT.parent / "shared" / "data"
 def needs_shared(name: str) -> pytest.MarkDecorator:
     """Skips a test where the real data it reads is missing."""
     return pytest.mark.skipif(not (SHARED / name).exists(), reason=f"the real data {name} is not on this machine")
+
+
+@pytest.fixture(autouse=True)
+def own_metrics() -> Iterator[None]:
+    """Metrics that a test registers, also by opening results, are gone after it."""
+    before = dict(METRICS)
+    yield
+    METRICS.clear()
+    METRICS.update(before)
 
 
 @pytest.fixture(scope="session")

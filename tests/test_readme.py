@@ -12,7 +12,7 @@ import pytest
 from dashboard.annotations import bookmarks, verdicts
 from dashboard.report import archive
 from engine import __main__ as command
-from engine.store.schema import METRICS, TABLES, TAGS
+from engine.store.schema import BUILT_IN, TABLES, TAGS
 from tests.conftest import ROOT
 from tests.support import runs
 
@@ -101,7 +101,7 @@ def test_the_results_document_describes_every_table_with_every_column(table):
 
 
 def test_the_results_document_names_every_metric_and_every_tag():
-    assert all(f"`{name}`" in _section(RESULTS, "### scores\n") for name in METRICS)
+    assert all(f"`{name}`" in _section(RESULTS, "### scores\n") for name in BUILT_IN)
     assert all(f"`{name}`" in _section(RESULTS, "## Failure tags\n") for name in TAGS)
 
 

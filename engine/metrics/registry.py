@@ -54,7 +54,12 @@ def _named(name: str) -> Metric:
         raise MetricError(
             f"unknown metric {name!r}: expected one of {', '.join(available())}, or package.module:factory"
         )
-    return _plugin(name)
+    metric = _plugin(name)
+    try:
+        schema.register(_definition(metric))
+    except ValueError as error:
+        raise PluginError(f"metric {name!r}: {error}") from error
+    return metric
 
 
 @cache
@@ -62,10 +67,6 @@ def _plugin(name: str) -> Metric:
     """Load a plugin and check it."""
     metric = protocols.plugin("metrics", name)
     _check(name, metric)
-    try:
-        schema.register(_definition(metric))
-    except ValueError as error:
-        raise PluginError(f"metric {name!r}: {error}") from error
     return metric
 
 

@@ -522,7 +522,7 @@ def test_partly_shared_images_and_incomparable_metrics_give_warnings(open_view, 
     runs.partial_run(results)
     shown = words(open_view("compare", results, run="demo", right="partial"))
     assert "**5 images shared** of 12 on the left and 6 on the right" in shown
-    assert "was not measured in the same way on both sides" in shown and r"n\: 12 vs. 6" in shown
+    assert "was not measured in the same way on both sides" in shown and r"n\: 12 vs\. 6" in shown
 
 
 def test_a_run_without_a_partner_says_what_to_do(open_view, tmp_path):

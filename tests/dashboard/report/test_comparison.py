@@ -75,7 +75,7 @@ def test_metrics_that_were_not_measured_alike_are_marked_in_the_table(tmp_path):
 def test_a_number_without_a_signature_on_either_side_is_not_known_to_be_alike():
     nothing = pd.DataFrame(columns=["beam_size", "metric", "signature"])
     found = comparison.terms(lambda function, *arguments: nothing, sides())["cider"]
-    assert [str(each) for each in found] == ["signature: not kept against not kept"]
+    assert [str(each) for each in found] == ["signature: not kept vs. not kept"]
 
 
 def test_everything_that_compare_shows_can_be_exported(full_results):
