@@ -185,7 +185,7 @@ def plugin(group: Group, name: str) -> Any:
     """Return the plugin `name`: an entry point of the group, or `package.module:factory`.
 
     Raises:
-        PluginError: there is no such plugin, or its object lacks a part of the protocol.
+        PluginError: the plugin cannot be found, or its object lacks a part of the protocol.
     """
     point = installed(group).get(name)
     if point is None and ":" not in name:
@@ -214,7 +214,7 @@ def _factory(point: EntryPoint) -> Any:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise PluginError(f"plugin {point.value!r} needs the module {error.name!r}; install it") from error
         raise PluginError(
-            f"plugin {point.value!r}: there is no module {error.name!r} in this folder or this environment; "
+            f"plugin {point.value!r}: the module {error.name!r} was not found in this folder or this environment; "
             "install it, or change to its folder"
         ) from error
     except (ValueError, TypeError) as error:  # "" or "..": not a module name

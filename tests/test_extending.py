@@ -130,7 +130,7 @@ def test_installed_plugins_are_known_by_name(folder):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        (["--metrics", "nowhere:Metric"], "there is no module 'nowhere'"),
+        (["--metrics", "nowhere:Metric"], "the module 'nowhere' was not found"),
         (["--metrics", "length_gap:Nothing"], "length_gap has no class or function 'Nothing'"),
         (["--metrics", "mean_colour:MeanColour"], "metric 'mean_colour:MeanColour' has no 'definition'"),
         (["--metrics", "lenght_gap"], "unknown metric 'lenght_gap'"),

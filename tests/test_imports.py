@@ -27,7 +27,7 @@ the folder; folders of one rank do not import each other."""
 MAY = {
     "decoding": {"config"},
     "metrics": {"statistics", "store/schema", "protocols", "data"},
-    "diagnosis": set(),
+    "diagnosis": {"data"},
     "explain": set(),
     "store": {"statistics", "store/schema", "data", "metrics"},
     "data": {"protocols"},

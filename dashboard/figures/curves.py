@@ -85,17 +85,22 @@ def _two_panels(figure: go.Figure, title: str) -> None:
     )
 
 
-def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Draw the number of distinct words in all captions against beam size, from `queries.beam_statistics`."""
-    figure = blank("Vocabulary size by beam size", "Beam size", "Vocabulary size (distinct words)", template)
+def _add_line(figure: go.Figure, sizes: pd.Series, values: pd.Series, hover: str, template: str) -> None:
+    """Add one curve over beam sizes; `hover` is the text of a value."""
     figure.add_scatter(
-        x=frame.beam_size,
-        y=frame.distinct_words,
+        x=sizes,
+        y=values,
         mode="lines+markers",
         line={"color": COLOURS[template][0]},
         marker={"size": 9},
-        hovertemplate="beam size %{x}<br>%{y} distinct words<extra></extra>",
+        hovertemplate=f"beam size %{{x}}<br>{hover}<extra></extra>",
     )
+
+
+def distinct_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
+    """Draw the number of distinct words in all captions against beam size, from `queries.beam_statistics`."""
+    figure = blank("Vocabulary size by beam size", "Beam size", "Vocabulary size (distinct words)", template)
+    _add_line(figure, frame.beam_size, frame.distinct_words, "%{y} distinct words", template)
     figure.update_yaxes(**whole_ticks(frame.distinct_words.max() - frame.distinct_words.min()))
     return _beam_axis(figure, frame)
 
@@ -141,14 +146,7 @@ def seconds_by_beam(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         frame: columns beam_size, seconds (per image).
     """
     figure = blank("Seconds per image by beam size", "Beam size", "Seconds per image", template)
-    figure.add_scatter(
-        x=frame.beam_size,
-        y=frame.seconds,
-        mode="lines+markers",
-        line={"color": COLOURS[template][0]},
-        marker={"size": 9},
-        hovertemplate="beam size %{x}<br>%{y:.3g} s per image<extra></extra>",
-    )
+    _add_line(figure, frame.beam_size, frame.seconds, "%{y:.3g} s per image", template)
     figure.update_yaxes(rangemode="tozero")
     return _beam_axis(figure, frame)
 

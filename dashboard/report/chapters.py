@@ -92,7 +92,7 @@ def top_five(source: Source) -> Chapter:
     template = accuracy.template.iloc[0]
     rows = _three(source, template)
     if not rows:
-        return Chapter(title, missing="The imported predictions have no probabilities, so there are no bars.")
+        return Chapter(title, missing="The imported predictions have no probabilities, so bars cannot be drawn.")
     small = class_note(run, int(accuracy.images.iloc[0]), f'Template: "{template}"', _clip(run))
     drawn = lambda: panels.panels("Top-5 predictions", [class_panel(run, row) for row in rows])  # noqa: E731
     lead = (

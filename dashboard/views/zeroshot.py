@@ -63,7 +63,7 @@ def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
         "are equal; use the paired test below. " + "".join(f"{formatting.markdown(line)}. " for line in sources)
     )
     if not accuracy.known.any():
-        st.info("The true labels of these photos are not known, so there is no accuracy.")
+        st.info("The true labels of these photos are not known, so accuracy cannot be computed.")
     return list(chapter.items)
 
 
@@ -188,7 +188,7 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
 def _card(run: data.Run, row: Any) -> Card:
     shown = photo(run.root("zero_shot") or run.root("images"), row.file_name)
     known = isinstance(row.label, str)
-    # Imported predictions have no probabilities, so there are no bars.
+    # Imported predictions have no probabilities, so bars cannot be drawn.
     sure = [guess for guess in row.top[:5] if guess["probability"] is not None]
     bars = tuple(Bar(str(g["label"]), float(g["probability"]), known and g["label"] == row.label) for g in sure)
     return Card(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.data.dataset import Box
 from engine.diagnosis.lexicon import Mentions
 
 OFFSETS = tuple(range(-3, 4))
@@ -17,17 +18,6 @@ OFFSETS = tuple(range(-3, 4))
 
 MEAN = -1
 """The number of the head that denotes the mean of all heads."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A labelled rectangle, in pixels of the upright photo."""
-
-    label: str
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,7 @@ class GroundingInput:
     maps: np.ndarray
     grid: tuple[int, int]
     crop: tuple[float, float, float, float]
-    regions: Sequence[Region]
+    regions: Sequence[Box]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.compute import field
 
-from engine.diagnosis.grounding import GroundingInput, Region, ground
+from engine.data.dataset import Box
+from engine.diagnosis.grounding import GroundingInput, ground
 from engine.explain.attention import from_bytes
 from engine.store import tables
 
@@ -32,5 +33,5 @@ def _input(row: dict[str, Any], boxes: Sequence[dict[str, Any]]) -> GroundingInp
         maps=from_bytes(row["weights"], row["scale"], row["shape"]),
         grid=(row["grid_height"], row["grid_width"]),
         crop=(crop["x"], crop["y"], crop["width"], crop["height"]),
-        regions=[Region(**box) for box in boxes],
+        regions=[Box(**box) for box in boxes],
     )

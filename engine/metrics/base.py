@@ -27,7 +27,7 @@ class MetricError(RuntimeError):
 
 @dataclass(frozen=True)
 class CorpusScore:
-    """A metric over the split with its 95 % bootstrap interval; the bounds are None if there is no interval."""
+    """A metric over the split with its 95 % bootstrap interval; the bounds are None for fewer than two images."""
 
     value: float
     low: float | None

@@ -61,12 +61,6 @@ def score_captions(
     return measure(settings, Split.of_references(references), registry.named(metrics))
 
 
-def measured(found: Mapping[int, Scores], metrics: Sequence[Metric]) -> list[str]:
-    """Return the keys of the metrics that some setting has, in the order of the results."""
-    keys = {key for each in found.values() for key in each.per_image}
-    return registry.ordered(key for key in keys if key in {metric.key for metric in metrics})
-
-
 def _statistics(
     settings: Mapping[int, Sequence[str]], split: Split, metrics: Sequence[Metric]
 ) -> list[tuple[Metric, dict[int, np.ndarray]]]:

@@ -92,7 +92,7 @@ def _check(name: str, metric: Metric) -> None:
 
 
 def _check_signature(name: str, metric: Metric) -> None:
-    """Check that a metric's part of a signature can be told apart from the other parts."""
+    """Check that a metric's entries of a signature are distinct from the others."""
     if "|" in metric.tool:
         raise PluginError(f"metric {name!r}: tool is {metric.tool!r}, expected a name and a version without |")
     extra = getattr(metric, "signature", {})

@@ -1,6 +1,6 @@
 """Check quickly whether weights can be downloaded.
 
-Without this check, the Hugging Face client retries for most of a minute before it reports that there is no network.
+Without this check, the Hugging Face client retries for most of a minute before it reports a missing network.
 """
 
 import logging

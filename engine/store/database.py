@@ -60,7 +60,7 @@ def readers(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.St
 
     Raises:
         duckdb.Error: `query` is not SQL.
-        ResultsError: there is no statement, or one that writes.
+        ResultsError: the query is empty, or one of its statements writes.
     """
     statements = connection.extract_statements(query)
     if not statements:

@@ -1,6 +1,6 @@
 """Small, complete results with known content: what the dashboard and the queries are tested against.
 
-Knows the results contract, and writes it through `engine.store.tables`. No model stands behind any number here.
+The tables are written through `engine.store.tables`; no number here comes from a model.
 """
 
 from pathlib import Path

@@ -117,7 +117,7 @@ def test_what_an_imported_run_lacks_is_a_sentence_with_the_command(full_results,
 def test_classes_predicted_elsewhere_make_a_report_without_bars(tmp_path, no_browser):
     runs.imported_classes_run(tmp_path / "results")
     text = made(tmp_path / "results", "classes").read("report.md").decode()
-    assert "so there are no bars" in text and "This run has no captions" in text
+    assert "so bars cannot be drawn" in text and "This run has no captions" in text
 
 
 def test_no_name_in_the_zip_leaves_its_folder_and_no_caption_is_markup(tmp_path, no_browser):

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+from engine.data.dataset import Box
 from engine.diagnosis import grounding
-from engine.diagnosis.grounding import MEAN, GroundingInput, Region
+from engine.diagnosis.grounding import MEAN, GroundingInput
 from engine.diagnosis.lexicon import Mentions
 
-CORNER = Region("dog", 0, 0, 50, 50)
+CORNER = Box("dog", 0, 0, 50, 50)
 
 
 def looked(peak: int, words=("a", "dog", "runs"), regions=(CORNER,), crop=(0, 0, 100, 100)) -> GroundingInput:
@@ -51,26 +52,26 @@ def test_single_heads_are_measured_at_the_noun_itself():
 def test_boxes_are_placed_in_the_crop_the_model_saw():
     # In a crop that begins at x = 50 the same box is out of sight; one at 50..75 covers its left half.
     assert rows(looked(0, crop=(50, 0, 50, 100))) == []
-    beside = looked(0, regions=(Region("dog", 50, 0, 25, 100),), crop=(50, 0, 50, 100))
+    beside = looked(0, regions=(Box("dog", 50, 0, 25, 100),), crop=(50, 0, 50, 100))
     share = grounding.box_share(beside, "dog").reshape(4, 4)
     np.testing.assert_allclose(share, [[1, 1, 0, 0]] * 4)
 
 
 def test_a_patch_half_covered_counts_half_and_overlaps_count_once():
-    regions = (Region("dog", 0, 0, 37.5, 25), Region("dog", 0, 0, 25, 25))
+    regions = (Box("dog", 0, 0, 37.5, 25), Box("dog", 0, 0, 25, 25))
     share = grounding.box_share(looked(0, regions=regions), "dog")
     np.testing.assert_allclose(share[:3], [1, 0.5, 0])
 
 
 def test_what_is_smaller_than_a_patch_is_hit_in_the_patch_that_holds_most_of_it():
-    small = (Region("dog", 20, 5, 15, 10),)  # a third of it lies in patch 0, the rest in patch 1
+    small = (Box("dog", 20, 5, 15, 10),)  # a third of it lies in patch 0, the rest in patch 1
     assert [own(rows(looked(peak, regions=small)))[0].hit for peak in (0, 1, 2)] == [False, True, False]
-    beside = (*small, Region("dog", 50, 50, 20, 20))  # where a patch is half covered, it is that one
+    beside = (*small, Box("dog", 50, 50, 20, 20))  # where a patch is half covered, it is that one
     assert [own(rows(looked(peak, regions=beside)))[0].hit for peak in (1, 10)] == [False, True]
 
 
 def test_a_hit_is_compared_with_the_same_label_in_another_image():
-    elsewhere = looked(0, regions=(Region("dog", 50, 50, 50, 50),))
+    elsewhere = looked(0, regions=(Box("dog", 50, 50, 50, 50),))
     found = own(rows(looked(5), elsewhere))
     assert found[0].hit and found[0].shuffled_hit is False
     assert own(rows(looked(5)))[0].shuffled_hit is None
