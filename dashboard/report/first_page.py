@@ -82,10 +82,10 @@ def _skipped(source: Source) -> str:
     """Return which photos of the run and its companions were skipped, or "" if none were."""
     sentences = []
     for run in dict.fromkeys(each.name for each in (source.run, *source.parts.values())):
-        rows = source.query(queries.skipped, run)
-        if len(rows):
+        rows, count = source.query(queries.skipped, run), int(source.query(queries.skipped_count, run).skipped.iloc[0])
+        if count:
             named = ", ".join(f"{row.file_name} ({row.reason})" for row in named_rows(rows.head(_PHOTOS)))
-            more = f" and {len(rows) - _PHOTOS:,} more" if len(rows) > _PHOTOS else ""
+            more = f" and {count - _PHOTOS:,} more" if count > _PHOTOS else ""
             sentences.append(f" Skipped in run {markdown_text(run)}: {markdown_text(named + more)}.")
     return "".join(sentences)
 

@@ -3,8 +3,9 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.config import ConfigError
 
@@ -12,9 +13,13 @@ if TYPE_CHECKING:  # loading these takes seconds
     from engine.data.dataset import Dataset
     from engine.evaluation.clip_settings import ClipSettings
 
+T = TypeVar("T")
+
+_OTHER_SPLITS = ("test", "train", "restval", "all")
+
 
 def dataset(options: argparse.Namespace, split: str | None = None) -> "Dataset":
-    """Return the dataset of `--data`, `--format`, `--split` and `--hold-out`.
+    """Return the dataset of `--data`, `--format`, `--split` and `--hold-out`; some of its photos exist.
 
     Args:
         split: the split if `--split` is not given.
@@ -22,9 +27,50 @@ def dataset(options: argparse.Namespace, split: str | None = None) -> "Dataset":
     Raises:
         DatasetError: it cannot be read.
     """
+    from engine.data import placement, registry
+
+    found = registry.load(options.data, options.format, options.split or split, options.hold_out)
+    placement.check_photos(found)
+    print_remarks(found)
+    return found
+
+
+def dataset_for(options: argparse.Namespace, fit: "Callable[[Dataset], T]", source: Path) -> "tuple[Dataset, T]":
+    """Return the dataset that a file of captions was made for, and what `fit` returns for it; it needs no photos.
+
+    Without `--split` this is the default split, else the first split that has the images of the file.
+
+    Args:
+        fit: matches the file with a dataset; raises ValueError if the images differ.
+        source: the file, for the message that names the split.
+
+    Raises:
+        DatasetError, ValueError: of the default split, if no split fits.
+    """
     from engine.data import registry
 
-    return registry.load(options.data, options.format, options.split or split, options.hold_out)
+    try:
+        found = registry.load(options.data, options.format, options.split, options.hold_out)
+        fitted = fit(found)
+    except ValueError:
+        for name in _OTHER_SPLITS if options.split is None else ():
+            try:
+                found = registry.load(options.data, options.format, name, options.hold_out)
+                fitted = fit(found)
+            except ValueError:
+                continue
+            print(f"split {found.split}: it has the images of {source}")
+            break
+        else:
+            raise
+    print_remarks(found)
+    return found, fitted
+
+
+def print_remarks(dataset: "Dataset") -> None:
+    """Print what the reader of a dataset left out."""
+    for remark in dataset.remarks:
+        print(f"{dataset.path}: {remark}", file=sys.stderr)
 
 
 def metrics(names: Sequence[str] | None, dataset: "Dataset") -> tuple[str, ...]:
@@ -46,10 +92,18 @@ def metrics(names: Sequence[str] | None, dataset: "Dataset") -> tuple[str, ...]:
     return (*known, *(name for name in dict.fromkeys(names) if name not in known))
 
 
-def clip_settings(options: argparse.Namespace) -> "ClipSettings | None":
-    """Return the CLIP of `--clip` with its prefix, or None without one: then neither torch nor a device is needed."""
+def clip_settings(options: argparse.Namespace, dataset: "Dataset") -> "ClipSettings | None":
+    """Return the CLIP of `--clip` with its prefix, or None without one: then neither torch nor a device is needed.
+
+    Raises:
+        ConfigError: CLIP is given and the dataset has no photo.
+    """
     if options.clip is None:
         return None
+    if not any(dataset.photo(example).is_file() for example in dataset.examples):
+        raise ConfigError(
+            f"--clip {options.clip}: CLIPScore needs photos, and none is in {dataset.root}; add them there"
+        )
     from engine.cli import device
     from engine.evaluation.clip_settings import ClipSettings
     from engine.models import clip

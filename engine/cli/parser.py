@@ -66,7 +66,8 @@ def add_data(parser: argparse.ArgumentParser, split: str = "val if it exists, el
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="coco, course, flickr8k, folder or a plugin as package.module:factory (default: detected)",
+        help="coco, karpathy, course, flickr8k, flickr30k, pairs, folder or a plugin as package.module:factory "
+        "(default: detected)",
     )
     parser.add_argument("--split", help=f"train, val, test, a full name such as val2017, or all (default: {split})")
     parser.add_argument(

@@ -12,6 +12,9 @@ from engine.store import database, published, queries, records
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
+_NAMED = 10
+"""Skipped photos that are named."""
+
 
 def show(results: Path, run: str, is_new: bool) -> int:
     """Print the summary of a finished run and return the exit status.
@@ -32,7 +35,7 @@ def text(results: Path, run: str) -> str:
     cursor = connection.cursor()
     parts = [f"\nrun {run}: {_data(record)}"]
     scores = queries.corpus_scores(cursor, run)
-    parts += _caption_scores(scores)
+    parts += _caption_scores(scores, len(queries.beam_sizes(cursor, run)) > 0)
     if published.is_studys(record.get("data", {}), published.CAPTION_IMAGES):
         parts += _study_captions(published.beams(results).frame, scores)
     parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"), scores.beam_size.min())
@@ -44,7 +47,8 @@ def text(results: Path, run: str) -> str:
     parts += _zero_shot(accuracies)
     parts += _study_prompts(published.prompts(results).frame, accuracies)
     parts += _signatures(scores)
-    parts += _skipped(queries.skipped(cursor, run))
+    parts += _skipped(queries.skipped(cursor, run, _NAMED), int(queries.skipped_count(cursor, run).skipped.iloc[0]))
+    parts += _remarks(record)
     parts += _data_loading(record)
     parts += _trained_on(record)
     if (record.get("clip") or {}).get("demo"):
@@ -66,9 +70,9 @@ def _dashboard(results: Path) -> str:
     return command if results == Path("results") else f"CAPTIONSCOPE_RESULTS={shlex.quote(str(results))} {command}"
 
 
-def _caption_scores(scores: pd.DataFrame) -> list[str]:
+def _caption_scores(scores: pd.DataFrame, has_captions: bool) -> list[str]:
     if scores.empty:
-        return []
+        return ["", "no scores: the images have no references, and no --clip was given"] if has_captions else []
     names = [name for name in METRICS if name in set(scores["metric"])]
     lines = ["", _row("beam", [METRICS[name].title for name in names])]
     for size, rows in scores.groupby("beam_size", sort=True):
@@ -188,9 +192,15 @@ def _data_loading(record: dict) -> list[str]:
     return [] if share is None else ["", f"data loading: {100 * share:.1f} % of captioning time"]
 
 
-def _skipped(rows: pd.DataFrame) -> list[str]:
+def _skipped(rows: pd.DataFrame, count: int) -> list[str]:
     if rows.empty:
         return []
-    named = [f"  {row.file_name}: {row.reason}" for row in named_rows(rows.head(10))]
-    more = [f"  and {len(rows) - 10:,} more, see the table skipped"] if len(rows) > 10 else []
-    return ["", f"skipped: {len(rows):,} photos", *named, *more]
+    named = [f"  {row.file_name}: {row.reason}" for row in named_rows(rows)]
+    more = [f"  and {count - len(rows):,} more, see the table skipped"] if count > len(rows) else []
+    return ["", f"skipped: {count:,} {'photo' if count == 1 else 'photos'}", *named, *more]
+
+
+def _remarks(record: dict) -> list[str]:
+    """Return what the reader of the data left out."""
+    remarks = record.get("data", {}).get("remarks")
+    return ["", "data", *(f"  {remark}" for remark in remarks)] if isinstance(remarks, list) and remarks else []

@@ -4,13 +4,16 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine.data.dataset import Box, Dataset, DatasetError, Example
 from engine.data.files import id_text, parse_json, quoted, read_text
+
+_LONGEST_NAME = 1000
+"""Characters of a file or folder name; file systems take at most 255 bytes."""
 
 
 def named_as_on_disk(dataset: Dataset) -> Dataset:
@@ -61,10 +64,19 @@ def _check_example(dataset: Dataset, example: Example) -> None:
     inside_name(example.file_name, dataset.path)
     if isinstance(example.references, str) or not all(isinstance(text, str) for text in example.references):
         raise DatasetError(f"{named} has the references {quoted(example.references)}, expected a tuple of texts")
-    objects: tuple[Any, ...] = example.objects
-    for box in objects:
-        if not isinstance(box, Box) or not all(map(math.isfinite, (box.x, box.y, box.width, box.height))):
+    for box in (*example.objects, *example.crowds):
+        if not isinstance(box, Box) or not all(map(is_finite, (box.x, box.y, box.width, box.height))):
             raise DatasetError(f"{named} has the object {quoted(box)}, expected a Box of finite numbers")
+
+
+def is_finite(value: object) -> bool:
+    """Return whether `value` is a finite number that fits into a float: JSON numbers can have any number of digits."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def ordered(examples: Iterable[Example]) -> tuple[Example, ...]:
@@ -73,13 +85,31 @@ def ordered(examples: Iterable[Example]) -> tuple[Example, ...]:
 
 
 def inside_name(name: object, file: Path) -> str:
-    """Return `name` as text; raise `DatasetError` if it points outside the photos' folder."""
+    """Return `name` as text; raise `DatasetError` if it is no name or points outside the photos' folder."""
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        raise DatasetError(f"{file}: the file name {quoted(name)} is not text")
     text = str(name).strip()
-    if not text or text.startswith(("/", "\\")) or ".." in Path(text).parts or re.match(r"[A-Za-z]:", text):
+    parts = text.replace("\\", "/").split("/")
+    if not text or not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", text):
         raise DatasetError(
             f"{file}: the file name {quoted(name)} points outside the photos' folder; expected a relative path"
         )
+    if "\0" in text or max(map(len, parts)) > _LONGEST_NAME:
+        raise DatasetError(f"{file}: {quoted(name)} cannot be a file name; expected a relative path")
     return text
+
+
+def photo_ids(names: Sequence[str]) -> list[str]:
+    """Return the ids of photos: file names without extension; if these are not unique, with folders; else with both."""
+    paths = [Path(name) for name in names]
+    forms = ([path.stem for path in paths], [path.with_suffix("").as_posix() for path in paths])
+    return next((ids for ids in forms if len(set(ids)) == len(ids)), list(names))
+
+
+def split_name(stem: str) -> str:
+    """Return the split that an annotation file's name contains, such as `val2017`, else the whole name."""
+    words = re.split(r"[_\-. ]+", stem)
+    return next((word for word in words if re.fullmatch(r"(train|val|test|dev|restval)\d*", word)), stem)
 
 
 def caption_text(value: object, where: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 from engine.data.checks import checked, ordered, read_json_file
 from engine.data.dataset import Dataset, DatasetError, Example
 from engine.data.files import quoted
-from engine.data.photos import is_photo
+from engine.data.folder import no_photos
+from engine.data.photo_formats import files_in
 
 
 def load_classes(path: Path) -> Dataset:
@@ -26,8 +27,8 @@ def load_classes(path: Path) -> Dataset:
         raise DatasetError(f"{table}: expected an object from label number to class name")
     _check_class_names(table, names)
     root = folder / "val" if (folder / "val").is_dir() else folder
-    examples = []
-    for photo in sorted(filter(is_photo, root.iterdir())):
+    examples, files = [], files_in(root)
+    for photo in files.photos:
         number = photo.stem.split("_")[0]
         if number not in names:
             raise DatasetError(
@@ -39,7 +40,7 @@ def load_classes(path: Path) -> Dataset:
     real = folder.resolve()
     name = real.parent.name if real.name == "p1_data" else real.name
     dataset = Dataset(name, "classes", path, "val", root, ordered(examples), labels, ids)
-    return checked(dataset)
+    return checked(dataset.remarking(no_photos(files, root) if root != folder else ""))
 
 
 def _check_class_names(table: Path, names: dict[str, str]) -> None:

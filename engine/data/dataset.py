@@ -35,7 +35,9 @@ class Example:
     """Relative to the dataset's root."""
     references: tuple[str, ...] = ()
     objects: tuple[Box, ...] = ()
-    """In pixels of the annotated photo; see `boxes_on`."""
+    """Single objects, in pixels of the annotated photo; see `boxes_on`."""
+    crowds: tuple[Box, ...] = ()
+    """Regions that hold several objects which are not annotated one by one (COCO's `iscrowd`), in the same pixels."""
     conditions: tuple[str, ...] = ()
     label: str | None = None
     """The class, in a classification set."""
@@ -44,17 +46,22 @@ class Example:
     annotated_size: tuple[float, float] | None = None
     """Width and height in pixels of the annotated photo, if the annotations contain them."""
 
-    def boxes_on(self, width: int, height: int) -> tuple[Box, ...]:
-        """Return the boxes in pixels of a `width` x `height` copy of the photo.
+    def boxes_on(self, width: int, height: int) -> "Example":
+        """Return the example with its boxes in pixels of a `width` x `height` copy of the photo.
 
         They are not scaled if the annotated size is unknown or equals the given size with the sides swapped.
         """
         if self.annotated_size in (None, (width, height), (height, width)) or not width or not height:
-            return self.objects
+            return self
         across, down = width / self.annotated_size[0], height / self.annotated_size[1]
-        return tuple(
-            Box(box.label, box.x * across, box.y * down, box.width * across, box.height * down) for box in self.objects
+        objects, crowds = (
+            tuple(
+                Box(each.label, each.x * across, each.y * down, each.width * across, each.height * down)
+                for each in boxes
+            )
+            for boxes in (self.objects, self.crowds)
         )
+        return replace(self, objects=objects, crowds=crowds, annotated_size=(width, height))
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ class Dataset:
     """The numbers of the classes in the file names."""
     tokenizer: Path | None = None
     """A tokenizer file that comes with the dataset."""
+    remarks: tuple[str, ...] = ()
+    """What the reader left out, one clause each without a full stop, for people."""
 
     def photo(self, example: Example) -> Path:
         """Return the path of the example's photo."""
@@ -88,12 +97,16 @@ class Dataset:
             path = self.photo(example)
             size = path.stat().st_size if path.is_file() else -1
             parts = (example.file_name, size, example.references, example.objects, example.conditions, example.label)
-            digest.update(repr(parts).encode())
+            digest.update(repr(parts + ((example.crowds,) if example.crowds else ())).encode())
         return digest.hexdigest()[:16]
 
     def on_disk(self) -> "Dataset":
         """Return the dataset with only the examples whose photo exists."""
         return self.subset(example for example in self.examples if self.photo(example).is_file())
+
+    def remarking(self, *remarks: str) -> "Dataset":
+        """Return the dataset with further remarks; empty ones are left out."""
+        return replace(self, remarks=(*self.remarks, *filter(None, remarks)))
 
     def subset(self, examples: Iterable[Example]) -> "Dataset":
         """Return the same dataset with these examples."""

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,24 @@ def read_text(path: Path, error: type[ValueError]) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as problem:
         raise error(f"{path}: not UTF-8 text ({problem}); save it as UTF-8") from problem
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """Return a list of names for a message: at most `most`, then how many more there are."""
+    shown = [name if len(name) <= _QUOTED else f"{name[: _QUOTED - 3]}..." for name in names[:most]]
+    more = [f"and {len(names) - most:,} more"] if len(names) > most else []
+    return ", ".join(shown + more)
+
+
+def head(path: Path, length: int = 65_536) -> str:
+    """Return the beginning of a file as text, to recognise its format; "" if it cannot be read."""
+    if not path.is_file():  # opening a pipe would wait for its other end
+        return ""
+    try:
+        with open(path, "rb") as file:
+            return file.read(length).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
 
 
 def parse_json(
@@ -66,14 +84,15 @@ def parse_json(
     return content
 
 
-def rows(text: str, path: Path, error: type[ValueError]) -> Iterator[tuple[int, int, list[str]]]:
+def rows(text: str, path: Path, error: type[ValueError], delimiter: str = ",") -> Iterator[tuple[int, int, list[str]]]:
     """Yield (first line, last line, fields) of each non-empty row of a CSV text; a quoted field may span lines.
 
     Raises:
         error: a quoted field is not closed.
     """
     # Only \n ends a line; str.splitlines would also split at characters that belong to the text, such as U+2028.
-    reader = csv.reader(io.StringIO(text, newline=""))
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL  # quotes are text in TSV
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     last = 0
     try:
         for row in reader:

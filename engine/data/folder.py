@@ -1,12 +1,12 @@
 """Read a folder of photos without references."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from engine.data.checks import ordered
+from engine.data.checks import ordered, photo_ids
 from engine.data.dataset import Dataset, DatasetError, Example
-from engine.data.photos import is_photo
+from engine.data.files import some_of
+from engine.data.photo_formats import NAMED, Files, files_below, files_in
 from engine.data.splits import hashed_split
 
 
@@ -23,27 +23,28 @@ class FolderReader:
         """Read a split; see `protocols.DatasetReader`."""
         if not path.is_dir():
             raise DatasetError(f"{path}: expected a folder of photos")
-        photos = sorted(filter(is_photo, path.iterdir())) or sorted(_photos_below(path))
-        names = [photo.relative_to(path) for photo in photos]
-        named = zip(_photo_ids(names), names, strict=True)
-        examples = ordered(Example(image_id, name.as_posix()) for image_id, name in named)
-        return hashed_split(Dataset(path.resolve().name, "folder", path, "all", path, examples), split, hold_out)
+        top, every = files_in(path), files_below(path)
+        used = top if top.photos else every
+        names = [photo.relative_to(path).as_posix() for photo in used.photos]
+        examples = ordered(Example(image_id, name) for image_id, name in zip(photo_ids(names), names, strict=True))
+        dataset = Dataset(path.resolve().name, "folder", path, "all", path, examples)
+        deeper = sorted(set(every.photos).difference(used.photos))
+        return hashed_split(dataset.remarking(no_photos(used, path), _in_subfolders(deeper, path)), split, hold_out)
 
 
-def _photos_below(path: Path) -> Iterator[Path]:
-    """Yield the photos of all folders in `path`, following symbolic links; each folder is read once."""
-    seen: set[Path] = set()
-    for folder, folders, names in os.walk(path, followlinks=True):
-        real = Path(folder).resolve()
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()  # so that a folder reached by two links gets the same ids on every file system
-        yield from filter(is_photo, (Path(folder, name) for name in names))
+def no_photos(files: Files, folder: Path) -> str:
+    """Return a remark that names the files of a folder that are not photos, or ""."""
+    if not files.others:
+        return ""
+    names = some_of([file.relative_to(folder).as_posix() for file in files.others])
+    counted = "1 other file is" if len(files.others) == 1 else f"{len(files.others):,} other files are"
+    return f"{counted} not a {NAMED} image: {names}"
 
 
-def _photo_ids(names: Sequence[Path]) -> list[str]:
-    """Return the ids of photos: file names without extension; if these are not unique, with folders; else with both."""
-    forms = ([name.stem for name in names], [name.with_suffix("").as_posix() for name in names])
-    return next((ids for ids in forms if len(set(ids)) == len(ids)), [name.as_posix() for name in names])
+def _in_subfolders(photos: Sequence[Path], folder: Path) -> str:
+    if not photos:
+        return ""
+    folders = list(dict.fromkeys(photo.relative_to(folder).parts[0] for photo in photos))
+    return (
+        f"{len(photos):,} photos in subfolders ({some_of(folders)}) are not used, because the folder itself has photos"
+    )

@@ -1,8 +1,10 @@
-"""Open photos of any format upright in RGB, and compute the crop that a model sees.
+"""Open photos upright in RGB, and compute the crop that a model sees.
 
 Sizes and normalisation statistics are passed as a `Preprocessing`.
 """
 
+import stat
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,13 +15,21 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+from engine.data.files import first_line
+from engine.data.photo_formats import FORMATS, NAMED
+
 MAX_PIXELS = 100_000_000
 """Photos with more pixels are skipped: each takes 300 MB, and Pillow soon rejects them as decompression bombs."""
 MAX_RATIO = 100
 """Longer strips are skipped: scaled until the short side fills the model's input, they would take gigabytes."""
 
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+_REASON = 200  # characters of Pillow's message that are kept
+
+# What is wrong with a photo is in the results; Pillow's own lines would break the progress bars. Filters of one call
+# would not be safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\b")
 
 T = TypeVar("T")
 
@@ -89,26 +99,21 @@ class Preprocessing:
         return round((width - self.size) / 2), round((height - self.size) / 2)
 
 
-def is_photo(path: Path) -> bool:
-    """Return whether the file name has the extension of a supported photo format."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
 def open_photo(path: Path) -> Image.Image:
-    """Return the decoded photo, upright (EXIF rotation applied), in 8-bit RGB.
+    """Return the decoded photo, upright (EXIF rotation applied), in 8-bit RGB; of an animation, the first picture.
 
     Raises:
-        PhotoError: the photo is missing, empty, broken, of an unknown format, larger than MAX_PIXELS, or one side is
-            more than MAX_RATIO times the other.
+        PhotoError: the photo is missing, empty, broken, not of one of FORMATS, larger than MAX_PIXELS, has pixels that
+            8 bits cannot represent, or one side is more than MAX_RATIO times the other.
     """
     try:
-        if path.stat().st_size == 0:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its other end
+            raise PhotoError("not a regular file")
+        if found.st_size == 0:
             raise PhotoError("the file is empty")
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise PhotoError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
-            if max(image.size) > MAX_RATIO * min(image.size):
-                raise PhotoError(f"{image.width} x {image.height} pixels, one side over {MAX_RATIO} times the other")
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(image)
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except PhotoError:
@@ -118,17 +123,28 @@ def open_photo(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PhotoError(f"more than {MAX_PIXELS:,} pixels") from error
     except Image.UnidentifiedImageError as error:
-        raise PhotoError("not an image of a known format") from error
+        raise PhotoError(f"not a {NAMED} image") from error
     # Pillow's plugins raise almost anything on damaged files (OSError, SyntaxError, struct.error, ValueError ...).
     except Exception as error:
-        raise PhotoError(f"broken: {str(error) or type(error).__name__}") from error
+        raise PhotoError(f"broken: {first_line(error)[:_REASON]}") from error
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise PhotoError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise PhotoError(f"{image.width} x {image.height} pixels, one side over {MAX_RATIO} times the other")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise PhotoError("pixels are floating-point numbers; save it with 8 bits per channel")
     if image.mode.startswith("I"):
         # 16-bit grey: Pillow's conversion clips at 255, which turns almost every such photo white.
         grey = np.asarray(image, dtype=np.float64)
-        return Image.fromarray(np.clip(grey / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB")
+        if grey.max() > 65535 or grey.min() < 0:
+            raise PhotoError("pixels have more than 16 bits; save it with 8 bits per channel")
+        return Image.fromarray((grey / 257.0).round().astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
 
 

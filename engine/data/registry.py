@@ -7,15 +7,37 @@ from engine.data.checks import checked, named_as_on_disk
 from engine.data.coco import CocoReader
 from engine.data.course import CourseReader
 from engine.data.dataset import Dataset, DatasetError
-from engine.data.flickr8k import Flickr8kReader
+from engine.data.files import head
+from engine.data.flickr import FLICKR8K, FLICKR30K, is_flickr
 from engine.data.folder import FolderReader
+from engine.data.karpathy import KarpathyReader
+from engine.data.pairs import PairsReader
 from engine.data.splits import HOLD_OUT
 from engine.protocols import DatasetReader, PluginError
 
 READERS: dict[str, DatasetReader] = {
-    reader.name: reader for reader in (CourseReader(), CocoReader(), Flickr8kReader(), FolderReader())
+    reader.name: reader
+    for reader in (
+        CourseReader(),
+        CocoReader(),
+        KarpathyReader(),
+        FLICKR30K,
+        FLICKR8K,
+        PairsReader(),
+        FolderReader(),
+    )
 }
 """The built-in formats in the order in which they are tried. `folder` accepts any folder, so it is last."""
+
+
+FORMS = (
+    "COCO's captions (also nocaps and VizWiz), Karpathy's dataset_*.json, Flickr8k, Flickr30k, or images and captions "
+    "as a JSON list, JSON lines, TSV or CSV"
+)
+"""The supported annotation files, for messages."""
+
+_ANNOTATIONS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".token", ".parquet", ".arrow", ".xml", ".pkl")
+_NOT_ANNOTATIONS = ("id2label.json", "caption_tokenizer.json")
 
 
 def load(path: Path, format: str | None = None, split: str | None = None, hold_out: int = HOLD_OUT) -> Dataset:
@@ -67,5 +89,24 @@ def _recognise(path: Path) -> DatasetReader:
         raise DatasetError(f"{path}: the plugins {names} both read it; choose one with --format")
     found += [reader for reader in READERS.values() if reader.recognises(path)]
     if not found:
-        raise DatasetError(f"{path}: expected a folder, a COCO captions .json or a Flickr8k captions .txt")
+        raise DatasetError(f"{path}: not an annotation file of a supported form; expected {FORMS}")
+    if found[0].name == FolderReader.name:
+        _check_unread(path)
     return found[0]
+
+
+def _check_unread(folder: Path) -> None:
+    """Raise `DatasetError` if a folder has an annotation file of an unknown form: its references would be lost."""
+    for place in (folder, folder / "annotations"):
+        for file in sorted(place.iterdir()) if place.is_dir() else ():
+            if file.is_file() and file.name[0] != "." and file.name not in _NOT_ANNOTATIONS and _is_annotation(file):
+                raise DatasetError(
+                    f"{file}: not an annotation file of a supported form; expected {FORMS}; to read only the photos of "
+                    f"{folder}, pass --format folder"
+                )
+
+
+def _is_annotation(file: Path) -> bool:
+    if file.suffix.lower() == ".txt":
+        return is_flickr(file) or "\t" in head(file).split("\n", 1)[0]
+    return file.suffix.lower() in _ANNOTATIONS

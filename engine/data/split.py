@@ -17,12 +17,14 @@ class Split:
     photos: tuple[Path | None, ...] = ()
     """The photo of each image; None if it is missing."""
     objects: tuple[tuple[Box, ...], ...] = ()
-    """Annotated objects, in pixels of the upright photo; an image may have none."""
+    """Annotated single objects, in pixels of the upright photo; an image may have none."""
+    crowds: tuple[tuple[Box, ...], ...] = ()
+    """Annotated regions that hold several objects, in the same pixels."""
     fingerprint: str = ""
     """The fingerprint of the dataset, see `Dataset.fingerprint`."""
 
     def __post_init__(self) -> None:
-        for name in ("references", "photos", "objects"):
+        for name in ("references", "photos", "objects", "crowds"):
             values = getattr(self, name)
             if len(values) not in (0, len(self.image_ids)):
                 raise ValueError(
@@ -42,6 +44,11 @@ class Split:
         values = [getattr(self, name) for name in needs]
         return [row for row in range(len(self)) if all(each and each[row] for each in values)]
 
+    def every_box(self) -> list[tuple[Box, ...]]:
+        """Return the boxes of each image that has any, single objects and crowds together."""
+        both = (self.objects, self.crowds or ((),) * len(self.objects))
+        return [(*objects, *crowds) for objects, crowds in zip(*both, strict=True)]
+
     def take(self, rows: Sequence[int]) -> "Split":
         """Return the split of these rows, in their order."""
 
@@ -53,5 +60,6 @@ class Split:
             chosen(self.references),
             chosen(self.photos),
             chosen(self.objects),
+            chosen(self.crowds),
             self.fingerprint,
         )

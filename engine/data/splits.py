@@ -25,14 +25,16 @@ def choose_split(files: dict[str, Path], split: str, path: Path) -> str:
 
 
 def listed_split(dataset: Dataset, lists: dict[str, set[str]], split: str | None) -> Dataset:
-    """Return a split that is defined by lists of file names; None takes `val`."""
+    """Return a split that is defined by lists of file names; None takes `val`, and `train+restval` takes both."""
     name = split or "val"
     if name == "all":
         return dataset
-    if name not in lists:
-        raise DatasetError(f"{dataset.path}: there is no split {name!r}; it has {', '.join(lists)} and all")
-    chosen = replace(dataset, split=name)
-    return chosen.subset(example for example in dataset.examples if example.file_name in lists[name])
+    parts = name.split("+")
+    unknown = next((part for part in parts if part not in lists), None)
+    if unknown is not None:
+        raise DatasetError(f"{dataset.path}: there is no split {unknown!r}; it has {', '.join(lists)} and all")
+    chosen, wanted = replace(dataset, split=name), set().union(*(lists[part] for part in parts))
+    return chosen.subset(example for example in dataset.examples if example.file_name in wanted)
 
 
 def hashed_split(dataset: Dataset, split: str | None, hold_out: int) -> Dataset:

@@ -33,6 +33,9 @@ class GroundingInput:
     grid: tuple[int, int]
     crop: tuple[float, float, float, float]
     regions: Sequence[Box]
+    crowds: frozenset[str] = frozenset()
+    """Labels of regions that hold several objects. Their nouns are not measured in this image: a map that peaks there
+    may point at one of the objects, and the region's box is no evidence for it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def ground(captions: Sequence[GroundingInput]) -> Iterator[list[Grounded]]:
     """Yield one list per caption: its nouns that name an object with a box inside the crop."""
     labels = {region.label for caption in captions for region in caption.regions}
     mentions = Mentions(labels)
-    masks = [{label: box_share(caption, label) for label in _labels(caption)} for caption in captions]
+    masks = [{label: box_share(caption, label) for label in _measured_labels(caption)} for caption in captions]
     others = _others(masks)
     for number, caption in enumerate(captions):
         rows: list[Grounded] = []
@@ -104,8 +107,8 @@ def _cover(start: float, length: float, extent: float, cells: int) -> np.ndarray
     return np.clip(overlap / (extent / cells), 0, 1)
 
 
-def _labels(caption: GroundingInput) -> set[str]:
-    return {region.label for region in caption.regions}
+def _measured_labels(caption: GroundingInput) -> set[str]:
+    return {region.label for region in caption.regions} - caption.crowds
 
 
 def _others(masks: Sequence[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:

@@ -48,13 +48,15 @@ def nothing_read(run: RunInProgress, dataset: Dataset, skipped: Sequence[dict]) 
 
 def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
     """Return a row of `images`; `size` is (0, 0) if the photo could not be read."""
+    scaled = example.boxes_on(*size)
     return {
         "image_id": example.image_id,
         "file_name": example.file_name,
         "width": size[0] or None,
         "height": size[1] or None,
         "references": list(example.references),
-        "objects": [asdict(box) for box in example.boxes_on(*size)],
+        "objects": [asdict(box) for box in scaled.objects],
+        "crowds": [asdict(box) for box in scaled.crowds],
         "conditions": list(example.conditions),
     }
 
@@ -69,4 +71,5 @@ def data_metadata(dataset: Dataset, images: pa.Table) -> dict[str, Any]:
         "images": len(images),
         "references": sum(map(len, images["references"].to_pylist())),
         "fingerprint": dataset.fingerprint,
+        **({"remarks": list(dataset.remarks)} if dataset.remarks else {}),
     }

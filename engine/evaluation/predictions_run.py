@@ -50,12 +50,18 @@ def score(settings: PredictionsRun) -> bool:
     run = RunInProgress(settings.name, settings.results, identity, settings.command)
     if not run.begin():
         return False
-    images, skipped = _image_tables(dataset)
+    has_photos = any(dataset.photo(example).is_file() for example in dataset.examples)
+    if not has_photos:
+        dataset = dataset.remarking(f"the photos are not in {dataset.root}, so the pages show none")
+    images, skipped = (
+        _image_tables(dataset) if has_photos else (_without_photos(dataset), tables.table_of("skipped", []))
+    )
     rows = [_imported_row(image_id, settings.captions[image_id]) for image_id in images["image_id"].to_pylist()]
     run.write("images", images)
     run.write("skipped", skipped)
     run.write("captions", tables.table_of("captions", rows))
-    split = scoring.split_of(images, dataset, frozenset(skipped["image_id"].to_pylist()))
+    missing = skipped["image_id"].to_pylist() if has_photos else images["image_id"].to_pylist()
+    split = scoring.split_of(images, dataset, frozenset(missing))
     wanted = MetricSettings(settings.metrics, settings.clip, settings.results)
     scoring.write(run, scoring.score(split, {IMPORTED: rows}, wanted, timed=run.watch.measure), settings.clip)
     run.metadata |= {
@@ -74,6 +80,11 @@ def score(settings: PredictionsRun) -> bool:
 
 def _imported_row(image_id: str, caption: str) -> dict[str, Any]:
     return {"image_id": image_id, "beam_size": IMPORTED, "caption": caption, "words": caption.split()}
+
+
+def _without_photos(dataset: Dataset) -> pa.Table:
+    """Return the table `images` of a dataset whose photos are elsewhere."""
+    return tables.table_of("images", [metadata.image_row(example, (0, 0)) for example in dataset.examples])
 
 
 def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:

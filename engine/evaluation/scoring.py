@@ -74,9 +74,17 @@ def split_of(images: pa.Table, dataset: Dataset, missing: frozenset[str] = froze
         tuple(ids),
         tuple(map(tuple, images["references"].to_pylist())),
         tuple(None if key in missing else dataset.root / name for key, name in zip(ids, names, strict=True)),
-        tuple(tuple(Box(**box) for box in boxes) for boxes in images["objects"].to_pylist()),
+        boxes_of(images, "objects"),
+        boxes_of(images, "crowds"),
         dataset.fingerprint,
     )
+
+
+def boxes_of(images: pa.Table, column: str) -> tuple[tuple[Box, ...], ...]:
+    """Return the boxes of each image in a column of `images`; none if a part of an older run lacks the column."""
+    if column not in images.column_names:
+        return ((),) * len(images)
+    return tuple(tuple(Box(**box) for box in boxes or ()) for boxes in images[column].to_pylist())
 
 
 def by_setting(captions: pa.Table, split: Split) -> dict[int, list[dict[str, Any]]]:
@@ -142,7 +150,7 @@ def keys_of(found: Mapping[int, Scores]) -> list[str]:
 
 def _cases(split: Split, settings: Mapping[int, Sequence[dict]]) -> dict[int, list[tags.Case]]:
     """Return the captions of each setting with the annotations of their images."""
-    labels = [[box.label for box in boxes] for boxes in split.objects]
+    labels = [[box.label for box in boxes] for boxes in split.every_box()]
     return {
         size: [
             tags.Case(row["caption"], row["words"], row.get("finished"), texts, named)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.data.class_predictions import PredictedClass
 from engine.data.dataset import Dataset, Example
-from engine.data.predictions import PredictedClass
 from engine.evaluation import metadata
 from engine.evaluation.clip_settings import ClipSettings, image_features
 from engine.evaluation.run import RunInProgress

@@ -100,9 +100,9 @@ def _without_whole_chunks(counts: np.ndarray) -> np.ndarray:
 
 
 def _request(caption: str, references: Sequence[str]) -> str:
-    # The same cleaning as in pycocoevalcap's wrapper, so that the numbers are equal.
+    # The caption is cleaned as in pycocoevalcap's wrapper, so that the numbers are equal.
     clean = caption.replace(_SEPARATOR, "").replace("  ", " ")
-    return f" {_SEPARATOR} ".join(["SCORE", *references, clean])
+    return f" {_SEPARATOR} ".join(["SCORE", *(text.replace(_SEPARATOR, "") for text in references), clean])
 
 
 def _close(pipe) -> None:

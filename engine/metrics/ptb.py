@@ -12,7 +12,6 @@ from pycocoevalcap.tokenizer import ptbtokenizer
 from engine.metrics.base import MetricError
 
 _LINE_BREAKS = re.compile(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
-_PROTOCOL = "|||"  # METEOR's field separator
 _JAR = Path(ptbtokenizer.__file__).with_name(ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)
 
 
@@ -30,7 +29,7 @@ def tokenize(texts: Sequence[str]) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_LINE_BREAKS.sub(" ", text).replace(_PROTOCOL, " ").split(" ")).strip()
+    return " ".join(_LINE_BREAKS.sub(" ", text).split(" ")).strip()
 
 
 def _run_tokenizer(lines: list[str]) -> dict[str, str]:

@@ -61,6 +61,7 @@ TABLES: dict[str, pa.Schema] = {
             "height": pa.int32(),
             "references": pa.list_(pa.string()),
             "objects": pa.list_(_OBJECT),
+            "crowds": pa.list_(_OBJECT),  # regions of several objects (COCO's iscrowd); absent in older runs
             "conditions": pa.list_(
                 pa.string()
             ),  # what makes the photo difficult, such as blur, if the dataset names it

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     _check_attention_beams(options.attention_beams or (), decoding.beam_sizes)
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     zeroshot.check(templates)
-    clip = inputs.clip_settings(options)
+    clip = inputs.clip_settings(options, dataset)
     job = captioner_run.CaptionerRun(
         name=options.name,
         results=options.results,
@@ -87,7 +87,7 @@ def _dataset(options: argparse.Namespace) -> "Dataset":
     from engine.cli import inputs
 
     dataset = inputs.dataset(options)
-    if dataset.format == "flickr8k":
+    if dataset.format in ("flickr8k", "flickr30k"):
         dataset = _photos_only(dataset)
     if options.limit is not None:
         dataset = dataset.subset(dataset.examples[: options.limit])
@@ -95,12 +95,10 @@ def _dataset(options: argparse.Namespace) -> "Dataset":
 
 
 def _photos_only(dataset: "Dataset") -> "Dataset":
-    """Return the part of Flickr8k whose photos exist: its caption file names all 8,091 photos."""
+    """Return the part of a Flickr dataset whose photos exist: its captions file names those of all splits."""
     here = dataset.on_disk()
     if len(here.examples) < len(dataset.examples):
         print(f"{len(here.examples):,} of {len(dataset.examples):,} captioned photos are in {dataset.root}")
-    if not here.examples:
-        raise ConfigError(f"{dataset.root}: none of the captioned photos is there")
     return here
 
 

@@ -1,9 +1,15 @@
 """The command `score`: score captions that were made elsewhere."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.cli import parser
+from engine.config import ConfigError
+
+if TYPE_CHECKING:
+    from engine.data.dataset import Dataset
 
 
 def add(commands: parser.Commands) -> None:
@@ -16,9 +22,11 @@ def add(commands: parser.Commands) -> None:
         "python -m engine score predictions.json --data data/flickr8k --partial --run theirs",
     )
     command.add_argument(
-        "predictions", type=Path, help="JSON: COCO results, {name: caption}, or [{img_id, prediction}]"
+        "predictions",
+        type=Path,
+        help="COCO results, {name: caption} or [{img_id, prediction}] as JSON or JSON lines; or CSV, TSV",
     )
-    parser.add_data(command)
+    parser.add_data(command, "the one with the predicted images: val, else test, train or all")
     command.add_argument(
         "--partial", action="store_true", help="score the images that have a caption, even if others have none"
     )
@@ -33,18 +41,33 @@ def run(options: argparse.Namespace) -> int:
     from engine.data import predictions
     from engine.evaluation import predictions_run
 
-    dataset = inputs.dataset(options)
     found = predictions.read(options.predictions)
-    captions = predictions.match(found, dataset, options.predictions, options.partial)
+    dataset, captions = inputs.dataset_for(
+        options,
+        lambda dataset: predictions.match(found, dataset, options.predictions, options.partial),
+        options.predictions,
+    )
+    metrics = inputs.metrics(options.metrics, dataset)
+    _check_something(options, dataset, captions)
     job = predictions_run.PredictionsRun(
         name=options.name,
         results=options.results,
         dataset=dataset,
         captions=captions,
         source=options.predictions,
-        metrics=inputs.metrics(options.metrics, dataset),
-        clip=inputs.clip_settings(options),
+        metrics=metrics,
+        clip=inputs.clip_settings(options, dataset),
         command=inputs.command_line(),
     )
     is_new = predictions_run.score(job)
     return summary.show(options.results, options.name, is_new)
+
+
+def _check_something(options: argparse.Namespace, dataset: "Dataset", captions: Mapping[str, str]) -> None:
+    """Raise `ConfigError` if no score would be computed."""
+    scored = (example for example in dataset.examples if example.image_id in captions)
+    if options.metrics is None and options.clip is None and not any(example.references for example in scored):
+        raise ConfigError(
+            f"nothing to compute: the images of {options.predictions} have no references in {dataset.path}; "
+            "give --clip for CLIPScore, or data with references"
+        )

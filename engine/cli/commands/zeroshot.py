@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _import_classes(options: argparse.Namespace) -> int:
     from engine.cli import inputs, summary
-    from engine.data import predictions
+    from engine.data import class_predictions
     from engine.data.classes import load_classes
     from engine.evaluation import zeroshot_run
 
@@ -72,7 +72,9 @@ def _import_classes(options: argparse.Namespace) -> int:
     job = zeroshot_run.ImportedClassesRun(
         name=options.name,
         results=options.results,
-        predictions=dict(zip(names, map(predictions.read_classes, options.predictions), strict=True)),
+        predictions={
+            name: class_predictions.read(path, classes) for name, path in zip(names, options.predictions, strict=True)
+        },
         names=dict(zip(classes.label_ids, classes.labels, strict=True)) if classes else {},
         root=classes.root if classes else None,
         command=inputs.command_line(),

@@ -61,6 +61,7 @@ from engine.store.queries.run_overview import (
     headline_scores,
     runs,
     skipped,
+    skipped_count,
     training,
 )
 from engine.store.queries.selection import (
@@ -130,6 +131,7 @@ __all__ = [
     "selection_makeup",
     "selection_scores",
     "skipped",
+    "skipped_count",
     "smallest_beam",
     "tag_examples",
     "tags",

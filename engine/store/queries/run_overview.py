@@ -94,3 +94,8 @@ def skipped(cursor: DuckDBPyConnection, run: str, limit: int = 1000) -> pd.DataF
         "SELECT image_id, file_name, reason FROM skipped WHERE run = ? ORDER BY file_name, image_id LIMIT ?",
         [run, limit],
     ).df()
+
+
+def skipped_count(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+    """Return column skipped: how many photos a run skipped."""
+    return cursor.execute("SELECT count(*) AS skipped FROM skipped WHERE run = ?", [run]).df()

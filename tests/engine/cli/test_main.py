@@ -65,7 +65,7 @@ def test_from_photos_to_a_summary(tmp_path, capsys):
     ]
     assert run("evaluate", *arguments) == 0
     shown = capsys.readouterr().out
-    for part in ("CIDEr", "CLIPScore", "skipped: 1 photos", "000000000002.jpg: not an image", "zero-shot accuracy"):
+    for part in ("CIDEr", "CLIPScore", "skipped: 1 photo", "000000000002.jpg: not a JPEG", "zero-shot accuracy"):
         assert part in shown
     assert f"next: CAPTIONSCOPE_RESULTS={tmp_path / 'results'} streamlit run dashboard/app.py" in shown
     assert run("evaluate", *arguments) == 0

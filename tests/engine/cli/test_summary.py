@@ -13,7 +13,7 @@ def test_the_summary_has_scores_intervals_and_the_next_command(full_results):
     record = records.read_record(records.run_folder(full_results, "demo"))
     for size in record["beam_sizes"]:
         assert f"\n{size:>8}  " in text
-    for part in ("CIDEr", "CLIPScore", "±", "95 % bootstrap interval", "skipped: 1 photos"):
+    for part in ("CIDEr", "CLIPScore", "±", "95 % bootstrap interval", "skipped: 1 photo"):
         assert part in text
     assert text.endswith(f"next: CAPTIONSCOPE_RESULTS={full_results} streamlit run dashboard/app.py")
 
@@ -111,7 +111,7 @@ def test_images_of_the_training_data_are_reported():
 
 def test_cider_of_one_image_is_explained_and_an_interval_is_not():
     row = {"beam_size": 1, "metric": "cider", "value": 0.0, "low": None, "high": None, "images": 1}
-    lines = summary._caption_scores(pd.DataFrame([row]))
+    lines = summary._caption_scores(pd.DataFrame([row]), True)
     assert lines[-1].startswith("CIDEr of a single image is always 0") and not any("±" in line for line in lines)
-    more = summary._caption_scores(pd.DataFrame([row | {"low": 0.0, "high": 0.1, "images": 2}]))
+    more = summary._caption_scores(pd.DataFrame([row | {"low": 0.0, "high": 0.1, "images": 2}]), True)
     assert more[-1].startswith("(± is half")

@@ -44,7 +44,7 @@ def test_each_bad_photo_has_a_reason(tmp_path, monkeypatch):
             open_photo(tmp_path / name)
         reasons[name] = str(caught.value)
     assert reasons["empty.jpg"] == "the file is empty"
-    assert reasons["text.jpg"] == "not an image of a known format"
+    assert reasons["text.jpg"] == "not a JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP image"
     assert "truncated" in reasons["cut.jpg"]
     assert "100 x 100 pixels" in reasons["large.png"]
     assert reasons["missing.jpg"] == "there is no such file"

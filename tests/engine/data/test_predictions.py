@@ -1,6 +1,6 @@
 import pytest
 
-from engine.data import predictions, registry
+from engine.data import class_predictions, predictions, registry
 from engine.data.predictions import PredictedCaption, PredictionsError
 from tests.conftest import SHARED, needs_shared
 from tests.support import tiny
@@ -47,12 +47,12 @@ def test_the_courses_real_predictions_are_read_whole(name):
     ("text", "message"),
     [
         ("{", "not JSON"),
-        ("3", "expected a JSON object or list"),
+        ("3", "the JSON is 3; expected {image_id, caption}"),
         ("{}", "contains no predictions"),
         ('{"1": 5}', "the caption of '1' is 5, expected text"),
         ('{"1": "a", "1": "b"}', "the image '1' occurs twice"),
         ('{"1": "a", "1.jpg": "b"}', "the image '1.jpg' occurs twice"),
-        ('[{"id": 1}]', "is neither"),
+        ('[{"id": 1}]', "the entry {'id': 1} is not a prediction; expected"),
         ('[{"image_id": [1], "caption": "a"}]', r"the image id \[1\] is not an id"),
         ('{"1": "a \\ud83d"}', r"the surrogate '\\ud83d' after .*a ' is unpaired; write the whole"),
         ("[" * 100_000, "nested too deeply"),
@@ -68,14 +68,14 @@ def test_a_bad_file_names_the_entry(tmp_path, text, message):
 @needs_shared("course/zero_shot_vit_b32_prompt0.csv")
 @pytest.mark.parametrize(("prompt", "accuracy"), [(0, 0.6084), (1, 0.6784), (2, 0.5496)])
 def test_the_studys_zero_shot_predictions_have_their_published_accuracy(prompt, accuracy):
-    found = predictions.read_classes(SHARED / "course" / f"zero_shot_vit_b32_prompt{prompt}.csv")
+    found = class_predictions.read(SHARED / "course" / f"zero_shot_vit_b32_prompt{prompt}.csv")
     assert len(found) == 2500
     assert sum(each.predicted == each.true for each in found) / 2500 == accuracy
 
 
 def test_the_folder_of_a_class_photo_is_not_part_of_its_label(tmp_path):
     (tmp_path / "p.csv").write_text("filename,label\nval/12_0.png,12\np1_data\\val\\3_0.png,4\n")
-    first, second = predictions.read_classes(tmp_path / "p.csv")
+    first, second = class_predictions.read(tmp_path / "p.csv")
     assert (first.file_name, first.true, first.predicted) == ("12_0.png", "12", "12")
     assert (second.file_name, second.true, second.predicted) == ("3_0.png", "3", "4")
 
@@ -92,7 +92,7 @@ def test_the_folder_of_a_class_photo_is_not_part_of_its_label(tmp_path):
 def test_a_bad_file_of_classes_names_the_line(tmp_path, text, message):
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(PredictionsError, match=message):
-        predictions.read_classes(tmp_path / "p.csv")
+        class_predictions.read(tmp_path / "p.csv")
 
 
 def test_a_large_value_is_quoted_short(tmp_path):
@@ -116,7 +116,7 @@ def test_a_large_value_is_quoted_short(tmp_path):
 def test_an_odd_file_of_classes_is_one_clear_error(tmp_path, content, message):
     (tmp_path / "p.csv").write_bytes(content)
     with pytest.raises(PredictionsError, match=message):
-        predictions.read_classes(tmp_path / "p.csv")
+        class_predictions.read(tmp_path / "p.csv")
 
 
 def test_unknown_and_missing_images_are_named(tmp_path):

@@ -12,12 +12,13 @@ from tests.support import tiny
 
 
 @needs_shared("coco")
-@pytest.mark.parametrize(("split", "instances"), [("train", 470), ("val", 382)])
+@pytest.mark.parametrize(("split", "instances"), [("train", 465), ("val", 377)])
 def test_coco_has_its_captions_and_boxes(split, instances):
     dataset = registry.load(SHARED / "coco", split=split)
     assert (dataset.format, dataset.split, len(dataset.examples)) == ("coco", f"{split}2017", 50)
     assert sum(len(example.references) for example in dataset.examples) == 250
     assert sum(len(example.objects) for example in dataset.examples) == instances
+    assert sum(len(example.crowds) for example in dataset.examples) == 5
     assert all(dataset.photo(example).is_file() for example in dataset.examples)
 
 
@@ -203,10 +204,12 @@ def test_an_accent_written_as_two_signs_on_disk_is_the_one_of_the_captions(tmp_p
 def test_boxes_follow_a_photo_that_was_scaled_after_it_was_annotated(tmp_path):
     example = registry.load(tiny.coco(tmp_path)).examples[0]  # annotated at 80 x 60
     box = Box("dog", 10, 5, 30, 20)
-    assert example.boxes_on(80, 60) == example.objects == (box,)
-    assert example.boxes_on(40, 15) == (Box("dog", 5, 1.25, 15, 5),)
-    assert example.boxes_on(60, 80) == example.boxes_on(0, 0) == (box,)  # lying on its side, and not there
-    assert replace(example, annotated_size=None).boxes_on(40, 15) == (box,)
+    assert example.boxes_on(80, 60).objects == example.objects == (box,)
+    assert example.boxes_on(40, 15).objects == (Box("dog", 5, 1.25, 15, 5),)
+    assert (
+        example.boxes_on(60, 80).objects == example.boxes_on(0, 0).objects == (box,)
+    )  # lying on its side, and not there
+    assert replace(example, annotated_size=None).boxes_on(40, 15).objects == (box,)
 
 
 def test_the_fingerprint_changes_with_any_reference(tmp_path):
@@ -274,7 +277,9 @@ def test_a_missing_folder_an_empty_one_and_an_unknown_format_are_one_sentence_ea
         registry.load(tmp_path / "nothing")
     with pytest.raises(DatasetError, match="contains no photos"):
         registry.load(tmp_path)
-    with pytest.raises(DatasetError, match="expected one of course, coco, flickr8k, folder"):
+    with pytest.raises(
+        DatasetError, match="expected one of course, coco, karpathy, flickr30k, flickr8k, pairs, folder"
+    ):
         registry.load(tmp_path, format="voc")
 
 

