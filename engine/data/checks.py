@@ -37,7 +37,7 @@ def _spelling(root: Path, name: str) -> str:
 def checked(dataset: Dataset) -> Dataset:
     """Return the dataset if it has images with unique ids and valid file names; raise `DatasetError` otherwise."""
     if not dataset.examples and dataset.format in ("folder", "classes"):
-        raise DatasetError(f"{dataset.root}: contains no photos")
+        raise DatasetError("; ".join((f"{dataset.root}: contains no photos", *dataset.remarks)))
     if not dataset.examples:
         raise DatasetError(f"{dataset.path}: no images in split {dataset.split!r}; expected photos in {dataset.root}")
     for example in dataset.examples:

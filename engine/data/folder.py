@@ -45,6 +45,5 @@ def _in_subfolders(photos: Sequence[Path], folder: Path) -> str:
     if not photos:
         return ""
     folders = list(dict.fromkeys(photo.relative_to(folder).parts[0] for photo in photos))
-    return (
-        f"{len(photos):,} photos in subfolders ({some_of(folders)}) are not used, because the folder itself has photos"
-    )
+    counted, are = ("1 photo", "is") if len(photos) == 1 else (f"{len(photos):,} photos", "are")
+    return f"{counted} in subfolders ({some_of(folders)}) {are} not used, because the folder itself has photos"
