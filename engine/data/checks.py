@@ -1,6 +1,7 @@
 """Check the entries of annotation files, and whole datasets."""
 
 import math
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -12,8 +13,10 @@ from typing import Any
 from engine.data.dataset import Box, Dataset, DatasetError, Example
 from engine.data.files import id_text, parse_json, quoted, read_text
 
-_LONGEST_NAME = 1000
-"""Characters of a file or folder name; file systems take at most 255 bytes."""
+_LONGEST_NAME = 255
+"""Bytes of a file or folder name that file systems take."""
+
+_LONGEST_PATH = 1000
 
 
 def named_as_on_disk(dataset: Dataset) -> Dataset:
@@ -94,7 +97,8 @@ def inside_name(name: object, file: Path) -> str:
         raise DatasetError(
             f"{file}: the file name {quoted(name)} points outside the photos' folder; expected a relative path"
         )
-    if "\0" in text or max(map(len, parts)) > _LONGEST_NAME:
+    is_long = len(text) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts)
+    if "\0" in text or is_long:
         raise DatasetError(f"{file}: {quoted(name)} cannot be a file name; expected a relative path")
     return text
 

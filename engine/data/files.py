@@ -38,8 +38,9 @@ def read_text(path: Path, error: type[ValueError]) -> str:
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:
-    """Return a list of names for a message: at most `most`, then how many more there are."""
-    shown = [name if len(name) <= _QUOTED else f"{name[: _QUOTED - 3]}..." for name in names[:most]]
+    """Return a list of names for a message: at most `most`, shortened, then how many more there are."""
+    clean = ["".join(sign if sign.isprintable() else "?" for sign in name[: _QUOTED + 1]) for name in names[:most]]
+    shown = [name if len(name) <= _QUOTED else f"{name[: _QUOTED - 3]}..." for name in clean]
     more = [f"and {len(names) - most:,} more"] if len(names) > most else []
     return ", ".join(shown + more)
 

@@ -3,6 +3,8 @@
 Sizes and normalisation statistics are passed as a `Preprocessing`.
 """
 
+import ctypes
+import logging
 import stat
 import warnings
 from collections import deque
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps
 
 from engine.data.files import first_line
@@ -26,10 +29,6 @@ MAX_RATIO = 100
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 _REASON = 200  # characters of Pillow's message that are kept
-
-# What is wrong with a photo is in the results; Pillow's own lines would break the progress bars. Filters of one call
-# would not be safe in threads.
-warnings.filterwarnings("ignore", module=r"PIL\b")
 
 T = TypeVar("T")
 
@@ -146,6 +145,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             raise PhotoError("pixels have more than 16 bits; save it with 8 bits per channel")
         return Image.fromarray((grey / 257.0).round().astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
+
+
+def _silence() -> None:
+    """Keep Pillow from writing to the terminal: what is wrong with a photo is in the results.
+
+    It warns by Python's warnings and logs, and libtiff, which comes with it, by writing to stderr. Filters of a single
+    call would not be safe in threads.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\b")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    for library in Path(PIL.__file__).parent.parent.glob("pillow.libs/libtiff*"):
+        libtiff = ctypes.CDLL(str(library))
+        for handler in (libtiff.TIFFSetErrorHandler, libtiff.TIFFSetWarningHandler):
+            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            handler(None)
+
+
+_silence()
 
 
 def read_ahead(paths: Iterable[T], read: Callable[[T], object], workers: int = 2, ahead: int = 32) -> Iterator:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.data.checks import named_as_on_disk
 from engine.data.dataset import Dataset, DatasetError
+from engine.data.files import some_of
 
 HOLD_OUT = 100
 """Photos that are held out as `val` if a dataset has no splits."""
@@ -18,7 +19,7 @@ def choose_split(files: dict[str, Path], split: str, path: Path) -> str:
     close = [name for name in files if name.startswith(split)]
     if len(close) != 1:
         raise DatasetError(
-            f"{path}: there is no split {split!r}; it has {', '.join(files)}; choose one with --split, or add "
+            f"{path}: there is no split {split!r}; it has {some_of(list(files))}; choose one with --split, or add "
             f"captions_{split}.json (training needs val)"
         )
     return close[0]
@@ -32,7 +33,7 @@ def listed_split(dataset: Dataset, lists: dict[str, set[str]], split: str | None
     parts = name.split("+")
     unknown = next((part for part in parts if part not in lists), None)
     if unknown is not None:
-        raise DatasetError(f"{dataset.path}: there is no split {unknown!r}; it has {', '.join(lists)} and all")
+        raise DatasetError(f"{dataset.path}: there is no split {unknown!r}; it has {some_of(list(lists))} and all")
     chosen, wanted = replace(dataset, split=name), set().union(*(lists[part] for part in parts))
     return chosen.subset(example for example in dataset.examples if example.file_name in wanted)
 

@@ -100,7 +100,8 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.jpg", "x/../../a.jpg", "/etc/a.jpg", "..\\a.jpg", "C:\\a.jpg", "C:a.jpg", "\\\\host\\a.jpg", "a\0.jpg"]
+    "name",
+    ["../a.jpg", "x/../../a.jpg", "/etc/a.jpg", "..\\a.jpg", "C:\\a.jpg", "C:a.jpg", "\\\\host\\a.jpg", "a\0.jpg"],
 )
 def test_names_in_annotations_cannot_leave_the_dataset(tmp_path, name):
     content = {"images": [{"id": 1, "file_name": name}], "annotations": []}
@@ -118,6 +119,11 @@ def test_pillows_warnings_do_not_reach_the_terminal(tmp_path):
     damaged = bytearray((tmp_path / "a.tif").read_bytes())
     damaged[-60:] = b"\xff" * 60
     (tmp_path / "a.tif").write_bytes(damaged)
+    picture(tmp_path / "lzw.tif", None)
+    Image.open(tmp_path / "lzw.tif").save(tmp_path / "lzw.tif", compression="tiff_lzw")
+    damaged = bytearray((tmp_path / "lzw.tif").read_bytes())
+    damaged[2000:2100] = b"\xff" * 100
+    (tmp_path / "lzw.tif").write_bytes(damaged)
     Image.new("1", (9_500, 9_500)).save(tmp_path / "large.png")  # above the size at which Pillow begins to warn
     code = (
         "import sys; from pathlib import Path; from engine.data.photos import *\n"
@@ -125,6 +131,6 @@ def test_pillows_warnings_do_not_reach_the_terminal(tmp_path):
         "    try: open_photo(path)\n"
         "    except PhotoError: pass\n"
     )
-    files = [tmp_path / "a.tif", tmp_path / "large.png"]
+    files = [tmp_path / "a.tif", tmp_path / "lzw.tif", tmp_path / "large.png"]
     done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=True)
     assert done.stderr == ""
