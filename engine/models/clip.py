@@ -21,9 +21,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.data.files import first_line
 from engine.models.hub import quiet_downloads
 from engine.models.tokenizer import CaptionTokenizer
+from engine.reading import first_line
 
 DEMO = Path(__file__).parents[1] / "demo" / "clip"
 """The small CLIP that ships with the project, trained on the demo world only."""

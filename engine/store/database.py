@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -12,7 +13,7 @@ from engine.store import metric_definitions
 from engine.store.errors import Problem, ResultsError
 from engine.store.records import FinishedRun, find_runs, is_older
 from engine.store.schema import METRICS, RENAMED_TAGS, TABLES, schema_of
-from engine.store.tables import check_table, table_path
+from engine.store.tables import check_content, check_table, table_name, table_path
 
 
 def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
@@ -81,13 +82,25 @@ def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Pro
         path = table_path(run.folder, table)
         if not path.exists():
             continue
-        problem = check_table(path)
+        problem = check_table(path) or _content_problem(path)
         if problem is None:
             # The folder in the results, even if it is a link: its name is the run's.
             paths.append(run.folder.parent.resolve() / run.name / path.name)
         else:
             problems.append(problem)
     return paths, problems
+
+
+def _content_problem(path: Path) -> Problem | None:
+    """Return why the pages of a table cannot be read; a file that was not changed is read once per process."""
+    found = path.stat()
+    return _checked(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _checked(path: Path, size: int, changed: int) -> Problem | None:
+    # Attention weights are most of a run's bytes, and only queries of single captions read them.
+    return check_content(path, "* EXCLUDE (weights)" if table_name(path) == "attention" else "*")
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path], older: set[str]) -> None:

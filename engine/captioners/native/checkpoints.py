@@ -21,8 +21,8 @@ from torch import Tensor
 
 from engine.captioners.native.captioner import CaptionerModel
 from engine.config import CaptionerConfig, from_dict
-from engine.data.files import first_line
 from engine.models.tokenizer import CaptionTokenizer
+from engine.reading import first_line
 
 _STUDY_KEYS = ("vocab_size", "encoder", "num_layers", "nhead", "d_model", "activation", "dropout")
 _STUDY_IGNORED = ("batch_first", "pretrained")  # we are always batch first; the weights come from the checkpoint
