@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 RANKS = (
     # What imports nothing of the project.
     {"reading", "writing"},
+    {"limits"},
     {"config", "statistics", "store/schema", "protocols"},
     {"data"},
     {"models", "decoding", "explain", "metrics", "diagnosis"},
@@ -26,7 +27,8 @@ RANKS = (
 the folder; folders of one rank do not import each other."""
 
 MAY = {
-    "config": {"reading"},
+    "limits": {"reading"},
+    "config": {"limits", "reading"},
     "statistics": set(),
     "store/schema": set(),
     "protocols": set(),
