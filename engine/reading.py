@@ -28,6 +28,8 @@ LONGEST_MESSAGE = 2_000
 
 _LONGEST_WORD = 300
 _QUOTED = 80
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD},}}")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _LONG_NUMBER = re.compile(r"\d{19}")
 _INT64 = 2**63
@@ -55,9 +57,17 @@ def message(text: str) -> str:
     File names, keys and captions come from anywhere: escape codes in them would move the cursor or hide the rest of the
     message, and a value of 70,000 characters would push it off the screen. Line breaks stay.
     """
-    shown = "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
-    shown = re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda found: _middle_cut(found[0], _LONGEST_WORD), shown)
+    shown = _LONG_WORD.sub(lambda found: _middle_cut(found[0], _LONGEST_WORD), printable(text))
     return _middle_cut(shown, LONGEST_MESSAGE)
+
+
+def printable(text: str) -> str:
+    r"""Return a text with control characters written out, such as `\x1b`; line breaks and tabs stay.
+
+    A terminal obeys escape codes, and characters that change the direction of writing hide what is there. Half a
+    character (a surrogate) cannot be printed at all.
+    """
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _middle_cut(text: str, longest: int) -> str:

@@ -17,6 +17,7 @@ from engine.data.photos import PhotoError, open_photo, read_ahead
 from engine.models import state_dicts
 from engine.models.hub import quiet_downloads
 from engine.models.tokenizer import CaptionTokenizer
+from engine.reading import message
 from engine.training.errors import TrainingError
 
 
@@ -78,7 +79,7 @@ def readable(dataset: Dataset) -> Dataset:
         try:
             open_photo(dataset.photo(example))
         except PhotoError as error:
-            tqdm.write(f"skipped {example.file_name}: {error}")
+            tqdm.write(message(f"skipped {example.file_name}: {error}"))
             return None
         return example
 

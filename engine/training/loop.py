@@ -29,6 +29,7 @@ from engine.metrics import registry
 from engine.metrics.clipscore import ClipFamily
 from engine.metrics.measure import measure
 from engine.models.clip import Clip
+from engine.reading import message
 from engine.training import images
 from engine.training.build import build_captioner, readable, tokenizer_of
 from engine.training.errors import TrainingError
@@ -281,7 +282,7 @@ class _Training:
             if name in row:
                 self.writer.add_scalar(name.replace("_", "/", 1), row[name], epoch)
         shown = " ".join(f"{name.removeprefix('validation_')} {value:.3f}" for name, value in list(row.items())[2:])
-        tqdm.write(f"epoch {epoch + 1}: {shown}; {captions[0]}")
+        tqdm.write(message(f"epoch {epoch + 1}: {shown}; {captions[0]}"))
 
     def _greedy_captions(self) -> list[str]:
         self.captioner.eval()
