@@ -2,14 +2,14 @@
 
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_NO_SPACE = ("No space left", "File too large", "os error 28", "os error 27", "Disk quota", "os error 122")
-"""What libraries with exceptions of their own say of a full disk."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -44,11 +44,21 @@ def replacing(target: Path, shared: bool = False) -> Generator[Path]:
 
 def no_space(target: Path, error: Exception) -> OSError | None:
     """Return the error to raise if `error` means that `target` does not fit on the disk, else None."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return OSError(number, os.strerror(number), str(target))
-    is_full = number is None and (any(text in str(error) for text in _NO_SPACE) or _is_full(target.parent))
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) if is_full else None
+    number = _number(error)
+    if number is None and _is_full(target.parent):
+        number = errno.ENOSPC
+    return OSError(number, os.strerror(number), str(target)) if number in _FULL else None
+
+
+def _number(error: BaseException) -> int | None:
+    """Return the error number of the operating system behind `error`, also if a library reports it differently."""
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno):  # torch adds errors of its own
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, OSError):
+        return cause.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))  # of libraries written in Rust
+    return int(found[1]) if found else None
 
 
 def _is_full(folder: Path) -> bool:

@@ -6,7 +6,6 @@ Our folders contain `config.json`, `model.safetensors` and `tokenizer.json`; the
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from engine.captioners.native.captioner import CaptionerModel
 from engine.config import CaptionerConfig, from_dict
 from engine.models import state_dicts
 from engine.models.tokenizer import CaptionTokenizer
-from engine.reading import first_line, quoted, read_object, read_text
+from engine.reading import quoted, read_object, read_text
+from engine.writing import replacing
 
 _STUDY_KEYS = ("vocab_size", "encoder", "num_layers", "nhead", "d_model", "activation", "dropout")
 _STUDY_IGNORED = ("batch_first", "pretrained")  # we are always batch first; the weights come from the checkpoint
@@ -40,9 +40,8 @@ def save(folder: Path, captioner: CaptionerModel, tokenizer: CaptionTokenizer) -
     """Write `config.json`, `tokenizer.json` and `model.safetensors`, in the dtype of the weights.
 
     Raises:
-        CheckpointError: a file cannot be written, for example because the disk is full.
+        OSError: a file cannot be written, for example because the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().contiguous().cpu() for name, tensor in captioner.state_dict().items()}
     weights.pop("positional_embedding.pe")  # computed, not learned
     config = json.dumps(asdict(captioner.config), indent=2) + "\n"
@@ -51,24 +50,8 @@ def save(folder: Path, captioner: CaptionerModel, tokenizer: CaptionTokenizer) -
         ("tokenizer.json", tokenizer.save),
         ("model.safetensors", lambda path: save_file(weights, str(path))),
     ):
-        temporary = folder / f"{name}.tmp"
-        try:
+        with replacing(folder / name) as temporary:
             write(temporary)
-        except OSError:
-            raise
-        except (
-            Exception
-        ) as error:  # safetensors and tokenizers raise their own exceptions, for example if the disk is full
-            raise CheckpointError(unwritten(temporary, error)) from error
-        temporary.replace(folder / name)
-
-
-def unwritten(path: Path, error: Exception) -> str:
-    """Delete a file that could not be written completely, and return the message for it."""
-    is_full = shutil.disk_usage(path.parent).free < 2**20
-    path.unlink(missing_ok=True)
-    reason = "the disk is full" if is_full else first_line(error)[:200]
-    return f"{path}: {reason}; free some space and run the same command again; it continues where it stopped"
 
 
 def load(
