@@ -5,11 +5,14 @@ traceback.
 """
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.cli.commands import compare, correlate, doctor, evaluate, score, sql, study, train, zeroshot
+from engine.cli.output import safe_stdout
+from engine.reading import message
 
 COMMANDS = (evaluate, score, zeroshot, train, study, compare, correlate, sql, doctor)
 """One module per command, in the order of `--help`: `add` describes its options, `run` executes it."""
@@ -19,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     options = build_parser().parse_args(arguments)
     try:
-        return options.run(options)
+        with safe_stdout():
+            return options.run(options)
     except KeyboardInterrupt:
         print("\nstopped; run the same command again to continue", file=sys.stderr)
         return 130
@@ -28,14 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # A full disk or a read-only folder is not a bug.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}; files written so far are kept", file=sys.stderr)
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "; free some space and run the same command again, which continues" if is_full else ""
+        _fail(f"{where}{error.strerror or error}; files written so far are kept{advice}")
         return 2
     except (ValueError, RuntimeError) as error:
         # User errors are engine exceptions printed in one line; anything else is a bug and keeps its traceback.
         if not type(error).__module__.startswith("engine."):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        _fail(str(error))
         return 2
+
+
+def _fail(text: str) -> None:
+    print(f"error: {message(text)}", file=sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:

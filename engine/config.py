@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
+
+from engine import limits
+from engine.reading import quoted, read_toml
 
 T = TypeVar("T")
 
@@ -43,13 +45,13 @@ class ModelConfig:
     """For RGB in [0, 1]; None takes the encoder's values."""
     std: tuple[float, ...] | None = None
     encoder_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
-    """Passed to timm.create_model."""
+    """Sizes and parts of the encoder, passed to timm.create_model; see limits.ENCODER_OPTIONS."""
 
     def __post_init__(self) -> None:
-        for name in ("num_layers", "nhead", "dim_feedforward", "image_size"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
+        _require_sizes(self, "num_layers", "nhead", "dim_feedforward", "image_size", "d_model", "crop_pct")
+        if problem := limits.encoder_problem(self.encoder_kwargs):
+            raise ConfigError(problem)
         if self.d_model is not None:
-            _require(self.d_model > 0, "d_model", self.d_model, "a positive whole number")
             _require(self.d_model % self.nhead == 0, "d_model", self.d_model, f"a multiple of nhead ({self.nhead})")
         _require(self.activation in ACTIVATIONS, "activation", self.activation, f"one of {ACTIVATIONS}")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "a share from 0 up to, not including, 1")
@@ -57,8 +59,6 @@ class ModelConfig:
 
     def _check_preprocessing(self) -> None:
         """Check the values that are given; the others come from the encoder."""
-        if self.crop_pct is not None:
-            _require(0 < self.crop_pct <= 1, "crop_pct", self.crop_pct, "a share above 0, up to 1")
         if self.interpolation is not None:
             expected = f"one of {INTERPOLATIONS}"
             _require(self.interpolation in INTERPOLATIONS, "interpolation", self.interpolation, expected)
@@ -66,8 +66,11 @@ class ModelConfig:
             if (values := getattr(self, name)) is not None:
                 known = [value for value in values if type(value) in (int, float) and math.isfinite(value)]
                 _require(len(known) == len(values) == 3, name, values, "three numbers, of red, green and blue")
+        if self.mean is not None:
+            _require(max(map(abs, self.mean)) <= 1_000, "mean", self.mean, "three numbers from -1,000 to 1,000")
         if self.std is not None:
-            _require(min(self.std) > 0, "std", self.std, "three numbers above 0")
+            within = min(self.std) >= 1e-4 and max(self.std) <= 1_000
+            _require(within, "std", self.std, "three numbers from 0.0001 to 1,000")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +84,7 @@ class CaptionerConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("vocab_size", "max_positions"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
+        _require_sizes(self, "vocab_size", "max_positions")
 
 
 def _option(
@@ -222,15 +224,13 @@ class TrainingConfig:
     """Steps between logged rows."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "max_length", "vocab_size", "log_steps"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive whole number")
+        sizes = ("epochs", "batch_size", "vocab_size", "log_steps", "warmup_steps", "validation_images")
+        _require_sizes(self, *sizes)
         for name in ("learning_rate", "clip_norm"):
             _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "a positive number")
         _require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 or a positive number")
-        for name in ("warmup_steps", "validation_images"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or a positive whole number")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0, below 2 ** 32")
-        _require(self.max_length <= LONGEST, "max_length", self.max_length, f"1 to {LONGEST} tokens")
+        _require(1 <= self.max_length <= LONGEST, "max_length", self.max_length, f"1 to {LONGEST} tokens")
         _require(self.vocab_size > 4, "vocab_size", self.vocab_size, "more than the 4 special tokens")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "a share below 1")
@@ -259,11 +259,7 @@ def read_recipe(path: Path) -> Recipe:
     if not path.is_file():
         names = ", ".join(sorted(recipe.name for recipe in (Path(__file__).parent / "recipes").glob("*.toml")))
         raise ConfigError(f"{path}: there is no such recipe; engine/recipes/ has {names}")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    return from_dict(Recipe, values, str(path))
+    return from_dict(Recipe, read_toml(path, ConfigError), str(path))
 
 
 def from_dict(kind: type[T], values: dict[str, Any], where: str) -> T:
@@ -275,10 +271,10 @@ def from_dict(kind: type[T], values: dict[str, Any], where: str) -> T:
     hints = get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise ConfigError(f"{where}: unknown setting {unknown[0]!r}, expected one of {', '.join(hints)}")
+        raise ConfigError(f"{where}: unknown setting {quoted(unknown[0])}, expected one of {', '.join(hints)}")
     given = {name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()}
     fields: Any = dataclasses.fields(kind)  # ty: ignore[invalid-argument-type]  # a dataclass by its callers
-    missing = [item.name for item in fields if _has_no_default(item) and item.name not in given]
+    missing = [item.name for item in fields if _has_no_default(item, hints[item.name]) and item.name not in given]
     if missing:
         raise ConfigError(f"{where}: the setting {missing[0]!r} is missing")
     try:
@@ -287,14 +283,16 @@ def from_dict(kind: type[T], values: dict[str, Any], where: str) -> T:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _has_no_default(item: dataclasses.Field) -> bool:
+def _has_no_default(item: dataclasses.Field, hint: Any) -> bool:
+    if item.default is None:  # inherited from a class in which the setting may be left out
+        return type(None) not in getattr(hint, "__args__", ())
     return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise ConfigError(f"{where}: {value!r}: expected a table")
+            raise ConfigError(f"{where}: {quoted(value)}: expected a table")
         return from_dict(hint, value, where)
     choices = getattr(hint, "__args__", ()) if "|" in str(hint) else (hint,)
     origins = [getattr(choice, "__origin__", choice) for choice in choices]
@@ -305,9 +303,16 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if type(value) in origins:
         return value
     expected = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in origins)
-    raise ConfigError(f"{where}: {value!r}: expected {expected}")
+    raise ConfigError(f"{where}: {quoted(value)}: expected {expected}")
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
     if not holds:
-        raise ConfigError(f"{name} is {value!r}, expected {expected}")
+        raise ConfigError(f"{name} is {quoted(value)}, expected {expected}")
+
+
+def _require_sizes(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and (problem := limits.size_problem(name, value)):
+            raise ConfigError(problem)

@@ -15,7 +15,7 @@ def prepare(name: str | None) -> str:
     import torch
 
     from engine.cli import allocator
-    from engine.data.files import first_line
+    from engine.reading import first_line
 
     allocator.keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32 on a GPU, too; bf16 is the faster choice

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from engine.cli.output import short_lines
 from engine.store import database, published, queries, records
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS
@@ -24,7 +25,7 @@ def show(results: Path, run: str, is_new: bool) -> int:
     """
     if not is_new:
         print(f"run {run!r} is finished already, nothing to compute")
-    print(text(results, run))
+    print(short_lines(text(results, run)))
     return 0
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.dataset import Box, Dataset, DatasetError, Example
-from engine.data.files import id_text, parse_json, quoted, read_text
+from engine.data.files import id_text
+from engine.reading import parse_json, quoted, read_text
 
 _LONGEST_NAME = 255
 """Bytes of a file or folder name that file systems take."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data.dataset import Dataset
-from engine.data.files import quoted, read_text, rows
+from engine.data.files import rows
 from engine.data.predictions import PredictionsError
+from engine.reading import quoted, read_text
 
 _WHOLE = re.compile(r"(-?)0*(\d+)(?:\.0*)?")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from engine.data.checks import checked, ordered, read_json_file
 from engine.data.dataset import Dataset, DatasetError, Example
-from engine.data.files import quoted
 from engine.data.folder import no_photos
 from engine.data.photo_formats import files_in
+from engine.reading import quoted
 
 
 def load_classes(path: Path) -> Dataset:

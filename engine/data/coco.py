@@ -22,9 +22,10 @@ from engine.data.checks import (
     split_name,
 )
 from engine.data.dataset import Box, Dataset, DatasetError, Example
-from engine.data.files import head, id_text, quoted
+from engine.data.files import id_text
 from engine.data.placement import place
 from engine.data.splits import choose_split, hashed_split
+from engine.reading import head, quoted
 
 _NO_REFERENCE = ("is_precanned", "is_rejected")
 _OTHER_FILES = ("instances_", "person_keypoints_", "stuff_", "panoptic_", "image_info_", "dataset_")

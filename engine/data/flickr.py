@@ -10,10 +10,11 @@ from pathlib import Path
 
 from engine.data.checks import caption_text, inside_name, ordered, photo_ids, read_text_file
 from engine.data.dataset import Dataset, DatasetError, Example
-from engine.data.files import head, quoted, rows
+from engine.data.files import rows
 from engine.data.photo_formats import has_photo_suffix
 from engine.data.placement import place
 from engine.data.splits import hashed_split, listed_split
+from engine.reading import head, quoted
 
 _BARS = re.compile(r"\s*image_name\s*\|\s*comment_number\s*\|\s*comment\s*")
 _TOKENS = re.compile(r"[^\t\n]+#\d+\t")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from engine.data.checks import ordered, photo_ids
 from engine.data.dataset import Dataset, DatasetError, Example
-from engine.data.files import some_of
 from engine.data.photo_formats import NAMED, Files, files_below, files_in
 from engine.data.splits import hashed_split
+from engine.reading import some_of
 
 
 class FolderReader:

@@ -4,8 +4,8 @@ import unicodedata
 from pathlib import Path
 
 from engine.data.dataset import Dataset
-from engine.data.files import quoted
 from engine.data.photo_formats import has_photo_suffix
+from engine.reading import quoted
 
 
 class ImageNames:

@@ -10,9 +10,9 @@ from typing import Any
 
 from engine.data.checks import caption_text, entry, entry_id, inside_name, ordered, photo_ids, read_json_file
 from engine.data.dataset import Dataset, DatasetError, Example
-from engine.data.files import head, quoted
 from engine.data.placement import place
 from engine.data.splits import listed_split
+from engine.reading import head, quoted
 
 
 class KarpathyReader:

@@ -12,10 +12,11 @@ from typing import Any
 
 from engine.data.checks import caption_text, inside_name, ordered, photo_ids, read_json_file, read_text_file, split_name
 from engine.data.dataset import Dataset, DatasetError, Example
-from engine.data.files import head, parse_json, quoted, rows, some_of
+from engine.data.files import rows
 from engine.data.photo_formats import has_photo_suffix
 from engine.data.placement import place
 from engine.data.splits import choose_split, hashed_split
+from engine.reading import head, parse_json, quoted, some_of
 
 IMAGE_KEYS = ("image", "file_name", "filename", "image_path", "img_path")
 CAPTION_KEYS = ("caption", "captions", "text", "sentence")

@@ -18,8 +18,8 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps
 
-from engine.data.files import first_line
 from engine.data.photo_formats import FORMATS, NAMED
+from engine.reading import first_line
 
 MAX_PIXELS = 100_000_000
 """Photos with more pixels are skipped: each takes 300 MB, and Pillow soon rejects them as decompression bombs."""

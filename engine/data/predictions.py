@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.dataset import Dataset
-from engine.data.files import id_text, parse_json, quoted, read_text, rows
+from engine.data.files import id_text, rows
 from engine.data.image_names import ImageNames, without_extension
 from engine.data.pairs import CAPTION_KEYS, IMAGE_KEYS, JSON_LINES, TABLES
+from engine.reading import parse_json, quoted, read_text
 
 _NAME_KEYS = ("image_id", "img_id", *IMAGE_KEYS)
 _TEXT_KEYS = (*CAPTION_KEYS, "prediction")

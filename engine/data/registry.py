@@ -7,13 +7,13 @@ from engine.data.checks import checked, named_as_on_disk
 from engine.data.coco import CocoReader
 from engine.data.course import CourseReader
 from engine.data.dataset import Dataset, DatasetError
-from engine.data.files import head
 from engine.data.flickr import FLICKR8K, FLICKR30K, is_flickr
 from engine.data.folder import FolderReader
 from engine.data.karpathy import KarpathyReader
 from engine.data.pairs import PairsReader
 from engine.data.splits import HOLD_OUT
 from engine.protocols import DatasetReader, PluginError
+from engine.reading import head
 
 READERS: dict[str, DatasetReader] = {
     reader.name: reader

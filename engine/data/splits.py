@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.data.checks import named_as_on_disk
 from engine.data.dataset import Dataset, DatasetError
-from engine.data.files import some_of
+from engine.reading import some_of
 
 HOLD_OUT = 100
 """Photos that are held out as `val` if a dataset has no splits."""

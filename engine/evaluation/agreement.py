@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.dataset import Dataset, Example
-from engine.data.files import quoted
 from engine.data.image_names import ImageNames
 from engine.data.split import Split
 from engine.evaluation.scoring import IMPORTED, MetricSettings, keys_of
 from engine.metrics.human_ratings import Agreement, Rating, RatingsError, agreement
+from engine.reading import quoted
 
 
 def rated_examples(ratings: Sequence[Rating], dataset: Dataset, source: Path) -> list[Example]:

@@ -60,7 +60,7 @@ def image_features(
     names = hashlib.sha256("\n".join(str(path and path.name) for path in photos).encode()).hexdigest()[:16]
     cache = results / ".cache" / "clip" / f"{clip.fingerprint}-{clip.setup}-{fingerprint}-{names}.npz"
     kept = atomic.read_arrays(cache)
-    if kept is not None and {"features", "reasons"} <= set(kept):
+    if kept is not None and _fits(kept, len(photos)):
         reasons = [str(reason) or None for reason in kept["reasons"]]
         # Skipped photos may be readable now with the same size, for example after a change of permissions.
         if not any(_is_readable(path) for path, reason in zip(photos, reasons, strict=True) if path and reason):
@@ -89,6 +89,14 @@ def image_features(
         every[rows] = np.concatenate(features)
     atomic.write_arrays(cache, features=every, reasons=np.array([reason or "" for reason in reasons]))
     return every, reasons
+
+
+def _fits(kept: dict[str, np.ndarray], photos: int) -> bool:
+    """Return whether cached arrays are the features and reasons of so many photos."""
+    features, reasons = kept.get("features"), kept.get("reasons")
+    if features is None or reasons is None or reasons.shape != (photos,) or reasons.dtype.kind != "U":
+        return False
+    return features.dtype == np.float32 and features.ndim == 2 and len(features) == photos
 
 
 def _is_readable(path: Path) -> bool:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from engine.evaluation import provenance
+from engine.reading import read_object
 from engine.store import atomic, locks, records, tables
 from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES
@@ -58,15 +59,34 @@ class RunInProgress:
             return False
         state = self.folder / ".parts" / "plan.json"
         if state.is_file():
-            before = json.loads(state.read_text(encoding="utf-8"))
+            before = self._plan(state)
             if different := self._difference(before["plan"]):
                 raise RunExists(
                     f"run {self.name!r} was started with other settings ({different}); "
                     f"choose another --run, or delete {self.folder}"
                 )
             self.watch = provenance.Stopwatch(before["seconds"])
+        else:
+            tables.drop_chunks(self.folder)  # without their settings they may belong to another run of this name
         self.keep_time()
         return True
+
+    def _plan(self, file: Path) -> dict[str, Any]:
+        """Return the settings and times of the unfinished run.
+
+        Raises:
+            ResultsError: the file is damaged, so that the settings of the stored chunks are not known.
+        """
+        start_over = f"delete {file.parent} to start over"
+        try:
+            plan = read_object(file, ResultsError)
+        except ResultsError as error:
+            raise ResultsError(f"{error}; {start_over}") from error
+        seconds = plan.get("seconds")
+        is_known = isinstance(plan.get("plan"), dict) and isinstance(seconds, dict)
+        if not is_known or not all(isinstance(each, int | float) for each in seconds.values()):
+            raise ResultsError(f"{file}: expected the objects 'plan' and 'seconds' of an unfinished run; {start_over}")
+        return plan
 
     def _is_finished(self) -> bool:
         """Return whether the same run is finished and complete; delete its record if a table is missing.

@@ -19,6 +19,7 @@ from engine.metrics import meteor, ngrams, ptb, spice
 from engine.metrics.base import Described, MetricError, mean_of, with_ones
 from engine.metrics.pooling import POOLED
 from engine.protocols import Need
+from engine.reading import message
 
 CAPTION_METRICS = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l")
 """Computed by default."""
@@ -141,5 +142,5 @@ def _spice_scores(captions: Mapping[int, list[str]], references: list[list[str]]
     try:
         return {"spice": {setting: with_ones(spice.score(each, references)) for setting, each in captions.items()}}
     except spice.SpiceError as error:
-        tqdm.write(str(error), file=sys.stderr)
+        tqdm.write(message(str(error)), file=sys.stderr)
         return {}

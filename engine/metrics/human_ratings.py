@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.files import parse_json, quoted, read_text
+from engine.reading import parse_json, quoted, read_text
 
 
 class RatingsError(ValueError):

@@ -4,26 +4,23 @@ Chooses the preprocessing, activation and tokenizer that the weights need.
 """
 
 import hashlib
-import json
 import re
-import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import open_clip
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.data.files import first_line
+from engine.models import clip_files
 from engine.models.hub import quiet_downloads
 from engine.models.tokenizer import CaptionTokenizer
+from engine.reading import quoted
 
 DEMO = Path(__file__).parents[1] / "demo" / "clip"
 """The small CLIP that ships with the project, trained on the demo world only."""
@@ -194,55 +191,28 @@ def _unknown(name: str) -> str:
 
 
 def _load_named(name: str, model_name: str, weights: str, device: str) -> Clip:
-    is_file = _is_file(weights)
     try:
-        with quiet_downloads():
-            model, prepare = _create(model_name, weights, is_file, device)
-    except Exception as error:  # torch, safetensors and the hub raise their own exceptions
-        if is_file:
-            raise ClipError(f"CLIP {name!r}: {weights} does not fit {model_name}: {first_line(error)[:300]}") from error
+        with quiet_downloads() if _needs_downloads(model_name, weights) else nullcontext():
+            if _is_file(weights):
+                model, prepare = clip_files.create(model_name, Path(weights), device, ClipError)
+            else:
+                model, _, prepare = open_clip.create_model_and_transforms(model_name, pretrained=weights, device=device)
+            tokenizer = open_clip.get_tokenizer(model_name)
+    except ClipError as error:
+        raise ClipError(f"CLIP {quoted(name)}: {error}") from error
+    except Exception as error:  # torch and the hub raise their own exceptions
         raise ClipMissing(
             f"the weights of CLIP {name!r} are not in the cache and could not be downloaded; either run once on a "
             "machine with a network and copy its Hugging Face cache (HF_HOME), or give a file in place of the name: "
             f"{model_name}:/path/to/weights"
         ) from error
-    return Clip(model, prepare, _open_clip_tokenize(open_clip.get_tokenizer(model_name)), name, is_demo=False)
+    return Clip(model, prepare, _open_clip_tokenize(tokenizer), name, is_demo=False)
 
 
-def _create(model_name: str, weights: str, is_file: bool, device: str) -> tuple[nn.Module, Callable]:
-    """Return the model and its preprocessing; files from OpenAI get QuickGELU, regardless of the model's name."""
-    state = _openai_state(Path(weights)) if is_file else None
-    if state is None:
-        model, _, prepare = open_clip.create_model_and_transforms(model_name, pretrained=weights, device=device)
-        return model, prepare
-    model, _, prepare = open_clip.create_model_and_transforms(model_name, device=device, force_quick_gelu=True)
-    model.load_state_dict({name: tensor.float() for name, tensor in state.items() if name not in _OPENAI_MARKS})
-    return model, prepare
-
-
-_OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
-"""Entries of OpenAI's state dicts that are not weights and that no other CLIP has."""
-
-
-def _openai_state(path: Path) -> dict[str, Tensor] | None:
-    """Return the weights of a file from OpenAI (a TorchScript archive, or a state dict saved from one), else None."""
-    if path.suffix == ".safetensors":
-        state = load_file(str(path))
-    elif _is_torchscript(path):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns about the TorchScript format
-            state = torch.jit.load(str(path), map_location="cpu").state_dict()
-        return dict(state)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    return state if set(_OPENAI_MARKS) & set(state) else None
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(re.search(r"(^|/)code/", entry) for entry in archive.namelist())
+def _needs_downloads(model_name: str, weights: str) -> bool:
+    """Return whether weights or the text tower's tokenizer come from the hub, if they are not cached."""
+    text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
+    return not _is_file(weights) or any(text.get(name) for name in ("hf_model_name", "hf_tokenizer_name"))
 
 
 def _open_clip_tokenize(tokenizer: Callable[..., Tensor]) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:
@@ -265,22 +235,27 @@ def _load_folder(folder: Path, device: str) -> Clip:
         if not path.is_file():
             raise ClipError(f"CLIP {str(folder)!r}: {path} is missing; expected open_clip's folder layout")
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        model = open_clip.CLIP(**config["model_cfg"])
-        model.load_state_dict({name: tensor.float() for name, tensor in load_file(str(weights)).items()})
-    except Exception as error:  # JSON, keys, shapes and safetensors raise their own exceptions
-        raise ClipError(f"CLIP {str(folder)!r}: {first_line(error)[:300]}") from error
-    known = {item.name for item in fields(PreprocessCfg)}
-    prepare = image_transform_v2(
-        PreprocessCfg(**{key: value for key, value in config.get("preprocess_cfg", {}).items() if key in known}),
-        is_train=False,
-    )
+        model, prepare = clip_files.create_folder(folder, ClipError)
+    except ClipError as error:
+        raise ClipError(f"CLIP {quoted(str(folder))}: {error}") from error
     if (folder / "tokenizer.json").is_file():
-        tokenize = _own_tokenize(CaptionTokenizer.load(folder / "tokenizer.json"), model.context_length)
+        words = CaptionTokenizer.load(folder / "tokenizer.json")
+        _check_vocabulary(folder, model.vocab_size, words.vocab_size)
+        tokenize = _own_tokenize(words, model.context_length)
     else:
-        tokenize = _open_clip_tokenize(open_clip.SimpleTokenizer(context_length=model.context_length))
+        simple = open_clip.SimpleTokenizer(context_length=model.context_length)
+        _check_vocabulary(folder, model.vocab_size, simple.vocab_size)
+        tokenize = _open_clip_tokenize(simple)
     is_demo = folder.resolve() == DEMO.resolve()
     return Clip(model.to(device), prepare, tokenize, "demo CLIP" if is_demo else folder.name, is_demo)
+
+
+def _check_vocabulary(folder: Path, model: int, tokenizer: int) -> None:
+    if tokenizer > model:
+        raise ClipError(
+            f"CLIP {quoted(str(folder))}: the model has {model:,} tokens and the tokenizer {tokenizer:,}; "
+            "copy the tokenizer.json that belongs to the model"
+        )
 
 
 def _own_tokenize(tokenizer: CaptionTokenizer, context: int) -> Callable[[Sequence[str]], tuple[Tensor, list[bool]]]:

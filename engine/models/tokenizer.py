@@ -12,7 +12,12 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+from engine.reading import first_line, read_text
+
 SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
+LARGEST = 128 * 2**20
+"""Largest tokenizer file, in bytes; those of a million tokens have half of it."""
+
 _NO_SPACE_BEFORE = re.compile(r" (?=[.,!?;:%)\]}。，、！？；：）])|(?<=[(\[{（。，、！？；：]) ")
 _APOSTROPHE = re.compile(r"(?<=\w) ?(['’]) ?(?=(?:s|t|re|ve|ll|d|m)\b)")
 # Captions have hundreds of hyphens per dash, and the metrics' tokeniser keeps `t-shirt` as one word.
@@ -39,7 +44,7 @@ class CaptionTokenizer:
         tokenizer: its vocabulary must contain the tokens of SPECIALS.
 
     Raises:
-        TokenizerError: a special token is missing.
+        TokenizerError: a special token is missing, or ids have gaps.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -47,6 +52,12 @@ class CaptionTokenizer:
         missing = [token for token in SPECIALS if token not in ids]
         if missing:
             raise TokenizerError(f"the tokenizer has no token {missing[0]!r}: expected all of {', '.join(SPECIALS)}")
+        largest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+        if largest >= tokenizer.get_vocab_size():
+            raise TokenizerError(
+                f"the tokenizer has the id {largest:,}, expected ids below its number of tokens "
+                f"({tokenizer.get_vocab_size():,})"
+            )
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -64,12 +75,16 @@ class CaptionTokenizer:
         """
         if not path.is_file():
             raise TokenizerError(f"{path}: there is no such file; expected a Hugging Face tokenizers JSON file")
+        text = read_text(path, TokenizerError, LARGEST)
         try:
-            return cls(Tokenizer.from_file(str(path)))
+            return cls(Tokenizer.from_str(text))
         except TokenizerError as error:
             raise TokenizerError(f"{path}: {error}") from error
-        except Exception as error:  # the library raises bare Exception for every malformed file
-            raise TokenizerError(f"{path}: not a Hugging Face tokenizers file ({error})") from error
+        except BaseException as error:  # the library raises bare Exception, and a panic that is not even that
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            reason = first_line(error)[:200]
+            raise TokenizerError(f"{path}: not a Hugging Face tokenizers file ({reason})") from error
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "CaptionTokenizer":

@@ -3,16 +3,18 @@
 import json
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from engine.reading import quoted
 from engine.store import metric_definitions
 from engine.store.errors import Problem, ResultsError
 from engine.store.records import FinishedRun, find_runs, is_older
 from engine.store.schema import METRICS, RENAMED_TAGS, TABLES, schema_of
-from engine.store.tables import check_table, table_path
+from engine.store.tables import check_content, check_table, table_name, table_path
 
 
 def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
@@ -46,33 +48,53 @@ def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     return connection, problems
 
 
-_WRITERS = {"COPY", "EXPORT", "ATTACH", "PREPARE"}
-"""Statements that write files or may contain one that does, by DuckDB's names."""
-
-
-_WRITING = re.compile("copy|export|attach", re.IGNORECASE)
+_EXPLAIN = re.compile(r"\s*EXPLAIN\s+(ANALYZE\s+)?(\([^()]*\)\s*)?", re.IGNORECASE)
+_PIVOT = re.compile(r"\s*(PIVOT|SELECT|FROM)\b", re.IGNORECASE)
 
 
 def readers(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
-    """Return the statements of `query`, none of which writes a file: only commands write results.
+    """Return the statements of `query`, each of which only reads: only commands write results.
 
-    DuckDB can write to every folder that it can read, so a COPY could replace a run's table.
+    DuckDB can write to every folder that it can read, so that a COPY could replace a run's table, and some of its
+    statements do so under other names. Therefore only SELECT and EXPLAIN of a SELECT are accepted.
 
     Raises:
         duckdb.Error: `query` is not SQL.
-        ResultsError: the query is empty, or one of its statements writes.
+        ResultsError: the query is empty, or one of its statements is of another kind.
     """
     statements = connection.extract_statements(query)
     if not statements:
-        raise ResultsError(f"the query is {query!r}, expected SQL such as SELECT run, beam_size FROM scores")
+        raise ResultsError(f"the query is {quoted(query)}, expected SQL such as SELECT run, beam_size FROM scores")
     for statement in statements:
-        kind = statement.type.name
-        if kind in _WRITERS or (kind == "EXPLAIN" and _WRITING.search(statement.query)):  # EXPLAIN ANALYZE runs it
+        if not _reads(connection, statement):
             raise ResultsError(
-                f"a query of the kind {kind} may write files, expected one that only reads; "
-                "redirect the output into a file instead, with --csv for other programs"
+                f"{quoted(statement.query.strip())} may write files, expected only SELECT or EXPLAIN of a SELECT; "
+                "use WITH for intermediate tables, and redirect the output to write it into a file"
             )
     return statements
+
+
+def _reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
+    """Return whether a statement only reads, by DuckDB's own parser."""
+    kind = _kind(statement)
+    if kind == "EXPLAIN":  # with ANALYZE, the statement is executed
+        start = _EXPLAIN.match(statement.query)
+        if start is None:
+            return False
+        try:
+            inner = connection.extract_statements(statement.query[start.end() :])
+        except duckdb.Error:
+            return False
+        return [_kind(each) for each in inner] == ["SELECT"]
+    # A PIVOT without the list of values is several statements, and so is every statement that contains one.
+    return kind == "SELECT" or (kind == "MULTI" and _PIVOT.match(statement.query) is not None)
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    try:
+        return statement.type.name
+    except ValueError:  # a kind that the Python package does not know
+        return ""
 
 
 def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Problem]]:
@@ -81,13 +103,25 @@ def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Pro
         path = table_path(run.folder, table)
         if not path.exists():
             continue
-        problem = check_table(path)
+        problem = check_table(path) or _content_problem(path)
         if problem is None:
             # The folder in the results, even if it is a link: its name is the run's.
             paths.append(run.folder.parent.resolve() / run.name / path.name)
         else:
             problems.append(problem)
     return paths, problems
+
+
+def _content_problem(path: Path) -> Problem | None:
+    """Return why the pages of a table cannot be read; a file that was not changed is read once per process."""
+    found = path.stat()
+    return _checked(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _checked(path: Path, size: int, changed: int) -> Problem | None:
+    # Attention weights are most of a run's bytes, and only queries of single captions read them.
+    return check_content(path, "* EXCLUDE (weights)" if table_name(path) == "attention" else "*")
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path], older: set[str]) -> None:

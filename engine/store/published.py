@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.data.files import first_line
+from engine.reading import first_line
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 

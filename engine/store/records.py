@@ -1,16 +1,16 @@
 """Run folders and their records: `run.json` is written last and makes a run finished."""
 
-import json
 import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.reading import quoted, read_object
 from engine.store.atomic import write_json
 from engine.store.errors import Problem, ResultsError
 from engine.store.schema import RENAMED, RENAMED_KEYS, RUN_RECORD, TABLES, VERSION
-from engine.store.tables import has_table, table_name
+from engine.store.tables import check_content, has_table, table_name, table_path
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -58,18 +58,45 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """Return the run's record, or None if the run is unfinished.
 
     Raises:
-        ResultsError: the record is not a JSON object.
+        ResultsError: the record is not a JSON object, or an entry has a wrong type.
     """
     path = folder / RUN_RECORD
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ResultsError(f"{path}: not JSON ({error}); run the command again") from error
-    if not isinstance(record, dict):
-        raise ResultsError(f"{path}: expected a JSON object; run the command again")
+        record = read_object(path, ResultsError)
+    except ResultsError as error:
+        raise ResultsError(f"{error}; run the command again") from error
+    for key, (kind, expected) in _ENTRIES.items():
+        value = record.get(key)
+        if key in record and not _is(value, kind) and not (value is None and key in _NULLABLE):
+            raise ResultsError(f"{path}: {key} is {quoted(value)}, expected {expected}; run the command again")
     return _renamed(record) if is_older(record) else record
+
+
+_ENTRIES = {
+    **dict.fromkeys(
+        ("plan", "data", "captioner", "decoding", "attention", "clip", "predictions", "roots", "study")
+        + ("timings", "versions", "hardware", "seconds_per_image"),
+        (dict, "an object"),
+    ),
+    **dict.fromkeys(("tables", "templates"), (str, "a list of texts")),
+    "beam_sizes": (int, "a list of whole numbers"),
+    **dict.fromkeys(("schema_version", "trained_on", "skipped", "set_aside", "seed"), (float, "a number")),
+    **dict.fromkeys(("waited_for_photos", "sweep_seconds_per_image"), (float, "a number")),
+}
+"""Entry of a record -> the type of its value, or of the values of a list. All are optional."""
+
+_NULLABLE = ("captioner", "clip", "trained_on", "waited_for_photos", "sweep_seconds_per_image", "plan")
+"""Entries that are null in some runs."""
+
+
+def _is(value: object, kind: type) -> bool:
+    if kind is dict:
+        return isinstance(value, dict)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, list) and all(type(each) is kind for each in value)
 
 
 def is_older(record: dict[str, Any]) -> bool:
@@ -94,7 +121,8 @@ def drop_record(folder: Path) -> None:
 def lost_tables(folder: Path, tables: list[str]) -> list[str]:
     """Those of `tables` that are not there, and those that are there and cannot be read."""
     there = [table for path in sorted(folder.glob("*.parquet")) if (table := table_name(path)) in TABLES]
-    return [table for table in dict.fromkeys([*tables, *there]) if not has_table(folder, table)]
+    names = dict.fromkeys([*tables, *there])
+    return [name for name in names if not has_table(folder, name) or check_content(table_path(folder, name))]
 
 
 def find_runs(results: Path) -> tuple[list[FinishedRun], list[Problem]]:
@@ -103,6 +131,9 @@ def find_runs(results: Path) -> tuple[list[FinishedRun], list[Problem]]:
     parent = results / "runs"
     for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
         if not folder.is_dir():
+            continue
+        if not RUN_NAME.fullmatch(folder.name):
+            problems.append(Problem(folder, f"{quoted(folder.name)} is not the name of a run, see --run; rename it"))
             continue
         try:
             record = read_record(folder)

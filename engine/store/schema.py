@@ -41,6 +41,17 @@ whatever their rule.
 """
 
 
+KEYS = {
+    "images": ("image_id",),
+    "captions": ("image_id", "beam_size"),
+    "hypotheses": ("image_id", "beam_size", "rank"),
+    "scores": ("image_id", "beam_size"),
+    "corpus_scores": ("beam_size", "metric"),
+    "attention": ("image_id", "beam_size"),
+}
+"""Table -> the columns that identify a row: queries join by them, so that a second row would count twice."""
+
+
 def _struct(**fields: pa.DataType) -> pa.DataType:
     return pa.struct(list(fields.items()))
 

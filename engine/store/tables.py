@@ -3,18 +3,19 @@
 Also keeps the parts that a long stage has finished, next to the tables, until the stage is complete.
 """
 
-import os
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.data.files import first_line
-from engine.store.atomic import publish
+from engine.reading import first_line, quoted
 from engine.store.errors import Problem, ResultsError
-from engine.store.schema import ADDED, METRICS, RENAMED_TABLES, schema_of
+from engine.store.schema import ADDED, KEYS, METRICS, RENAMED_TABLES, schema_of
+from engine.writing import publish_folder, replacing
 
 _ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)
 
@@ -31,12 +32,10 @@ def write_table(folder: Path, table: str, rows: pa.Table) -> Path:
     schema = schema_of(table, rows.column_names)
     if rows.schema.names != schema.names:
         raise ResultsError(f"table {table!r} has columns {rows.schema.names}, expected {schema.names}")
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{table}.parquet"
-    temporary = target.with_suffix(".parquet.tmp")
     group = _ROW_GROUP.get(table, 65_536)
-    pq.write_table(rows.cast(schema), temporary, compression="zstd", row_group_size=group)
-    publish(temporary, target)
+    with replacing(target) as temporary:
+        pq.write_table(rows.cast(schema), temporary, compression="zstd", row_group_size=group)
     return target
 
 
@@ -61,13 +60,18 @@ def read_table(folder: Path, table: str) -> pa.Table:
     """Read `folder/<table>.parquet`.
 
     Raises:
-        ResultsError: the file is missing, half written or not of the contract.
+        ResultsError: the file is missing, damaged or not of the contract.
     """
     path = table_path(folder, table)
     problem = check_table(path)
     if problem is not None:
         raise ResultsError(f"{path}: {problem.reason}")
-    return pq.read_table(path)
+    try:
+        found = pq.read_table(path)
+        found.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise ResultsError(f"{path}: {_damaged(error)}") from error
+    return found
 
 
 def table_path(folder: Path, table: str) -> Path:
@@ -94,7 +98,7 @@ def check_table(path: Path) -> Problem | None:
         return Problem(path, "there is no such file")
     try:
         found = pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         return Problem(path, f"not a whole Parquet file ({first_line(error)}); run the command again")
     table = table_name(path)
     expected = schema_of(table, found.names)
@@ -113,6 +117,39 @@ def check_table(path: Path) -> Problem | None:
     return None
 
 
+def check_content(path: Path, columns: str = "*") -> Problem | None:
+    """Why the pages of the Parquet file at `path` cannot be used, or None; the footer is correct.
+
+    Reads the file with DuckDB, as queries do: it also refuses text that is not UTF-8.
+
+    Args:
+        columns: what to read, in SQL.
+    """
+    keys = KEYS.get(table_name(path))
+    names = ", ".join(keys or ())
+    duplicates = f"SELECT {names}, count(*) FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
+    try:
+        cursor = _reader().cursor()
+        cursor.execute(f"SELECT bit_xor(hash(COLUMNS({columns}))) FROM read_parquet(?)", [str(path)]).fetchall()
+        twice = cursor.execute(duplicates, [str(path)]).fetchone() if keys else None
+    except duckdb.Error as error:
+        return Problem(path, _damaged(error))
+    if keys is None or twice is None:
+        return None
+    row = ", ".join(f"{name} {quoted(value)}" for name, value in zip(keys, twice[:-1], strict=True))
+    return Problem(path, f"{twice[-1]:,} rows for {row}, expected one; run the command again")
+
+
+@cache
+def _reader() -> duckdb.DuckDBPyConnection:
+    """Return a connection for checks, one per process because opening one takes longer than most checks."""
+    return duckdb.connect(":memory:")
+
+
+def _damaged(error: Exception) -> str:
+    return f"damaged ({first_line(error)[:200]}); restore the file, or delete it and run the command again"
+
+
 def write_part(folder: Path, stage: str, index: int, tables: dict[str, pa.Table]) -> None:
     """Keep chunk `index` of `stage`: all its tables, or none of them."""
     target = _part_folder(folder, stage, index)
@@ -121,20 +158,28 @@ def write_part(folder: Path, stage: str, index: int, tables: dict[str, pa.Table]
     for table, rows in tables.items():
         write_table(temporary, table, rows)
     shutil.rmtree(target, ignore_errors=True)
-    os.replace(temporary, target)
+    publish_folder(temporary, target)
 
 
 def read_part(folder: Path, stage: str, index: int, tables: list[str]) -> dict[str, pa.Table] | None:
-    """Chunk `index` of `stage`, or None where it is not finished."""
+    """Return chunk `index` of `stage`, or None if it is not finished or damaged: then it is computed again."""
     part = _part_folder(folder, stage, index)
-    if not all(has_table(part, table) for table in tables):
+    try:
+        return {table: read_table(part, table) for table in tables}
+    except ResultsError:
         return None
-    return {table: read_table(part, table) for table in tables}
 
 
 def drop_parts(folder: Path) -> None:
     """Delete the chunks of a run whose tables are complete."""
     shutil.rmtree(folder / _PARTS, ignore_errors=True)
+
+
+def drop_chunks(folder: Path) -> None:
+    """Delete the chunks of an unfinished run, but not the lock that is held."""
+    for stage in (folder / _PARTS).iterdir():
+        if stage.is_dir():
+            shutil.rmtree(stage)
 
 
 def _part_folder(folder: Path, stage: str, index: int) -> Path:

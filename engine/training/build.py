@@ -1,19 +1,23 @@
 """Build the captioner and tokenizer of a recipe, and select the photos that can be read."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from safetensors.torch import load_file
+import torch
 from torch import nn
 from tqdm import tqdm
 
+from engine import limits
 from engine.captioners.native.captioner import CaptionerModel, encoder_width
 from engine.config import CaptionerConfig, ConfigError, Recipe
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo, read_ahead
+from engine.models import state_dicts
 from engine.models.hub import quiet_downloads
 from engine.models.tokenizer import CaptionTokenizer
+from engine.reading import message
 from engine.training.errors import TrainingError
 
 
@@ -21,12 +25,19 @@ def build_captioner(recipe: Recipe, vocab_size: int) -> CaptionerModel:
     """Return the recipe's captioner with its initial weights; a frozen encoder has no gradients.
 
     Raises:
-        TrainingError: the encoder weights are missing or do not fit.
+        TrainingError: the captioner is too large, or the encoder weights are missing or do not fit.
     """
     values = asdict(recipe.model)
     width = values.pop("d_model") or encoder_width(recipe.model.encoder, recipe.model.encoder_kwargs)
     config = CaptionerConfig(vocab_size=vocab_size, d_model=width, **values)
-    with quiet_downloads():
+    with torch.device("meta"):
+        parameters = sum(each.numel() for each in CaptionerModel(config).parameters())
+    if parameters > limits.PARAMETERS:
+        raise TrainingError(
+            f"the captioner of the recipe has {parameters:,} parameters, expected at most {limits.PARAMETERS:,}; "
+            "reduce its sizes"
+        )
+    with quiet_downloads() if recipe.training.pretrained else nullcontext():
         captioner = CaptionerModel(config, pretrained=recipe.training.pretrained)
     if recipe.training.encoder_weights:
         _fill_encoder(captioner.encoder, Path(recipe.training.encoder_weights))
@@ -36,18 +47,20 @@ def build_captioner(recipe: Recipe, vocab_size: int) -> CaptionerModel:
 
 
 def _fill_encoder(encoder: nn.Module, file: Path) -> None:
+    where = f"encoder_weights {str(file)!r}"
     if not file.is_file():
-        raise TrainingError(f"encoder_weights {str(file)!r}: there is no such file; expected a safetensors file")
-    try:
-        weights = load_file(str(file))
-        # The file may contain an ImageNet classifier, which captioners do not have. In a captioner's file, names have
-        # the prefix `encoder.`.
-        bare = {name.removeprefix("encoder."): tensor.float() for name, tensor in weights.items()}
-        wanted = {name: tensor for name, tensor in bare.items() if name in encoder.state_dict()}
-        encoder.load_state_dict(wanted)
-    except Exception as error:  # safetensors and load_state_dict raise their own exceptions
-        reason = str(error).splitlines()[:2]
-        raise TrainingError(f"encoder_weights {str(file)!r}: does not fit the encoder: {' '.join(reason)}") from error
+        raise TrainingError(f"{where}: there is no such file; expected a safetensors file")
+    if file.suffix != ".safetensors":
+        raise TrainingError(f"{where}: expected a safetensors file")
+    # The file may contain an ImageNet classifier, which captioners do not have. In a captioner's file, names have the
+    # prefix `encoder.`.
+    weights = state_dicts.read(file, TrainingError)
+    bare = {name.removeprefix("encoder."): tensor.float() for name, tensor in weights.items()}
+    own = encoder.state_dict()
+    wanted = {name: tensor for name, tensor in bare.items() if name in own}
+    if why := state_dicts.misfit(wanted, own):
+        raise TrainingError(f"{where}: does not fit the encoder: {why}")
+    encoder.load_state_dict(wanted)
 
 
 def tokenizer_of(dataset: Dataset, examples: Sequence[Example], recipe: Recipe) -> CaptionTokenizer:
@@ -66,7 +79,7 @@ def readable(dataset: Dataset) -> Dataset:
         try:
             open_photo(dataset.photo(example))
         except PhotoError as error:
-            tqdm.write(f"skipped {example.file_name}: {error}")
+            tqdm.write(message(f"skipped {example.file_name}: {error}"))
             return None
         return example
 

@@ -1,6 +1,7 @@
 """The images for training: cached features of a frozen encoder, or photos that are read for every batch."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine.captioners.native.captioner import CaptionerModel
 from engine.config import TrainingConfig
 from engine.data.dataset import Dataset
 from engine.data.photos import open_photo, read_ahead
+from engine.writing import no_space, replacing, sync_folder
 
 ENCODE_BATCH = 32
 
@@ -30,13 +32,19 @@ class KeptFeatures:
     def _load_or_compute(self, dataset: Dataset, file: Path) -> np.ndarray:
         if not dataset.examples:
             return np.empty((0, 0, 0), np.float16)
-        key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}"
+        key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}".encode()
         mark = file.with_suffix(".key")
         shape = (len(dataset.examples), *self._shape())
-        if not (mark.is_file() and mark.read_text() == key and file_size(file) == 2 * math.prod(shape)):
-            mark.unlink(missing_ok=True)  # an interruption must not leave the key of an incomplete file
-            self._compute(dataset, file)
-            mark.write_text(key)
+        if not (mark.is_file() and mark.read_bytes() == key and file_size(file) == 2 * math.prod(shape)):
+            # The key is written last and removed first: an interruption must not leave that of an incomplete file.
+            mark.unlink(missing_ok=True)
+            sync_folder(mark.parent)
+            try:
+                self._compute(dataset, file)
+            except OSError as error:
+                raise no_space(file, error) or error from error
+            with replacing(mark) as temporary:
+                temporary.write_bytes(key)
         return np.memmap(file, np.float16, "r", shape=shape)
 
     def _compute(self, dataset: Dataset, file: Path) -> None:
@@ -52,6 +60,8 @@ class KeptFeatures:
             for batch in _batched(iter(bar), ENCODE_BATCH):
                 pixels = self._captioner.pixels(torch.from_numpy(np.stack(batch)).to(self._device))
                 kept.write(self._captioner.features(pixels).half().cpu().numpy().tobytes())
+            kept.flush()
+            os.fsync(kept.fileno())
 
     def _shape(self) -> tuple[int, int]:
         size = self._captioner.config.image_size

@@ -4,11 +4,9 @@ Log rows are passed to the caller. An interrupted training continues from its la
 uninterrupted one.
 """
 
-import json
 import math
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +27,14 @@ from engine.metrics import registry
 from engine.metrics.clipscore import ClipFamily
 from engine.metrics.measure import measure
 from engine.models.clip import Clip
-from engine.training import images
+from engine.reading import message
+from engine.training import images, state
 from engine.training.build import build_captioner, readable, tokenizer_of
 from engine.training.errors import TrainingError
-from engine.training.images import ENCODE_BATCH, file_size
+from engine.training.images import ENCODE_BATCH
+from engine.training.state import Progress
 
 _IGNORED = -100  # the default ignore_index of cross_entropy
-
-
-_STATE = "state.pt"
-
-
-@dataclass
-class Progress:
-    """The progress of a training, saved in the state file and restored from it."""
-
-    epoch: int = 0
-    step: int = 0
-    best_cider: float = -math.inf
-    best_clipscore: float = -math.inf
-
-    @property
-    def is_validated(self) -> bool:
-        """Whether the best captioner was chosen by validation."""
-        return self.best_cider > -math.inf
 
 
 def train(
@@ -73,51 +55,34 @@ def train(
         log: called after each epoch with every row of the `training` table so far.
 
     Raises:
-        TrainingError: there are no captions, the folder contains another training, the encoder weights do not fit, or
-            the disk is full.
+        TrainingError: there are no captions, the folder contains another training, or the encoder weights do not fit.
+        OSError: a file cannot be written, for example because the disk is full.
     """
     return _Training(train_set, validation_set, recipe, folder, device, clip, log).run()
 
 
 def is_finished(folder: Path, recipe: Recipe, train_set: Dataset, clip: Clip | None = None) -> bool:
-    """Return whether `folder` contains a complete training with this recipe, these data and this CLIP."""
-    claim, state = folder / "training.json", folder / _STATE
-    if not (
-        claim.is_file() and state.is_file() and claim.read_text(encoding="utf-8") == _claim(recipe, train_set, clip)
-    ):
+    """Return whether `folder` contains a complete training with this recipe, these data and this CLIP.
+
+    Raises:
+        TrainingError: the state of the training is damaged.
+    """
+    if state.content(folder / state.IDENTITY) != _identity(recipe, train_set, clip):
         return False
-    kept = torch.load(
-        state, map_location="cpu", weights_only=True, mmap=True
-    )  # mmap, so that only the progress is read from disk
-    return kept["progress"]["epoch"] == recipe.training.epochs
+    return state.epochs_done(folder) == recipe.training.epochs
 
 
 def check_folder(folder: Path, recipe: Recipe, train_set: Dataset, clip: Clip | None = None) -> None:
     """Check that a training can start or continue in `folder`.
 
-    A training that failed before it saved a state or a captioner does not block the folder.
-
     Raises:
         TrainingError: `folder` is a file, or contains another training.
     """
-    if folder.is_file():
-        raise TrainingError(f"--out {folder} is a file; expected a folder")
-    is_trained = any((folder / name).is_file() for name in (_STATE, "model.safetensors"))
-    if is_trained and _text(folder / "training.json") not in ("", _claim(recipe, train_set, clip)):
-        raise TrainingError(
-            f"{folder}: contains another training (its recipe, data or CLIP differ); choose another --out"
-        )
+    state.check_folder(folder, _identity(recipe, train_set, clip))
 
 
-def _text(file: Path) -> str:
-    """Return the text of a file, "" if it does not exist."""
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
-
-
-def _claim(recipe: Recipe, train_set: Dataset, clip: Clip | None) -> str:
-    """Return the identity of a training as stored in `training.json`."""
-    mine = {"recipe": asdict(recipe), "data": train_set.fingerprint, "clip": getattr(clip, "name", None)}
-    return json.dumps(mine, indent=2, sort_keys=True) + "\n"
+def _identity(recipe: Recipe, train_set: Dataset, clip: Clip | None) -> bytes:
+    return state.identity(recipe, train_set, getattr(clip, "name", None))
 
 
 def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
@@ -155,7 +120,7 @@ class _Training:
             )
         held = [example for example in validation_set.examples if example.references]
         self.validation_set = readable(validation_set.subset(held[: self.config.validation_images]))
-        self._claim_folder(train_set)
+        state.claim(folder, _identity(recipe, train_set, clip), self.train_set, self.train_set.examples)
         self.images = images.create(
             self.captioner, self.train_set, self.config, folder / "features_train.f16", self.device
         )
@@ -172,8 +137,7 @@ class _Training:
         self.steps = len(self._batches(0)) * self.config.epochs
         trained = [parameter for parameter in self.captioner.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
-        self.progress, self.rows = Progress(), []
-        self._restore()
+        self.progress, self.rows = state.restore(folder, self.captioner, self.optimizer, self.device)
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=self.progress.step)
         self._clip_images: np.ndarray | None = None
 
@@ -281,7 +245,7 @@ class _Training:
             if name in row:
                 self.writer.add_scalar(name.replace("_", "/", 1), row[name], epoch)
         shown = " ".join(f"{name.removeprefix('validation_')} {value:.3f}" for name, value in list(row.items())[2:])
-        tqdm.write(f"epoch {epoch + 1}: {shown}; {captions[0]}")
+        tqdm.write(message(f"epoch {epoch + 1}: {shown}; {captions[0]}"))
 
     def _greedy_captions(self) -> list[str]:
         self.captioner.eval()
@@ -319,35 +283,8 @@ class _Training:
         for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
             self.writer.add_scalar(f"training/{name}", value, self.progress.step)
 
-    def _claim_folder(self, train_set: Dataset) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "training.json").write_text(_claim(self.recipe, train_set, self.clip), encoding="utf-8")
-        photos = sorted((example.image_id, file_size(train_set.photo(example))) for example in self.train_set.examples)
-        lines = "".join(f"{image_id}\t{size}\n" for image_id, size in photos)
-        (self.folder / checkpoints.TRAINED_ON).write_text(lines, encoding="utf-8")
-
     def _save(self) -> None:
-        state = {
-            "progress": asdict(self.progress),
-            "rows": self.rows,
-            "model": self.captioner.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        temporary = self.folder / f"{_STATE}.tmp"
-        try:
-            torch.save(state, temporary)
-        except RuntimeError as error:  # torch's writer raises it if the disk is full
-            raise TrainingError(checkpoints.unwritten(temporary, error)) from error
-        os.replace(temporary, self.folder / _STATE)
-
-    def _restore(self) -> None:
-        file = self.folder / _STATE
-        if not file.is_file():
-            return
-        state = torch.load(file, map_location=self.device, weights_only=True)
-        self.progress, self.rows = Progress(**state["progress"]), state["rows"]
-        self.captioner.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        state.save(self.folder, self.progress, self.rows, self.captioner, self.optimizer)
 
 
 def pad(captions: Sequence[list[int]], pad_id: int) -> Tensor:

@@ -30,6 +30,8 @@ from engine.captioners.native.incremental import (
 from engine.config import CaptionerConfig, ConfigError
 from engine.data.photos import Preprocessing
 from engine.decoding import memory as search_memory
+from engine.models import timm_names
+from engine.reading import first_line, quoted
 
 
 class CaptionerError(ValueError):
@@ -295,17 +297,6 @@ class CaptionerModel(nn.Module):
         )
 
 
-_OLD_NAMES = {
-    "beit_base_patch16_224_in22k": "beit_base_patch16_224.in22k_ft_in22k",
-    "beit_large_patch16_224_in22k": "beit_large_patch16_224.in22k_ft_in22k",
-    "beitv2_base_patch16_224_in22k": "beitv2_base_patch16_224.in1k_ft_in22k",
-    "beitv2_large_patch16_224_in22k": "beitv2_large_patch16_224.in1k_ft_in22k",
-    "vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k",
-    "vit_base_patch32_224_sam": "vit_base_patch32_224.sam_in1k",
-}
-"""Names of ViTs and BEiTs in timm 0.6.11 that timm 1.0, unlike those of DeiT-III, does not map to new names."""
-
-
 def encoder_width(encoder: str, kwargs: dict) -> int:
     """Return the width of an encoder's tokens, without allocating its weights."""
     with torch.device("meta"):
@@ -318,17 +309,17 @@ def _rgb(values: Iterable[float]) -> tuple[float, float, float]:
 
 
 def _create_encoder(name: str, kwargs: dict, pretrained: bool) -> Any:
+    if problem := timm_names.problem(name):
+        raise CaptionerError(f"encoder {problem}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # timm warns about old names, which it maps to the new ones
-            return timm.create_model(_OLD_NAMES.get(name, name), pretrained=pretrained, num_classes=0, **kwargs)
+            return timm.create_model(timm_names.current(name), pretrained=pretrained, num_classes=0, **kwargs)
     except RuntimeError as error:
-        if "Unknown model" in str(error):
-            close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "see timm.list_models()"
-            raise CaptionerError(f"encoder {name!r}: timm has no such model; similar names: {close}") from error
-        raise CaptionerError(f"encoder {name!r}: {error}") from error
-    except (TypeError, ValueError, AssertionError) as error:
-        raise CaptionerError(f"encoder {name!r} does not accept encoder_kwargs {kwargs}: {error}") from error
+        raise CaptionerError(f"encoder {name!r}: {first_line(error)}") from error
+    except (TypeError, ValueError, AssertionError, ArithmeticError, LookupError, AttributeError) as error:
+        options = f"encoder_kwargs {quoted(kwargs)}"
+        raise CaptionerError(f"encoder {name!r} does not accept {options}: {first_line(error)}") from error
     except OSError as error:
         raise EncoderMissing(missing_encoder(name)) from error
     except Exception as error:  # huggingface_hub's errors for failed downloads do not derive from OSError

@@ -6,29 +6,24 @@ Our folders contain `config.json`, `model.safetensors` and `tokenizer.json`; the
 
 import hashlib
 import json
-import re
-import shutil
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.captioners.native.captioner import CaptionerModel
 from engine.config import CaptionerConfig, from_dict
-from engine.data.files import first_line
+from engine.models import state_dicts
 from engine.models.tokenizer import CaptionTokenizer
+from engine.reading import quoted, read_object, read_text
+from engine.writing import replacing
 
 _STUDY_KEYS = ("vocab_size", "encoder", "num_layers", "nhead", "d_model", "activation", "dropout")
 _STUDY_IGNORED = ("batch_first", "pretrained")  # we are always batch first; the weights come from the checkpoint
-_LEADING = re.compile(r"^(?:(?:module|model)\.)+")
-_WRAPPED_PART = re.compile(r"^(\w+)\.(?:module\.)+")
-"""A part of a captioner that was wrapped separately. At deeper levels, `module` may be a name of the encoder's."""
 _UNUSED = ("head", "head_dist", "pre_logits", "fc_norm", "classifier", "fc")
 """Parts of an encoder after its tokens; timm omits some of them in models without classes."""
 
@@ -45,9 +40,8 @@ def save(folder: Path, captioner: CaptionerModel, tokenizer: CaptionTokenizer) -
     """Write `config.json`, `tokenizer.json` and `model.safetensors`, in the dtype of the weights.
 
     Raises:
-        CheckpointError: a file cannot be written, for example because the disk is full.
+        OSError: a file cannot be written, for example because the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().contiguous().cpu() for name, tensor in captioner.state_dict().items()}
     weights.pop("positional_embedding.pe")  # computed, not learned
     config = json.dumps(asdict(captioner.config), indent=2) + "\n"
@@ -56,24 +50,8 @@ def save(folder: Path, captioner: CaptionerModel, tokenizer: CaptionTokenizer) -
         ("tokenizer.json", tokenizer.save),
         ("model.safetensors", lambda path: save_file(weights, str(path))),
     ):
-        temporary = folder / f"{name}.tmp"
-        try:
+        with replacing(folder / name) as temporary:
             write(temporary)
-        except OSError:
-            raise
-        except (
-            Exception
-        ) as error:  # safetensors and tokenizers raise their own exceptions, for example if the disk is full
-            raise CheckpointError(unwritten(temporary, error)) from error
-        temporary.replace(folder / name)
-
-
-def unwritten(path: Path, error: Exception) -> str:
-    """Delete a file that could not be written completely, and return the message for it."""
-    is_full = shutil.disk_usage(path.parent).free < 2**20
-    path.unlink(missing_ok=True)
-    reason = "the disk is full" if is_full else first_line(error)[:200]
-    return f"{path}: {reason}; free some space and run the same command again; it continues where it stopped"
 
 
 def load(
@@ -94,13 +72,12 @@ def load(
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: there is no such folder; expected a captioner made by `engine train`")
     if (folder / "config.json").is_file():
-        config = from_dict(CaptionerConfig, _read_json(folder / "config.json"), str(folder / "config.json"))
-        file = folder / "model.safetensors"
-        weights = _read_safetensors(file)
+        file = folder / "config.json"
+        config = from_dict(CaptionerConfig, read_object(file, CheckpointError), str(file))
+        weights = state_dicts.read(folder / "model.safetensors", CheckpointError)
     elif (folder / "model_config.json").is_file():
         config = _study_config(folder / "model_config.json")
-        file = folder / "Best_model.pth"
-        weights = _study_weights(file)
+        weights = state_dicts.read(folder / "Best_model.pth", CheckpointError)
     else:
         raise CheckpointError(
             f"{folder}: contains no captioner; expected config.json with model.safetensors and tokenizer.json, or the "
@@ -112,44 +89,14 @@ def load(
             f"{folder}: the captioner has {config.vocab_size} tokens and the tokenizer {words.vocab_size}; use "
             "--tokenizer to pass the tokenizer that the captioner was trained with"
         )
-    weights = unwrapped(weights, file)
-    captioner = CaptionerModel(_with_feedforward_width(config, weights))
-    captioner.load_state_dict(fitting(weights, captioner.state_dict(), folder), strict=False)
+    config = _with_feedforward_width(config, weights)
+    # Without memory first: a config that does not fit the weights must not allocate what it claims.
+    with torch.device("meta"):
+        shapes = CaptionerModel(config).state_dict()
+    weights = fitting(weights, shapes, folder)
+    captioner = CaptionerModel(config)
+    captioner.load_state_dict(weights, strict=False)
     return captioner.eval(), words
-
-
-def unwrapped(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """Return the weights under the model's own names.
-
-    Removes the prefixes `module.` (DataParallel), `_orig_mod.` (torch.compile) and `model.` (LightningModule), in any
-    order and number, also if only the encoder or the decoder was wrapped.
-
-    Raises:
-        CheckpointError: two weights have the same name after removing prefixes.
-    """
-    names = {name: _unwrapped_name(name) for name in weights}
-    if len(set(names.values())) < len(names):
-        first, second = _same(names)
-        raise CheckpointError(
-            f"{file}: {first!r} and {second!r} have the same name without their prefixes; expected the state dict of "
-            "one model, save model.state_dict()"
-        )
-    return {name: weights[given] for given, name in names.items()}
-
-
-def _unwrapped_name(name: str) -> str:
-    name = _LEADING.sub("", name.replace("_orig_mod.", ""))
-    return _WRAPPED_PART.sub(r"\1.", name)
-
-
-def _same(names: Mapping[str, str]) -> tuple[str, str]:
-    """Return the first two keys of `names` that have the same value."""
-    before: dict[str, str] = {}
-    for given, name in names.items():
-        if name in before:
-            return before[name], given
-        before[name] = given
-    raise ValueError("all values differ")
 
 
 def fitting(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
@@ -161,16 +108,11 @@ def fitting(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Pa
     Raises:
         CheckpointError: a weight is missing, is unknown, or has another shape.
     """
-    given = {name: tensor.to(torch.float32) for name, tensor in weights.items() if name in own or not _is_unused(name)}
-    missing = sorted(set(own) - set(given) - {"positional_embedding.pe"})  # computed, not learned
-    unknown = sorted(set(given) - set(own))
-    if missing or unknown:
-        lists = f"missing {missing[:3] or 'none'}, unknown {unknown[:3] or 'none'}"
-        raise CheckpointError(f"{folder}: the weights do not fit the config: {lists}")
-    for name, tensor in given.items():
-        if own[name].shape != tensor.shape:
-            raise CheckpointError(f"{folder}: {name} is {tuple(tensor.shape)}, expected {tuple(own[name].shape)}")
-    return given
+    given = {name: tensor for name, tensor in weights.items() if name in own or not _is_unused(name)}
+    learned = {name: tensor for name, tensor in own.items() if name != "positional_embedding.pe"}  # that is computed
+    if why := state_dicts.misfit({name: given[name] for name in given if name != "positional_embedding.pe"}, learned):
+        raise CheckpointError(f"{folder}: the weights do not fit the config: {why}; copy both from the same training")
+    return {name: tensor.to(torch.float32) for name, tensor in given.items()}
 
 
 def _is_unused(name: str) -> bool:
@@ -187,71 +129,21 @@ def fingerprint(captioner: CaptionerModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: expected a JSON object")
-    return value
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file; the captioner's folder is incomplete")
-    try:
-        return load_file(str(path))
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a complete safetensors file ({error}); copy it again") from error
-
-
 def _study_config(path: Path) -> CaptionerConfig:
-    values = _read_json(path)
+    values = read_object(path, CheckpointError)
     missing = [key for key in _STUDY_KEYS if key not in values]
     if missing:
         raise CheckpointError(f"{path}: the key {missing[0]!r} is missing; expected {', '.join(_STUDY_KEYS)}")
     known = {key: values[key] for key in _STUDY_KEYS}
     unknown = sorted(set(values) - set(_STUDY_KEYS) - set(_STUDY_IGNORED))
     if unknown:
-        raise CheckpointError(f"{path}: unknown key {unknown[0]!r}")
+        raise CheckpointError(f"{path}: unknown key {quoted(unknown[0])}")
     return from_dict(CaptionerConfig, known, str(path))
-
-
-def _study_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: there is no such file; expected the study's state dict next to model_config.json"
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch also warns about files that it then refuses
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and torch raise their own exceptions for damaged or unsafe files
-        raise CheckpointError(f"{path}: {_why_refused(error)}") from error
-    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
-        weights = weights["state_dict"]  # Lightning stores it next to the optimiser state and the epoch
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise CheckpointError(f"{path}: expected a state dict of tensors; save model.state_dict()")
-    return weights
 
 
 def is_studys(folder: Path) -> bool:
     """Return whether `folder` contains a checkpoint written by the study's own code."""
     return (folder / "model_config.json").is_file() and not (folder / "config.json").is_file()
-
-
-def _why_refused(error: Exception) -> str:
-    """Return why torch.load with weights_only=True refused a file, and what to do, without reading the file again."""
-    if found := re.search(r"GLOBAL (\S+)", str(error)):
-        return (
-            f"a whole pickled model or another Python object ({found[1]}), which is not loaded because that "
-            "would run its code; expected a state dict, save model.state_dict()"
-        )
-    if "TorchScript" in str(error):
-        return "a TorchScript model; expected a state dict, save model.state_dict()"
-    reason = first_line(error).split(". ")[0] if isinstance(error, RuntimeError | OSError) else type(error).__name__
-    return f"not a complete torch.save file ({reason}); copy it again, or save model.state_dict() again"
 
 
 def _find_tokenizer(folder: Path, fallback: Path | None) -> Path:
@@ -278,19 +170,20 @@ def trained_on(folder: Path) -> dict[str, int | None]:
     None.
     """
     file = folder / TRAINED_ON
-    lines = file.read_text(encoding="utf-8").split("\n") if file.is_file() else []
+    lines = read_text(file, CheckpointError).split("\n") if file.is_file() else []
     return dict(_trained_photo(line) for line in lines if line)
 
 
 def _trained_photo(line: str) -> tuple[str, int | None]:
     name, tab, size = line.rpartition("\t")
-    return (name, int(size)) if tab and size.isdecimal() else (line, None)
+    return (name, int(size)) if tab and size.isascii() and size.isdecimal() and len(size) < 20 else (line, None)
 
 
 def training_settings(folder: Path) -> dict[str, int | float]:
     """Return batch_size, learning_rate and epochs of a captioner's training; {} if they were not recorded."""
     file = folder / "training.json"
-    found = _read_json(file).get("recipe") if file.is_file() else None
+    found = read_object(file, CheckpointError).get("recipe") if file.is_file() else None
     used = found.get("training") if isinstance(found, dict) else None
     names = ("batch_size", "learning_rate", "epochs")
-    return {name: used[name] for name in names if name in used} if isinstance(used, dict) else {}
+    numbers = {name: used.get(name) for name in names} if isinstance(used, dict) else {}
+    return {name: value for name, value in numbers.items() if type(value) in (int, float)}

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.data.files import first_line
+from engine.reading import first_line
 
 try:
     from engine.captioners.native import triton_attention

@@ -2,7 +2,7 @@
 
 import argparse
 
-from engine.cli import parser
+from engine.cli import output, parser
 
 
 def add(commands: parser.Commands) -> None:
@@ -22,5 +22,5 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from engine.cli import compare
 
-    print(compare.text(options.results, options.left, options.right))
+    print(output.short_lines(compare.text(options.results, options.left, options.right)))
     return 0

@@ -5,12 +5,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from engine.cli import parser
+from engine.reading import message
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
-
-_COUNTS_ONLY = {"CREATE", "INSERT", "UPDATE", "DELETE"}
-"""Statements that only return a number of rows, which is not printed."""
 
 
 def add(commands: parser.Commands) -> None:
@@ -34,25 +32,30 @@ def run(options: argparse.Namespace) -> int:
 
     connection, problems = database.connect(options.results)
     for problem in problems:
-        print(f"left out: {problem.path}: {problem.reason}", file=sys.stderr)
+        print(message(f"left out: {problem.path}: {problem.reason}"), file=sys.stderr)
     try:
         for statement in database.readers(connection, options.query):
             answer = connection.sql(statement)
-            if answer is not None and statement.type.name not in _COUNTS_ONLY:
+            if answer is not None:
                 _print_csv(answer) if options.csv else answer.show(max_width=200)
     except duckdb.Error as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(message(f"error: {error}"), file=sys.stderr)
         return 2
     return 0
 
 
 def _print_csv(answer: "DuckDBPyRelation") -> None:
-    """Print a DuckDB answer as CSV: NULL is an empty field, a list or a struct is JSON."""
+    """Print a DuckDB answer as CSV: NULL is an empty field, a list or a struct is JSON.
+
+    Texts that a spreadsheet or a terminal would act on are made harmless; see csv_safety.
+    """
     import csv
 
+    from engine.store.csv_safety import safe_cell
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows([_field(value) for value in row] for row in answer.fetchall())
+    writer.writerow([safe_cell(name) for name in answer.columns])
+    writer.writerows([safe_cell(_field(value)) for value in row] for row in answer.fetchall())
 
 
 def _field(value: object) -> object:

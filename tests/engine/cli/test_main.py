@@ -288,7 +288,7 @@ def test_a_training_without_photos_to_validate_on_says_so(tmp_path, capsys):
 
 
 def test_sql_answers_every_statement(tmp_path, capsys):
-    assert run("sql", "SELECT 1 AS a; CREATE TABLE x AS SELECT 2 AS b; FROM x", "--csv", "--results", tmp_path) == 0
+    assert run("sql", "SELECT 1 AS a; WITH x AS (SELECT 2 AS b) FROM x", "--csv", "--results", tmp_path) == 0
     assert capsys.readouterr().out == "a\n1\nb\n2\n"
 
 
@@ -297,7 +297,7 @@ def test_sql_writes_nothing_over_a_run(tmp_path, capsys):
     tables.write_table(table.parent, "captions", tables.table_of("captions", []))
     before = table.read_bytes()
     assert run("sql", f"COPY (SELECT 1) TO '{table}'", "--results", tmp_path) == 2
-    assert "expected one that only reads" in capsys.readouterr().err
+    assert "expected only SELECT" in capsys.readouterr().err
     assert table.read_bytes() == before
 
 
@@ -308,3 +308,60 @@ def test_captions_are_scored_without_loading_torch():
         f"import sys, engine.evaluation.predictions_run, engine.cli.summary; sys.exit(bool({heavy} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+HOSTILE = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202e"
+
+
+def test_sql_prints_no_escape_codes_as_csv_or_as_a_table(tmp_path, capsys):
+    query = f"SELECT '{HOSTILE}' AS a, ['{HOSTILE}'] AS b, '=1+1' AS c, '{HOSTILE}' AS \"{HOSTILE}\""
+    for flags in (["--csv"], []):
+        assert run("sql", query, "--results", tmp_path, *flags) == 0
+        shown = capsys.readouterr().out
+        assert "red" in shown and not {"\x1b", "\x07", "\x9b"} & set(shown)
+    assert run("sql", "SELECT '=1+1' AS \"=2\", -1 AS n", "--csv", "--results", tmp_path) == 0
+    assert capsys.readouterr().out == "'=2,n\n'=1+1,-1\n"
+
+
+def test_an_error_in_sql_cannot_flood_the_terminal(tmp_path, capsys):
+    assert run("sql", f'SELECT "{"x" * 70_000}{HOSTILE}"', "--results", tmp_path) == 2
+    shown = capsys.readouterr().err
+    assert len(shown) < 2_100 and "\x1b" not in shown
+
+
+def test_a_summary_prints_no_escape_codes_and_no_endless_lines(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("filename,label\n0_1.png,0\n1_1.png,0\n")
+    template = f"{HOSTILE} {'x' * 70_000} {{object}}"
+    arguments = ("zeroshot", "--predictions", tmp_path / "a.csv", "--templates", template)
+    assert run(*arguments, "--run", "z", "--results", tmp_path / "results") == 0
+    shown = capsys.readouterr().out
+    assert "zero-shot accuracy" in shown and "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= 2_000
+
+
+@pytest.mark.parametrize("name", ["x" * 70_000, HOSTILE], ids=["long", "escape codes"])
+def test_a_hostile_value_in_a_message_is_short_and_printable(tmp_path, capsys, name):
+    data = tiny.coco(tmp_path / "data")
+    predictions = tiny.write_json(tmp_path / "p.json", {name: "a dog"})
+    arguments = ("score", predictions, "--data", data, "--run", "r", "--results", tmp_path / "results")
+    assert run(*arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ") and len(shown) < 1_000 and "\x1b" not in shown
+
+
+def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path):
+    """RLIMIT_FSIZE makes every write beyond some kilobytes fail, as on a full disk."""
+    data, captioner = tiny.coco(tmp_path / "data"), tiny.captioner_folder(tmp_path / "captioner")
+    code = (
+        "import resource, sys; from engine import __main__ as command; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000)); sys.exit(command.main(sys.argv[1:]))"
+    )
+    arguments = ["evaluate", "--data", data, "--captioner", captioner, "--run", "r", "--results", tmp_path / "results"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert last.startswith(f"error: {tmp_path / 'results' / 'runs' / 'r'}") and "File too large" in last
+    assert not list((tmp_path / "results").rglob("*.parquet.tmp"))
+    assert run(*arguments) == 0

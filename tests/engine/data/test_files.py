@@ -1,6 +1,7 @@
 import pytest
 
-from engine.data.files import first_line, id_text, parse_json, quoted, read_text
+from engine.data.files import id_text
+from engine.reading import first_line, parse_json, quoted, read_text
 
 
 def test_a_quote_is_short_whatever_it_quotes():

@@ -5,6 +5,7 @@ import pytest
 
 from engine.evaluation.run import RunExists, RunInProgress
 from engine.store import database, records, tables
+from engine.store.errors import ResultsError
 from tests.conftest import ROOT
 
 
@@ -127,3 +128,33 @@ def test_a_process_that_ended_holds_no_run(tmp_path):
     assert other_process(tmp_path) == "True"
     assert other_process(tmp_path) == "True"
     assert begin(tmp_path, beams=[1])[1]
+
+
+@pytest.mark.parametrize(
+    "content", ["", '{"plan": {"be', "[1]", '{"plan": [1], "seconds": {}}', '{"plan": {}, "seconds": {"a": "b"}}']
+)
+def test_damaged_settings_of_an_unfinished_run_are_one_sentence_and_delete_nothing(tmp_path, content):
+    run, _ = begin(tmp_path, beams=[1])
+    tables.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
+    run._release()
+    (run.folder / ".parts" / "plan.json").write_text(content)
+    with pytest.raises(ResultsError, match=r"plan.json: .*; delete .*\.parts to start over$"):
+        begin(tmp_path, beams=[1])
+    assert (run.folder / ".parts" / "captions" / "000000" / "skipped.parquet").is_file()
+
+
+def test_chunks_without_their_settings_are_not_used(tmp_path):
+    run, _ = begin(tmp_path, beams=[1])
+    tables.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
+    run._release()
+    (run.folder / ".parts" / "plan.json").unlink()
+    begin(tmp_path, beams=[3])
+    assert tables.read_part(run.folder, "captions", 0, ["skipped"]) is None
+
+
+@pytest.mark.parametrize("content", ['{"plan": [1]}', '{"tables": null}', "[" * 100_000])
+def test_a_run_with_a_damaged_record_is_computed_again(tmp_path, content):
+    run, _ = begin(tmp_path, beams=[1])
+    run.finish()
+    (run.folder / "run.json").write_text(content)
+    assert begin(tmp_path, beams=[1])[1] is True

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.models import clip
+from engine.models import clip, clip_files
 from engine.models.clip import ClipError
 from tests.support import tiny
 
@@ -167,7 +167,7 @@ class _Openais(torch.nn.Module):
             self.add_module(name, child)
         for name, parameter in model.named_parameters(recurse=False):
             self.register_parameter(name, parameter)
-        for name in clip._OPENAI_MARKS:
+        for name in clip_files.OPENAI_MARKS:
             self.register_buffer(name, torch.tensor(1))
 
     def forward(self, text: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -191,18 +192,60 @@ def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
         "PREPARE p AS COPY (SELECT 1) TO '{}'; EXECUTE p",
         "EXPORT DATABASE '{}'",
         "ATTACH '{}' AS x",
+        "IMPORT DATABASE '{}'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "UPDATE EXTENSIONS",
+        "DETACH x",
+        "COPY runs FROM '{}'",
+        "COPY FROM DATABASE memory TO x",
+        "COPY (PIVOT runs ON run) TO '{}'",
+        "EXPLAIN ANALYZE COPY (PIVOT runs ON run) TO '{}'",
+        "EXPLAIN /* */ ANALYZE COPY (SELECT 1) TO '{}'",
+        "EXPLAIN (FORMAT json) COPY (SELECT 1) TO '{}'",
+        "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{}'",
+        "EXPLAIN ANALYZE INSERT INTO runs VALUES ('a', 'b')",
+        "EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1",
+        "PRAGMA database_list",
+        "PRAGMA enable_profiling='json'",
+        "SET threads = 1",
+        "SET VARIABLE a = 1",
+        "RESET threads",
+        "CALL checkpoint()",
+        "CHECKPOINT",
+        "CREATE TABLE x AS SELECT 1",
+        "CREATE SECRET s (TYPE s3)",
+        "CREATE MACRO f(x) AS x",
+        "INSERT INTO runs VALUES ('a', 'b')",
+        "WITH a AS (SELECT 1) INSERT INTO runs SELECT 'a', 'b'",
+        "UPDATE runs SET run = 'a'",
+        "DELETE FROM runs",
+        "MERGE INTO runs USING runs AS s ON true WHEN MATCHED THEN DELETE",
+        "DROP VIEW scores",
+        "ALTER VIEW scores RENAME TO x",
+        "VACUUM",
+        "BEGIN",
+        "USE memory",
+        "SELECT 1; COPY (SELECT 1) TO '{}'",
     ],
 )
 def test_a_query_that_may_write_files_is_none_that_reads(tmp_path, query):
     connection, _ = database.connect(tmp_path)
-    with pytest.raises(ResultsError, match="may write files, expected one that only reads"):
+    with pytest.raises(ResultsError, match="may write files, expected only SELECT or EXPLAIN of a SELECT") as raised:
         database.readers(connection, query.format(tmp_path / "file"))
+    assert len(str(raised.value)) < 400
+    assert not (tmp_path / "file").exists()
 
 
 def test_readers_are_the_statements_of_a_query(tmp_path):
     connection, _ = database.connect(tmp_path)
-    query = "CREATE TABLE x AS SELECT 1; EXPLAIN FROM x; PIVOT (SELECT 1 AS a) ON a USING sum(a); SELECT 'a;b' -- done"
-    assert len(database.readers(connection, query)) == 4
+    query = "WITH x AS (SELECT 1) FROM x; EXPLAIN FROM runs; PIVOT (SELECT 1 AS a) ON a USING sum(a); DESCRIBE runs"
+    query += (
+        "; EXPLAIN ANALYZE SELECT 1; EXPLAIN (FORMAT json) SELECT 1; SHOW TABLES; SUMMARIZE runs; SELECT 'a;b' -- done"
+    )
+    assert len(database.readers(connection, query)) == 9
+    for statement in database.readers(connection, query):
+        connection.sql(statement).fetchall()
     for empty in ("", " ; ", "-- nothing"):
         with pytest.raises(ResultsError, match="expected SQL such as SELECT"):
             database.readers(connection, empty)
@@ -273,3 +316,37 @@ def test_an_older_run_is_read_by_the_names_of_now(tmp_path):
     assert connection.execute("SELECT run, image_id FROM skipped").fetchall() == [("older", "b")]
     found = dict(connection.execute("SELECT run, list_transform(tags, lambda x: x.tag) FROM scores").fetchall())
     assert found == {"older": ["hallucinated object", "generic"], "newer": ["ranking error"]}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_text('{outside}')",
+        "SELECT * FROM read_csv('{outside}')",
+        "SELECT * FROM read_blob('{outside}')",
+        "SELECT * FROM read_text('{results}/link/secret.txt')",
+        "SELECT * FROM read_text('{results}/../outside/secret.txt')",
+        "SELECT * FROM glob('{outside}')",
+        "SELECT * FROM read_json('http://127.0.0.1:9/x')",
+        "SELECT * FROM 's3://bucket/x.parquet'",
+        "SELECT * FROM enable_logging(storage='file', storage_config={{'path': '{results}/log'}})",
+    ],
+)
+def test_a_query_reads_nothing_outside_the_results_and_configures_nothing(tmp_path, query):
+    results, outside = tmp_path / "results", tmp_path / "outside" / "secret.txt"
+    outside.parent.mkdir()
+    outside.write_text("secret")
+    finished(results, "own", {"images": images("near")})
+    (results / "link").symlink_to(outside.parent)
+    connection, _ = database.connect(results)
+    (statement,) = database.readers(connection, query.format(results=results, outside=outside))
+    with pytest.raises(duckdb.Error):
+        connection.sql(statement).fetchall()
+    assert not (results / "log").exists()
+
+
+def test_a_query_may_read_other_files_of_the_results(tmp_path):
+    finished(tmp_path, "own", {"images": images("near")})
+    (tmp_path / "note.txt").write_text("kept")
+    connection, _ = database.connect(tmp_path)
+    assert connection.sql(f"SELECT content FROM read_text('{tmp_path}/note.txt')").fetchall() == [("kept",)]

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from engine.data import registry
 from engine.training import images, loop
 from engine.training.build import build_captioner
 from engine.training.errors import TrainingError
+from tests.conftest import ROOT
 from tests.support import tiny
 
 MODEL = ModelConfig(**tiny.ENCODER, d_model=32, num_layers=1, nhead=2, dim_feedforward=48)
@@ -118,7 +121,7 @@ def test_features_cut_short_are_computed_again_and_a_full_disk_is_an_error(tmp_p
     kept.unlink()
     kept.symlink_to("/dev/full")
     (out / "state.pt").unlink()
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*features_train.f16'"):
         loop.train(*sets, recipe(epochs=1), out)
 
 
@@ -248,18 +251,91 @@ def test_a_split_of_which_no_photo_can_be_used_is_one_sentence(tmp_path, sets):
         loop.train(*sets, recipe(epochs=1), tmp_path / "out")
 
 
-@pytest.mark.parametrize("writer", ["torch.save", "engine.captioners.native.checkpoints.save_file"])
-def test_a_full_disk_is_reported_and_training_continues_afterwards(tmp_path, sets, monkeypatch, writer):
-    def fail(*args):
+@pytest.mark.parametrize(
+    "writer", ["torch.save", "engine.captioners.native.checkpoints.save_file", "tokenizers.Tokenizer.save"]
+)
+def test_a_full_disk_names_the_file_and_training_continues_afterwards(tmp_path, sets, monkeypatch, writer):
+    def fail(*args, **named):
         raise (RuntimeError if writer == "torch.save" else SafetensorError)("unexpected pos 189568 vs 189456")
 
-    monkeypatch.setattr(writer, fail)
+    if writer.startswith("tokenizers"):
+        monkeypatch.setattr("engine.models.tokenizer.CaptionTokenizer.save", fail)
+    else:
+        monkeypatch.setattr(writer, fail)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises((TrainingError, checkpoints.CheckpointError), match="the disk is full; free some space and run"):
+    with pytest.raises(OSError, match="No space left on device") as raised:
         loop.train(*sets, recipe(epochs=1), tmp_path / "out")
+    assert str(raised.value.filename).startswith(str(tmp_path / "out"))
     monkeypatch.undo()
     assert not list((tmp_path / "out").glob("*.tmp"))
     assert loop.train(*sets, recipe(epochs=1), tmp_path / "out").epoch == 1
+
+
+def test_files_that_grow_too_large_are_named_by_the_operating_systems_error(tmp_path, sets):
+    """As on a full disk: the real writers of torch, safetensors and tokenizers fail in the middle of a file."""
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nimport torch\n"
+        "from engine.captioners.native import checkpoints\nfrom engine.training import state\n"
+        "from tests.support import tiny\n"
+        "out, size = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "model = tiny.captioner()\noptimizer = torch.optim.AdamW(model.parameters())\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
+        "for write in (lambda: checkpoints.save(out, model, tiny.tokenizer()),"
+        " lambda: state.save(out, state.Progress(), [], model, optimizer)):\n"
+        "    try:\n        write()\n"
+        "    except OSError as error:\n        print(error.errno, Path(error.filename).name)\n"
+        "print([path.name for path in out.glob('*.tmp')])"
+    )
+    for size, file in ((1_000, "tokenizer.json"), (20_000, "model.safetensors")):
+        command = [sys.executable, "-c", code, str(tmp_path / "out"), str(size)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines() == [f"27 {file}", "27 state.pt", "[]"]
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "pickle", "keys", "types"])
+def test_a_damaged_state_is_one_sentence(tmp_path, sets, damage):
+    out = tmp_path / "out"
+    loop.train(*sets, recipe(epochs=1), out)
+    whole = (out / "state.pt").read_bytes()
+    if damage in ("empty", "truncated", "garbage"):
+        (out / "state.pt").write_bytes({"empty": b"", "truncated": whole[:2_000], "garbage": b"\xff" * 500}[damage])
+    else:
+        content = {"pickle": {"x": Recipe}, "keys": {"progress": {}}, "types": {"progress": {"epoch": "x" * 70_000}}}
+        torch.save(content[damage], out / "state.pt")
+    with pytest.raises(TrainingError, match=r"state.pt: not a complete state of a training \(") as raised:
+        loop.train(*sets, recipe(epochs=1), out)
+    text = str(raised.value)
+    assert "\n" not in text and "\x1b" not in text and len(text) < 400 and "weights_only" not in text
+    if damage != "keys":  # whose progress is a new one
+        with pytest.raises(TrainingError, match="delete it to start over"):
+            loop.is_finished(out, recipe(epochs=1), sets[0])
+    (out / "state.pt").unlink()
+    assert loop.train(*sets, recipe(epochs=1), out).epoch == 1
+
+
+def test_files_that_are_not_utf8_are_another_training_or_old_features(tmp_path, sets):
+    out = tmp_path / "out"
+    loop.train(*sets, recipe(epochs=1), out)
+    features = (out / "features_train.f16").read_bytes()
+    (out / "features_train.key").write_bytes(b"\xff\xfe")
+    (out / "state.pt").unlink()
+    assert loop.train(*sets, recipe(epochs=1), out).epoch == 1
+    assert (out / "features_train.f16").read_bytes() == features
+    (out / checkpoints.TRAINED_ON).write_bytes(b"\xff\xfe")
+    assert loop.train(*sets, recipe(epochs=1), out).epoch == 1
+    assert checkpoints.trained_on(out)
+    (out / "training.json").write_bytes(b"\xff\xfe")
+    assert not loop.is_finished(out, recipe(epochs=1), sets[0])
+    with pytest.raises(TrainingError, match="contains another training"):
+        loop.train(*sets, recipe(epochs=1), out)
+
+
+def test_resuming_writes_no_file_that_is_already_right(tmp_path, sets):
+    out = tmp_path / "out"
+    loop.train(*sets, recipe(epochs=1), out)
+    before = {name: (out / name).stat().st_ino for name in ("training.json", checkpoints.TRAINED_ON)}
+    loop.train(*sets, recipe(epochs=1), out)
+    assert {name: (out / name).stat().st_ino for name in before} == before
 
 
 def test_of_epochs_that_are_equally_good_the_last_stays(tmp_path, sets):

@@ -128,6 +128,8 @@ def test_an_unknown_encoder_names_its_neighbours():
     with pytest.raises(CaptionerError, match="timm has no such model; similar names: .*mobilenetv2"):
         tiny.captioner(encoder="mobilenetv2_9000", encoder_kwargs={})
     with pytest.raises(CaptionerError, match="does not accept encoder_kwargs"):
+        tiny.captioner(encoder_kwargs={"pad_type": "same"})
+    with pytest.raises(ConfigError, match="encoder_kwargs has 'colour', which is not an option of an architecture"):
         tiny.captioner(encoder_kwargs={"colour": "red"})
     with pytest.raises(CaptionerError, match="does not accept encoder_kwargs"):
         tiny.captioner(encoder_kwargs={"depth": 1, "embed_dim": 31, "num_heads": 2})

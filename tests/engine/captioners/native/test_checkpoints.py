@@ -9,6 +9,7 @@ from torch import nn
 
 from engine.captioners.native import checkpoints
 from engine.captioners.native.checkpoints import CheckpointError
+from engine.models import state_dicts
 from tests.support import tiny
 
 
@@ -118,10 +119,10 @@ def test_a_whole_pickled_model_is_refused_in_one_sentence(tmp_path, save):
     assert "StudyModel" in message and message.endswith("save model.state_dict()")
 
 
-def test_a_torchscript_model_is_refused_in_one_sentence(tmp_path):
+def test_another_model_is_refused_by_the_names_of_its_weights(tmp_path):
     folder, _ = study_folder(tmp_path / "CIDEr")
     torch.jit.script(nn.Linear(2, 2)).save(folder / "Best_model.pth")
-    assert refusal(folder).endswith("a TorchScript model; expected a state dict, save model.state_dict()")
+    assert "and 186 more, unknown 'bias', 'weight'; copy both from the same training" in refusal(folder)
 
 
 def cut_off(path):
@@ -185,7 +186,7 @@ def test_a_duplicate_weight_is_refused(tmp_path):
 
 def test_an_encoder_that_itself_has_a_part_named_module_keeps_it():
     names = ["encoder.stages.3.blocks.0.module.weight", "encoder.module.stages.3.blocks.0.module.bias"]
-    found = checkpoints.unwrapped({name: torch.zeros(1) for name in names}, Path("file"))
+    found = state_dicts.unwrapped({name: torch.zeros(1) for name in names}, Path("file"), CheckpointError)
     assert list(found) == ["encoder.stages.3.blocks.0.module.weight", "encoder.stages.3.blocks.0.module.bias"]
 
 
@@ -236,8 +237,8 @@ def change_words(folder):
     [
         (damage_config, "config.json: not JSON"),
         (damage_weights, "not a complete safetensors file"),
-        (remove_weights, "there is no such file; the captioner's folder is incomplete"),
-        (change_layers, r"do not fit the config: missing \['decoder.layers.2"),
+        (remove_weights, "model.safetensors: there is no such file; the model is incomplete"),
+        (change_layers, "do not fit the config: missing 'decoder.layers.2.*, unknown none; copy both from"),
         (change_width, r" is \(.*expected \("),
         (change_words, "the captioner has 7 tokens and the tokenizer"),
     ],
