@@ -36,7 +36,7 @@ ARGS    ?=
 PORT    ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help install data evaluate study dashboard train demo-models test test-slow bench lint doctor clean
+.PHONY: help install data evaluate study dashboard train demo-models test test-slow fuzz bench lint doctor clean
 
 help: ## List every target and variable
 	@echo "targets:"
@@ -108,6 +108,9 @@ test: $(READY) ## Run the tests
 
 test-slow: $(READY) ## Run the slow tests (METEOR)
 	@$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+fuzz: $(READY) ## Give damaged files to every reader: COUNT of each (1000), or ARGS="READER --seed 1"
+	@$(BIN)/python -m tests.fuzz --count $(or $(COUNT),1000) $(ARGS)
 
 bench: $(READY) ## Run the benchmarks
 	@for file in tests/benchmarks/*.py; do $(BIN)/python $$file || exit 1; done

@@ -47,8 +47,9 @@ def quoted(value: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its class name if the message is empty."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Return the first line of an error's message as it may be shown, or its class name if the message is empty."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return _middle_cut(printable(first), _LONGEST_WORD)
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:

@@ -128,8 +128,9 @@ def epochs_done(folder: Path) -> int:
     file = folder / FILE
     if not file.is_file():
         return 0
+    kept = _read(file, torch.device("cpu"), mmap=True)
     try:
-        return _progress(_read(file, torch.device("cpu"), mmap=True)).epoch
+        return _progress(kept).epoch
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(_damaged(file, error)) from error
 

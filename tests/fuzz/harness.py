@@ -1,7 +1,7 @@
 """Give damaged inputs to a reader and count what escapes: `python -m tests.fuzz --count 10000`.
 
-A reader may raise only exceptions of this project, whose text is one line for the user. Anything else is a fault, and so
-is an input that takes longer than SECONDS or more than MEGABYTES of memory.
+A reader may raise only exceptions of this project, whose text is one line for the user. Anything else is a fault, and
+so is an input that takes longer than SECONDS or more than MEGABYTES of memory.
 """
 
 import resource

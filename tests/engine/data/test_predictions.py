@@ -56,7 +56,7 @@ def test_the_courses_real_predictions_are_read_whole(name):
         ('[{"image_id": [1], "caption": "a"}]', r"the image id \[1\] is not an id"),
         ('{"1": "a \\ud83d"}', r"the surrogate '\\ud83d' after .*a ' is unpaired; write the whole"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"1": ' + "9" * 5000 + "}", "not JSON"),
+        ('{"1": ' + "9" * 5000 + "}", "a number has 5,000 digits, expected at most 4,000"),
     ],
 )
 def test_a_bad_file_names_the_entry(tmp_path, text, message):

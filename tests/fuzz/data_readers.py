@@ -1,4 +1,4 @@
-"""The readers of files from outside, each with a valid input."""
+"""The readers of datasets, photos, predictions and ratings, each with a valid input."""
 
 import json
 from collections.abc import Callable
@@ -135,7 +135,7 @@ def _dataset(name: str, write: Callable[[Path], None]) -> Reader:
     return Reader(name, write, read_dataset, _annotations)
 
 
-_EVERY = (
+READERS = (
     _dataset("coco", _coco),
     _dataset("karpathy", _karpathy),
     _dataset("course", _course),
@@ -164,4 +164,3 @@ _EVERY = (
     ),
     Reader("ratings", _ratings, lambda folder: human_ratings.read(folder / "r.jsonl", "system")),
 )
-READERS: dict[str, Reader] = {reader.name: reader for reader in _EVERY}

@@ -1,0 +1,106 @@
+"""The readers of the results folder: records, tables, kept parts of a run, verdicts and saved selections."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from dashboard.annotations import bookmarks, verdicts
+from engine.cli import summary
+from engine.evaluation.run import RunInProgress
+from engine.store import atomic, database, published, queries, tables
+from engine.store.errors import ResultsError
+from tests.fuzz.harness import Reader
+from tests.support import runs
+
+
+def _run(folder: Path) -> None:
+    runs.add_hypotheses(runs.add_grounding(runs.captioner_run(folder / "results", grid=4)))
+    runs.partial_run(folder / "results")
+
+
+def _read_run(folder: Path) -> None:
+    """Read a run as the summary, the dashboard and the report do; the other run must stay usable."""
+    results = folder / "results"
+    connection, problems = database.connect(results)
+    cursor = connection.cursor()
+    assert "partial" in set(queries.runs(cursor).run)
+    assert len(queries.corpus_scores(cursor, "partial")) == 1
+    for problem in problems:
+        raise ResultsError(f"{problem.path}: {problem.reason}")
+    summary.text(results, "demo")
+
+
+def _files(*suffixes: str):
+    def files(folder: Path) -> list[Path]:
+        below = (folder / "results" / "runs" / "demo").rglob("*")
+        return sorted(path for path in below if path.suffix in suffixes)
+
+    return files
+
+
+def _kept_run(results: Path) -> RunInProgress:
+    return RunInProgress("kept", results, {"kind": "captions", "data": "x", "beams": [1, 3]}, "command")
+
+
+def _parts(folder: Path) -> None:
+    run = _kept_run(folder)
+    run.begin()
+    image = tables.table_of("images", [{"image_id": "a", "file_name": "a.jpg", "references": ["x"]}])
+    tables.write_part(run.folder, "captions_64", 0, {"images": image})
+    run._release()
+
+
+def _kept_files(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / "runs").rglob("*") if path.suffix in (".json", ".parquet"))
+
+
+def _read_parts(folder: Path) -> None:
+    run = _kept_run(folder)
+    try:
+        run.begin()
+        part = tables.read_part(run.folder, "captions_64", 0, ["images"])
+        assert part is None or isinstance(part["images"], pa.Table)
+    finally:
+        run._release()
+
+
+def _annotations(folder: Path) -> None:
+    case = verdicts.Verdict("scene_01", 3, "a dog")
+    verdicts.keep(folder, "demo", case, reasonable="yes", note="é")
+    bookmarks.save(folder, "bad dogs", "failures", {"run": "demo", "beam": "3"})
+
+
+def _read_annotations(folder: Path) -> None:
+    verdicts.read(folder, "demo")
+    _, problem = bookmarks.read(folder)
+    if problem:
+        raise ResultsError(problem)
+
+
+def _published(folder: Path) -> None:
+    source = Path(__file__).resolve().parents[2] / "results" / "published"
+    for file in source.iterdir():
+        (folder / "published").mkdir(exist_ok=True)
+        (folder / "published" / file.name).write_bytes(file.read_bytes())
+
+
+def _read_published(folder: Path) -> None:
+    for found in (published.beams(folder), published.prompts(folder)):
+        if found.problem:
+            raise ResultsError(found.problem)
+
+
+def _arrays(folder: Path) -> None:
+    import numpy as np
+
+    atomic.write_arrays(folder / "a.npz", features=np.ones((2, 3), np.float32), reasons=np.array(["", "broken"]))
+
+
+READERS = (
+    Reader("run record", _run, _read_run, _files(".json")),
+    Reader("run tables", _run, _read_run, _files(".parquet")),
+    Reader("parts of a run", _parts, _read_parts, _kept_files),
+    Reader("verdicts and selections", _annotations, _read_annotations, lambda folder: sorted(folder.rglob("*.json"))),
+    Reader("published figures", _published, _read_published),
+    Reader("kept features", _arrays, lambda folder: atomic.read_arrays(folder / "a.npz")),
+)
