@@ -71,6 +71,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         value = record.get(key)
         if key in record and not _is(value, kind) and not (value is None and key in _NULLABLE):
             raise ResultsError(f"{path}: {key} is {quoted(value)}, expected {expected}; run the command again")
+    for key in ("images", "references", "of_images"):
+        value = record.get("data", {}).get(key, 0)
+        if not _is(value, float):
+            raise ResultsError(f"{path}: data.{key} is {quoted(value)}, expected a number; run the command again")
     return _renamed(record) if is_older(record) else record
 
 

@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Kill the chosen commands; print the number of kills and every fault. Return 1 if there are faults."""
     parser = argparse.ArgumentParser(prog="python -m tests.kills", description=__doc__.split("\n\n")[0])
     parser.add_argument("--all", action="store_true", help="kill before every change, not before some of them")
-    parser.add_argument("--kills", type=int, default=60, metavar="N", help="kills without --all (default: 60)")
+    parser.add_argument("--kills", type=int, default=40, metavar="N", help="kills without --all (default: 40)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="chooses the kills without --all (default: 0)")
     parser.add_argument("--commands", nargs="+", metavar="NAME", help="only these commands")
     options = parser.parse_args(arguments)

@@ -41,6 +41,7 @@ def problem_of(results) -> str:
         ('{"tables": [1]}', "tables is [1], expected a list of texts"),
         ('{"plan": [1]}', "plan is [1], expected an object"),
         ('{"data": "x"}', "data is 'x', expected an object"),
+        ('{"data": {"images": "x"}}', "data.images is 'x', expected a number"),
         ('{"captioner": []}', "captioner is [], expected an object"),
         ('{"beam_sizes": ["1"]}', "beam_sizes is ['1'], expected a list of whole numbers"),
         ('{"trained_on": "x"}', "trained_on is 'x', expected a number"),
