@@ -36,7 +36,7 @@ ARGS    ?=
 PORT    ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help install data evaluate study dashboard train demo-models test test-slow fuzz bench lint doctor clean
+.PHONY: help install data evaluate study dashboard train demo-models test test-slow fuzz kills bench lint doctor clean
 
 help: ## List every target and variable
 	@echo "targets:"
@@ -52,7 +52,7 @@ help: ## List every target and variable
 	@echo "  RESULTS    results folder ($(RESULTS))"
 	@echo "  RECIPE     training recipe ($(RECIPE))"
 	@echo "  OUT        where a trained captioner goes ($(OUT))"
-	@echo "  ARGS       more arguments for evaluate or train, see python -m engine evaluate --help"
+	@echo "  ARGS       more arguments for evaluate, train, study, test or kills (see --help of each)"
 	@echo "  ZEROSHOT_CLIP, SCORE_CLIP  the study's CLIP that classifies ($(ZEROSHOT_CLIP)) and that scores ($(SCORE_CLIP))"
 	@echo "  PORT       the dashboard's port ($(PORT))"
 	@echo "  PYTHON     the interpreter that makes .venv, 3.11 or later ($(PYTHON))"
@@ -109,8 +109,11 @@ test: $(READY) ## Run the tests
 test-slow: $(READY) ## Run the slow tests (METEOR)
 	@$(BIN)/python -m pytest -q -m slow $(ARGS)
 
-fuzz: $(READY) ## Give damaged files to every reader: COUNT of each (1000), or ARGS="READER --seed 1"
+fuzz: $(READY) ## Give damaged files to every reader: COUNT of each (1000), ARGS="coco --seed 1" for one
 	@$(BIN)/python -m tests.fuzz --count $(or $(COUNT),1000) $(ARGS)
+
+kills: $(READY) ## Kill every command at every change of the file system, and continue it (half an hour)
+	@$(BIN)/python -m tests.kills --all $(ARGS)
 
 bench: $(READY) ## Run the benchmarks
 	@for file in tests/benchmarks/*.py; do $(BIN)/python $$file || exit 1; done

@@ -1,13 +1,18 @@
 """Write files whole or not at all: a kill or a full disk leaves the old file, and never half of a new one."""
 
 import errno
+import glob
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_OLD = 3_600
+"""Seconds without a write after which a temporary file counts as left by a kill."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -27,6 +32,8 @@ def replacing(target: Path, shared: bool = False) -> Generator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # A fixed name, so that what a kill leaves is overwritten and not collected.
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}" if shared else f"{target.name}.tmp")
+    if shared:
+        _remove_old(target)
     try:
         yield temporary
         publish(temporary, target)
@@ -40,6 +47,14 @@ def replacing(target: Path, shared: bool = False) -> Generator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _remove_old(target: Path) -> None:
+    """Delete temporary files of `target` that kills left, but not those that other processes write now."""
+    for each in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}"):
+        with suppress(OSError):
+            if time.time() - each.stat().st_mtime > _OLD:
+                each.unlink()
 
 
 def no_space(target: Path, error: Exception) -> OSError | None:

@@ -72,6 +72,7 @@ def evaluate(settings: CaptionerRun) -> bool:
     run = RunInProgress(settings.name, settings.results, _identity(settings, captioner, captions), settings.command)
     if not run.begin():
         return False
+    _copy_training(run, captioner)  # first, because a damaged table is an error
     found = chunks.caption_all(run, captioner, settings.dataset, captions)
     if not len(found["images"]):
         raise metadata.nothing_read(run, settings.dataset, found["skipped"].to_pylist())
@@ -82,7 +83,6 @@ def evaluate(settings: CaptionerRun) -> bool:
         run.write("grounding", grounding_of(found["images"], found["attention"]))
     skipped = found["skipped"].to_pylist() + _classify(run, settings)
     run.write("skipped", tables.table_of("skipped", skipped))
-    _copy_training(run, captioner)
     run.metadata |= _metadata(run, settings, captioner, captions, found["images"]) | {"skipped": len(skipped)}
     run.metadata.setdefault("roots", {})["images"] = str(settings.dataset.root.resolve())
     _write_predictions(run, found, scored.corpus_scores)

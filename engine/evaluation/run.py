@@ -52,6 +52,7 @@ class RunInProgress:
             ResultsError: another process writes the run.
         """
         if self._is_finished():
+            tables.drop_parts(self.folder)  # a kill after the record was written leaves them
             return False
         self._held = locks.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
         if self._is_finished():  # by the process that held the lock

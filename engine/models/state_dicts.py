@@ -38,6 +38,7 @@ def read(path: Path, error: type[ValueError]) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise error(f"{path}: there is no such file; the model is incomplete")
+    _check_archive(path, error)
     if path.suffix == ".safetensors":
         weights = _safetensors(path, error)
     elif is_torchscript(path):
@@ -53,6 +54,17 @@ def read(path: Path, error: type[ValueError]) -> dict[str, Tensor]:
             f"{path}: the weights have {claimed:,} bytes and the file {stored:,}; save model.state_dict() again"
         )
     return unwrapped(weights, path, error)
+
+
+def _check_archive(path: Path, error: type[ValueError]) -> None:
+    """Raise `error` for a zip archive that unpacks to much more than its size; torch compresses nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # not an archive, or one that torch refuses with its own reason
+    if unpacked > 8 * path.stat().st_size:
+        raise error(f"{path}: unpacks to {unpacked:,} bytes; expected a file that torch.save wrote")
 
 
 def _is_state_dict(weights: object) -> bool:
@@ -103,7 +115,7 @@ def is_torchscript(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(re.search(r"(^|/)code/", entry) for entry in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return False
 
 

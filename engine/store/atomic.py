@@ -38,7 +38,10 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """Return the arrays of a numpy archive, or None if it is missing or cannot be read."""
     try:
-        with np.load(path) as kept:
+        kept = np.load(path)
+        if not isinstance(kept, np.lib.npyio.NpzFile):  # a single array
+            return None
+        with kept:
             return dict(kept)
     except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None

@@ -61,16 +61,22 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         ResultsError: the record is not a JSON object, or an entry has a wrong type.
     """
     path = folder / RUN_RECORD
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         record = read_object(path, ResultsError)
     except ResultsError as error:
         raise ResultsError(f"{error}; run the command again") from error
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}; make the file readable") from error
     for key, (kind, expected) in _ENTRIES.items():
         value = record.get(key)
         if key in record and not _is(value, kind) and not (value is None and key in _NULLABLE):
             raise ResultsError(f"{path}: {key} is {quoted(value)}, expected {expected}; run the command again")
+    for key in ("images", "references", "of_images"):
+        value = record.get("data", {}).get(key, 0)
+        if not _is(value, float):
+            raise ResultsError(f"{path}: data.{key} is {quoted(value)}, expected a number; run the command again")
     return _renamed(record) if is_older(record) else record
 
 

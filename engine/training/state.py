@@ -5,6 +5,7 @@ Every file is replaced as a whole, so that a kill at any moment leaves a trainin
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -138,7 +139,9 @@ def epochs_done(folder: Path) -> int:
 def _read(file: Path, device: torch.device, mmap: bool = False) -> Any:
     """Return the content of a state file; with `mmap`, weights are read from disk only if they are used."""
     try:
-        return torch.load(file, map_location=device, weights_only=True, mmap=mmap)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch also warns about files that it then refuses
+            return torch.load(file, map_location=device, weights_only=True, mmap=mmap)
     except Exception as error:  # pickle, zip and torch raise their own exceptions for damaged files
         raise TrainingError(_damaged(file, error)) from error
 

@@ -118,7 +118,7 @@ def _predictions(name: str, text: str) -> Reader:
         found = predictions.read(path)
         return predictions.match(found, registry.load(folder / "data"), path, partial=True)
 
-    return Reader(f"predictions {name}", write, read, lambda folder: sorted(folder.glob("p.*")))
+    return Reader(f"predictions-{name}", write, read, lambda folder: sorted(folder.glob("p.*")))
 
 
 def _ratings(folder: Path) -> None:
@@ -140,12 +140,12 @@ READERS = (
     _dataset("karpathy", _karpathy),
     _dataset("course", _course),
     _dataset("flickr8k", _table("captions.txt", "image,caption", "a.jpg,{1}")),
-    _dataset("flickr8k tokens", _table("Flickr8k.token.txt", "", "a.jpg#{0}\t{1}")),
+    _dataset("flickr8k-tokens", _table("Flickr8k.token.txt", "", "a.jpg#{0}\t{1}")),
     _dataset("flickr30k", _table("results.csv", "image_name| comment_number| comment", "a.jpg| {0}| {1}")),
-    _dataset("pairs json", _pairs),
-    _dataset("pairs tsv", _table("val.tsv", "image\tcaption", "a.jpg\t{1}")),
-    _dataset("pairs csv", _table("val.csv", "file_name,text,x", "a.jpg,a dog {0},1")),
-    _dataset("pairs lines", _table("val.jsonl", "", '{{"image": "a.jpg", "n": {0}, "caption": ["x", "y"]}}')),
+    _dataset("pairs-json", _pairs),
+    _dataset("pairs-tsv", _table("val.tsv", "image\tcaption", "a.jpg\t{1}")),
+    _dataset("pairs-csv", _table("val.csv", "file_name,text,x", "a.jpg,a dog {0},1")),
+    _dataset("pairs-lines", _table("val.jsonl", "", '{{"image": "a.jpg", "n": {0}, "caption": ["x", "y"]}}')),
     Reader("classes", _classes, load_classes, _annotations),
     Reader("photos", _photos, read_photos),
     _predictions("coco.json", '[{"image_id": 1, "caption": "a dog"}, {"image_id": "0002.jpg", "caption": "two"}]'),
@@ -157,7 +157,7 @@ READERS = (
     _predictions("table.csv", 'image_id,caption\n1,"a dog, red"\n2,two\n'),
     _predictions("table.tsv", "image\tcaption\n0001.jpg\ta dog\n0002.jpg\ttwo\n"),
     Reader(
-        "predicted classes",
+        "predicted-classes",
         _class_predictions,
         lambda folder: class_predictions.read(folder / "p.csv", load_classes(folder)),
         lambda folder: [folder / "p.csv"],

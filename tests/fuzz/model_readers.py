@@ -82,9 +82,9 @@ def _claimed(folder: Path) -> None:
 
 
 READERS = (
-    Reader("captioner folder", _captioner, _read_captioner),
-    Reader("study's checkpoint", _study, checkpoints.load),
-    Reader("CLIP folder", _clip_file, lambda folder: clip.load(str(folder / "clip"))),
+    Reader("captioner-folder", _captioner, _read_captioner),
+    Reader("study-checkpoint", _study, checkpoints.load),
+    Reader("CLIP-folder", _clip_file, lambda folder: clip.load(str(folder / "clip"))),
     Reader(
         "tokenizer",
         lambda folder: tiny.tokenizer().save(folder / "tokenizer.json"),
@@ -95,9 +95,9 @@ READERS = (
         lambda folder: (folder / "r.toml").write_text(RECIPE),
         lambda folder: read_recipe(folder / "r.toml"),
     ),
-    Reader("training state", _training, _read_training),
+    Reader("training-state", _training, _read_training),
     Reader(
-        "training folder",
+        "training-folder",
         _claimed,
         lambda folder: state.check_folder(folder / "out", b"{}"),
         lambda folder: sorted((folder / "out").iterdir()),

@@ -93,6 +93,9 @@ class NativeCaptioner:
         precision: str = "float32",
     ) -> "NativeCaptioner":
         """Load a captioner from its folder; see `checkpoints.load` for arguments and errors."""
+        # What is recorded of the training is needed when all captions are there: damage must show before.
+        checkpoints.trained_on(folder)
+        checkpoints.training_settings(folder)
         return cls(*checkpoints.load(folder, tokenizer, fallback), folder, device, precision)
 
     @property

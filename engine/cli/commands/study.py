@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli import parser
+from engine.cli import output, parser
 from engine.config import RULES
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         device=device.prepare(options.device),
         command=inputs.command_line(),
     )
-    print(f"\n{make(job)}")
+    print(f"\n{output.short_lines(make(job))}")
     return 0
 
 

@@ -158,3 +158,11 @@ def test_a_run_with_a_damaged_record_is_computed_again(tmp_path, content):
     run.finish()
     (run.folder / "run.json").write_text(content)
     assert begin(tmp_path, beams=[1])[1] is True
+
+
+def test_a_kill_after_the_record_leaves_no_chunks_for_ever(tmp_path):
+    run, _ = begin(tmp_path, beams=[1])
+    run.finish()
+    tables.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
+    assert begin(tmp_path, beams=[1])[1] is False
+    assert not (run.folder / ".parts").exists()

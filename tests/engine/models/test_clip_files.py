@@ -242,6 +242,14 @@ def test_a_torchscript_archive_with_a_pickle_in_it_runs_no_code(tmp_path):
     assert not (tmp_path / "harm").exists()
 
 
+def test_an_archive_that_unpacks_to_much_more_is_refused(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "weights.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", b"\0" * 10**7)
+    assert "unpacks to 10,000,000 bytes" in refusal(f"{NAME}:{tmp_path / 'weights.pt'}")
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
     return tiny.clip_folder(tmp_path / "clip")

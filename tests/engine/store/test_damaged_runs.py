@@ -1,5 +1,8 @@
 """One damaged run is one sentence, and all other runs stay usable."""
 
+import os
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,6 +44,7 @@ def problem_of(results) -> str:
         ('{"tables": [1]}', "tables is [1], expected a list of texts"),
         ('{"plan": [1]}', "plan is [1], expected an object"),
         ('{"data": "x"}', "data is 'x', expected an object"),
+        ('{"data": {"images": "x"}}', "data.images is 'x', expected a number"),
         ('{"captioner": []}', "captioner is [], expected an object"),
         ('{"beam_sizes": ["1"]}', "beam_sizes is ['1'], expected a list of whole numbers"),
         ('{"trained_on": "x"}', "trained_on is 'x', expected a number"),
@@ -52,6 +56,24 @@ def test_a_damaged_record_leaves_out_its_run_only(results, content, expected):
     assert expected in problem_of(results)
     with pytest.raises(ResultsError, match="run the command again"):
         records.read_record(results / "runs" / "bad")
+
+
+def test_a_record_without_permission_leaves_out_its_run_only(results, monkeypatch):
+    stat = Path.stat
+
+    def refused(path, **named):
+        if path.parent.name == "bad":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **named)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert problem_of(results).endswith("run.json: Permission denied; make the file readable")
+
+
+def test_a_record_that_is_a_pipe_is_not_waited_for(results):
+    (results / "runs" / "bad" / "run.json").unlink()
+    os.mkfifo(results / "runs" / "bad" / "run.json")
+    assert "not a file, expected a text file" in problem_of(results)
 
 
 def damage_pages(path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from engine import limits
 from engine.captioners.native import checkpoints
 from engine.captioners.native.captioner import CaptionerError
+from engine.captioners.native.pipeline import NativeCaptioner
 from engine.config import ConfigError, ModelConfig, Recipe, TrainingConfig, read_recipe
 from engine.models.tokenizer import TokenizerError
 from engine.training.build import build_captioner
@@ -45,6 +46,12 @@ def no_network(monkeypatch):
 @pytest.fixture
 def folder(tmp_path) -> Path:
     return tiny.captioner_folder(tmp_path / "mine")
+
+
+def test_a_good_folder_loads_and_reaches_no_network(folder):
+    captioner, words = checkpoints.load(folder)
+    assert captioner.config.vocab_size == words.vocab_size
+    assert build_captioner(Recipe(ModelConfig(**tiny.ENCODER, d_model=32, nhead=2), TrainingConfig()), 90)
 
 
 def changed(folder: Path, **changes: object) -> Path:
@@ -192,8 +199,9 @@ def test_a_damaged_tokenizer_is_one_sentence(folder, change):
 def test_what_is_recorded_of_the_training_is_read_as_utf8(folder, name):
     (folder / name).write_bytes(b'{"a": "\xff\xfe"}')
     read = checkpoints.trained_on if name == checkpoints.TRAINED_ON else checkpoints.training_settings
-    with pytest.raises(checkpoints.CheckpointError, match=rf"{name}: not UTF-8 text"):
-        read(folder)
+    for load in (read, NativeCaptioner.load):
+        with pytest.raises(checkpoints.CheckpointError, match=rf"{name}: not UTF-8 text"):
+            load(folder)
 
 
 def test_settings_of_a_training_that_are_not_numbers_are_left_out(folder):

@@ -1,0 +1,1 @@
+"""Kills of commands at every change of the file system; see harness."""
