@@ -8,7 +8,7 @@ import pyarrow as pa
 from dashboard.annotations import bookmarks, verdicts
 from engine.cli import summary
 from engine.evaluation.run import RunInProgress
-from engine.store import atomic, database, published, queries, tables
+from engine.store import atomic, database, published, queries, records, tables
 from engine.store.errors import ResultsError
 from tests.fuzz.harness import Reader
 from tests.support import runs
