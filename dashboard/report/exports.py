@@ -21,6 +21,7 @@ from dashboard.items import Figure, Table
 from dashboard.report import latex
 from dashboard.text import formatting
 from dashboard.theme import INK, LIGHT, plain
+from engine.store.csv_safety import safe_cell
 
 PICTURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 """File formats of figures, with their MIME types."""
@@ -210,12 +211,12 @@ def table(content: Table, kind: str) -> bytes:
 
 
 def csv(content: Table) -> str:
-    """Return CSV with a header; a text that a spreadsheet would read as a formula gets a leading quote."""
+    """Return CSV with a header and full values, each made safe for spreadsheets and terminals."""
     frame = content.shown if content.values is None else content.values
-    safe = frame.copy()
-    for column in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = [_no_formula(value) for value in safe[column]]
+    safe = frame.rename(columns=safe_cell)
+    for place, name in enumerate(frame.columns):
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            safe.isetitem(place, [safe_cell(value) for value in frame[name]])
     return safe.to_csv(index=False, lineterminator="\n")
 
 
@@ -242,9 +243,3 @@ def markdown_text(text: Any) -> str:
     """Return text that Markdown shows literally, also in a table cell; a number keeps its decimal point."""
     line = formatting.line(text)
     return line if formatting.is_number(line) else _MARKDOWN.sub(r"\\\1", line)
-
-
-def _no_formula(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value
-    return value if formatting.is_number(value) else "'" + value
