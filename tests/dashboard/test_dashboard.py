@@ -29,7 +29,7 @@ from engine.store.schema import ATTENTION_PASSES, TAGS
 from tests.conftest import ROOT
 from tests.support import runs
 
-APP = ROOT / "dashboard" / "app.py"
+APP = ROOT / "dashboard" / "page.py"
 VIEWS = {
     "overview": "Overview",
     "failures": "Failures",
