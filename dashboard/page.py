@@ -1,6 +1,7 @@
 """What the browser runs for every interaction: page settings, choice of a run, navigation."""
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from dashboard import theme
 from dashboard.state import choices, data
@@ -39,7 +40,7 @@ _DARK = f"""<style>
 
 
 def main() -> None:
-    """Draw the sidebar and the open view."""
+    """Draw the sidebar and the open view; what cannot be read is a sentence in their place."""
     st.set_page_config(page_title="CaptionScope", page_icon="🔎", layout="wide")
     st.html(_STYLE)
     if layout.template() == theme.DARK:
@@ -47,6 +48,11 @@ def main() -> None:
     data.refresh()
     choices.restore()
     page = st.navigation(PAGES)
+    with layout.sentences():
+        _draw(page)
+
+
+def _draw(page: StreamlitPage) -> None:
     runs = data.runs()
     if not runs:
         layout.welcome(data.results_folder(), data.problems())
@@ -60,7 +66,8 @@ def main() -> None:
             f"**{formatting.markdown(chosen)}** instead.",
             icon="⚠️",
         )
-    page.run()
+    with layout.sentences():
+        page.run()
 
 
 def _pick_run(runs: list[data.Run]) -> str:

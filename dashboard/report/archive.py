@@ -23,9 +23,10 @@ from dashboard.report.chapters import chapters
 from dashboard.report.exports import markdown_text
 from dashboard.report.footnotes import TITLE, Footnotes, is_signature
 from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Chapter, Query, Source, companions, note, numbers
+from dashboard.state.answers import answer
 from dashboard.state.record import Run, runs_of
 from engine.store import database, queries
-from engine.store.errors import Problem
+from engine.store.errors import Problem, ResultsError
 
 Progress = Callable[[int, int, str], None]
 """Called with (number of finished figures and tables, number of all, title of the next one)."""
@@ -207,11 +208,12 @@ def open_source(
 
     Raises:
         ReportError: there is no such run, beam size or image, or a companion run has nothing to show.
+        ResultsError: a file of the results cannot be read.
     """
     connection, problems = database.connect(results)
 
     def query(function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(connection.cursor(), *arguments)
+        return answer(connection, function, *arguments)
 
     runs = runs_of(query(queries.runs))
     run = _named(runs, name, results)
@@ -353,7 +355,7 @@ def main(arguments: list[str] | None = None) -> int:
         if exports.browser_missing():
             print(f"{exports.browser_missing()} The report contains HTML figures instead.", file=sys.stderr)
         write(options.out, make(source) if options.quiet else make(source, _say))
-    except (ReportError, exports.NoBrowser, OSError) as error:
+    except (ReportError, ResultsError, exports.NoBrowser, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:

@@ -28,6 +28,14 @@ def escaped(text: str) -> str:
     return html.escape(str(text), quote=True)
 
 
+def shortened(text: str, longest: int = 200) -> str:
+    """Return a text of at most `longest` characters; a longer one loses its middle, where names differ least."""
+    if len(text) <= longest:
+        return text
+    end = longest // 4
+    return f"{text[: longest - end - 1]}…{text[-end:]}"
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Return `value` with `digits` decimals, or a dash if it is not known."""
     if value is None or not math.isfinite(value):

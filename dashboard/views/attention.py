@@ -177,9 +177,10 @@ def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
     @st.fragment
     def drawn() -> None:
-        view = read_attention_view(layout.attention_view(), row)
-        shown = photo(run.root("images"), row["file_name"], LARGE)
-        viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
+        with layout.sentences():
+            view = read_attention_view(layout.attention_view(), row)
+            shown = photo(run.root("images"), row["file_name"], LARGE)
+            viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
 
     drawn()
 

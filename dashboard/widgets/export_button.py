@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard.items import Figure, Table
 from dashboard.report import exports
 from dashboard.text import formatting
+from dashboard.widgets import layout
 
 _LABELS = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
 
@@ -19,7 +20,7 @@ def offer(items: Callable[[], Sequence[Figure | Table]], key: str) -> None:
     """Draw a button that opens a list of `items()` with their file formats; `items` is called when it opens."""
     opened = st.popover("Export", icon=":material/download:", key=f"export_{key}", on_change="rerun", width="content")
     if opened.open:
-        with opened:
+        with opened, layout.sentences():
             rows(items(), key)
 
 

@@ -3,6 +3,8 @@
 Knows runs and Streamlit. Runs no query.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from dashboard.figures.thumbnails import Photo
 from dashboard.report.source import Source, companions
 from dashboard.state import choices, data
 from dashboard.text import commands, formatting
-from engine.store.errors import Problem
+from engine.store.errors import Problem, ResultsError
 
 EVALUATE, SCORE, ZEROSHOT, TRAIN = commands.EVALUATE, commands.SCORE, commands.ZEROSHOT, commands.TRAIN
 
@@ -36,6 +38,15 @@ def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
     """Return the run as the source of chapters, figures and tables."""
     runs = data.runs()
     return Source(run, runs, data.query, data.results_folder(), beam, parts=companions(run, runs), **chosen)
+
+
+@contextmanager
+def sentences() -> Generator[None]:
+    """Draw a sentence where results turn out to be unreadable, and leave out what would follow in the block."""
+    try:
+        yield
+    except ResultsError as error:
+        st.error(formatting.markdown(str(error)), icon="⚠️")
 
 
 def attention_view() -> dict[str, str]:
