@@ -37,7 +37,7 @@ MAY = {
 
 DASHBOARD_MAY = {"store", "store/schema", "statistics", "config"}
 DASHBOARD_RANKS = (
-    {"theme", "items", "metrics"},
+    {"theme", "items", "metrics", "serving"},
     {"text"},
     {"state"},
     {"annotations"},
@@ -45,7 +45,7 @@ DASHBOARD_RANKS = (
     {"report", "components"},
     {"widgets"},
     {"views"},
-    {"app"},
+    {"app", "page"},
 )
 """The same for the dashboard."""
 

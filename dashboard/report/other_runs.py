@@ -25,7 +25,9 @@ _MOST = 5  # compared runs; each has a table and a figure
 def compared(source: Source) -> list[Chapter]:
     """Return the chapter, or nothing if no other run has captions of the same images and references."""
     beam, found, unreadable = source.setting(), [], []
-    for other, shared in [] if beam is None else _others(source):
+    if beam is None:
+        return []
+    for other, shared in _others(source):
         try:
             found += _comparison(source, beam, other, shared)
         except ResultsError as error:

@@ -76,7 +76,7 @@ def test_an_answer_and_the_report_say_it_in_one_sentence(damaged, tmp_path, caps
 def test_a_run_that_cannot_be_read_is_a_sentence_in_the_comparison_of_another_run(tmp_path):
     folder = runs.captioner_run(tmp_path / "results", "broken")
     runs.captioner_run(tmp_path / "results", "demo")
-    damage(tables.table_path(folder, "captions"), "caption")
+    damage(tables.table_path(folder, "scores"), "cider")
     source, problems = archive.open_source(tmp_path / "results", "demo")
     found = "\n".join(chapter.lead for chapter in other_runs.compared(source))
     assert problems or "Not compared, because results cannot be read: broken" in found
