@@ -195,7 +195,7 @@ def _verdict(row: Any) -> None:
         st.caption(f"{formatting.count(int(row.ties), 'tie')}, {formatting.count(int(row.images), 'image')}")
     with columns[2]:
         st.metric("p, randomization", comparison.resampled(row.p_randomization))
-        st.caption(f"bootstrap {comparison.resampled(row.p_bootstrap)}")
+        st.caption(f"bootstrap {comparison.bootstrapped(row)}")
     with columns[3]:
         st.metric("p, Holm-corrected", comparison.resampled(row.p_holm))
         st.caption(comparison.verdict(row))
