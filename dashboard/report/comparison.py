@@ -196,7 +196,7 @@ def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, signed: t
     drawn = lambda: panels.panels(title, [_panel(sides, metric, row) for row in named_rows(rows)])  # noqa: E731
     return [
         Figure(f"{name}_{metric}", title, drawn, sides.note, signed),
-        Table(f"{name}_{metric}", title, shown, rows.drop(columns="file_name"), sides.note, signed),
+        Table(f"{name}_{metric}", title, shown, rows.drop(columns=["file_name", "matching"]), sides.note, signed),
     ]
 
 

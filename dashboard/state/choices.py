@@ -26,6 +26,8 @@ _LINK = "link"  # a parameter that only links between views have
 _LISTS = {
     "page": ("run", "beam", "sort", "order", "text", "tag", "condition", "verdict", "lasso", "in_"),
     "zero_page": ("run", "template", "outcome", "label"),
+    "gains_page": ("run", "left_beam", "right", "contrast"),
+    "losses_page": ("run", "left_beam", "right", "contrast"),
 }
 """Page number -> choices, or prefixes of choices (in_cider), that define its list. A changed list starts at page 1."""
 
@@ -76,6 +78,11 @@ def get(key: str, default: str = "") -> str:
 def everything() -> dict[str, str]:
     """Return all choices, with their values in the URL."""
     return dict(_memory())
+
+
+def forget(key: str) -> None:
+    """Drop a choice that cannot be honoured, without an entry of the browser's history; the URL follows later."""
+    _memory().pop(key, None)
 
 
 def linked(**values: Any) -> dict[str, str]:

@@ -49,7 +49,7 @@ def draw() -> None:
         return
     left, middle, right = layout.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
     with left:
-        beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
+        beam = choices.one_of("Beam size", "beam", sizes, layout.first_beam(run, sizes), run.beam)
     captions = _captions(run, beam)
     with middle:
         shown = {image: f"{image}: {caption}" for image, caption in captions.items()}
@@ -102,10 +102,8 @@ def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
 
 def _steps(images: list[str], image_id: str) -> None:
     place = images.index(image_id)
-    for label, key, by in (("Previous", "P", -1), ("Next", "N", 1)):
-        there = 0 <= place + by < len(images)
-        target = images[place + by] if there else ""
-        st.button(label, key=f"go_{key}", shortcut=key, disabled=not there, on_click=_choose, args=(target,))
+    around = [images[at] if 0 <= at < len(images) else None for at in (place - 1, place + 1)]
+    layout.steps(*around, "image", _choose)
 
 
 def _choose(image_id: str) -> None:

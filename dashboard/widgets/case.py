@@ -116,7 +116,8 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
         format="%.0f",
         help="Percent of the other cases that are worse.",
     )
-    layout.table(table, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")})
+    rank = st.column_config.Column(width="small", help="1 is the best of all cases of this beam size.")
+    layout.table(table, column_config={"Percentile": percentile, "Rank": rank})
 
 
 def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:

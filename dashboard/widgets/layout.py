@@ -3,7 +3,7 @@
 Knows runs and Streamlit. Runs no query.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,23 @@ def sentences() -> Generator[None]:
         yield
     except ResultsError as error:
         st.error(formatting.markdown(str(error)), icon="⚠️")
+
+
+def first_beam(run: data.Run, sizes: Sequence[int]) -> int:
+    """Return the beam size that every view shows first: the run's best one, else the first of `sizes`."""
+    best = source(run).setting()
+    return best if best is not None and best in sizes else sizes[0]
+
+
+def steps(previous: str | None, following: str | None, noun: str, choose: Callable[[str], None]) -> None:
+    """Draw the buttons to the neighbours of a case, with the keys that all views share.
+
+    Args:
+        noun: what the views steps through, `case` or `image`.
+    """
+    for label, key, target in (("Previous", "P", previous), ("Next", "N", following)):
+        there, said = bool(target), f"{label} {noun} (key {key})"
+        st.button(label, key=f"go_{key}", shortcut=key, help=said, disabled=not there, on_click=choose, args=(target,))
 
 
 def attention_view() -> dict[str, str]:
@@ -208,7 +225,19 @@ def template() -> str:
     return theme.template_of(st.context.theme.type)
 
 
-def figure(drawn: go.Figure, key: str, alt: str) -> None:
-    """Draw a figure in its own colours, without Plotly's links to other sites."""
+def figure(drawn: go.Figure, key: str, alt: str, click: Callable[[int, int], None] | None = None) -> None:
+    """Draw a figure in its own colours, without Plotly's links to other sites.
+
+    Args:
+        click: called with the numbers of the curve and of the point that was clicked.
+    """
     settings = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"]}
-    st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt)
+    if click is None:
+        st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt)
+        return
+
+    def clicked() -> None:
+        for point in st.session_state[key]["selection"]["points"][:1]:
+            click(int(point["curve_number"]), int(point["point_index"]))
+
+    st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt, on_select=clicked, selection_mode="points")
