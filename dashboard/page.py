@@ -62,12 +62,16 @@ def _draw(page: StreamlitPage) -> None:
         saved_selections.draw(page.url_path, {each.url_path: each for each in PAGES})
     if requested and requested != chosen:
         st.warning(
-            f"The results have no finished run {formatting.markdown(requested)}; the page shows "
+            f"The results have no finished run {formatting.quoted(requested)}; the page shows "
             f"**{formatting.markdown(chosen)}** instead.",
             icon="⚠️",
         )
+    above = st.container()
     with layout.sentences():
         page.run()
+    if choices.refused():
+        sentence = ". ".join(map(formatting.markdown, choices.refused()))
+        above.warning(f"Not everything in the address could be shown. {sentence}.", icon="⚠️")
 
 
 def _pick_run(runs: list[data.Run]) -> str:
@@ -75,7 +79,7 @@ def _pick_run(runs: list[data.Run]) -> str:
     by_name = {run.name: run for run in runs}
     first = layout.first_run(runs).name
     with st.sidebar:
-        chosen = choices.one_of("Run", choices.RUN, list(by_name), first)
+        chosen = choices.one_of("Run", choices.RUN, list(by_name), first, says_so=True)
         choices.keep(run=chosen)  # the default too: a copied URL must keep its meaning when runs are added
         run = by_name[chosen]
         st.caption(" · ".join(formatting.markdown(line) for line in run.described()))

@@ -33,6 +33,7 @@ Progress = Callable[[int, int, str], None]
 
 _DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that equal contents give equal bytes
 _PLOTLY = "plotly.min.js"
+_MOST_PARTS = 1000  # layers or heads; a larger number in a URL is nonsense
 
 
 class ReportError(ValueError):
@@ -319,7 +320,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _percent(written: str) -> int:
-    if not written.isdecimal() or int(written) > 100:
+    if written not in map(str, range(101)):
         raise argparse.ArgumentTypeError(f"{written!r}: expected a whole number from 0 to 100")
     return int(written)
 
@@ -328,11 +329,11 @@ def attention_options(attention: Mapping[str, Any]) -> list[str]:
     """Return the command-line options of the attention view in a URL, without defaults and invalid values."""
     words = []
     for name in ("layer", "head"):
-        words += [f"--{name}", attention[name]] if str(attention.get(name)).isdecimal() else []
+        words += [f"--{name}", attention[name]] if str(attention.get(name)) in map(str, range(_MOST_PARTS)) else []
     words += ["--subtract-mean"] if attention.get("subtract") == "1" else []
     scale, opacity = attention.get("scale"), str(attention.get("opacity"))
     words += ["--colours", scale] if scale in SCALES and scale != AttentionView.scale else []
-    sensible = opacity.isdecimal() and int(opacity) <= 100 and int(opacity) != AttentionView.opacity
+    sensible = opacity in map(str, range(101)) and opacity != str(AttentionView.opacity)
     return words + (["--opacity", opacity] if sensible else [])
 
 

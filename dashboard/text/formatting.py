@@ -36,6 +36,11 @@ def shortened(text: str, longest: int = 200) -> str:
     return f"{text[: longest - end - 1]}…{text[-end:]}"
 
 
+def quoted(text: str, longest: int = 80) -> str:
+    """Return a value from outside for a sentence in Markdown: shown literally, and shortened."""
+    return markdown(shortened(text, longest))
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Return `value` with `digits` decimals, or a dash if it is not known."""
     if value is None or not math.isfinite(value):

@@ -49,11 +49,13 @@ def draw() -> None:
         return
     left, middle, right = layout.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
     with left:
-        beam = choices.one_of("Beam size", "beam", sizes, layout.first_beam(run, sizes), run.beam)
+        beam = choices.one_of("Beam size", "beam", sizes, layout.first_beam(run, sizes), run.beam, says_so=True)
     captions = _captions(run, beam)
     with middle:
         shown = {image: f"{image}: {caption}" for image, caption in captions.items()}
-        image_id = choices.one_of("Image", "image", list(captions), next(iter(captions)), shown.__getitem__)
+        image_id = choices.one_of(
+            "Image", "image", list(captions), next(iter(captions)), shown.__getitem__, says_so=True
+        )
     with right, st.container(horizontal=True, vertical_alignment="center"):
         _steps(list(captions), image_id)
         layout.case_link(beam, image_id, "Open scores of this case")
@@ -87,14 +89,12 @@ def _captions(run: data.Run, beam: int) -> dict[str, str]:
 def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
     """Warn if the URL names a case without maps, so that another one is shown."""
     requested, linked = choices.get("beam"), choices.get("image")
-    if requested.isdecimal() and int(requested) != beam:
-        st.warning(
-            f"No maps were stored for beam size {run.beam(int(requested))}; the page shows beam size {run.beam(beam)}.",
-            icon="⚠️",
-        )
+    if requested and requested != str(beam):
+        named = formatting.quoted(requested)
+        st.warning(f"No maps were stored for beam size {named}; the page shows beam size {run.beam(beam)}.", icon="⚠️")
     if linked and linked != image_id:
         st.warning(
-            f"No maps were stored for image {formatting.markdown(linked)} at this beam size; the page shows "
+            f"No maps were stored for image {formatting.quoted(linked)} at this beam size; the page shows "
             f"{formatting.markdown(image_id)}.",
             icon="⚠️",
         )
@@ -173,6 +173,8 @@ def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
 
 
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
+    _refuse_settings(read_attention_view(layout.attention_view(), row))
+
     @st.fragment
     def drawn() -> None:
         with layout.sentences():
@@ -181,6 +183,14 @@ def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
             viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
 
     drawn()
+
+
+def _refuse_settings(view: AttentionView) -> None:
+    """Note settings in the URL that do not fit the maps."""
+    for key, value in layout.attention_view().items():
+        shown = int(getattr(view, key)) if key != "scale" else view.scale
+        if value and value != str(shown):
+            choices.refuse(key, key.capitalize(), str(shown))
 
 
 def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:

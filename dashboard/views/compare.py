@@ -85,7 +85,9 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
         )
     with columns[1]:
         named = {name: f"{name} ({formatting.count(int(count), 'shared image')})" for name, count in shared.items()}
-        other = by_name[choices.one_of("Right: run", "right", list(named), next(iter(named)), named.__getitem__)]
+        other = by_name[
+            choices.one_of("Right: run", "right", list(named), next(iter(named)), named.__getitem__, says_so=True)
+        ]
     with columns[2]:
         others = [size for size in _sizes(other) if other.name != run.name or size != left]
         right = choices.one_of("Right: beam size", "right_beam", others, others[0], other.beam)
@@ -102,7 +104,7 @@ def _say_replaced(run: data.Run, other: data.Run) -> None:
     if requested and requested != other.name:
         named = "itself" if other.name == run.name else formatting.markdown(other.name)
         st.warning(
-            f"Run {formatting.markdown(requested)} has no captions of images of {formatting.markdown(run.name)}; "
+            f"Run {formatting.quoted(requested)} has no captions of images of {formatting.markdown(run.name)}; "
             f"it is compared with {named} instead.",
             icon="⚠️",
         )

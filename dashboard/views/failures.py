@@ -297,7 +297,7 @@ def _chosen(listing: Listing, frame: pd.DataFrame) -> str:
         return linked or first
     choices.forget("image")  # a saved selection must not keep a case that it does not show
     st.caption(
-        f"Image {formatting.markdown(formatting.shortened(linked, 60))} is not among these cases; "
+        f"Image {formatting.quoted(linked)} is not among these cases; "
         f"the first one, {formatting.markdown(first)}, is shown."
     )
     return first

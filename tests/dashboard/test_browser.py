@@ -155,6 +155,42 @@ def test_space_plays_from_word_to_word_without_asking_the_server(page):
     assert page.locator("button.play").text_content() == "▶ Play"
 
 
+def test_the_focus_follows_the_selected_word_and_space_plays_there(page):
+    open_viewer(page)
+    words, focused = page.locator("button.word"), "node => node === node.getRootNode().activeElement"
+    words.nth(1).click()
+    page.keyboard.press("ArrowRight")
+    assert words.nth(2).evaluate(focused) and page.locator("canvas.large").get_attribute("data-word") == "2"
+    page.keyboard.press(" ")
+    assert page.locator("button.play").text_content() == "❚❚ Pause"
+    page.locator('canvas.large[data-word="3"]').wait_for()
+    assert words.nth(3).evaluate(focused)
+    page.keyboard.press(" ")
+    assert page.locator("button.play").text_content() == "▶ Play"
+    page.locator("button.tile").nth(0).click()
+    page.keyboard.press("ArrowRight")
+    assert words.nth(1).evaluate(focused)
+    assert words.evaluate_all("nodes => nodes.filter(node => node.tabIndex === 0).length") == 1
+    page.keyboard.press("Tab")  # leaves the words: one stop
+    assert not words.evaluate_all("nodes => nodes.some(node => node === node.getRootNode().activeElement)")
+
+
+def test_a_point_of_the_comparison_opens_its_case(page):
+    page.goto("/compare?run=demo&left_beam=5&right_beam=1&contrast=cider")
+    points = page.locator(".st-key-scatter .scatterlayer .trace .points path")
+    points.first.wait_for()
+    page.wait_for_timeout(500)
+    page.locator(".st-key-scatter").scroll_into_view_if_needed()
+    box = points.first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
+    page.wait_for_timeout(200)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("() => new URLSearchParams(location.search).has('image')")
+    image = choice(page, "image")
+    page.locator(".st-key-pair").get_by_text(image, exact=True).wait_for()
+    assert page.get_by_test_id("stException").count() == 0
+
+
 def test_word_layer_and_head_are_kept_in_the_url_and_restored_from_it(page):
     open_viewer(page)
     page.locator("button.word").nth(4).click()
@@ -389,15 +425,15 @@ def test_a_quadrant_is_chosen_by_key_and_a_point_by_click(page):
     raise AssertionError("no click chose a case")
 
 
-def test_arrow_keys_walk_through_the_cases(page):
+def test_p_and_n_walk_through_the_cases(page):
     page.goto("/failures?run=demo&show=gallery")
     first = page.locator('button.card[aria-pressed="true"]')
     first.wait_for()
     ids = page.locator("button.card").evaluate_all("cards => cards.map(card => card.dataset.id)")
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("n")
     wait_for_choice(page, "image", ids[1])
     wait_for_case(page, ids[1])  # the first case has no case before it: its button takes no key
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("p")
     wait_for_choice(page, "image", ids[0])
 
 
