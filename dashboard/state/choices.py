@@ -35,6 +35,7 @@ _LISTS = {
 
 _MEMORY = "choices"
 _REFUSED = "refused_choices"
+_LABEL = 160  # characters of an option
 _REPLACED = "replaced_urls"
 _ON_THE_WAY = 1.0  # seconds during which a browser may still send the URL from before the last choice
 
@@ -150,9 +151,10 @@ def one_of(
     named = renamed.get(get(key), get(key))
     value = by_text.get(named, default)
     if named and named not in by_text and not says_so:
-        refuse(key, label, shown(default))
+        refuse(key, label, formatting.shortened(shown(default), 80))
     name = _controlled(key, value)
-    widget(label, options, key=name, format_func=shown, on_change=_keep_widget, args=(key, default), **settings)
+    brief = lambda option: formatting.shortened(shown(option), _LABEL)  # noqa: E731
+    widget(label, options, key=name, format_func=brief, on_change=_keep_widget, args=(key, default), **settings)
     return value
 
 
@@ -172,7 +174,8 @@ def several(
     value = [option for option in dict.fromkeys(named) if option in known] or list(default)
     name = _controlled(key, value)
     args = (key, list(default))
-    st.multiselect(label, options, key=name, format_func=shown, on_change=_keep_several, args=args, **settings)
+    brief = lambda option: formatting.shortened(shown(option), _LABEL)  # noqa: E731
+    st.multiselect(label, options, key=name, format_func=brief, on_change=_keep_several, args=args, **settings)
     return value
 
 

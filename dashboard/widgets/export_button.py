@@ -35,7 +35,7 @@ def rows(items: Sequence[Figure | Table], key: str) -> None:
 
 def _row(item: Figure | Table, key: str, missing: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(formatting.markdown(item.title), width="stretch")
+        st.markdown(formatting.quoted(item.title, 200), width="stretch")
         with st.container(horizontal=True, width="content", gap="xsmall"):
             for kind, made, mime in _kinds(item, missing):
                 st.download_button(
@@ -44,7 +44,7 @@ def _row(item: Figure | Table, key: str, missing: bool) -> None:
                     exports.file_name(item.name, kind),
                     mime,
                     key=f"file_{key}_{kind}",
-                    help=f"{_LABELS[kind]} of: {formatting.markdown(item.title)}",
+                    help=f"{_LABELS[kind]} of: {formatting.quoted(item.title, 200)}",
                     on_click="ignore",
                 )
 

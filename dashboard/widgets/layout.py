@@ -159,7 +159,7 @@ def picture(photo: Photo, alt: str, height: str) -> None:
     """Draw a photo as large as its column and `height` (CSS) allow, or a grey box with the reason why it is missing."""
     if photo.uri:
         st.html(
-            f'<img src="{photo.uri}" alt="{formatting.escaped(alt)}" loading="lazy" '
+            f'<img src="{photo.uri}" alt="{formatting.escaped(formatting.shortened(alt, 400))}" loading="lazy" '
             f'style="display:block;width:100%;max-height:{height};object-fit:contain;object-position:left top">'
         )
         return
