@@ -1,82 +1,15 @@
-"""Entry point of `streamlit run dashboard/app.py`: page settings, choice of a run, navigation."""
+"""Entry point of `streamlit run dashboard/app.py`: the server, which answers only requests to its own address.
+
+`page.py` draws the pages. The settings are in `.streamlit/config.toml` beside this file, where Streamlit finds them
+from every folder.
+"""
+
+from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 
-from dashboard import theme
-from dashboard.state import choices, data
-from dashboard.text import formatting
-from dashboard.widgets import layout, saved_selections
+from dashboard import serving
 
-PAGES = [
-    st.Page("views/overview.py", title="Overview", icon=":material/dashboard:", default=True),
-    st.Page("views/failures.py", title="Failures", icon=":material/search:"),
-    st.Page("views/beams.py", title="Beams", icon=":material/show_chart:"),
-    st.Page("views/attention.py", title="Attention", icon=":material/visibility:"),
-    st.Page("views/zeroshot.py", title="Zero-shot", icon=":material/label:"),
-    st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
-    st.Page("views/export.py", title="Export", icon=":material/download:"),
-]
-
-# Streamlit leaves a fifth of a 1280 px screen empty around a wide page; photos need the room.
-# Buttons get the height of the lists beside them. Captions at Streamlit's 60 % opacity are hard to read.
-_STYLE = f"""<style>
-.stMainBlockContainer {{ padding: 3.25rem 2rem 3rem; }}
-[data-testid="stHorizontalBlock"] [data-testid="stButtonGroup"] button {{ min-height: 2.5rem; }}
-[data-testid="stCaptionContainer"] {{ opacity: 0.75; }}
-[data-testid="stMetricLabel"] p {{ white-space: normal; }}
-{layout.widths()}
-</style>"""
-
-
-# Streamlit writes white on the primary colour. In dark mode that colour is also used for text, so it must be light, and
-# no blue contrasts enough with both white and the dark background.
-_DARK = f"""<style>
-[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"]:is(:hover, :focus, :active),
-[data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] button {{
-  color: {theme.PAPER[theme.DARK]};
-}}
-</style>"""
-
-
-def main() -> None:
-    """Draw the sidebar and the open view."""
-    st.set_page_config(page_title="CaptionScope", page_icon="🔎", layout="wide")
-    st.html(_STYLE)
-    if layout.template() == theme.DARK:
-        st.html(_DARK)
-    data.refresh()
-    choices.restore()
-    page = st.navigation(PAGES)
-    runs = data.runs()
-    if not runs:
-        layout.welcome(data.results_folder(), data.problems())
-        return
-    requested, chosen = choices.get(choices.RUN), _pick_run(runs)
-    with st.sidebar:
-        saved_selections.draw(page.url_path, {each.url_path: each for each in PAGES})
-    if requested and requested != chosen:
-        st.warning(
-            f"The results have no finished run {formatting.markdown(requested)}; the page shows "
-            f"**{formatting.markdown(chosen)}** instead.",
-            icon="⚠️",
-        )
-    page.run()
-
-
-def _pick_run(runs: list[data.Run]) -> str:
-    """Draw the choice of a run and return the name of the chosen one."""
-    by_name = {run.name: run for run in runs}
-    first = layout.first_run(runs).name
-    with st.sidebar:
-        chosen = choices.one_of("Run", choices.RUN, list(by_name), first)
-        choices.keep(run=chosen)  # the default too: a copied URL must keep its meaning when runs are added
-        run = by_name[chosen]
-        st.caption(" · ".join(formatting.markdown(line) for line in run.described()))
-        if data.problems():
-            left_out = len(data.problems())
-            counted = "1 run or file was" if left_out == 1 else f"{left_out:,} runs or files were"
-            st.caption(f"⚠ {counted} skipped; see Overview.")
-    return chosen
-
-
-main()
+serving.check_address()
+app = st.App(Path(__file__).with_name("page.py"), middleware=[Middleware(serving.KnownHosts)])

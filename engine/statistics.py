@@ -12,6 +12,12 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike
 
+ALPHA = 0.05
+"""A p-value below this is called significant."""
+
+RESAMPLES = 1000
+"""Resamples of intervals and tests, unless a caller asks for another number."""
+
 _UNITS = 5_000
 """Above this many images, groups of images are resampled, so that dashboard pages stay fast."""
 
@@ -20,7 +26,7 @@ _CHUNK = 1000 * _UNITS
 
 
 def bootstrap_mean_interval(
-    values: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95
+    values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of a mean; the same arguments give the same interval.
 
@@ -46,7 +52,7 @@ def bootstrap_mean_interval(
 
 
 def bootstrap_ratio_interval(
-    over: ArrayLike, under: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95
+    over: ArrayLike, under: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of sum(over) / sum(under), such as hits over nouns.
 
@@ -123,6 +129,8 @@ class Comparison:
     ties: int
     losses: int
     """Number of images on which left is better, equal, worse."""
+    differing: int
+    """Number of images whose two sides differ at all; only these can decide the randomization test."""
 
 
 Pooled = Callable[[np.ndarray], np.ndarray]
@@ -132,7 +140,7 @@ Pooled = Callable[[np.ndarray], np.ndarray]
 def compare(
     left: ArrayLike,
     right: ArrayLike,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     pooled: Pooled | None = None,
     tie: float = 0.0,
@@ -170,6 +178,7 @@ def compare(
         wins=int((differs & (change > 0)).sum()),
         ties=int((~differs).sum()),
         losses=int((differs & (change < 0)).sum()),
+        differing=_differing(first, second),
     )
 
 
@@ -195,7 +204,37 @@ def _difference(pooled: Pooled, sums: np.ndarray) -> np.ndarray:
 def _randomization(left: np.ndarray, right: np.ndarray, pooled: Pooled, trials: int, seed: int) -> float:
     """Return the p-value of approximate randomization; its seed is independent of the bootstrap's."""
     observed = abs(float(pooled(left.sum(0)) - pooled(right.sum(0))))
-    return _share_at_least(np.abs(_difference(pooled, _swapped_sums(left, right, trials, seed))), observed)
+    drawn = _share_at_least(np.abs(_difference(pooled, _swapped_sums(left, right, trials, seed))), observed)
+    return max(drawn, smallest_p(_differing(left, right)))  # a drawn share may be smaller by luck
+
+
+def _differing(left: np.ndarray, right: np.ndarray) -> int:
+    """Return the number of images whose values or counts [n, C] are not equal on both sides."""
+    return int((left != right).any(axis=1).sum())
+
+
+def smallest_p(differing: int, resamples: int | None = None) -> float:
+    """Return the smallest p-value that a two-sided paired test can reach.
+
+    Of the 2^n ways to swap the sides of n differing pairs, at least the observed one and its mirror image are as
+    extreme as the observed one: 5 pairs give at least 0.0625, whatever their values. This also holds for the exact
+    McNemar test.
+
+    Args:
+        differing: pairs whose two sides differ.
+        resamples: random swaps that are drawn instead of all; None if all count.
+    """
+    swaps = min(1.0, 2.0 ** (1 - differing))
+    return swaps if resamples is None else max(swaps, 1 / (resamples + 1))
+
+
+def too_few(images: int, differing: int, resamples: int | None = None) -> str:
+    """Return what to say where `smallest_p`, perhaps after a correction, is not below ALPHA."""
+    if resamples is not None and smallest_p(differing) < 1 / (resamples + 1):
+        return "too few resamples to tell"
+    if differing == images or smallest_p(images) >= ALPHA:
+        return "too few images to tell"
+    return "too few images differ to tell"
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -226,7 +265,7 @@ def mcnemar(left_right: ArrayLike, right_right: ArrayLike) -> float:
 
 
 def smallest_not_worse(
-    values: Mapping[int, ArrayLike], alpha: float = 0.05, resamples: int = 1000, pooled: Pooled | None = None
+    values: Mapping[int, ArrayLike], alpha: float = ALPHA, resamples: int = RESAMPLES, pooled: Pooled | None = None
 ) -> tuple[int, int]:
     """Return the smallest beam size that is not significantly worse than the best one, and the best one.
 
@@ -248,6 +287,17 @@ def smallest_not_worse(
         if p_value >= alpha:
             return size, best
     return best, best
+
+
+def cannot_be_worse(values: Mapping[int, ArrayLike], size: int, best: int, resamples: int = RESAMPLES) -> str:
+    """Return why `smallest_not_worse` could not have found `size` to be worse than the best one, or "" if it could."""
+    arrays = {each: np.asarray(found, dtype=np.float64) for each, found in values.items()}
+    columns = {each: found.reshape(len(found), -1) for each, found in arrays.items()}
+    smaller = sorted(each for each in values if each < best)
+    reachable = holm([smallest_p(_differing(columns[each], columns[best]), resamples) for each in smaller])
+    if dict(zip(smaller, reachable, strict=True)).get(size, 0.0) < ALPHA:
+        return ""
+    return too_few(len(columns[best]), _differing(columns[size], columns[best]), resamples)
 
 
 def _share_at_least(drawn: np.ndarray, observed: float) -> float:
@@ -278,7 +328,7 @@ def _units(values: np.ndarray) -> np.ndarray:
     return np.add.reduceat(shuffled, np.linspace(0, len(values), _UNITS, endpoint=False).astype(int))
 
 
-def bootstrap_sums(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+def bootstrap_sums(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """Return sums over resampled images, float64[resamples, C], of values float64[n, C]; groups of images above _UNITS.
 
     All columns, and all calls with the same n, `resamples` and `seed`, use the same resamples: drawing and counting is

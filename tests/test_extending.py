@@ -98,7 +98,7 @@ def test_the_dashboard_shows_the_metric_without_the_plugin(folder, monkeypatch):
 
     monkeypatch.setenv(RESULTS_VARIABLE, str(folder / "results"))
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(folder)])
-    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(ROOT / "dashboard" / "page.py"), default_timeout=60).run()
     assert not app.exception
     assert "Length gap" in str([each.value for each in app.markdown]) + str([each.label for each in app.metric])
 

@@ -44,7 +44,7 @@ MAY = {
 
 DASHBOARD_MAY = {"store", "store/schema", "statistics", "config"}
 DASHBOARD_RANKS = (
-    {"theme", "items", "metrics"},
+    {"theme", "items", "metrics", "serving"},
     {"text"},
     {"state"},
     {"annotations"},
@@ -52,7 +52,7 @@ DASHBOARD_RANKS = (
     {"report", "components"},
     {"widgets"},
     {"views"},
-    {"app"},
+    {"app", "page"},
 )
 """The same for the dashboard."""
 

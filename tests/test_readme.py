@@ -190,5 +190,5 @@ def test_the_top_level_is_the_agreed_one():
     if not listed[0]:
         pytest.skip("not a git checkout")
     rooms = {"engine", "dashboard", "results", "tests", "requirements.txt", "Makefile"}
-    beside = {"README.md", "CHANGELOG.md", "LICENSE", "docs", "pyproject.toml", ".gitignore", ".streamlit", ".ci"}
+    beside = {"README.md", "CHANGELOG.md", "LICENSE", "docs", "pyproject.toml", ".gitignore", ".ci"}
     assert {name.split("/")[0] for name in listed if name} <= rooms | beside

@@ -11,6 +11,7 @@ from dashboard.annotations import json_store
 from dashboard.annotations.json_store import JsonStoreError
 
 LONGEST = 80  # characters of a name
+_STREAMLITS = {"embed", "embed_options"}  # parameters that a link must not set
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,10 @@ def _refuse_taken(entries: list[Bookmark], name: str) -> None:
 def _bookmark(entry: dict[str, Any]) -> Bookmark:
     name, parameters = json_store.text_of(entry, "name", LONGEST), entry.get("parameters")
     if not name or not isinstance(parameters, dict):
-        raise ValueError(f"entry {str(entry)[:80]} has no name or no parameters")
-    known = {str(key): value for key, value in parameters.items() if isinstance(value, str)}
+        raise ValueError(f"entry {json_store.shown(entry)} has no name or no parameters")
+    known = {
+        json_store.encodable(key): json_store.encodable(value)
+        for key, value in parameters.items()
+        if isinstance(value, str) and key.lower() not in _STREAMLITS
+    }
     return Bookmark(name, json_store.text_of(entry, "view", 40), known)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from filelock import FileLock
@@ -22,6 +23,7 @@ Make = Callable[[dict[str, Any]], Any]
 """Convert a JSON object to an entry (a dataclass), or raise a ValueError that says what is wrong."""
 
 _here = threading.RLock()
+_REMEDY = "fix the file, or move it away to start over"
 
 
 class JsonStoreError(ValueError):
@@ -36,6 +38,8 @@ def read(path: Path, make: Make) -> list[Any]:
     """
     try:
         stat = path.stat()
+        if not S_ISREG(stat.st_mode):
+            raise JsonStoreError(f"{path}: not a file; move it away to start over")
         return [make(entry) for entry in _parsed(path, stat.st_mtime_ns, stat.st_size)]
     except FileNotFoundError:
         return []
@@ -43,20 +47,28 @@ def read(path: Path, make: Make) -> list[Any]:
         raise JsonStoreError(f"{path}: {error.strerror}; make the file readable") from error
     except JsonStoreError:
         raise
-    except ValueError as error:
-        raise JsonStoreError(f"{path}: {error}; fix the file, or move it away to start over") from error
+    except (ValueError, RecursionError) as error:
+        raise JsonStoreError(f"{path}: {_reason(error)}; {_REMEDY}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return in a few words why JSON cannot be read."""
+    if isinstance(error, RecursionError):
+        return "its lists and objects are nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 (byte {error.start})"
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON ({error})" if error.doc.strip() else "the file is empty"
+    return "a number has too many digits" if "integer string conversion" in str(error) else str(error)
 
 
 @lru_cache(maxsize=32)
 def _parsed(path: Path, changed: int, size: int) -> Raw:
     """Return the JSON objects of a file; `changed` (ns) and `size` make a replaced file a new entry of the cache."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # not UTF-8, or not JSON
-        raise JsonStoreError(f"{path}: not JSON ({error}); fix the file, or move it away to start over") from error
+    found = json.loads(path.read_text(encoding="utf-8"))
     entries = found.get("entries") if isinstance(found, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise JsonStoreError(f'{path}: expected {{"entries": [{{...}}]}}; fix the file, or move it away to start over')
+        raise JsonStoreError(f'{path}: expected {{"entries": [{{...}}]}}; {_REMEDY}')
     return entries
 
 
@@ -89,4 +101,14 @@ def _locked(path: Path) -> Generator[None]:
 def text_of(entry: dict[str, Any], key: str, longest: int = 4000) -> str:
     """Return a text of an entry, or "" if it is missing or has another type."""
     value = entry.get(key)
-    return value[:longest] if isinstance(value, str) else ""
+    return encodable(value[:longest]) if isinstance(value, str) else ""
+
+
+def encodable(text: str) -> str:
+    """Return text that UTF-8 can encode: JSON may contain halves of a character, which no browser takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def shown(entry: dict[str, Any]) -> str:
+    """Return the beginning of an entry for an error message."""
+    return json.dumps(entry)[:80]

@@ -22,6 +22,7 @@ QUESTIONS = {
 }
 SHORT = {"reasonable": "caption", "attends": "attention"}
 ANSWERS = ("yes", "partly", "no")
+_LARGEST = 1_000_000  # beam size
 
 FILTERS = {
     "": "Any",
@@ -116,8 +117,8 @@ def _verdict(entry: dict[str, Any]) -> Verdict:
     words = {key: json_store.text_of(entry, key) for key in ("image_id", "caption", "note", "changed")}
     answers = {key: entry.get(key) if entry.get(key) in ANSWERS else "" for key in QUESTIONS}
     size = entry.get("beam_size")
-    if not words["image_id"] or not isinstance(size, int):
-        raise ValueError(f"entry {str(entry)[:80]} has no image_id or no beam_size")
+    if not words["image_id"] or not isinstance(size, int) or not 0 <= size <= _LARGEST:
+        raise ValueError(f"entry {json_store.shown(entry)} has no image_id, or no beam_size from 0 to {_LARGEST:,}")
     return Verdict(beam_size=size, **words, **answers)
 
 

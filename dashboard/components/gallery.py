@@ -4,10 +4,12 @@ Knows cards. Knows no query and no page.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import streamlit as st
+
+from dashboard.text import formatting
 
 _HERE = Path(__file__).parent
 _CARDS = st.components.v2.component(
@@ -41,6 +43,17 @@ class Card:
     bars: tuple[Bar, ...] = ()
 
 
+_LONGEST = 300  # characters of a text on a card
+
+
+def _brief(card: Card) -> Card:
+    """Return a card whose texts cannot flood the page; its id stays, because a click returns it."""
+    texts = {
+        name: formatting.shortened(getattr(card, name), _LONGEST) for name in ("missing", "badge", "title", "note")
+    }
+    return replace(card, **texts, bars=tuple(replace(b, label=formatting.shortened(b.label, 60)) for b in card.bars))
+
+
 def gallery(cards: list[Card], key: str, chosen: str = "", choose: Callable[[str], None] | None = None) -> None:
     """Draw `cards` with the card `chosen` marked; a click calls `choose` with the id of a card."""
 
@@ -52,6 +65,6 @@ def gallery(cards: list[Card], key: str, chosen: str = "", choose: Callable[[str
 
     _CARDS(
         key=key,
-        data={"cards": [asdict(card) for card in cards], "chosen": chosen, "clickable": choose is not None},
+        data={"cards": [asdict(_brief(card)) for card in cards], "chosen": chosen, "clickable": choose is not None},
         on_picked_change=clicked,
     )

@@ -217,7 +217,8 @@ class Viewer {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0];
     // Keys work everywhere on the page, but not while the user types or moves another control.
-    const pressed = event.key === " " && target.closest && target.closest("button"); // space presses a focused button
+    // Space presses a focused button; on a word it plays, because Enter and a click select.
+    const pressed = event.key === " " && target.closest && target.closest("button:not(.word, .tile)");
     const busy = target.closest && target.closest("input, select, textarea, [contenteditable], [role=slider], [role=combobox]");
     if (busy || pressed || (target !== document.body && !event.composedPath().includes(this.root))) return;
     if (event.key === "ArrowRight") this.step(1);
@@ -246,7 +247,17 @@ class Viewer {
     return this.hovered ?? this.view.word;
   }
 
+  // While a word has the focus, the focus is on the selected word: the toolbar is one stop of the Tab key.
+  follow() {
+    const active = this.root.getRootNode().activeElement;
+    const items = [...this.root.querySelectorAll(".word")];
+    items.forEach((item, index) => (item.tabIndex = index === this.view.word ? 0 : -1));
+    const place = [items, [...this.root.querySelectorAll(".tile")]].map((group) => group.indexOf(active)).find((at) => at >= 0);
+    if (place !== undefined && place !== this.view.word) items[this.view.word].focus({ preventScroll: true });
+  }
+
   refresh(strip = true) {
+    this.follow();
     this.find("layer").value = String(this.view.layer);
     this.find("head").value = String(this.view.head);
     this.find("subtract").checked = this.view.subtract;

@@ -15,6 +15,7 @@ import streamlit as st
 
 from dashboard.figures.heatmaps import NEAR_MEAN, SCALES, AttentionView, read_attention_view
 from dashboard.figures.thumbnails import Photo
+from dashboard.text import formatting
 
 _HERE = Path(__file__).parent
 _VIEWER = st.components.v2.component(
@@ -81,7 +82,7 @@ def _maps(row: pd.Series) -> dict[str, Any]:
     crop = {side: float(row["crop"][side]) for side in ("x", "y", "width", "height")}
     known = pd.notna(row["width"]) and pd.notna(row["height"])
     return {
-        "words": list(row["words"]),
+        "words": [formatting.shortened(word, 60) for word in row["words"]],
         "shape": [int(size) for size in row["shape"]],
         "grid": [int(row["grid_height"]), int(row["grid_width"])],
         "scale": [float(value) for value in row["scale"]],

@@ -49,26 +49,33 @@ def scatter(frame: pd.DataFrame, metric: str, left: str, right: str, template: s
         x=ends, y=ends, mode="lines", line={"color": INK[template], "width": 1, "dash": "dot"}, hoverinfo="skip",
         showlegend=False,
     )  # fmt: skip
-    change = metrics.gain(metric, frame.left - frame.right)
-    sides = (
-        (change >= described.tie, "left is better", "triangle-up", 0),
-        (change <= -described.tie, "right is better", "circle-open", 1),
-        (change.abs() < described.tie, "equal", "x-thin-open", 7),
-    )
-    for place, name, symbol, colour in sides:
-        shown = frame[place]
+    marks = (("left is better", "triangle-up", 0), ("right is better", "circle-open", 1), ("equal", "x-thin-open", 7))
+    for shown, (name, symbol, colour) in zip(_parts(frame, metric), marks, strict=True):
         figure.add_scatter(
             x=shown.right,
             y=shown.left,
             name=f"{name} ({len(shown):,})",
             mode="markers",
             marker={"symbol": symbol, "size": 7, "opacity": 0.75, "color": COLOURS[template][colour]},
+            unselected={"marker": {"opacity": 0.75}},  # a clicked point must not hide the others
             customdata=[whole(image) for image in shown.image_id],
             hovertemplate=f"%{{customdata}}<br>left %{{y:.{described.digits}f}}, right %{{x:.{described.digits}f}}"
             "<extra></extra>",
         )
     figure.update_layout(**LEGEND, height=460)
     return figure
+
+
+def _parts(frame: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
+    """Return the images on which left is better, right is better, and both are equal."""
+    change, tie = metrics.gain(metric, frame.left - frame.right), METRICS[metric].tie
+    return [frame[change >= tie], frame[change <= -tie], frame[change.abs() < tie]]
+
+
+def image_of(frame: pd.DataFrame, metric: str, curve: int, point: int) -> str:
+    """Return the image of a point of `scatter` by its numbers in Plotly, or "" if there is no such point."""
+    parts = dict(enumerate(_parts(frame, metric), 1))  # curve 0 is the diagonal
+    return parts[curve].image_id.iloc[point] if curve in parts and 0 <= point < len(parts[curve]) else ""
 
 
 def outcomes(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:

@@ -14,6 +14,7 @@ from plotly.colors import find_intermediate_color, hex_to_rgb, label_rgb
 from dashboard.state.record import Run
 from dashboard.text import formatting
 from dashboard.theme import COLOURS, DASHES, INK, LEGEND, LIGHT, LINES, PAPER, SYMBOLS, blank
+from engine.statistics import ALPHA, smallest_p, too_few
 from engine.store.frames import groups
 
 TITLE = "Attention grounding (pointing game)"
@@ -70,6 +71,9 @@ def answer(heads: pd.DataFrame) -> str:
 
 def _doubt(row: pd.Series, count: int) -> str:
     """Return why the best of `count` maps may be a result of chance, or "" if that is unlikely."""
+    if count * smallest_p(int(row.differing)) >= ALPHA:
+        few = too_few(int(row.compared), int(row.differing))
+        return f" {formatting.capitalized(few)} whether that is more than chance."
     if not row.low > 0:
         return " The difference is not significant."
     if row.tested < _FEW:

@@ -91,7 +91,7 @@ def read_attention_view(sent: Any, row: pd.Series) -> AttentionView:
 def _whole(value: Any, low: int, high: int, default: int) -> int:
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return default
     return number if low <= number <= high else default
 

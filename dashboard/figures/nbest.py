@@ -15,6 +15,7 @@ from dashboard.figures import curves
 from dashboard.items import Figure
 from dashboard.state.record import Run
 from dashboard.text import formatting
+from engine.statistics import ALPHA, smallest_p, too_few
 
 
 def figures(found: pd.DataFrame, small: str) -> list[Figure]:
@@ -60,6 +61,9 @@ def _ranking(run: Run, row: Any) -> str:
     """Return whether ranking helps, or "" for samples, which are unranked, and for one image, without an interval."""
     if run.is_sampled or pd.isna(row.lead_low):
         return ""
+    if smallest_p(int(row.lead_differing)) >= ALPHA:
+        few = too_few(int(row.images), int(row.lead_differing))
+        return f"{few} whether ranking by log-probability is better than a random choice from the list; "
     if row.lead_low > 0:
         found = "significantly better"
     elif row.lead_high < 0:

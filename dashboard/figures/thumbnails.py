@@ -5,16 +5,23 @@ Knows files and pixels. Knows no caption and no page.
 
 import base64
 import io
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
+from stat import S_ISREG
+from typing import BinaryIO
 
 from PIL import Image, ImageOps
+
+from dashboard.text import formatting
 
 THUMBNAIL = 320  # pixels of the longer side
 LARGE = 960
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
+"""Pillow's names of the formats that are opened, whatever the suffix: others run decoders that photos do not need."""
 _LARGEST = 200_000_000  # pixels; larger photos are not opened for a preview
 
 
@@ -30,16 +37,16 @@ def photo(root: Path | None, file_name: str | None, size: int = THUMBNAIL) -> Ph
     """Return the photo `file_name` of the folder `root`, at most `size` pixels per side."""
     if root is None or not isinstance(file_name, str) or not file_name:
         return Photo("", "The run record names no photo folder.")
-    path = inside(root, file_name)
+    path, name = inside(root, file_name), formatting.shortened(file_name)
     if path is None:
-        return Photo("", f"{file_name} is not a photo of this run.")
+        return Photo("", f"{name} is not a photo of this run.")
     try:
         stat = path.stat()
         return Photo(_data_uri(path, size, stat.st_mtime_ns))
     except FileNotFoundError:
-        return Photo("", f"{file_name} was not found.")
+        return Photo("", f"{name} was not found.")
     except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
-        return Photo("", f"{file_name} cannot be opened as a photo.")
+        return Photo("", f"{name} cannot be opened as a photo.")
 
 
 def inside(root: Path, file_name: str) -> Path | None:
@@ -77,13 +84,22 @@ def _data_uri(path: Path, size: int, changed: int) -> str:
 
 
 def _opened(path: Path, size: int) -> Image.Image:
-    with Image.open(path) as opened:
+    with _regular(path) as file, Image.open(file, formats=_FORMATS) as opened:
         if opened.width * opened.height > _LARGEST:
             raise ValueError("too large for a preview")
         opened.draft("RGB", (2 * size, 2 * size))  # JPEG decodes faster at a fraction of its size
         image = _rgb(ImageOps.exif_transpose(opened))
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     return image
+
+
+def _regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or a device, which could block the page forever, raises a ValueError."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    if not S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError("not a regular file")
+    return file
 
 
 def _rgb(image: Image.Image) -> Image.Image:

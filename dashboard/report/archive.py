@@ -23,15 +23,17 @@ from dashboard.report.chapters import chapters
 from dashboard.report.exports import markdown_text
 from dashboard.report.footnotes import TITLE, Footnotes, is_signature
 from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Chapter, Query, Source, companions, note, numbers
+from dashboard.state.answers import answer
 from dashboard.state.record import Run, runs_of
 from engine.store import database, queries
-from engine.store.errors import Problem
+from engine.store.errors import Problem, ResultsError
 
 Progress = Callable[[int, int, str], None]
 """Called with (number of finished figures and tables, number of all, title of the next one)."""
 
 _DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that equal contents give equal bytes
 _PLOTLY = "plotly.min.js"
+_MOST_PARTS = 1000  # layers or heads; a larger number in a URL is nonsense
 
 
 class ReportError(ValueError):
@@ -207,11 +209,12 @@ def open_source(
 
     Raises:
         ReportError: there is no such run, beam size or image, or a companion run has nothing to show.
+        ResultsError: a file of the results cannot be read.
     """
     connection, problems = database.connect(results)
 
     def query(function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(connection.cursor(), *arguments)
+        return answer(connection, function, *arguments)
 
     runs = runs_of(query(queries.runs))
     run = _named(runs, name, results)
@@ -317,7 +320,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _percent(written: str) -> int:
-    if not written.isdecimal() or int(written) > 100:
+    if written not in map(str, range(101)):
         raise argparse.ArgumentTypeError(f"{written!r}: expected a whole number from 0 to 100")
     return int(written)
 
@@ -326,11 +329,11 @@ def attention_options(attention: Mapping[str, Any]) -> list[str]:
     """Return the command-line options of the attention view in a URL, without defaults and invalid values."""
     words = []
     for name in ("layer", "head"):
-        words += [f"--{name}", attention[name]] if str(attention.get(name)).isdecimal() else []
+        words += [f"--{name}", attention[name]] if str(attention.get(name)) in map(str, range(_MOST_PARTS)) else []
     words += ["--subtract-mean"] if attention.get("subtract") == "1" else []
     scale, opacity = attention.get("scale"), str(attention.get("opacity"))
     words += ["--colours", scale] if scale in SCALES and scale != AttentionView.scale else []
-    sensible = opacity.isdecimal() and int(opacity) <= 100 and int(opacity) != AttentionView.opacity
+    sensible = opacity in map(str, range(101)) and opacity != str(AttentionView.opacity)
     return words + (["--opacity", opacity] if sensible else [])
 
 
@@ -353,7 +356,7 @@ def main(arguments: list[str] | None = None) -> int:
         if exports.browser_missing():
             print(f"{exports.browser_missing()} The report contains HTML figures instead.", file=sys.stderr)
         write(options.out, make(source) if options.quiet else make(source, _say))
-    except (ReportError, exports.NoBrowser, OSError) as error:
+    except (ReportError, ResultsError, exports.NoBrowser, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:

@@ -264,6 +264,9 @@ def smallest_sentence(query: Query, run: Run, metric: str) -> str:
     tested = f"randomization test over {images}, Holm-corrected, 5\N{NO-BREAK SPACE}%"
     if row.best == query(queries.beam_sizes, run.name).beam_size.min():
         return f"By {name}, the smallest beam size, {formatting.beam(row.best)}, is the best ({tested})."
+    if row.too_few:
+        best = f"beam size {formatting.beam(row.best)} is the best"
+        return f"By {name}, {best}; {row.too_few} whether smaller ones are worse ({tested})."
     if row.smallest == row.best:
         best = f"beam size {formatting.beam(row.best)} is the best"
         return f"By {name}, {best}; all smaller ones are significantly worse ({tested})."

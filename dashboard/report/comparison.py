@@ -17,12 +17,11 @@ from dashboard.items import Figure, Table
 from dashboard.report.source import Query, signature
 from dashboard.state.record import Run
 from dashboard.text import formatting
+from engine import statistics
 from engine.store import queries, signatures
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 from engine.store.signatures import Difference
-
-_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,23 @@ def _signatures(query: Query, run: Run, beam: int) -> dict[str, str]:
     return dict(zip(mine.metric, mine.signature, strict=True))
 
 
+def cannot_tell(row: Any) -> bool:
+    """Return whether no values of so few differing images could have given a significant result."""
+    return row.p_reachable >= statistics.ALPHA
+
+
+def bootstrapped(row: Any) -> str:
+    """Return the p-value of the bootstrap of a row, or a dash where few images make it too small."""
+    return "–" if cannot_tell(row) else resampled(row.p_bootstrap)
+
+
 def verdict(row: Any) -> str:
     """Return the result of the test of a row of `queries.comparison`."""
-    if row.p_holm >= _ALPHA:
+    if row.differing == 0:
+        return "equal on every image"
+    if cannot_tell(row):
+        return statistics.too_few(int(row.images), int(row.differing), statistics.RESAMPLES)
+    if row.p_holm >= statistics.ALPHA:
         return "not significant"
     return "left is better" if metrics.gain(row.metric, row.difference) > 0 else "right is better"
 
@@ -108,7 +121,7 @@ def table(query: Query, sides: Sides, found: pd.DataFrame) -> Table:
             "p Holm": [resampled(p) for p in found.p_holm],
             "Verdict": [verdict(row) for row in named_rows(found)],
             "p randomization": [resampled(p) for p in found.p_randomization],
-            "p bootstrap": [resampled(p) for p in found.p_bootstrap],
+            "p bootstrap": [bootstrapped(row) for row in named_rows(found)],
         }
     )
     differ = terms(query, sides)
@@ -183,7 +196,7 @@ def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, signed: t
     drawn = lambda: panels.panels(title, [_panel(sides, metric, row) for row in named_rows(rows)])  # noqa: E731
     return [
         Figure(f"{name}_{metric}", title, drawn, sides.note, signed),
-        Table(f"{name}_{metric}", title, shown, rows.drop(columns="file_name"), sides.note, signed),
+        Table(f"{name}_{metric}", title, shown, rows.drop(columns=["file_name", "matching"]), sides.note, signed),
     ]
 
 

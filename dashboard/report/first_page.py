@@ -84,7 +84,10 @@ def _skipped(source: Source) -> str:
     for run in dict.fromkeys(each.name for each in (source.run, *source.parts.values())):
         rows, count = source.query(queries.skipped, run), int(source.query(queries.skipped_count, run).skipped.iloc[0])
         if count:
-            named = ", ".join(f"{row.file_name} ({row.reason})" for row in named_rows(rows.head(_PHOTOS)))
+            named = ", ".join(
+                f"{formatting.shortened(row.file_name)} ({formatting.shortened(row.reason)})"
+                for row in named_rows(rows.head(_PHOTOS))
+            )
             more = f" and {count - _PHOTOS:,} more" if count > _PHOTOS else ""
             sentences.append(f" Skipped in run {markdown_text(run)}: {markdown_text(named + more)}.")
     return "".join(sentences)

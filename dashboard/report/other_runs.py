@@ -12,8 +12,10 @@ from dashboard.items import Figure, Table
 from dashboard.report import comparison
 from dashboard.report.comparison import Sides
 from dashboard.report.source import Chapter, Source
+from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.store import queries
+from engine.store.errors import ResultsError
 from engine.store.frames import named_rows
 
 TITLE = "Comparison with other runs"
@@ -22,9 +24,15 @@ _MOST = 5  # compared runs; each has a table and a figure
 
 def compared(source: Source) -> list[Chapter]:
     """Return the chapter, or nothing if no other run has captions of the same images and references."""
-    beam = source.setting()
-    found = [] if beam is None else _comparisons(source, beam)
-    if not found:
+    beam, found, unreadable = source.setting(), [], []
+    if beam is None:
+        return []
+    for other, shared in _others(source):
+        try:
+            found += _comparison(source, beam, other, shared)
+        except ResultsError as error:
+            unreadable.append(f"{formatting.markdown(other.name)} ({formatting.markdown(str(error))})")
+    if not found and not unreadable:
         return []
     shown, items = found[:_MOST], []
     for sides, tests in shown:
@@ -37,25 +45,30 @@ def compared(source: Source) -> list[Chapter]:
     if len(found) > _MOST:
         left = ", ".join(formatting.markdown(sides.right.name) for sides, _ in found[_MOST:])
         lead.append(f"Not compared here: {left}. The Compare page of the dashboard compares any two runs.")
-    return [Chapter(TITLE, "\n\n".join(lead), tuple(items))]
+    if unreadable:
+        lead.append(f"Not compared, because results cannot be read: {'; '.join(unreadable)}.")
+    return [Chapter(TITLE, "\n\n".join(filter(None, lead)), tuple(items))]
 
 
-def _comparisons(source: Source, beam: int) -> list[tuple[Sides, pd.DataFrame]]:
-    """Return the other runs with `queries.comparison` of shared images; most shared images first."""
-    run, query = source.run, source.query
-    by_name, found = {each.name: each for each in source.runs}, []
-    for row in named_rows(query(queries.partners, run.name)):
-        other = by_name.get(row.run)
-        if other is None or other.name == run.name or _is_other_data(source, other.name, int(row.shared)):
-            continue
-        theirs = replace(source, run=other, beam=None).setting()
-        if theirs is None:
-            continue
-        sides = Sides(run, beam, other, theirs)
-        tests = query(queries.comparison, *sides.arguments)
-        if len(tests):
-            found.append((sides, tests))
-    return found
+def _others(source: Source) -> list[tuple[Run, int]]:
+    """Return the other runs with images of this run and the number of these images; the most shared ones first."""
+    by_name = {each.name: each for each in source.runs if each.name != source.run.name}
+    rows = named_rows(source.query(queries.partners, source.run.name))
+    return [(by_name[row.run], int(row.shared)) for row in rows if row.run in by_name]
+
+
+def _comparison(source: Source, beam: int, other: Run, shared: int) -> list[tuple[Sides, pd.DataFrame]]:
+    """Return the two settings with `queries.comparison`, or nothing if they cannot be compared.
+
+    Raises:
+        ResultsError: a file of the other run cannot be read.
+    """
+    theirs = replace(source, run=other, beam=None).setting()
+    if theirs is None or _is_other_data(source, other.name, shared):
+        return []
+    sides = Sides(source.run, beam, other, theirs)
+    tests = source.query(queries.comparison, *sides.arguments)
+    return [(sides, tests)] if len(tests) else []
 
 
 def _is_other_data(source: Source, other: str, shared: int) -> bool:

@@ -18,7 +18,7 @@ from dashboard.items import Figure, Table
 from dashboard.report import tables
 from dashboard.report.source import PHOTOS, Chapter, Query, Source, gone, note
 from dashboard.state.record import Run
-from dashboard.text import commands
+from dashboard.text import commands, formatting
 from engine.store import queries
 
 TITLE = "Attention"
@@ -99,6 +99,7 @@ def strip(run: Run, beam: int, image_id: str, query: Query, sent: Mapping[str, A
     row, case = found.iloc[0], query(queries.case, run.name, beam, image_id)
     view = read_attention_view(dict(sent), row)
     caption = case.caption.iloc[0] if len(case) and isinstance(case.caption.iloc[0], str) else ""
+    caption = formatting.shortened(caption, 300)
     drawn = lambda: panels.attention_strip(  # noqa: E731
         f"{image_id}: {caption}", row, pixels(run.root("images"), row["file_name"], LARGE), view
     )

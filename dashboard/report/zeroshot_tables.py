@@ -10,7 +10,7 @@ import pandas as pd
 
 from dashboard.items import Table
 from dashboard.text import formatting
-from engine.statistics import holm
+from engine import statistics
 from engine.store.frames import named_rows
 
 
@@ -62,7 +62,7 @@ def paired_tests(found: pd.DataFrame, small: str) -> Table:
 
     The p-values of several rows are adjusted by Holm's method.
     """
-    several = len(found) > 1
+    several, adjusted = len(found) > 1, statistics.holm([*found.p])
     shown = pd.DataFrame(
         {
             "Left prompt": [*found.left],
@@ -72,11 +72,33 @@ def paired_tests(found: pd.DataFrame, small: str) -> Table:
             "Correct with the left prompt only": [f"{count:,}" for count in found.only_left],
             "Correct with the right prompt only": [f"{count:,}" for count in found.only_right],
             "p (exact McNemar)": [formatting.probability(p) for p in found.p],
-            **({"p Holm": [formatting.probability(p) for p in holm([*found.p])]} if several else {}),
+            **({"p Holm": [formatting.probability(p) for p in adjusted]} if several else {}),
+            "Result": [
+                outcome(row, p, reachable)
+                for row, p, reachable in zip(
+                    named_rows(found), adjusted, statistics.holm([*found.p_reachable]), strict=True
+                )
+            ],
         }
     )
     title = "The first prompt compared with each of the others" if several else "Paired test of two prompts"
     return Table("mcnemar", title, shown, found, small, heads=_SHORT_TESTS)
+
+
+def outcome(row: Any, p: float, reachable: float) -> str:
+    """Return the result of the test of a row of `queries.zero_shot_comparison`.
+
+    Args:
+        p: its p-value, adjusted if there are several rows.
+        reachable: the smallest value that `p` could have.
+    """
+    if row.only_left + row.only_right == 0:
+        return "equal on every image"
+    if reachable >= statistics.ALPHA:
+        return statistics.too_few(int(row.images), int(row.only_left + row.only_right))
+    if p >= statistics.ALPHA:
+        return "not significant"
+    return "left is better" if row.only_left > row.only_right else "right is better"
 
 
 _SHORT_TESTS = {

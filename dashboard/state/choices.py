@@ -18,6 +18,8 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
+from dashboard.text import formatting
+
 RUN = "run"
 """The choice that every complete URL contains."""
 
@@ -26,16 +28,21 @@ _LINK = "link"  # a parameter that only links between views have
 _LISTS = {
     "page": ("run", "beam", "sort", "order", "text", "tag", "condition", "verdict", "lasso", "in_"),
     "zero_page": ("run", "template", "outcome", "label"),
+    "gains_page": ("run", "left_beam", "right", "contrast"),
+    "losses_page": ("run", "left_beam", "right", "contrast"),
 }
 """Page number -> choices, or prefixes of choices (in_cider), that define its list. A changed list starts at page 1."""
 
 _MEMORY = "choices"
+_REFUSED = "refused_choices"
+_LABEL = 160  # characters of an option
 _REPLACED = "replaced_urls"
 _ON_THE_WAY = 1.0  # seconds during which a browser may still send the URL from before the last choice
 
 
 def restore() -> None:
     """Combine the URL with the remembered choices; called once at the start of every run of the app."""
+    st.session_state[_REFUSED] = {}
     _join()
     _write()
 
@@ -78,6 +85,22 @@ def everything() -> dict[str, str]:
     return dict(_memory())
 
 
+def forget(key: str) -> None:
+    """Drop a choice that cannot be honoured, without an entry of the browser's history; the URL follows later."""
+    _memory().pop(key, None)
+
+
+def refuse(key: str, label: str, instead: str) -> None:
+    """Note that the value of a choice cannot be honoured; the page names it with what is shown `instead`."""
+    noted = st.session_state.setdefault(_REFUSED, {})
+    noted[key] = f"{label} “{formatting.shortened(get(key), 80)}” is not available; shown: {instead}"
+
+
+def refused() -> list[str]:
+    """Return what could not be honoured in this run of the page."""
+    return list(st.session_state.get(_REFUSED, {}).values())
+
+
 def linked(**values: Any) -> dict[str, str]:
     """Return the parameters of a link to another view of the same run; it sets `values` and keeps all other choices."""
     return {_LINK: "1", RUN: get(RUN)} | {key: str(value) for key, value in values.items()}
@@ -113,19 +136,25 @@ def one_of(
     shown: Callable[[Any], str] = str,
     widget: Callable[..., Any] = st.selectbox,
     renamed: Mapping[str, str] = MappingProxyType({}),
+    says_so: bool = False,
     **settings: Any,
 ) -> Any:
     """Draw a choice among `options` with `widget` and return the chosen one.
 
-    An unknown value in the URL selects the default.
+    An unknown value in the URL selects the default, and the page says so.
 
     Args:
+        says_so: whether the view itself says that a value is unknown.
         renamed: former value of an option -> its value now, for URLs that people have kept.
     """
     by_text = {str(option): option for option in options}
-    value = by_text.get(renamed.get(get(key), get(key)), default)
+    named = renamed.get(get(key), get(key))
+    value = by_text.get(named, default)
+    if named and named not in by_text and not says_so:
+        refuse(key, label, formatting.shortened(shown(default), 80))
     name = _controlled(key, value)
-    widget(label, options, key=name, format_func=shown, on_change=_keep_widget, args=(key, default), **settings)
+    brief = lambda option: formatting.shortened(shown(option), _LABEL)  # noqa: E731
+    widget(label, options, key=name, format_func=brief, on_change=_keep_widget, args=(key, default), **settings)
     return value
 
 
@@ -137,13 +166,16 @@ def several(
     shown: Callable[[str], str] = str,
     **settings: Any,
 ) -> list[str]:
-    """Draw a choice of any number of `options` and return them; unknown values in the URL are ignored."""
+    """Draw a choice of any number of `options` and return them; unknown values in the URL are left out."""
     known = set(options)
     named = [unquote(part) for part in get(key).split(",") if part]
+    if not known.issuperset(named):
+        refuse(key, label, "the others")
     value = [option for option in dict.fromkeys(named) if option in known] or list(default)
     name = _controlled(key, value)
     args = (key, list(default))
-    st.multiselect(label, options, key=name, format_func=shown, on_change=_keep_several, args=args, **settings)
+    brief = lambda option: formatting.shortened(shown(option), _LABEL)  # noqa: E731
+    st.multiselect(label, options, key=name, format_func=brief, on_change=_keep_several, args=args, **settings)
     return value
 
 
@@ -156,10 +188,10 @@ def text(label: str, key: str, **settings: Any) -> str:
 
 def number(label: str, key: str, low: int, high: int, default: int, **settings: Any) -> int:
     """Draw an input of a whole number from `low` to `high` and return the number."""
-    try:
-        value = min(max(int(get(key, str(default))), low), high)
-    except ValueError:
-        value = default
+    wanted = _whole(get(key, str(default)))
+    value = default if wanted is None else min(max(wanted, low), high)
+    if value != wanted:
+        refuse(key, label, str(value))
     name = _controlled(key, value)
     st.number_input(label, low, high, key=name, on_change=_keep_widget, args=(key, default), step=1, **settings)
     return value
@@ -176,6 +208,8 @@ def span(label: str, key: str, low: float, high: float, step: float, **settings:
 def read_span(key: str, low: float, high: float) -> tuple[float, float] | None:
     """Return the range of a choice without drawing the slider."""
     found = _read_span(get(key), low, high)
+    if get(key) and _parts(get(key)) is None:
+        refuse(key, "Range", "all values")
     return None if found == (low, high) else found
 
 
@@ -227,10 +261,24 @@ def _keep_span(key: str, low: float, high: float) -> None:
 
 
 def _read_span(value: str, low: float, high: float) -> tuple[float, float]:
+    parts = _parts(value)
+    if parts is None or not low <= high:
+        return low, high
+    first, second = parts
+    return min(max(first, low), high), min(max(second, low), high)
+
+
+def _parts(value: str) -> tuple[float, float] | None:
+    """Return the ends of a range such as `0.1:0.5`, or None if it is no range."""
     try:
         first, second = (float(part) for part in value.split(":"))
     except ValueError:
-        return low, high
-    if not low <= high or not first <= second:
-        return low, high
-    return min(max(first, low), high), min(max(second, low), high)
+        return None
+    return (first, second) if first <= second else None
+
+
+def _whole(value: str) -> int | None:
+    try:
+        return int(value)
+    except ValueError:  # no number, or one with thousands of digits
+        return None

@@ -4,7 +4,7 @@ Calls `engine.store.queries` and caches the answers. Knows no SQL and draws noth
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2s
 from pathlib import Path
@@ -14,6 +14,7 @@ import duckdb
 import pandas as pd
 import streamlit as st
 
+from dashboard.state.answers import Function, answer
 from dashboard.state.record import Run, runs_of
 from engine.store import database, queries
 from engine.store.errors import Problem
@@ -28,9 +29,6 @@ BESIDE = ("verdicts/*.json", "published/*")
 """Patterns of the files that hold runs, and of the files that belong to runs: verdicts and published figures."""
 
 _STATE = "results_state"
-
-Function = Callable[..., pd.DataFrame]
-"""A function of `engine.store.queries`."""
 
 State = str
 """A fingerprint of the results: equal as long as no file of theirs was written."""
@@ -80,20 +78,17 @@ def query(function: Function, *arguments: Any) -> pd.DataFrame:
     """Return the answer of a function of `engine.store.queries`, from the cache if the results have not changed.
 
     All sessions share the answer: copy the frame instead of changing it.
+
+    Raises:
+        ResultsError: a file of the results cannot be read.
     """
     return _answer(function, arguments, str(results_folder()), state())
 
 
 # Not Streamlit's cache: it hashes the arguments, 16 times per page, which takes longer than a query on a small run.
 @lru_cache(maxsize=256)
-def _answer(
-    function: Callable[..., pd.DataFrame], arguments: tuple[Any, ...], results: str, found: State
-) -> pd.DataFrame:
-    connection, _ = _connection(results, found)
-    try:
-        return function(connection.cursor(), *arguments)
-    except duckdb.CatalogException:  # another page dropped a cached table between two steps of the query
-        return function(connection.cursor(), *arguments)
+def _answer(function: Function, arguments: tuple[Any, ...], results: str, found: State) -> pd.DataFrame:
+    return answer(_connection(results, found)[0], function, *arguments)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

@@ -19,6 +19,17 @@ _KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero
 _COUNTS = ["captions", "images", "skipped", "attention", "zero_shot"]
 
 
+_LONGEST, _COMMAND = 300, 4000  # characters of a text and of a command
+
+
+def _written(value: Any) -> str:
+    """Return a scalar as text, and "" for anything else; a number of thousands of digits cannot be written."""
+    try:
+        return str(value) if isinstance(value, str | int | float) else ""
+    except ValueError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run: its name, its number of rows per table, and its record.
@@ -42,14 +53,18 @@ class Run:
         return found
 
     def text(self, *path: str, default: str = "") -> str:
-        """Return the value under nested keys as text, or `default` if it is missing or not a scalar."""
+        """Return the value under nested keys as text, or `default` if it is missing or not a scalar.
+
+        A long text is shortened: no name is longer, and a record may come from anywhere.
+        """
         found = self.part(*path)
-        return str(found) if isinstance(found, str | int | float) and str(found) else default
+        longest = _COMMAND if path == ("command",) else _LONGEST
+        return formatting.shortened(_written(found), longest) or default
 
     def root(self, kind: str) -> Path | None:
         """Return the folder that the file names of `images` or `zero_shot` are relative to, or None."""
-        folder = self.text("roots", kind)
-        return Path(folder) if folder else None
+        folder = self.part("roots", kind)
+        return Path(folder) if isinstance(folder, str) and folder else None
 
     def described(self) -> list[str]:
         """Return a few words each on the kind of the run, its data and its images."""
@@ -67,7 +82,8 @@ class Run:
 
     def _named(self) -> tuple[str, str]:
         kind = _KINDS.get(self.text("kind"), self.text("kind", default="run"))
-        return kind, " ".join(filter(None, [self.text("data", "name"), self.text("data", "split")]))
+        named = filter(None, [self.text("data", "name"), self.text("data", "split")])
+        return formatting.shortened(kind, 60), " ".join(formatting.shortened(name, 60) for name in named)
 
     def _seen_in_training(self) -> str:
         seen = self.part("trained_on")

@@ -18,14 +18,34 @@ IMPORTED = "imported"
 EMPTY = "(an empty caption)"
 
 
+LONGEST = 1000
+"""Most characters of one text in a sentence, a title or a cell; no caption, path or signature of use is longer."""
+
+
 def markdown(text: str) -> str:
-    """Return text that Markdown shows literally: ASCII punctuation is escaped, line breaks become spaces."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+    """Return text that Markdown shows literally: ASCII punctuation is escaped, line breaks become spaces.
+
+    A text of more than LONGEST characters is shortened.
+    """
+    return _MARKDOWN.sub(r"\\\1", shortened(" ".join(str(text).split()), LONGEST))
 
 
 def escaped(text: str) -> str:
     """Return text that HTML shows literally, in an element or in a quoted attribute."""
     return html.escape(str(text), quote=True)
+
+
+def shortened(text: str, longest: int = 200) -> str:
+    """Return a text of at most `longest` characters; a longer one loses its middle, where names differ least."""
+    if len(text) <= longest:
+        return text
+    end = longest // 4
+    return f"{text[: longest - end - 1]}…{text[-end:]}"
+
+
+def quoted(text: str, longest: int = 80) -> str:
+    """Return a value from outside for a sentence in Markdown: shown literally, and shortened."""
+    return markdown(shortened(text, longest))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -68,8 +88,8 @@ def markdown_title(metric: str) -> str:
 
 
 def caption(text: object) -> str:
-    """Return a caption, or EMPTY if it is missing or blank."""
-    return text if isinstance(text, str) and text.strip() else EMPTY
+    """Return a caption, shortened if it is very long, or EMPTY if it is missing or blank."""
+    return shortened(text, 300) if isinstance(text, str) and text.strip() else EMPTY
 
 
 def beam(size: int, is_sampled: bool = False) -> str:
@@ -103,10 +123,11 @@ def mean_count(mean: float) -> str:
 
 
 def line(value: object) -> str:
-    """Return any value as one line for a cell of a table; a missing value is a dash."""
+    """Return any value as one line of at most LONGEST characters for a cell of a table; a missing value is a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
         return "–"
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in str(value)).split())
+    written = shortened(" ".join(str(value).split()), LONGEST)
+    return "".join(c if c.isprintable() else "\ufffd" for c in written)
 
 
 def is_number(written: str) -> bool:

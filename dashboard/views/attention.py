@@ -49,11 +49,13 @@ def draw() -> None:
         return
     left, middle, right = layout.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
     with left:
-        beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
+        beam = choices.one_of("Beam size", "beam", sizes, layout.first_beam(run, sizes), run.beam, says_so=True)
     captions = _captions(run, beam)
     with middle:
         shown = {image: f"{image}: {caption}" for image, caption in captions.items()}
-        image_id = choices.one_of("Image", "image", list(captions), next(iter(captions)), shown.__getitem__)
+        image_id = choices.one_of(
+            "Image", "image", list(captions), next(iter(captions)), shown.__getitem__, says_so=True
+        )
     with right, st.container(horizontal=True, vertical_alignment="center"):
         _steps(list(captions), image_id)
         layout.case_link(beam, image_id, "Open scores of this case")
@@ -87,14 +89,12 @@ def _captions(run: data.Run, beam: int) -> dict[str, str]:
 def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
     """Warn if the URL names a case without maps, so that another one is shown."""
     requested, linked = choices.get("beam"), choices.get("image")
-    if requested.isdecimal() and int(requested) != beam:
-        st.warning(
-            f"No maps were stored for beam size {run.beam(int(requested))}; the page shows beam size {run.beam(beam)}.",
-            icon="⚠️",
-        )
+    if requested and requested != str(beam):
+        named = formatting.quoted(requested)
+        st.warning(f"No maps were stored for beam size {named}; the page shows beam size {run.beam(beam)}.", icon="⚠️")
     if linked and linked != image_id:
         st.warning(
-            f"No maps were stored for image {formatting.markdown(linked)} at this beam size; the page shows "
+            f"No maps were stored for image {formatting.quoted(linked)} at this beam size; the page shows "
             f"{formatting.markdown(image_id)}.",
             icon="⚠️",
         )
@@ -102,10 +102,8 @@ def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
 
 def _steps(images: list[str], image_id: str) -> None:
     place = images.index(image_id)
-    for label, key, by in (("Previous", "P", -1), ("Next", "N", 1)):
-        there = 0 <= place + by < len(images)
-        target = images[place + by] if there else ""
-        st.button(label, key=f"go_{key}", shortcut=key, disabled=not there, on_click=_choose, args=(target,))
+    around = [images[at] if 0 <= at < len(images) else None for at in (place - 1, place + 1)]
+    layout.steps(*around, "image", _choose)
 
 
 def _choose(image_id: str) -> None:
@@ -175,13 +173,24 @@ def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
 
 
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
+    _refuse_settings(read_attention_view(layout.attention_view(), row))
+
     @st.fragment
     def drawn() -> None:
-        view = read_attention_view(layout.attention_view(), row)
-        shown = photo(run.root("images"), row["file_name"], LARGE)
-        viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
+        with layout.sentences():
+            view = read_attention_view(layout.attention_view(), row)
+            shown = photo(run.root("images"), row["file_name"], LARGE)
+            viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
 
     drawn()
+
+
+def _refuse_settings(view: AttentionView) -> None:
+    """Note settings in the URL that do not fit the maps."""
+    for key, value in layout.attention_view().items():
+        shown = int(getattr(view, key)) if key != "scale" else view.scale
+        if value and value != str(shown):
+            choices.refuse(key, key.capitalize(), str(shown))
 
 
 def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:

@@ -19,6 +19,7 @@ from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
 _CARDS = 6
+_CHANGES = (("gains", True, _CARDS), ("losses", False, _CARDS))
 # The captions of both sides stay visible while the cards scroll.
 _STICKY = """<style>
 @media (min-width: 960px) { [data-testid="stColumn"]:has(.st-key-pair) {
@@ -56,10 +57,8 @@ def draw() -> None:
     _verdict(found[found.metric == metric].iloc[0])
     _figures(sides, metric, found)
     _table(sides, found)
-    changes = {
-        "gains": data.query(queries.paired_cases, *sides.arguments, metric, True, _CARDS),
-        "losses": data.query(queries.paired_cases, *sides.arguments, metric, False, _CARDS),
-    }
+    # The exports have the largest changes, whatever page is open.
+    changes = {name: data.query(queries.paired_cases, *sides.arguments, metric, *left) for name, *left in _CHANGES}
     _changes(sides, metric, changes)
     with slot:
         export_button.offer(lambda: comparison.items(data.query, sides, metric, found, changes), "compare")
@@ -81,10 +80,14 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
     sizes = _sizes(run)
     columns = layout.columns([3, 4, 3, 2], "choice", "sides", vertical_alignment="bottom")
     with columns[0]:
-        left = choices.one_of(f"Left: beam size of {run.name}", "left_beam", sizes, _best(run, sizes), run.beam)
+        left = choices.one_of(
+            f"Left: beam size of {run.name}", "left_beam", sizes, layout.first_beam(run, sizes), run.beam
+        )
     with columns[1]:
         named = {name: f"{name} ({formatting.count(int(count), 'shared image')})" for name, count in shared.items()}
-        other = by_name[choices.one_of("Right: run", "right", list(named), next(iter(named)), named.__getitem__)]
+        other = by_name[
+            choices.one_of("Right: run", "right", list(named), next(iter(named)), named.__getitem__, says_so=True)
+        ]
     with columns[2]:
         others = [size for size in _sizes(other) if other.name != run.name or size != left]
         right = choices.one_of("Right: beam size", "right_beam", others, others[0], other.beam)
@@ -101,7 +104,7 @@ def _say_replaced(run: data.Run, other: data.Run) -> None:
     if requested and requested != other.name:
         named = "itself" if other.name == run.name else formatting.markdown(other.name)
         st.warning(
-            f"Run {formatting.markdown(requested)} has no captions of images of {formatting.markdown(run.name)}; "
+            f"Run {formatting.quoted(requested)} has no captions of images of {formatting.markdown(run.name)}; "
             f"it is compared with {named} instead.",
             icon="⚠️",
         )
@@ -109,13 +112,6 @@ def _say_replaced(run: data.Run, other: data.Run) -> None:
 
 def _sizes(run: data.Run) -> list[int]:
     return [int(size) for size in data.query(queries.beam_sizes, run.name).beam_size]
-
-
-def _best(run: data.Run, sizes: list[int]) -> int:
-    """Return the best beam size by the first metric of the run."""
-    best = data.query(queries.best_scores)
-    mine = best[best.run == run.name]
-    return int(mine.beam_size.iloc[0]) if len(mine) and mine.beam_size.iloc[0] in sizes else sizes[-1]
 
 
 def _swap(sides: Sides) -> None:
@@ -195,7 +191,7 @@ def _verdict(row: Any) -> None:
         st.caption(f"{formatting.count(int(row.ties), 'tie')}, {formatting.count(int(row.images), 'image')}")
     with columns[2]:
         st.metric("p, randomization", comparison.resampled(row.p_randomization))
-        st.caption(f"bootstrap {comparison.resampled(row.p_bootstrap)}")
+        st.caption(f"bootstrap {comparison.bootstrapped(row)}")
     with columns[3]:
         st.metric("p, Holm-corrected", comparison.resampled(row.p_holm))
         st.caption(comparison.verdict(row))
@@ -206,7 +202,9 @@ def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
     left, right = layout.columns([3, 2], "figure", "figures")
     with left:
         drawn = comparisons.scatter(scores, metric, *sides.names, layout.template())
-        layout.figure(drawn, "scatter", f"{formatting.title(metric)} of the two settings, image by image")
+        alt = f"{formatting.title(metric)} of the two settings, image by image"
+        layout.figure(drawn, "scatter", alt, lambda curve, point: _choose_point(scores, metric, curve, point))
+        st.caption("Click a point to show its captions below.")
         if len(scores) < scores.shared.iloc[0]:
             st.caption(f"A random sample of {len(scores):,} of {scores.shared.iloc[0]:,} images; the tests use all.")
     with right:
@@ -238,21 +236,33 @@ def _means(found: pd.DataFrame) -> str:
 
 
 def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> None:
-    st.subheader("Largest changes")
+    st.subheader("Changed images")
     if all(rows.empty for rows in changes.values()):
         st.info(f"No image changed in {formatting.markdown_title(metric)}.")
         return
     chosen = _chosen(sides, changes)
     left, right = layout.columns([5, 4], "case", "changes", gap="medium")
     with left:
-        for name, rows in changes.items():
-            st.markdown(f"**Largest {name} of the left setting**")
-            if rows.empty:
-                st.caption("None.")
-            gallery([_card(sides, metric, row) for row in named_rows(rows)], f"compare_{name}", chosen, _choose_image)
+        for name, left_better, _ in _CHANGES:
+            _paged(sides, metric, name, left_better, changes[name], chosen)
     with right, st.container(key="pair"):
         st.html(_STICKY)
         _pair(sides, chosen)
+
+
+def _paged(sides: Sides, metric: str, name: str, left_better: bool, first: pd.DataFrame, chosen: str) -> None:
+    """Draw all gains or all losses as pages of cards; `first` are the cards of the first page."""
+    total = 0 if first.empty else int(first.matching.iloc[0])
+    st.markdown(
+        f"**{name.capitalize()} of the left setting: {formatting.count(total, 'image')}, largest change first**"
+    )
+    if not total:
+        return
+    pages = -(-total // _CARDS)
+    page = choices.number(f"Page of {name} (of {pages:,})", f"{name}_page", 1, pages, 1, width=180) if pages > 1 else 1
+    offset = _CARDS * (page - 1)
+    rows = data.query(queries.paired_cases, *sides.arguments, metric, left_better, _CARDS, offset) if offset else first
+    gallery([_card(sides, metric, row) for row in named_rows(rows)], f"compare_{name}", chosen, _choose_image)
 
 
 def _card(sides: Sides, metric: str, row: Any) -> Card:
@@ -273,6 +283,12 @@ def _chosen(sides: Sides, changes: dict[str, pd.DataFrame]) -> str:
     if linked and all(len(found) for found in _both(sides, linked)):
         return linked
     return pd.concat(list(changes.values())).image_id.iloc[0]
+
+
+def _choose_point(scores: pd.DataFrame, metric: str, curve: int, point: int) -> None:
+    image_id = comparisons.image_of(scores, metric, curve, point)
+    if image_id:
+        _choose_image(image_id)
 
 
 def _choose_image(image_id: str) -> None:

@@ -1,5 +1,7 @@
 """Failures: cases ordered by a metric, filters, and one case in full."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,12 +17,12 @@ from dashboard.report import chapters, pairs, tables
 from dashboard.state import choices, data
 from dashboard.state.listing import Listing
 from dashboard.text import formatting
-from dashboard.widgets import case, export_button, filters, layout
+from dashboard.widgets import case, export_button, filters, layout, verdict_form
 from engine.store import queries
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS
 
-_VIEWS = {"pairs": "Best and worst", "gallery": "Gallery", "table": "Table"}
+_VIEWS = {"gallery": "Gallery", "pairs": "Best and worst", "table": "Table"}
 _ORDERS = {"asc": "Lowest", "desc": "Highest"}
 _PAGE = 24
 _ROWS = 500
@@ -81,7 +83,7 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
     """Return the chosen listing (None without scores) and the form in which it is shown."""
     columns = layout.columns([2, 3, 3, 4], "choice", "listing", vertical_alignment="bottom")
     with columns[0]:
-        beam = choices.one_of("Beam size", "beam", sizes, sizes[0], run.beam)
+        beam = choices.one_of("Beam size", "beam", sizes, layout.first_beam(run, sizes), run.beam)
     ranges = data.query(queries.metric_ranges, run.name, beam)
     known = tuple(ranges.metric)
     if not known:
@@ -93,7 +95,7 @@ def _choose_listing(run: data.Run, sizes: list[int]) -> tuple[Listing | None, st
         worst_first = "asc" if metrics.higher_is_better(sort) else "desc"
         order = _segments("First", "order", _ORDERS, worst_first)
     with columns[3]:
-        view = _segments("Show", "show", _VIEWS, "pairs")
+        view = _segments("Show", "show", _VIEWS, "gallery")
     return Listing(run, beam, known, sort, order == "desc", filters.choose(run, beam, ranges)), view
 
 
@@ -155,16 +157,23 @@ def _pairs(listing: Listing, selected: int) -> str:
     highest, lowest = _ends(listing, k)
     chosen = _chosen(listing, highest if listing.descending else lowest)
     title = formatting.markdown_title(listing.sort)
-    sides = [(f"Highest {title}", highest, "pairs_highest"), (f"Lowest {title}", lowest, "pairs_lowest")]
+    sides = [(f"Highest {title}", highest, True), (f"Lowest {title}", lowest, False)]
     if not metrics.higher_is_better(listing.sort):
         sides.reverse()  # the best on the left
     if highest.image_id.tolist() == lowest.image_id.tolist():  # one case is both, alone or among equals
-        sides = [("The only case" if selected == 1 else f"Highest and lowest {title}", highest, "pairs_only")]
-    for column, (heading, frame, key) in zip(st.columns(2), sides, strict=False):
+        sides = [("The only case" if selected == 1 else f"Highest and lowest {title}", highest, True)]
+    for column, (heading, frame, down) in zip(st.columns(2), sides, strict=False):
+        places = range(1, len(frame) + 1) if down == listing.descending else _places(listing, frame)
         with column:
             st.markdown(f"**{heading}**")
-            _cards(listing, frame, key, chosen)
+            _cards(listing, frame, places, f"pairs_{'highest' if down else 'lowest'}", chosen)
     return chosen
+
+
+def _places(listing: Listing, frame: pd.DataFrame) -> list[int]:
+    """Return the places of cases in the list; equal values have one order, so its end is not counted backwards."""
+    found = (data.query(queries.neighbours, *listing.arguments, image_id) for image_id in frame.image_id)
+    return [int(row.position.iloc[0]) for row in found]
 
 
 def _ends(listing: Listing, k: int) -> list[pd.DataFrame]:
@@ -178,22 +187,25 @@ def _gallery(listing: Listing, selected: int) -> str:
     page = choices.number(f"Page (of {pages})", "page", 1, pages, 1, width=140) if pages > 1 else 1
     frame = data.query(queries.cases, *listing.arguments, _PAGE, _PAGE * (page - 1))
     chosen = _chosen(listing, frame)
-    _cards(listing, frame, "gallery", chosen)
+    _cards(listing, frame, range(_PAGE * (page - 1) + 1, _PAGE * page + 1)[: len(frame)], "gallery", chosen)
     return chosen
 
 
-def _cards(listing: Listing, frame: pd.DataFrame, key: str, chosen: str) -> None:
+def _cards(listing: Listing, frame: pd.DataFrame, places: Iterable[int], key: str, chosen: str) -> None:
+    """Draw cases as cards with their `places` in the list, the numbers that the pager counts."""
     judged = verdicts.read(data.results_folder(), listing.run.name)
-    gallery([_card(listing.run, row, listing.sort, judged) for row in named_rows(frame)], key, chosen, _choose)
+    rows = zip(named_rows(frame), places, strict=True)
+    gallery([_card(listing, row, place, judged) for row, place in rows], key, chosen, _choose)
 
 
-def _card(run: data.Run, row: Any, metric: str, judged: verdicts.Verdicts) -> Card:
-    shown, verdict = photo(run.root("images"), row.file_name), judged.of(row.image_id, row.beam_size)
+def _card(listing: Listing, row: Any, place: int, judged: verdicts.Verdicts) -> Card:
+    shown = photo(listing.run.root("images"), row.file_name)
+    verdict, metric = judged.of(row.image_id, row.beam_size), listing.sort
     return Card(
         id=row.image_id,
         photo=shown.uri,
         missing=shown.missing,
-        badge=f"#{int(row.rank)} of {int(row.scored)}" if pd.notna(row.rank) else "no score",
+        badge=f"{place:,}",
         title=formatting.caption(row.caption),
         note=f"{formatting.title(metric)} {formatting.score(metric, getattr(row, metric))}"
         + (f" · {verdict.described}" if not verdict.empty else ""),
@@ -279,10 +291,24 @@ _FORMS = {"pairs": _pairs, "gallery": _gallery, "table": _table}
 
 
 def _chosen(listing: Listing, frame: pd.DataFrame) -> str:
-    """Return the case in the URL if the run has it, else the first one listed."""
-    linked = choices.get("image")
-    known = linked and not data.query(queries.case, listing.run.name, listing.beam, linked).empty
-    return linked if known else frame.image_id.iloc[0]
+    """Return the case in the URL if it is in the list, else the first one that is shown."""
+    linked, first = choices.get("image"), frame.image_id.iloc[0]
+    if not linked or not data.query(queries.neighbours, *_held(listing, linked).arguments, linked).empty:
+        return linked or first
+    choices.forget("image")  # a saved selection must not keep a case that it does not show
+    st.caption(
+        f"Image {formatting.quoted(linked)} is not among these cases; "
+        f"the first one, {formatting.markdown(first)}, is shown."
+    )
+    return first
+
+
+def _held(listing: Listing, image_id: str) -> Listing:
+    """Return the listing with a case that left it because it has a verdict now: its second question is still open."""
+    if st.session_state.get(verdict_form.JUDGED) != image_id:
+        return listing
+    excluded = tuple(name for name in listing.selection.exclude_ids if name != image_id)
+    return replace(listing, selection=replace(listing.selection, exclude_ids=excluded))
 
 
 def _choose_cell(key: str, ids: list[str]) -> None:
@@ -296,16 +322,15 @@ def _choose(image_id: str) -> None:
 
 
 def _steps(listing: Listing, image_id: str) -> None:
-    found = data.query(queries.neighbours, *listing.arguments, image_id)
-    if found.empty:
-        st.caption("This case does not match the filters.")
-        return
-    row = found.iloc[0]
+    row = data.query(queries.neighbours, *_held(listing, image_id).arguments, image_id).iloc[0]
+    previous, following = (each if isinstance(each, str) else None for each in (row.previous, row.next))
+    end = "highest" if listing.descending else "lowest"
     with st.container(horizontal=True, vertical_alignment="center"):
-        for label, target, key in (("Previous", row.previous, "Left"), ("Next", row.next, "Right")):
-            known = isinstance(target, str)
-            st.button(label, key=f"go_{key}", shortcut=key, disabled=not known, on_click=_choose, args=(target,))
-        st.caption(f"{int(row.position):,} of {int(row.selected):,} by {formatting.markdown_title(listing.sort)}")
+        layout.steps(previous, following, "case", _choose)
+        st.caption(
+            f"{int(row.position):,} of {int(row.selected):,} by {formatting.markdown_title(listing.sort)}, {end} first",
+            help="Keys: P and N open the previous and the next case.",
+        )
 
 
 draw()

@@ -9,7 +9,7 @@ from dashboard.components.gallery import Bar, Card, gallery
 from dashboard.figures import comparisons, panels, shares
 from dashboard.figures.thumbnails import photo
 from dashboard.items import Figure, Table
-from dashboard.report import chapters
+from dashboard.report import chapters, zeroshot_tables
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import export_button, layout
@@ -114,18 +114,12 @@ def _test(row: pd.Series) -> None:
             f"{int(row.only_right):,}",
             formatting.percent(row.only_right / row.images),
         ),
-        ("p, exact McNemar test", formatting.probability(row.p), _meaning(row)),
+        ("p, exact McNemar test", formatting.probability(row.p), zeroshot_tables.outcome(row, row.p, row.p_reachable)),
     )
     for column, (label, value, caption) in zip(columns, shown, strict=True):
         with column:
             st.metric(label, value)
             st.caption(caption)
-
-
-def _meaning(row: pd.Series) -> str:
-    if row.p >= 0.05:
-        return "no significant difference"
-    return "the left prompt is better" if row.only_left > row.only_right else "the right prompt is better"
 
 
 def _choose_template(accuracy: pd.DataFrame) -> str:

@@ -18,6 +18,8 @@ from dashboard.widgets import layout, verdict_form
 from engine.store import queries
 from engine.store.frames import named_rows
 
+_LONGEST = 2000  # characters of a text that is compared word by word; longer ones take seconds
+
 
 def draw(run: data.Run, beam: int, image_id: str) -> None:
     """Draw the case in the current column.
@@ -26,7 +28,7 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
         IndexError: the run has no such case.
     """
     case = data.query(queries.case, run.name, beam, image_id).iloc[0]
-    layout.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {case.caption}", "45vh")
+    layout.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {caption_of(case)}", "45vh")
     words(case)
     st.caption(formatting.markdown(image_id) + _facts(case))
     _tags(case)
@@ -38,14 +40,15 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
 
 
 def caption_of(case: pd.Series) -> str:
-    """Return the caption of a row of `queries.cases`, or "" if it is missing."""
-    return case.caption if isinstance(case.caption, str) else ""
+    """Return the caption of a row of `queries.cases`, shortened if it is very long, or "" if it is missing."""
+    return formatting.shortened(case.caption, _LONGEST) if isinstance(case.caption, str) else ""
 
 
 def words(case: pd.Series) -> None:
     """Draw the caption and its references, with the words that both have."""
     caption = caption_of(case)
-    known = [*case.references] if isinstance(case.references, Sequence | np.ndarray) else []
+    references = [*case.references] if isinstance(case.references, Sequence | np.ndarray) else []
+    known = [formatting.shortened(line, _LONGEST) for line in references]
     shown = word_diff.html(word_diff.candidate(caption, known)) if known else formatting.escaped(caption)
     lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or f"<em>{formatting.EMPTY}</em>"}</div>']
     if known:
@@ -116,7 +119,8 @@ def _metrics(run: data.Run, beam: int, image_id: str) -> None:
         format="%.0f",
         help="Percent of the other cases that are worse.",
     )
-    layout.table(table, column_config={"Percentile": percentile, "Rank": st.column_config.Column(width="small")})
+    rank = st.column_config.Column(width="small", help="1 is the best of all cases of this beam size.")
+    layout.table(table, column_config={"Percentile": percentile, "Rank": rank})
 
 
 def _other_beams(run: data.Run, beam: int, image_id: str, caption: str) -> None:
@@ -173,7 +177,7 @@ def _scores(row: tuple, metrics: Sequence[str], best: Mapping[str, float] = Mapp
 
 def _row(name: Mapping[str, str], other: object, caption: str, is_this: bool, scores: Mapping[str, str]) -> str:
     """Return a row of a table of captions: `other` with its differences from `caption`, and cells by column name."""
-    mine = other if isinstance(other, str) else ""
+    mine = formatting.shortened(other, _LONGEST) if isinstance(other, str) else ""
     shown = formatting.escaped(mine) if is_this else word_diff.html(word_diff.changes(caption, mine))
     mark = ' class="this" aria-current="true"' if is_this else ""
     return f"<tr{mark}>{_numbers(name)}<td>{shown or formatting.EMPTY}</td>{_numbers(scores)}</tr>"

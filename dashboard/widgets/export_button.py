@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard.items import Figure, Table
 from dashboard.report import exports
 from dashboard.text import formatting
+from dashboard.widgets import layout
 
 _LABELS = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
 
@@ -19,7 +20,7 @@ def offer(items: Callable[[], Sequence[Figure | Table]], key: str) -> None:
     """Draw a button that opens a list of `items()` with their file formats; `items` is called when it opens."""
     opened = st.popover("Export", icon=":material/download:", key=f"export_{key}", on_change="rerun", width="content")
     if opened.open:
-        with opened:
+        with opened, layout.sentences():
             rows(items(), key)
 
 
@@ -34,7 +35,7 @@ def rows(items: Sequence[Figure | Table], key: str) -> None:
 
 def _row(item: Figure | Table, key: str, missing: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(formatting.markdown(item.title), width="stretch")
+        st.markdown(formatting.quoted(item.title, 200), width="stretch")
         with st.container(horizontal=True, width="content", gap="xsmall"):
             for kind, made, mime in _kinds(item, missing):
                 st.download_button(
@@ -43,7 +44,7 @@ def _row(item: Figure | Table, key: str, missing: bool) -> None:
                     exports.file_name(item.name, kind),
                     mime,
                     key=f"file_{key}_{kind}",
-                    help=f"{_LABELS[kind]} of: {formatting.markdown(item.title)}",
+                    help=f"{_LABELS[kind]} of: {formatting.quoted(item.title, 200)}",
                     on_click="ignore",
                 )
 

@@ -101,7 +101,14 @@ def clear() -> None:
 
 def _read_lasso(metrics: list[str]) -> Lasso | None:
     """Return the lasso of the URL, or None if it is missing or invalid."""
-    head, *rest = choices.get(_LASSO).split(";")
+    found = _parsed_lasso(choices.get(_LASSO), metrics)
+    if found is None and choices.get(_LASSO):
+        choices.refuse(_LASSO, "Region", "all cases")
+    return found
+
+
+def _parsed_lasso(written: str, metrics: list[str]) -> Lasso | None:
+    head, *rest = written.split(";")
     axes = head.split(",")
     if len(axes) != 2 or not set(axes) <= set(metrics) or not 3 <= len(rest) <= MOST_CORNERS:
         return None
@@ -132,7 +139,9 @@ def described(selection: Selection) -> str:
         parts.append(f"condition {selection.condition}")
     if selection.text:
         phrase, is_whole = queries.search_phrase(selection.text)
-        parts.append(f"“{phrase}”{' as whole words' * is_whole} in the caption or a reference")
+        parts.append(
+            f"“{formatting.shortened(phrase, 80)}”{' as whole words' * is_whole} in the caption or a reference"
+        )
     if selection.include_ids is not None or choices.get("verdict") == "open":
         parts.append(f"verdict {verdicts.FILTERS.get(choices.get('verdict'), '').lower()}")
     return ", ".join(parts)

@@ -3,6 +3,8 @@
 Knows runs and Streamlit. Runs no query.
 """
 
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from dashboard.figures.thumbnails import Photo
 from dashboard.report.source import Source, companions
 from dashboard.state import choices, data
 from dashboard.text import commands, formatting
-from engine.store.errors import Problem
+from engine.store.errors import Problem, ResultsError
 
 EVALUATE, SCORE, ZEROSHOT, TRAIN = commands.EVALUATE, commands.SCORE, commands.ZEROSHOT, commands.TRAIN
 
@@ -36,6 +38,32 @@ def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
     """Return the run as the source of chapters, figures and tables."""
     runs = data.runs()
     return Source(run, runs, data.query, data.results_folder(), beam, parts=companions(run, runs), **chosen)
+
+
+@contextmanager
+def sentences() -> Generator[None]:
+    """Draw a sentence where results turn out to be unreadable, and leave out what would follow in the block."""
+    try:
+        yield
+    except ResultsError as error:
+        st.error(formatting.markdown(str(error)), icon="⚠️")
+
+
+def first_beam(run: data.Run, sizes: Sequence[int]) -> int:
+    """Return the beam size that every view shows first: the run's best one, else the first of `sizes`."""
+    best = source(run).setting()
+    return best if best is not None and best in sizes else sizes[0]
+
+
+def steps(previous: str | None, following: str | None, noun: str, choose: Callable[[str], None]) -> None:
+    """Draw the buttons to the neighbours of a case, with the keys that all views share.
+
+    Args:
+        noun: what the views steps through, `case` or `image`.
+    """
+    for label, key, target in (("Previous", "P", previous), ("Next", "N", following)):
+        there, said = bool(target), f"{label} {noun} (key {key})"
+        st.button(label, key=f"go_{key}", shortcut=key, help=said, disabled=not there, on_click=choose, args=(target,))
 
 
 def attention_view() -> dict[str, str]:
@@ -131,7 +159,7 @@ def picture(photo: Photo, alt: str, height: str) -> None:
     """Draw a photo as large as its column and `height` (CSS) allow, or a grey box with the reason why it is missing."""
     if photo.uri:
         st.html(
-            f'<img src="{photo.uri}" alt="{formatting.escaped(alt)}" loading="lazy" '
+            f'<img src="{photo.uri}" alt="{formatting.escaped(formatting.shortened(alt, 400))}" loading="lazy" '
             f'style="display:block;width:100%;max-height:{height};object-fit:contain;object-position:left top">'
         )
         return
@@ -197,7 +225,19 @@ def template() -> str:
     return theme.template_of(st.context.theme.type)
 
 
-def figure(drawn: go.Figure, key: str, alt: str) -> None:
-    """Draw a figure in its own colours, without Plotly's links to other sites."""
+def figure(drawn: go.Figure, key: str, alt: str, click: Callable[[int, int], None] | None = None) -> None:
+    """Draw a figure in its own colours, without Plotly's links to other sites.
+
+    Args:
+        click: called with the numbers of the curve and of the point that was clicked.
+    """
     settings = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"]}
-    st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt)
+    if click is None:
+        st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt)
+        return
+
+    def clicked() -> None:
+        for point in st.session_state[key]["selection"]["points"][:1]:
+            click(int(point["curve_number"]), int(point["point_index"]))
+
+    st.plotly_chart(drawn, theme=None, key=key, config=settings, alt=alt, on_select=clicked, selection_mode="points")

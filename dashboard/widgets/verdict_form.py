@@ -11,6 +11,8 @@ from dashboard.state import data
 from dashboard.text import formatting
 
 _FAILED = "verdict_failed"
+JUDGED = "judged_image"
+"""Key of the session's state: the image that was judged last."""
 
 
 def draw(run: data.Run, beam: int, image_id: str, caption: str) -> None:
@@ -54,6 +56,7 @@ def _named(run: data.Run, case: Verdict, key: str, value: str | None) -> str:
 
 
 def _keep(run: str, case: Verdict, key: str, name: str) -> None:
+    st.session_state[JUDGED] = case.image_id
     try:
         verdicts.keep(data.results_folder(), run, case, **{key: (st.session_state[name] or "").strip()})
     except verdicts.JsonStoreError as error:

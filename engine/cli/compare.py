@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
+from engine import statistics
 from engine.store import database, queries, signatures
 from engine.store.errors import Problem
 from engine.store.frames import named_rows
@@ -37,7 +38,7 @@ def text(results: Path, left: str, right: str) -> str:
     names = [f"{run}:{beam}" if beam else run for run, beam in sides]
     head = f"{names[0]} and {names[1]} on {overlap.shared:,} shared images, {overlap.same:,} with the same caption"
     warning = _id_warning(queries.id_collisions(cursor, sides[0][0], sides[1][0]).images.item())
-    notes = [*_unpooled(found), *_differing(cursor, sides, found)]
+    notes = [*_too_few(found), *_unpooled(found), *_differing(cursor, sides, found)]
     return "\n".join([head, *warning, "", *_table(found), "", _READING, *notes])
 
 
@@ -86,6 +87,15 @@ def _table(found: pd.DataFrame) -> list[str]:
         counts = f"{row.wins:>7,}{row.ties:>7,}{row.losses:>7,}"
         lines.append(f"{METRICS[row.metric].title:<14}{values}{row.p_holm:>10.3f}{counts}")
     return lines
+
+
+def _too_few(found: pd.DataFrame) -> list[str]:
+    """Return a line on the metrics whose p-value could not have been below 5 %, whatever the captions."""
+    lines: dict[str, list[str]] = {}
+    for row in named_rows(found[found.p_reachable >= statistics.ALPHA]):
+        why = statistics.too_few(int(row.images), int(row.differing), statistics.RESAMPLES)
+        lines.setdefault(why, []).append(METRICS[row.metric].title)
+    return [f"{', '.join(titles)}: {why} (no result could give a p below 5 %)" for why, titles in lines.items()]
 
 
 def _unpooled(found: pd.DataFrame) -> list[str]:

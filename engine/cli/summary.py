@@ -130,6 +130,8 @@ def _smallest_beam(found: pd.DataFrame, least: int) -> list[str]:
     row = found.iloc[0]
     if row.best == least:
         return [f"best by CIDEr: beam size {row.best}, the smallest"]
+    if row.too_few:
+        return [f"best by CIDEr: beam size {row.best}; {row.too_few} whether smaller sizes are worse"]
     if row.smallest == row.best:
         return [f"best by CIDEr: beam size {row.best}; every smaller size is significantly worse (Holm, 5 %)"]
     return [

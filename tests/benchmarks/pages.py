@@ -189,7 +189,7 @@ class Session:
         os.environ["CAPTIONSCOPE_RESULTS"] = str(results)
         from streamlit.testing.v1 import AppTest
 
-        self.app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120)
+        self.app = AppTest.from_file(str(ROOT / "dashboard" / "page.py"), default_timeout=120)
         self.app.query_params["run"] = run
         self.app.run()
         self.app.switch_page("views/failures.py")

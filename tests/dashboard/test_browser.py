@@ -123,7 +123,7 @@ def test_hovering_and_keys_change_the_map_without_asking_the_server(page):
 
 
 def test_a_noun_has_its_box_and_its_hit_in_the_viewer(page, full_results):
-    open_viewer(page)
+    open_viewer(page, "run=demo&beam=1&image=scene_01")
     status = page.locator(".status")
     assert "solid frame" not in status.text_content()
     page.locator("button.word").nth(2).hover()
@@ -153,6 +153,42 @@ def test_space_plays_from_word_to_word_without_asking_the_server(page):
     page.keyboard.press(" ")
     assert before > 0 and len(asked) == before
     assert page.locator("button.play").text_content() == "▶ Play"
+
+
+def test_the_focus_follows_the_selected_word_and_space_plays_there(page):
+    open_viewer(page)
+    words, focused = page.locator("button.word"), "node => node === node.getRootNode().activeElement"
+    words.nth(1).click()
+    page.keyboard.press("ArrowRight")
+    assert words.nth(2).evaluate(focused) and page.locator("canvas.large").get_attribute("data-word") == "2"
+    page.keyboard.press(" ")
+    assert page.locator("button.play").text_content() == "❚❚ Pause"
+    page.locator('canvas.large[data-word="3"]').wait_for()
+    assert words.nth(3).evaluate(focused)
+    page.keyboard.press(" ")
+    assert page.locator("button.play").text_content() == "▶ Play"
+    page.locator("button.tile").nth(0).click()
+    page.keyboard.press("ArrowRight")
+    assert words.nth(1).evaluate(focused)
+    assert words.evaluate_all("nodes => nodes.filter(node => node.tabIndex === 0).length") == 1
+    page.keyboard.press("Tab")  # leaves the words: one stop
+    assert not words.evaluate_all("nodes => nodes.some(node => node === node.getRootNode().activeElement)")
+
+
+def test_a_point_of_the_comparison_opens_its_case(page):
+    page.goto("/compare?run=demo&left_beam=5&right_beam=1&contrast=cider")
+    points = page.locator(".st-key-scatter .scatterlayer .trace .points path")
+    points.first.wait_for()
+    page.wait_for_timeout(500)
+    page.locator(".st-key-scatter").scroll_into_view_if_needed()
+    box = points.first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
+    page.wait_for_timeout(200)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("() => new URLSearchParams(location.search).has('image')")
+    image = choice(page, "image")
+    page.locator(".st-key-pair").get_by_text(image, exact=True).wait_for()
+    assert page.get_by_test_id("stException").count() == 0
 
 
 def test_word_layer_and_head_are_kept_in_the_url_and_restored_from_it(page):
@@ -206,10 +242,10 @@ def test_back_and_forward_show_in_the_viewer_what_the_address_says(page):
     assert choice(page, "layer") == "1"
 
 
-def test_space_on_a_focused_button_presses_that_button(page):
+def test_space_on_a_focused_button_presses_that_button_and_enter_selects_a_word(page):
     open_viewer(page)
     page.locator("button.word").nth(3).focus()
-    page.keyboard.press(" ")
+    page.keyboard.press("Enter")
     page.locator('button.word[aria-pressed="true"]').and_(page.locator("button.word").nth(3)).wait_for()
     assert page.locator("button.play").text_content() == "▶ Play"
     page.locator("button.play").focus()
@@ -389,15 +425,15 @@ def test_a_quadrant_is_chosen_by_key_and_a_point_by_click(page):
     raise AssertionError("no click chose a case")
 
 
-def test_arrow_keys_walk_through_the_cases(page):
+def test_p_and_n_walk_through_the_cases(page):
     page.goto("/failures?run=demo&show=gallery")
     first = page.locator('button.card[aria-pressed="true"]')
     first.wait_for()
     ids = page.locator("button.card").evaluate_all("cards => cards.map(card => card.dataset.id)")
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("n")
     wait_for_choice(page, "image", ids[1])
     wait_for_case(page, ids[1])  # the first case has no case before it: its button takes no key
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("p")
     wait_for_choice(page, "image", ids[0])
 
 
@@ -561,7 +597,7 @@ def test_cards_are_reached_and_chosen_by_key_and_the_focus_is_seen(page):
     wait_for_choice(page, "image", ids[1])
     wait_for_case(page, ids[1])
     assert page.evaluate(FOCUSED)["id"] == ids[1]  # the page that follows leaves the focus where it was
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("n")
     wait_for_choice(page, "image", ids[2])
 
 

@@ -29,7 +29,7 @@ from engine.store.schema import ATTENTION_PASSES, TAGS
 from tests.conftest import ROOT
 from tests.support import runs
 
-APP = ROOT / "dashboard" / "app.py"
+APP = ROOT / "dashboard" / "page.py"
 VIEWS = {
     "overview": "Overview",
     "failures": "Failures",
@@ -138,22 +138,22 @@ def test_every_view_with_a_clipscore_names_the_demo_clip(open_view):
     assert "demo CLIP" not in words(open_view("failures", run="predictions"))
 
 
-def test_failures_open_with_the_best_and_worst_pairs_in_order(open_view):
-    app = open_view("failures", run="demo")
+def test_the_best_and_worst_pairs_are_in_order(open_view):
+    app = open_view("failures", run="demo", show="pairs")
     assert [card["badge"] for name in ("highest", "lowest") for card in sent(app, f"pairs_{name}")["cards"]] == [
-        "#1 of 12",
-        "#12 of 12",
+        "12",
+        "1",
     ]
-    app = open_view("failures", run="demo", k=3)
+    app = open_view("failures", run="demo", show="pairs", k=3)
     best, worst = sent(app, "pairs_highest")["cards"], sent(app, "pairs_lowest")["cards"]
-    assert [card["badge"] for card in best] == ["#1 of 12", "#2 of 12", "#3 of 12"]
-    assert [card["badge"] for card in worst] == ["#12 of 12", "#11 of 12", "#10 of 12"]
+    assert [card["badge"] for card in best] == ["12", "11", "10"]
+    assert [card["badge"] for card in worst] == ["1", "2", "3"]
     assert sent(app, "pairs_lowest")["chosen"] == worst[0]["id"]
     assert best[0]["photo"].startswith("data:image/jpeg")
 
 
 def test_best_and_worst_are_those_by_the_metric_and_from_the_end_that_were_chosen(open_view):
-    app = open_view("failures", run="demo", sort="cider", order="desc")
+    app = open_view("failures", run="demo", sort="cider", order="desc", show="pairs")
     assert "**Highest CIDEr**" in words(app) and "**Lowest CIDEr**" in words(app)
     order = cards(open_view("failures", run="demo", sort="cider", order="desc", show="gallery"), "gallery")
     assert cards(app, "pairs_highest") == [order[0]] and cards(app, "pairs_lowest") == [order[-1]]
@@ -162,10 +162,10 @@ def test_best_and_worst_are_those_by_the_metric_and_from_the_end_that_were_chose
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_a_case_that_is_the_best_and_the_worst_is_shown_once(open_view, k):
-    app = open_view("failures", run="demo", text="script", k=k)
-    assert cards(app, "pairs_only") == [runs.SCRIPT_IMAGE] and "**The only case**" in words(app)
+    app = open_view("failures", run="demo", text="script", k=k, show="pairs")
+    assert cards(app, "pairs_highest") == [runs.SCRIPT_IMAGE] and "**The only case**" in words(app)
     with pytest.raises(AssertionError, match="no component"):
-        sent(app, "pairs_highest")
+        sent(app, "pairs_lowest")
 
 
 def test_another_list_begins_at_its_first_page(open_view):
@@ -202,7 +202,7 @@ def test_a_card_marks_an_empty_caption(open_view, tmp_path):
     for row in rows:
         row["caption"] = "" if row["beam_size"] == 1 else row["caption"]
     tables.write_table(folder, "captions", tables.table_of("captions", rows))
-    app = open_view("failures", results, run="demo", show="gallery")
+    app = open_view("failures", results, run="demo", beam=1, show="gallery")
     assert {card["title"] for card in sent(app, "gallery")["cards"]} == {"(an empty caption)"}
     app = open_view("compare", results, run="demo", left_beam=1, right_beam=3, contrast="clipscore")
     assert all(card["title"].endswith(": (an empty caption)") for card in sent(app, "compare_gains")["cards"])
@@ -223,7 +223,7 @@ def test_nonsense_in_the_address_falls_back_to_the_defaults(open_view):
         "failures", run="nobody", beam="x", sort="drop", order="up", show="?", in_cider="b:a", image="../x", k="many"
     )
     assert app.title[0].value == "Failures"
-    assert len(cards(app, "pairs_highest")) == 1
+    assert len(cards(app, "gallery")) == 12
     open_view("attention", run="demo", word="99", layer="-1", head="x", opacity="1e9", image="nobody")
     open_view("zeroshot", run="demo", template="none", outcome="odd", label="odd", zero_page="-3")
 
@@ -331,7 +331,7 @@ def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
 
 
 def test_the_next_image_begins_at_its_first_word(open_view):
-    app = open_view("attention", run="demo", image="scene_02", word=4)
+    app = open_view("attention", run="demo", beam=1, image="scene_02", word=4)
     next(button for button in app.button if button.label == "Next").click().run()
     assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["view"]["word"] == 0
 
@@ -380,7 +380,7 @@ def test_a_coarser_grid_is_drawn_as_well(open_view):
 
 def test_missing_photos_leave_a_sentence_in_their_place(open_view):
     app = open_view("failures", run="predictions")
-    card = sent(app, "pairs_highest")["cards"][0]
+    card = sent(app, "gallery")["cards"][0]
     assert card["photo"] == "" and card["missing"] == f"{card['id']}.jpg was not found."
 
 
@@ -397,8 +397,8 @@ def test_a_corrupt_file_is_named_and_the_rest_stays_usable(open_view, tmp_path):
     runs.corrupt_table(runs.captioner_run(results, "damaged"), "attention")
     assert r"damaged\/attention\.parquet" in words(open_view("overview", results, run="predictions"))
     assert r"attention\.parquet" in words(open_view("attention", results, run="damaged"))
-    assert len(cards(open_view("failures", results, run="damaged"), "pairs_highest")) == 1
-    assert len(cards(open_view("failures", results, run="predictions"), "pairs_highest")) == 1
+    assert len(cards(open_view("failures", results, run="damaged", show="pairs"), "pairs_highest")) == 1
+    assert len(cards(open_view("failures", results, run="predictions", show="pairs"), "pairs_highest")) == 1
 
 
 def test_a_record_with_nothing_in_it_opens_every_view(open_view, tmp_path):
@@ -721,7 +721,7 @@ def test_a_report_is_not_offered_once_a_verdict_or_a_published_figure_is_another
 def test_a_list_of_cases_is_exported_as_it_is_on_screen(open_view, monkeypatch):
     offered = []
     monkeypatch.setattr("dashboard.widgets.export_button.offer", lambda items, key: offered.append(items()))
-    app = open_view("failures", run="demo", k=2)
+    app = open_view("failures", run="demo", show="pairs", k=2)
     on_screen = cards(app, "pairs_highest") + cards(app, "pairs_lowest")[::-1]
     assert offered[-1][1].shown.Image.tolist() == on_screen
     app = open_view("failures", run="demo", show="gallery", sort="cider", order="desc", in_clipscore="0.3:0.5")
@@ -739,7 +739,10 @@ def test_exported_cases_say_which_they_are(open_view, monkeypatch):
     for note in notes(run="demo", show="gallery", sort="cider", order="desc", in_clipscore="0.3:0.5"):
         assert "Selected: CLIPScore 0.3" in note
         assert re.search(r"Shown: 1 to (\d+) of \1 selected of 12 cases, highest CIDEr first", note)
-    assert all("Shown: 4, those with the highest and the lowest CLIPScore, of 12" in n for n in notes(run="demo", k=2))
+    assert all(
+        "Shown: 4, those with the highest and the lowest CLIPScore, of 12" in n
+        for n in notes(run="demo", show="pairs", k=2)
+    )
     open_view("failures", run="predictions", show="gallery", sort="cider")
     assert offered[-1][0].title == "Cases by CIDEr of imported captions"
     assert not any("beam size imported" in f"{item.title} {item.note}".lower() for item in offered[-1])
@@ -767,7 +770,7 @@ def session(app: AppTest, key: str) -> Any:
 
 
 def test_histograms_show_the_selection_over_all_cases_and_are_kept_in_the_url(open_view):
-    app = open_view("failures", run="demo", in_cider="0:1", show="gallery")
+    app = open_view("failures", run="demo", beam=1, in_cider="0:1", show="gallery")
     drawn = {each["key"]: each for each in sent(app, "histograms")["metrics"]}
     assert list(drawn) == runs.METRICS and drawn["cider"]["range"] == [0.33, 1] and drawn["rouge_l"]["range"] is None
     for each in drawn.values():
@@ -853,7 +856,7 @@ def test_what_the_address_opens_is_open(open_view, view, key):
 
 def test_exact_ranges_are_restored_from_the_address(open_view):
     assert not open_view("failures", run="demo", plots=1).slider
-    app = open_view("failures", run="demo", plots=1, exact=1, in_cider="0.5:1")
+    app = open_view("failures", run="demo", beam=1, plots=1, exact=1, in_cider="0.5:1")
     assert {slider.label: slider.value for slider in app.slider}["CIDEr"] == (0.5, 1.0)
 
 
@@ -869,7 +872,9 @@ def test_all_filters_are_taken_back_at_once(open_view):
 
 
 def test_the_caption_is_compared_with_references_and_other_beam_sizes(open_view):
-    html = "".join(e.proto.body for e in open_view("failures", run="demo", image="scene_01").main if e.type == "html")
+    html = "".join(
+        e.proto.body for e in open_view("failures", run="demo", beam=1, image="scene_01").main if e.type == "html"
+    )
     assert '<mark class="w-unmatched">green</mark>' in html and '<mark class="w-matched">square</mark>' in html
     assert '<ins class="w-added">standing</ins>' in html and "removed" in html and "added" in html
 

@@ -66,7 +66,8 @@ def test_gain_and_words_follow_the_direction_of_a_metric(metric, gain, said):
 
 @pytest.mark.parametrize(("difference", "verdict"), [(0.2, "right is better"), (-0.2, "left is better")])
 def test_the_side_with_the_lower_value_is_better(difference, verdict):
-    assert comparison.verdict(SimpleNamespace(metric="wer", p_holm=0.01, difference=difference)) == verdict
+    row = SimpleNamespace(metric="wer", p_holm=0.01, difference=difference, p_reachable=0.001, images=12, differing=12)
+    assert comparison.verdict(row) == verdict
 
 
 def test_a_scatter_plot_counts_lower_values_as_better():
@@ -83,7 +84,7 @@ def test_an_axis_of_a_metric_without_a_unit_has_no_brackets():
 
 def test_the_oracle_sentence_says_lower():
     row = {"metric": "wer", "beam_size": 3, "images": 12, "kept": 5.0, "average": 0.5, "best": 0.2, "chosen": 0.4}
-    row |= {"better": 0.5, "lead_low": 0.1, "lead_high": 0.2}
+    row |= {"better": 0.5, "lead_low": 0.1, "lead_high": 0.2, "lead_differing": 12}
     (sentence,) = nbest.sentences(Run("r", {}), 3, pd.DataFrame([row]))
     assert f"with a lower {formatting.markdown_title('wer')} than the caption" in sentence
 
@@ -97,13 +98,13 @@ def test_a_title_is_escaped_for_markdown_and_hyphens_stay():
 def test_failures_show_the_highest_error_first_and_the_best_on_the_left(open_view, tmp_path):  # noqa: F811
     results = results_with_wer(tmp_path / "results")
     ranked = by_wer(results)
-    app = open_view("failures", results, sort="wer", beam=1)
+    app = open_view("failures", results, sort="wer", beam=1, show="pairs")
     assert sent(app, "pairs_highest")["chosen"] == ranked[-1] == cards(app, "pairs_highest")[0]
     assert cards(app, "pairs_lowest") == [ranked[0]]
     keys = [element.key for element in app.main if getattr(element, "key", None) in ("pairs_lowest", "pairs_highest")]
     assert keys == ["pairs_lowest", "pairs_highest"]
     assert TITLE not in words(app)
-    other = open_view("failures", results, sort="cider", beam=1)
+    other = open_view("failures", results, sort="cider", beam=1, show="pairs")
     assert sent(other, "pairs_lowest")["chosen"] == cards(other, "pairs_lowest")[0]
 
 

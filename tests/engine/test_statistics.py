@@ -1,7 +1,11 @@
 """Intervals against known answers."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import statistics
 from engine.statistics import bootstrap_mean_interval, bootstrap_ratio_interval, wilson_interval
@@ -197,3 +201,42 @@ def test_a_ratio_of_one_image_has_no_interval_and_an_empty_image_is_refused():
     assert np.isnan(bootstrap_ratio_interval([1], [2])).all()
     with pytest.raises(ValueError, match="under must be above 0"):
         bootstrap_ratio_interval([1, 0], [2, 0])
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_the_smallest_p_is_what_exhaustive_swaps_reach(count):
+    values = np.arange(1.0, count + 1)
+    swapped = [abs(np.dot(signs, values)) for signs in itertools.product((1, -1), repeat=count)]
+    exact = np.mean(np.array(swapped) >= values.sum() - 1e-9)
+    assert statistics.smallest_p(count) == exact == statistics.mcnemar([True] * count, [False] * count)
+
+
+def test_the_smallest_p_of_resamples_is_one_of_them():
+    assert statistics.smallest_p(0) == statistics.smallest_p(1) == 1
+    assert statistics.smallest_p(5) == 0.0625 and statistics.smallest_p(6) < 0.05
+    assert statistics.smallest_p(1000, 1000) == 1 / 1001 and statistics.smallest_p(10**6) == 0
+    assert statistics.smallest_p(5, 1000) == 0.0625
+
+
+@given(st.integers(1, 5), st.integers(0, 30), st.integers(0, 10_000))
+def test_five_differing_images_are_never_significant_whatever_is_drawn(differing, equal, seed):
+    values = np.random.default_rng(seed).normal(5, 1, differing)
+    found = statistics.compare([*values, *[0.0] * equal], [0.0] * (differing + equal), seed=seed)
+    assert found.differing == differing and found.p_randomization >= statistics.smallest_p(differing) > 0.05
+
+
+def test_the_words_say_what_there_is_too_little_of():
+    assert statistics.too_few(5, 4) == "too few images to tell"
+    assert statistics.too_few(7, 7) == "too few images to tell"
+    assert statistics.too_few(900, 3) == "too few images differ to tell"
+    assert statistics.too_few(900, 900, 10) == "too few resamples to tell"
+
+
+def test_a_smaller_beam_size_that_could_not_be_worse_is_not_called_good_enough():
+    few, many = np.arange(5.0), np.arange(40.0)
+    assert statistics.cannot_be_worse({1: few, 3: few + 1}, 1, 3) == "too few images to tell"
+    assert statistics.cannot_be_worse({1: many, 3: many + 1}, 1, 3) == ""
+    assert statistics.cannot_be_worse({1: many, 3: [*many[:-2], 99, 99]}, 1, 3) == "too few images differ to tell"
+    assert statistics.cannot_be_worse({1: few, 3: few}, 1, 1) == ""
+    counts = np.stack([few, few], axis=1)
+    assert statistics.cannot_be_worse({1: counts, 3: counts + [0, 1]}, 1, 3) == "too few images to tell"

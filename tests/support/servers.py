@@ -18,15 +18,21 @@ _HEALTHY = 60  # seconds for the server to answer
 
 
 @contextmanager
-def served(results: Path) -> Iterator[tuple[str, int]]:
-    """Address and process id of `streamlit run dashboard/app.py` over `results`; it ends with the block."""
+def served(results: Path, folder: Path = ROOT, *options: str) -> Iterator[tuple[str, int]]:
+    """Address and process id of `streamlit run dashboard/app.py` over `results`; it ends with the block.
+
+    Args:
+        folder: the folder that the command is started in.
+        options: further options of the command.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    app = str(ROOT / "dashboard" / "app.py")
+    command = [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(port), *options]
     environment = os.environ | {RESULTS_VARIABLE: str(results), "PYTHONPATH": str(ROOT)}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, **quiet) as server:
+    with subprocess.Popen(command, cwd=folder, env=environment, **quiet) as server:
         try:
             _wait_healthy(f"http://127.0.0.1:{port}/_stcore/health")
             yield f"http://127.0.0.1:{port}", server.pid

@@ -36,7 +36,8 @@ def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataF
     """Return the smallest beam size that is not significantly worse than the best; no row if there is only one size.
 
     Columns smallest, best (beam sizes), images (those that every size has a value for), pooled (whether the sizes were
-    compared by the corpus value of stored counts instead of the mean of per-image values).
+    compared by the corpus value of stored counts instead of the mean of per-image values), too_few (why
+    these images could not have shown that `smallest` is worse, or "").
 
     Raises:
         ValueError: METRICS does not define `metric`.
@@ -46,14 +47,16 @@ def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataF
         pooled = None
     kept = _shared_values(cursor, run, metric, None if pooled is None else pooled.counts)
     if len(kept) < 2:
-        return pd.DataFrame(columns=["smallest", "best", "images", "pooled"])
+        return pd.DataFrame(columns=["smallest", "best", "images", "pooled", "too_few"])
     images = len(next(iter(kept.values())))
     sign = direction(metric)  # the test looks for the highest value
     if pooled is None:
         smallest, best = statistics.smallest_not_worse({size: sign * values for size, values in kept.items()})
     else:
         smallest, best = statistics.smallest_not_worse(kept, pooled=lambda sums: sign * pooled.score(sums))
-    return pd.DataFrame([{"smallest": smallest, "best": best, "images": images, "pooled": pooled is not None}])
+    too_few = statistics.cannot_be_worse(kept, smallest, best)
+    row = {"smallest": smallest, "best": best, "images": images, "pooled": pooled is not None, "too_few": too_few}
+    return pd.DataFrame([row])
 
 
 def _shared_values(cursor: DuckDBPyConnection, run: str, metric: str, counts: str | None) -> dict[int, np.ndarray]:

@@ -19,7 +19,9 @@ def comparison(cursor: DuckDBPyConnection, run: str, beam: int, other: str, othe
     Columns metric, images, left, right (over those images: means, or the corpus value of a pooled metric if its counts
     are stored), difference (left - right), low, high (95 % bootstrap interval), wins, ties, losses (images on which
     left is better, as good, worse), p_bootstrap, p_randomization, p_holm (p_randomization, corrected for the number of
-    metrics), pooled (whether the values are corpus values of stored counts); in METRICS' order.
+    metrics), differing (images whose two sides differ at all), p_reachable (the smallest p_holm that so many differing
+    images can give: if it is not below 5 %, no result is significant), pooled (whether the values are corpus values of
+    stored counts); in METRICS' order.
     """
     known = metrics(cursor)
     columns = ", ".join(f"{side}.{metric_column(metric)} AS {side}_{metric}" for metric in known for side in "ab")
@@ -39,10 +41,13 @@ def comparison(cursor: DuckDBPyConnection, run: str, beam: int, other: str, othe
         [row for row in rows if row], columns=["metric", "images", "left", "right", "pooled", *_TESTED]
     )
     frame["p_holm"] = statistics.holm(list(frame.p_randomization))
+    frame["p_reachable"] = statistics.holm(
+        [statistics.smallest_p(int(count), statistics.RESAMPLES) for count in frame.differing]
+    )
     return frame
 
 
-_TESTED = ["difference", "low", "high", "wins", "ties", "losses", "p_bootstrap", "p_randomization"]
+_TESTED = ["difference", "low", "high", "wins", "ties", "losses", "p_bootstrap", "p_randomization", "differing"]
 
 
 def _tested(metric: str, found: pd.DataFrame) -> dict[str, Any] | None:

@@ -14,7 +14,8 @@ def grounding_heads(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.
     Head -1 is the mean of a layer's heads. Columns layer, head, nouns, images, hit (hit rate: share of nouns whose
     brightest patch lies in a box of their object), lift (median over the nouns); tested (nouns whose label has a box in
     another image, too), and of those only own (hit rate), chance (hit rate in the boxes of the other image), gain
-    (own - chance) with its 95 % interval low, high, bootstrapped over images. The latter are null if `tested` is 0.
+    (own - chance) with its 95 % interval low, high, bootstrapped over images; compared (images of those nouns) and
+    differing (those whose two rates differ). Rates and intervals of `tested` nouns are null if there are none.
     """
     found = cursor.execute(
         f"""
@@ -36,7 +37,7 @@ def grounding_heads(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.
 _GROUNDED = "grounding WHERE run = $run AND beam_size = $beam"
 
 
-_POINTING = ["nouns", "images", "hit", "tested", "own", "chance", "gain", "low", "high"]
+_POINTING = ["nouns", "images", "hit", "tested", "own", "chance", "gain", "low", "high", "compared", "differing"]
 
 
 def _pointing(group: pd.DataFrame) -> tuple[float, ...]:
@@ -44,10 +45,11 @@ def _pointing(group: pd.DataFrame) -> tuple[float, ...]:
     nouns, tested = int(group.nouns.sum()), group[group.tested > 0]
     hit, count = float(group.hits.sum()) / nouns, int(tested.tested.sum())
     if not count:
-        return nouns, len(group), hit, 0, *[float("nan")] * 5
+        return nouns, len(group), hit, 0, *[float("nan")] * 5, 0, 0
     low, high = bootstrap_ratio_interval(tested.more, tested.tested)
     chance, gain = float(tested.others.sum()) / count, float(tested.more.sum()) / count
-    return nouns, len(group), hit, count, chance + gain, chance, gain, low, high
+    differing = int((tested.more != 0).sum())
+    return nouns, len(group), hit, count, chance + gain, chance, gain, low, high, len(tested), differing
 
 
 def grounding_offsets(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:

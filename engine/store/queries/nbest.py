@@ -19,8 +19,8 @@ def oracle(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     chosen, average, best (means of the first, of all, and of the best of an image's hypotheses), better (share of
     images with a better one than the first, by more than a tie), gain (how much better `best` is than `chosen`) and
     lead (how much better `chosen` is than `average`; both are differences of the metric, with the sign turned if lower
-    values are better), each with its 95 % bootstrap interval gain_low, gain_high, lead_low, lead_high. No row if
-    nothing was kept or scored.
+    values are better), each with its 95 % bootstrap interval gain_low, gain_high, lead_low, lead_high;
+    lead_differing (images whose lead is not 0). No row if nothing was kept or scored.
     """
     means = [metric for metric in metrics(cursor) if METRICS[metric].corpus == "mean"]
     rows = [row for metric in means for row in _oracle_rows(cursor, run, metric)]
@@ -30,7 +30,7 @@ def oracle(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 _COLUMNS = [
     *("beam_size", "metric", "images", "kept", "chosen", "average", "best", "better"),
-    *("gain", "gain_low", "gain_high", "lead", "lead_low", "lead_high"),
+    *("gain", "gain_low", "gain_high", "lead", "lead_low", "lead_high", "lead_differing"),
 ]
 
 
@@ -52,7 +52,8 @@ def _oracle_rows(cursor: DuckDBPyConnection, run: str, metric: str) -> list[tupl
         gain, lead = (each[:3] for each in mean_intervals(differences))
         means = [float(group[name].mean()) for name in ("kept", "chosen", "average", "best")]
         better = float((differences[:, 0] > METRICS[metric].tie).mean())
-        rows.append((int(size), metric, len(group), *means, better, *gain, *lead))
+        differing = int((differences[:, 1] != 0).sum())
+        rows.append((int(size), metric, len(group), *means, better, *gain, *lead, differing))
     return rows
 
 

@@ -96,10 +96,12 @@ def paired_cases(
     metric: str,
     left_better: bool,
     limit: int = 6,
+    offset: int = 0,
 ) -> pd.DataFrame:
     """Return the shared images on which one side is better by a metric, the largest difference first; no ties.
 
-    Columns image_id, file_name (in the left run), left, right, change (left - right), left_caption, right_caption.
+    Columns image_id, file_name (in the left run), left, right, change (left - right), left_caption, right_caption,
+    matching (the number of such images, whatever the limit).
 
     Args:
         left_better: whether the images are those on which left is better, else right.
@@ -114,9 +116,10 @@ def paired_cases(
         f"""
         {pair(cursor)}
         SELECT image_id, file_name, a.{column} AS left, b.{column} AS right, a.{column} - b.{column} AS change,
-            a.caption AS left_caption, b.caption AS right_caption
+            a.caption AS left_caption, b.caption AS right_caption, count(*) OVER () AS matching
         FROM a JOIN b USING (image_id) LEFT JOIN images ON images.run = $left_run AND images.image_id = a.image_id
-        WHERE {gain} >= {METRICS[metric].tie} ORDER BY {gain} DESC, a.image_id LIMIT $limit
+        WHERE {gain} >= {METRICS[metric].tie} ORDER BY {gain} DESC, a.image_id
+        LIMIT $limit OFFSET $offset
         """,
-        sides(run, beam, other, other_beam) | {"limit": limit},
+        sides(run, beam, other, other_beam) | {"limit": limit, "offset": offset},
     ).df()

@@ -85,7 +85,8 @@ def zero_shot_cases(
 def zero_shot_comparison(cursor: DuckDBPyConnection, run: str, left: str, right: str) -> pd.DataFrame:
     """Return two templates compared on the same images with a known label; no row if there are none.
 
-    Columns images, both, only_left, only_right, neither (correct images), p (exact McNemar test).
+    Columns images, both, only_left, only_right, neither (correct images), p (exact McNemar test), p_reachable (the
+    smallest p that only_left + only_right images can give).
     """
     frame = cursor.execute(
         f"""
@@ -101,6 +102,7 @@ def zero_shot_comparison(cursor: DuckDBPyConnection, run: str, left: str, right:
         )
         for row in named_rows(frame)
     ]
+    frame["p_reachable"] = [statistics.smallest_p(int(row.only_left + row.only_right)) for row in named_rows(frame)]
     return frame[frame.images > 0]
 
 

@@ -18,7 +18,7 @@ HEADS = pd.DataFrame(
         (1, 0, 1200, 900, 0.1, 1000, 0.1, 0.2, -0.1, -0.12, -0.09, 0.5),
     ],
     columns=COLUMNS,
-)
+).assign(compared=900, differing=500)
 UNTESTED = HEADS.assign(tested=0, own=UNKNOWN, chance=UNKNOWN, gain=UNKNOWN, low=UNKNOWN, high=UNKNOWN)
 
 
@@ -46,6 +46,7 @@ def test_the_sentence_says_what_chance_gives():
         (HEADS, "52.0).", "Maps point at the named objects"),
         (HEADS.assign(low=-0.1), "52.0). The difference is not significant.", "It is not shown"),
         (HEADS.assign(tested=2), "52.0). Fewer than 10 nouns are weak evidence.", "It is not shown"),
+        (HEADS.assign(differing=7), "52.0). Too few images differ to tell whether that is more than chance.", "It is"),
         (MANY, "52.0). It is not significant after correction for 160 maps.", "It is not shown"),
         (UNTESTED, "no other image has a box of the same label.", "It is not known whether maps point"),
     ],

@@ -9,6 +9,7 @@ from dashboard.state.record import Run
 from tests.support import runs
 
 ROW = {"metric": "cider", "images": 1200, "kept": 5.0, "average": 0.9, "best": 1.4, "better": 0.5}
+ROW["lead_differing"] = 1200
 SAMPLED = Run("r", {"decoding": {"sample": True}})
 
 
@@ -40,6 +41,11 @@ def test_the_sentence_is_about_the_setting_or_else_about_the_largest():
 )
 def test_the_sentence_names_the_effect_of_ranking_except_for_samples(run, lead_low, said):
     assert said in next(nbest.sentences(run, 1, found(1, lead_low=lead_low)))
+
+
+def test_of_few_images_nothing_is_said_about_ranking():
+    said = next(nbest.sentences(Run("r", {}), 1, found(1, images=5, lead_differing=5)))
+    assert "Too few images to tell whether ranking by log-probability is better" in said and "significant" not in said
 
 
 def test_a_mean_number_of_hypotheses_has_a_digit_where_it_needs_one():

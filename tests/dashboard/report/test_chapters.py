@@ -94,16 +94,18 @@ def test_the_sentence_says_where_it_rests_on_another_mean_than_the_curve(source)
 
 
 @pytest.mark.parametrize(
-    ("smallest", "best", "said"),
+    ("smallest", "best", "few", "said"),
     [
-        (3, 5, "beam size 5 is the best; 3 is the smallest that is not significantly worse"),
-        (5, 5, "beam size 5 is the best; all smaller ones are significantly worse"),
-        (1, 1, "the smallest beam size, 1 (greedy), is the best ("),
+        (3, 5, "", "beam size 5 is the best; 3 is the smallest that is not significantly worse"),
+        (5, 5, "", "beam size 5 is the best; all smaller ones are significantly worse"),
+        (1, 1, "", "the smallest beam size, 1 (greedy), is the best ("),
+        (1, 5, "too few images to tell", "5 is the best; too few images to tell whether smaller ones are worse ("),
     ],
 )
-def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, said):
+def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, few, said):
+    row = {"smallest": smallest, "best": best, "images": 12, "pooled": False, "too_few": few}
     answers = {
-        queries.smallest_beam: {"smallest": [smallest], "best": [best], "images": [12], "pooled": [False]},
+        queries.smallest_beam: {name: [value] for name, value in row.items()},
         queries.beam_sizes: {"beam_size": [1, 3, 5]},
     }
     sentence = chapters.smallest_sentence(lambda function, *_: pd.DataFrame(answers[function]), source.run, "cider")

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pytest
 
-from dashboard.report import archive, comparison
+from dashboard.report import archive, comparison, other_runs
 from dashboard.report.comparison import Sides
 from dashboard.state.record import Run
 from engine.cli import compare
@@ -35,7 +35,33 @@ def test_names_are_as_short_as_tells_the_two_apart(given, names):
     [(0.2, 1, "not significant"), (0.01, 1, "left is better"), (0.01, -1, "right is better")],
 )
 def test_the_verdict_rests_on_the_corrected_p(p, difference, said):
-    assert comparison.verdict(SimpleNamespace(metric="cider", p_holm=p, difference=difference)) == said
+    row = SimpleNamespace(metric="cider", p_holm=p, difference=difference, p_reachable=0.001, images=12, differing=12)
+    assert comparison.verdict(row) == said
+
+
+@pytest.mark.parametrize(
+    ("images", "differing", "said"),
+    [(5, 5, "too few images to tell"), (900, 3, "too few images differ to tell"), (900, 0, "equal on every image")],
+)
+def test_where_no_result_could_be_significant_there_is_no_verdict(images, differing, said):
+    row = SimpleNamespace(metric="cider", p_holm=0.07, p_bootstrap=0.001, p_reachable=0.0625, difference=1.0)
+    row.images, row.differing = images, differing
+    assert comparison.verdict(row) == said and comparison.bootstrapped(row) == "–"
+
+
+def test_five_shared_images_are_too_few_on_the_page_in_the_report_and_on_the_terminal(tmp_path):
+    runs.captioner_run(tmp_path)
+    runs.partial_run(tmp_path)
+    assert "\nCIDEr: too few images to tell (no result could give" in compare.text(tmp_path, "demo:3", "partial:0")
+    source, _ = archive.open_source(tmp_path, "demo")
+    by_name = {run.name: run for run in source.runs}
+    sides = Sides(by_name["demo"], 3, by_name["partial"], 0)
+    found = source.query(queries.comparison, *sides.arguments)
+    assert found.images.tolist() == [5] and found.p_reachable.item() == 0.0625 <= found.p_holm.item()
+    sentence = other_runs._sentence(source, sides, found)
+    assert "too few images to tell" in sentence and "significant" not in sentence
+    shown = comparison.table(source.query, sides, found).shown
+    assert shown.Verdict.tolist() == ["too few images to tell"] and shown["p bootstrap"].tolist() == ["–"]
 
 
 def test_a_resampled_p_is_never_zero():

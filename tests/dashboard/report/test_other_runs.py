@@ -25,7 +25,7 @@ def test_a_run_of_the_same_images_is_compared_at_the_best_beam_size_of_each(full
     assert (table.name, figure.name) == ("compared_demo_cnn", "outcomes_demo_cnn")
     line = chapter.lead.splitlines()[-1]
     assert line.startswith(r"- **demo\_cnn** (beam size ") and "12 shared images): CIDEr" in line
-    assert line.endswith("not significant.") and "Not comparable" not in line
+    assert line.endswith("p = 1.000: equal on every image.") and "Not comparable" not in line
 
 
 def test_numbers_that_were_not_measured_alike_are_named(tmp_path):

@@ -63,8 +63,18 @@ def test_the_default_results_folder_needs_no_variable_and_another_is_quoted():
 def test_the_smallest_beam_size_that_is_enough_is_named(smallest, best, said):
     import pandas as pd
 
-    (line,) = summary._smallest_beam(pd.DataFrame([{"smallest": smallest, "best": best}]), least=1)
+    row = {"smallest": smallest, "best": best, "too_few": ""}
+    (line,) = summary._smallest_beam(pd.DataFrame([row]), least=1)
     assert line.startswith(said)
+
+
+def test_of_too_few_images_no_beam_size_is_called_good_enough():
+    import pandas as pd
+
+    row = {"smallest": 1, "best": 5, "too_few": "too few images to tell"}
+    assert summary._smallest_beam(pd.DataFrame([row]), least=1) == [
+        "best by CIDEr: beam size 5; too few images to tell whether smaller sizes are worse"
+    ]
 
 
 def test_published_scores_are_next_to_runs_on_the_same_images_only():
