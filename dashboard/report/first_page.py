@@ -75,7 +75,8 @@ def _evaluated(source: Source) -> str:
     model = f" ({', '.join(known)})" if known else ""
     sizes = [run.beam(int(size)) for size in source.query(queries.beam_sizes, run.name).beam_size if size]
     searched = f" Captions were generated at beam size{'s' * (len(sizes) > 1)} {', '.join(sizes)}." if sizes else ""
-    return f"Run {markdown_text(run.name)}: {markdown_text(', '.join(described) + model)}.{searched}{_skipped(source)}"
+    named = f"Run {markdown_text(run.name)}: {markdown_text(', '.join(described) + model)}."
+    return f"{named}{searched}{_skipped(source)}{_remarks(source)}"
 
 
 def _skipped(source: Source) -> str:
@@ -91,6 +92,12 @@ def _skipped(source: Source) -> str:
             more = f" and {count - _PHOTOS:,} more" if count > _PHOTOS else ""
             sentences.append(f" Skipped in run {markdown_text(run)}: {markdown_text(named + more)}.")
     return "".join(sentences)
+
+
+def _remarks(source: Source) -> str:
+    """Return what the reader of the data left out, or ""."""
+    remarks = "; ".join(markdown_text(remark) for remark in source.run.remarks())
+    return f" Data: {remarks}." if remarks else ""
 
 
 def _classified(source: Source, places: _Places) -> str:

@@ -80,6 +80,11 @@ class Run:
         """Return the same for `images` photos that were classified; they differ from the captioned ones."""
         return [part for part in (*self._named(), f"{formatting.count(images, 'image')} classified by prompts") if part]
 
+    def remarks(self) -> list[str]:
+        """Return what the reader of the data left out, one clause each."""
+        found = self.part("data", "remarks")
+        return [remark for remark in found if isinstance(remark, str)][:20] if isinstance(found, list) else []
+
     def _named(self) -> tuple[str, str]:
         kind = _KINDS.get(self.text("kind"), self.text("kind", default="run"))
         named = filter(None, [self.text("data", "name"), self.text("data", "split")])

@@ -1,4 +1,4 @@
-"""Overview: all runs, then scores, failure tags, training and skipped photos of the current run."""
+"""Overview: all runs, then scores, failure tags, training, skipped photos and unused data of the current run."""
 
 from typing import Any
 
@@ -37,6 +37,7 @@ def draw() -> None:
     _tags(run)
     _training(run)
     _skipped(run)
+    _remarks(run)
     layout.show_problems(data.problems())
     with slot:
         export_button.offer(lambda: _items(run), "overview")
@@ -220,6 +221,13 @@ def _skipped(run: data.Run) -> None:
         sentence += " for CLIPScore; metrics with references include their captions"
     st.markdown(sentence + (f". The first {len(frame):,} are:" if len(frame) < run.skipped else "."))
     st.dataframe(frame.rename(columns={"image_id": "Image", "file_name": "File", "reason": "Reason"}), hide_index=True)
+
+
+def _remarks(run: data.Run) -> None:
+    """Show what the reader of the data left out, such as files that are not photos."""
+    if remarks := run.remarks():
+        st.subheader("Data that is not used")
+        st.markdown("\n".join(f"- {formatting.markdown(remark)}" for remark in remarks))
 
 
 draw()

@@ -56,7 +56,8 @@ def zero_shot(settings: ZeroShotRun) -> bool:
         "kind": "zero_shot",
         "data": {"name": settings.classes.name, "format": settings.classes.format, "path": str(settings.classes.path)}
         | {"split": settings.classes.split, "images": len(settings.classes.examples) - len(skipped)}
-        | {"fingerprint": settings.classes.fingerprint},
+        | {"fingerprint": settings.classes.fingerprint}
+        | ({"remarks": list(settings.classes.remarks)} if settings.classes.remarks else {}),
         "clip": ClipSettings(settings.clip).metadata(),
         "skipped": len(skipped),
     }

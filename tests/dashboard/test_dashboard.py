@@ -132,6 +132,20 @@ def test_a_metric_of_some_images_names_their_number(open_view, tmp_path):
     assert "ROUGE-L: computed for 2 of 5 images" in words(open_view("beams", results))
 
 
+def test_what_the_reader_of_the_data_left_out_is_shown(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.imported_run(results)
+    record = json.loads((folder / "run.json").read_text())
+    record["data"]["remarks"] = ["3 of 40 references are marked is_rejected and are not used", 7]
+    records.write_record(folder, record)
+    shown = words(open_view("overview", results))
+    assert "Data that is not used" in shown
+    assert "3 of 40 references are marked is\\_rejected and are not used" in shown
+    record["data"]["remarks"] = "none"
+    records.write_record(folder, record)
+    assert "Data that is not used" not in words(open_view("overview", results))
+
+
 def test_every_view_with_a_clipscore_names_the_demo_clip(open_view):
     for view in ("overview", "failures", "beams"):
         assert "not comparable to the CLIPScore of ViT-B/32" in words(open_view(view, run="demo"))
