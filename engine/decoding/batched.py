@@ -76,12 +76,18 @@ class BatchedSearch:
         model: StepModel,
         images: Any,
         bos_id: int,
-        eos_id: int,
+        eos_id: int | Sequence[int],
         config: DecodingConfig,
         image_ids: Sequence[str],
         graphs: cuda_graphs.GraphCache | None = None,
     ) -> None:
-        """`images`: argument of `model.start`, with a length and slices; `graphs`: captured searches of this model."""
+        """Prepare a search.
+
+        Args:
+            images: argument of `model.start`, with a length and slices.
+            eos_id: the end token, or several; rule and graphs of our own captioners take one.
+            graphs: captured searches of this model.
+        """
         self._model, self._images, self._ids, self._config = model, images, (bos_id, eos_id), config
         self._seeds = [seed_of(config.seed, image_id) for image_id in image_ids]
         self._graphs = graphs

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.config import DecodingConfig
+from engine.decoding.end_tokens import EndTokens
 from engine.decoding.steps import NextTokenScores, TokenHypothesis
 
 _NEVER = -1e9  # finite stand-in for -inf: loses every comparison, survives addition
@@ -26,13 +27,13 @@ class BeamSearch:
         self,
         images: int,
         size: int,
-        eos_id: int,
+        ends: EndTokens,
         config: DecodingConfig,
         device: torch.device,
         is_static: bool = False,
     ) -> None:
         """`is_static`: finished images keep their rows and do not change; for `static_shapes`."""
-        self._size, self._eos_id, self._config, self._device = size, eos_id, config, device
+        self._size, self._end_tokens, self._config, self._device = size, ends, config, device
         self._image = list(range(images))
         # All beams start equal; only the first one counts, so that no hypothesis is found twice.
         self._logprob = torch.full((images, size), _NEVER, device=device)
@@ -87,7 +88,7 @@ class BeamSearch:
         """Return the beams' new tokens int64[B, K], and which images are unfinished, bool[B]."""
         is_last = length == self._config.max_length
         parents, tokens, logprobs = self._best(scores, is_first=length == 1)
-        ends = (tokens == self._eos_id) | is_last
+        ends = self._end_tokens.mask(tokens) | is_last
         self._collect(scores.tokens, parents, tokens, logprobs, ends, length)
         running = logprobs + ends.float() * _NEVER
         best = running.topk(self._size, dim=-1).indices
@@ -144,7 +145,7 @@ class BeamSearch:
 
     def _hypothesis(self, tokens: list[int], logprob: float, score: float) -> TokenHypothesis:
         found = tuple(token for token in tokens if token >= 0)
-        return TokenHypothesis(found, logprob, score, found[-1] == self._eos_id)
+        return TokenHypothesis(found, logprob, score, found[-1] in self._end_tokens)
 
     def _unended(self, row: int, prefixes: Tensor, newest: Tensor) -> TokenHypothesis:
         """Return the best beam of an image for which the constraints excluded every token."""

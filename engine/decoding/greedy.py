@@ -5,15 +5,18 @@ from torch import Tensor
 
 from engine.config import DecodingConfig
 from engine.decoding import sampling
+from engine.decoding.end_tokens import EndTokens
 from engine.decoding.steps import NextTokenScores, TokenHypothesis
 
 
 class GreedySearch:
     """`width` independent sequences per image; an image is finished once all of its sequences have ended."""
 
-    def __init__(self, images: int, width: int, eos_id: int, config: DecodingConfig, numbers: Tensor | None) -> None:
+    def __init__(
+        self, images: int, width: int, ends: EndTokens, config: DecodingConfig, numbers: Tensor | None
+    ) -> None:
         """`numbers`: uniform random numbers float64[images, width, steps] for sampling; None searches greedily."""
-        self._images, self._width, self._eos_id, self._config = images, width, eos_id, config
+        self._images, self._width, self._end_tokens, self._config = images, width, ends, config
         self._numbers = numbers
         self._active = list(range(images))
         self._prefixes = torch.empty(0, dtype=torch.long)  # [B, K]
@@ -47,7 +50,7 @@ class GreedySearch:
     def _append(self, newest: list[list[int]], logprobs: list[list[float]]) -> None:
         for image, tokens, values in zip(self._active, newest, logprobs, strict=True):
             for path, token, value in zip(self._paths(image), tokens, values, strict=True):
-                if not self._tokens[path] or self._tokens[path][-1] != self._eos_id:
+                if not self._tokens[path] or self._tokens[path][-1] not in self._end_tokens:
                     self._tokens[path].append(token)
                     self._logprobs[path] += value
 
@@ -55,7 +58,7 @@ class GreedySearch:
         return range(image * self._width, (image + 1) * self._width)
 
     def _ended(self, image: int) -> bool:
-        return all(self._tokens[path][-1] == self._eos_id for path in self._paths(image))
+        return all(self._tokens[path][-1] in self._end_tokens for path in self._paths(image))
 
     def results(self) -> list[list[TokenHypothesis]]:
         """See `steps.SearchRule`."""
@@ -66,4 +69,4 @@ class GreedySearch:
 
     def _hypothesis(self, tokens: list[int], logprob: float) -> TokenHypothesis:
         score = logprob / len(tokens) ** self._config.length_penalty
-        return TokenHypothesis(tuple(tokens), logprob, score, tokens[-1] == self._eos_id)
+        return TokenHypothesis(tuple(tokens), logprob, score, tokens[-1] in self._end_tokens)

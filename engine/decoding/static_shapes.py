@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine.config import DecodingConfig
 from engine.decoding.beam_search import BeamSearch
+from engine.decoding.end_tokens import EndTokens
 from engine.decoding.steps import NextTokenScores, TokenHypothesis
 
 State = tuple[Tensor, ...]
@@ -88,7 +89,7 @@ def create(images: int, size: int, eos_id: int, config: DecodingConfig, device: 
     """Return the search for a beam size; 1 is greedy."""
     if size == 1:
         return StaticGreedySearch(images, eos_id, config, device)
-    return BeamSearch(images, size, eos_id, config, device, is_static=True)
+    return BeamSearch(images, size, EndTokens(eos_id), config, device, is_static=True)
 
 
 def run(

@@ -5,9 +5,9 @@ Works on token ids and log-probabilities. The rules that choose tokens are in `b
 Shapes: R prefixes, T tokens, V vocabulary, B images, K beams.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,6 +27,14 @@ class Steps(Protocol):
         """Replace prefix r by the prefix at parents[r], int64[R'], ascending; images without prefixes are dropped."""
 
 
+@runtime_checkable
+class RuledSteps(Steps, Protocol):
+    """A decoding whose model brings rules of its own, such as forced tokens."""
+
+    def apply_rules(self, scores: Tensor) -> Tensor:
+        """Return float32[R, V] logits or log-probabilities of the next token with the rules applied."""
+
+
 @dataclass(frozen=True)
 class TokenHypothesis:
     """A finished caption as token ids: new tokens only, with the end token if one was produced."""
@@ -43,10 +51,13 @@ class TokenHypothesis:
 class NextTokenScores:
     """Scores of the next token for every prefix, computed once for all searches."""
 
-    def __init__(self, logits: Tensor, tokens: Tensor, config: DecodingConfig) -> None:
-        """`logits` [R, V] of the token after `tokens` int64[R, T], the start token included."""
+    def __init__(
+        self, logits: Tensor, tokens: Tensor, config: DecodingConfig, rules: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        """`logits` [R, V] of the token after `tokens` int64[R, T], the start token included; `rules`: of the model."""
         self.tokens, self.vocabulary = tokens, logits.shape[-1]
-        self._logits, self._config = logits, config
+        self._logits, self._config, self._rules = logits, config, rules
+        self._ruled: Tensor | None = None
         self._continuations: Continuations | None = None
 
     @property
@@ -56,12 +67,19 @@ class NextTokenScores:
             logprobs = self._logits.log_softmax(-1, dtype=torch.float32)
             if self._config.constrained:
                 logprobs = constrain(logprobs, self.tokens, self._config)
+            if self._rules is not None:
+                logprobs = self._rules(logprobs)
             self._continuations = Continuations(logprobs)
         return self._continuations
 
     def logits(self, prefixes: Tensor) -> Tensor:
         """Return logits float32[n, V] of prefixes int64[n], under constraints, for greedy search and sampling."""
-        return constrain(self._logits[prefixes].float(), self.tokens[prefixes], self._config)
+        logits = self._logits
+        if self._rules is not None:
+            if self._ruled is None:
+                self._ruled = self._rules(logits.float())
+            logits = self._ruled
+        return constrain(logits[prefixes].float(), self.tokens[prefixes], self._config)
 
 
 class SearchRule(Protocol):
@@ -96,9 +114,10 @@ def run(
     tokens = torch.full((images, 1), bos_id, device=device)
     for search in searches:
         search.place(torch.arange(images, device=device))
-    active = list(searches)
+    active, rules = list(searches), steps.apply_rules if isinstance(steps, RuledSteps) else None
     for length in range(1, config.max_length + 1):
-        active, parents, newest = _advance(active, NextTokenScores(steps.step(tokens[:, -1]), tokens, config), length)
+        scores = NextTokenScores(steps.step(tokens[:, -1]), tokens, config, rules)
+        active, parents, newest = _advance(active, scores, length)
         if not active:
             return
         steps.reorder(parents)

@@ -11,6 +11,7 @@ import torch
 from engine.config import DecodingConfig
 from engine.decoding import sampling
 from engine.decoding.beam_search import BeamSearch
+from engine.decoding.end_tokens import EndTokens
 from engine.decoding.greedy import GreedySearch
 from engine.decoding.steps import SearchRule, Steps, TokenHypothesis, run
 
@@ -20,7 +21,7 @@ def search(
     images: int,
     beam_size: int,
     bos_id: int,
-    eos_id: int,
+    eos_id: int | Sequence[int],
     config: DecodingConfig,
     device: torch.device,
     seeds: Sequence[int] | None = None,
@@ -35,7 +36,7 @@ def sweep(
     images: int,
     sizes: Sequence[int],
     bos_id: int,
-    eos_id: int,
+    eos_id: int | Sequence[int],
     config: DecodingConfig,
     device: torch.device,
     seeds: Sequence[int] | None = None,
@@ -47,25 +48,27 @@ def sweep(
 
     Args:
         sizes: beam sizes instead of the config's.
+        eos_id: the end token, or several.
         seeds: one per image, if the config samples.
 
     Returns:
         Beam size -> one list per image, best first or as drawn; at most as many hypotheses as the beam size.
     """
     with torch.inference_mode():
-        searches = {size: _search(images, size, eos_id, config, device, seeds) for size in sizes}
+        ends = EndTokens(eos_id)
+        searches = {size: _search(images, size, ends, config, device, seeds) for size in sizes}
         run(steps, list(searches.values()), images, bos_id, config, device)
         return {size: each.results() for size, each in searches.items()}
 
 
 def _search(
-    images: int, size: int, eos_id: int, config: DecodingConfig, device: torch.device, seeds: Sequence[int] | None
+    images: int, size: int, ends: EndTokens, config: DecodingConfig, device: torch.device, seeds: Sequence[int] | None
 ) -> SearchRule:
     if config.sample:
         if seeds is None or len(seeds) != images:
             raise ValueError(f"seeds: {seeds if seeds is None else len(seeds)}, expected one per image")
         numbers = sampling.uniforms(seeds, config.n_best, config.max_length)
-        return GreedySearch(images, config.n_best, eos_id, config, numbers)
+        return GreedySearch(images, config.n_best, ends, config, numbers)
     if size == 1:
-        return GreedySearch(images, 1, eos_id, config, None)
-    return BeamSearch(images, size, eos_id, config, device)
+        return GreedySearch(images, 1, ends, config, None)
+    return BeamSearch(images, size, ends, config, device)

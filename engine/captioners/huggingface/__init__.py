@@ -1,0 +1,1 @@
+"""Captioners of Hugging Face transformers: `--captioner hf:NAME` or `hf:FOLDER`."""

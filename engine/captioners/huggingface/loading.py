@@ -1,0 +1,154 @@
+"""Load a model with its processor by a name of the Hub or from a folder, through transformers' Auto classes.
+
+Code that comes with a model is never executed.
+"""
+
+import hashlib
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.captioners.huggingface.errors import HuggingFaceError
+from engine.captioners.huggingface.families import Family, family_of
+from engine.models.hub import quiet_downloads
+from engine.reading import first_line, quoted
+
+PREFIX = "hf:"
+_NAME = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with what prepares its input and reads its output."""
+
+    name: str
+    model: Any
+    """A transformers model with `generate`, in evaluation mode."""
+    processor: Any
+    """Prepares photos and text together; None if the model has only an image processor and a tokenizer."""
+    image_processor: Any
+    tokenizer: Any
+    revision: str | None
+    """The commit on the Hub, if known."""
+
+    @property
+    def family(self) -> Family:
+        """Return the model's family."""
+        return family_of(self.model.config.model_type)
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Return the folder or name on the Hub, and the revision, of `hf:NAME@REVISION`.
+
+    Raises:
+        HuggingFaceError: it is neither a folder nor a name on the Hub.
+    """
+    where = name.removeprefix(PREFIX)
+    if Path(where).exists():
+        if not Path(where, "config.json").is_file():
+            raise HuggingFaceError(f"{name}: {where} has no config.json; expected a folder of save_pretrained")
+        return where, None
+    repository, _, revision = where.partition("@")
+    if not _NAME.fullmatch(repository):
+        raise HuggingFaceError(f"{name}: there is no such folder, and it is not a name on the Hub such as org/model")
+    return repository, revision or None
+
+
+def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, device_map: str | None = None) -> Loaded:
+    """Load a model and its processor.
+
+    Args:
+        name: `hf:` and a folder, or a name on the Hub with an optional `@revision`.
+        device_map: `auto` spreads the model over all devices (accelerate).
+
+    Raises:
+        HuggingFaceError: transformers is not installed, the model cannot be found, or is not a captioner.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise HuggingFaceError(f"{name}: transformers is not installed; run pip install 'captionscope[hf]'")
+    from transformers.utils import logging
+
+    where, revision = split_name(name)
+    logging.set_verbosity_error()
+    options = {"revision": revision} if revision else {}
+    with quiet_downloads():
+        try:
+            model = _model(where, dtype, device_map, options)
+            processor = _processor(where, options)
+            images, tokenizer = _parts(where, processor, options)
+        except HuggingFaceError:
+            raise
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise HuggingFaceError(_why(name, where, error)) from error
+    if not model.config.is_encoder_decoder:
+        tokenizer.padding_side = "left"  # generation continues at the end
+    if device_map is None:
+        model = model.to(device)
+    found = getattr(model.config, "_commit_hash", None) or revision
+    return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found)
+
+
+def _model(where: str, dtype: torch.dtype, device_map: str | None, options: dict[str, Any]) -> nn.Module:
+    from transformers import AutoModelForImageTextToText
+
+    more = {"dtype": dtype, "trust_remote_code": False, **options}
+    more |= {"device_map": device_map} if device_map else {}
+    try:
+        return AutoModelForImageTextToText.from_pretrained(where, attn_implementation="sdpa", **more)
+    except ValueError as error:
+        if "attention" not in str(error):
+            raise
+        return AutoModelForImageTextToText.from_pretrained(where, attn_implementation="eager", **more)
+
+
+def _processor(where: str, options: dict[str, Any]) -> Any:
+    """Return the processor, or None if the model has none: AutoProcessor then returns one of its parts, or fails."""
+    from transformers import AutoProcessor
+
+    try:
+        found = AutoProcessor.from_pretrained(where, trust_remote_code=False, **options)
+    except (OSError, ValueError, KeyError):
+        return None
+    return found if hasattr(found, "image_processor") and hasattr(found, "tokenizer") else None
+
+
+def _parts(where: str, processor: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the image processor and the tokenizer."""
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    if processor is not None:
+        return processor.image_processor, processor.tokenizer
+    images = AutoImageProcessor.from_pretrained(where, trust_remote_code=False, **options)
+    return images, AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
+
+
+def _why(name: str, where: str, error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, ImportError):
+        return f"{name}: {first_line(error)}; run pip install 'captionscope[hf]'"
+    if "trust_remote_code" in text or "custom code" in text:
+        return f"{name}: the model needs code of its own, which is not executed; choose a model that transformers has"
+    if "Unrecognized configuration class" in text:
+        return f"{name}: not a captioner; expected a model that transformers loads as AutoModelForImageTextToText"
+    if Path(where).exists():
+        return f"{name}: {first_line(error)}"
+    return (
+        f"{name}: the model is not in the cache and cannot be downloaded ({quoted(first_line(error))}); where there is a "
+        f"network, run hf download {where}, or copy its folder and pass it as hf:FOLDER"
+    )
+
+
+def fingerprint(loaded: Loaded) -> str:
+    """Return 16 hex digits that change with any weight, with the config and with the generation settings."""
+    digest = hashlib.sha256(loaded.model.config.to_json_string().encode())
+    digest.update(loaded.model.generation_config.to_json_string().encode())
+    for name, tensor in sorted(loaded.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().view(torch.uint8).numpy()))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,137 @@
+"""Models of Hugging Face as `protocols.Captioner`: their photos, prompt and key-value cache, our search.
+
+All beam sizes of a sweep are searched together, as for our own captioners; see `decoding.sweep`.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from engine.captioners.huggingface import handover, loading
+from engine.captioners.huggingface.steps import TransformersSteps
+from engine.captioners.huggingface.words import TokenWords
+from engine.config import DecodingConfig
+from engine.decoding.batched import BatchedSearch
+from engine.decoding.steps import TokenHypothesis
+from engine.protocols import Hypothesis
+
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
+class _Decoder:
+    """A model as `decoding.batched.StepModel`; its images are the photos themselves."""
+
+    def __init__(self, loaded: loading.Loaded, text: str | None, config: DecodingConfig) -> None:
+        self._loaded, self._text, self._config = loaded, text, config
+
+    @property
+    def device(self) -> torch.device:
+        return self._loaded.model.device
+
+    def start(self, photos: Sequence[Image.Image], max_length: int) -> TransformersSteps:
+        """Encode photos and prompt, and return a decoding with one prefix per photo."""
+        inputs = handover.model_inputs(self._loaded, photos, self._text)
+        return TransformersSteps(handover.open_batch(self._loaded, inputs, self._config))
+
+    def reader(self, images: Any) -> Any:
+        raise NotImplementedError("the study's rule needs a decoder of this project")
+
+    def bytes_per_image(self, photos: Sequence[Image.Image], beams: int, steps: int) -> int:
+        """Return the bytes of the keys, values and logits of a search of `beams` prefixes."""
+        batch = handover.open_batch(
+            self._loaded, handover.model_inputs(self._loaded, photos[:1], self._text), self._config
+        )
+        config = batch.model.config.get_text_config(decoder=True)
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        tokens = batch.ids.shape[1] + steps + _image_tokens(batch)
+        size = self._loaded.model.dtype.itemsize
+        cached = 2 * config.num_hidden_layers * heads * width * tokens * size
+        return beams * (2 * cached + 4 * 4 * config.vocab_size)  # reordering copies the cache
+
+
+def _image_tokens(batch: handover.Batch) -> int:
+    """Return the number of keys that do not come from ids: those of an encoder."""
+    encoded = batch.inputs.get("encoder_outputs")
+    states = batch.inputs.get("encoder_hidden_states") if encoded is None else encoded[0]
+    return states.shape[1] if isinstance(states, torch.Tensor) else 0
+
+
+class HuggingFaceCaptioner:
+    """A model that transformers loads as AutoModelForImageTextToText."""
+
+    def __init__(self, loaded: loading.Loaded, prompt: str | None = None) -> None:
+        self._loaded, self.name = loaded, loaded.name
+        self._prompt = handover.prompt_text(loaded, prompt)
+        self.seconds = {"encode": 0.0, "decode": 0.0}
+        """Seconds spent in the parts of `caption` so far."""
+
+    @classmethod
+    def load(
+        cls, name: str, device: str = "cpu", precision: str = "float32", prompt: str | None = None
+    ) -> "HuggingFaceCaptioner":
+        """Load a captioner by `hf:NAME`; see `loading.load`."""
+        return cls(loading.load(name, device, DTYPES[precision]), prompt)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return text that changes with everything that changes captions."""
+        from transformers import __version__
+
+        return f"{loading.fingerprint(self._loaded)} transformers {__version__} prompt {self._prompt!r}"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Return the captioner's entries in `run.json`."""
+        from transformers import __version__
+
+        config = self._loaded.model.config
+        text = config.get_text_config(decoder=True)
+        vision = getattr(config, "vision_config", None) or getattr(config, "encoder", None)
+        return {
+            "family": self._loaded.family.title,
+            "model_type": config.model_type,
+            "encoder": getattr(vision, "model_type", config.model_type),
+            "decoder_layers": text.num_hidden_layers,
+            "heads": text.num_attention_heads,
+            "d_model": text.hidden_size,
+            "revision": self._loaded.revision,
+            "dtype": str(self._loaded.model.dtype).removeprefix("torch."),
+            "prompt": self._prompt,
+            "transformers": __version__,
+        }
+
+    def read(self, photo: Image.Image) -> np.ndarray:
+        """Return the photo; the model's own processor prepares it."""
+        return np.asarray(photo, dtype=np.uint8)
+
+    def caption(
+        self, photos: Sequence[np.ndarray], image_ids: Sequence[str], config: DecodingConfig
+    ) -> dict[int, list[list[Hypothesis]]]:
+        """Return the hypotheses of each photo at every beam size, best first; samples are in the order drawn."""
+        start = time.perf_counter()
+        pictures = [Image.fromarray(photo) for photo in photos]
+        probe = handover.open_batch(
+            self._loaded, handover.model_inputs(self._loaded, pictures[:1], self._prompt), config
+        )
+        words = TokenWords(self._loaded.tokenizer, probe.end_ids, probe.pad_id)
+        # Repetition constraints are among the model's rules, which count the prompt as transformers does.
+        plain = replace(config, repetition_penalty=1.0, no_repeat_ngram=0)
+        decoder = _Decoder(self._loaded, self._prompt, config)
+        search = BatchedSearch(decoder, pictures, 0, probe.end_ids, plain, image_ids)
+        found = search.run()
+        self.seconds["decode"] += time.perf_counter() - start
+        return {
+            size: [[_hypothesis(each, words) for each in image] for image in every] for size, every in found.items()
+        }
+
+
+def _hypothesis(found: TokenHypothesis, words: TokenWords) -> Hypothesis:
+    spoken = tuple(word.text for word in words.words(found.tokens))
+    return Hypothesis(words.text(found.tokens), spoken, found.tokens, found.logprob, found.score, found.finished)

@@ -1,0 +1,88 @@
+"""A decoding of a transformers model, one step for all prefixes at a time: `decoding.steps.RuledSteps`."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.captioners.huggingface.handover import Batch
+
+_READ_ONCE = ("pixel", "image_", "video", "mm_encoder", "input_features")
+"""Beginnings of the names of inputs that only the first step reads."""
+
+
+class TransformersSteps:
+    """Prefixes of a batch with the model's own key-value cache."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch, self._model = batch, batch.model
+        self._inputs, self._ids = dict(batch.inputs), batch.ids
+        self._rows = torch.arange(len(batch.ids), device=batch.ids.device)
+        """The image of each prefix."""
+        self._is_first = True
+        # The name changes with versions of transformers.
+        self._cache_name = "cache" if "cache" in self._inputs else "past_key_values"
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Return logits [R, V] of the token after each prefix; the first step reads the prompt instead of `tokens`."""
+        model = self._model
+        if self._is_first:
+            inputs = model.prepare_inputs_for_generation(self._ids, is_first_iteration=True, **self._inputs)
+        else:
+            self._ids = torch.cat([self._ids, tokens.unsqueeze(1).to(self._ids.device)], dim=1)
+            inputs = model.prepare_inputs_for_generation(self._ids, next_sequence_length=1, **self._inputs)
+        out = model(**inputs, return_dict=True)
+        is_encoder_decoder = model.config.is_encoder_decoder
+        self._inputs = model._update_model_kwargs_for_generation(
+            out, self._inputs, is_encoder_decoder=is_encoder_decoder
+        )
+        if self._is_first:
+            self._inputs = {name: value for name, value in self._inputs.items() if not name.startswith(_READ_ONCE)}
+            self._is_first = False
+        return out.logits[:, -1]
+
+    def reorder(self, parents: Tensor) -> None:
+        """Replace prefix r by the prefix at parents[r]."""
+        count = len(self._ids)
+        if len(parents) == count and bool((parents == torch.arange(count, device=parents.device)).all()):
+            return
+        self._ids, self._rows = self._ids[parents], self._rows[parents]
+        for name, value in self._inputs.items():
+            if name == self._cache_name:
+                value.reorder_cache(parents)
+            else:
+                self._inputs[name] = _chosen(value, parents, count)
+
+    def apply_rules(self, scores: Tensor) -> Tensor:
+        """Return scores under the rules of the model's generation settings."""
+        for rule in self._batch.rules:
+            scores = _for_prefixes(rule, self._rows)(self._ids, scores)
+        return scores
+
+
+def _for_prefixes(rule: Any, rows: Tensor) -> Any:
+    """Return a rule for prefixes of the images `rows`: lengths of prompts that it keeps are one per image."""
+    lengths = getattr(rule, "prompt_ignore_length", None)
+    if not isinstance(lengths, Tensor):
+        return rule
+    own = copy.copy(rule)
+    own.prompt_ignore_length = lengths.to(rows.device)[rows]
+    return own
+
+
+def _chosen(value: Any, rows: Tensor, count: int) -> Any:
+    """Return the rows of an input that has one row per prefix; anything else unchanged."""
+    if isinstance(value, Tensor) and value.ndim:
+        # Positions of Qwen's models are [3 or 4, prefixes, tokens].
+        is_positions = value.ndim == 3 and value.shape[0] in (3, 4) and value.shape[1] == count
+        if value.shape[0] == count and not (is_positions and value.dtype == torch.long):
+            return value.index_select(0, rows)
+        return value.index_select(1, rows) if is_positions else value
+    if hasattr(value, "to_tuple"):  # the encoder's output
+        chosen = copy.copy(value)
+        for name in list(chosen.keys()):
+            if isinstance(chosen[name], Tensor):
+                chosen[name] = _chosen(chosen[name], rows, count)
+        return chosen
+    return value
