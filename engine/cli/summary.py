@@ -52,6 +52,7 @@ def text(results: Path, run: str) -> str:
     parts += _remarks(record)
     parts += _data_loading(record)
     parts += _trained_on(record)
+    parts += _no_maps(record)
     if (record.get("clip") or {}).get("demo"):
         parts.append(
             "CLIP scores come from the demo CLIP: they rank the demo world and are not comparable to those of ViT-B/32."
@@ -188,6 +189,12 @@ def _trained_on(record: dict) -> list[str]:
         f"{seen:,} of these {images:,} images were in the captioner's training data: scores on new images are lower"
     )
     return [warning] if seen else []
+
+
+def _no_maps(record: dict) -> list[str]:
+    """Return why a captioner has no attention maps, if it says so."""
+    reason = (record.get("captioner") or {}).get("maps")
+    return [f"no attention maps: {reason}"] if isinstance(reason, str) else []
 
 
 def _data_loading(record: dict) -> list[str]:

@@ -88,7 +88,8 @@ class BatchedSearch:
             eos_id: the end token, or several; rule and graphs of our own captioners take one.
             graphs: captured searches of this model.
         """
-        self._model, self._images, self._ids, self._config = model, images, (bos_id, eos_id), config
+        self._model, self._images, self._config = model, images, config
+        self._bos_id, self._eos_id = bos_id, eos_id
         self._seeds = [seed_of(config.seed, image_id) for image_id in image_ids]
         self._graphs = graphs
 
@@ -130,15 +131,19 @@ class BatchedSearch:
 
     def _some(self, start: int, stop: int, sizes: Sequence[int]) -> list[_Image]:
         images, config, device, found = self._images[start:stop], self._config, self.device, None
+        bos_id, eos_id = self._bos_id, self._eos_id
         if config.rule == "study":
+            assert isinstance(eos_id, int)  # only our own decoders are searched by the study's rule
             with torch.inference_mode():
                 read = self._model.reader(images)
-            found = study_rule.sweep(read, stop - start, sizes, *self._ids, config.max_length, device, config.n_best)
-        elif self._graphs is not None:
-            found = self._graphs.replayed(self._model, images, sizes, *self._ids, config)
+            found = study_rule.sweep(
+                read, stop - start, sizes, bos_id, eos_id, config.max_length, device, config.n_best
+            )
+        elif self._graphs is not None and isinstance(eos_id, int):
+            found = self._graphs.replayed(self._model, images, sizes, bos_id, eos_id, config)
         if found is None:
             with torch.inference_mode():
                 steps = self._model.start(images, config.max_length)
             seeds = self._seeds[start:stop]
-            found = sweep.sweep(steps, stop - start, sizes, *self._ids, config, device, seeds)
+            found = sweep.sweep(steps, stop - start, sizes, bos_id, eos_id, config, device, seeds)
         return [[found[size][image] for size in sizes] for image in range(stop - start)]

@@ -34,7 +34,7 @@ class CaptionerRun:
     results: Path
     dataset: Dataset
     captioner: str
-    """A folder or a plugin; see `captioners.registry.load`."""
+    """A folder, `hf:` and a model of Hugging Face, or a plugin; see `captioners.registry.load`."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     metrics: tuple[str, ...] = CAPTION_METRICS
     attention_beams: tuple[int, ...] | None = None
@@ -48,6 +48,8 @@ class CaptionerRun:
     classes: Dataset | None = None
     templates: tuple[str, ...] = zeroshot.TEMPLATES
     device: str = "cpu"
+    prompt: str | None = None
+    """The prompt of a model of Hugging Face, instead of its family's."""
     companions: Mapping[str, str] = field(default_factory=dict)
     """Names of the runs `zero_shot` and `photos` that a report of this run also shows."""
     command: str = ""
@@ -68,6 +70,9 @@ def evaluate(settings: CaptionerRun) -> bool:
         CheckpointError, TokenizerError, PluginError, RunExists, MetricError, PhotoError: the message says what to do.
     """
     captioner = _load(settings)
+    check = getattr(captioner, "check", None)  # of models that cannot be searched in every way
+    if check is not None:
+        check(settings.decoding)
     captions = _caption_settings(settings, captioner)
     run = RunInProgress(settings.name, settings.results, _identity(settings, captioner, captions), settings.command)
     if not run.begin():
@@ -93,7 +98,7 @@ def evaluate(settings: CaptionerRun) -> bool:
 def _load(settings: CaptionerRun) -> Captioner:
     fallback = settings.fallback_tokenizer or settings.dataset.tokenizer
     chosen = (settings.tokenizer_path, fallback, settings.device, settings.decoding.precision)
-    return registry.load(settings.captioner, *chosen)
+    return registry.load(settings.captioner, *chosen, settings.prompt)
 
 
 def _caption_settings(settings: CaptionerRun, captioner: Captioner) -> CaptionSettings:

@@ -49,8 +49,13 @@ def prompt_text(loaded: Loaded, prompt: str | None) -> str | None:
 
     Args:
         prompt: instead of the family's own prompt.
+
+    Raises:
+        HuggingFaceError: the model takes no prompt.
     """
     family = loaded.family
+    if loaded.processor is None and prompt is not None:
+        raise HuggingFaceError(f"hf:{loaded.name}: this model takes no prompt; remove --prompt")
     wanted = prompt if prompt is not None else family.prompt
     if loaded.processor is not None and family.is_chat and getattr(loaded.processor, "chat_template", None):
         content = [{"type": "image"}, {"type": "text", "text": wanted}]
@@ -62,8 +67,6 @@ def prompt_text(loaded: Loaded, prompt: str | None) -> str | None:
 def model_inputs(loaded: Loaded, photos: Sequence[Image.Image], text: str | None) -> dict[str, Any]:
     """Return the inputs of the model for a batch of photos, on its device."""
     if loaded.processor is None:
-        if text is not None:
-            raise HuggingFaceError(f"hf:{loaded.name}: this model takes no prompt; remove --prompt")
         found = loaded.image_processor(images=list(photos), return_tensors="pt")
     else:
         given = [[photo] for photo in photos] if loaded.family.is_nested else list(photos)
@@ -125,7 +128,7 @@ def _check(loaded: Loaded, batch: Batch) -> None:
     unknown = next((name for name in names if name not in _RULES), None)
     if unknown is not None:
         raise HuggingFaceError(
-            f"hf:{loaded.name}: its generation_config.json asks for {unknown}, which is not supported; remove the setting"
+            f"hf:{loaded.name}: generation_config.json asks for {unknown}, which is not supported; remove the setting"
         )
     if not batch.end_ids:
         raise HuggingFaceError(f"hf:{loaded.name}: no end token is known; add eos_token_id to generation_config.json")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from safetensors import SafetensorError
 
 from engine.captioners.huggingface.errors import HuggingFaceError
 from engine.captioners.huggingface.families import Family, family_of
@@ -60,6 +60,12 @@ def split_name(name: str) -> tuple[str, str | None]:
     return repository, revision or None
 
 
+def require_transformers(name: str) -> None:
+    """Raise `HuggingFaceError` if transformers is not installed."""
+    if importlib.util.find_spec("transformers") is None:
+        raise HuggingFaceError(f"{name}: transformers is not installed; run pip install 'captionscope[hf]'")
+
+
 def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, device_map: str | None = None) -> Loaded:
     """Load a model and its processor.
 
@@ -70,8 +76,7 @@ def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, dev
     Raises:
         HuggingFaceError: transformers is not installed, the model cannot be found, or is not a captioner.
     """
-    if importlib.util.find_spec("transformers") is None:
-        raise HuggingFaceError(f"{name}: transformers is not installed; run pip install 'captionscope[hf]'")
+    require_transformers(name)
     from transformers.utils import logging
 
     where, revision = split_name(name)
@@ -84,7 +89,7 @@ def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, dev
             images, tokenizer = _parts(where, processor, options)
         except HuggingFaceError:
             raise
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             raise HuggingFaceError(_why(name, where, error)) from error
     if not model.config.is_encoder_decoder:
         tokenizer.padding_side = "left"  # generation continues at the end
@@ -94,7 +99,7 @@ def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, dev
     return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found)
 
 
-def _model(where: str, dtype: torch.dtype, device_map: str | None, options: dict[str, Any]) -> nn.Module:
+def _model(where: str, dtype: torch.dtype, device_map: str | None, options: dict[str, Any]) -> Any:
     from transformers import AutoModelForImageTextToText
 
     more = {"dtype": dtype, "trust_remote_code": False, **options}
@@ -139,8 +144,8 @@ def _why(name: str, where: str, error: Exception) -> str:
     if Path(where).exists():
         return f"{name}: {first_line(error)}"
     return (
-        f"{name}: the model is not in the cache and cannot be downloaded ({quoted(first_line(error))}); where there is a "
-        f"network, run hf download {where}, or copy its folder and pass it as hf:FOLDER"
+        f"{name}: the model is not in the cache and cannot be downloaded ({quoted(first_line(error))}); where there is "
+        f"a network, run hf download {where}, or copy its folder and pass it as hf:FOLDER"
     )
 
 
@@ -150,5 +155,5 @@ def fingerprint(loaded: Loaded) -> str:
     digest.update(loaded.model.generation_config.to_json_string().encode())
     for name, tensor in sorted(loaded.model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().view(torch.uint8).numpy()))
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().flatten().view(torch.uint8).numpy()).tobytes())
     return digest.hexdigest()[:16]

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.captioners.huggingface import handover, loading
+from engine.captioners.huggingface import handover, loading, settings
+from engine.captioners.huggingface.errors import HuggingFaceError
 from engine.captioners.huggingface.steps import TransformersSteps
 from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
@@ -68,6 +69,7 @@ class HuggingFaceCaptioner:
 
     def __init__(self, loaded: loading.Loaded, prompt: str | None = None) -> None:
         self._loaded, self.name = loaded, loaded.name
+        settings.check(loaded.name, loaded.model.generation_config)
         self._prompt = handover.prompt_text(loaded, prompt)
         self.seconds = {"encode": 0.0, "decode": 0.0}
         """Seconds spent in the parts of `caption` so far."""
@@ -104,8 +106,14 @@ class HuggingFaceCaptioner:
             "revision": self._loaded.revision,
             "dtype": str(self._loaded.model.dtype).removeprefix("torch."),
             "prompt": self._prompt,
+            "maps": "attention maps of Hugging Face models are not stored",
             "transformers": __version__,
         }
+
+    def check(self, config: DecodingConfig) -> None:
+        """Raise `HuggingFaceError` if the model cannot be searched with these settings."""
+        if config.rule == "study":
+            raise HuggingFaceError(f"hf:{self.name}: --rule study needs a captioner of this project; remove --rule")
 
     def read(self, photo: Image.Image) -> np.ndarray:
         """Return the photo; the model's own processor prepares it."""

@@ -27,7 +27,11 @@ def add(commands: parser.Commands) -> None:
         "--captioner",
         required=True,
         metavar="NAME",
-        help="folder of a captioner trained here or by the study's code, or a plugin as package.module:factory",
+        help="folder of a captioner trained here or by the study's code, hf:NAME or hf:FOLDER for a model of Hugging "
+        "Face, or a plugin as package.module:factory",
+    )
+    command.add_argument(
+        "--prompt", metavar="TEXT", help="what a model of Hugging Face is asked (default: its family's usual prompt)"
     )
     command.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer, if the captioner has none")
     parser.add_settings(command, DecodingConfig)
@@ -68,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
         results=options.results,
         dataset=dataset,
         captioner=options.captioner,
+        prompt=options.prompt,
         decoding=decoding,
         metrics=inputs.metrics(options.metrics, dataset),
         attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),
@@ -103,7 +108,9 @@ def _photos_only(dataset: "Dataset") -> "Dataset":
 
 
 def _decoding(options: argparse.Namespace) -> DecodingConfig:
-    settings = parser.given_settings(options, DecodingConfig)
+    from engine.captioners import registry
+
+    settings = registry.decoding_defaults(options.captioner) | parser.given_settings(options, DecodingConfig)
     if settings.get("sample"):
         settings.setdefault("beam_sizes", (1,))  # samples have no beam
     return DecodingConfig(**settings)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.captioners.huggingface import handover, loading
+from engine.captioners.huggingface import handover
 from engine.captioners.huggingface.pipeline import HuggingFaceCaptioner
 from engine.config import DecodingConfig
 from tests.support import tiny_transformers

@@ -1,0 +1,199 @@
+"""Models of Hugging Face through the command line: captions, scores, prompts, and what is refused."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine import __main__ as command
+from engine.captioners import registry
+from engine.captioners.huggingface import loading
+from engine.captioners.huggingface.errors import HuggingFaceError
+from engine.captioners.huggingface.pipeline import HuggingFaceCaptioner
+from engine.captioners.huggingface.words import TokenWords
+from engine.config import DecodingConfig
+from engine.protocols import Captioner
+from engine.store import records, tables
+from tests.support import tiny, tiny_transformers
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    return tiny_transformers.make("vit_gpt2", tmp_path_factory.mktemp("hf") / "vit_gpt2")
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory):
+    return tiny_transformers.make("llava", tmp_path_factory.mktemp("hf") / "llava")
+
+
+def run(*arguments: object) -> int:
+    return command.main([str(argument) for argument in arguments])
+
+
+def test_evaluate_captions_and_scores_with_any_model(gpt2, tmp_path, capsys):
+    data = tiny.coco(tmp_path / "data", count=3)
+    arguments = ["--data", data, "--captioner", f"hf:{gpt2}", "--beams", 1, 3, "--max-length", 6, "--n-best", 2]
+    assert run("evaluate", *arguments, "--run", "x", "--results", tmp_path / "r") == 0
+    assert "no attention maps: attention maps of Hugging Face models are not stored" in capsys.readouterr().out
+    folder = records.run_folder(tmp_path / "r", "x")
+    captions = tables.read_table(folder, "captions").to_pylist()
+    found = {(row["image_id"][-1], row["beam_size"]) for row in captions}
+    assert found == {(number, size) for number in "123" for size in (1, 3)} and len(captions) == 6
+    assert all(row["logprob"] < 0 for row in captions)
+    assert {row["metric"] for row in tables.read_table(folder, "corpus_scores").to_pylist()} >= {"cider", "bleu_4"}
+    record = records.read_record(folder)
+    assert record["captioner"]["family"] == "VisionEncoderDecoder"
+    assert record["captioner"]["decoder_layers"] == 2
+    assert run("evaluate", *arguments, "--run", "x", "--results", tmp_path / "r") == 0
+    assert "is finished already" in capsys.readouterr().out
+
+
+def test_it_is_a_captioner_by_the_protocol(gpt2):
+    assert isinstance(HuggingFaceCaptioner.load(f"hf:{gpt2}"), Captioner)
+
+
+def test_the_prompt_is_part_of_the_runs_identity(llava):
+    usual = HuggingFaceCaptioner.load(f"hf:{llava}")
+    other = HuggingFaceCaptioner.load(f"hf:{llava}", prompt="What is this?")
+    assert "Describe this image in one short sentence." in usual.metadata["prompt"]
+    assert "What is this?" in other.metadata["prompt"]
+    assert usual.fingerprint != other.fingerprint
+    assert usual.fingerprint == HuggingFaceCaptioner.load(f"hf:{llava}").fingerprint
+
+
+def test_samples_depend_on_the_seed_and_not_on_the_batch(gpt2):
+    captioner = HuggingFaceCaptioner.load(f"hf:{gpt2}")
+    photos = [np.full((40, 40, 3), shade, np.uint8) for shade in (0, 120, 250)]
+    config = DecodingConfig(beam_sizes=(1,), max_length=6, sample=True, n_best=3)
+    together = captioner.caption(photos, ["a", "b", "c"], config)[1]
+    alone = [captioner.caption([photo], [name], config)[1][0] for photo, name in zip(photos, "abc", strict=True)]
+    assert [[each.tokens for each in image] for image in together] == [
+        [each.tokens for each in image] for image in alone
+    ]
+    assert len({each.tokens for each in together[0]}) > 1
+
+
+def test_search_settings_of_the_model_are_defaults_and_what_is_not_supported_is_refused(gpt2, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in gpt2.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"length_penalty": 0.5, "num_beams": 4}))
+    assert registry.decoding_defaults(f"hf:{folder}")["length_penalty"] == 0.5
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"early_stopping": "never", "num_beams": 4}))
+    with pytest.raises(HuggingFaceError, match="early_stopping 'never', which is not supported; remove it"):
+        registry.decoding_defaults(f"hf:{folder}")
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"encoder_no_repeat_ngram_size": 2}))
+    with pytest.raises(HuggingFaceError, match="encoder_no_repeat_ngram_size 2, which is not supported; remove it"):
+        HuggingFaceCaptioner.load(f"hf:{folder}")
+    assert registry.decoding_defaults("engine/demo/captioner") == {}
+
+
+def test_a_models_own_n_gram_rule_counts_the_prompt_as_in_generate(llava):
+    # The equality with generate() is in test_families; this is the rule of the command line.
+    captioner = HuggingFaceCaptioner.load(f"hf:{llava}")
+    photos = [np.zeros((40, 40, 3), np.uint8)]
+    config = DecodingConfig(beam_sizes=(1,), max_length=12, no_repeat_ngram=1)
+    tokens = captioner.caption(photos, ["a"], config)[1][0][0].tokens
+    assert len(set(tokens)) == len(tokens)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("hf:no such/model!", "it is not a name on the Hub such as org/model"),
+        ("hf:nobody/nothing", "hf download nobody/nothing, or copy its folder and pass it as hf:FOLDER"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_one_sentence(name, sentence, tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    data = tiny.coco(tmp_path / "data", count=1)
+    assert run("evaluate", "--data", data, "--captioner", name, "--run", "x", "--results", tmp_path / "r") == 2
+    shown = capsys.readouterr().err
+    assert sentence in shown and shown.count("\n") == 1 and "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "has no config.json; expected a folder of save_pretrained"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "bert"}'), "not a captioner; expected"),
+        (lambda folder: (folder / "config.json").write_text("{"), "hf:"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 50), "hf:"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "hf:"),
+    ],
+)
+def test_a_broken_folder_is_one_sentence(gpt2, tmp_path, change, sentence):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in gpt2.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    change(folder)
+    with pytest.raises(HuggingFaceError) as caught:
+        loading.load(f"hf:{folder}")
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_code_that_comes_with_a_model_is_not_executed(gpt2, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in gpt2.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "mine",
+        "auto_map": {"AutoConfig": "code.Mine", "AutoModelForImageTextToText": "code.Mine"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\nclass Mine: pass\n")
+    (folder / "custom_generate").mkdir()
+    (folder / "custom_generate" / "generate.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
+    with pytest.raises(HuggingFaceError, match="needs code of its own, which is not executed"):
+        loading.load(f"hf:{folder}")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_prompt_tokenizer_and_the_studys_rule_are_refused_where_they_have_no_meaning(gpt2, tmp_path, capsys):
+    data = tiny.coco(tmp_path / "data", count=1)
+    own = tiny.captioner_folder(tmp_path / "own")
+    arguments = ["--data", data, "--run", "x", "--results", tmp_path / "r", "--max-length", 4]
+    assert run("evaluate", *arguments, "--captioner", own, "--prompt", "hello") == 2
+    assert "only models of Hugging Face take a prompt" in capsys.readouterr().err
+    assert run("evaluate", *arguments, "--captioner", f"hf:{gpt2}", "--prompt", "hello") == 2
+    assert "this model takes no prompt; remove --prompt" in capsys.readouterr().err
+    assert run("evaluate", *arguments, "--captioner", f"hf:{gpt2}", "--rule", "study") == 2
+    assert "--rule study needs a captioner of this project" in capsys.readouterr().err
+    assert run("evaluate", *arguments, "--captioner", f"hf:{gpt2}", "--tokenizer", own / "tokenizer.json") == 2
+    assert "has its own tokenizer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["bytes", "meta", "wordpiece"])
+def test_words_cover_the_text_whatever_the_tokenizer(kind):
+    made = {"bytes": tiny_transformers._gpt, "meta": tiny_transformers._llama, "wordpiece": tiny_transformers._bert}
+    tokenizer = made[kind]()
+    text = "a man in a kitchen isn't making pizzas, and a woman watches him."
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    words = TokenWords(tokenizer, [tokenizer.eos_token_id or 3], tokenizer.pad_token_id)
+    found = words.words(ids)
+    expected = ["a", "man", "in", "a", "kitchen", "isn't", "making", "pizzas", ",", "and", "a", "woman", "watches"]
+    assert [word.text for word in found if "'" not in word.text][:5] == expected[:5]
+    assert all(0 <= word.start < word.stop <= len(ids) for word in found)
+    assert all(first.start <= second.start for first, second in zip(found, found[1:], strict=False))
+    assert words.text(ids).endswith("watches him.") and "pizzas, and" in words.text(ids)
+
+
+def test_bf16_and_photos_of_any_shape_are_captioned(llava):
+    captioner = HuggingFaceCaptioner.load(f"hf:{llava}", precision="bf16")
+    assert captioner.metadata["dtype"] == "bfloat16"
+    photos = [np.asarray(Image.new("RGB", size)) for size in ((33, 80), (200, 20))]
+    found = captioner.caption(photos, ["a", "b"], DecodingConfig(beam_sizes=(2,), max_length=4, precision="bf16"))
+    assert all(torch.isfinite(torch.tensor(image[0].logprob)) for image in found[2])
