@@ -32,11 +32,11 @@ def load(
         PluginError: the plugin cannot be loaded or used.
     """
     if is_hugging_face(name):
-        from engine.captioners.huggingface.pipeline import HuggingFaceCaptioner  # transformers takes seconds to load
+        from engine.captioners.huggingface import explainer  # transformers takes seconds to load
 
         if tokenizer is not None:
             raise PluginError(f"--tokenizer {tokenizer}: {name} has its own tokenizer; remove --tokenizer")
-        return HuggingFaceCaptioner.load(name, device, precision, prompt)
+        return explainer.load(name, device, precision, prompt)
     if prompt is not None:
         raise PluginError(f"--prompt {quoted(prompt)}: only models of Hugging Face take a prompt; remove --prompt")
     if not is_plugin(name):

@@ -65,7 +65,12 @@ def _image_tokens(batch: handover.Batch) -> int:
 
 
 class HuggingFaceCaptioner:
-    """A model that transformers loads as AutoModelForImageTextToText."""
+    """A model that transformers loads as AutoModelForImageTextToText, without maps; see `explainer`."""
+
+    chunk_size = 16
+    """Photos per call of `caption` and per batch of maps."""
+
+    reason_without_maps: str | None = "it is not known where the image tokens of this model lie in the photo"
 
     def __init__(self, loaded: loading.Loaded, prompt: str | None = None) -> None:
         self._loaded, self.name = loaded, loaded.name
@@ -73,13 +78,6 @@ class HuggingFaceCaptioner:
         self._prompt = handover.prompt_text(loaded, prompt)
         self.seconds = {"encode": 0.0, "decode": 0.0}
         """Seconds spent in the parts of `caption` so far."""
-
-    @classmethod
-    def load(
-        cls, name: str, device: str = "cpu", precision: str = "float32", prompt: str | None = None
-    ) -> "HuggingFaceCaptioner":
-        """Load a captioner by `hf:NAME`; see `loading.load`."""
-        return cls(loading.load(name, device, DTYPES[precision]), prompt)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -106,7 +104,7 @@ class HuggingFaceCaptioner:
             "revision": self._loaded.revision,
             "dtype": str(self._loaded.model.dtype).removeprefix("torch."),
             "prompt": self._prompt,
-            "maps": "attention maps of Hugging Face models are not stored",
+            **({"maps": self.reason_without_maps} if self.reason_without_maps else {}),
             "transformers": __version__,
         }
 

@@ -8,12 +8,15 @@ from torch import Tensor
 
 from engine.captioners.huggingface.handover import Batch
 
-_READ_ONCE = ("pixel", "image_", "video", "mm_encoder", "input_features")
+READ_ONCE = ("pixel", "image_", "video", "mm_encoder", "input_features")
 """Beginnings of the names of inputs that only the first step reads."""
 
 
 class TransformersSteps:
     """Prefixes of a batch with the model's own key-value cache."""
+
+    asked: dict[str, Any] = {}
+    """What the model is asked for besides logits."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch, self._model = batch, batch.model
@@ -32,13 +35,13 @@ class TransformersSteps:
         else:
             self._ids = torch.cat([self._ids, tokens.unsqueeze(1).to(self._ids.device)], dim=1)
             inputs = model.prepare_inputs_for_generation(self._ids, next_sequence_length=1, **self._inputs)
-        out = model(**inputs, return_dict=True)
+        self.out = out = model(**inputs, return_dict=True, **self.asked)
         is_encoder_decoder = model.config.is_encoder_decoder
         self._inputs = model._update_model_kwargs_for_generation(
             out, self._inputs, is_encoder_decoder=is_encoder_decoder
         )
         if self._is_first:
-            self._inputs = {name: value for name, value in self._inputs.items() if not name.startswith(_READ_ONCE)}
+            self._inputs = {name: value for name, value in self._inputs.items() if not name.startswith(READ_ONCE)}
             self._is_first = False
         return out.logits[:, -1]
 

@@ -10,9 +10,8 @@ from PIL import Image
 
 from engine import __main__ as command
 from engine.captioners import registry
-from engine.captioners.huggingface import loading
+from engine.captioners.huggingface import explainer, loading
 from engine.captioners.huggingface.errors import HuggingFaceError
-from engine.captioners.huggingface.pipeline import HuggingFaceCaptioner
 from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
 from engine.protocols import Captioner
@@ -53,20 +52,20 @@ def test_evaluate_captions_and_scores_with_any_model(gpt2, tmp_path, capsys):
 
 
 def test_it_is_a_captioner_by_the_protocol(gpt2):
-    assert isinstance(HuggingFaceCaptioner.load(f"hf:{gpt2}"), Captioner)
+    assert isinstance(explainer.load(f"hf:{gpt2}"), Captioner)
 
 
 def test_the_prompt_is_part_of_the_runs_identity(llava):
-    usual = HuggingFaceCaptioner.load(f"hf:{llava}")
-    other = HuggingFaceCaptioner.load(f"hf:{llava}", prompt="What is this?")
+    usual = explainer.load(f"hf:{llava}")
+    other = explainer.load(f"hf:{llava}", prompt="What is this?")
     assert "Describe this image in one short sentence." in usual.metadata["prompt"]
     assert "What is this?" in other.metadata["prompt"]
     assert usual.fingerprint != other.fingerprint
-    assert usual.fingerprint == HuggingFaceCaptioner.load(f"hf:{llava}").fingerprint
+    assert usual.fingerprint == explainer.load(f"hf:{llava}").fingerprint
 
 
 def test_samples_depend_on_the_seed_and_not_on_the_batch(gpt2):
-    captioner = HuggingFaceCaptioner.load(f"hf:{gpt2}")
+    captioner = explainer.load(f"hf:{gpt2}")
     photos = [np.full((40, 40, 3), shade, np.uint8) for shade in (0, 120, 250)]
     config = DecodingConfig(beam_sizes=(1,), max_length=6, sample=True, n_best=3)
     together = captioner.caption(photos, ["a", "b", "c"], config)[1]
@@ -90,13 +89,13 @@ def test_search_settings_of_the_model_are_defaults_and_what_is_not_supported_is_
         registry.decoding_defaults(f"hf:{folder}")
     (folder / "generation_config.json").write_text(json.dumps(settings | {"encoder_no_repeat_ngram_size": 2}))
     with pytest.raises(HuggingFaceError, match="encoder_no_repeat_ngram_size 2, which is not supported; remove it"):
-        HuggingFaceCaptioner.load(f"hf:{folder}")
+        explainer.load(f"hf:{folder}")
     assert registry.decoding_defaults("engine/demo/captioner") == {}
 
 
 def test_a_models_own_n_gram_rule_counts_the_prompt_as_in_generate(llava):
     # The equality with generate() is in test_families; this is the rule of the command line.
-    captioner = HuggingFaceCaptioner.load(f"hf:{llava}")
+    captioner = explainer.load(f"hf:{llava}")
     photos = [np.zeros((40, 40, 3), np.uint8)]
     config = DecodingConfig(beam_sizes=(1,), max_length=12, no_repeat_ngram=1)
     tokens = captioner.caption(photos, ["a"], config)[1][0][0].tokens
@@ -192,7 +191,7 @@ def test_words_cover_the_text_whatever_the_tokenizer(kind):
 
 
 def test_bf16_and_photos_of_any_shape_are_captioned(llava):
-    captioner = HuggingFaceCaptioner.load(f"hf:{llava}", precision="bf16")
+    captioner = explainer.load(f"hf:{llava}", precision="bf16")
     assert captioner.metadata["dtype"] == "bfloat16"
     photos = [np.asarray(Image.new("RGB", size)) for size in ((33, 80), (200, 20))]
     found = captioner.caption(photos, ["a", "b"], DecodingConfig(beam_sizes=(2,), max_length=4, precision="bf16"))

@@ -1,0 +1,152 @@
+"""Word maps of Hugging Face's captioners: `protocols.Explainer`.
+
+The weights of a finished caption over the image tokens are read in one pass, and each token is placed in the photo.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from engine.captioners.huggingface import handover, loading, places, replay
+from engine.captioners.huggingface.families import FAMILIES
+from engine.captioners.huggingface.grids import Grid, grid_over
+from engine.captioners.huggingface.pipeline import DTYPES, HuggingFaceCaptioner
+from engine.captioners.huggingface.qformer import query_maps
+from engine.captioners.huggingface.words import TokenWords
+from engine.config import DecodingConfig
+from engine.explain.attention import WordMaps, pooling
+from engine.models.tokenizer import Word
+from engine.protocols import Hypothesis
+from engine.store.schema import END_WORD
+
+TOLERANCE = {"float32": 1e-4, "bf16": 2e-2}
+"""Largest difference between one pass and the search's own steps, by precision."""
+
+LARGEST = 65_536
+"""Weights of a word, over layers, heads and cells; larger maps are averaged over heads."""
+
+
+def load(name: str, device: str = "cpu", precision: str = "float32", prompt: str | None = None) -> HuggingFaceCaptioner:
+    """Load a captioner by `hf:NAME`, with maps if its family is supported; see `loading.load`."""
+    loaded = loading.load(name, device, DTYPES[precision])
+    is_known = loaded.model.config.model_type in FAMILIES
+    return (HuggingFaceExplainer if is_known else HuggingFaceCaptioner)(loaded, prompt)
+
+
+class HuggingFaceExplainer(HuggingFaceCaptioner):
+    """A model of a supported family, with word maps."""
+
+    reason_without_maps = None
+
+    def __init__(self, loaded: loading.Loaded, prompt: str | None = None) -> None:
+        super().__init__(loaded, prompt)
+        self._grids: dict[tuple[int, int], Grid] = {}
+        self._token_counts: dict[tuple[int, int], int] = {}
+
+    _is_exact: bool | None = None
+    """Whether one pass gives the weights of the search's own steps, known after the first batch."""
+
+    @property
+    def attention_passes(self) -> dict[str, str]:
+        """Return the pass that maps are read from, by search rule."""
+        return {"standard": "one pass over the finished caption, as in the search"}
+
+    def crop(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return the part of a photo that the maps cover: x, y, width, height in pixels."""
+        return self._grid((width, height), self._tokens_of((width, height))).crop
+
+    def maps(
+        self, photos: Sequence[np.ndarray], captions: Sequence[Hypothesis], config: DecodingConfig, merge: str
+    ) -> list[WordMaps]:
+        """Return the word maps of captions; the end token is kept as the word END_WORD."""
+        found: list[WordMaps] = []
+        for start in range(0, len(photos), self.chunk_size):
+            pictures = [Image.fromarray(photo) for photo in photos[start : start + self.chunk_size]]
+            tokens = [caption.tokens or () for caption in captions[start : start + self.chunk_size]]
+            found += self._maps(pictures, tokens, config, merge)
+        return found
+
+    def _maps(
+        self, photos: Sequence[Image.Image], captions: Sequence[tuple[int, ...]], config: DecodingConfig, merge: str
+    ) -> list[WordMaps]:
+        inputs = handover.model_inputs(self._loaded, photos, self._prompt)
+        batch = handover.open_batch(self._loaded, inputs, config)
+        weights = self._weights(inputs, captions, config)
+        columns = self._image_columns(batch, inputs, weights)
+        words = TokenWords(self._loaded.tokenizer, batch.end_ids, batch.pad_id)
+        queries = query_maps(self._loaded.model, inputs) if self._has_queries else None
+        maps = []
+        for row, (photo, tokens) in enumerate(zip(photos, captions, strict=True)):
+            spans = words.words(tokens)
+            if tokens and tokens[-1] in batch.end_ids:
+                spans.append(Word(END_WORD, len(tokens) - 1, len(tokens)))
+            own = weights.values[row][..., columns[row]].cpu()
+            own = own if queries is None else own @ queries[row]
+            maps.append(self._on_photo(own, spans, photo.size, merge))
+        return maps
+
+    def _on_photo(self, weights: Tensor, words: Sequence[Word], size: tuple[int, int], merge: str) -> WordMaps:
+        """Return the maps of a caption's words from the weights float[L, H, T, tokens] of its tokens."""
+        grid = self._grid(size, weights.shape[-1])
+        pool = torch.from_numpy(pooling([[(word.start, word.stop) for word in words]], weights.shape[2], merge)[0])
+        merged = torch.einsum("wt,lhtp->wlhp", pool, weights @ grid.spread)
+        if merged[0].numel() > LARGEST:
+            merged = merged.mean(2, keepdim=True)
+        return WordMaps.of([word.text for word in words], merged.numpy(), (grid.rows, grid.columns))
+
+    def _weights(self, inputs: dict, captions: Sequence[tuple[int, ...]], config: DecodingConfig) -> replay.Weights:
+        """Return the weights by one pass, if it agrees with the search's own steps on the first batch."""
+
+        def read(way) -> replay.Weights:
+            return way(handover.open_batch(self._loaded, inputs, config), captions)
+
+        if self._is_exact is None:
+            quick, slow = read(replay.one_pass), read(replay.step_by_step)
+            most = replay.difference(quick, slow, captions)
+            self._is_exact = most <= TOLERANCE[config.precision]
+            if not self._is_exact:
+                tqdm.write(f"attention is read step by step, because one pass differs by {most:.2g}")
+            return slow
+        return read(replay.one_pass if self._is_exact else replay.step_by_step)
+
+    @property
+    def _has_queries(self) -> bool:
+        return self._loaded.model.config.model_type == "blip-2"
+
+    def _image_columns(self, batch: handover.Batch, inputs: dict, weights: replay.Weights) -> Tensor:
+        """Return which keys are image tokens, bool[B, K], in order."""
+        config, keys = self._loaded.model.config, weights.values.shape[-1]
+        known = (getattr(config, key, None) for key in ("image_token_id", "image_token_index"))
+        token = next((found for found in known if found is not None), None)
+        ids = inputs.get("input_ids") if weights.is_cross else batch.ids
+        if token is not None and ids is not None and ids.shape[1] == keys and bool((ids == token).any()):
+            return ids == token
+        columns = torch.ones(len(batch.ids), keys, dtype=torch.bool, device=batch.ids.device)
+        if not weights.is_cross:  # GIT: keys of the image come before those of the ids
+            columns[:, keys - batch.ids.shape[1] :] = False
+        return columns
+
+    def _tokens_of(self, size: tuple[int, int]) -> int:
+        """Return the number of image tokens of a photo of a size."""
+        if size not in self._token_counts:
+            config = DecodingConfig(beam_sizes=(1,), max_length=2)
+            inputs = handover.model_inputs(self._loaded, [Image.new("RGB", size)], self._prompt)
+            batch = handover.open_batch(self._loaded, inputs, config)
+            weights = replay.one_pass(batch, [(batch.end_ids[0],)])
+            columns = self._image_columns(batch, inputs, weights)
+            count = int(columns.sum())
+            if self._has_queries:
+                count = query_maps(self._loaded.model, inputs).shape[-1]
+            self._token_counts[size] = count
+        return self._token_counts[size]
+
+    def _grid(self, size: tuple[int, int], tokens: int) -> Grid:
+        """Return the grid over a photo of a size; photos of one size share it."""
+        self._token_counts[size] = tokens
+        if size not in self._grids:
+            self._grids[size] = grid_over(places.token_boxes(self._loaded, self._prompt, size, tokens))
+        return self._grids[size]
