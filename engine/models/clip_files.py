@@ -14,6 +14,7 @@ from open_clip import factory
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
 from torch import Tensor, nn
 
 from engine import limits
@@ -155,7 +156,8 @@ def create_folder(folder: Path, error: type[ValueError]) -> tuple[open_clip.CLIP
         raise
     except Exception as problem:  # open_clip and timm check little, so that wrong settings raise anything
         raise error(f"{file}: not a CLIP that open_clip can build ({first_line(problem)[:200]})") from problem
-    return model, _preprocessing(content.get("preprocess_cfg", {}), f"{file}: preprocess_cfg", error)
+    preprocessing = content.get("preprocess_cfg", {})
+    return model, _preprocessing(preprocessing, model.visual.image_size, f"{file}: preprocess_cfg", error)
 
 
 def _weights(folder: Path) -> Path:
@@ -193,8 +195,8 @@ def _known(values: object, allowed: set[str], where: str, error: type[ValueError
     return found
 
 
-def _preprocessing(values: object, where: str, error: type[ValueError]) -> Callable:
-    """Return the transform of photos; settings that open_clip does not know are left out, as open_clip does."""
+def _preprocessing(values: object, size: Any, where: str, error: type[ValueError]) -> Callable:
+    """Return the transform of photos to the model's `size`; unknown settings are left out, as open_clip does."""
     if not isinstance(values, dict):
         raise error(f"{where} is {quoted(values)}, expected an object of settings")
     known = {name: value for name, value in values.items() if name in PreprocessCfg.__dataclass_fields__}
@@ -202,6 +204,11 @@ def _preprocessing(values: object, where: str, error: type[ValueError]) -> Calla
         if why := limits.value_problem("image_size" if name == "size" else name, value):
             raise error(f"{where}: {why}")
     try:
-        return image_transform_v2(PreprocessCfg(**known), is_train=False)
+        prepare = image_transform_v2(PreprocessCfg(**{"size": size, **known}), is_train=False)
+        shape = tuple(prepare(Image.new("RGB", (4, 3))).shape)  # most wrong settings show only with a photo
     except Exception as problem:  # open_clip checks by assertions
         raise error(f"{where}: {first_line(problem)[:200]}; expected open_clip's settings") from problem
+    expected = (3, *(size if isinstance(size, list | tuple) else (size, size)))
+    if shape != expected:
+        raise error(f"{where}: photos become {shape}, expected {expected}, the size of the model")
+    return prepare
