@@ -52,11 +52,16 @@ def create(model_name: str, path: Path, device: str, error: type[ValueError]) ->
     weights = state_dicts.read(path, error)
     is_quick = bool(set(OPENAI_MARKS) & set(weights))
     weights = {name: tensor.float() for name, tensor in weights.items() if name not in OPENAI_MARKS}
-    if "text_model.final_layer_norm.weight" in weights:
-        weights = from_hugging_face(weights, path, error)
+    is_hugging_face = "text_model.final_layer_norm.weight" in weights
+    if is_hugging_face:
         is_quick = _is_quick(path.with_name("config.json"), error)
     model, _, prepare = open_clip.create_model_and_transforms(model_name, device=device, force_quick_gelu=is_quick)
-    weights = _adapted(model, weights)
+    try:
+        weights = _adapted(model, from_hugging_face(weights, path, error) if is_hugging_face else weights)
+    except error:
+        raise
+    except Exception as problem:  # shapes that cannot be joined or resized
+        raise error(f"{path} does not fit {model_name}: {first_line(problem)[:200]}") from problem
     if why := state_dicts.misfit(weights, model.state_dict()):
         raise error(f"{path} does not fit {model_name}: {why}")
     model.load_state_dict(weights)
@@ -89,12 +94,12 @@ def from_hugging_face(weights: Mapping[str, Tensor], path: Path, error: type[Val
     try:
         return {
             "logit_scale": weights["logit_scale"],
-            "text_projection": weights["text_projection.weight"].T,
+            "text_projection": weights["text_projection.weight"].mT,
             "token_embedding.weight": weights["text_model.embeddings.token_embedding.weight"],
             "positional_embedding": weights["text_model.embeddings.position_embedding.weight"],
             **_pair(weights, "text_model.final_layer_norm", "ln_final"),
             **_blocks(weights, "text_model.encoder.layers.", "transformer.resblocks."),
-            "visual.proj": weights["visual_projection.weight"].T,
+            "visual.proj": weights["visual_projection.weight"].mT,
             "visual.class_embedding": weights["vision_model.embeddings.class_embedding"].flatten(),
             "visual.conv1.weight": weights["vision_model.embeddings.patch_embedding.weight"],
             "visual.positional_embedding": weights["vision_model.embeddings.position_embedding.weight"],

@@ -185,7 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
         plan = [(command, at) for command in chosen for at in range(1, len(found[command.name].changes) + 1)]
         if not options.all:
             plan = _sample(plan, options.kills, options.seed)
-        for command, at in plan:
+        for number, (command, at) in enumerate(plan):
+            if number % 50 == 0:
+                print(f"{number} of {len(plan)} kills", file=sys.stderr)
             before = len(found[command.name].faults)
             killed(command, folder / command.name / "killed", at, found[command.name])
             for fault in found[command.name].faults[before:]:

@@ -200,6 +200,12 @@ def test_misfits_name_missing_and_unknown_weights(plain, tmp_path):
         "missing 'text_projection.weight'; expected the state dict of transformers' CLIPModel": {
             name: tensor for name, tensor in transformers_names(weights).items() if name != "text_projection.weight"
         },
+        f"does not fit {NAME}: ": {**weights, "visual.positional_embedding": torch.zeros(3)},
+        f"fit {NAME}: ": {**transformers_names(weights), "visual_projection.weight": torch.zeros(3)},
+        f"not fit {NAME}: ": {
+            **transformers_names(weights),
+            "text_model.encoder.layers.0.self_attn.q_proj.weight": torch.zeros(3),
+        },
         "have the same name without their prefixes": {**weights, **prefixed("module.", weights)},
     }
     for number, (message, content) in enumerate(cases.items()):
