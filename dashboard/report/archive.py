@@ -8,7 +8,6 @@ figures and tables. Needs no Streamlit. Without a browser for drawing, the zip c
 
 import argparse
 import io
-import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +24,7 @@ from dashboard.report.footnotes import TITLE, Footnotes, is_signature
 from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Chapter, Query, Source, companions, note, numbers
 from dashboard.state.answers import answer
 from dashboard.state.record import Run, runs_of
-from engine.store import database, queries
+from engine.store import atomic, database, queries
 from engine.store.errors import Problem, ResultsError
 
 Progress = Callable[[int, int, str], None]
@@ -280,14 +279,6 @@ def _check_options(options: argparse.Namespace, run: Run) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write the zip completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m dashboard.report`."""
     parser = argparse.ArgumentParser(
@@ -355,7 +346,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"skipped: {problem.path}: {problem.reason}", file=sys.stderr)
         if exports.browser_missing():
             print(f"{exports.browser_missing()} The report contains HTML figures instead.", file=sys.stderr)
-        write(options.out, make(source) if options.quiet else make(source, _say))
+        atomic.write_bytes(options.out, make(source) if options.quiet else make(source, _say))
     except (ReportError, ResultsError, exports.NoBrowser, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

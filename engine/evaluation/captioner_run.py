@@ -212,7 +212,9 @@ def _share_waited(seconds: Mapping[str, float]) -> float:
 def _seconds_per_image(seconds: Mapping[str, float], sizes: tuple[int, ...], images: int) -> dict[str, float]:
     """Return the seconds per image of each beam size alone, if measured."""
     if len(sizes) == 1:
-        return {str(sizes[0]): _rate(seconds[captioning.DECODE], images)} if images else {}
+        # A kill after the last chunk, but before its time was stored, leaves no time.
+        is_known = images and captioning.DECODE in seconds
+        return {str(sizes[0]): _rate(seconds[captioning.DECODE], images)} if is_known else {}
     alone = {size: captioning.alone(seconds, size) for size in sizes}
     return {str(size): round(found, 6) for size, found in alone.items() if found is not None}
 

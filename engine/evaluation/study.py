@@ -209,6 +209,7 @@ def _zero_shot(study: Study, say: Callable[[str], None]) -> bool:
 def _train(study: Study, say: Callable[[str], None]) -> bool:
     train_set, held = _split(study, "train"), _split(study, "val")
     if loop.is_finished(study.out, study.recipe, train_set):
+        locks.drop_mark(study.out)
         return False
     _announce(estimates.learning(study.recipe, train_set, study.device), study.out.is_dir(), say)
 

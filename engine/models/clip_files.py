@@ -14,6 +14,7 @@ from open_clip import factory
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
 from torch import Tensor, nn
 
 from engine import limits
@@ -51,11 +52,16 @@ def create(model_name: str, path: Path, device: str, error: type[ValueError]) ->
     weights = state_dicts.read(path, error)
     is_quick = bool(set(OPENAI_MARKS) & set(weights))
     weights = {name: tensor.float() for name, tensor in weights.items() if name not in OPENAI_MARKS}
-    if "text_model.final_layer_norm.weight" in weights:
-        weights = from_hugging_face(weights, path, error)
+    is_hugging_face = "text_model.final_layer_norm.weight" in weights
+    if is_hugging_face:
         is_quick = _is_quick(path.with_name("config.json"), error)
     model, _, prepare = open_clip.create_model_and_transforms(model_name, device=device, force_quick_gelu=is_quick)
-    weights = _adapted(model, weights)
+    try:
+        weights = _adapted(model, from_hugging_face(weights, path, error) if is_hugging_face else weights)
+    except error:
+        raise
+    except Exception as problem:  # shapes that cannot be joined or resized
+        raise error(f"{path} does not fit {model_name}: {first_line(problem)[:200]}") from problem
     if why := state_dicts.misfit(weights, model.state_dict()):
         raise error(f"{path} does not fit {model_name}: {why}")
     model.load_state_dict(weights)
@@ -88,12 +94,12 @@ def from_hugging_face(weights: Mapping[str, Tensor], path: Path, error: type[Val
     try:
         return {
             "logit_scale": weights["logit_scale"],
-            "text_projection": weights["text_projection.weight"].T,
+            "text_projection": weights["text_projection.weight"].mT,
             "token_embedding.weight": weights["text_model.embeddings.token_embedding.weight"],
             "positional_embedding": weights["text_model.embeddings.position_embedding.weight"],
             **_pair(weights, "text_model.final_layer_norm", "ln_final"),
             **_blocks(weights, "text_model.encoder.layers.", "transformer.resblocks."),
-            "visual.proj": weights["visual_projection.weight"].T,
+            "visual.proj": weights["visual_projection.weight"].mT,
             "visual.class_embedding": weights["vision_model.embeddings.class_embedding"].flatten(),
             "visual.conv1.weight": weights["vision_model.embeddings.patch_embedding.weight"],
             "visual.positional_embedding": weights["vision_model.embeddings.position_embedding.weight"],
@@ -155,7 +161,8 @@ def create_folder(folder: Path, error: type[ValueError]) -> tuple[open_clip.CLIP
         raise
     except Exception as problem:  # open_clip and timm check little, so that wrong settings raise anything
         raise error(f"{file}: not a CLIP that open_clip can build ({first_line(problem)[:200]})") from problem
-    return model, _preprocessing(content.get("preprocess_cfg", {}), f"{file}: preprocess_cfg", error)
+    preprocessing = content.get("preprocess_cfg", {})
+    return model, _preprocessing(preprocessing, model.visual.image_size, f"{file}: preprocess_cfg", error)
 
 
 def _weights(folder: Path) -> Path:
@@ -193,8 +200,8 @@ def _known(values: object, allowed: set[str], where: str, error: type[ValueError
     return found
 
 
-def _preprocessing(values: object, where: str, error: type[ValueError]) -> Callable:
-    """Return the transform of photos; settings that open_clip does not know are left out, as open_clip does."""
+def _preprocessing(values: object, size: Any, where: str, error: type[ValueError]) -> Callable:
+    """Return the transform of photos to the model's `size`; unknown settings are left out, as open_clip does."""
     if not isinstance(values, dict):
         raise error(f"{where} is {quoted(values)}, expected an object of settings")
     known = {name: value for name, value in values.items() if name in PreprocessCfg.__dataclass_fields__}
@@ -202,6 +209,11 @@ def _preprocessing(values: object, where: str, error: type[ValueError]) -> Calla
         if why := limits.value_problem("image_size" if name == "size" else name, value):
             raise error(f"{where}: {why}")
     try:
-        return image_transform_v2(PreprocessCfg(**known), is_train=False)
+        prepare = image_transform_v2(PreprocessCfg(**{"size": size, **known}), is_train=False)
+        shape = tuple(prepare(Image.new("RGB", (4, 3))).shape)  # most wrong settings show only with a photo
     except Exception as problem:  # open_clip checks by assertions
         raise error(f"{where}: {first_line(problem)[:200]}; expected open_clip's settings") from problem
+    expected = (3, *(size if isinstance(size, list | tuple) else (size, size)))
+    if shape != expected:
+        raise error(f"{where}: photos become {shape}, expected {expected}, the size of the model")
+    return prepare

@@ -45,6 +45,16 @@ def acquire(lock: FileLock, timeout: float = -1) -> None:
             raise
 
 
+_MARK = ".held"
+
+
+def drop_mark(folder: Path) -> None:
+    """Delete the mark that a killed process left in a folder, unless another process is writing there."""
+    if (folder / _MARK).exists():
+        with suppress(ResultsError, OSError), alone(folder):
+            pass
+
+
 @contextmanager
 def alone(folder: Path) -> Generator[None]:
     """Alone with a folder outside the results, which stays as it was where nothing is written into it.
@@ -52,7 +62,7 @@ def alone(folder: Path) -> Generator[None]:
     Raises:
         ResultsError: another process is writing there.
     """
-    mark = folder / ".held"
+    mark = folder / _MARK
     was_there = folder.exists()
     held = hold(mark, str(folder), "choose another --out")
     try:

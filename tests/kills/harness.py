@@ -185,7 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
         plan = [(command, at) for command in chosen for at in range(1, len(found[command.name].changes) + 1)]
         if not options.all:
             plan = _sample(plan, options.kills, options.seed)
-        for command, at in plan:
+        for number, (command, at) in enumerate(plan):
+            if number % 50 == 0:
+                print(f"{number} of {len(plan)} kills", file=sys.stderr)
             before = len(found[command.name].faults)
             killed(command, folder / command.name / "killed", at, found[command.name])
             for fault in found[command.name].faults[before:]:
@@ -199,14 +201,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _sample(plan: list, kills: int, seed: int) -> list:
     """Return a sample with a kill of every command, in the order of the commands."""
-    rest, chosen = list(range(len(plan))), set()
+    rest = list(range(len(plan)))
     generator = random.Random(seed)
     generator.shuffle(rest)
     first: dict[str, int] = {}
     for number in rest:
         first.setdefault(plan[number][0].name, number)
-    chosen = set(first.values()) | set(rest[: max(0, kills - len(first))])
-    return [plan[number] for number in sorted(chosen)]
+    ordered = [*first.values(), *(number for number in rest if number not in first.values())]
+    return [plan[number] for number in sorted(ordered[: max(kills, len(first))])]
 
 
 def remember(function: Callable[[list[str]], dict[str, str]], file: Path) -> Callable[[list[str]], dict[str, str]]:

@@ -109,8 +109,9 @@ def fitting(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Pa
         CheckpointError: a weight is missing, is unknown, or has another shape.
     """
     given = {name: tensor for name, tensor in weights.items() if name in own or not _is_unused(name)}
-    learned = {name: tensor for name, tensor in own.items() if name != "positional_embedding.pe"}  # that is computed
-    if why := state_dicts.misfit({name: given[name] for name in given if name != "positional_embedding.pe"}, learned):
+    # The positions are computed, so that they may be missing.
+    wanted = {name: tensor for name, tensor in own.items() if name in given or name != "positional_embedding.pe"}
+    if why := state_dicts.misfit(given, wanted):
         raise CheckpointError(f"{folder}: the weights do not fit the config: {why}; copy both from the same training")
     return {name: tensor.to(torch.float32) for name, tensor in given.items()}
 

@@ -403,6 +403,32 @@ def test_a_search_passes_something_over_and_a_sample_does_not(parts, tmp_path, m
     assert ("ranking error" in given) == (not sample)
 
 
+def test_a_kill_before_the_time_of_the_last_chunk_is_stored_loses_the_time_only(parts, tmp_path, monkeypatch):
+    asked = ask(parts, tmp_path, decoding=DecodingConfig(beam_sizes=(1,), max_length=8))
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    keep_time = captioner_run.RunInProgress.keep_time
+    monkeypatch.setattr(captioner_run.tables, "write_part", killed)
+    with pytest.raises(Killed):  # the settings are stored, no chunk
+        captioner_run.evaluate(asked)
+    monkeypatch.undo()
+    calls = []
+    monkeypatch.setattr(
+        captioner_run.RunInProgress, "keep_time", lambda run: killed() if calls else calls.append(keep_time(run))
+    )
+    with pytest.raises(Killed):  # the chunk is stored, its time is not
+        captioner_run.evaluate(asked)
+    monkeypatch.undo()
+    assert captioner_run.evaluate(asked)
+    record = records.read_record(records.run_folder(tmp_path, "mine"))
+    assert record["seconds_per_image"] == {} and record["data"]["images"] == 4
+
+
 def test_a_run_that_continues_with_another_chunk_size_loses_no_image(parts, tmp_path, monkeypatch):
     class Killed(Exception):
         pass

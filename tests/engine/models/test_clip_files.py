@@ -200,6 +200,12 @@ def test_misfits_name_missing_and_unknown_weights(plain, tmp_path):
         "missing 'text_projection.weight'; expected the state dict of transformers' CLIPModel": {
             name: tensor for name, tensor in transformers_names(weights).items() if name != "text_projection.weight"
         },
+        f"does not fit {NAME}: ": {**weights, "visual.positional_embedding": torch.zeros(3)},
+        f"fit {NAME}: ": {**transformers_names(weights), "visual_projection.weight": torch.zeros(3)},
+        f"not fit {NAME}: ": {
+            **transformers_names(weights),
+            "text_model.encoder.layers.0.self_attn.q_proj.weight": torch.zeros(3),
+        },
         "have the same name without their prefixes": {**weights, **prefixed("module.", weights)},
     }
     for number, (message, content) in enumerate(cases.items()):
@@ -286,6 +292,11 @@ def changed(folder: Path, part: str, changes: dict) -> str:
         ("model_cfg.text_cfg", {"vocab_size": 10**9}, "vocab_size is 1000000000, expected at most 1,000,000"),
         ("preprocess_cfg", {"size": 10**6}, "image_size is 1000000, expected at most 2,048"),
         ("preprocess_cfg", {"interpolation": "x"}, "preprocess_cfg: "),
+        ("preprocess_cfg", {"std": [0, 0, 0]}, "preprocess_cfg: std evaluated to zero"),
+        ("preprocess_cfg", {"mean": ["a"]}, "preprocess_cfg: too many dimensions"),
+        ("preprocess_cfg", {"mean": [1, 2, 3, 4]}, "preprocess_cfg: The size of tensor"),
+        ("preprocess_cfg", {"size": 0}, "preprocess_cfg: height and width must be > 0"),
+        ("preprocess_cfg", {"size": 64}, "photos become (3, 64, 64), expected (3, 32, 32), the size of the model"),
         ("preprocess_cfg", {"mean": "x" * 70_000}, "mean is 'xxx"),
     ],
 )

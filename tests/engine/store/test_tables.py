@@ -269,6 +269,19 @@ def test_a_folder_has_one_writer_and_is_left_as_it_was(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["model"]
 
 
+def test_the_mark_of_a_killed_process_is_deleted_and_that_of_a_living_one_is_not(tmp_path):
+    (tmp_path / ".held").touch()
+    locks.drop_mark(tmp_path)
+    assert not list(tmp_path.iterdir())
+    locks.drop_mark(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+    code = "from pathlib import Path\nfrom engine.store import locks\n"
+    code += f"locks.drop_mark(Path({str(tmp_path)!r})); print(Path({str(tmp_path / '.held')!r}).exists())"
+    with locks.alone(tmp_path):
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 @pytest.mark.parametrize("refusal", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock here")])
 def test_on_a_disk_without_locks_nobody_is_kept_out(tmp_path, monkeypatch, refusal):
     def refuse(*args: object, **named: object) -> None:

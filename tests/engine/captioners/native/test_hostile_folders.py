@@ -173,6 +173,12 @@ def test_names_of_weights_cannot_flood_a_message(folder, name):
     assert "\x1b" not in refusal(folder)
 
 
+def test_positions_of_another_shape_are_refused(folder):
+    file = folder / "model.safetensors"
+    save_file({**load_file(file), "positional_embedding.pe": torch.zeros(1, 3, 32)}, file)
+    assert "positional_embedding.pe is (1, 3, 32), expected (1, 512, 32)" in refusal(folder)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x00" * 8, b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"])
 def test_damaged_weights_are_one_sentence(folder, content):
     (folder / "model.safetensors").write_bytes(content)
