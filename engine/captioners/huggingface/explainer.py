@@ -26,6 +26,9 @@ from engine.store.schema import END_WORD
 TOLERANCE = {"float32": 1e-4, "bf16": 2e-2}
 """Largest difference between one pass and the search's own steps, by precision."""
 
+BATCH = 16
+"""Captions whose weights are read together."""
+
 LARGEST = 65_536
 """Weights of a word, over layers, heads and cells; larger maps are averaged over heads."""
 
@@ -64,9 +67,9 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
     ) -> list[WordMaps]:
         """Return the word maps of captions; the end token is kept as the word END_WORD."""
         found: list[WordMaps] = []
-        for start in range(0, len(photos), self.chunk_size):
-            pictures = [Image.fromarray(photo) for photo in photos[start : start + self.chunk_size]]
-            tokens = [caption.tokens or () for caption in captions[start : start + self.chunk_size]]
+        for start in range(0, len(photos), BATCH):
+            pictures = [Image.fromarray(photo) for photo in photos[start : start + BATCH]]
+            tokens = [caption.tokens or () for caption in captions[start : start + BATCH]]
             found += self._maps(pictures, tokens, config, merge)
         return found
 

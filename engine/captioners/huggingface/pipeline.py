@@ -67,9 +67,6 @@ def _image_tokens(batch: handover.Batch) -> int:
 class HuggingFaceCaptioner:
     """A model that transformers loads as AutoModelForImageTextToText, without maps; see `explainer`."""
 
-    chunk_size = 16
-    """Photos per call of `caption` and per batch of maps."""
-
     reason_without_maps: str | None = "it is not known where the image tokens of this model lie in the photo"
 
     def __init__(self, loaded: loading.Loaded, prompt: str | None = None) -> None:

@@ -49,7 +49,7 @@ def token_boxes(loaded: Loaded, text: str | None, size: tuple[int, int], tokens:
         side = loaded.image_processor.patch_size * loaded.image_processor.merge_size
         boxes = _boxes(pixels.x.reshape(tokens, -1), pixels.y.reshape(tokens, -1), (side, side))
     else:
-        boxes = _tiled(loaded, pixels, tokens)
+        boxes = _tiled(loaded, pixels, tokens, size)
     if len(boxes) != tokens:
         raise HuggingFaceError(f"hf:{loaded.name}: {tokens} image tokens, but {len(boxes)} places in a photo of {size}")
     width, height = size
@@ -75,7 +75,7 @@ def probe(loaded: Loaded, text: str | None, size: tuple[int, int]) -> Pixels:
     return Pixels(place(ramp_x, width), place(ramp_y, height), inputs[0])
 
 
-def _tiled(loaded: Loaded, pixels: Pixels, tokens: int) -> Tensor:
+def _tiled(loaded: Loaded, pixels: Pixels, tokens: int, size: tuple[int, int]) -> Tensor:
     """Return the boxes of tokens that lie row by row on one or several tiles."""
     x, y = pixels.x, pixels.y
     if x.ndim == 4:
@@ -89,9 +89,45 @@ def _tiled(loaded: Loaded, pixels: Pixels, tokens: int) -> Tensor:
         )
     rows, columns, extra = grid
     cell = (width // columns, height // rows)
-    boxes = _boxes(_cells(x, rows, columns), _cells(y, rows, columns), cell).view(tiles, rows * columns, 4)
+    boxes = _boxes(_cells(x, rows, columns), _cells(y, rows, columns), cell).view(tiles, rows, columns, 4)
+    placed = torch.isfinite(boxes).all(-1, keepdim=True)
+    for tile in range(tiles):
+        if (edges := _exact_edges(x[tile].nanmean(0), size[0], cell[0])) is not None:
+            boxes[tile, :, :, 0], boxes[tile, :, :, 2] = edges[:-1], edges[1:]
+        if (edges := _exact_edges(y[tile].nanmean(1), size[1], cell[1])) is not None:
+            boxes[tile, :, :, 1], boxes[tile, :, :, 3] = edges[:-1, None], edges[1:, None]
+    boxes = boxes.where(placed, torch.nan)
+    boxes = boxes.view(tiles, rows * columns, 4)
     nowhere = torch.full((tiles, extra, 4), torch.nan, dtype=boxes.dtype)
     return torch.cat([nowhere, boxes], dim=1).flatten(0, 1)
+
+
+def _exact_edges(centres: Tensor, extent: int, cell: int) -> Tensor | None:
+    """Return the exact edges of cells along one side in the photo, if the measured centres of pixels allow it.
+
+    A processor resizes a side to a whole number of pixels and cuts or pads at a whole pixel. Both numbers follow from
+    the measurement, whose error of hundredths of a pixel would otherwise decide what lies half in a box.
+
+    Args:
+        centres: measured photo coordinate of each pixel of the model, float64[n]; NaN is padding.
+        extent: the photo's side in pixels.
+        cell: pixels of a cell.
+    """
+    known = torch.isfinite(centres).nonzero().squeeze(1)
+    inner = known[len(known) // 10 : len(known) - len(known) // 10]  # edges are smoothed
+    if len(inner) < 8:
+        return None
+    at, values = inner.double(), centres[inner]
+    slope = float(((at - at.mean()) * (values - values.mean())).sum() / ((at - at.mean()) ** 2).sum())
+    if slope <= 0:
+        return None
+    resized, start = extent / slope, float(values.mean() / slope - at.mean()) - 0.5
+    if abs(resized - round(resized)) > 0.3 or abs(start - round(start)) > 0.3:
+        return None
+    scale = extent / round(resized)
+    edges = (round(start) + cell * torch.arange(len(centres) // cell + 1, dtype=torch.float64)) * scale
+    predicted = (round(start) + at + 0.5) * scale
+    return edges if float((predicted - values).abs().max()) < max(scale, 1.0) else None
 
 
 def _packed(loaded: Loaded, pixels: Pixels) -> Tensor:

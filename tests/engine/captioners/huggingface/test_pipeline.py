@@ -37,14 +37,17 @@ def test_evaluate_captions_and_scores_with_any_model(gpt2, tmp_path, capsys):
     data = tiny.coco(tmp_path / "data", count=3)
     arguments = ["--data", data, "--captioner", f"hf:{gpt2}", "--beams", 1, 3, "--max-length", 6, "--n-best", 2]
     assert run("evaluate", *arguments, "--run", "x", "--results", tmp_path / "r") == 0
-    assert "no attention maps: attention maps of Hugging Face models are not stored" in capsys.readouterr().out
+    capsys.readouterr()
     folder = records.run_folder(tmp_path / "r", "x")
     captions = tables.read_table(folder, "captions").to_pylist()
     found = {(row["image_id"][-1], row["beam_size"]) for row in captions}
     assert found == {(number, size) for number in "123" for size in (1, 3)} and len(captions) == 6
     assert all(row["logprob"] < 0 for row in captions)
     assert {row["metric"] for row in tables.read_table(folder, "corpus_scores").to_pylist()} >= {"cider", "bleu_4"}
+    maps = tables.read_table(folder, "attention").to_pylist()
+    assert len(maps) == 6 and all((row["grid_height"], row["grid_width"]) == (4, 4) for row in maps)
     record = records.read_record(folder)
+    assert record["attention"]["pass"] == "one pass over the finished caption, as in the search"
     assert record["captioner"]["family"] == "VisionEncoderDecoder"
     assert record["captioner"]["decoder_layers"] == 2
     assert run("evaluate", *arguments, "--run", "x", "--results", tmp_path / "r") == 0
