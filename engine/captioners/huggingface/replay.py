@@ -4,7 +4,7 @@ Shapes: B captions, L layers, H heads, T tokens, K keys that are there before th
 prompt's).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +92,7 @@ def _looked(out: Any) -> tuple[bool, list[Tensor]]:
 
 
 @contextmanager
-def eager(model: Any) -> Iterator[None]:
+def eager(model: Any) -> Generator[None]:
     """Compute attention by the implementation that returns weights."""
     before = model.config._attn_implementation
     if before == "eager":
