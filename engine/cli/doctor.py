@@ -33,8 +33,12 @@ class Finding:
     text: str
 
 
-def examine() -> Iterator[Finding]:
-    """Yield a finding for every package, program and model that the project uses."""
+def examine(captioner: str | None = None) -> Iterator[Finding]:
+    """Yield a finding for every package, program and model that the project uses.
+
+    Args:
+        captioner: a model of Hugging Face, `hf:NAME`, whose files are looked for.
+    """
     for name, module in _PACKAGES.items():
         yield _package(name, module)
     yield _accelerator()
@@ -42,6 +46,9 @@ def examine() -> Iterator[Finding]:
     yield _browser()
     yield _demo()
     yield from _weights()
+    yield _hugging_face()
+    if captioner is not None:
+        yield _cached(captioner)
 
 
 def _package(name: str, module: str) -> Finding:
@@ -109,3 +116,37 @@ def _weights() -> Iterator[Finding]:
             found is not None,
             found or f"not in {cache}; downloaded at first use; without a network, copy it (HF_HOME)",
         )
+
+
+def _hugging_face() -> Finding:
+    from engine.captioners.huggingface.families import FAMILIES
+
+    name = "Hugging Face captioners"
+    if importlib.util.find_spec("transformers") is None:
+        return Finding(name, False, "run: pip install 'captionscope[hf]'")
+    titles = ", ".join(family.title for family in FAMILIES.values())
+    return Finding(name, True, f"transformers {version('transformers')}; with maps: {titles}")
+
+
+def _cached(captioner: str) -> Finding:
+    """Return whether the files of a model of Hugging Face are there."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    from engine.captioners.huggingface.loading import split_name
+
+    where, revision = split_name(captioner)
+    if Path(where).exists():
+        return Finding(captioner, True, "a folder")
+    try:
+        found = next((repo for repo in scan_cache_dir().repos if repo.repo_id == where), None)
+    except CacheNotFound:
+        found = None
+    if found is None:
+        return Finding(captioner, False, f"not in the cache; run: hf download {where}")
+    known = {name for each in found.revisions for name in (each.commit_hash, *each.refs)}
+    if revision is not None and not any(name.startswith(revision) for name in known):
+        return Finding(
+            captioner, False, f"revision {revision} is not in the cache; run: hf download {where} --revision {revision}"
+        )
+    return Finding(captioner, True, f"{found.size_on_disk / 1e9:.1f} GB in the cache, {found.nb_files} files")

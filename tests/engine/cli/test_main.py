@@ -216,7 +216,7 @@ def test_an_error_of_the_operating_system_is_one_sentence(tmp_path, capsys):
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr("engine.cli.doctor.examine", lambda: (_ for _ in ()).throw(ValueError("a bug")))
+    monkeypatch.setattr("engine.cli.doctor.examine", lambda captioner: (_ for _ in ()).throw(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):
         run("doctor")
 
@@ -240,6 +240,15 @@ def test_doctor_reports_a_gpu_that_could_decode_faster(monkeypatch, is_linked, t
     monkeypatch.setattr("engine.captioners.native.kv_cache.is_linked", lambda device: is_linked)
     (found,) = [each for each in doctor.examine() if each.name == "GPU"]
     assert found.is_there and found.text == text
+
+
+def test_doctor_says_whether_a_captioner_of_hugging_face_is_there(capsys, tmp_path, monkeypatch):
+    assert run("doctor", "--captioner", "hf:nobody/nothing") == 0
+    shown = capsys.readouterr().out
+    assert "with maps: VisionEncoderDecoder, BLIP, GIT" in shown
+    assert "--  hf:nobody/nothing" in shown and "run: hf download nobody/nothing" in shown
+    assert run("doctor", "--captioner", "hf:no such/model!") == 2
+    assert "it is not a name on the Hub" in capsys.readouterr().err
 
 
 def test_doctor_reports_what_is_there_and_what_to_do(capsys):
