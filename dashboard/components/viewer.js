@@ -419,6 +419,11 @@ class Viewer {
     this.find("status").textContent =
       `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch has ` +
       `${(100 * sorted[0]).toFixed(1)} % of the attention${left}; the brightest 10 % of patches have ${(100 * inTenth).toFixed(0)} %.`;
+    // Words of decoder-only models also attend to the prompt and to each other.
+    const share = map.reduce((sum, weight) => sum + weight, 0);
+    if (!this.view.subtract && share < 0.95) {
+      this.find("status").textContent += ` The image has ${(100 * share).toFixed(0)} % of this word's attention.`;
+    }
     const apart = this.moved()[word];
     if (apart < this.data.near_mean) {
       this.find("status").textContent +=

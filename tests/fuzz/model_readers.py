@@ -4,17 +4,20 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
+import transformers
 
+from engine.captioners.huggingface import explainer, settings
 from engine.captioners.native import checkpoints
 from engine.captioners.native.captioner import CaptionerModel
-from engine.config import read_recipe
+from engine.config import DecodingConfig, read_recipe
 from engine.data import registry
 from engine.models import clip
 from engine.models.tokenizer import CaptionTokenizer
 from engine.training import state
 from tests.fuzz.harness import Reader
-from tests.support import tiny
+from tests.support import tiny, tiny_transformers
 
 RECIPE = """[model]
 encoder = "vit_tiny_patch16_224"
@@ -81,7 +84,21 @@ def _claimed(folder: Path) -> None:
     (folder / "out" / "model.safetensors").write_bytes(b"")
 
 
+def _hugging_face(folder: Path) -> None:
+    transformers.utils.logging.disable_progress_bar()
+    tiny_transformers.make("vit_gpt2", folder / "model")
+
+
+def _read_hugging_face(folder: Path) -> None:
+    name = f"hf:{folder / 'model'}"
+    settings.decoding_defaults(name)
+    captioner = explainer.load(name)
+    config = DecodingConfig(beam_sizes=(1,), max_length=2)
+    captioner.caption([np.zeros((32, 32, 3), np.uint8)], ["a"], config)
+
+
 READERS = (
+    Reader("hugging-face-folder", _hugging_face, _read_hugging_face),
     Reader("captioner-folder", _captioner, _read_captioner),
     Reader("study-checkpoint", _study, checkpoints.load),
     Reader("CLIP-folder", _clip_file, lambda folder: clip.load(str(folder / "clip"))),

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from engine.captioners.huggingface.errors import HuggingFaceError
 from engine.captioners.huggingface.families import Family, family_of
@@ -89,7 +88,7 @@ def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, dev
             images, tokenizer = _parts(where, processor, options)
         except HuggingFaceError:
             raise
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # transformers, tokenizers and safetensors raise almost anything for damaged files
             raise HuggingFaceError(_why(name, where, error)) from error
     if not model.config.is_encoder_decoder:
         tokenizer.padding_side = "left"  # generation continues at the end

@@ -21,6 +21,7 @@ from engine.config import DecodingConfig
 from engine.decoding.batched import BatchedSearch
 from engine.decoding.steps import TokenHypothesis
 from engine.protocols import Hypothesis
+from engine.reading import first_line
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
@@ -120,9 +121,7 @@ class HuggingFaceCaptioner:
         """Return the hypotheses of each photo at every beam size, best first; samples are in the order drawn."""
         start = time.perf_counter()
         pictures = [Image.fromarray(photo) for photo in photos]
-        probe = handover.open_batch(
-            self._loaded, handover.model_inputs(self._loaded, pictures[:1], self._prompt), config
-        )
+        probe = self._probe(pictures[0], config)
         words = TokenWords(self._loaded.tokenizer, probe.end_ids, probe.pad_id)
         # Repetition constraints are among the model's rules, which count the prompt as transformers does.
         plain = replace(config, repetition_penalty=1.0, no_repeat_ngram=0)
@@ -133,6 +132,23 @@ class HuggingFaceCaptioner:
         return {
             size: [[_hypothesis(each, words) for each in image] for image in every] for size, every in found.items()
         }
+
+    def _probe(self, photo: Image.Image, config: DecodingConfig) -> handover.Batch:
+        """Return one photo, ready for its first step.
+
+        Raises:
+            HuggingFaceError: the model or its processor fails; its settings are those of other people.
+        """
+        try:
+            inputs = handover.model_inputs(self._loaded, [photo], self._prompt)
+            return handover.open_batch(self._loaded, inputs, config)
+        except HuggingFaceError:
+            raise
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+            raise HuggingFaceError(
+                f"hf:{self.name}: the model cannot read a photo ({type(error).__name__}: {first_line(error)}); "
+                "check its processor and its config"
+            ) from error
 
 
 def _hypothesis(found: TokenHypothesis, words: TokenWords) -> Hypothesis:
