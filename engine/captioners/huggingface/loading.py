@@ -88,7 +88,9 @@ def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, dev
             images, tokenizer = _parts(where, processor, options)
         except HuggingFaceError:
             raise
-        except Exception as error:  # transformers, tokenizers and safetensors raise almost anything for damaged files
+        except BaseException as error:  # transformers and its libraries raise almost anything for damaged files
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of tokenizers
+                raise
             raise HuggingFaceError(_why(name, where, error)) from error
     if not model.config.is_encoder_decoder:
         tokenizer.padding_side = "left"  # generation continues at the end
@@ -132,7 +134,7 @@ def _parts(where: str, processor: Any, options: dict[str, Any]) -> tuple[Any, An
     return images, AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
 
 
-def _why(name: str, where: str, error: Exception) -> str:
+def _why(name: str, where: str, error: BaseException) -> str:
     text = str(error)
     if isinstance(error, ImportError):
         return f"{name}: {first_line(error)}; run pip install 'captionscope[hf]'"
