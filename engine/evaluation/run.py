@@ -10,7 +10,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from engine.evaluation import provenance
-from engine.reading import read_object
+from engine.reading import printable, read_object
 from engine.store import atomic, locks, records, tables
 from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES
@@ -163,7 +163,9 @@ class RunInProgress:
         )  # as read from JSON: tuples are lists
         before = {name: value for name, value in _EARLIER.items() if plan.get(name) is not None} | before
         names = [name for name in before if before[name] != plan.get(name)]
-        shown = [f"{name}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]]
+        shown = [
+            f"{_short(name)}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]
+        ]
         return ", ".join(shown)
 
 
@@ -176,5 +178,5 @@ def _flat(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _short(value: object) -> str:
     """Return a value as text, truncated for a message."""
-    text = str(value)
+    text = " ".join(printable(str(value)[:501]).split())
     return text if len(text) <= 500 else f"{text[:500]} ..."
