@@ -49,7 +49,9 @@ class CaptionerRun:
     templates: tuple[str, ...] = zeroshot.TEMPLATES
     device: str = "cpu"
     prompt: str | None = None
-    """The prompt of a model of Hugging Face, instead of its family's."""
+    """The prompt of a model of Hugging Face or an endpoint, instead of the usual one."""
+    model: str | None = None
+    """The model of an endpoint."""
     companions: Mapping[str, str] = field(default_factory=dict)
     """Names of the runs `zero_shot` and `photos` that a report of this run also shows."""
     command: str = ""
@@ -98,7 +100,8 @@ def evaluate(settings: CaptionerRun) -> bool:
 def _load(settings: CaptionerRun) -> Captioner:
     fallback = settings.fallback_tokenizer or settings.dataset.tokenizer
     chosen = (settings.tokenizer_path, fallback, settings.device, settings.decoding.precision)
-    return registry.load(settings.captioner, *chosen, settings.prompt)
+    more = {"prompt": settings.prompt, "model": settings.model, "cache": settings.results / ".cache"}
+    return registry.load(settings.captioner, *chosen, **more)
 
 
 def _caption_settings(settings: CaptionerRun, captioner: Captioner) -> CaptionSettings:

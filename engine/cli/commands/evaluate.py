@@ -28,11 +28,14 @@ def add(commands: parser.Commands) -> None:
         required=True,
         metavar="NAME",
         help="folder of a captioner trained here or by the study's code, hf:NAME or hf:FOLDER for a model of Hugging "
-        "Face, or a plugin as package.module:factory",
+        "Face, openai:URL for an endpoint, or a plugin as package.module:factory",
     )
     command.add_argument(
-        "--prompt", metavar="TEXT", help="what a model of Hugging Face is asked (default: its family's usual prompt)"
+        "--prompt",
+        metavar="TEXT",
+        help="what a model of Hugging Face or an endpoint is asked (default: the usual prompt)",
     )
+    command.add_argument("--model", metavar="NAME", help="the model of an endpoint (openai:URL)")
     command.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer, if the captioner has none")
     parser.add_settings(command, DecodingConfig)
     command.add_argument(
@@ -73,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
         dataset=dataset,
         captioner=options.captioner,
         prompt=options.prompt,
+        model=options.model,
         decoding=decoding,
         metrics=inputs.metrics(options.metrics, dataset),
         attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),

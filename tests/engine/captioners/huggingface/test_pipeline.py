@@ -169,7 +169,7 @@ def test_prompt_tokenizer_and_the_studys_rule_are_refused_where_they_have_no_mea
     own = tiny.captioner_folder(tmp_path / "own")
     arguments = ["--data", data, "--run", "x", "--results", tmp_path / "r", "--max-length", 4]
     assert run("evaluate", *arguments, "--captioner", own, "--prompt", "hello") == 2
-    assert "only models of Hugging Face take a prompt" in capsys.readouterr().err
+    assert "only models of Hugging Face and endpoints take one" in capsys.readouterr().err
     assert run("evaluate", *arguments, "--captioner", f"hf:{gpt2}", "--prompt", "hello") == 2
     assert "this model takes no prompt; remove --prompt" in capsys.readouterr().err
     assert run("evaluate", *arguments, "--captioner", f"hf:{gpt2}", "--rule", "study") == 2

@@ -1,0 +1,212 @@
+"""Captions from an HTTP endpoint that speaks the OpenAI chat API: `--captioner openai:URL --model NAME`.
+
+Every answer is kept on disk as soon as it arrives, so that an image that was answered is never sent again. The key
+comes from the environment variable OPENAI_API_KEY and is stored nowhere.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from engine.captioners.huggingface.families import DESCRIBE
+from engine.config import DecodingConfig
+from engine.protocols import Hypothesis
+from engine.reading import first_line, parse_json, quoted
+
+PREFIX = "openai:"
+KEY = "OPENAI_API_KEY"
+TRIES = 6
+"""Requests for one image, the first included."""
+
+PAUSE = 1.0
+"""Seconds before the second request for an image; doubled each time, unless the server names a time."""
+
+TIMEOUT = 120
+"""Seconds to wait for an answer."""
+
+AT_ONCE = 4
+_TEMPORARY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+class EndpointError(ValueError):
+    """The endpoint cannot be used; the message says why and what to do."""
+
+
+class EndpointCaptioner:
+    """A model behind an endpoint: captions without log-probabilities and maps."""
+
+    def __init__(self, name: str, model: str | None, prompt: str | None, folder: Path) -> None:
+        """Prepare the requests.
+
+        Args:
+            name: `openai:` and the URL, such as openai:http://127.0.0.1:8000/v1.
+            folder: where answers are kept.
+
+        Raises:
+            EndpointError: the URL or the model is missing.
+        """
+        self.url = name.removeprefix(PREFIX).rstrip("/")
+        if not self.url.startswith(("http://", "https://")):
+            raise EndpointError(f"{name}: expected openai: and a URL such as openai:http://127.0.0.1:8000/v1")
+        if not model:
+            raise EndpointError(f"{name}: the endpoint may have several models; choose one with --model")
+        self.name, self._model, self._prompt = f"{model} at {self.url}", model, prompt or DESCRIBE
+        self.fingerprint = json.dumps([self.url, model, self._prompt])
+        self.requests, self.retries = 0, 0
+        digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()[:16]
+        self._answers = _Answers(folder / f"{digest}.jsonl")
+        self._counting = threading.Lock()
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Return the captioner's entries in `run.json`."""
+        counts = {"requests": self.requests, "retries": self.retries}
+        reason = "an endpoint returns text alone"
+        return {"url": self.url, "model": self._model, "prompt": self._prompt, "maps": reason, **counts}
+
+    def check(self, config: DecodingConfig) -> None:
+        """Raise `EndpointError` if captions are asked for that an endpoint cannot give."""
+        if config.beam_sizes != (1,) or config.n_best != 1 or config.sample:
+            raise EndpointError(
+                f"{PREFIX}{self.url}: an endpoint has no beams; use --beams 1 without --n-best, --sample"
+            )
+
+    def read(self, photo: Image.Image) -> bytes:
+        """Return the photo as JPEG."""
+        content = io.BytesIO()
+        photo.save(content, "JPEG", quality=95)
+        return content.getvalue()
+
+    def caption(
+        self, photos: Sequence[bytes], image_ids: Sequence[str], config: DecodingConfig
+    ) -> dict[int, list[list[Hypothesis]]]:
+        """Return one caption per photo; those that are kept are not asked for again."""
+        self.check(config)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            asked = [pool.submit(self._answer, photo, config) for photo in photos]
+            try:
+                found = [each.result() for each in asked]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return {1: [[each] for each in found]}
+
+    def _answer(self, photo: bytes, config: DecodingConfig) -> Hypothesis:
+        key = hashlib.sha256(photo + str(config.max_length).encode()).hexdigest()
+        kept = self._answers.get(key)
+        if kept is None:
+            kept = self._ask(photo, config)
+            self._answers.keep(key, kept)
+        text = " ".join(kept["text"].split())
+        return Hypothesis(text, tuple(text.split()), finished=kept["finished"])
+
+    def _ask(self, photo: bytes, config: DecodingConfig) -> dict[str, Any]:
+        picture = f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}"
+        content = [{"type": "text", "text": self._prompt}, {"type": "image_url", "image_url": {"url": picture}}]
+        body = {
+            "model": self._model,
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": config.max_length,
+            "temperature": 0,
+        }
+        answer = self._sent(json.dumps(body).encode())
+        try:
+            choice = answer["choices"][0]
+            text = choice["message"]["content"] or ""
+            if not isinstance(text, str):
+                raise TypeError
+        except (KeyError, IndexError, TypeError) as error:
+            raise EndpointError(
+                f"{PREFIX}{self.url}: the answer is {quoted(answer)}, expected a chat completion"
+            ) from error
+        return {"text": text, "finished": choice.get("finish_reason") != "length"}
+
+    def _sent(self, body: bytes) -> Any:
+        """Return the answer to a request; temporary failures are tried again."""
+        pause = PAUSE
+        for number in range(1, TRIES + 1):
+            with self._counting:
+                self.requests += 1
+                self.retries += number > 1
+            try:
+                return self._once(body)
+            except urllib.error.HTTPError as error:
+                reason = f"HTTP {error.code} {_reason(error)}"
+                if error.code not in _TEMPORARY:
+                    hint = f"; set {KEY}" if error.code == 401 else ""
+                    raise EndpointError(f"{PREFIX}{self.url}: {reason}{hint}") from error
+                pause = _asked_pause(error, pause)
+            except (OSError, TimeoutError) as error:
+                reason = first_line(error)
+            if number < TRIES:
+                time.sleep(pause)
+                pause *= 2
+        raise EndpointError(
+            f"{PREFIX}{self.url}: no answer after {TRIES} requests ({reason}); answers so far are kept, run the same "
+            "command again to continue"
+        )
+
+    def _once(self, body: bytes) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(KEY):
+            headers["Authorization"] = f"Bearer {key}"
+        request = urllib.request.Request(f"{self.url}/chat/completions", body, headers)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            text = answer.read(2**24).decode("utf-8", errors="replace")
+        return parse_json(text, f"{PREFIX}{self.url}: the answer", EndpointError)
+
+
+class _Answers:
+    """Answers on disk, one JSON line each; a line that a kill cut short is ignored."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._found: dict[str, dict[str, Any]] = {}
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+        for line in lines:
+            try:
+                key, answer = json.loads(line)
+                self._found[str(key)] = {"text": str(answer["text"]), "finished": bool(answer["finished"])}
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        return self._found.get(key)
+
+    def keep(self, key: str, answer: dict[str, Any]) -> None:
+        """Keep an answer; it is on disk when this returns."""
+        with self._lock:
+            self._found[key] = answer
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write("\n" + json.dumps([key, answer]))  # after what a kill may have cut short
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    try:
+        found = json.loads(error.read(4096))
+        return str(found["error"]["message"])[:200]
+    except (ValueError, KeyError, TypeError, OSError):
+        return str(error.reason)[:200]
+
+
+def _asked_pause(error: urllib.error.HTTPError, usual: float) -> float:
+    """Return the seconds that a server asks to wait, at most a minute."""
+    try:
+        return min(60.0, max(0.0, float(error.headers.get("Retry-After", usual))))
+    except ValueError:
+        return usual
