@@ -41,6 +41,14 @@ _OPTION_BOUNDS = {
 }
 """Option -> largest value, if not _LARGEST_OPTION."""
 
+_COUNTS = frozenset(
+    {
+        *("depth", "depths", "dims", "embed_dim", "embed_dims", "head_dim", "heads", "image_size", "img_size"),
+        *("kernel_size", "kernel_sizes", "layers", "num_heads", "patch_size", "vocab_size", "width", "window_size"),
+    }
+)
+"""Options that count something of which there is at least one."""
+
 ENCODER_OPTIONS = frozenset(
     {
         *("act_layer", "attn_drop_rate", "channels", "class_token", "conv_mlp", "depth", "depths", "dims"),
@@ -85,8 +93,9 @@ def value_problem(name: str, value: object) -> str | None:
     for each in values[:65]:
         if isinstance(each, list | tuple):
             return f"{name} is {quoted(value)}, expected a value or one list of values"
-        if isinstance(each, int | float) and not (math.isfinite(each) and abs(each) <= most):
-            return f"{name} is {quoted(each)}, expected at most {most:,}"
+        least = 1 if name in _COUNTS and not isinstance(each, bool) else 0
+        if isinstance(each, int | float) and not (math.isfinite(each) and least <= each <= most):
+            return f"{name} is {quoted(each)}, expected {least} to {most:,}"
         if isinstance(each, str) and not _WORD.fullmatch(each) or isinstance(each, dict):
             return f"{name} is {quoted(each)}, expected a number, true, false, or one word"
     return f"{name} has {len(values):,} values, expected at most 64" if len(values) > 64 else None

@@ -481,3 +481,42 @@ def test_the_summary_counts_every_skipped_photo(tmp_path, capsys):
     scored(tmp_path / "r", file, "--data", folder, "--metrics", "bleu_1")
     shown = capsys.readouterr().out
     assert "skipped: 1,200 photos" in shown and "and 1,190 more, see the table skipped" in shown
+
+
+def test_annotations_in_a_subfolder_are_named_and_not_passed_over(tmp_path):
+    tiny.photo(tmp_path / "train" / "a.jpg")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,text\na.jpg,a dog\n")
+    with pytest.raises(DatasetError, match=r"train has annotations \(pairs\); pass that folder, or --format folder"):
+        registry.load(tmp_path)
+    assert registry.load(tmp_path / "train").examples[0].references == ("a dog",)
+    (tmp_path / "train" / "metadata.csv").write_text("name,kind\na.jpg,dog\n")
+    with pytest.raises(DatasetError, match=r"train/metadata.csv: not an annotation file of a supported form"):
+        registry.load(tmp_path)
+
+
+def test_a_header_with_the_same_column_twice_is_refused(tmp_path):
+    (tmp_path / "val.csv").write_text("image,caption,caption\na.jpg,one,two\n")
+    with pytest.raises(DatasetError, match="the header has 'caption' twice; rename one of the columns"):
+        registry.load(tmp_path / "val.csv")
+
+
+def test_paths_written_on_windows_are_found(tmp_path):
+    tiny.photo(tmp_path / "images" / "val" / "a.jpg")
+    (tmp_path / "val.csv").write_text("image,caption\nimages\\val\\a.jpg,a dog\n")
+    dataset = registry.load(tmp_path)
+    assert dataset.photo(dataset.examples[0]).is_file()
+
+
+def test_a_test_split_without_captions_is_read_and_says_so(tmp_path):
+    tiny.photo(tmp_path / "test" / "a.jpg")
+    tiny.write_json(tmp_path / "annotations" / "test.json", {"images": [{"id": 1, "file_name": "a.jpg"}]})
+    dataset = registry.load(tmp_path)
+    assert len(dataset.examples) == 1 and "has no captions" in dataset.remarks[0]
+
+
+@pytest.mark.parametrize("key", ["annotations", "predictions", "results"])
+def test_predictions_may_be_wrapped_in_an_object(tmp_path, key):
+    from engine.data import predictions
+
+    path = tiny.write_json(tmp_path / "p.json", {key: [{"image_id": 1, "caption": "one"}], "info": {}})
+    assert [(each.name, each.caption) for each in predictions.read(path)] == [("1", "one")]

@@ -282,6 +282,8 @@ def _band(
 def _beam_axis(figure: go.Figure, frame: pd.DataFrame) -> go.Figure:
     """Put ticks at the beam sizes of the run; logarithmic if they span more than a decade."""
     sizes = sorted({int(size) for size in frame.beam_size})
+    if not sizes:
+        return figure
     wide = sizes[0] > 0 and sizes[-1] > 10 * sizes[0]
     figure.update_xaxes(tickmode="array", tickvals=sizes, ticktext=_beam_names(sizes, wide), tickangle=0)
     if len(sizes) == 1:

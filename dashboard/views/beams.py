@@ -100,6 +100,9 @@ def _statistics(run: data.Run) -> pd.DataFrame:
 def _captions(source: chapters.Source) -> list[Figure]:
     st.subheader("How captions change with beam size")
     found, seconds = _statistics(source.run), source.run.seconds_per_image()
+    if found.empty:
+        st.markdown("The captions of this run are missing or damaged; see Overview.")
+        return []
     drawn = [
         (curves.words_by_beam(found, layout.template()), "words", "Mean caption length by beam size"),
         (curves.distinct_by_beam(found, layout.template()), "distinct", "Vocabulary size by beam size"),

@@ -125,9 +125,12 @@ def coco_content(captions: Path, instances: Path) -> CocoContent:
         DatasetError: the message names the file, the entry and what was expected.
     """
     content = CocoContent(captions)
-    found = _lists(captions)
+    found = _lists(captions, optional=("annotations",))
     for image in found["images"]:
         _add_image(content, image)
+    if "annotations" not in found:
+        content.remarks.append("the annotation file has no captions, as those of test splits")
+        found["annotations"] = []
     excluded = [annotation for annotation in found["annotations"] if not _add_reference(content, annotation)]
     if excluded:
         content.remarks.append(
@@ -216,9 +219,11 @@ def _annotated_size(image: object) -> tuple[str, tuple[float, float]] | None:
     return (key, (known[0], known[1])) if len(known) == 2 else None
 
 
-def _lists(path: Path) -> dict[str, Any]:
+def _lists(path: Path, optional: tuple[str, ...] = ()) -> dict[str, Any]:
     content = read_json_file(path)
     for name in ("images", "annotations"):
+        if isinstance(content, dict) and name in optional and name not in content:
+            continue
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
             raise DatasetError(f"{path}: expected a COCO object with the lists 'images' and 'annotations'")
     return content

@@ -131,6 +131,9 @@ def _table(file: Path, delimiter: str) -> Iterator[tuple[str, str, str]]:
     table = rows(read_text_file(file), file, DatasetError, delimiter)
     first = next(table, (0, 0, []))
     header = [cell.strip() for cell in first[2]]
+    twice = next((name for name in header if name and header.count(name) > 1), None)
+    if twice is not None:
+        raise DatasetError(f"{file}: the header has {quoted(twice)} twice; rename one of the columns")
     at = [next((header.index(key) for key in keys if key in header), -1) for keys in (IMAGE_KEYS, CAPTION_KEYS)]
     if -1 in at:
         if len(header) != 2 or not has_photo_suffix(header[0]):

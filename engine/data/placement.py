@@ -13,7 +13,8 @@ def place(base: Path, names: Sequence[str], hints: Sequence[Path]) -> tuple[Path
 
     If `hints` have none of the photos, `base` and the folders in it and in its `images` are searched. A folder with
     all photos is preferred; else each photo is looked up by itself, because the images of a split are sometimes spread
-    over the folders of others. A name with folders is also looked up without them. Photos that are nowhere keep their
+    over the folders of others. A name with folders is also looked up without them, and
+    with slashes for backslashes. Photos that are nowhere keep their
     names.
 
     Args:
@@ -59,12 +60,13 @@ def _search(folders: Sequence[Path], names: Sequence[str]) -> list[tuple[Path, s
     def has(folder: Path, name: str) -> bool:
         return (folder / name).is_file() if "/" in name else name in files(folder)
 
-    bare = [name.rpartition("/")[2] for name in names]
-    for form in (names, bare):
+    slashed = [name.replace("\\", "/") for name in names]  # as written on Windows
+    bare = [name.rpartition("/")[2] for name in slashed]
+    for form in (names, slashed, bare):
         for folder in folders:
             if all(has(folder, name) for name in form):
                 return [(folder, name) for name in form]
     return [
         next(((folder, name) for name in forms for folder in folders if has(folder, name)), None)
-        for forms in zip(names, bare, strict=True)
+        for forms in zip(names, slashed, bare, strict=True)
     ]

@@ -17,6 +17,9 @@ from engine.data.pairs import CAPTION_KEYS, IMAGE_KEYS, JSON_LINES, TABLES
 from engine.reading import parse_json, quoted, read_text
 
 _NAME_KEYS = ("image_id", "img_id", *IMAGE_KEYS)
+_WRAPPERS = ("annotations", "predictions", "results")
+"""Keys under which programs write the list of predictions."""
+
 _TEXT_KEYS = (*CAPTION_KEYS, "prediction")
 _FORMS = (
     "expected {image_id, caption} or {img_id, prediction} in a JSON list, JSON lines, CSV or TSV; or {name: caption}"
@@ -107,11 +110,17 @@ def _json_entries(path: Path, text: str) -> Iterator[tuple[str, Any, bool]]:
     except KeyError as error:
         raise PredictionsError(f"{path}: {_twice(error.args[0], error.args[0])}") from error
     if isinstance(content, dict):
+        content = next((inner for key in _WRAPPERS if _is_entries(inner := content.get(key))), content)
+    if isinstance(content, dict):
         yield from ((name, _only(path, name, caption), False) for name, caption in content.items())
     elif isinstance(content, list):
         yield from (_entry(path, item) for item in content)
     else:
         raise PredictionsError(f"{path}: the JSON is {quoted(content)}; {_FORMS}")
+
+
+def _is_entries(content: Any) -> bool:
+    return isinstance(content, list) and all(isinstance(each, dict) for each in content)
 
 
 def _only(path: Path, name: str, caption: Any) -> Any:

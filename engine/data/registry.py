@@ -96,8 +96,15 @@ def _recognise(path: Path) -> DatasetReader:
 
 
 def _check_unread(folder: Path) -> None:
-    """Raise `DatasetError` if a folder has an annotation file of an unknown form: its references would be lost."""
-    for place in (folder, folder / "annotations"):
+    """Raise `DatasetError` if a folder has annotation files that nobody reads: their references would be lost."""
+    inner = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    for place in inner:
+        named = next((name for name, reader in READERS.items() if name != "folder" and reader.recognises(place)), None)
+        if named is not None:
+            raise DatasetError(
+                f"{place} has annotations ({named}); pass that folder, or --format folder for photos alone"
+            )
+    for place in (folder, *inner):
         for file in sorted(place.iterdir()) if place.is_dir() else ():
             if file.is_file() and file.name[0] != "." and file.name not in _NOT_ANNOTATIONS and _is_annotation(file):
                 raise DatasetError(

@@ -240,7 +240,7 @@ CAPTION = {"id": 7, "image_id": 1, "caption": "a dog"}
             "points outside the photos' folder",
         ),
         ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": None}]}, "caption 7 is None, expected text"),
-        ({"images": [IMAGE]}, "expected a COCO object with the lists"),
+        ({"images": [IMAGE], "annotations": {}}, "expected a COCO object with the lists"),
         ({"images": [{**IMAGE, "conditions": 3}], "annotations": []}, "the conditions 3 are not a list"),
         ({"images": [{**IMAGE, "id": [1]}], "annotations": []}, r"the 'id' \[1\] is not an id"),
         ({"images": [IMAGE], "annotations": [{**CAPTION, "caption": "a \ud83d"}]}, r"the surrogate '\\ud83d'"),
