@@ -93,6 +93,8 @@ def value_problem(name: str, value: object) -> str | None:
     for each in values[:65]:
         if isinstance(each, list | tuple):
             return f"{name} is {quoted(value)}, expected a value or one list of values"
+        if each is None and name in _COUNTS:
+            return f"{name} is null, expected 1 to {most:,}"
         least = 1 if name in _COUNTS and not isinstance(each, bool) else 0
         if isinstance(each, int | float) and not (math.isfinite(each) and least <= each <= most):
             return f"{name} is {quoted(each)}, expected {least} to {most:,}"

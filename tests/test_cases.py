@@ -520,3 +520,54 @@ def test_predictions_may_be_wrapped_in_an_object(tmp_path, key):
 
     path = tiny.write_json(tmp_path / "p.json", {key: [{"image_id": 1, "caption": "one"}], "info": {}})
     assert [(each.name, each.caption) for each in predictions.read(path)] == [("1", "one")]
+
+
+def test_blank_references_are_not_used_and_counted(tmp_path, capsys):
+    folder = tiny.coco(tmp_path / "data", count=3)
+    file = folder / "annotations" / "captions_val.json"
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"][1::2]:
+        annotation["caption"] = "  "
+    tiny.write_json(file, content)
+    captions = {f"{number:012d}": PREDICTED[number] for number in (1, 2, 3)}
+    found = scored(tmp_path / "r", tiny.write_json(tmp_path / "p.json", captions), "--data", folder)
+    references = [[each["caption"]] for each in content["annotations"][::2]]
+    expected = caption_peers.corpus_scores(list(captions.values()), references)
+    assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-9)
+    assert "3 references are blank and not used" in capsys.readouterr().out
+
+
+def test_other_annotation_files_of_the_folder_are_named(tmp_path):
+    tiny.photo(tmp_path / "images" / "a.jpg")
+    (tmp_path / "captions.txt").write_text("image,caption\na.jpg,one\n")
+    tiny.write_json(tmp_path / "other.json", [{"image": "a.jpg", "caption": "two"}])
+    dataset = registry.load(tmp_path)
+    assert dataset.examples[0].references == ("one",)
+    assert dataset.remarks == (
+        "other annotation files of the folder are not used: other.json; pass one of them as --data to use it",
+    )
+    assert registry.load(tmp_path / "other.json").examples[0].references == ("two",)
+
+
+def test_captioned_photos_that_are_missing_are_named(tmp_path, capsys):
+    for name in ("a.jpg", "b.jpg"):
+        tiny.photo(tmp_path / "data" / "Images" / name)
+    (tmp_path / "data" / "captions.txt").write_text("image,caption\na.jpg,one\nb.jpg,two\nc.jpg,three\n")
+    tiny.captioner_folder(tmp_path / "captioner")
+    arguments = ["--data", tmp_path / "data", "--captioner", tmp_path / "captioner", "--beams", 1, "--max-length", 3]
+    assert run("evaluate", *arguments, "--run", "x", "--results", tmp_path / "r") == 0
+    assert f"1 captioned photo is not in {tmp_path / 'data' / 'Images'}: c.jpg" in capsys.readouterr().out
+
+
+def test_a_captioner_with_weights_that_are_not_finite_is_refused(tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from engine.captioners.native import checkpoints
+
+    folder = tiny.captioner_folder(tmp_path / "captioner")
+    weights = load_file(str(folder / "model.safetensors"))
+    weights["head.bias"][3] = torch.nan
+    save_file(weights, str(folder / "model.safetensors"))
+    with pytest.raises(checkpoints.CheckpointError, match="the weight 'head.bias' is not finite"):
+        checkpoints.load(folder)

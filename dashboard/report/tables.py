@@ -294,7 +294,7 @@ def tags(found: pd.DataFrame, total: int, small: str) -> Table:
         {
             "Tag": found.tag,
             "Captions": [f"{count:,}" for count in found.images],
-            "Share": [formatting.percent(count / total) for count in found.images],
+            "Share": [formatting.percent(count / total) if total else "-" for count in found.images],
             "Example": found.image_id,
             "Caption of the example": [*map(formatting.caption, found.caption)],
             "Evidence": found.evidence,

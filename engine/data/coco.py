@@ -64,6 +64,10 @@ class CocoReader:
             return path.suffix == ".json" and (path.name.startswith("captions_") or is_coco(path))
         return bool(coco_files(path))
 
+    def files(self, folder: Path) -> list[Path]:
+        """Return the annotation files of a folder."""
+        return list(coco_files(folder).values())
+
     def read(self, path: Path, split: str | None, hold_out: int) -> Dataset:
         """Read a split; see `protocols.DatasetReader`."""
         if path.is_file():

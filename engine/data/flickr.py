@@ -37,7 +37,9 @@ class FlickrReader:
     def recognises(self, path: Path) -> bool:
         """Return whether `path` is in this format."""
         if path.is_file():
-            return any(path.match(pattern) for pattern in self._files) and is_flickr(path)
+            # Any CSV with this header: Flickr8k's commas need no quotes.
+            is_named = any(path.match(pattern) for pattern in self._files)
+            return (is_named or (self.name == "flickr8k" and path.suffix == ".csv")) and is_flickr(path)
         return self._file(path) is not None
 
     def read(self, path: Path, split: str | None, hold_out: int) -> Dataset:
@@ -59,6 +61,11 @@ class FlickrReader:
         lists = _splits(file.parent, base)
         return listed_split(dataset, lists, split) if lists else hashed_split(dataset, split, hold_out)
 
+    def files(self, folder: Path) -> list[Path]:
+        """Return the annotation files of a folder."""
+        file = self._file(folder)
+        return [] if file is None else [file]
+
     def _file(self, folder: Path) -> Path | None:
         found = (
             file
@@ -71,7 +78,7 @@ class FlickrReader:
 
 FLICKR8K = FlickrReader(
     "flickr8k",
-    ("captions.txt", "Flickr8k.token.txt", "*.txt", "*.csv"),
+    ("captions.txt", "captions.csv", "Flickr8k.token.txt", "*.txt"),
     ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
 )
 FLICKR30K = FlickrReader(

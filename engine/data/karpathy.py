@@ -24,6 +24,10 @@ class KarpathyReader:
         """Return whether `path` is in this format."""
         return _is_karpathy(path) if path.is_file() else len(_files(path)) == 1
 
+    def files(self, folder: Path) -> list[Path]:
+        """Return the annotation files of a folder."""
+        return _files(folder)
+
     def read(self, path: Path, split: str | None, hold_out: int) -> Dataset:
         """Read a split; see `protocols.DatasetReader`."""
         files = [path] if path.is_file() else _files(path)

@@ -33,6 +33,10 @@ class PairsReader:
         """Return whether `path` is in this format."""
         return is_pairs(path) if path.is_file() else bool(_files(path))
 
+    def files(self, folder: Path) -> list[Path]:
+        """Return the annotation files of a folder."""
+        return _files(folder)
+
     def read(self, path: Path, split: str | None, hold_out: int) -> Dataset:
         """Read a split; see `protocols.DatasetReader`."""
         files = [path] if path.is_file() else _files(path)

@@ -1,6 +1,8 @@
 """Load datasets of any supported format: choose the reader of a path and check what it returns."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine import protocols
 from engine.data.checks import checked, named_as_on_disk
@@ -13,7 +15,7 @@ from engine.data.karpathy import KarpathyReader
 from engine.data.pairs import PairsReader
 from engine.data.splits import HOLD_OUT
 from engine.protocols import DatasetReader, PluginError
-from engine.reading import head
+from engine.reading import head, some_of
 
 READERS: dict[str, DatasetReader] = {
     reader.name: reader
@@ -58,9 +60,39 @@ def load(path: Path, format: str | None = None, split: str | None = None, hold_o
         raise DatasetError(f"{path}: there is no such file or folder; expected a dataset ({', '.join(formats())})")
     reader = _recognise(path) if format is None else _named(format)
     dataset = reader.read(path, split, hold_out)
+    if format is None and path.is_dir() and isinstance(dataset, Dataset):
+        dataset = dataset.remarking(_unused_files(path, reader))
     if not isinstance(dataset, Dataset):
         raise PluginError(f"the reader {reader.name!r} returned {dataset!r}, expected a Dataset")
-    return checked(named_as_on_disk(checked(dataset)))
+    return _without_blanks(checked(named_as_on_disk(checked(dataset))))
+
+
+def _without_blanks(dataset: Dataset) -> Dataset:
+    """Return the dataset without blank references, which describe nothing and would lower CIDEr."""
+    blank = sum(not text.strip() for example in dataset.examples for text in example.references)
+    if not blank:
+        return dataset
+    kept = dataset.subset(
+        replace(example, references=tuple(text for text in example.references if text.strip()))
+        for example in dataset.examples
+    )
+    counted = "1 reference is blank and" if blank == 1 else f"{blank:,} references are blank and"
+    return kept.remarking(f"{counted} not used")
+
+
+def _files(reader: Any, folder: Path) -> list[Path]:
+    """Return the annotation files that one of our own readers would read in a folder."""
+    return reader.files(folder) if hasattr(reader, "files") else []
+
+
+def _unused_files(folder: Path, reader: DatasetReader) -> str:
+    """Return a remark on annotation files that another reader would read, or ""."""
+    own = set(_files(reader, folder))
+    others = [file for other in READERS.values() for file in _files(other, folder) if file not in own]
+    if not own or not others:
+        return ""
+    named = some_of([file.name for file in dict.fromkeys(others)])
+    return f"other annotation files of the folder are not used: {named}; pass one of them as --data to use it"
 
 
 def formats() -> list[str]:

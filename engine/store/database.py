@@ -102,6 +102,8 @@ def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Pro
     for run in runs:
         path = table_path(run.folder, table)
         if not path.exists():
+            if table in _recorded(run):
+                problems.append(Problem(path, "the table is missing; restore the file, or run the command again"))
             continue
         problem = check_table(path) or _content_problem(path)
         if problem is None:
@@ -110,6 +112,12 @@ def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Pro
         else:
             problems.append(problem)
     return paths, problems
+
+
+def _recorded(run: FinishedRun) -> list[str]:
+    """Return the tables that a run's record names."""
+    found = run.record.get("tables")
+    return found if isinstance(found, list) else []
 
 
 def _content_problem(path: Path) -> Problem | None:

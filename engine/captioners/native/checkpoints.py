@@ -94,6 +94,10 @@ def load(
     with torch.device("meta"):
         shapes = CaptionerModel(config).state_dict()
     weights = fitting(weights, shapes, folder)
+    if (broken := next((name for name, each in weights.items() if not bool(each.isfinite().all())), None)) is not None:
+        raise CheckpointError(
+            f"{folder}: the weight {quoted(broken)} is not finite; the training diverged, or the file is damaged"
+        )
     captioner = CaptionerModel(config)
     captioner.load_state_dict(weights, strict=False)
     return captioner.eval(), words

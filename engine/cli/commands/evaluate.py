@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.cli import parser
 from engine.config import ConfigError, DecodingConfig
+from engine.reading import some_of
 
 if TYPE_CHECKING:
     from engine.data.dataset import Dataset
@@ -108,6 +109,10 @@ def _photos_only(dataset: "Dataset") -> "Dataset":
     here = dataset.on_disk()
     if len(here.examples) < len(dataset.examples):
         print(f"{len(here.examples):,} of {len(dataset.examples):,} captioned photos are in {dataset.root}")
+        there = {example.image_id for example in here.examples}
+        gone = [example.file_name for example in dataset.examples if example.image_id not in there]
+        counted = "1 captioned photo is" if len(gone) == 1 else f"{len(gone):,} captioned photos are"
+        here = here.remarking(f"{counted} not in {dataset.root}: {some_of(gone)}")
     return here
 
 
