@@ -5,6 +5,7 @@ from typing import Any
 from engine.captioners.huggingface.errors import HuggingFaceError
 from engine.captioners.huggingface.loading import PREFIX, require_transformers, split_name
 from engine.models.hub import quiet_downloads
+from engine.reading import first_line, quoted
 
 _REFUSED = (
     *("num_beam_groups", "penalty_alpha", "dola_layers", "constraints", "force_words_ids", "guidance_scale"),
@@ -33,6 +34,10 @@ def decoding_defaults(name: str) -> dict[str, Any]:
             found = GenerationConfig.from_pretrained(where, revision=revision or "main")
         except (OSError, ValueError):
             return {}  # older models have none; loading the model reports what is missing
+        except Exception as error:  # a file of another form
+            raise HuggingFaceError(
+                f"{PREFIX}{where}: generation_config.json cannot be read ({first_line(error)}); copy it again"
+            ) from error
     check(where, found)
     settings = {"length_penalty": found.length_penalty, "early_stopping": found.early_stopping}
     return {key: value for key, value in settings.items() if value is not None}
@@ -42,8 +47,10 @@ def check(name: str, config: Any) -> None:
     """Raise `HuggingFaceError` if generation settings ask for a search that is not supported."""
     refused = [key for key in _REFUSED if getattr(config, key, None) not in _WITHOUT_EFFECT]
     refused += ["early_stopping"] if config.early_stopping not in (None, False, True) else []
+    penalty = config.length_penalty
+    refused += ["length_penalty"] if penalty is not None and not isinstance(penalty, int | float) else []
     if refused:
         value = getattr(config, refused[0])
         raise HuggingFaceError(
-            f"{PREFIX}{name}: generation_config.json has {refused[0]} {value!r}, which is not supported; remove it"
+            f"{PREFIX}{name}: generation_config.json has {refused[0]} {quoted(value)}, which is not supported; remove it"
         )
