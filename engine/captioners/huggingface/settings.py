@@ -50,7 +50,7 @@ def check(name: str, config: Any) -> None:
     penalty = config.length_penalty
     refused += ["length_penalty"] if penalty is not None and not isinstance(penalty, int | float) else []
     if refused:
-        value = getattr(config, refused[0])
+        setting = f"{refused[0]} {quoted(getattr(config, refused[0]))}"
         raise HuggingFaceError(
-            f"{PREFIX}{name}: generation_config.json has {refused[0]} {quoted(value)}, which is not supported; remove it"
+            f"{PREFIX}{name}: generation_config.json has {setting}, which is not supported; remove it"
         )
