@@ -73,7 +73,7 @@ def _parts(frame: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
 
 
 def image_of(frame: pd.DataFrame, metric: str, curve: int, point: int) -> str:
-    """Return the image of a point of `scatter` by its numbers in Plotly, or "" if there is no such point."""
+    """Return the image of a point of `scatter` by its numbers in Plotly, or "" if the numbers belong to no point."""
     parts = dict(enumerate(_parts(frame, metric), 1))  # curve 0 is the diagonal
     return parts[curve].image_id.iloc[point] if curve in parts and 0 <= point < len(parts[curve]) else ""
 

@@ -269,7 +269,7 @@ def _read_span(value: str, low: float, high: float) -> tuple[float, float]:
 
 
 def _parts(value: str) -> tuple[float, float] | None:
-    """Return the ends of a range such as `0.1:0.5`, or None if it is no range."""
+    """Return the ends of a range such as `0.1:0.5`, or None for any other text."""
     try:
         first, second = (float(part) for part in value.split(":"))
     except ValueError:

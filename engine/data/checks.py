@@ -89,7 +89,7 @@ def ordered(examples: Iterable[Example]) -> tuple[Example, ...]:
 
 
 def inside_name(name: object, file: Path) -> str:
-    """Return `name` as text; raise `DatasetError` if it is no name or points outside the photos' folder."""
+    """Return `name` as text; raise `DatasetError` if it is not a name or points outside the photos' folder."""
     if not isinstance(name, str | int) or isinstance(name, bool):
         raise DatasetError(f"{file}: the file name {quoted(name)} is not text")
     text = str(name).strip()

@@ -1,7 +1,7 @@
 """Read captions in COCO's form: COCO itself, nocaps, VizWiz and what others write that way.
 
 Boxes come from `instances_<split>.json` next to the captions. References that VizWiz marks as rejected or precanned
-("Quality issues are too severe ...") are no descriptions and are left out, as in VizWiz's own evaluation.
+("Quality issues are too severe ...") do not describe the photo and are left out, as in VizWiz's own evaluation.
 """
 
 import re

@@ -35,7 +35,7 @@ class GroundingInput:
     regions: Sequence[Box]
     crowds: frozenset[str] = frozenset()
     """Labels of regions that hold several objects. Their nouns are not measured in this image: a map that peaks there
-    may point at one of the objects, and the region's box is no evidence for it."""
+    may point at one of the objects, and the region's box does not show which one."""
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _blocks(weights: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, 
 
 
 def _is_quick(config: Path, error: type[ValueError]) -> bool:
-    """Return whether transformers' config demands QuickGELU, its default; False if there is no config."""
+    """Return whether transformers' config demands QuickGELU, its default; False without a config."""
     if not config.is_file():
         return False
     parts = [read_object(config, error).get(name) for name in ("text_config", "vision_config")]

@@ -100,7 +100,7 @@ def save(
 def restore(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
 ) -> tuple[Progress, list[dict[str, Any]]]:
-    """Load the state into `model` and `optimizer`; return the progress and the log, new ones if there is no state.
+    """Load the state into `model` and `optimizer`; return the progress and the log, new ones without a state.
 
     Raises:
         TrainingError: the state is damaged.

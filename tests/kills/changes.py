@@ -38,7 +38,7 @@ class Changes:
         return full.startswith(self.root) and not any(f"{os.sep}{name}{os.sep}" in full for name in IGNORED)
 
     def install(self) -> None:
-        """Watch this process from now on; there is no way back."""
+        """Watch this process from now on; this cannot be undone."""
         self._watch_files()
         for name in ("replace", "rename", "unlink", "remove", "mkdir", "rmdir", "link", "symlink", "truncate"):
             setattr(os, name, self._watched(name, getattr(os, name)))

@@ -55,7 +55,7 @@ def split_name(name: str) -> tuple[str, str | None]:
         return where, None
     repository, _, revision = where.partition("@")
     if not _NAME.fullmatch(repository):
-        raise HuggingFaceError(f"{name}: there is no such folder, and it is not a name on the Hub such as org/model")
+        raise HuggingFaceError(f"{name}: expected a folder that exists, or a name on the Hub such as org/model")
     return repository, revision or None
 
 

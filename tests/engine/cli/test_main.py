@@ -248,7 +248,7 @@ def test_doctor_says_whether_a_captioner_of_hugging_face_is_there(capsys, tmp_pa
     assert "with maps: VisionEncoderDecoder, BLIP, GIT" in shown
     assert "--  hf:nobody/nothing" in shown and "run: hf download nobody/nothing" in shown
     assert run("doctor", "--captioner", "hf:no such/model!") == 2
-    assert "it is not a name on the Hub" in capsys.readouterr().err
+    assert "or a name on the Hub" in capsys.readouterr().err
 
 
 def test_doctor_reports_what_is_there_and_what_to_do(capsys):

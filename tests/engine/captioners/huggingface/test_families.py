@@ -49,7 +49,6 @@ def generated(captioner: HuggingFaceCaptioner, beams: int) -> tuple[list[tuple[i
             return_dict_in_generate=True,
             output_scores=True,
         )
-    new = found.sequences[:, -len(found.scores) :] if beams == 1 else found.sequences
     prompt = found.sequences.shape[1] - len(found.scores)
     captions = []
     for row in found.sequences[:, max(prompt, 0) :] if beams == 1 else found.sequences:
@@ -61,7 +60,6 @@ def generated(captioner: HuggingFaceCaptioner, beams: int) -> tuple[list[tuple[i
             tokens = tokens[start:]
         end = next((at for at, token in enumerate(tokens) if token in batch.end_ids), len(tokens) - 1)
         captions.append(tuple(tokens[: end + 1]))
-    del new
     if beams > 1:
         return captions, found.sequences_scores.tolist()
     steps = [each.log_softmax(-1) for each in found.scores]

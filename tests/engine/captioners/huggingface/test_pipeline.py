@@ -1,6 +1,7 @@
 """Models of Hugging Face through the command line: captions, scores, prompts, and what is refused."""
 
 import json
+import shutil
 import socket
 
 import numpy as np
@@ -80,10 +81,7 @@ def test_samples_depend_on_the_seed_and_not_on_the_batch(gpt2):
 
 
 def test_search_settings_of_the_model_are_defaults_and_what_is_not_supported_is_refused(gpt2, tmp_path):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for file in gpt2.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+    folder = shutil.copytree(gpt2, tmp_path / "model")
     settings = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps(settings | {"length_penalty": 0.5, "num_beams": 4}))
     assert registry.decoding_defaults(f"hf:{folder}")["length_penalty"] == 0.5
@@ -108,7 +106,7 @@ def test_a_models_own_n_gram_rule_counts_the_prompt_as_in_generate(llava):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("hf:no such/model!", "it is not a name on the Hub such as org/model"),
+        ("hf:no such/model!", "or a name on the Hub such as org/model"),
         ("hf:nobody/nothing", "hf download nobody/nothing, or copy its folder and pass it as hf:FOLDER"),
     ],
 )
@@ -135,10 +133,7 @@ def test_a_model_that_cannot_be_had_is_one_sentence(name, sentence, tmp_path, mo
     ],
 )
 def test_a_broken_folder_is_one_sentence(gpt2, tmp_path, change, sentence):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for file in gpt2.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+    folder = shutil.copytree(gpt2, tmp_path / "model")
     change(folder)
     with pytest.raises(HuggingFaceError) as caught:
         loading.load(f"hf:{folder}")
@@ -146,10 +141,7 @@ def test_a_broken_folder_is_one_sentence(gpt2, tmp_path, change, sentence):
 
 
 def test_code_that_comes_with_a_model_is_not_executed(gpt2, tmp_path):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for file in gpt2.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+    folder = shutil.copytree(gpt2, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     config |= {
         "model_type": "mine",
