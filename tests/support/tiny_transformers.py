@@ -177,21 +177,18 @@ def git(folder: Path) -> None:
     _save(folder, hf.GitForCausalLM(config), hf.GitProcessor(images, words))
 
 
-@family
-def llava(folder: Path) -> None:
+def _llava(folder: Path, config: Any, model: Any, processor: Any, images: Any, **more: Any) -> None:
     words = _llama("<image>", extra_special_tokens={"image_token": "<image>"})
-    config = hf.LlavaConfig(
-        vision_config=hf.CLIPVisionConfig(
-            **VISION, initializer_range=STD, image_size=32, patch_size=8, projection_dim=WIDTH
-        ),
+    vision = hf.CLIPVisionConfig(**VISION, initializer_range=STD, image_size=32, patch_size=8, projection_dim=WIDTH)
+    made = config(
+        vision_config=vision,
         text_config=_text(hf.LlamaConfig, len(words), bos_token_id=1, eos_token_id=2, pad_token_id=3),
         image_token_index=words.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
-        image_seq_length=16,
+        **more,
     )
-    images = hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=PHOTO)
-    processor = hf.LlavaProcessor(
+    prepared = processor(
         images,
         words,
         patch_size=8,
@@ -199,35 +196,22 @@ def llava(folder: Path) -> None:
         num_additional_image_tokens=1,
         chat_template=_TEMPLATE.replace("IMG", "<image>\\n"),
     )
-    ids = {"eos_token_id": 2, "pad_token_id": 3, "bos_token_id": 1}
-    _save(folder, hf.LlavaForConditionalGeneration(config), processor, **ids)
+    _save(folder, model(made), prepared, eos_token_id=2, pad_token_id=3, bos_token_id=1)
+
+
+@family
+def llava(folder: Path) -> None:
+    images = hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=PHOTO)
+    parts = (hf.LlavaConfig, hf.LlavaForConditionalGeneration, hf.LlavaProcessor)
+    _llava(folder, *parts, images, image_seq_length=16)
 
 
 @family
 def llava_next(folder: Path) -> None:
-    words = _llama("<image>", extra_special_tokens={"image_token": "<image>"})
     pins = [[32, 64], [64, 32], [64, 64]]
-    config = hf.LlavaNextConfig(
-        vision_config=hf.CLIPVisionConfig(
-            **VISION, initializer_range=STD, image_size=32, patch_size=8, projection_dim=WIDTH
-        ),
-        text_config=_text(hf.LlamaConfig, len(words), bos_token_id=1, eos_token_id=2, pad_token_id=3),
-        image_token_index=words.convert_tokens_to_ids("<image>"),
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-        image_grid_pinpoints=pins,
-    )
     images = hf.LlavaNextImageProcessor(size={"shortest_edge": 32}, crop_size=PHOTO, image_grid_pinpoints=pins)
-    processor = hf.LlavaNextProcessor(
-        images,
-        words,
-        patch_size=8,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=_TEMPLATE.replace("IMG", "<image>\\n"),
-    )
-    ids = {"eos_token_id": 2, "pad_token_id": 3, "bos_token_id": 1}
-    _save(folder, hf.LlavaNextForConditionalGeneration(config), processor, **ids)
+    parts = (hf.LlavaNextConfig, hf.LlavaNextForConditionalGeneration, hf.LlavaNextProcessor)
+    _llava(folder, *parts, images, image_grid_pinpoints=pins)
 
 
 _QWEN = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>", "<|im_end|>")
