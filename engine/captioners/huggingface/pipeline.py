@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from tqdm import tqdm
 
-from engine.captioners.huggingface import handover, loading, settings
+from engine.captioners.huggingface import estimates, handover, loading, settings
 from engine.captioners.huggingface.errors import HuggingFaceError
-from engine.captioners.huggingface.steps import TransformersSteps
+from engine.captioners.huggingface.steps import TransformersSteps, can_share
 from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
 from engine.decoding.batched import BatchedSearch
@@ -25,12 +26,16 @@ from engine.reading import first_line
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
+SHARED_TOLERANCE = {"float32": 1e-4, "bf16": 5e-2}
+"""Largest difference of logits with keys stored once per image, as a share of the largest logit, by precision."""
+
 
 class _Decoder:
     """A model as `decoding.batched.StepModel`; its images are the photos themselves."""
 
-    def __init__(self, loaded: loading.Loaded, text: str | None, config: DecodingConfig) -> None:
-        self._loaded, self._text, self._config = loaded, text, config
+    def __init__(self, loaded: loading.Loaded, text: str | None, config: DecodingConfig, is_shared: bool) -> None:
+        """`is_shared`: keys and values of photo and prompt are stored once per image."""
+        self._loaded, self._text, self._config, self._is_shared = loaded, text, config, is_shared
 
     @property
     def device(self) -> torch.device:
@@ -38,31 +43,19 @@ class _Decoder:
 
     def start(self, photos: Sequence[Image.Image], max_length: int) -> TransformersSteps:
         """Encode photos and prompt, and return a decoding with one prefix per photo."""
-        inputs = handover.model_inputs(self._loaded, photos, self._text)
-        return TransformersSteps(handover.open_batch(self._loaded, inputs, self._config))
+        return TransformersSteps(self._open(photos), self._is_shared)
 
     def reader(self, images: Any) -> Any:
         raise NotImplementedError("the study's rule needs a decoder of this project")
 
     def bytes_per_image(self, photos: Sequence[Image.Image], beams: int, steps: int) -> int:
-        """Return the bytes of the keys, values and logits of a search of `beams` prefixes."""
-        batch = handover.open_batch(
-            self._loaded, handover.model_inputs(self._loaded, photos[:1], self._text), self._config
-        )
-        config = batch.model.config.get_text_config(decoder=True)
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        tokens = batch.ids.shape[1] + steps + _image_tokens(batch)
-        size = self._loaded.model.dtype.itemsize
-        cached = 2 * config.num_hidden_layers * heads * width * tokens * size
-        return beams * (2 * cached + 4 * 4 * config.vocab_size)  # reordering copies the cache
+        """Return the bytes of a search of `beams` prefixes for the largest of the photos."""
+        largest = max(photos, key=lambda photo: photo.width * photo.height)
+        return estimates.bytes_per_image(estimates.sizes_of(self._open([largest])), beams, steps, self._is_shared)
 
-
-def _image_tokens(batch: handover.Batch) -> int:
-    """Return the number of keys that do not come from ids: those of an encoder."""
-    encoded = batch.inputs.get("encoder_outputs")
-    states = batch.inputs.get("encoder_hidden_states") if encoded is None else encoded[0]
-    return states.shape[1] if isinstance(states, torch.Tensor) else 0
+    def _open(self, photos: Sequence[Image.Image]) -> handover.Batch:
+        inputs = handover.model_inputs(self._loaded, photos, self._text)
+        return handover.open_batch(self._loaded, inputs, self._config)
 
 
 class HuggingFaceCaptioner:
@@ -74,6 +67,7 @@ class HuggingFaceCaptioner:
         self._loaded, self.name = loaded, loaded.name
         settings.check(loaded.name, loaded.model.generation_config)
         self._prompt = handover.prompt_text(loaded, prompt)
+        self._is_shared: bool | None = None
         self.seconds = {"encode": 0.0, "decode": 0.0}
         """Seconds spent in the parts of `caption` so far."""
 
@@ -125,13 +119,26 @@ class HuggingFaceCaptioner:
         words = TokenWords(self._loaded.tokenizer, probe.end_ids, probe.pad_id)
         # Repetition constraints are among the model's rules, which count the prompt as transformers does.
         plain = replace(config, repetition_penalty=1.0, no_repeat_ngram=0)
-        decoder = _Decoder(self._loaded, self._prompt, config)
+        decoder = _Decoder(self._loaded, self._prompt, config, self._can_share(pictures[0], config))
         search = BatchedSearch(decoder, pictures, 0, probe.end_ids, plain, image_ids)
         found = search.run()
         self.seconds["decode"] += time.perf_counter() - start
         return {
             size: [[_hypothesis(each, words) for each in image] for image in every] for size, every in found.items()
         }
+
+    def _can_share(self, photo: Image.Image, config: DecodingConfig) -> bool:
+        """Return whether keys and values of photo and prompt can be stored once per image; tried at the first call."""
+        if self._is_shared is None:
+
+            def open_two() -> handover.Batch:
+                inputs = handover.model_inputs(self._loaded, [photo, photo], self._prompt)
+                return handover.open_batch(self._loaded, inputs, config)
+
+            self._is_shared = can_share(open_two, SHARED_TOLERANCE[config.precision])
+            if not self._is_shared:
+                tqdm.write("this model needs more memory: its keys and values are stored per beam, not per image")
+        return self._is_shared
 
     def _probe(self, photo: Image.Image, config: DecodingConfig) -> handover.Batch:
         """Return one photo, ready for its first step.

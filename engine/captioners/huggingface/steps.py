@@ -1,6 +1,10 @@
-"""A decoding of a transformers model, one step for all prefixes at a time: `decoding.steps.RuledSteps`."""
+"""A decoding of a transformers model, one step for all prefixes at a time: `decoding.steps.RuledSteps`.
+
+Keys and values of prompt and image are stored once per image where the model allows it, and otherwise once per prefix.
+"""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +15,9 @@ from engine.captioners.huggingface.handover import Batch
 READ_ONCE = ("pixel", "image_", "video", "mm_encoder", "input_features")
 """Beginnings of the names of inputs that only the first step reads."""
 
+_ENCODED = ("encoder_outputs", "encoder_hidden_states")
+"""Names of inputs that belong to images where keys are shared."""
+
 
 class TransformersSteps:
     """Prefixes of a batch with the model's own key-value cache."""
@@ -18,14 +25,20 @@ class TransformersSteps:
     asked: dict[str, Any] = {}
     """What the model is asked for besides logits."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, is_shared: bool = False) -> None:
+        """`is_shared`: store what belongs to an image once; only for models for which `can_share` holds."""
         self._batch, self._model = batch, batch.model
         self._inputs, self._ids = dict(batch.inputs), batch.ids
         self._rows = torch.arange(len(batch.ids), device=batch.ids.device)
         """The image of each prefix."""
-        self._is_first = True
+        self._is_first, self._is_shared, self._shared = True, is_shared, None
         # The name changes with versions of transformers.
         self._cache_name = "cache" if "cache" in self._inputs else "past_key_values"
+
+    @property
+    def cache(self) -> Any:
+        """Return the model's cache of keys and values; filled by the first step."""
+        return self._inputs[self._cache_name]
 
     def step(self, tokens: Tensor) -> Tensor:
         """Return logits [R, V] of the token after each prefix; the first step reads the prompt instead of `tokens`."""
@@ -43,7 +56,14 @@ class TransformersSteps:
         if self._is_first:
             self._inputs = {name: value for name, value in self._inputs.items() if not name.startswith(READ_ONCE)}
             self._is_first = False
+            if self._is_shared:
+                self._shared = self._share(self.cache)
         return out.logits[:, -1]
+
+    def _share(self, cache: Any) -> Any:
+        from engine.captioners.huggingface.shared_cache import SharedCache  # needs transformers
+
+        return SharedCache(cache, len(self._ids), self._ids.device)
 
     def reorder(self, parents: Tensor) -> None:
         """Replace prefix r by the prefix at parents[r]."""
@@ -51,17 +71,49 @@ class TransformersSteps:
         if len(parents) == count and bool((parents == torch.arange(count, device=parents.device)).all()):
             return
         self._ids, self._rows = self._ids[parents], self._rows[parents]
+        encoded = (parents, count)
+        if self._shared is not None:
+            images = self._shared.folds.count
+            encoded = (self._shared.reorder(parents), images)
         for name, value in self._inputs.items():
-            if name == self._cache_name:
+            if name != self._cache_name:
+                self._inputs[name] = _chosen(value, *(encoded if name in _ENCODED else (parents, count)))
+            elif self._shared is None:
                 value.reorder_cache(parents)
-            else:
-                self._inputs[name] = _chosen(value, parents, count)
 
     def apply_rules(self, scores: Tensor) -> Tensor:
         """Return scores under the rules of the model's generation settings."""
         for rule in self._batch.rules:
             scores = _for_prefixes(rule, self._rows)(self._ids, scores)
         return scores
+
+
+_BEAMS = ((0, 0, 1), (0, 1, 1, 2), (2, 3))
+"""Parents in the steps of `can_share`: prefixes are copied, images have different numbers of them, one is dropped."""
+
+
+def can_share(open_two: Callable[[], Batch], tolerance: float) -> bool:
+    """Return whether a model computes the same logits if keys and values are stored once per image.
+
+    Args:
+        open_two: returns a new batch of two photos.
+        tolerance: largest difference, as a share of the largest logit.
+    """
+    steps = [TransformersSteps(open_two(), is_shared) for is_shared in (False, True)]
+    try:
+        with torch.inference_mode():
+            logits = [each.step(torch.empty(0, dtype=torch.long)) for each in steps]
+            for beams in _BEAMS:
+                parents = torch.tensor(beams, device=logits[0].device)
+                tokens = logits[0][parents].argmax(-1)
+                for each in steps:
+                    each.reorder(parents)
+                logits = [each.step(tokens) for each in steps]
+                if float((logits[0] - logits[1]).abs().max()) > tolerance * float(logits[0].abs().max()):
+                    return False
+    except (NotImplementedError, TypeError, ValueError, RuntimeError, AttributeError, IndexError):
+        return False  # the model does more with keys than attention
+    return True
 
 
 def _for_prefixes(rule: Any, rows: Tensor) -> Any:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.captioners.native import kv_cache
+from engine.decoding.folds import Folds
 
 
 class Product:
@@ -144,7 +145,7 @@ class IncrementalDecoder:
     def __init__(self, weights: DecoderWeights, cross: CrossAttentionCache, max_length: int) -> None:
         self._weights, self._cross = weights, cross
         self._position = 0
-        self._folds = _Folds.even(len(cross), 1, weights.device)
+        self._folds = Folds.even(len(cross), 1, weights.device)
         self._kv_cache = kv_cache.create(weights.device, len(weights.layers), max_length)
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -177,16 +178,15 @@ class IncrementalDecoder:
         if same:
             return
         self._kv_cache.reorder(parents)
-        stay, places = images[parents].unique_consecutive(return_inverse=True)
+        self._folds, stay = self._folds.chosen(parents)
         if len(stay) < len(self._cross):
             self._cross = self._cross.keep(stay)
-        self._folds = _Folds.uneven(places, len(stay))
 
     def reorder_static(self, parents: Tensor) -> None:
         """Reorder without device synchronisation; every image must keep the same number of prefixes."""
         images = len(self._cross)
         self._kv_cache.reorder(parents)
-        self._folds = _Folds.even(images, len(parents) // images, parents.device)
+        self._folds = Folds.even(images, len(parents) // images, parents.device)
 
 
 FEW = 5
@@ -204,40 +204,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     scaled = (query * query.shape[-1] ** -0.5).flatten(0, 1)
     weights = torch.bmm(key.flatten(0, 1), scaled.transpose(1, 2)).transpose(1, 2).softmax(-1)
     return torch.bmm(weights, value.flatten(0, 1)).view(query.shape)
-
-
-class _Folds:
-    """Positions of prefixes in a padded block [B, K, ...], K being the largest number of prefixes of an image."""
-
-    def __init__(self, images: Tensor, count: int, room: int, slots: Tensor | None) -> None:
-        """`images`: int64[R], ascending, the image of each prefix; `slots`: int64[R], None without padding."""
-        self.images, self._count, self._room, self._slots = images, count, room, slots
-
-    @classmethod
-    def even(cls, count: int, each: int, device: torch.device) -> "_Folds":
-        """Return the positions for `count` images with `each` prefixes."""
-        return cls(torch.arange(count, device=device).repeat_interleave(each), count, each, None)
-
-    @classmethod
-    def uneven(cls, images: Tensor, count: int) -> "_Folds":
-        """Return the positions for `count` images with at least one prefix each; `images`: int64[R], ascending."""
-        counts = torch.bincount(images, minlength=count)
-        room = int(counts.max())
-        if room * count == len(images):
-            return cls(images, count, room, None)
-        first = counts.cumsum(0) - counts
-        return cls(images, count, room, images * room + torch.arange(len(images), device=images.device) - first[images])
-
-    def fold(self, x: Tensor) -> Tensor:
-        """Return [R, D] as [B, K, D], padded with zeros."""
-        if self._slots is not None:
-            x = x.new_zeros(self._count * self._room, x.shape[-1]).index_copy_(0, self._slots, x)
-        return x.view(self._count, self._room, -1)
-
-    def unfold(self, x: Tensor) -> Tensor:
-        """Return [B, K, D] as [R, D], without padding."""
-        x = x.reshape(self._count * self._room, -1)
-        return x if self._slots is None else x.index_select(0, self._slots)
 
 
 class FullPrefixReader:
