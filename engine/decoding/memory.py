@@ -79,15 +79,15 @@ def bytes_per_image(
     vocabulary: int,
     memory_tokens: int,
     item: int = 4,
-    copies: int = 2,
+    spare_layers: int = 1,
 ) -> int:
     """Return the bytes that decoding one image takes, with `item` bytes per number and scores in float32.
 
-    They are the image's keys and values in each layer, those of its beams (`copies` of them, see `kv_cache`, plus a
-    quarter), and the scores of the vocabulary per beam: logits, log-probabilities and a copy.
+    They are the image's keys and values in each layer, those of its beams (with `spare_layers`, see `kv_cache`, plus
+    half), and the scores of the vocabulary per beam: logits, log-probabilities and a copy.
     """
     cross = layers * 2 * memory_tokens * width * item
-    own = copies * layers * 2 * steps * beams * width * item * 5 // 4
+    own = (layers + spare_layers) * 2 * steps * beams * width * item * 3 // 2
     scores = beams * vocabulary * (2 * 4 + item)
     return cross + own + scores
 

@@ -19,6 +19,7 @@ class Sizes:
     """Bytes of their keys and values in all layers."""
     token: int
     """Bytes of the keys and values of one token of a caption."""
+    layers: int
     width: int
     """Numbers per token in a layer: states and the inner layer of the feed-forward block."""
     heads: int
@@ -38,6 +39,7 @@ def sizes_of(batch: Batch) -> Sizes:
     return Sizes(
         tokens=max(each.keys.shape[2] for each in [*layers, *crossed]),
         prompt=sum(each.keys.nbytes + each.values.nbytes for each in [*layers, *crossed]),
+        layers=len(layers),
         token=sum((each.keys.nbytes + each.values.nbytes) // each.keys.shape[2] for each in layers),
         width=6 * text.hidden_size + 3 * inner,
         heads=text.num_attention_heads,
@@ -58,11 +60,11 @@ def _layers(cache: Any) -> tuple[list[Any], list[Any]]:
 def bytes_per_image(sizes: Sizes, beams: int, steps: int, is_shared: bool) -> int:
     """Return the bytes of decoding one photo with `beams` prefixes of at most `steps` tokens.
 
-    They are the keys and values of photo and prompt, once or per prefix; those of the prefixes, with a quarter for the
-    copy of a layer that a new order makes; the states of the first pass; and per prefix attention over all tokens and
+    They are the keys and values of photo and prompt, once or per prefix; those of the prefixes, with one more layer and
+    half (see `decoding.prefix_tokens`); the states of the first pass; and per prefix attention over all tokens and
     the scores of the vocabulary: logits, log-probabilities and two copies.
     """
-    copied = beams * (steps * sizes.token + (0 if is_shared else sizes.prompt))
+    copied = beams * (steps * sizes.token + (0 if is_shared else sizes.prompt)) * (sizes.layers + 1) // sizes.layers
     first = sizes.tokens * sizes.width * sizes.item
     scores = beams * (3 * 4 * sizes.heads * (sizes.tokens + steps) + (sizes.item + 3 * 4) * sizes.vocabulary)
-    return sizes.prompt + copied * 5 // 4 + first + scores
+    return sizes.prompt + copied * 3 // 2 + first + scores

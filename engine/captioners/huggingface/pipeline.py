@@ -43,7 +43,7 @@ class _Decoder:
 
     def start(self, photos: Sequence[Image.Image], max_length: int) -> TransformersSteps:
         """Encode photos and prompt, and return a decoding with one prefix per photo."""
-        return TransformersSteps(self._open(photos), self._is_shared)
+        return TransformersSteps(self._open(photos), max_length if self._is_shared else None)
 
     def reader(self, images: Any) -> Any:
         raise NotImplementedError("the study's rule needs a decoder of this project")

@@ -25,13 +25,13 @@ class TransformersSteps:
     asked: dict[str, Any] = {}
     """What the model is asked for besides logits."""
 
-    def __init__(self, batch: Batch, is_shared: bool = False) -> None:
-        """`is_shared`: store what belongs to an image once; only for models for which `can_share` holds."""
+    def __init__(self, batch: Batch, shared_room: int | None = None) -> None:
+        """`shared_room`: maximum tokens of a caption; stores once what belongs to an image, see `can_share`."""
         self._batch, self._model = batch, batch.model
         self._inputs, self._ids = dict(batch.inputs), batch.ids
         self._rows = torch.arange(len(batch.ids), device=batch.ids.device)
         """The image of each prefix."""
-        self._is_first, self._is_shared, self._shared = True, is_shared, None
+        self._is_first, self._room, self._shared = True, shared_room, None
         # The name changes with versions of transformers.
         self._cache_name = "cache" if "cache" in self._inputs else "past_key_values"
 
@@ -56,14 +56,14 @@ class TransformersSteps:
         if self._is_first:
             self._inputs = {name: value for name, value in self._inputs.items() if not name.startswith(READ_ONCE)}
             self._is_first = False
-            if self._is_shared:
-                self._shared = self._share(self.cache)
+            if self._room is not None:
+                self._shared = self._share(self.cache, self._room)
         return out.logits[:, -1]
 
-    def _share(self, cache: Any) -> Any:
+    def _share(self, cache: Any, room: int) -> Any:
         from engine.captioners.huggingface.shared_cache import SharedCache  # needs transformers
 
-        return SharedCache(cache, len(self._ids), self._ids.device)
+        return SharedCache(cache, len(self._ids), room, self._ids.device)
 
     def reorder(self, parents: Tensor) -> None:
         """Replace prefix r by the prefix at parents[r]."""
@@ -99,7 +99,7 @@ def can_share(open_two: Callable[[], Batch], tolerance: float) -> bool:
         open_two: returns a new batch of two photos.
         tolerance: largest difference, as a share of the largest logit.
     """
-    steps = [TransformersSteps(open_two(), is_shared) for is_shared in (False, True)]
+    steps = [TransformersSteps(open_two(), room) for room in (None, len(_BEAMS))]
     try:
         with torch.inference_mode():
             logits = [each.step(torch.empty(0, dtype=torch.long)) for each in steps]

@@ -293,7 +293,7 @@ class CaptionerModel(nn.Module):
             vocabulary=self.config.vocab_size,
             memory_tokens=cross.shape[2],
             item=self.head.weight.element_size(),
-            copies=kv_cache.copies(self.device),
+            spare_layers=kv_cache.spare_layers(self.device),
         )
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.decoding.prefix_tokens import PrefixTokens
 from engine.reading import first_line
 
 try:
@@ -48,9 +49,9 @@ def is_linked(device: torch.device) -> bool:
     return device.type == "cuda" and _has_kernel(device)
 
 
-def copies(device: torch.device) -> int:
-    """Return how often the cache on `device` stores the tokens of each prefix."""
-    return _cache_type(device).copies
+def spare_layers(device: torch.device) -> int:
+    """Return how many layers the cache on `device` has memory for besides those of the decoder."""
+    return _cache_type(device).spare_layers
 
 
 def _cache_type(device: torch.device) -> "type[CopiedKVCache] | type[LinkedKVCache]":
@@ -77,14 +78,14 @@ def _has_kernel(device: torch.device) -> bool:
 class CopiedKVCache:
     """Each prefix has its own copy, [T, R, H, d] in every layer.
 
-    Time is the first dimension, so that any selection of prefixes is copied in one pass. Two buffers alternate, because
-    allocating memory in every step costs as much as the copy itself.
+    See `decoding.prefix_tokens`.
     """
 
-    copies = 2
+    spare_layers = 1
 
     def __init__(self, layers: int, steps: int) -> None:
-        self._layers = [_Copies(steps) for _ in range(layers)]
+        spare: list[Tensor] = []
+        self._layers = [PrefixTokens(steps, spare) for _ in range(layers)]
         self._parents: Tensor | None = None
 
     def begin(self, rows: int, like: Tensor) -> None:
@@ -96,60 +97,18 @@ class CopiedKVCache:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """See `KVCache`."""
-        return F.scaled_dot_product_attention(query.unsqueeze(2), *self._layers[layer].append(key, value)).squeeze(2)
+        keys, values = self._layers[layer].append(key.unsqueeze(2), value.unsqueeze(2))
+        return F.scaled_dot_product_attention(query.unsqueeze(2), keys, values).squeeze(2)
 
     def reorder(self, parents: Tensor) -> None:
         """See `KVCache`; done in one pass before the next step, even after several calls."""
         self._parents = parents if self._parents is None else self._parents[parents]
 
 
-class _Copies:
-    """The copies of one layer."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps, self._filled, self._shape = steps, 0, torch.Size()
-        self._now: list[Tensor] = []
-        self._next: list[Tensor] = []
-
-    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append keys and values [R, H, d] of one step; return those of all steps so far, [R, H, T, d]."""
-        if self._filled == 0:
-            self._shape = key.shape
-            self._reserve(self._now, key)
-        read = []
-        for buffer, new in zip(self._now, (key, value), strict=True):
-            block = self._view(buffer)
-            block[self._filled] = new
-            read.append(block[: self._filled + 1].permute(1, 2, 0, 3))
-        self._filled += 1
-        return read[0], read[1]
-
-    def select(self, rows: Tensor) -> None:
-        """Replace row i by the row at rows[i]."""
-        before = [self._view(buffer)[: self._filled] for buffer in self._now]
-        self._shape = torch.Size((len(rows), *self._shape[1:]))
-        self._reserve(self._next, self._now[0])
-        for source, target in zip(before, self._next, strict=True):
-            torch.index_select(source, 1, rows, out=self._view(target)[: self._filled])
-        self._now, self._next = self._next, self._now
-
-    def _reserve(self, buffers: list[Tensor], like: Tensor) -> None:
-        size = self._steps * math.prod(self._shape)
-        if not buffers or buffers[0].numel() < size:
-            # The prefixes of a sweep grow slightly at each step; without spare room every step would allocate memory.
-            size = size * 5 // 4 if self._filled else size
-            buffers.clear()
-            buffers += [like.new_empty(size), like.new_empty(size)]
-
-    def _view(self, buffer: Tensor) -> Tensor:
-        shape = (self._steps, *self._shape)
-        return buffer[: math.prod(shape)].view(shape)
-
-
 class LinkedKVCache:
     """Each token's keys and values are stored once, [N, H * d] in every layer; a prefix is a row of indices into N."""
 
-    copies = 1
+    spare_layers = 0
 
     def __init__(self, layers: int, steps: int) -> None:
         self._steps, self._tokens, self._used = steps, 0, 0

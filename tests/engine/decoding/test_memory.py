@@ -78,8 +78,8 @@ def test_the_studys_beam_of_100_fits_its_budget():
 
 
 def test_a_gpus_budget_grows_with_its_memory():
-    each = memory.bytes_per_image(beams=100, copies=1, **STUDY)
-    assert each < memory.bytes_per_image(beams=100, **STUDY) - 100e6
+    each = memory.bytes_per_image(beams=100, spare_layers=0, **STUDY)
+    assert each < memory.bytes_per_image(beams=100, **STUDY) - 30e6
     assert memory.images_at_once(each, 100, "cuda", free=128 * 2**30) == 256
     assert memory.images_at_once(each, 100, "cuda", free=16 * 2**30) == 8 * 2**30 // each > 16
     assert memory.images_at_once(each, 1, "cuda", free=0) == 1
@@ -136,7 +136,7 @@ def test_a_gpus_real_use_stays_within_its_estimate_too(sizes):
     captioner, config = tiny.captioner(**shape).to("cuda"), DecodingConfig(max_length=20)
     each = memory.bytes_per_image(
         **{"beams": sum(sizes), "steps": 20, "layers": 2, "width": 256, "vocabulary": 4000, "memory_tokens": 50},
-        copies=kv_cache.copies(captioner.device),
+        spare_layers=kv_cache.spare_layers(captioner.device),
     )
     for _ in range(2):  # the first also takes what the libraries keep
         torch.cuda.reset_peak_memory_stats()
