@@ -33,14 +33,15 @@ def sizes_of(batch: Batch) -> Sizes:
     steps = TransformersSteps(batch)
     with torch.inference_mode():
         steps.step(batch.ids[:, -1])
-    layers, crossed = _layers(steps.cache)
+    own, crossed = _layers(steps.cache)
+    filled = [*own, *crossed]  # none, if the model keeps something else than keys and values
     text = batch.model.config.get_text_config(decoder=True)
     inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     return Sizes(
-        tokens=max(each.keys.shape[2] for each in [*layers, *crossed]),
-        prompt=sum(each.keys.nbytes + each.values.nbytes for each in [*layers, *crossed]),
-        layers=len(layers),
-        token=sum((each.keys.nbytes + each.values.nbytes) // each.keys.shape[2] for each in layers),
+        tokens=max([batch.ids.shape[1], *(each.keys.shape[2] for each in filled)]),
+        prompt=sum(each.keys.nbytes + each.values.nbytes for each in filled),
+        layers=max(len(own), 1),
+        token=sum((each.keys.nbytes + each.values.nbytes) // each.keys.shape[2] for each in own),
         width=6 * text.hidden_size + 3 * inner,
         heads=text.num_attention_heads,
         vocabulary=text.vocab_size,

@@ -18,16 +18,17 @@ from engine.captioners.huggingface.pipeline import DTYPES, HuggingFaceCaptioner
 from engine.captioners.huggingface.qformer import query_maps
 from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
+from engine.decoding import memory
 from engine.explain.attention import WordMaps, pooling
 from engine.models.tokenizer import Word
 from engine.protocols import Hypothesis
 from engine.store.schema import END_WORD
 
-TOLERANCE = {"float32": 1e-4, "bf16": 2e-2}
-"""Largest difference between one pass and the search's own steps, by precision."""
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+"""Largest difference between one pass and the search's own steps, by the type of the weights."""
 
 BATCH = 16
-"""Captions whose weights are read together."""
+"""Captions whose weights are read together, if memory allows."""
 
 LARGEST = 65_536
 """Weights of a word, over layers, heads and cells; larger maps are averaged over heads."""
@@ -66,12 +67,12 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
         self, photos: Sequence[np.ndarray], captions: Sequence[Hypothesis], config: DecodingConfig, merge: str
     ) -> list[WordMaps]:
         """Return the word maps of captions; the end token is kept as the word END_WORD."""
-        found: list[WordMaps] = []
-        for start in range(0, len(photos), BATCH):
-            pictures = [Image.fromarray(photo) for photo in photos[start : start + BATCH]]
-            tokens = [caption.tokens or () for caption in captions[start : start + BATCH]]
-            found += self._maps(pictures, tokens, config, merge)
-        return found
+
+        def some(start: int, stop: int) -> list[WordMaps]:
+            pictures = [Image.fromarray(photo) for photo in photos[start:stop]]
+            return self._maps(pictures, [caption.tokens or () for caption in captions[start:stop]], config, merge)
+
+        return memory.in_batches(some, len(photos), BATCH)
 
     def _maps(
         self, photos: Sequence[Image.Image], captions: Sequence[tuple[int, ...]], config: DecodingConfig, merge: str
@@ -110,7 +111,7 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
         if self._is_exact is None:
             quick, slow = read(replay.one_pass), read(replay.step_by_step)
             most = replay.difference(quick, slow, captions)
-            self._is_exact = most <= TOLERANCE[config.precision]
+            self._is_exact = most <= TOLERANCE[self._loaded.model.dtype]
             if not self._is_exact:
                 tqdm.write(f"attention is read step by step, because one pass differs by {most:.2g}")
             return slow

@@ -26,8 +26,8 @@ from engine.reading import first_line
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
-SHARED_TOLERANCE = {"float32": 1e-4, "bf16": 5e-2}
-"""Largest difference of logits with keys stored once per image, as a share of the largest logit, by precision."""
+SHARED_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+"""Largest difference of logits with keys stored once per image, as a share of the largest logit, by type of the weights."""
 
 
 class _Decoder:
@@ -135,7 +135,7 @@ class HuggingFaceCaptioner:
                 inputs = handover.model_inputs(self._loaded, [photo, photo], self._prompt)
                 return handover.open_batch(self._loaded, inputs, config)
 
-            self._is_shared = can_share(open_two, SHARED_TOLERANCE[config.precision])
+            self._is_shared = can_share(open_two, SHARED_TOLERANCE[self._loaded.model.dtype])
             if not self._is_shared:
                 tqdm.write("this model needs more memory: its keys and values are stored per beam, not per image")
         return self._is_shared

@@ -110,6 +110,18 @@ def test_one_pass_gives_the_weights_of_the_steps_and_of_generate(folders, name):
     assert replay.difference(found, replay.Weights(reference, found.is_cross), tokens) < 1e-5
 
 
+@pytest.mark.parametrize("name", tiny_transformers.FAMILIES)
+def test_at_bf16_both_ways_agree_within_the_stated_tolerances(folders, name):
+    captioner = explainer.load(f"hf:{folders(name)}", precision="bf16")
+    captions, config = captions_of(captioner)
+    assert captioner._is_shared  # logits with keys stored once per image
+    loaded = captioner._loaded
+    inputs = handover.model_inputs(loaded, photos(), captioner._prompt)
+    quick = replay.one_pass(handover.open_batch(loaded, inputs, config), captions)
+    slow = replay.step_by_step(handover.open_batch(loaded, inputs, config), captions)
+    assert replay.difference(quick, slow, captions) < explainer.TOLERANCE[torch.bfloat16]
+
+
 def greedy_weights(captioner, inputs):
     """The tokens and weights that `generate()` returns itself; None where it returns no cross-attention (BLIP)."""
     loaded = captioner._loaded
