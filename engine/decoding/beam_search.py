@@ -1,8 +1,9 @@
 """Beam search as in Hugging Face transformers, for one beam size.
 
-Of the 2K best continuations of an image (with E end tokens, the (1 + E) K best), those among the first K that end become
-candidates, and the K best that do not end are extended. Candidates are ranked by logprob / tokens ** length_penalty, the end token included. An image is
-finished once no running beam can beat its worst candidate (with early_stopping: at its K-th candidate).
+Of the 2K best continuations of an image (with E end tokens, of the (1 + E) K best), those among the first K that end
+become candidates, and the K best that do not end are extended. Candidates are ranked by logprob / tokens **
+length_penalty, the end token included. An image is finished once no running beam can beat its worst candidate (with
+early_stopping: at its K-th candidate).
 
 If scores are equal, `torch.topk` decides. To get the same decision as transformers, it receives the same numbers in the
 same order; this is why _NEVER is added to losing scores instead of removing them.

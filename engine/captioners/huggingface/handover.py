@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from engine.captioners.huggingface import settings
 from engine.captioners.huggingface.errors import HuggingFaceError
 from engine.captioners.huggingface.loading import Loaded
 from engine.config import DecodingConfig
@@ -23,6 +24,7 @@ _RULES = frozenset(
         *("MinLengthLogitsProcessor", "MinNewTokensLengthLogitsProcessor", "ForcedBOSTokenLogitsProcessor"),
         *("ForcedEOSTokenLogitsProcessor", "SuppressTokensLogitsProcessor", "SuppressTokensAtBeginLogitsProcessor"),
         *("SequenceBiasLogitsProcessor", "InfNanRemoveLogitsProcessor", "ExponentialDecayLengthPenalty"),
+        "LogitNormalization",
     }
 )
 """Rules of transformers that depend on a prefix alone, so that they hold for prefixes that searches share."""
@@ -104,9 +106,8 @@ def open_batch(loaded: Loaded, inputs: dict[str, Any], config: DecodingConfig) -
             **copied,
             custom_generate=take,
             max_new_tokens=config.max_length,
-            do_sample=False,
-            num_beams=1,
-            **_constraints(config),
+            **settings.REPLACED,
+            **settings.rules(loaded.model.generation_config) | _constraints(config),
         )
     batch = taken[0]
     _check(loaded, batch)
