@@ -68,19 +68,22 @@ def prompt_text(loaded: Loaded, prompt: str | None) -> str | None:
 
 def model_inputs(loaded: Loaded, photos: Sequence[Image.Image], text: str | None) -> dict[str, Any]:
     """Return the inputs of the model for a batch of photos, on its device."""
-    if loaded.processor is None:
-        found = loaded.image_processor(images=list(photos), return_tensors="pt")
-    else:
-        given = [[photo] for photo in photos] if loaded.family.is_nested else list(photos)
-        more = {} if text is None else {"text": [text] * len(photos), "padding": True}
-        found = loaded.processor(images=given, return_tensors="pt", **more)
     dtype, device = loaded.model.dtype, loaded.model.device
     return {
         name: value.to(device, dtype if value.is_floating_point() else value.dtype)
         if isinstance(value, Tensor)
         else value
-        for name, value in dict(found).items()
+        for name, value in processed(loaded, photos, text).items()
     }
+
+
+def processed(loaded: Loaded, photos: Sequence[Any], text: str | None) -> dict[str, Any]:
+    """Return what the processor makes of a batch of photos and the text."""
+    if loaded.processor is None:
+        return dict(loaded.image_processor(images=list(photos), return_tensors="pt"))
+    given = [[photo] for photo in photos] if loaded.family.is_nested else list(photos)
+    more = {} if text is None else {"text": [text] * len(photos), "padding": True}
+    return dict(loaded.processor(images=given, return_tensors="pt", **more))
 
 
 def open_batch(loaded: Loaded, inputs: dict[str, Any], config: DecodingConfig) -> Batch:

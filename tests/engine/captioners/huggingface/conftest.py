@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.captioners.huggingface import explainer
+from engine.captioners.huggingface.explainer import HuggingFaceExplainer
 from tests.support import tiny_transformers
 
 
@@ -19,3 +21,18 @@ def folders(tmp_path_factory) -> Callable[[str], Path]:
         return made[name]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def captioners(folders) -> Callable[[str], HuggingFaceExplainer]:
+    """Return a tiny captioner by the name of its family; tests do not change it."""
+    made: dict[str, HuggingFaceExplainer] = {}
+
+    def captioner(name: str) -> HuggingFaceExplainer:
+        if name not in made:
+            found = explainer.load(f"hf:{folders(name)}")
+            assert isinstance(found, HuggingFaceExplainer)
+            made[name] = found
+        return made[name]
+
+    return captioner
