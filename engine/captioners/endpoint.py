@@ -212,7 +212,7 @@ class _Answers:
 def _reason(error: urllib.error.HTTPError) -> str:
     """Return the server's own message in one printable line, or the standard text of the status."""
     try:
-        content = error.read(4096).decode("utf-8", errors="replace")
+        content = error.read(65_536).decode("utf-8", errors="replace")
         text = str(parse_json(content, "", EndpointError)["error"]["message"])
     except (ValueError, KeyError, TypeError, IndexError, OSError, http.client.HTTPException):
         text = str(error.reason)

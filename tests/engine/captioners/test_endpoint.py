@@ -134,8 +134,8 @@ def test_an_error_message_of_a_server_is_one_printable_line(server, tmp_path, ca
     data = tiny.coco(tmp_path / "data", count=1)
     server.plan, server.message = [400], "no\x1b[2J\nmodel" + "x" * 5000
     assert evaluate(server, data, tmp_path / "r") == 2
-    shown = capsys.readouterr().err
-    assert r"HTTP 400 no\x1b[2J model" in shown and shown.count("\n") == 1 and len(shown) < 500
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert r"HTTP 400 no\x1b[2J model" in shown and len(shown) < 400
 
 
 def test_a_damaged_file_of_answers_loses_only_its_damaged_lines(tmp_path):
