@@ -36,6 +36,8 @@ def attention(source: Source) -> Chapter:
     shown = _strips(replace(source, run=photos, images=(), beam=None)) if photos else []
     if source.images or not shown:
         shown = [*shown, *_strips(source)]
+    if not shown and (reason := source.run.reason_without_maps):
+        return Chapter(TITLE, missing=f"This run has no attention maps: {formatting.markdown(reason)}.")
     if not shown:
         missing = "This run has no attention maps. Only captioners that run here can store them."
         return Chapter(TITLE, missing=missing, command=commands.EVALUATE)

@@ -112,6 +112,11 @@ class Run:
         """The pass that attention maps were read from; records without it belong to runs with a causal replay."""
         return self.text("attention", "pass", default=ATTENTION_PASSES["standard"])
 
+    @property
+    def reason_without_maps(self) -> str:
+        """Why the captioner of this run has no attention maps, or "" if it has them or does not say so."""
+        return self.text("captioner", "maps")
+
     def seconds_per_image(self) -> pd.DataFrame:
         """Return columns beam_size and seconds (to decode one image); invalid values of the record are left out."""
         recorded = self.part("seconds_per_image")

@@ -40,12 +40,7 @@ def draw() -> None:
     run = layout.current_run()
     sizes = list(data.query(queries.attention_beam_sizes, run.name).beam_size)
     if not sizes:
-        layout.missing(
-            "This run has no attention maps. Only captioners that run here can store them, not prediction files. Store "
-            "them with:",
-            layout.EVALUATE,
-            run,
-        )
+        _say_no_maps(run)
         return
     left, middle, right = layout.columns([2, 4, 5], "choice", "image", vertical_alignment="bottom")
     with left:
@@ -64,6 +59,17 @@ def draw() -> None:
     pointing = _grounding(run, beam)
     with slot:
         export_button.offer(lambda: [*_strip(run, beam, image_id), *pointing()], "attention")
+
+
+def _say_no_maps(run: data.Run) -> None:
+    if reason := run.reason_without_maps:
+        layout.missing(f"This run has no attention maps: {formatting.markdown(reason)}.", "", run)
+        return
+    sentence = (
+        "This run has no attention maps. Only captioners that run here can store them, not prediction files. Store "
+        "them with:"
+    )
+    layout.missing(sentence, layout.EVALUATE, run)
 
 
 def _strip(run: data.Run, beam: int, image_id: str) -> list[Figure]:

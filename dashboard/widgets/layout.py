@@ -104,7 +104,11 @@ def widths() -> str:
 
 
 def missing(sentence: str, command: str, run: data.Run) -> None:
-    """Say which data a view needs and which command computes it, and name unreadable files of the run."""
+    """Say which data a view needs and which command computes it, and name unreadable files of the run.
+
+    Args:
+        command: "" if no command can.
+    """
     broken = [problem for problem in data.problems() if problem.path.parent.name == run.name]
     for problem in broken:
         st.warning(f"**{formatting.markdown(problem.path.name)}**: {formatting.markdown(problem.reason)}", icon="⚠️")
@@ -112,7 +116,8 @@ def missing(sentence: str, command: str, run: data.Run) -> None:
         sentence, command = "The data of this view may be in that file. Make the run again with:", run.text("command")
     with st.container(border=True):
         st.markdown(sentence)
-        st.code(command, language="bash", wrap_lines=True)
+        if command:
+            st.code(command, language="bash", wrap_lines=True)
 
 
 def unscored(run: data.Run) -> None:

@@ -6,12 +6,14 @@ comes from the environment variable OPENAI_API_KEY and is stored nowhere.
 
 import base64
 import hashlib
+import http.client
 import io
 import json
 import os
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +60,7 @@ class EndpointCaptioner:
             EndpointError: the URL or the model is missing.
         """
         self.url = name.removeprefix(PREFIX).rstrip("/")
-        if not self.url.startswith(("http://", "https://")):
+        if not _is_address(self.url):
             raise EndpointError(f"{name}: expected openai: and a URL such as openai:http://127.0.0.1:8000/v1")
         if not model:
             raise EndpointError(f"{name}: the endpoint may have several models; choose one with --model")
@@ -148,7 +150,7 @@ class EndpointCaptioner:
                     hint = f"; set {KEY}" if error.code == 401 else ""
                     raise EndpointError(f"{PREFIX}{self.url}: {reason}{hint}") from error
                 pause = _asked_pause(error, pause)
-            except (OSError, TimeoutError) as error:
+            except (OSError, http.client.HTTPException) as error:
                 reason = first_line(error)
             if number < TRIES:
                 time.sleep(pause)
@@ -160,12 +162,23 @@ class EndpointCaptioner:
 
     def _once(self, body: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(KEY):
-            headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(f"{self.url}/chat/completions", body, headers)
+        if key := os.environ.get(KEY, "").strip():
+            if not (key.isascii() and key.isprintable()):
+                raise EndpointError(f"{KEY} has characters that a key cannot have; set it again")
+            # Another host, to which the endpoint redirects, does not get the key.
+            request.add_unredirected_header("Authorization", f"Bearer {key}")
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             text = answer.read(2**24).decode("utf-8", errors="replace")
         return parse_json(text, f"{PREFIX}{self.url}: the answer", EndpointError)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:  # a port that is no number
+        return False
 
 
 class _Answers:
@@ -177,9 +190,9 @@ class _Answers:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
         for line in lines:
             try:
-                key, answer = json.loads(line)
+                key, answer = parse_json(line, str(path), EndpointError)
                 self._found[str(key)] = {"text": str(answer["text"]), "finished": bool(answer["finished"])}
-            except (ValueError, TypeError, KeyError, RecursionError):
+            except (ValueError, TypeError, KeyError):
                 continue
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -197,11 +210,14 @@ class _Answers:
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
+    """Return the server's own message in one printable line, or the standard text of the status."""
     try:
-        found = json.loads(error.read(4096))
-        return str(found["error"]["message"])[:200]
-    except (ValueError, KeyError, TypeError, OSError):
-        return str(error.reason)[:200]
+        content = error.read(65_536).decode("utf-8", errors="replace")
+        text = str(parse_json(content, "", EndpointError)["error"]["message"])
+    except (ValueError, KeyError, TypeError, IndexError, OSError, http.client.HTTPException):
+        text = str(error.reason)
+    line = " ".join(text[:200].split())
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def _asked_pause(error: urllib.error.HTTPError, usual: float) -> float:

@@ -1,8 +1,9 @@
 """Beam search as in Hugging Face transformers, for one beam size.
 
-Of the 2K best continuations of an image, those among the first K that end become candidates, and the K best that do not
-end are extended. Candidates are ranked by logprob / tokens ** length_penalty, the end token included. An image is
-finished once no running beam can beat its worst candidate (with early_stopping: at its K-th candidate).
+Of the 2K best continuations of an image (with E end tokens, of the (1 + E) K best), those among the first K that end
+become candidates, and the K best that do not end are extended. Candidates are ranked by logprob / tokens **
+length_penalty, the end token included. An image is finished once no running beam can beat its worst candidate (with
+early_stopping: at its K-th candidate).
 
 If scores are equal, `torch.topk` decides. To get the same decision as transformers, it receives the same numbers in the
 same order; this is why _NEVER is added to losing scores instead of removing them.
@@ -34,6 +35,8 @@ class BeamSearch:
     ) -> None:
         """`is_static`: finished images keep their rows and do not change; for `static_shapes`."""
         self._size, self._end_tokens, self._config, self._device = size, ends, config, device
+        # Each beam can end in as many ways as there are end tokens; K continuations that do not end must remain.
+        self._considered = max(2, 1 + len(ends)) * size
         self._image = list(range(images))
         # All beams start equal; only the first one counts, so that no hypothesis is found twice.
         self._logprob = torch.full((images, size), _NEVER, device=device)
@@ -96,8 +99,8 @@ class BeamSearch:
         return newest, torch.zeros_like(self._ended[:, 0]) if is_last else self._can_improve(length)
 
     def _best(self, scores: NextTokenScores, is_first: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the 2K best continuations (prefixes, tokens, log-probabilities), each [B, 2K], best first."""
-        count = 2 * self._size
+        """Return the best continuations (prefixes, tokens, log-probabilities), each [B, C], best first."""
+        count = self._considered
         if is_first and self._open is None and scores.continuations.are_distinct(self._prefixes[:, 0], count):
             beams, tokens, sums = scores.continuations.best(self._prefixes[:, :1], self._logprob[:, :1], count)
         else:  # with ties or a tiny vocabulary, copies of the first beam can be among the best

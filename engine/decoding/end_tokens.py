@@ -14,6 +14,9 @@ class EndTokens:
         if not self._ids:
             raise ValueError("no end token, expected at least one")
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def __contains__(self, token: int) -> bool:
         return token in self._ids
 

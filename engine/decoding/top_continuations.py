@@ -1,7 +1,8 @@
 """Exact top-k over beams and vocabulary, in two stages.
 
-A beam search needs the 2K best of K * V sums. They can only be in the blocks of the vocabulary whose maxima are among
-the 2K best, so sums are computed for these blocks only, and the vocabulary is read once for all searches.
+A beam search needs the C best of K * V sums (C is 2K or more). They can only be in the blocks of the vocabulary whose
+maxima are among the C best, so sums are computed for these blocks only, and the vocabulary is read once for all
+searches.
 
 If two of the best sums are equal, `torch.topk` decides between them. On a CPU, ties are detected and topk is then
 computed over all sums, as in transformers. On a GPU any of the equal sums may be returned: detecting ties would

@@ -313,6 +313,16 @@ def test_an_untrusted_caption_stays_text(open_view):
     assert not any("<script>" in body for body in html)
 
 
+def test_a_captioner_without_maps_says_why(open_view, tmp_path):
+    folder = runs.captioner_run(tmp_path)
+    tables.write_table(folder, "attention", tables.table_of("attention", []))
+    record = records.read_record(folder)
+    records.write_record(folder, record | {"captioner": {"maps": "an endpoint returns *text* alone"}})
+    app = open_view("attention", tmp_path)
+    assert r"This run has no attention maps: an endpoint returns \*text\* alone." in words(app)
+    assert not app.code
+
+
 def test_the_attention_viewer_gets_all_maps_once_and_the_look_of_the_address(open_view):
     app = open_view(
         "attention",

@@ -4,9 +4,10 @@ import argparse
 import sys
 import time
 
-from tests.fuzz import data_readers, harness, model_readers, result_readers
+from tests.fuzz import data_readers, endpoint_readers, harness, model_readers, result_readers
 
-READERS = {reader.name: reader for group in (data_readers, model_readers, result_readers) for reader in group.READERS}
+GROUPS = {"data": data_readers, "models": model_readers, "results": result_readers, "endpoints": endpoint_readers}
+READERS = {reader.name: reader for group in GROUPS.values() for reader in group.READERS}
 
 
 def main() -> int:

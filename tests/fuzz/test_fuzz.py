@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import ROOT
-from tests.fuzz import data_readers, harness, model_readers, result_readers
+from tests.fuzz import harness
+from tests.fuzz.__main__ import GROUPS
 
 COUNT = 500
-GROUPS = {"data": data_readers, "models": model_readers, "results": result_readers}
 
 
 @pytest.fixture(scope="module")

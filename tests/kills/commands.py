@@ -3,6 +3,7 @@
 import os
 import pkgutil
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,16 +28,20 @@ validation_images = 2
 """
 
 
+_PHOTOS = 3
+
+
 def warmed(inputs: Path, names: Sequence[str] | None) -> list[Command]:
     """Return the commands after importing what they use and making their inputs."""
     import torch
     from tqdm import tqdm
 
     import engine
+    from engine.captioners import endpoint
     from engine.captioners.native import pipeline
     from engine.evaluation import estimates
     from engine.metrics import ptb
-    from tests.support import tiny
+    from tests.support import tiny, tiny_transformers
 
     torch.set_num_threads(1)
     tqdm.monitor_interval = 0  # no thread
@@ -44,13 +49,15 @@ def warmed(inputs: Path, names: Sequence[str] | None) -> list[Command]:
         if module.name.split(".")[1] not in ("demo", "__main__") and "triton" not in module.name:
             __import__(module.name)
     pipeline.CHUNK = 2  # two chunks
+    endpoint.AT_ONCE = 1  # the changes of threads have no fixed order
     estimates.clip_images = estimates.captioning = estimates.learning = lambda *_: 0.0  # each runs a model for seconds
     ptb._run_tokenizer = remember(ptb._run_tokenizer, inputs.with_name("tokens"))  # Java takes half a second
-    data = tiny.classes(tiny.coco(inputs / "data", 3))
+    data = tiny.classes(tiny.coco(inputs / "data", _PHOTOS))
     tiny.coco(data, 3, "train")
     tiny.captioner_folder(inputs / "captioner")
     tiny.clip_folder(inputs / "clip")
     _course(inputs / "course", tiny)
+    tiny_transformers.make("vit_gpt2", inputs / "hugging_face")
     (inputs / "recipe.toml").write_text(_RECIPE)
     tiny.write_json(inputs / "predictions.json", {f"{number:012d}": "a dog runs" for number in (1, 2, 3)})
     every = _commands(inputs)
@@ -75,8 +82,11 @@ def _commands(inputs: Path) -> list[Command]:
         *("evaluate", "--data", data, "--captioner", inputs / "captioner", "--clip", clip, "--beams", 1, 2, *run),
         *("--max-length", 5, "--n-best", 2),
     )
+    small = ("evaluate", "--data", data, "--max-length", 5, *run)
     return [
         Command("evaluate", evaluate),
+        Command("hugging-face", _engine(*small, "--captioner", f"hf:{inputs / 'hugging_face'}", "--beams", 1, 2)),
+        Command("endpoint", _asks_once(lambda url: _engine(*small, "--captioner", url, "--model", "m", "--beams", 1))),
         Command("train", _engine("train", "--data", data, "--recipe", recipe, "--out", "out", "--clip", clip)),
         Command("score", _engine("score", inputs / "predictions.json", "--data", data, "--clip", clip, *run)),
         Command("zeroshot", _engine("zeroshot", "--data", data, "--clip", clip, *run)),
@@ -89,6 +99,61 @@ def _commands(inputs: Path) -> list[Command]:
         ),
         Command("report", _report, prepare=lambda: _copied(evaluate, inputs / "evaluated")),
     ]
+
+
+def _asks_once(command: Callable[[str], Callable[[], int]]) -> Callable[[], int]:
+    """Return the command over a server; it fails if an image whose answer is kept is sent again."""
+    server = _Server()
+
+    def run() -> int:
+        from engine.captioners.endpoint import _Answers
+
+        kept = [_Answers(path) for path in Path("results").glob(".cache/endpoints/*.jsonl")]
+        missing = _PHOTOS - sum(len(each._found) for each in kept)
+        before = server.requests()
+        status = command(f"openai:{server.url}")()
+        asked = server.requests() - before
+        if status == 0 and asked != missing:
+            print(f"{asked} images were sent, and {missing} had no answer")
+            return 3
+        return status
+
+    return run
+
+
+class _Server:
+    """The server of `chat_server` in a process of its own, as long as this one lives: threads do not survive a fork."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        reading, writing = os.pipe()
+        parent = os.getpid()
+        if os.fork() == 0:
+            self._serve(writing, parent)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            self.url = pipe.readline().strip()
+
+    def requests(self) -> int:
+        """Return the number of images that were sent so far."""
+        import json
+        import urllib.request
+
+        with urllib.request.urlopen(self.url) as answer:
+            return json.load(answer)["requests"]
+
+    @staticmethod
+    def _serve(pipe: int, parent: int) -> None:
+        from tests.support import chat_server
+
+        try:
+            with chat_server.serving() as server, os.fdopen(pipe, "w") as opened:
+                opened.write(f"{server.url}\n")
+                opened.flush()
+                while os.getppid() == parent:
+                    time.sleep(0.2)
+        finally:
+            os._exit(0)
 
 
 def _copied(evaluate: Callable[[], int], folder: Path) -> None:

@@ -87,5 +87,5 @@ def test_a_kill_at_any_change_loses_nothing():
     assert done.returncode == 0, done.stdout[-5_000:] + done.stderr[-2_000:]
     last = done.stdout.splitlines()
     assert "40 kills, 0 faults" in last[-1]
-    for name in ("evaluate", "train", "score", "zeroshot", "study", "report"):
+    for name in ("evaluate", "hugging-face", "endpoint", "train", "score", "zeroshot", "study", "report"):
         assert any(line.startswith(f"{name}: ") and ", 0 kills" not in line for line in last)

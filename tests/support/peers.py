@@ -4,6 +4,7 @@ The model is Marian's decoder, which has our shape: post-norm layers, cross-atte
 Its encoder is empty, as `generate` is given the memory.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,8 +71,15 @@ class Found:
     """Their `sequences_scores`; greedy search has none."""
 
 
-def generate(model: PreTrainedModel, memory: Tensor, beams: int, eos_id: int, **settings: object) -> list[list[Found]]:
-    """`model.generate` on encoder outputs [B, P, D] -> the hypotheses of each image, best first."""
+def generate(
+    model: PreTrainedModel, memory: Tensor, beams: int, eos_id: int | Sequence[int], **settings: object
+) -> list[list[Found]]:
+    """`model.generate` on encoder outputs [B, P, D] -> the hypotheses of each image, best first.
+
+    `eos_id`: the end token of the model; several go to `generate` instead.
+    """
+    ends = (eos_id,) if isinstance(eos_id, int) else tuple(eos_id)
+    settings |= {"eos_token_id": list(ends)} if len(ends) > 1 else {}
     settings = {"max_new_tokens": 30, "do_sample": False, **settings}
     out = model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=memory),
@@ -84,12 +92,13 @@ def generate(model: PreTrainedModel, memory: Tensor, beams: int, eos_id: int, **
     each = int(settings.get("num_return_sequences", 1))
     scores = getattr(out, "sequences_scores", None)
     scores = [None] * len(out.sequences) if scores is None else scores.tolist()
-    found = [Found(_cut(ids[1:], eos_id), score) for ids, score in zip(out.sequences.tolist(), scores, strict=True)]
+    found = [Found(_cut(ids[1:], ends), score) for ids, score in zip(out.sequences.tolist(), scores, strict=True)]
     return [found[at : at + each] for at in range(0, len(found), each)]
 
 
-def _cut(ids: list[int], eos_id: int) -> tuple[int, ...]:
-    return tuple(ids[: ids.index(eos_id) + 1] if eos_id in ids else ids)
+def _cut(ids: list[int], ends: Sequence[int]) -> tuple[int, ...]:
+    stop = next((at + 1 for at, token in enumerate(ids) if token in ends), len(ids))
+    return tuple(ids[:stop])
 
 
 class _TableConfig(PretrainedConfig):

@@ -21,6 +21,8 @@ VISION = {"hidden_size": WIDTH, "intermediate_size": 48, "num_hidden_layers": 2,
 PHOTO = {"height": 32, "width": 32}
 
 FAMILIES: dict[str, Callable[[Path], None]] = {}
+OTHERS: dict[str, Callable[[Path], None]] = {}
+"""Families that transformers loads and `families.FAMILIES` does not have."""
 
 
 def family(make: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -28,9 +30,14 @@ def family(make: Callable[[Path], None]) -> Callable[[Path], None]:
     return make
 
 
+def other(make: Callable[[Path], None]) -> Callable[[Path], None]:
+    OTHERS[make.__name__] = make
+    return make
+
+
 def make(name: str, folder: Path) -> Path:
     torch.manual_seed(1)
-    FAMILIES[name](folder)
+    (FAMILIES | OTHERS)[name](folder)
     return folder
 
 
@@ -371,3 +378,42 @@ def smolvlm(folder: Path) -> None:
 def idefics3(folder: Path) -> None:
     parts = (hf.Idefics3Config, hf.Idefics3ForConditionalGeneration, hf.Idefics3Processor, hf.Idefics3ImageProcessor)
     _tiled(folder, *parts)
+
+
+@other
+def aya_vision(folder: Path) -> None:
+    specials = ("<image>", "<|IMG_PATCH|>", "<|START_OF_IMG|>", "<|END_OF_IMG|>", "TILE", "TILE_GLOBAL")
+    words = _llama(*specials)
+    ids = {"eos_token_id": 2, "pad_token_id": 3, "bos_token_id": 1}
+    vision = hf.SiglipVisionConfig(**VISION, initializer_range=STD, image_size=32, patch_size=8, vision_use_head=False)
+    config = hf.AyaVisionConfig(
+        vision_config=vision.to_dict(),
+        text_config=_text(hf.Cohere2Config, len(words), head_dim=16, sliding_window=64, **ids).to_dict(),
+        image_token_index=words.convert_tokens_to_ids("<|IMG_PATCH|>"),
+    )
+    images = hf.GotOcr2ImageProcessor(size=PHOTO, crop_to_patches=True, min_patches=1, max_patches=4)
+    template = _TEMPLATE.replace("IMG", "<image>")
+    processor = hf.AyaVisionProcessor(
+        images, words, patch_size=8, img_size=32, downsample_factor=2, chat_template=template
+    )
+    _save(folder, hf.AyaVisionForConditionalGeneration(config), processor, **ids)
+
+
+@other
+def idefics2(folder: Path) -> None:
+    words = _llama()
+    images = hf.Idefics2ImageProcessor(size={"shortest_edge": 24, "longest_edge": 32}, do_image_splitting=False)
+    template = _TEMPLATE.replace("IMG", "<image>")
+    processor = hf.Idefics2Processor(images, words, image_seq_len=4, chat_template=template)
+    ids = {"eos_token_id": 2, "pad_token_id": 3, "bos_token_id": 1}
+    perceiver = {
+        **{"hidden_size": WIDTH, "resampler_n_latents": 4, "resampler_depth": 1, "resampler_n_heads": HEADS},
+        **{"resampler_head_dim": 16, "num_key_value_heads": 1, "initializer_range": STD},
+    }
+    config = hf.Idefics2Config(
+        vision_config={**VISION, "image_size": 32, "patch_size": 8, "initializer_range": STD},
+        perceiver_config=perceiver,
+        text_config=_text(dict, len(processor.tokenizer), model_type="mistral", **ids),
+        image_token_id=processor.image_token_id,
+    )
+    _save(folder, hf.Idefics2ForConditionalGeneration(config), processor, **ids)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from engine.captioners.huggingface import settings
 from engine.captioners.huggingface.errors import HuggingFaceError
 from engine.captioners.huggingface.loading import Loaded
 from engine.config import DecodingConfig
@@ -23,6 +24,7 @@ _RULES = frozenset(
         *("MinLengthLogitsProcessor", "MinNewTokensLengthLogitsProcessor", "ForcedBOSTokenLogitsProcessor"),
         *("ForcedEOSTokenLogitsProcessor", "SuppressTokensLogitsProcessor", "SuppressTokensAtBeginLogitsProcessor"),
         *("SequenceBiasLogitsProcessor", "InfNanRemoveLogitsProcessor", "ExponentialDecayLengthPenalty"),
+        "LogitNormalization",
     }
 )
 """Rules of transformers that depend on a prefix alone, so that they hold for prefixes that searches share."""
@@ -66,19 +68,22 @@ def prompt_text(loaded: Loaded, prompt: str | None) -> str | None:
 
 def model_inputs(loaded: Loaded, photos: Sequence[Image.Image], text: str | None) -> dict[str, Any]:
     """Return the inputs of the model for a batch of photos, on its device."""
-    if loaded.processor is None:
-        found = loaded.image_processor(images=list(photos), return_tensors="pt")
-    else:
-        given = [[photo] for photo in photos] if loaded.family.is_nested else list(photos)
-        more = {} if text is None else {"text": [text] * len(photos), "padding": True}
-        found = loaded.processor(images=given, return_tensors="pt", **more)
     dtype, device = loaded.model.dtype, loaded.model.device
     return {
         name: value.to(device, dtype if value.is_floating_point() else value.dtype)
         if isinstance(value, Tensor)
         else value
-        for name, value in dict(found).items()
+        for name, value in processed(loaded, photos, text).items()
     }
+
+
+def processed(loaded: Loaded, photos: Sequence[Any], text: str | None) -> dict[str, Any]:
+    """Return what the processor makes of a batch of photos and the text."""
+    if loaded.processor is None:
+        return dict(loaded.image_processor(images=list(photos), return_tensors="pt"))
+    given = [[photo] for photo in photos] if loaded.family.is_nested else list(photos)
+    more = {} if text is None else {"text": [text] * len(photos), "padding": True}
+    return dict(loaded.processor(images=given, return_tensors="pt", **more))
 
 
 def open_batch(loaded: Loaded, inputs: dict[str, Any], config: DecodingConfig) -> Batch:
@@ -104,9 +109,8 @@ def open_batch(loaded: Loaded, inputs: dict[str, Any], config: DecodingConfig) -
             **copied,
             custom_generate=take,
             max_new_tokens=config.max_length,
-            do_sample=False,
-            num_beams=1,
-            **_constraints(config),
+            **settings.REPLACED,
+            **settings.rules(loaded.model.generation_config) | _constraints(config),
         )
     batch = taken[0]
     _check(loaded, batch)

@@ -6,10 +6,10 @@ photo are padding. Crops, squashing, padding, tiles and flattened patches need n
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -24,7 +24,10 @@ _MOST_EXTRA = 16
 
 @dataclass(frozen=True)
 class Pixels:
-    """Photo coordinates of the pixels that a model receives, shaped like its pixel values; NaN is padding."""
+    """Photo coordinates of the pixels that a model receives; NaN is padding.
+
+    float64, shaped like the model's pixel values without their channels; flattened patches keep them.
+    """
 
     x: Tensor
     y: Tensor
@@ -42,12 +45,10 @@ def token_boxes(loaded: Loaded, text: str | None, size: tuple[int, int], tokens:
         HuggingFaceError: the tokens do not form a grid on the pixels.
     """
     pixels = probe(loaded, text, size)
-    model_type = loaded.model.config.model_type
-    if model_type == "llava_next":
-        boxes = _packed(loaded, pixels)
-    elif "image_grid_thw" in pixels.inputs:  # patches are flattened, and merged in blocks
-        side = loaded.image_processor.patch_size * loaded.image_processor.merge_size
-        boxes = _boxes(pixels.x.reshape(tokens, -1), pixels.y.reshape(tokens, -1), (side, side))
+    if loaded.model.config.model_type == "llava_next":
+        boxes = _packed(loaded, pixels, size)
+    elif "image_grid_thw" in pixels.inputs:
+        boxes = _merged(loaded, pixels, size)
     else:
         boxes = _tiled(loaded, pixels, tokens, size)
     if len(boxes) != tokens:
@@ -60,12 +61,13 @@ def token_boxes(loaded: Loaded, text: str | None, size: tuple[int, int], tokens:
 def probe(loaded: Loaded, text: str | None, size: tuple[int, int]) -> Pixels:
     """Return where each pixel of the model's input comes from in a photo of `size`."""
     width, height = size
-    across = np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (height, width, 3))
-    down = np.broadcast_to(np.linspace(0, 255, height)[:, None, None], (height, width, 3))
-    pictures = [np.zeros((height, width, 3)), np.full((height, width, 3), 255), across, down]
-    images = [Image.fromarray(picture.round().astype(np.uint8)) for picture in pictures]
-    inputs = [handover.model_inputs(loaded, [image], text) for image in images]
-    black, white, ramp_x, ramp_y = (each["pixel_values"].double().cpu() for each in inputs)
+    across = torch.linspace(0, 255, width).expand(3, height, width).contiguous()
+    down = torch.linspace(0, 255, height).unsqueeze(1).expand(3, height, width).contiguous()
+    pictures = [torch.zeros(3, height, width), torch.full((3, height, width), 255.0), across, down]
+    inputs = _processed(loaded, text, pictures)
+    values = [torch.as_tensor(each["pixel_values"]) for each in inputs]
+    # The channels of a pixel lie at the same place.
+    black, white, ramp_x, ramp_y = ((each if each.ndim < 4 else each[..., 0, :, :]).double() for each in values)
     span = white - black
     is_photo = span.abs() > 1e-6
 
@@ -75,31 +77,63 @@ def probe(loaded: Loaded, text: str | None, size: tuple[int, int]) -> Pixels:
     return Pixels(place(ramp_x, width), place(ramp_y, height), inputs[0])
 
 
+def _processed(loaded: Loaded, text: str | None, pictures: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Return what the processor makes of each of float32[3, H, W], values from 0 to 255."""
+    try:  # fractions: 256 levels would place the pixels of a photo of 2,000 pixels to 8 pixels only
+        return [handover.processed(loaded, [picture], text) for picture in pictures]
+    except (TypeError, ValueError, AttributeError, KeyError):  # a processor that reads only pictures
+        levels = [picture.permute(1, 2, 0).round().byte().numpy() for picture in pictures]
+        return [handover.processed(loaded, [Image.fromarray(each)], text) for each in levels]
+
+
 def _tiled(loaded: Loaded, pixels: Pixels, tokens: int, size: tuple[int, int]) -> Tensor:
     """Return the boxes of tokens that lie row by row on one or several tiles."""
     x, y = pixels.x, pixels.y
-    if x.ndim == 4:
-        x, y = x.unsqueeze(1), y.unsqueeze(1)  # [1, tiles, 3, height, width]
-    x, y = x[0, :, 0], y[0, :, 0]
+    x, y = (each[0] if each.ndim == 4 else each for each in (x, y))
     tiles, height, width = x.shape
-    grid = None if tokens % tiles else _grid_of(tokens // tiles, height, width)
+    grid = None if tokens % tiles else _grid_of(tokens // tiles, height, width, _patch_size(loaded))
     if grid is None:
         raise HuggingFaceError(
             f"hf:{loaded.name}: {tokens} image tokens form no grid on {tiles} pictures of {height} x {width} pixels"
         )
-    rows, columns, extra = grid
-    cell = (width // columns, height // rows)
-    boxes = _boxes(_cells(x, rows, columns), _cells(y, rows, columns), cell).view(tiles, rows, columns, 4)
-    placed = torch.isfinite(boxes).all(-1, keepdim=True)
-    for tile in range(tiles):
-        if (edges := _exact_edges(x[tile].nanmean(0), size[0], cell[0])) is not None:
-            boxes[tile, :, :, 0], boxes[tile, :, :, 2] = edges[:-1], edges[1:]
-        if (edges := _exact_edges(y[tile].nanmean(1), size[1], cell[1])) is not None:
-            boxes[tile, :, :, 1], boxes[tile, :, :, 3] = edges[:-1, None], edges[1:, None]
-    boxes = boxes.where(placed, torch.nan)
-    boxes = boxes.view(tiles, rows * columns, 4)
-    nowhere = torch.full((tiles, extra, 4), torch.nan, dtype=boxes.dtype)
+    boxes = _cell_boxes(x, y, grid, size)
+    nowhere = torch.full((tiles, grid.extra, 4), torch.nan, dtype=boxes.dtype)
     return torch.cat([nowhere, boxes], dim=1).flatten(0, 1)
+
+
+def _merged(loaded: Loaded, pixels: Pixels, size: tuple[int, int]) -> Tensor:
+    """Return the boxes of Qwen's tokens: its patches are flattened, in the order of the blocks that are merged."""
+    patch, merge = loaded.image_processor.patch_size, loaded.image_processor.merge_size
+    _, patches_down, patches_across = pixels.inputs["image_grid_thw"][0].tolist()
+    rows, columns = patches_down // merge, patches_across // merge
+
+    def picture(values: Tensor) -> Tensor:
+        # Channels and times of a patch have the same places.
+        split = values.reshape(rows, columns, merge, merge, -1, patch, patch)[:, :, :, :, 0]
+        return split.permute(0, 2, 4, 1, 3, 5).reshape(1, patches_down * patch, patches_across * patch)
+
+    grid = _CellGrid(rows, columns, 0, merge * patch, merge * patch)
+    return _cell_boxes(picture(pixels.x), picture(pixels.y), grid, size).flatten(0, 1)
+
+
+def _cell_boxes(x: Tensor, y: Tensor, grid: "_CellGrid", size: tuple[int, int]) -> Tensor:
+    """Return the boxes float64[tiles, cells, 4] of a grid's cells, row by row; NaN where a cell is padding.
+
+    Args:
+        x: photo coordinates of the pixels of the tiles, float64[tiles, height, width]; y likewise.
+        size: width and height of the photo.
+    """
+    # Pixels beyond the last whole patch are not read by the model.
+    x, y = (each[:, : grid.rows * grid.cell_height, : grid.columns * grid.cell_width] for each in (x, y))
+    cells = (_cells(each, grid.rows, grid.columns) for each in (x, y))
+    boxes = _boxes(*cells, (grid.cell_width, grid.cell_height)).view(len(x), grid.rows, grid.columns, 4)
+    placed = torch.isfinite(boxes).all(-1, keepdim=True)
+    for tile in range(len(x)):
+        if (edges := _exact_edges(x[tile].nanmean(0), size[0], grid.cell_width)) is not None:
+            boxes[tile, :, :, 0], boxes[tile, :, :, 2] = edges[:-1], edges[1:]
+        if (edges := _exact_edges(y[tile].nanmean(1), size[1], grid.cell_height)) is not None:
+            boxes[tile, :, :, 1], boxes[tile, :, :, 3] = edges[:-1, None], edges[1:, None]
+    return boxes.where(placed, torch.nan).view(len(x), -1, 4)
 
 
 def _exact_edges(centres: Tensor, extent: int, cell: int) -> Tensor | None:
@@ -130,7 +164,7 @@ def _exact_edges(centres: Tensor, extent: int, cell: int) -> Tensor | None:
     return edges if float((predicted - values).abs().max()) < max(scale, 1.0) else None
 
 
-def _packed(loaded: Loaded, pixels: Pixels) -> Tensor:
+def _packed(loaded: Loaded, pixels: Pixels, size: tuple[int, int]) -> Tensor:
     """Return the boxes of LLaVA-Next's tokens: its own packing is applied to their numbers; newlines have no place."""
     from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
@@ -138,8 +172,8 @@ def _packed(loaded: Loaded, pixels: Pixels) -> Tensor:
     vision = config.vision_config
     tiles = image_size_to_num_patches(sizes[0].tolist(), config.image_grid_pinpoints, vision.image_size)
     side = vision.image_size // vision.patch_size
-    x, y = pixels.x[0, :tiles, 0], pixels.y[0, :tiles, 0]
-    boxes = _boxes(_cells(x, side, side), _cells(y, side, side), (vision.patch_size, vision.patch_size))
+    grid = _CellGrid(side, side, 0, vision.patch_size, vision.patch_size)
+    boxes = _cell_boxes(pixels.x[0, :tiles], pixels.y[0, :tiles], grid, size).flatten(0, 1)
     numbers = torch.arange(len(boxes)).view(tiles, side * side, 1).double()
     packed, _ = loaded.model.model.pack_image_features(
         [numbers],
@@ -153,15 +187,44 @@ def _packed(loaded: Loaded, pixels: Pixels) -> Tensor:
     return found
 
 
-def _grid_of(count: int, height: int, width: int) -> tuple[int, int, int] | None:
-    """Return rows, columns and the tokens before them: the largest grid of the picture's shape in `count` tokens."""
+@dataclass(frozen=True)
+class _CellGrid:
+    """The cells of a picture that tokens stand for, in pixels of the model, and the tokens before them."""
+
+    rows: int
+    columns: int
+    extra: int
+    cell_width: int
+    cell_height: int
+
+
+def _patch_size(loaded: Loaded) -> int | None:
+    """Return the side of a vision model's patches in pixels, if its config has one."""
+    config = loaded.model.config
+    vision = getattr(config, "vision_config", None) or getattr(config, "encoder", None)
+    found = getattr(vision, "patch_size", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _grid_of(count: int, height: int, width: int, patch: int | None) -> _CellGrid | None:
+    """Return the largest grid of the picture's shape in `count` tokens.
+
+    Args:
+        patch: the side of a patch. Tokens are patches, or blocks of them; pixels after the last patch are not read.
+    """
+    if patch is not None:
+        down, across = height // patch, width // patch
+        for merge in range(1, min(down, across) + 1):
+            extra = count - down // merge * (across // merge)
+            if down % merge == 0 and across % merge == 0 and 0 <= extra <= min(_MOST_EXTRA, count - 1):
+                return _CellGrid(down // merge, across // merge, extra, merge * patch, merge * patch)
     for extra in range(min(_MOST_EXTRA, count - 1) + 1):
         cells = count - extra
         rows = round(math.sqrt(cells * height / width))
         if rows and cells % rows == 0 and height % rows == 0 and width % (cells // rows) == 0:
             columns = cells // rows
             if abs(columns * height - rows * width) < 1e-6 * height * width:
-                return rows, columns, extra
+                return _CellGrid(rows, columns, extra, width // columns, height // rows)
     return None
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from dashboard.report import archive, strips
-from engine.store import queries, tables
+from engine.store import queries, records, tables
 from tests.support import runs
 
 
@@ -59,3 +59,12 @@ def test_the_mark_of_a_map_that_says_little_is_explained_where_it_is_drawn_and_n
         for each in strips.attention(source).items
     ]
     assert marked == ["≈" in each.note for each in strips.attention(source).items] == [False, True]
+
+
+def test_a_captioner_without_maps_says_why_and_suggests_no_command(folder):
+    tables.write_table(folder, "attention", tables.table_of("attention", []))
+    record = records.read_record(folder)
+    records.write_record(folder, record | {"captioner": {"maps": "an endpoint returns *text* alone"}})
+    chapter = strips.attention(source_of(folder))
+    assert chapter.missing == r"This run has no attention maps: an endpoint returns \*text\* alone."
+    assert not chapter.command and not chapter.items

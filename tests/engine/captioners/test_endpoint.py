@@ -1,68 +1,20 @@
 """An endpoint of the OpenAI chat API, played by a local server."""
 
-import base64
-import io
-import json
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from PIL import Image
 
 from engine import __main__ as command
 from engine.captioners import endpoint
 from engine.store import records, tables
-from tests.support import tiny
-
-
-class Server:
-    """Answers with the size of the photo; `plan` has the status codes of the first requests."""
-
-    def __init__(self) -> None:
-        self.plan: list[int] = []
-        self.bodies: list[dict] = []
-        self.keys: list[str | None] = []
-        self.answer = lambda size: {
-            "choices": [{"message": {"content": f"a photo of {size}"}, "finish_reason": "stop"}]
-        }
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                owner.keys.append(self.headers["Authorization"])
-                status = owner.plan.pop(0) if owner.plan else 200
-                if status != 200:
-                    self._send(status, {"error": {"message": "try later"}})
-                    return
-                owner.bodies.append(body)
-                url = body["messages"][0]["content"][1]["image_url"]["url"]
-                photo = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
-                self._send(200, owner.answer(photo.size))
-
-            def _send(self, status: int, content: dict) -> None:
-                self.send_response(status)
-                self.send_header("Retry-After", "0")
-                self.end_headers()
-                self.wfile.write(json.dumps(content).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+from tests.support import chat_server, tiny
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(endpoint, "PAUSE", 0.01)
-    found = Server()
-    thread = threading.Thread(target=found.http.serve_forever, daemon=True)
-    thread.start()
-    yield found
-    found.http.shutdown()
-    found.http.server_close()
+    with chat_server.serving() as found:
+        yield found
 
 
 def evaluate(server, data, results, *more: object) -> int:
@@ -101,6 +53,50 @@ def test_a_run_that_failed_continues_where_it_was(server, tmp_path, monkeypatch,
     assert len(server.bodies) == 4
 
 
+def test_every_temporary_failure_is_tried_again_and_counted(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(endpoint, "AT_ONCE", 1)
+    monkeypatch.setattr(endpoint, "TIMEOUT", 0.2)
+    data = tiny.coco(tmp_path / "data", count=2)
+    server.plan = [429, 500, -1, 0, 200, 408, 502, 503, 504]  # -1: too late, 0: closed without an answer
+    assert evaluate(server, data, tmp_path / "r") == 0
+    record = records.read_record(records.run_folder(tmp_path / "r", "x"))
+    assert (record["captioner"]["requests"], record["captioner"]["retries"]) == (10, 8)
+    assert len(server.bodies) == 2
+
+
+def test_a_server_that_is_not_there_is_one_sentence(server, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(endpoint, "TRIES", 3)
+    server.http.server_close()
+    assert evaluate(server, tiny.coco(tmp_path / "data", count=1), tmp_path / "r") == 2
+    shown = capsys.readouterr().err
+    assert "no answer after 3 requests" in shown and "Connection refused" in shown and "Traceback" not in shown
+
+
+def test_the_key_is_in_no_message_and_no_file_of_a_failed_run(server, tmp_path, capsys, monkeypatch):
+    data = tiny.coco(tmp_path / "data", count=1)
+    for key, plan, sentence in (
+        ("secret\n", [401], "HTTP 401 try later; set OPENAI_API_KEY"),
+        ("secret\nsecond: line", [], "OPENAI_API_KEY has characters that a key cannot have; set it again"),
+        ("sécret", [], "OPENAI_API_KEY has characters that a key cannot have; set it again"),
+    ):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        server.plan = plan
+        assert evaluate(server, data, tmp_path / "r") == 2
+        shown = capsys.readouterr()
+        assert sentence in shown.err and "cret" not in (shown.out + shown.err).replace(sentence, "")
+    assert server.keys == ["Bearer secret"]
+    files = [path for path in (tmp_path / "r").rglob("*") if path.is_file()]
+    assert not any("cret" in path.read_text(errors="ignore") for path in files)
+
+
+def test_another_host_that_the_endpoint_redirects_to_does_not_get_the_key(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    with chat_server.serving() as other:
+        server.redirect = f"{other.url}/chat/completions"
+        assert evaluate(server, tiny.coco(tmp_path / "data", count=1), tmp_path / "r") == 2
+        assert server.keys == ["Bearer secret"] and other.got == [None]
+
+
 @pytest.mark.parametrize(
     ("plan", "answer", "sentence"),
     [
@@ -127,10 +123,19 @@ def test_what_an_endpoint_cannot_do_is_refused_before_anything_is_sent(server, t
     arguments = ["--data", data, "--captioner", f"openai:{server.url}", "--run", "x", "--results", tmp_path / "r"]
     assert command.main([str(each) for each in ("evaluate", *arguments)]) == 2
     assert "choose one with --model" in capsys.readouterr().err
-    arguments[3] = "openai:localhost"
-    assert command.main([str(each) for each in ("evaluate", *arguments, "--model", "m")]) == 2
-    assert "expected openai: and a URL such as" in capsys.readouterr().err
+    for name in ("openai:localhost", "openai:http://", "openai:http://localhost:x/v1", "openai:http://a\nb/v1"):
+        arguments[3] = name
+        assert command.main([str(each) for each in ("evaluate", *arguments, "--model", "m")]) == 2
+        assert "expected openai: and a URL such as" in capsys.readouterr().err
     assert not server.keys
+
+
+def test_an_error_message_of_a_server_is_one_printable_line(server, tmp_path, capsys):
+    data = tiny.coco(tmp_path / "data", count=1)
+    server.plan, server.message = [400], "no\x1b[2J\nmodel" + "x" * 5000
+    assert evaluate(server, data, tmp_path / "r") == 2
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert r"HTTP 400 no\x1b[2J model" in shown and len(shown) < 400
 
 
 def test_a_damaged_file_of_answers_loses_only_its_damaged_lines(tmp_path):

@@ -138,3 +138,19 @@ def test_ties_are_broken_as_generate_breaks_them(vocabulary, beams, early):
     assert_same(
         sweep.sweep(peers.TableSteps(logits), 12, [beams], BOS, EOS, config, torch.device("cpu"))[beams], expected
     )
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("beams", [1, 2, 3, 5])
+@pytest.mark.parametrize("ends", [(EOS, 5), (EOS, 5, 7), (EOS, 3, 4, 5, 6, 7, 8)])
+def test_several_end_tokens_leave_as_many_beams_as_in_generate(ends, beams, early):
+    """Every beam can end in several ways at once, so more continuations than 2K must be considered."""
+    logits = torch.randn(12, 23, 40, generator=torch.Generator().manual_seed(len(ends)))
+    logits[..., list(ends)] += 2.0
+    model = peers.TableModel(logits, BOS, EOS)
+    settings = {"early_stopping": early, "num_return_sequences": beams} if beams > 1 else {}
+    memory = torch.arange(12.0).view(12, 1, 1)
+    expected = peers.generate(model, memory, beams, ends, max_new_tokens=8, **settings)
+    config = DecodingConfig(beam_sizes=(beams,), max_length=8, early_stopping=early, n_best=beams)
+    found = sweep.sweep(peers.TableSteps(logits), 12, [beams], BOS, ends, config, torch.device("cpu"))[beams]
+    assert_same(found, expected)

@@ -20,14 +20,14 @@ from engine.store import records, tables
 from tests.support import tiny, tiny_transformers
 
 
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory):
-    return tiny_transformers.make("vit_gpt2", tmp_path_factory.mktemp("hf") / "vit_gpt2")
+@pytest.fixture
+def gpt2(folders):
+    return folders("vit_gpt2")
 
 
-@pytest.fixture(scope="module")
-def llava(tmp_path_factory):
-    return tiny_transformers.make("llava", tmp_path_factory.mktemp("hf") / "llava")
+@pytest.fixture
+def llava(folders):
+    return folders("llava")
 
 
 def run(*arguments: object) -> int:
