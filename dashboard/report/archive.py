@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dashboard.figures.heatmaps import SCALES, AttentionView
+from dashboard.figures.heatmaps import SCALES, SUBTRACT, AttentionView, read_subtract
 from dashboard.items import Figure, Table
 from dashboard.report import exports
 from dashboard.report.chapters import chapters
@@ -299,7 +299,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--layer", type=int, metavar="N", help="layer of the maps; 0 is the mean over layers (default: the last)"
     )
     parser.add_argument("--head", type=int, metavar="N", help="head of the maps; 0 is the mean over heads (default: 0)")
-    parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
+    parser.add_argument(
+        "--subtract", choices=SUBTRACT, help="subtract each caption's mean map, or only its sinks (default: none)"
+    )
+    parser.add_argument(
+        "--subtract-mean", dest="subtract", action="store_const", const="mean", help="the same as --subtract mean"
+    )
     parser.add_argument("--colours", choices=SCALES, help=f"colour scale of the maps (default: {AttentionView.scale})")
     parser.add_argument(
         "--opacity",
@@ -321,7 +326,8 @@ def attention_options(attention: Mapping[str, Any]) -> list[str]:
     words = []
     for name in ("layer", "head"):
         words += [f"--{name}", attention[name]] if str(attention.get(name)) in map(str, range(_MOST_PARTS)) else []
-    words += ["--subtract-mean"] if attention.get("subtract") == "1" else []
+    subtract = read_subtract(attention.get("subtract"))
+    words += ["--subtract", subtract] if subtract != AttentionView.subtract else []
     scale, opacity = attention.get("scale"), str(attention.get("opacity"))
     words += ["--colours", scale] if scale in SCALES and scale != AttentionView.scale else []
     sensible = opacity in map(str, range(101)) and opacity != str(AttentionView.opacity)
@@ -335,7 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
         attention = {
             "layer": options.layer,
             "head": options.head,
-            "subtract": options.subtract_mean,
+            "subtract": options.subtract,
             "opacity": options.opacity,
             "scale": options.colours,
         }

@@ -196,8 +196,8 @@ def test_word_layer_and_head_are_kept_in_the_url_and_restored_from_it(page):
     page.locator("button.word").nth(4).click()
     page.locator("select.layer").select_option("1")
     page.locator("select.head").select_option("2")
-    page.locator("input.subtract").check()
-    wait_for_choice(page, "subtract", "1")
+    page.locator("select.subtract").select_option("sinks")
+    wait_for_choice(page, "subtract", "sinks")
     assert [choice(page, key) for key in ("word", "layer", "head")] == ["4", "1", "2"]
     shown = picture(page)
     page.goto(page.url)

@@ -10,11 +10,12 @@ def attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: st
     """Return the stored maps of one caption, or no row.
 
     Columns words, shape [words, layers, heads, patches], weights (bytes), scale, grid_height, grid_width, crop (a dict
-    with x, y, width, height in pixels of the upright photo), file_name, width, height (of the photo; may be null).
+    with x, y, width, height in pixels of the upright photo), share (one per word, or null), file_name, width, height
+    (of the photo; may be null).
     """
     return cursor.execute(
         """
-        SELECT attention.words, shape, weights, scale, grid_height, grid_width, crop, file_name, width, height
+        SELECT attention.words, shape, weights, scale, grid_height, grid_width, crop, share, file_name, width, height
         FROM attention LEFT JOIN images USING (run, image_id)
         WHERE run = ? AND attention.beam_size = ? AND image_id = ?
         """,

@@ -160,6 +160,10 @@ def test_maps_cover_the_part_of_the_photo_that_the_model_sees(folders, name, siz
     assert bool(((sums - 1).abs() < 1e-5).logical_or(sums == 0).all()) and bool((sums > 0).any())
 
 
+def loaded_config(captioner):
+    return captioner._loaded.model.config
+
+
 @pytest.mark.parametrize("name", tiny_transformers.FAMILIES)
 def test_each_word_has_a_map_that_keeps_the_images_share(folders, name):
     captioner = explainer.load(f"hf:{folders(name)}")
@@ -172,4 +176,8 @@ def test_each_word_has_a_map_that_keeps_the_images_share(folders, name):
         assert each.weights.shape[-1] == each.grid[0] * each.grid[1]
         sums = each.floats().sum(-1)
         assert sums.max() <= 1 + 0.02 and sums.max() > 0
+        assert each.share.shape == (len(each.words),)
+        np.testing.assert_allclose(each.share, sums.mean((1, 2)), atol=0.02)
+        is_cross = loaded_config(captioner).is_encoder_decoder or name == "blip"
+        assert (each.share < 0.99).all() or is_cross
         assert captioner.crop(*photo.size)[2] > 0
