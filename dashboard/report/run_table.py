@@ -21,8 +21,10 @@ TITLE = "Runs and hyperparameters"
 _PUBLISHED_DATA = "the study's validation images"
 _MODEL = {"Encoder": "encoder", "Layers": "decoder_layers", "Heads": "heads", "Width": "d_model"}
 _TRAINING = {"Batch": "batch_size", "Learning rate": "learning_rate", "Epochs": "epochs"}
-_SETTINGS = ["Run", *_MODEL, *_TRAINING, "Beam size"]
+_PROMPTED = {"Prompt": "prompt", "Revision": "revision", "Precision": "dtype"}
+_SETTINGS = ["Run", *_MODEL, *_TRAINING, *_PROMPTED, "Beam size"]
 _DATA = ["Data", "Images"]
+_SHORTEST = 60  # characters of a prompt in a cell; the Overview has it whole
 _SETTING_NAMES = {
     **{"Encoder": "encoder", "Layers": "num_layers", "Heads": "nhead", "Width": "hidden_size"},
     **_TRAINING,
@@ -60,6 +62,7 @@ def _rows(run: Run, scores: pd.DataFrame) -> list[dict[str, str]]:
         "Run": run.name,
         **{title: run.text("captioner", key) for title, key in _MODEL.items()},
         **{title: _short(run.text("captioner", "training", key)) for title, key in _TRAINING.items()},
+        **{title: formatting.shortened(run.text("captioner", key), _SHORTEST) for title, key in _PROMPTED.items()},
         "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
         "Images": f"{run.images or run.zero_shot:,}",
     }

@@ -35,6 +35,8 @@ class Loaded:
     tokenizer: Any
     revision: str | None
     """The commit on the Hub, if known."""
+    device_map: str | None = None
+    """How the model is spread over devices; None if it is on one."""
 
     @property
     def family(self) -> Family:
@@ -97,7 +99,7 @@ def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, dev
     if device_map is None:
         model = model.to(device)
     found = getattr(model.config, "_commit_hash", None) or revision
-    return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found)
+    return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found, device_map)
 
 
 def _model(where: str, dtype: torch.dtype, device_map: str | None, options: dict[str, Any]) -> Any:

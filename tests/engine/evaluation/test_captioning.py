@@ -125,7 +125,7 @@ def test_maps_are_finite_and_not_negative(value):
             "maps",
             [
                 WordMaps((*words,), np.ones((2, 1, 1, 6), np.uint8), np.ones((2, 1, 1)), (2, 3), np.ones(1))
-                for words in (("bright", "left"), ("bright", "right"))
+                for words in [("bright", "right")] * 2
             ],
             r"returned shares \(1,\), expected one per word \(2\)",
         ),
