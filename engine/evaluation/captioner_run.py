@@ -53,6 +53,8 @@ class CaptionerRun:
     """The prompt of a model of Hugging Face or an endpoint, instead of the usual one."""
     model: str | None = None
     """The model of an endpoint."""
+    device_map: str | None = None
+    """`auto` spreads a model of Hugging Face over all devices."""
     companions: Mapping[str, str] = field(default_factory=dict)
     """Names of the runs `zero_shot` and `photos` that a report of this run also shows."""
     command: str = ""
@@ -102,6 +104,7 @@ def _load(settings: CaptionerRun) -> Captioner:
     fallback = settings.fallback_tokenizer or settings.dataset.tokenizer
     chosen = (settings.tokenizer_path, fallback, settings.device, settings.decoding.precision)
     more = {"prompt": settings.prompt, "model": settings.model, "cache": settings.results / ".cache"}
+    more["device_map"] = settings.device_map
     return registry.load(settings.captioner, *chosen, **more)
 
 

@@ -77,7 +77,7 @@ def model_inputs(loaded: Loaded, photos: Sequence[Image.Image], text: str | None
         given = [[photo] for photo in photos] if loaded.family.is_nested else list(photos)
         more = {} if text is None else {"text": [text] * len(photos), "padding": True}
         found = loaded.processor(images=given, return_tensors="pt", **more)
-    dtype, device = loaded.model.dtype, loaded.model.device
+    dtype, device = loaded.model.dtype, loaded.device
     return {
         name: value.to(device, dtype if value.is_floating_point() else value.dtype)
         if isinstance(value, Tensor)

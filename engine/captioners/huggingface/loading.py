@@ -35,8 +35,14 @@ class Loaded:
     tokenizer: Any
     revision: str | None
     """The commit on the Hub, if known."""
-    device_map: str | None = None
+    device_map: str | dict[str, Any] | None = None
     """How the model is spread over devices; None if it is on one."""
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the model's inputs and outputs; a spread model moves them to its parts by itself."""
+        place = getattr(getattr(self.model, "_hf_hook", None), "execution_device", None)  # of accelerate
+        return self.model.device if place is None else torch.device(place)
 
     @property
     def family(self) -> Family:
@@ -67,17 +73,32 @@ def require_transformers(name: str) -> None:
         raise HuggingFaceError(f"{name}: transformers is not installed; run pip install 'captionscope[hf]'")
 
 
-def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, device_map: str | None = None) -> Loaded:
+def require_accelerate(name: str) -> None:
+    """Raise `HuggingFaceError` if accelerate is not installed."""
+    if importlib.util.find_spec("accelerate") is None:
+        raise HuggingFaceError(
+            f"{name}: --device-map needs accelerate, which is not installed; run pip install 'captionscope[hf]'"
+        )
+
+
+def load(
+    name: str,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    device_map: str | dict[str, Any] | None = None,
+) -> Loaded:
     """Load a model and its processor.
 
     Args:
         name: `hf:` and a folder, or a name on the Hub with an optional `@revision`.
-        device_map: `auto` spreads the model over all devices (accelerate).
+        device_map: `auto` spreads the model over all devices, or the device of each part (accelerate).
 
     Raises:
         HuggingFaceError: transformers is not installed, the model cannot be found, or is not a captioner.
     """
     require_transformers(name)
+    if device_map is not None:
+        require_accelerate(name)
     from transformers.utils import logging
 
     where, revision = split_name(name)
@@ -102,7 +123,7 @@ def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, dev
     return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found, device_map)
 
 
-def _model(where: str, dtype: torch.dtype, device_map: str | None, options: dict[str, Any]) -> Any:
+def _model(where: str, dtype: torch.dtype, device_map: Any, options: dict[str, Any]) -> Any:
     from transformers import AutoModelForImageTextToText
 
     more = {"dtype": dtype, "trust_remote_code": False, **options}
@@ -158,5 +179,16 @@ def fingerprint(loaded: Loaded) -> str:
     digest.update(loaded.model.generation_config.to_json_string().encode())
     for name, tensor in sorted(loaded.model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().flatten().view(torch.uint8).numpy()).tobytes())
+        here = _read(loaded.model, name) if tensor.is_meta else tensor
+        digest.update(np.ascontiguousarray(here.detach().cpu().flatten().view(torch.uint8).numpy()).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _read(model: Any, name: str) -> torch.Tensor:
+    """Return a weight that accelerate keeps elsewhere until it is needed."""
+    from accelerate.utils import align_module_device
+
+    parent, _, own = name.rpartition(".")
+    module = model.get_submodule(parent)
+    with align_module_device(module):
+        return getattr(module, own).detach().clone()

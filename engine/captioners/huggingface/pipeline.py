@@ -36,7 +36,7 @@ class _Decoder:
 
     @property
     def device(self) -> torch.device:
-        return self._loaded.model.device
+        return self._loaded.device
 
     def start(self, photos: Sequence[Image.Image], max_length: int) -> TransformersSteps:
         """Encode photos and prompt, and return a decoding with one prefix per photo."""
