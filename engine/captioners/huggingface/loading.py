@@ -6,6 +6,9 @@ Code that comes with a model is never executed.
 import hashlib
 import importlib.util
 import re
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +107,7 @@ def load(
     where, revision = split_name(name)
     logging.set_verbosity_error()
     options = {"revision": revision} if revision else {}
-    with quiet_downloads():
+    with quiet_downloads(), _bars():
         try:
             model = _model(where, dtype, device_map, options)
             processor = _processor(where, options)
@@ -121,6 +124,25 @@ def load(
         model = model.to(device)
     found = getattr(model.config, "_commit_hash", None) or revision
     return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found, device_map)
+
+
+@contextmanager
+def _bars() -> Generator[None]:
+    """Show the progress bars of transformers and the Hub only in a terminal: a file would get every state of them."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
+    before = (logging.is_progress_bar_enabled(), not are_progress_bars_disabled())
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # also those of the Hub
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if before[0]:
+            logging.enable_progress_bar()
+        if before[1]:
+            enable_progress_bars()
 
 
 def _model(where: str, dtype: torch.dtype, device_map: Any, options: dict[str, Any]) -> Any:

@@ -120,6 +120,15 @@ def replace_revision(identity, revision):
     return {**identity, "revision": revision}
 
 
+def test_a_bar_shows_the_loading_in_a_terminal_and_nothing_in_a_pipe(gpt2, monkeypatch, capsys):
+    explainer.load(f"hf:{gpt2}")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    explainer.load(f"hf:{gpt2}")
+    shown = capsys.readouterr()
+    assert shown.out == "" and "Loading weights: 100%" in shown.err
+
+
 def test_samples_depend_on_the_seed_and_not_on_the_batch(gpt2):
     captioner = explainer.load(f"hf:{gpt2}")
     photos = [np.full((40, 40, 3), shade, np.uint8) for shade in (0, 120, 250)]
@@ -235,6 +244,29 @@ def test_words_cover_the_text_whatever_the_tokenizer(kind):
     assert all(0 <= word.start < word.stop <= len(ids) for word in found)
     assert all(first.start <= second.start for first, second in zip(found, found[1:], strict=False))
     assert words.text(ids).endswith("watches him.") and "pizzas, and" in words.text(ids)
+
+
+WRITTEN = [
+    "a man in a t-shirt isn't making pizzas, and a woman's dog watches him.",
+    "two (small) dogs; a black-and-white photo: what a day!",
+]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "meta", "wordpiece"])
+def test_text_is_written_as_people_write_it_whatever_the_tokenizer(kind, monkeypatch):
+    monkeypatch.setattr(tiny_transformers, "TEXTS", WRITTEN * 3)  # every letter and mark is known
+    made = {"bytes": tiny_transformers._gpt, "meta": tiny_transformers._llama, "wordpiece": tiny_transformers._bert}
+    tokenizer = made[kind]()
+    words = TokenWords(tokenizer, [tokenizer.eos_token_id or 3], tokenizer.pad_token_id)
+    for text in WRITTEN:
+        assert words.text(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_a_dash_stays_a_dash_where_the_tokenizer_keeps_spaces(monkeypatch):
+    tokenizer = tiny_transformers._gpt()
+    words = TokenWords(tokenizer, [tokenizer.eos_token_id], tokenizer.pad_token_id)
+    ids = tokenizer("a photo - old", add_special_tokens=False)["input_ids"]
+    assert words.text(ids) == "a photo - old"
 
 
 def test_bf16_and_photos_of_any_shape_are_captioned(llava):
