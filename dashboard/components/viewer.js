@@ -65,7 +65,7 @@ class Viewer {
     this.reported = [];
     this.cache = new Map();
     this.fillSelect("layer", "Mean of layers", data.shape[1]);
-    this.fillSelect("head", "Mean of heads", data.shape[2]);
+    this.fillSelect("head", "Mean of heads", data.shape[2] > 1 ? data.shape[2] : 0); // a single head is the mean
     this.ramps = Object.fromEntries(Object.entries(data.scales).map(([name, scale]) => [name, ramp(scale)]));
     this.find("scale").replaceChildren(
       ...Object.keys(data.scales).map((name) => new Option(name[0].toUpperCase() + name.slice(1), name)),
@@ -374,7 +374,7 @@ class Viewer {
     context.drawImage(this.heat(word), ...frame);
     context.restore();
     context.globalAlpha = 1;
-    if (framed) this.outline(context, frame, canvas);
+    if (framed) this.outline(context, frame, canvas, Math.max(2, 2 * zoom));
     if (framed) this.box(context, word, zoom);
   }
 
@@ -403,8 +403,9 @@ class Viewer {
     context.fill("evenodd");
   }
 
-  outline(context, frame, canvas) {
-    const whole = frame[2] >= canvas.width - 2 && frame[3] >= canvas.height - 2;
+  // Places of tokens are measured to about a pixel of the photo: less than `near` is no crop.
+  outline(context, frame, canvas, near) {
+    const whole = frame[2] >= canvas.width - near && frame[3] >= canvas.height - near;
     if (whole) return;
     for (const [colour, offset] of [["#000", 0], ["#fff", 6]]) {
       context.strokeStyle = colour;

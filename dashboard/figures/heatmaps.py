@@ -101,7 +101,7 @@ def read_attention_view(sent: Any, row: pd.Series) -> AttentionView:
     return AttentionView(
         word=_whole(sent.get("word"), 0, words - 1, 0),
         layer=_whole(sent.get("layer"), 0, layers, layers),
-        head=_whole(sent.get("head"), 0, heads, 0),
+        head=_whole(sent.get("head"), 0, heads if heads > 1 else 0, 0),  # a single head is the mean
         subtract=read_subtract(sent.get("subtract")),
         opacity=_whole(sent.get("opacity"), 0, 100, 60),
         scale=_scale(sent.get("scale")),

@@ -105,7 +105,7 @@ def strip(run: Run, beam: int, image_id: str, query: Query, sent: Mapping[str, A
     )
     small = note(
         run,
-        f"Image {image_id}, beam size {run.beam(beam)}, {view.described}; cross-attention, {run.attention_pass}",
+        f"Image {image_id}, beam size {run.beam(beam)}, {view.described}; maps: {run.attention_pass}",
         _sinks(row, view),
         _NEAR_MEAN if heatmaps.near_mean(row, view).any() else "",
     )

@@ -1,4 +1,4 @@
-"""Attention: the cross-attention map of each word over the photo."""
+"""Attention: the attention map of each word over the photo."""
 
 from collections.abc import Callable
 
@@ -114,7 +114,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = _row(run, beam, image_id)
     found = data.query(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
-    st.caption(f"Cross-attention maps: {formatting.markdown(run.attention_pass)}.")
+    st.caption(f"Attention maps: {formatting.markdown(run.attention_pass)}.")
     if not found.empty:
         left, right = layout.columns([3, 2], "case", "case", gap="medium")
         with left:
@@ -123,7 +123,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
             verdict_form.draw(run, beam, image_id, case.caption_of(found.iloc[0]))
     with choices.opened("About these maps", "about"):
         st.markdown(
-            f"{_PASSES.get(run.attention_pass, '')}Each map is the decoder's cross-attention at the step that predicts "
+            f"{_PASSES.get(run.attention_pass, '')}Each map is the attention to the image at the step that predicts "
             "the word; maps of the tokens of a word are averaged. *&lt;end&gt;* is the end token. Each map has its own "
             "scale. In vision transformers a few patches get attention for every word: subtract the mean map to see "
             f"the differences between words, or only the sinks. A sink is {SINK_DEFINITION}. In decoder-only models "

@@ -18,13 +18,6 @@ from engine.store.schema import METRICS, TAGS
 
 _ACROSS = 3
 _ROWS, _TABLE = 12, 440  # rows that are visible without scrolling, and the height of a longer table in pixels
-_CAPTIONER = {
-    **{"Family": "family", "Model": "model", "Prompt": "prompt", "Chat template (fingerprint)": "chat_template"},
-    **{"Revision": "revision", "Precision": "dtype", "Spread over devices": "device_map"},
-    **{"Version of transformers": "transformers", "No attention maps": "maps"},
-}
-"""What a captioner with a prompt records, by title."""
-
 _WIDTHS = {"Run": 150, "Encoder": 200, "Data": 170}  # pixels
 
 
@@ -165,7 +158,7 @@ def _scores(run: data.Run) -> None:
 
 def _captioner_settings(run: data.Run) -> None:
     """Draw the settings of a captioner with a prompt; others have none."""
-    known = [(title, run.text("captioner", key)) for title, key in _CAPTIONER.items() if run.text("captioner", key)]
+    known = [(title, found) for key, title in tables.PROMPTED.items() if (found := run.text("captioner", key))]
     if run.text("captioner", "prompt") or run.text("captioner", "dtype"):
         layout.table(pd.DataFrame(known, columns=["Setting", "Value"]))
 

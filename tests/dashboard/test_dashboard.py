@@ -334,7 +334,7 @@ def test_the_attention_viewer_gets_all_maps_once_and_the_look_of_the_address(ope
 
 
 def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
-    assert "Cross-attention maps: causal replay." in words(open_view("attention", run="demo"))
+    assert "Attention maps: causal replay." in words(open_view("attention", run="demo"))
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     record = records.read_record(folder) | {"attention": {"pass": ATTENTION_PASSES["study"]}}

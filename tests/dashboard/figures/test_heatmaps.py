@@ -100,6 +100,24 @@ def test_sharp_maps_whose_median_is_nothing_have_no_sink_in_their_faint_cells():
     assert sink_count(planted(weights), SINKS) == 0
 
 
+def test_a_single_head_is_the_mean_of_heads():
+    case = planted(np.full((3, 12), 4))
+    assert read_attention_view({"head": "1"}, case).head == 0
+
+
+def test_cells_of_a_rectangular_grid_lie_row_by_row_over_the_crop():
+    weights = np.zeros((3, 12))
+    weights[0, 6] = weights[1, 3] = weights[2, 8] = 250  # rows of four cells
+    case = planted(weights)
+    case["crop"] = {"x": 0.0, "y": 0.0, "width": 400.0, "height": 200.0}
+    pictures = tiles(case, None, AttentionView(opacity=100, scale="grey"))
+    for picture, (x, y) in zip(pictures, [(2.5, 1.5), (3.5, 0.5), (0.5, 2.5)], strict=True):
+        light = np.asarray(picture.convert("L")).astype(int)
+        height, width = light.shape
+        brightest = np.unravel_index(light.argmax(), light.shape)
+        assert abs(brightest[1] / width * 4 - x) <= 0.5 and abs(brightest[0] / height * 3 - y) <= 0.5
+
+
 def test_the_picture_is_scaled_without_the_sinks():
     weights = np.full((4, 12), 4)
     weights[:, 0], weights[:, 11] = 250, 12

@@ -60,6 +60,30 @@ def test_rectangular_grids_have_their_cells_in_rows():
         assert found.lift == pytest.approx(found.mass * 6)
 
 
+def test_chance_is_measured_on_the_noun_s_own_grid_where_grids_differ():
+    """2 x 4 and 4 x 2 have the same number of cells, in another order."""
+
+    def one(grid, crop, box):
+        maps = np.full((3, 1, 1, 8), 0.01)
+        maps[1, ..., 2] = 0.5  # wide: third cell of the upper row; tall: first cell of the second row
+        return GroundingInput(("a", "dog", "runs"), maps, grid, crop, (box,))
+
+    wide = one((2, 4), (0, 0, 80, 40), Box("dog", 40, 0, 20, 20))
+    tall = one((4, 2), (0, 0, 40, 80), Box("dog", 0, 20, 20, 20))
+    first, second = (own(each)[0] for each in grounding.ground([wide, tall]))
+    assert first.hit and second.hit
+    # The tall photo's box is a quarter down on the left: not under the wide photo's peak, and the reverse.
+    assert first.shuffled_hit is False and second.shuffled_hit is False
+    above = one((4, 2), (0, 0, 40, 80), Box("dog", 20, 0, 10, 40))  # at 50 to 75 % across, the upper half
+    assert own(next(grounding.ground([wide, above])))[0].shuffled_hit is True
+
+
+def test_a_single_head_is_the_mean_and_is_measured_once():
+    maps = np.full((3, 2, 1, 16), 0.01)
+    found = rows(GroundingInput(("a", "dog", "runs"), maps, (4, 4), (0, 0, 100, 100), (CORNER,)))
+    assert {row.head for row in found} == {MEAN} and len([row for row in found if row.offset == 0]) == 2
+
+
 def test_the_even_map_of_a_neighbour_has_lift_one():
     neighbours = [row for row in rows(looked(5)) if row.offset == 1]
     assert {row.head for row in neighbours} == {MEAN}
