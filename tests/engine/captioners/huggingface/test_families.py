@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.captioners.huggingface import explainer, handover, replay
+from engine.captioners.huggingface import explainer, families, handover, replay
 from engine.captioners.huggingface.pipeline import HuggingFaceCaptioner
 from engine.config import DecodingConfig
+from tests.conftest import ROOT
 from tests.support import tiny_transformers
 
 LENGTH = 8
@@ -181,3 +182,16 @@ def test_each_word_has_a_map_that_keeps_the_images_share(folders, name):
         is_cross = loaded_config(captioner).is_encoder_decoder or name == "blip"
         assert (each.share < 0.99).all() or is_cross
         assert captioner.crop(*photo.size)[2] > 0
+
+
+@pytest.mark.parametrize("model_type", families.FAMILIES)
+def test_every_family_has_a_section_with_its_command_and_its_prompt(model_type):
+    text = (ROOT / "docs" / "captioners.md").read_text()
+    sections = [each for each in text.split("\n### ") if f"(`{model_type}`)" in each.split("\n")[0]]
+    assert len(sections) == 1
+    section = " ".join(sections[0].split("\n## ")[0].split())
+    family = families.FAMILIES[model_type]
+    assert section.startswith(family.title) and "`--captioner hf:" in section
+    refers = "rompt as for LLaVA" in section or "Prompt and maps as for" in section
+    assert family.prompt is None or family.prompt in section or refers
+    assert family.prompt is not None or "no prompt" in section.lower()
