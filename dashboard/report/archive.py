@@ -266,10 +266,13 @@ def _check(run: Run, query: Query, beam: int | None, images: tuple[str, ...]) ->
             )
 
 
-def _check_options(options: argparse.Namespace, run: Run) -> None:
+def _check_options(options: argparse.Namespace, source: Source) -> None:
     """Raise if --layer or --head does not exist or --out cannot be written."""
+    run, stored = source.run, source.query(queries.attention_parts, source.run.name)
     for name, part in (("layer", "decoder_layers"), ("head", "heads")):
-        value, most = getattr(options, name), run.part("captioner", part)
+        # Large maps are averaged over heads: the stored ones count.
+        most = run.part("captioner", part) if stored.empty else int(stored[f"{name}s"].item())
+        value = getattr(options, name)
         if value is not None and isinstance(most, int) and not 0 <= value <= most:
             raise ReportError(f"--{name} {value}: run {run.name!r} has {most}; expected 1 to {most}, or 0 for the mean")
     if options.out.is_dir():
@@ -347,7 +350,7 @@ def main(arguments: list[str] | None = None) -> int:
         }
         parts = {part: name for part in PARTS if (name := getattr(options, part))}
         source, problems = open_source(options.results, options.run, options.beam, options.images, attention, parts)
-        _check_options(options, source.run)
+        _check_options(options, source)
         for problem in problems:
             print(f"skipped: {problem.path}: {problem.reason}", file=sys.stderr)
         if exports.browser_missing():

@@ -47,3 +47,10 @@ def attention_beam_sizes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
         "SELECT beam_size, count(*) AS captions FROM attention WHERE run = ? GROUP BY beam_size ORDER BY beam_size",
         [run],
     ).df()
+
+
+def attention_parts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+    """Return one row of layers and heads of the stored maps, which all captions share, or none without maps."""
+    return cursor.execute(
+        "SELECT shape[2] AS layers, shape[3] AS heads FROM attention WHERE run = ? AND shape[1] > 0 LIMIT 1", [run]
+    ).df()
