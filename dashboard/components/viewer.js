@@ -65,7 +65,7 @@ class Viewer {
     this.reported = [];
     this.cache = new Map();
     this.fillSelect("layer", "Mean of layers", data.shape[1]);
-    this.fillSelect("head", "Mean of heads", data.shape[2]);
+    this.fillSelect("head", "Mean of heads", data.shape[2] > 1 ? data.shape[2] : 0); // a single head is the mean
     this.ramps = Object.fromEntries(Object.entries(data.scales).map(([name, scale]) => [name, ramp(scale)]));
     this.find("scale").replaceChildren(
       ...Object.keys(data.scales).map((name) => new Option(name[0].toUpperCase() + name.slice(1), name)),
@@ -83,7 +83,7 @@ class Viewer {
     image.src = data.photo;
   }
 
-  // float[patches] of a word under the current layer and head; every stored map sums to about 1.
+  // float[patches] of a word under the current layer and head; a map sums to the part of the attention that it holds.
   raw(word) {
     const [, layers, heads, patches] = this.data.shape;
     const { layer, head } = this.view;
@@ -105,17 +105,23 @@ class Viewer {
     const key = `${this.view.layer}/${this.view.head}/${this.view.subtract}`;
     if (!this.cache.has(key)) {
       const maps = this.data.words.map((_, word) => this.raw(word));
-      if (this.view.subtract) this.subtractMean(maps);
+      if (this.view.subtract === "mean") this.subtractMean(maps);
+      if (this.view.subtract === "sinks") this.subtractSinks(maps);
       this.cache.set(key, maps);
     }
     return this.cache.get(key);
   }
 
-  // The share of each word's attention outside the caption's mean map, 0 to 1.
+  whole(map) {
+    const sum = Math.max(1e-12, map.reduce((all, weight) => all + weight, 0));
+    return map.map((weight) => weight / sum);
+  }
+
+  // The share of each map outside the caption's mean map, 0 to 1; every map counts as 1.
   moved() {
     const key = `moved/${this.view.layer}/${this.view.head}`;
     if (!this.cache.has(key)) {
-      const maps = this.data.words.map((_, word) => this.raw(word));
+      const maps = this.data.words.map((_, word) => this.whole(this.raw(word)));
       const mean = maps[0].map((_, p) => maps.reduce((sum, map) => sum + map[p], 0) / maps.length);
       const apart = (map) => map.reduce((sum, weight, p) => sum + Math.abs(weight - mean[p]), 0) / 2;
       this.cache.set(key, maps.map(apart));
@@ -128,6 +134,36 @@ class Viewer {
       const mean = maps.reduce((sum, map) => sum + map[p], 0) / maps.length;
       for (const map of maps) map[p] = Math.max(0, map[p] - mean);
     }
+  }
+
+  // As heatmaps.sinks: cells far above the median of their map for nearly every word get the median.
+  subtractSinks(maps) {
+    const medians = maps.map((map) => this.median(map));
+    const sinks = this.sinks(maps, medians);
+    maps.forEach((map, word) => sinks.forEach((p) => (map[p] = medians[word])));
+  }
+
+  sinks(maps, medians) {
+    const { far, words, least } = this.data.sink;
+    if (maps.length < least) return [];
+    const limits = maps.map((map, word) => far * Math.max(medians[word], this.most(map) / 255));
+    const counts = [...maps[0].keys()].map((p) => maps.filter((map, word) => map[p] > limits[word]).length);
+    return [...counts.keys()].filter((p) => counts[p] / maps.length >= words);
+  }
+
+  sinkCount() {
+    const key = `sinks/${this.view.layer}/${this.view.head}`;
+    if (!this.cache.has(key)) {
+      const maps = this.data.words.map((_, word) => this.raw(word));
+      this.cache.set(key, this.sinks(maps, maps.map((map) => this.median(map))).length);
+    }
+    return this.cache.get(key);
+  }
+
+  median(map) {
+    const sorted = [...map].sort((a, b) => a - b);
+    const middle = sorted.length >> 1;
+    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
   }
 
   // Building
@@ -167,7 +203,7 @@ class Viewer {
       this.find(name).onchange = (event) => this.move({ [name]: Number(event.target.value) });
     }
     this.find("scale").onchange = (event) => this.move({ scale: event.target.value });
-    this.find("subtract").onchange = (event) => this.move({ subtract: event.target.checked });
+    this.find("subtract").onchange = (event) => this.move({ subtract: event.target.value });
     this.find("opacity").oninput = (event) => this.move({ opacity: Number(event.target.value) });
     this.find("play").onclick = () => this.togglePlay();
     this.find("large").onpointermove = (event) => this.point(event);
@@ -260,7 +296,7 @@ class Viewer {
     this.follow();
     this.find("layer").value = String(this.view.layer);
     this.find("head").value = String(this.view.head);
-    this.find("subtract").checked = this.view.subtract;
+    this.find("subtract").value = this.view.subtract;
     this.find("opacity").value = String(this.view.opacity);
     this.find("scale").value = this.view.scale;
     this.flag();
@@ -338,7 +374,7 @@ class Viewer {
     context.drawImage(this.heat(word), ...frame);
     context.restore();
     context.globalAlpha = 1;
-    if (framed) this.outline(context, frame, canvas);
+    if (framed) this.outline(context, frame, canvas, Math.max(2, 2 * zoom));
     if (framed) this.box(context, word, zoom);
   }
 
@@ -367,8 +403,9 @@ class Viewer {
     context.fill("evenodd");
   }
 
-  outline(context, frame, canvas) {
-    const whole = frame[2] >= canvas.width - 2 && frame[3] >= canvas.height - 2;
+  // Places of tokens are measured to about a pixel of the photo: less than `near` is no crop.
+  outline(context, frame, canvas, near) {
+    const whole = frame[2] >= canvas.width - near && frame[3] >= canvas.height - near;
     if (whole) return;
     for (const [colour, offset] of [["#000", 0], ["#fff", 6]]) {
       context.strokeStyle = colour;
@@ -415,14 +452,20 @@ class Viewer {
     const tenth = Math.max(1, Math.round(map.length / 10));
     const inTenth = sorted.slice(0, tenth).reduce((sum, weight) => sum + weight, 0);
     const name = this.data.words[word];
-    const left = this.view.subtract ? " above the mean map" : "";
+    const left = this.view.subtract === "mean" ? " above the mean map" : "";
     this.find("status").textContent =
       `Word ${word + 1} of ${this.data.words.length}: “${name}”. Its brightest patch has ` +
       `${(100 * sorted[0]).toFixed(1)} % of the attention${left}; the brightest 10 % of patches have ${(100 * inTenth).toFixed(0)} %.`;
     // Words of decoder-only models also attend to the prompt and to each other.
-    const share = map.reduce((sum, weight) => sum + weight, 0);
-    if (!this.view.subtract && share < 0.95) {
-      this.find("status").textContent += ` The image has ${(100 * share).toFixed(0)} % of this word's attention.`;
+    const share = this.data.share?.[word];
+    if (share !== undefined && share < 0.995) {
+      this.find("status").textContent +=
+        ` Its maps hold ${(100 * share).toFixed(0)} % of this word's attention (mean of layers and heads).`;
+    }
+    if (this.view.subtract === "sinks") {
+      const count = this.sinkCount();
+      const named = count === 0 ? "No cell is a sink" : count === 1 ? "1 sink is subtracted" : `${count} sinks are subtracted`;
+      this.find("status").textContent += ` ${named}.`;
     }
     const apart = this.moved()[word];
     if (apart < this.data.near_mean) {
@@ -440,7 +483,7 @@ class Viewer {
     const noun = this.noun(word);
     if (!noun) return "";
     const { layer, head, subtract } = this.view;
-    const found = subtract ? null : noun.found[`${layer}/${head}`];
+    const found = subtract !== "none" ? null : noun.found[`${layer}/${head}`];
     const frames = ` The solid ${noun.boxes.length > 1 ? "frames are the boxes" : "frame is the box"} of “${noun.label}”`;
     if (!found) return `${frames}.`;
     const [lift, hit] = found;

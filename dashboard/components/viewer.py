@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures.heatmaps import NEAR_MEAN, SCALES, AttentionView, read_attention_view
+from dashboard.figures.heatmaps import NEAR_MEAN, SCALES, SINK, AttentionView, read_attention_view
 from dashboard.figures.thumbnails import Photo
 from dashboard.text import formatting
 
@@ -70,11 +71,19 @@ def viewer(
             "missing": photo.missing,
             "scales": SCALES,
             "near_mean": NEAR_MEAN,
+            "sink": SINK,
             "nouns": [asdict(noun) for noun in nouns],
             **_maps(row),
         },
         on_view_change=rested,
     )
+
+
+def _shares(row: pd.Series) -> list[float] | None:
+    """Return the part of each word's attention that its maps hold; None if it is not known."""
+    stored = row.get("share")
+    known = isinstance(stored, list | np.ndarray) and len(stored) == len(row["words"])
+    return [float(share) for share in stored] if known and all(pd.notna(share) for share in stored) else None
 
 
 def _maps(row: pd.Series) -> dict[str, Any]:
@@ -88,5 +97,6 @@ def _maps(row: pd.Series) -> dict[str, Any]:
         "scale": [float(value) for value in row["scale"]],
         "weights": base64.b64encode(bytes(row["weights"])).decode("ascii"),
         "crop": crop,
+        "share": _shares(row),
         "size": [int(row["width"]), int(row["height"])] if known else [crop["width"], crop["height"]],
     }

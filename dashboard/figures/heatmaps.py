@@ -46,6 +46,23 @@ In the last layer, which is shown first, it flags no word of the demo and 3.5 % 
 layer of Flickr8k, whose maps hardly depend on the word, 67 %.
 """
 
+SUBTRACT = ("none", "mean", "sinks")
+"""What can be subtracted from maps: nothing, the caption's mean map, or its sinks."""
+
+SINK = {"far": 10, "words": 0.8, "least": 3}
+"""A sink is a cell whose weight is above `far` times the median of its map for at least the share `words` of the words
+of a caption, if the caption has `least` or more, <end> included; its weight is replaced by the median.
+
+Sinks take much of the attention whatever the word (Darcet et al. 2024, "Vision transformers need registers"; Kang et
+al. 2025, "See what you are told: visual attention sink"). The median counts as at least 1/255 of the largest weight of
+its map, the smallest weight that is stored: a sharp map has a median of 0.
+"""
+
+SINK_DEFINITION = (
+    f"a cell above {SINK['far']} times the median of its map for at least {100 * SINK['words']:.0f} % of the words; "
+    "it gets the median"
+)
+
 _GREY = (128, 136, 144)
 _VEIL = 0.65
 _FAINT = 0.25
@@ -59,7 +76,7 @@ class AttentionView:
     word: int = 0
     layer: int = 0
     head: int = 0
-    subtract: bool = False  # subtract the mean map of the caption
+    subtract: str = "none"  # one of SUBTRACT
     opacity: int = 60  # percent
     scale: str = "inferno"  # one of SCALES
 
@@ -69,9 +86,12 @@ class AttentionView:
         parts = [
             f"layer {self.layer}" if self.layer else "mean of layers",
             f"head {self.head}" if self.head else "mean of heads",
-            *(["the caption's mean map subtracted"] if self.subtract else []),
+            *_SUBTRACTED[self.subtract],
         ]
         return ", ".join(parts)
+
+
+_SUBTRACTED = {"none": (), "mean": ("the caption's mean map subtracted",), "sinks": ("sinks subtracted",)}
 
 
 def read_attention_view(sent: Any, row: pd.Series) -> AttentionView:
@@ -81,11 +101,18 @@ def read_attention_view(sent: Any, row: pd.Series) -> AttentionView:
     return AttentionView(
         word=_whole(sent.get("word"), 0, words - 1, 0),
         layer=_whole(sent.get("layer"), 0, layers, layers),
-        head=_whole(sent.get("head"), 0, heads, 0),
-        subtract=sent.get("subtract") in (True, "1"),
+        head=_whole(sent.get("head"), 0, heads if heads > 1 else 0, 0),  # a single head is the mean
+        subtract=read_subtract(sent.get("subtract")),
         opacity=_whole(sent.get("opacity"), 0, 100, 60),
         scale=_scale(sent.get("scale")),
     )
+
+
+def read_subtract(sent: Any) -> str:
+    """Return what a URL or an option subtracts, one of SUBTRACT; 1 and true are the mean map, as in earlier URLs."""
+    if sent in (True, "1"):
+        return "mean"
+    return sent if sent in SUBTRACT else "none"
 
 
 def _whole(value: Any, low: int, high: int, default: int) -> int:
@@ -109,12 +136,28 @@ def maps(row: pd.Series, view: AttentionView) -> np.ndarray:
     weights = weights[:, view.layer - 1 : view.layer] if view.layer else weights
     weights = weights[:, :, view.head - 1 : view.head] if view.head else weights
     found = weights.mean(axis=(1, 2))
-    return np.maximum(found - found.mean(axis=0), 0) if view.subtract else found
+    if view.subtract == "sinks":
+        return np.where(sinks(found), np.median(found, axis=1, keepdims=True), found)
+    return np.maximum(found - found.mean(axis=0), 0) if view.subtract == "mean" else found
+
+
+def sinks(found: np.ndarray) -> np.ndarray:
+    """Return bool[patches]: which cells of maps float[words, patches] are sinks, see SINK."""
+    if len(found) < SINK["least"]:
+        return np.zeros(found.shape[1], dtype=bool)
+    typical = np.maximum(np.median(found, axis=1), found.max(axis=1) / 255)
+    return (found > SINK["far"] * typical[:, None]).mean(axis=0) >= SINK["words"]
+
+
+def sink_count(row: pd.Series, view: AttentionView) -> int:
+    """Return how many cells of a caption's maps are sinks."""
+    return int(sinks(maps(row, replace(view, subtract="none"))).sum())
 
 
 def moved(row: pd.Series, view: AttentionView) -> np.ndarray:
-    """Return float64[words], 0 to 1: the share of each word's attention outside the caption's mean map."""
-    found = maps(row, replace(view, subtract=False))
+    """Return float64[words], 0 to 1: the share of each map outside the caption's mean map; every map counts as 1."""
+    found = maps(row, replace(view, subtract="none"))
+    found = found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12)
     return np.abs(found - found.mean(axis=0)).sum(axis=1) / 2
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dashboard.figures.heatmaps import SCALES, AttentionView
+from dashboard.figures.heatmaps import SCALES, SUBTRACT, AttentionView, read_subtract
 from dashboard.items import Figure, Table
 from dashboard.report import exports
 from dashboard.report.chapters import chapters
@@ -266,10 +266,13 @@ def _check(run: Run, query: Query, beam: int | None, images: tuple[str, ...]) ->
             )
 
 
-def _check_options(options: argparse.Namespace, run: Run) -> None:
+def _check_options(options: argparse.Namespace, source: Source) -> None:
     """Raise if --layer or --head does not exist or --out cannot be written."""
+    run, stored = source.run, source.query(queries.attention_parts, source.run.name)
     for name, part in (("layer", "decoder_layers"), ("head", "heads")):
-        value, most = getattr(options, name), run.part("captioner", part)
+        # Large maps are averaged over heads: the stored ones count.
+        most = run.part("captioner", part) if stored.empty else int(stored[f"{name}s"].item())
+        value = getattr(options, name)
         if value is not None and isinstance(most, int) and not 0 <= value <= most:
             raise ReportError(f"--{name} {value}: run {run.name!r} has {most}; expected 1 to {most}, or 0 for the mean")
     if options.out.is_dir():
@@ -299,7 +302,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--layer", type=int, metavar="N", help="layer of the maps; 0 is the mean over layers (default: the last)"
     )
     parser.add_argument("--head", type=int, metavar="N", help="head of the maps; 0 is the mean over heads (default: 0)")
-    parser.add_argument("--subtract-mean", action="store_true", help="subtract each caption's mean map")
+    parser.add_argument(
+        "--subtract", choices=SUBTRACT, help="subtract each caption's mean map, or only its sinks (default: none)"
+    )
+    parser.add_argument(
+        "--subtract-mean", dest="subtract", action="store_const", const="mean", help="the same as --subtract mean"
+    )
     parser.add_argument("--colours", choices=SCALES, help=f"colour scale of the maps (default: {AttentionView.scale})")
     parser.add_argument(
         "--opacity",
@@ -321,7 +329,8 @@ def attention_options(attention: Mapping[str, Any]) -> list[str]:
     words = []
     for name in ("layer", "head"):
         words += [f"--{name}", attention[name]] if str(attention.get(name)) in map(str, range(_MOST_PARTS)) else []
-    words += ["--subtract-mean"] if attention.get("subtract") == "1" else []
+    subtract = read_subtract(attention.get("subtract"))
+    words += ["--subtract", subtract] if subtract != AttentionView.subtract else []
     scale, opacity = attention.get("scale"), str(attention.get("opacity"))
     words += ["--colours", scale] if scale in SCALES and scale != AttentionView.scale else []
     sensible = opacity in map(str, range(101)) and opacity != str(AttentionView.opacity)
@@ -335,13 +344,13 @@ def main(arguments: list[str] | None = None) -> int:
         attention = {
             "layer": options.layer,
             "head": options.head,
-            "subtract": options.subtract_mean,
+            "subtract": options.subtract,
             "opacity": options.opacity,
             "scale": options.colours,
         }
         parts = {part: name for part in PARTS if (name := getattr(options, part))}
         source, problems = open_source(options.results, options.run, options.beam, options.images, attention, parts)
-        _check_options(options, source.run)
+        _check_options(options, source)
         for problem in problems:
             print(f"skipped: {problem.path}: {problem.reason}", file=sys.stderr)
         if exports.browser_missing():

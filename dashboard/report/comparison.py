@@ -74,11 +74,17 @@ def terms(query: Query, sides: Sides) -> dict[str, list[Difference]]:
     )
     unknown = [Difference("signature", "not kept", "not kept")]
     return {
-        metric: signatures.differences(left.get(metric, ""), right.get(metric, ""))
+        metric: _readable(sides, signatures.differences(left.get(metric, ""), right.get(metric, "")))
         if metric in left or metric in right
         else unknown
         for metric in METRICS
     }
+
+
+def _readable(sides: Sides, found: list[Difference]) -> list[Difference]:
+    """Return differences with the prompts of the records in place of their fingerprints."""
+    prompts = [run.text("captioner", "prompt", default="none") for run in (sides.left, sides.right)]
+    return [Difference("prompt", *prompts, search=True) if each.what == signatures.PROMPT else each for each in found]
 
 
 def _signatures(query: Query, run: Run, beam: int) -> dict[str, str]:

@@ -219,7 +219,7 @@ def _pointing(source: Source, places: _Places) -> str:
         return f"{grounding.answer(heads)} {grounding.sentence(source.run, beam, heads)} {where}"
     if strips.kept_beam(source) is None:
         return ""
-    return "It is not known whether maps point at the named objects, because the images have no boxes."
+    return "It is not known whether maps point at the named objects, because no caption names an object that has a box."
 
 
 def _examples(places: _Places) -> str:

@@ -103,7 +103,7 @@ def _compared(p: str) -> str:
 
 
 def _incomparable(source: Source, sides: Sides, tests: pd.DataFrame) -> list[str]:
-    """Return one sentence per reason for which metrics are not comparable, and one for settings of the search."""
+    """Return one sentence per reason for which metrics are not comparable, and one for how captions were generated."""
     terms, by_reason = comparison.terms(source.query, sides), defaultdict(list)
     for metric in tests.metric:
         reasons = "; ".join(str(each) for each in terms[metric] if not each.search)
@@ -114,4 +114,6 @@ def _incomparable(source: Source, sides: Sides, tests: pd.DataFrame) -> list[str
         if reasons
     ]
     searched = dict.fromkeys(str(each) for metric in tests.metric for each in terms[metric] if each.search)
-    return found + ([f"The search differs ({formatting.markdown('; '.join(searched))})."] if searched else [])
+    return found + (
+        [f"Captions were generated differently ({formatting.markdown('; '.join(searched))})."] if searched else []
+    )

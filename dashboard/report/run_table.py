@@ -21,8 +21,10 @@ TITLE = "Runs and hyperparameters"
 _PUBLISHED_DATA = "the study's validation images"
 _MODEL = {"Encoder": "encoder", "Layers": "decoder_layers", "Heads": "heads", "Width": "d_model"}
 _TRAINING = {"Batch": "batch_size", "Learning rate": "learning_rate", "Epochs": "epochs"}
+_PROMPTED = {"Prompt": "prompt", "Revision": "revision", "Precision": "dtype"}
 _SETTINGS = ["Run", *_MODEL, *_TRAINING, "Beam size"]
 _DATA = ["Data", "Images"]
+_SHORTEST = 60  # characters of a prompt in a cell; the Overview has it whole
 _SETTING_NAMES = {
     **{"Encoder": "encoder", "Layers": "num_layers", "Heads": "nhead", "Width": "hidden_size"},
     **_TRAINING,
@@ -41,7 +43,7 @@ def table(runs: Sequence[Run], scores: pd.DataFrame, results: Path) -> Table:
     """
     rows = [row for run in runs for row in _rows(run, scores[scores.run == run.name])]
     rows += _published(results)
-    columns = [*_SETTINGS, *map(formatting.title, headlines(scores.columns)), *_DATA]
+    columns = [*_SETTINGS, *map(formatting.title, headlines(scores.columns)), *_DATA, *_PROMPTED]
     shown = pd.DataFrame([[row.get(name, "") for name in columns] for row in rows], columns=columns)
     # Drop columns without any entry.
     shown = shown.loc[:, [name for name in shown.columns if (shown[name] != "").any()]]
@@ -60,6 +62,7 @@ def _rows(run: Run, scores: pd.DataFrame) -> list[dict[str, str]]:
         "Run": run.name,
         **{title: run.text("captioner", key) for title, key in _MODEL.items()},
         **{title: _short(run.text("captioner", "training", key)) for title, key in _TRAINING.items()},
+        **{title: formatting.shortened(run.text("captioner", key), _SHORTEST) for title, key in _PROMPTED.items()},
         "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
         "Images": f"{run.images or run.zero_shot:,}",
     }

@@ -107,10 +107,19 @@ def strip(run: Run, beam: int, image_id: str, query: Query, sent: Mapping[str, A
     )
     small = note(
         run,
-        f"Image {image_id}, beam size {run.beam(beam)}, {view.described}; cross-attention, {run.attention_pass}",
+        f"Image {image_id}, beam size {run.beam(beam)}, {view.described}; maps: {run.attention_pass}",
+        _sinks(row, view),
         _NEAR_MEAN if heatmaps.near_mean(row, view).any() else "",
     )
     return Figure(f"attention_{image_id}", f"Attention of {image_id}: {caption}", drawn, small)
+
+
+def _sinks(row: pd.Series, view: heatmaps.AttentionView) -> str:
+    """Return how many sinks were subtracted and what a sink is, or "" if none are subtracted."""
+    if view.subtract != "sinks":
+        return ""
+    counted = formatting.count(heatmaps.sink_count(row, view), "sink")
+    return f"{counted} subtracted: {heatmaps.SINK_DEFINITION}"
 
 
 # Grounding

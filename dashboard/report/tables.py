@@ -43,6 +43,14 @@ _ASKED_FOR = {
 }
 
 
+# What a captioner with a prompt records.
+PROMPTED = {
+    **{"family": "Family", "model": "Model", "prompt": "Prompt", "chat_template": "Chat template (fingerprint)"},
+    **{"revision": "Revision", "dtype": "Precision", "device_map": "Spread over devices"},
+    **{"transformers": "Version of transformers"},
+}
+
+
 def settings(run: Run, beam: int) -> Table:
     """Return the recorded settings of the captioner and its search."""
     rows = {
@@ -50,12 +58,13 @@ def settings(run: Run, beam: int) -> Table:
         "Decoder layers": run.text("captioner", "decoder_layers"),
         "Heads": run.text("captioner", "heads"),
         "Width": run.text("captioner", "d_model"),
+        **{title: run.text("captioner", key) for key, title in PROMPTED.items()},
         "Beam size": run.beam(beam),
         "Search rule": run.text("decoding", "rule"),
         "Maximum length": run.text("decoding", "max_length"),
         "Length penalty": run.text("decoding", "length_penalty"),
         "Early stopping": {True: "yes", False: "no"}.get(run.part("decoding", "early_stopping"), ""),
-        **{title: run.text("decoding", key) for key, title in _ASKED_FOR.items()},
+        **{title: found for key, title in _ASKED_FOR.items() if (found := run.text("decoding", key))},
         "Data": " ".join(filter(None, [run.text("data", "name"), run.text("data", "split")])),
         "Images": f"{run.images:,}",
     }

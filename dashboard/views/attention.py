@@ -1,4 +1,4 @@
-"""Attention: the cross-attention map of each word over the photo."""
+"""Attention: the attention map of each word over the photo."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.components.viewer import Noun, viewer
 from dashboard.figures import grounding
-from dashboard.figures.heatmaps import AttentionView, read_attention_view
+from dashboard.figures.heatmaps import SINK_DEFINITION, AttentionView, read_attention_view, read_subtract
 from dashboard.figures.thumbnails import LARGE, photo
 from dashboard.items import Figure, Table
 from dashboard.report import strips, tables
@@ -120,7 +120,7 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = _row(run, beam, image_id)
     found = data.query(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
-    st.caption(f"Cross-attention maps: {formatting.markdown(run.attention_pass)}.")
+    st.caption(f"Attention maps: {formatting.markdown(run.attention_pass)}.")
     if not found.empty:
         left, right = layout.columns([3, 2], "case", "case", gap="medium")
         with left:
@@ -129,10 +129,12 @@ def _case(run: data.Run, beam: int, image_id: str) -> None:
             verdict_form.draw(run, beam, image_id, case.caption_of(found.iloc[0]))
     with choices.opened("About these maps", "about"):
         st.markdown(
-            f"{_PASSES.get(run.attention_pass, '')}Each map is the decoder's cross-attention at the step that predicts "
+            f"{_PASSES.get(run.attention_pass, '')}Each map is the attention to the image at the step that predicts "
             "the word; maps of the tokens of a word are averaged. *&lt;end&gt;* is the end token. Each map has its own "
-            "scale. In vision transformers a few patches get attention for every word; subtract the mean map to see "
-            "the differences between words. A map shows where the decoder read from, not why it chose the word."
+            "scale. In vision transformers a few patches get attention for every word: subtract the mean map to see "
+            f"the differences between words, or only the sinks. A sink is {SINK_DEFINITION}. In decoder-only models "
+            "words also attend to the prompt and to each other: a map then holds only the image's share of the "
+            "attention. A map shows where the decoder read from, not why it chose the word."
         )
 
 
@@ -194,8 +196,8 @@ def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
 def _refuse_settings(view: AttentionView) -> None:
     """Note settings in the URL that do not fit the maps."""
     for key, value in layout.attention_view().items():
-        shown = int(getattr(view, key)) if key != "scale" else view.scale
-        if value and value != str(shown):
+        shown = getattr(view, key)
+        if value and value != str(shown) and not (key == "subtract" and read_subtract(value) != "none"):
             choices.refuse(key, key.capitalize(), str(shown))
 
 
@@ -219,7 +221,7 @@ def _keep(view: AttentionView) -> None:
         word=view.word,
         layer=view.layer,
         head=view.head,
-        subtract="1" if view.subtract else None,
+        subtract=view.subtract if view.subtract != AttentionView.subtract else None,
         opacity=view.opacity if view.opacity != AttentionView.opacity else None,
         scale=view.scale if view.scale != AttentionView.scale else None,
     )

@@ -173,7 +173,7 @@ def _say_terms(sides: Sides, metric: str) -> None:
             icon="⚠️",
         )
     if searched:
-        st.caption("The search differs: " + "; ".join(searched) + ".")
+        st.caption("Captions were generated differently: " + "; ".join(searched) + ".")
 
 
 # Showing

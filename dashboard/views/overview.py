@@ -153,6 +153,14 @@ def _scores(run: data.Run) -> None:
     if run.text("command"):
         with choices.opened("How this run was made", "made"):
             st.code(run.text("command"), language="bash", wrap_lines=True)
+            _captioner_settings(run)
+
+
+def _captioner_settings(run: data.Run) -> None:
+    """Draw the settings of a captioner with a prompt; others have none."""
+    known = [(title, found) for key, title in tables.PROMPTED.items() if (found := run.text("captioner", key))]
+    if run.text("captioner", "prompt") or run.text("captioner", "dtype"):
+        layout.table(pd.DataFrame(known, columns=["Setting", "Value"]))
 
 
 def _bounds(row: Any) -> str:

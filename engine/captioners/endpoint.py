@@ -72,6 +72,11 @@ class EndpointCaptioner:
         self._counting = threading.Lock()
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal for a run to continue."""
+        return {"captioner": self.url, "model": self._model, "prompt": self._prompt}
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """Return the captioner's entries in `run.json`."""
         counts = {"requests": self.requests, "retries": self.retries}

@@ -18,6 +18,7 @@ def load(
     prompt: str | None = None,
     model: str | None = None,
     cache: Path = Path(".cache"),
+    device_map: str | None = None,
 ) -> Captioner:
     """Load a captioner.
 
@@ -30,12 +31,15 @@ def load(
         prompt: the text that a model of Hugging Face continues, or an endpoint is asked, instead of the usual one.
         model: the model of an endpoint.
         cache: folder in which the answers of an endpoint are kept.
+        device_map: `auto` spreads a model of Hugging Face over all devices.
 
     Raises:
         CheckpointError, TokenizerError, HuggingFaceError: the folder or name is not a captioner.
         PluginError: the plugin cannot be loaded or used.
     """
     _check_options(name, tokenizer, prompt, model)
+    if device_map is not None and not is_hugging_face(name):
+        raise PluginError(f"--device-map {device_map}: only models of Hugging Face are spread; remove --device-map")
     # torch, timm and transformers take seconds to load.
     if is_endpoint(name):
         from engine.captioners.endpoint import EndpointCaptioner
@@ -44,7 +48,7 @@ def load(
     if is_hugging_face(name):
         from engine.captioners.huggingface import explainer
 
-        return explainer.load(name, device, precision, prompt)
+        return explainer.load(name, device, precision, prompt, device_map)
     if is_plugin(name):
         return _plugin(name)
     from engine.captioners.native.pipeline import NativeCaptioner

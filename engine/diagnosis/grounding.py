@@ -6,7 +6,7 @@ image (chance).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,12 +64,21 @@ def ground(captions: Sequence[GroundingInput]) -> Iterator[list[Grounded]]:
     mentions = Mentions(labels)
     masks = [{label: box_share(caption, label) for label in _measured_labels(caption)} for caption in captions]
     others = _others(masks)
+
+    def elsewhere(caption: GroundingInput, number: int, label: str) -> np.ndarray | None:
+        """Return the same label in another image, on the grid of this one: grids differ where photos do."""
+        other = others[number].get(label)
+        if other is None:
+            return None
+        is_same = captions[other].grid == caption.grid
+        return masks[other][label] if is_same else box_share(replace(captions[other], grid=caption.grid), label)
+
     for number, caption in enumerate(captions):
         rows: list[Grounded] = []
         for index, label in nouns(caption.words, mentions):
             share = masks[number].get(label)
             if share is not None and share.any():
-                rows += _measure(caption, index, label, share, others[number].get(label))
+                rows += _measure(caption, index, label, share, elsewhere(caption, number, label))
         yield rows
 
 
@@ -111,18 +120,18 @@ def _measured_labels(caption: GroundingInput) -> set[str]:
     return {region.label for region in caption.regions} - caption.crowds
 
 
-def _others(masks: Sequence[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    """Return for each caption and label the mask of the next caption with that label, a deterministic choice."""
+def _others(masks: Sequence[dict[str, np.ndarray]]) -> list[dict[str, int]]:
+    """Return for each caption and label the number of the next caption with that label, a deterministic choice."""
     showing: dict[str, list[int]] = {}
     for number, own in enumerate(masks):
         for label, mask in own.items():
             if mask.any():
                 showing.setdefault(label, []).append(number)
-    found: list[dict[str, np.ndarray]] = [{} for _ in masks]
+    found: list[dict[str, int]] = [{} for _ in masks]
     for label, numbers in showing.items():
         for number, following in zip(numbers, [*numbers[1:], numbers[0]], strict=True):
             if following != number:
-                found[number][label] = masks[following][label]
+                found[number][label] = following
     return found
 
 
@@ -130,14 +139,15 @@ def _measure(
     caption: GroundingInput, index: int, label: str, share: np.ndarray, other: np.ndarray | None
 ) -> Iterator[Grounded]:
     _, layers, heads, _ = caption.maps.shape
-    own, others = inside(share), None if other is None or other.shape != share.shape else inside(other)
+    own, others = inside(share), None if other is None else inside(other)
     for offset in OFFSETS:
         at = index + offset
         if not 0 <= at < len(caption.words):
             continue
         mean = caption.maps[at].mean(axis=1)
         # Single heads only at the noun itself; with seven offsets this would become the largest table.
-        every = range(MEAN, heads) if offset == 0 else (MEAN,)
+        # A single head is the mean.
+        every = range(MEAN, heads) if offset == 0 and heads > 1 else (MEAN,)
         for layer in range(layers):
             for head in every:
                 weights = mean[layer] if head == MEAN else caption.maps[at, layer, head]

@@ -20,6 +20,7 @@ from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.grounding import grounding_of
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.scoring import MetricSettings
+from engine.evaluation.signature import captioner_fields
 from engine.metrics import zeroshot
 from engine.metrics.coco import CAPTION_METRICS
 from engine.protocols import Captioner, Explainer, PluginError
@@ -52,6 +53,8 @@ class CaptionerRun:
     """The prompt of a model of Hugging Face or an endpoint, instead of the usual one."""
     model: str | None = None
     """The model of an endpoint."""
+    device_map: str | None = None
+    """`auto` spreads a model of Hugging Face over all devices."""
     companions: Mapping[str, str] = field(default_factory=dict)
     """Names of the runs `zero_shot` and `photos` that a report of this run also shows."""
     command: str = ""
@@ -101,6 +104,7 @@ def _load(settings: CaptionerRun) -> Captioner:
     fallback = settings.fallback_tokenizer or settings.dataset.tokenizer
     chosen = (settings.tokenizer_path, fallback, settings.device, settings.decoding.precision)
     more = {"prompt": settings.prompt, "model": settings.model, "cache": settings.results / ".cache"}
+    more["device_map"] = settings.device_map
     return registry.load(settings.captioner, *chosen, **more)
 
 
@@ -115,6 +119,7 @@ def _caption_settings(settings: CaptionerRun, captioner: Captioner) -> CaptionSe
 def _identity(settings: CaptionerRun, captioner: Captioner, captions: CaptionSettings) -> dict[str, Any]:
     """Return the settings that must be equal for a run to continue."""
     words = getattr(captioner, "tokenizer_json", None)
+    named = getattr(captioner, "identity", {})  # of models with a prompt: one setting per name, not one fingerprint
     return {
         "kind": "captioner",
         "data": settings.dataset.fingerprint,
@@ -131,6 +136,7 @@ def _identity(settings: CaptionerRun, captioner: Captioner, captions: CaptionSet
         "labels": None if settings.classes is None else metadata.labels(settings.classes),
         "templates": list(settings.templates),
         "device": settings.device,
+        **named,
     }
 
 
@@ -153,7 +159,8 @@ def _score(run: RunInProgress, settings: CaptionerRun, found: Mapping[str, pa.Ta
         # Samples are unranked, so a better later sample is not a ranking error.
         errors = {} if settings.decoding.sample else nbest.ranking_errors(lists)
     by_size = scoring.by_setting(found["captions"], split)
-    scored = scoring.score(split, by_size, wanted, settings.decoding.signature_fields(), errors, timed)
+    fields = settings.decoding.signature_fields() | captioner_fields(run.identity)
+    scored = scoring.score(split, by_size, wanted, fields, errors, timed)
     scoring.write(run, scored, settings.clip)
     return scored
 

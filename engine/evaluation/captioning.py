@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from engine.config import DecodingConfig
@@ -152,6 +153,10 @@ def _check_maps(captioner: Captioner, captions: Sequence[Hypothesis], maps: Sequ
     for caption, each in zip(captions, maps, strict=True):
         if each.words[: len(caption.words)] != tuple(caption.words):
             raise PluginError(f"{named} returned maps of {list(each.words)}, expected those of {list(caption.words)}")
+        if each.share is not None and np.shape(each.share) != (len(each.words),):
+            raise PluginError(
+                f"{named} returned shares {np.shape(each.share)}, expected one per word ({len(each.words)})"
+            )
     shapes = {each.weights.shape[1:3] for each in maps if len(each.words)}  # grids may differ, as photos do
     if len(shapes) > 1:
         raise PluginError(f"{named} returned maps of {sorted(shapes)[:2]} layers and heads, expected the same for all")
@@ -211,6 +216,7 @@ def _attention_rows(
             "grid_height": each.grid[0],
             "grid_width": each.grid[1],
             "crop": _crop(captioner, photo.size),
+            "share": None if each.share is None else np.asarray(each.share, np.float32),
         }
         for (example, photo), each in zip(usable, maps, strict=True)
     ]

@@ -163,9 +163,9 @@ class RunInProgress:
         )  # as read from JSON: tuples are lists
         before = {name: value for name, value in _EARLIER.items() if plan.get(name) is not None} | before
         names = [name for name in before if before[name] != plan.get(name)]
-        shown = [
-            f"{_short(name)}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in sorted(names)[:2]
-        ]
+        # The fingerprint of a captioner also changes with settings that have a name: it comes last.
+        first = sorted(names, key=lambda name: (name == "captioner", name))[:2]
+        shown = [f"{_short(name)}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in first]
         return ", ".join(shown)
 
 

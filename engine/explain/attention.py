@@ -25,6 +25,12 @@ class WordMaps:
     scale: np.ndarray
     grid: tuple[int, int]
     """Height and width in patches."""
+    share: np.ndarray | None = None
+    """float32[words]: the part of each word's attention that its maps hold, the mean over layers and heads.
+
+    None if it is not known. Below 1 where words also attend to tokens outside the maps: the prompt, earlier words,
+    class tokens.
+    """
 
     @classmethod
     def of(cls, words: Sequence[str], maps: np.ndarray, grid: tuple[int, int]) -> "WordMaps":
@@ -43,7 +49,7 @@ class WordMaps:
             )
         if not (np.isfinite(maps).all() and (maps >= 0).all()):
             raise ValueError("maps must be finite and not negative")
-        return cls(tuple(words), *quantise(maps), grid)
+        return cls(tuple(words), *quantise(maps), grid, share_of(maps))
 
     def floats(self) -> np.ndarray:
         """Return float32[words, layers, heads, patches]."""
@@ -54,6 +60,15 @@ def from_bytes(weights: bytes, scale: Sequence[float] | np.ndarray, shape: Seque
     """Return stored maps as float32[words, layers, heads, patches]."""
     scales = np.asarray(scale, dtype=np.float32).reshape(*shape[:-1], 1)
     return np.frombuffer(weights, dtype=np.uint8).reshape(*shape).astype(np.float32) / 255 * scales
+
+
+def share_of(maps: np.ndarray) -> np.ndarray | None:
+    """Return the part of each word's attention in maps float[words, layers, heads, patches]: float32[words].
+
+    None if a map sums to more than 1: maps of a plugin may have another unit.
+    """
+    sums = maps.sum(-1, dtype=np.float64)
+    return sums.mean((1, 2)).astype(np.float32) if (sums <= 1.01).all() else None
 
 
 def pooling(spans: Sequence[Sequence[tuple[int, int]]], tokens: int, merge: str) -> np.ndarray:

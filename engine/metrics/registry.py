@@ -12,7 +12,10 @@ from engine.store import schema
 from engine.store.schema import METRICS
 
 _ENTRY = re.compile(r"[a-z][a-z0-9_]*")
-_TAKEN = {"beam", "images", "refs", "data", "tok", "version", "rule", "max_length", "length_penalty", "early_stopping"}
+_TAKEN = {
+    *("beam", "images", "refs", "data", "tok", "version", "rule", "max_length", "length_penalty", "early_stopping"),
+    *("prompt", "chat_template", "revision", "dtype", "transformers"),
+}
 """Entries of a signature that do not come from the metric."""
 
 _LONGEST = 80

@@ -142,6 +142,8 @@ TABLES: dict[str, pa.Schema] = {
             "grid_height": pa.int32(),
             "grid_width": pa.int32(),
             "crop": _BOX,  # pixels of the upright photo
+            # One per word: the part of its attention that its maps hold, mean over layers and heads of exact weights.
+            "share": pa.list_(pa.float32()),
         }
     ),
     # A row is a noun of a caption whose object has a box, for one layer and head (head -1 is the mean).
@@ -188,8 +190,8 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 
-ADDED: dict[str, tuple[str, ...]] = {"scores": ("bleu_counts", "meteor_counts")}
-"""Columns that came after version 1 of the contract: a file without them is read, NULL in their place."""
+ADDED: dict[str, tuple[str, ...]] = {"scores": ("bleu_counts", "meteor_counts"), "attention": ("share",)}
+"""Columns that were added to tables of the contract: a file without them is read, NULL in their place."""
 
 
 @dataclass(frozen=True)

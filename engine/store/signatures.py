@@ -10,13 +10,18 @@ _NOT_REPORTED = {"beam"}  # the user chose to compare beam sizes
 _SEARCH = {
     *("rule", "max_length", "length_penalty", "early_stopping", "repetition_penalty", "no_repeat_ngram", "n_best"),
     *("sample", "temperature", "top_k", "top_p", "seed", "precision"),
+    *("model", "prompt", "chat_template", "revision", "dtype", "transformers"),
 }
 
 # Values that a signature with a search rule omits: `DecodingConfig.signature_fields` leaves out defaults.
 _OMITTED = {
     **{"repetition_penalty": "1.0", "no_repeat_ngram": "0", "sample": "False", "temperature": "1.0"},
     **{"n_best": "1", "top_k": "0", "top_p": "1.0", "seed": "0", "precision": "float32"},
+    # Captioners without a prompt have none of these fields.
+    **dict.fromkeys(("model", "prompt", "chat_template", "revision", "dtype", "transformers"), "none"),
 }
+
+PROMPT = "prompt (fingerprint)"
 
 _TITLES = {
     "": "metric",
@@ -27,6 +32,9 @@ _TITLES = {
     "max_length": "maximum length",
     "length_penalty": "length penalty",
     "early_stopping": "early stopping",
+    "prompt": PROMPT,
+    "chat_template": "chat template (fingerprint)",
+    "transformers": "version of transformers",
     "tok": "tokeniser",
     "clip": "CLIP",
     "weights": "CLIP weights",
@@ -42,7 +50,7 @@ class Difference:
     what: str
     left: str
     right: str
-    search: bool = False  # whether it is a setting of the search, and not of the measurement
+    search: bool = False  # whether it is a setting of the search or the captioner, and not of the measurement
 
     def __str__(self) -> str:
         return f"{self.what}: {self.left} vs. {self.right}"

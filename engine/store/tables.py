@@ -165,9 +165,12 @@ def read_part(folder: Path, stage: str, index: int, tables: list[str]) -> dict[s
     """Return chunk `index` of `stage`, or None if it is not finished or damaged: then it is computed again."""
     part = _part_folder(folder, stage, index)
     try:
-        return {table: read_table(part, table) for table in tables}
+        found = {table: read_table(part, table) for table in tables}
     except ResultsError:
         return None
+    # A part without a column of ADDED was written before there was one, and parts are joined to one table.
+    complete = all(rows.column_names == schema_of(table, rows.column_names).names for table, rows in found.items())
+    return found if complete else None
 
 
 def drop_parts(folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import numpy as np
 import pytest
 
 from engine.store import records, tables
@@ -196,8 +197,8 @@ def test_word_layer_and_head_are_kept_in_the_url_and_restored_from_it(page):
     page.locator("button.word").nth(4).click()
     page.locator("select.layer").select_option("1")
     page.locator("select.head").select_option("2")
-    page.locator("input.subtract").check()
-    wait_for_choice(page, "subtract", "1")
+    page.locator("select.subtract").select_option("sinks")
+    wait_for_choice(page, "subtract", "sinks")
     assert [choice(page, key) for key in ("word", "layer", "head")] == ["4", "1", "2"]
     shown = picture(page)
     page.goto(page.url)
@@ -205,6 +206,48 @@ def test_word_layer_and_head_are_kept_in_the_url_and_restored_from_it(page):
     page.wait_for_timeout(500)
     assert page.locator("select.head").input_value() == "2"
     assert picture(page) == shown
+
+
+def planted_run(results: Path, name: str, rows: int, columns: int, heads: int) -> None:
+    """A run whose first caption has a sink in the first cell, a peak per word, and 40 % of each word's attention."""
+    folder = runs.captioner_run(results, name)
+    captions = tables.read_table(folder, "attention").to_pylist()
+    words, cells = len(captions[0]["words"]), rows * columns
+    weights = np.full((words, 2, heads, cells), 4, np.uint8)
+    weights[..., 0], weights[np.arange(words), ..., np.arange(words) % (cells - 1) + 1] = 255, 100
+    captions[0] |= {
+        **{"shape": list(weights.shape), "weights": weights.tobytes(), "scale": [0.25] * (words * 2 * heads)},
+        **{"grid_height": rows, "grid_width": columns, "share": [0.4] * words},
+        "crop": {"x": 0.0, "y": 0.0, "width": 320.0, "height": 240.0},
+    }
+    tables.write_table(folder, "attention", tables.table_of("attention", captions))
+
+
+def test_sinks_share_and_cells_of_a_rectangular_grid_are_those_of_the_tables(chromium, tmp_path):
+    results = tmp_path / "results"
+    planted_run(results, "wide", 3, 4, 1)
+    with served(results) as (base, _):
+        opened = chromium.new_page(viewport={"width": 1280, "height": 1000}, base_url=base)
+        open_viewer(opened, "run=wide&image=scene_00&beam=1&word=1")
+        status = opened.locator("p.status")
+        assert "Its brightest patch has 25.0 % of the attention" in status.inner_text()
+        assert "Its maps hold 40 % of this word's attention (mean of layers and heads)." in status.inner_text()
+        assert opened.locator("select.head option").all_inner_texts() == ["Mean of heads"]
+        box = opened.locator("canvas.large").bounding_box()
+        for column, row, shown in ((0, 0, "25.00 %"), (2, 0, "9.80 %"), (3, 2, "0.39 %")):  # word 1 peaks in cell 2
+            x, y = (column + 0.5) / 4 * box["width"], (row + 0.5) / 3 * box["height"]
+            opened.locator("canvas.large").hover(position={"x": x, "y": y})
+            assert opened.locator("p.spot").inner_text() == f"This patch: {shown}"
+        before = picture(opened)
+        opened.locator("select.subtract").select_option("sinks")
+        wait_for_choice(opened, "subtract", "sinks")
+        assert "Its brightest patch has 9.8 % of the attention" in status.inner_text()
+        assert "1 sink is subtracted." in status.inner_text() and picture(opened) != before
+        opened.locator("canvas.large").hover(position={"x": box["width"] / 8, "y": box["height"] / 6})
+        assert opened.locator("p.spot").inner_text() == "This patch: 0.39 %"
+        open_viewer(opened, "run=wide&image=scene_00&beam=1&word=1&subtract=1")  # an address of before
+        assert opened.locator("select.subtract").input_value() == "mean"
+        opened.close()
 
 
 def test_a_row_of_labels_shows_its_word_under_the_layer_and_head_that_it_is_about(page):

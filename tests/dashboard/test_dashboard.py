@@ -338,13 +338,13 @@ def test_the_attention_viewer_gets_all_maps_once_and_the_look_of_the_address(ope
     )
     data = sent(app, "viewer")
     assert data["shape"] == [len(data["words"]), 2, 2, 196] and data["grid"] == [14, 14]
-    assert data["view"] == {"word": 4, "layer": 1, "head": 2, "subtract": True, "opacity": 30, "scale": "cividis"}
+    assert data["view"] == {"word": 4, "layer": 1, "head": 2, "subtract": "mean", "opacity": 30, "scale": "cividis"}
     assert data["size"] == [300, 300] and data["crop"]["width"] == 300
     assert data["words"][-1] == "<end>"
 
 
 def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
-    assert "Cross-attention maps: causal replay." in words(open_view("attention", run="demo"))
+    assert "Attention maps: causal replay." in words(open_view("attention", run="demo"))
     results = tmp_path / "results"
     folder = runs.captioner_run(results)
     record = records.read_record(folder) | {"attention": {"pass": ATTENTION_PASSES["study"]}}
@@ -691,7 +691,7 @@ def test_the_export_view_lists_every_chapter_and_the_command(open_view):
     assert "python -m dashboard.report demo --out report.zip --results" in words(app) and "--beam" in words(app)
     assert "--images scene_04" in words(app)
     options = words(open_view("export", run="demo", layer=1, head=2, subtract=1))
-    assert "--layer 1 --head 2 --subtract-mean" in options
+    assert "--layer 1 --head 2 --subtract mean" in options
     missing = open_view("export", run="predictions")
     assert sum("not in this run" in each.label for each in missing.expander) == 4
 
@@ -711,7 +711,7 @@ def make_report(app: AppTest) -> AppTest:
 
 def test_the_printed_command_writes_the_bytes_that_the_page_offers(open_view, monkeypatch, tmp_path):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere/chrome")
-    options = {"layer": 1, "head": 2, "subtract": 1, "opacity": 35, "scale": "cividis"}
+    options = {"layer": 1, "head": 2, "subtract": "sinks", "opacity": 35, "scale": "cividis"}
     app = make_report(open_view("export", run="demo", report_beam=3, report_images="scene_04", **options))
     printed = next(shlex.split(each.value) for each in app.code if "dashboard.report" in each.value)
     assert printed[-4:] == ["--colours", "cividis", "--opacity", "35"]

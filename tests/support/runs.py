@@ -297,6 +297,7 @@ def _attention(captions: list[dict[str, Any]], grid: int) -> list[dict[str, Any]
                 "grid_height": grid,
                 "grid_width": grid,
                 "crop": crop,
+                "share": maps.sum(-1, dtype=np.float64).mean((1, 2)),
             }
         )
     return rows

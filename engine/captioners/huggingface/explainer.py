@@ -4,6 +4,7 @@ The weights of a finished caption over the image tokens are read in one pass, an
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,9 +35,15 @@ LARGEST = 65_536
 """Weights of a word, over layers, heads and cells; larger maps are averaged over heads."""
 
 
-def load(name: str, device: str = "cpu", precision: str = "float32", prompt: str | None = None) -> HuggingFaceCaptioner:
+def load(
+    name: str,
+    device: str = "cpu",
+    precision: str = "float32",
+    prompt: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
+) -> HuggingFaceCaptioner:
     """Load a captioner by `hf:NAME`, with maps if its family is supported; see `loading.load`."""
-    loaded = loading.load(name, device, DTYPES[precision])
+    loaded = loading.load(name, device, DTYPES[precision], device_map)
     is_known = loaded.model.config.model_type in FAMILIES
     return (HuggingFaceExplainer if is_known else HuggingFaceCaptioner)(loaded, prompt)
 

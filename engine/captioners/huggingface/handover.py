@@ -59,16 +59,21 @@ def prompt_text(loaded: Loaded, prompt: str | None) -> str | None:
     if loaded.processor is None and prompt is not None:
         raise HuggingFaceError(f"hf:{loaded.name}: this model takes no prompt; remove --prompt")
     wanted = prompt if prompt is not None else family.prompt
-    if loaded.processor is not None and family.is_chat and getattr(loaded.processor, "chat_template", None):
+    if has_template(loaded):
         content = [{"type": "image"}, {"type": "text", "text": wanted}]
         message = [{"role": "user", "content": content}]
         return loaded.processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     return wanted if prompt is not None or not family.is_chat else None
 
 
+def has_template(loaded: Loaded) -> bool:
+    """Return whether the prompt goes through a chat template of the processor."""
+    return loaded.family.is_chat and bool(getattr(loaded.processor, "chat_template", None))
+
+
 def model_inputs(loaded: Loaded, photos: Sequence[Image.Image], text: str | None) -> dict[str, Any]:
     """Return the inputs of the model for a batch of photos, on its device."""
-    dtype, device = loaded.model.dtype, loaded.model.device
+    dtype, device = loaded.model.dtype, loaded.device
     return {
         name: value.to(device, dtype if value.is_floating_point() else value.dtype)
         if isinstance(value, Tensor)

@@ -6,6 +6,9 @@ Code that comes with a model is never executed.
 import hashlib
 import importlib.util
 import re
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,14 @@ class Loaded:
     tokenizer: Any
     revision: str | None
     """The commit on the Hub, if known."""
+    device_map: str | dict[str, Any] | None = None
+    """How the model is spread over devices; None if it is on one."""
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the model's inputs and outputs; a spread model moves them to its parts by itself."""
+        place = getattr(getattr(self.model, "_hf_hook", None), "execution_device", None)  # of accelerate
+        return self.model.device if place is None else torch.device(place)
 
     @property
     def family(self) -> Family:
@@ -65,23 +76,38 @@ def require_transformers(name: str) -> None:
         raise HuggingFaceError(f"{name}: transformers is not installed; run pip install 'captionscope[hf]'")
 
 
-def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, device_map: str | None = None) -> Loaded:
+def require_accelerate(name: str) -> None:
+    """Raise `HuggingFaceError` if accelerate is not installed."""
+    if importlib.util.find_spec("accelerate") is None:
+        raise HuggingFaceError(
+            f"{name}: --device-map needs accelerate, which is not installed; run pip install 'captionscope[hf]'"
+        )
+
+
+def load(
+    name: str,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    device_map: str | dict[str, Any] | None = None,
+) -> Loaded:
     """Load a model and its processor.
 
     Args:
         name: `hf:` and a folder, or a name on the Hub with an optional `@revision`.
-        device_map: `auto` spreads the model over all devices (accelerate).
+        device_map: `auto` spreads the model over all devices, or the device of each part (accelerate).
 
     Raises:
         HuggingFaceError: transformers is not installed, the model cannot be found, or is not a captioner.
     """
     require_transformers(name)
+    if device_map is not None:
+        require_accelerate(name)
     from transformers.utils import logging
 
     where, revision = split_name(name)
     logging.set_verbosity_error()
     options = {"revision": revision} if revision else {}
-    with quiet_downloads():
+    with quiet_downloads(), _bars():
         try:
             model = _model(where, dtype, device_map, options)
             processor = _processor(where, options)
@@ -97,10 +123,29 @@ def load(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, dev
     if device_map is None:
         model = model.to(device)
     found = getattr(model.config, "_commit_hash", None) or revision
-    return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found)
+    return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found, device_map)
 
 
-def _model(where: str, dtype: torch.dtype, device_map: str | None, options: dict[str, Any]) -> Any:
+@contextmanager
+def _bars() -> Generator[None]:
+    """Show the progress bars of transformers and the Hub only in a terminal: a file would get every state of them."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
+    before = (logging.is_progress_bar_enabled(), not are_progress_bars_disabled())
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # also those of the Hub
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if before[0]:
+            logging.enable_progress_bar()
+        if before[1]:
+            enable_progress_bars()
+
+
+def _model(where: str, dtype: torch.dtype, device_map: Any, options: dict[str, Any]) -> Any:
     from transformers import AutoModelForImageTextToText
 
     more = {"dtype": dtype, "trust_remote_code": False, **options}
@@ -156,5 +201,16 @@ def fingerprint(loaded: Loaded) -> str:
     digest.update(loaded.model.generation_config.to_json_string().encode())
     for name, tensor in sorted(loaded.model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().flatten().view(torch.uint8).numpy()).tobytes())
+        here = _read(loaded.model, name) if tensor.is_meta else tensor
+        digest.update(np.ascontiguousarray(here.detach().cpu().flatten().view(torch.uint8).numpy()).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _read(model: Any, name: str) -> torch.Tensor:
+    """Return a weight that accelerate keeps elsewhere until it is needed."""
+    from accelerate.utils import align_module_device
+
+    parent, _, own = name.rpartition(".")
+    module = model.get_submodule(parent)
+    with align_module_device(module):
+        return getattr(module, own).detach().clone()

@@ -3,6 +3,7 @@
 All beam sizes of a sweep are searched together, as for our own captioners; see `decoding.sweep`.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from engine.captioners.huggingface import estimates, handover, loading, settings
 from engine.captioners.huggingface.errors import HuggingFaceError
+from engine.captioners.huggingface.identity import identity
 from engine.captioners.huggingface.steps import TransformersSteps, can_share
 from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
@@ -27,7 +29,7 @@ from engine.reading import first_line
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 SHARED_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
-"""Largest difference of logits with keys stored once per image, as a share of the largest logit, by type of the weights."""
+"""Largest difference of logits with keys stored once per photo, as a share of the largest, by type of the weights."""
 
 
 class _Decoder:
@@ -39,7 +41,7 @@ class _Decoder:
 
     @property
     def device(self) -> torch.device:
-        return self._loaded.model.device
+        return self._loaded.device
 
     def start(self, photos: Sequence[Image.Image], max_length: int) -> TransformersSteps:
         """Encode photos and prompt, and return a decoding with one prefix per photo."""
@@ -74,15 +76,16 @@ class HuggingFaceCaptioner:
     @cached_property
     def fingerprint(self) -> str:
         """Return text that changes with everything that changes captions."""
-        from transformers import __version__
+        return json.dumps(self.identity, sort_keys=True)
 
-        return f"{loading.fingerprint(self._loaded)} transformers {__version__} prompt {self._prompt!r}"
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal for a run to continue, see `identity.identity`."""
+        return identity(self._loaded, self._prompt)
 
     @property
     def metadata(self) -> dict[str, Any]:
         """Return the captioner's entries in `run.json`."""
-        from transformers import __version__
-
         config = self._loaded.model.config
         text = config.get_text_config(decoder=True)
         vision = getattr(config, "vision_config", None) or getattr(config, "encoder", None)
@@ -93,11 +96,8 @@ class HuggingFaceCaptioner:
             "decoder_layers": text.num_hidden_layers,
             "heads": text.num_attention_heads,
             "d_model": text.hidden_size,
-            "revision": self._loaded.revision,
-            "dtype": str(self._loaded.model.dtype).removeprefix("torch."),
-            "prompt": self._prompt,
+            **{name: value for name, value in self.identity.items() if name != "captioner"},
             **({"maps": self.reason_without_maps} if self.reason_without_maps else {}),
-            "transformers": __version__,
         }
 
     def check(self, config: DecodingConfig) -> None:

@@ -48,7 +48,7 @@ def one_pass(batch: Batch, captions: Sequence[Sequence[int]]) -> Weights:
             out = model(**given, return_dict=True, output_attentions=True)
     is_cross, layers = _looked(out)
     keys = layers[0].shape[-1] - (0 if is_cross else width - 1)
-    return Weights(torch.stack([layer[..., :keys] for layer in layers], dim=1).float(), is_cross)
+    return Weights(_stacked([layer[..., :keys] for layer in layers], batch), is_cross)
 
 
 def step_by_step(batch: Batch, captions: Sequence[Sequence[int]]) -> Weights:
@@ -60,8 +60,13 @@ def step_by_step(batch: Batch, captions: Sequence[Sequence[int]]) -> Weights:
             steps.step(tokens[:, at - 1])
             is_cross, layers = _looked(steps.out)
             keys = keys or layers[0].shape[-1]
-            found.append(torch.stack([layer[:, :, -1, :keys] for layer in layers], dim=1))
-    return Weights(torch.stack(found, dim=3).float(), is_cross)
+            found.append(_stacked([layer[:, :, -1, :keys] for layer in layers], batch))
+    return Weights(torch.stack(found, dim=3), is_cross)
+
+
+def _stacked(layers: Sequence[Tensor], batch: Batch) -> Tensor:
+    """Return the weights of all layers float[B, L, ...] on one device; layers may be on several."""
+    return torch.stack([layer.to(batch.ids.device) for layer in layers], dim=1).float()
 
 
 def difference(first: Weights, second: Weights, captions: Sequence[Sequence[int]]) -> float:

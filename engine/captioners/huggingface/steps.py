@@ -58,7 +58,7 @@ class TransformersSteps:
             self._is_first = False
             if self._room is not None:
                 self._shared = self._share(self.cache, self._room)
-        return out.logits[:, -1]
+        return out.logits[:, -1].to(self._ids.device)  # of a model that is spread over devices
 
     def _share(self, cache: Any, room: int) -> Any:
         from engine.captioners.huggingface.shared_cache import SharedCache  # needs transformers
@@ -129,6 +129,7 @@ def _for_prefixes(rule: Any, rows: Tensor) -> Any:
 def _chosen(value: Any, rows: Tensor, count: int) -> Any:
     """Return the rows of an input that has one row per prefix; anything else unchanged."""
     if isinstance(value, Tensor) and value.ndim:
+        rows = rows.to(value.device)
         # Positions of Qwen's models are [3 or 4, prefixes, tokens].
         is_positions = value.ndim == 3 and value.shape[0] in (3, 4) and value.shape[1] == count
         if value.shape[0] == count and not (is_positions and value.dtype == torch.long):

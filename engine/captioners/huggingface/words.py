@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from engine.models.tokenizer import Word
+from engine.models.tokenizer import Word, join_words
 
 _WORDS = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]")
 _SPACE_BEFORE = re.compile(r"\s+([.,!?;:])")
@@ -17,10 +17,13 @@ class TokenWords:
     def __init__(self, tokenizer: Any, end_ids: Sequence[int], pad_id: int) -> None:
         self._tokenizer = tokenizer
         self._skipped = {*tokenizer.all_special_ids, *end_ids, pad_id}
+        # Tokenizers that cut at punctuation, such as BERT's, do not keep whether there was a space.
+        self._loses_spaces = " - " in self._decoded(tokenizer("a-a", add_special_tokens=False)["input_ids"])
 
     def text(self, ids: Sequence[int]) -> str:
-        """Return the caption as people write it: one line, no space before a full stop."""
-        return " ".join(_SPACE_BEFORE.sub(r"\1", self._decoded(ids)).split())
+        """Return the caption as people write it: one line, no space before a full stop; `t-shirt`, `isn't`."""
+        words = _SPACE_BEFORE.sub(r"\1", self._decoded(ids)).split()
+        return join_words(words) if self._loses_spaces else " ".join(words)
 
     def words(self, ids: Sequence[int]) -> list[Word]:
         """Return the words and punctuation marks of a caption, each with the range of its tokens."""

@@ -36,10 +36,13 @@ def replay(
         pools = torch.from_numpy(pooling(places, weights.shape[3], merge)).to(captioner.device)
         merged = torch.einsum("nwt,nlhtp->nwlhp", pools, weights)
         pieces, scales = (each.cpu().numpy() for each in quantise(merged))
+        shares = merged.sum(-1, dtype=torch.float64).mean((2, 3)).float().cpu().numpy()
     grid = captioner.grid(memory.shape[1])
     return [
-        WordMaps(tuple(word.text for word in each), piece[: len(each)], scale[: len(each)], grid)
-        for each, piece, scale in zip(words, pieces, scales, strict=True)
+        WordMaps(
+            tuple(word.text for word in each), *(part[: len(each)] for part in (piece, scale)), grid, share[: len(each)]
+        )
+        for each, piece, scale, share in zip(words, pieces, scales, shares, strict=True)
     ]
 
 

@@ -54,6 +54,9 @@ def add(commands: parser.Commands) -> None:
     )
     command.add_argument("--limit", type=parser.positive, metavar="N", help="use only the first N images")
     parser.add_device(command)
+    command.add_argument(
+        "--device-map", choices=("auto",), help="spread a model of Hugging Face over all devices (needs accelerate)"
+    )
     parser.add_run(command)
     parser.add_metrics(command)
 
@@ -64,6 +67,10 @@ def run(options: argparse.Namespace) -> int:
     from engine.evaluation import captioner_run
     from engine.metrics import zeroshot
 
+    if options.device_map and options.device:
+        raise ConfigError(
+            f"--device {options.device} and --device-map {options.device_map}: expected one of them; remove --device"
+        )
     dataset = _dataset(options)
     model_device = device.prepare(options.device)
     decoding = _decoding(options)
@@ -87,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
         classes=_classes(options.data) if clip else None,
         templates=templates,
         device=model_device,
+        device_map=options.device_map,
         command=inputs.command_line(),
     )
     is_new = captioner_run.evaluate(job)

@@ -8,6 +8,7 @@ from engine.store.queries.attention_maps import (
     attention,
     attention_beam_sizes,
     attention_captions,
+    attention_parts,
     has_attention,
 )
 from engine.store.queries.beams import (
@@ -95,6 +96,7 @@ __all__ = [
     "attention",
     "attention_beam_sizes",
     "attention_captions",
+    "attention_parts",
     "beam_sizes",
     "beam_statistics",
     "best_scores",

@@ -10,11 +10,12 @@ def attention(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: st
     """Return the stored maps of one caption, or no row.
 
     Columns words, shape [words, layers, heads, patches], weights (bytes), scale, grid_height, grid_width, crop (a dict
-    with x, y, width, height in pixels of the upright photo), file_name, width, height (of the photo; may be null).
+    with x, y, width, height in pixels of the upright photo), share (one per word, or null), file_name, width, height
+    (of the photo; may be null).
     """
     return cursor.execute(
         """
-        SELECT attention.words, shape, weights, scale, grid_height, grid_width, crop, file_name, width, height
+        SELECT attention.words, shape, weights, scale, grid_height, grid_width, crop, share, file_name, width, height
         FROM attention LEFT JOIN images USING (run, image_id)
         WHERE run = ? AND attention.beam_size = ? AND image_id = ?
         """,
@@ -45,4 +46,11 @@ def attention_beam_sizes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     return cursor.execute(
         "SELECT beam_size, count(*) AS captions FROM attention WHERE run = ? GROUP BY beam_size ORDER BY beam_size",
         [run],
+    ).df()
+
+
+def attention_parts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+    """Return one row of layers and heads of the stored maps, which all captions share, or none without maps."""
+    return cursor.execute(
+        "SELECT shape[2] AS layers, shape[3] AS heads FROM attention WHERE run = ? AND shape[1] > 0 LIMIT 1", [run]
     ).df()

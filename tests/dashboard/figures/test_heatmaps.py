@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dashboard.figures.heatmaps import NEAR_MEAN, TILE, AttentionView, maps, moved, read_attention_view, tiles
+from dashboard.figures.heatmaps import (
+    NEAR_MEAN,
+    TILE,
+    AttentionView,
+    maps,
+    moved,
+    read_attention_view,
+    read_subtract,
+    sink_count,
+    tiles,
+)
 
 
 def row(words: int = 2, crop: tuple[float, float, float, float] = (100, 0, 200, 200), size=(400, 200)) -> pd.Series:
@@ -41,7 +51,90 @@ def test_a_layer_and_a_head_are_picked_or_meant_over():
 
 
 def test_the_mean_map_is_subtracted_and_nothing_falls_below_zero():
-    assert maps(row(), AttentionView(layer=1, head=2, subtract=True))[0] == pytest.approx([0.5, 0, 0, 0])
+    assert maps(row(), AttentionView(layer=1, head=2, subtract="mean"))[0] == pytest.approx([0.5, 0, 0, 0])
+
+
+def planted(weights: np.ndarray) -> pd.Series:
+    """A caption with one layer and one head of whole weights [words, 12], on 3 rows of 4 cells."""
+    case = row()
+    case["words"] = [f"w{word}" for word in range(len(weights))]
+    case["shape"], case["grid_height"], case["grid_width"] = [len(weights), 1, 1, 12], 3, 4
+    case["weights"] = weights.astype(np.uint8).tobytes()
+    case["scale"] = np.ones(len(weights), np.float32)
+    return case
+
+
+SINKS = AttentionView(subtract="sinks")
+
+
+def test_a_cell_far_above_the_median_for_nearly_every_word_is_a_sink_and_one_of_a_single_word_stays():
+    weights = np.full((5, 12), 4)
+    weights[:, 7] = [200, 180, 220, 4, 210]  # a sink, although not for word 3
+    weights[1, 2] = 90  # what word 1 is about
+    found = maps(planted(weights), SINKS) * 255
+    assert sink_count(planted(weights), SINKS) == 1
+    assert found[:, 7] == pytest.approx([4] * 5)  # the median: it no longer sets the scale
+    assert found[1, 2] == pytest.approx(90) and found[1].argmax() == 2
+    kept = np.delete(np.arange(12), 7)
+    assert found[:, kept] == pytest.approx(weights[:, kept])
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        np.full((5, 12), 4),  # even maps
+        np.where(np.arange(12) == 7, 40, np.full((5, 12), 4)),  # not above ten times the median
+        np.where(np.arange(12) == 7, 200, np.full((2, 12), 4)),  # a word and <end>: no telling
+        np.where(np.arange(12) == np.arange(5)[:, None], 200, np.full((5, 12), 4)),  # another cell for each word
+        np.zeros((5, 12)),
+    ],
+)
+def test_maps_without_sinks_stay_as_they_are(weights):
+    assert sink_count(planted(weights), SINKS) == 0
+    assert maps(planted(weights), SINKS) * 255 == pytest.approx(weights)
+
+
+def test_sharp_maps_whose_median_is_nothing_have_no_sink_in_their_faint_cells():
+    weights = np.zeros((5, 12))
+    weights[:, 0], weights[np.arange(5), np.arange(5) + 1] = 8, 250
+    assert sink_count(planted(weights), SINKS) == 0
+
+
+def test_a_single_head_is_the_mean_of_heads():
+    case = planted(np.full((3, 12), 4))
+    assert read_attention_view({"head": "1"}, case).head == 0
+
+
+def test_cells_of_a_rectangular_grid_lie_row_by_row_over_the_crop():
+    weights = np.zeros((3, 12))
+    weights[0, 6] = weights[1, 3] = weights[2, 8] = 250  # rows of four cells
+    case = planted(weights)
+    case["crop"] = {"x": 0.0, "y": 0.0, "width": 400.0, "height": 200.0}
+    pictures = tiles(case, None, AttentionView(opacity=100, scale="grey"))
+    for picture, (x, y) in zip(pictures, [(2.5, 1.5), (3.5, 0.5), (0.5, 2.5)], strict=True):
+        light = np.asarray(picture.convert("L")).astype(int)
+        height, width = light.shape
+        brightest = np.unravel_index(light.argmax(), light.shape)
+        assert abs(brightest[1] / width * 4 - x) <= 0.5 and abs(brightest[0] / height * 3 - y) <= 0.5
+
+
+def test_the_picture_is_scaled_without_the_sinks():
+    weights = np.full((4, 12), 4)
+    weights[:, 0], weights[:, 11] = 250, 12
+    case = planted(weights)
+    for subtract, brightest in (("none", 0), ("sinks", 11)):
+        picture = tiles(case, None, AttentionView(subtract=subtract, opacity=100, scale="grey"))[0]
+        light = np.asarray(picture.convert("L")).astype(int)
+        top, left = {0: (20, 140), 11: (-20, -140)}[brightest]
+        assert light[top, left] > 245  # the cell's corner of the crop, which is the middle half
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [(True, "mean"), ("1", "mean"), ("mean", "mean"), ("sinks", "sinks"), ("", "none"), (None, "none"), ("x", "none")],
+)
+def test_what_is_subtracted_is_read_from_old_and_new_addresses(sent, read):
+    assert read_subtract(sent) == read
 
 
 def test_the_bright_patch_lies_on_its_side_of_the_crop_and_the_rest_is_veiled():
@@ -79,21 +172,31 @@ def test_a_photo_of_unknown_size_has_the_crops():
 def test_a_view_describes_itself():
     assert AttentionView().described == "mean of layers, mean of heads"
     assert (
-        AttentionView(layer=3, head=1, subtract=True).described == "layer 3, head 1, the caption's mean map subtracted"
+        AttentionView(layer=3, head=1, subtract="mean").described
+        == "layer 3, head 1, the caption's mean map subtracted"
     )
 
 
 def test_what_does_not_fit_the_maps_falls_back_to_the_last_layer_and_the_mean_of_heads():
     assert read_attention_view({"layer": "9", "head": "x", "opacity": None}, row()) == AttentionView(layer=2)
-    assert read_attention_view({"layer": 0, "head": 1, "subtract": "1"}, row()) == AttentionView(head=1, subtract=True)
+    assert read_attention_view({"layer": 0, "head": 1, "subtract": "1"}, row()) == AttentionView(
+        head=1, subtract="mean"
+    )
 
 
 def test_moved_is_the_share_of_attention_outside_the_mean_map():
     apart = AttentionView(layer=1, head=2)  # word w on patch w: half of each is in the mean map
     assert moved(row(), apart) == pytest.approx([0.5, 0.5])
-    assert moved(row(), AttentionView(layer=1, head=2, subtract=True)) == pytest.approx([0.5, 0.5])
+    assert moved(row(), AttentionView(layer=1, head=2, subtract="mean")) == pytest.approx([0.5, 0.5])
     assert moved(row(), AttentionView(layer=2)) == pytest.approx([0, 0])  # even maps: nothing of the word is in them
     assert (moved(row(), apart) >= NEAR_MEAN).all() and (moved(row(), AttentionView(layer=2)) < NEAR_MEAN).all()
+
+
+def test_moved_counts_every_map_as_one_whatever_the_images_share():
+    small = row()
+    small["scale"] = np.asarray(small["scale"]) * 0.1
+    view = AttentionView(layer=1, head=2)
+    assert moved(small, view) == pytest.approx(moved(row(), view))
 
 
 @given(arrays(np.uint8, (4, 1, 1, 9), elements=st.integers(1, 255)), st.sets(st.integers(0, 8)))

@@ -268,6 +268,28 @@ def test_what_cannot_be_reported_is_one_sentence_that_says_what_to_do(full_resul
     assert not (tmp_path / "r.zip").exists()
 
 
+def test_heads_are_those_of_the_stored_maps_which_may_be_averaged(tmp_path, capsys):
+    folder = runs.captioner_run(tmp_path / "results")
+    rows = tables.read_table(folder, "attention").to_pylist()
+    for row in rows:
+        words, layers, _, cells = row["shape"]
+        row |= {"shape": [words, layers, 1, cells], "weights": bytes(words * layers * cells)}
+        row |= {"scale": [1.0] * (words * layers)}
+    tables.write_table(folder, "attention", tables.table_of("attention", rows))
+    asked = ["demo", "--head", "2", "--out", str(tmp_path / "r.zip"), "--results", str(tmp_path / "results")]
+    assert archive.main(asked) == 2
+    assert "--head 2: run 'demo' has 1; expected 1 to 1" in capsys.readouterr().err
+
+
+def test_what_is_subtracted_is_chosen_by_old_and_new_options_and_addresses():
+    def chosen(*options):
+        return archive.build_parser().parse_args(["demo", "--out", "r.zip", *options]).subtract
+
+    assert (chosen(), chosen("--subtract-mean"), chosen("--subtract", "sinks")) == (None, "mean", "sinks")
+    for sent, options in (("1", ["--subtract", "mean"]), ("sinks", ["--subtract", "sinks"]), ("x", []), (None, [])):
+        assert archive.attention_options({"subtract": sent}) == options
+
+
 def test_a_zip_that_has_no_place_is_refused_before_anything_is_drawn(full_results, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(archive, "make", lambda *_: pytest.fail("drawn"))
     (tmp_path / "file").touch()

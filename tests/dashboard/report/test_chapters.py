@@ -116,7 +116,7 @@ def test_the_sentence_says_which_beam_size_is_enough(source, smallest, best, few
 def test_small_print_below_maps_names_the_pass_that_they_come_from(source, rule):
     named = ATTENTION_PASSES[rule]
     run = replace(source.run, record={**source.run.record, "attention": {"pass": named}})
-    assert f"cross-attention, {named}\n" in strips.strip(run, 1, "scene_02", source.query, {}).note + "\n"
+    assert f"maps: {named}\n" in strips.strip(run, 1, "scene_02", source.query, {}).note + "\n"
 
 
 @pytest.mark.parametrize("record", [{}, {"attention": {}}, {"attention": {"pass": None}}, {"attention": []}])

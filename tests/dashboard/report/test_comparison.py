@@ -10,7 +10,7 @@ from dashboard.report import archive, comparison, other_runs
 from dashboard.report.comparison import Sides
 from dashboard.state.record import Run
 from engine.cli import compare
-from engine.store import queries, tables
+from engine.store import queries, records, tables
 from tests.support import runs
 
 
@@ -114,3 +114,19 @@ def test_everything_that_compare_shows_can_be_exported(full_results):
     assert items[0].note.startswith("Left: run demo, beam size 3. Right: run demo, beam size 1 (greedy).")
     assert items[0].signatures == ("Left: cider|tok:ptb|n:12|v:0.1", "Right: cider|tok:ptb|n:12|v:0.1")
     assert len(items[2].signatures) == 2 * len(runs.METRICS)
+
+
+def test_prompts_that_differ_are_shown_as_text(tmp_path):
+    for name, prompt, digest in (("one", "Say what | is: there", "a" * 16), ("two", "Describe it", "b" * 16)):
+        folder = runs.captioner_run(tmp_path, name)
+        corpus = tables.read_table(folder, "corpus_scores")
+        signed = [f"CIDEr-D|tok:ptb|rule:standard|prompt:{digest}" for _ in range(len(corpus))]
+        place = corpus.column_names.index("signature")
+        tables.write_table(folder, "corpus_scores", corpus.set_column(place, "signature", [signed]))
+        record = records.read_record(folder)
+        records.write_record(folder, record | {"captioner": {"prompt": prompt}})
+    source, _ = archive.open_source(tmp_path, "one")
+    by_name = {run.name: run for run in source.runs}
+    found = comparison.terms(source.query, Sides(by_name["one"], 1, by_name["two"], 1))["cider"]
+    assert [str(each) for each in found] == ["prompt: Say what | is: there vs. Describe it"]
+    assert found[0].search

@@ -79,7 +79,7 @@ def test_a_run_of_photos_says_what_it_has_and_nothing_of_references(tmp_path):
     found = parts(written(tmp_path / "results", "photos"))
     assert "Beam size 1 (greedy): CLIPScore" in found["Best setting"] and "CIDEr" not in str(found)
     assert found["Beam search"].startswith("Only one beam size")
-    assert "the images have no boxes" in found["Attention"]
+    assert "no caption names an object that has a box" in found["Attention"]
     assert re.fullmatch(
         r"Attention word by word: Figures \d+ to \d+; best and worst pair: Figures .*", found["Examples"]
     )

@@ -33,6 +33,15 @@ def test_both_scores_of_a_row_are_of_the_same_captions_and_the_demo_clip_is_name
     assert "not comparable" in found.note and "another scale" in found.note
 
 
+def test_prompt_revision_and_precision_come_last_and_only_where_a_run_has_them(bare):
+    prompted = {"prompt": "Describe " + "this " * 30, "revision": "abc", "dtype": "bfloat16"}
+    run = Run("vlm", {"captioner": CAPTIONER | prompted, "data": {"name": "coco"}}, captions=1, images=5)
+    shown = run_table.table([run], scores(("vlm", 1, 0.8, None)), bare).shown
+    assert list(shown.columns[-3:]) == ["Prompt", "Revision", "Precision"]
+    assert shown.Prompt[0].startswith("Describe this") and len(shown.Prompt[0]) <= 60
+    assert shown.Revision[0] == "abc" and shown.Precision[0] == "bfloat16"
+
+
 def test_an_imported_run_is_a_row_with_its_unknown_settings_blank(bare):
     mine = Run("mine", {"captioner": CAPTIONER}, captions=1, images=5)
     theirs = Run("theirs", {"kind": "predictions", "data": {"name": "coco", "split": "val"}}, captions=1, images=5)

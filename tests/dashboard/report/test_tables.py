@@ -84,3 +84,15 @@ def test_a_sampled_run_is_not_called_greedy_and_says_how_it_was_drawn():
     assert list(tables.settings(Run("r", searched), 1).shown.Value) == ["1 (greedy)", "standard", "no", "0"]
     shown = tables.settings(Run("r", drawn), 1).shown.set_index("Setting").Value
     assert shown["Beam size"] == "1 (sampled)" and shown["Top p"] == "0.9"
+
+
+def test_the_settings_name_prompt_template_revision_precision_and_version():
+    captioner = {
+        **{"prompt": "Describe it", "chat_template": "0" * 16, "revision": "abc", "dtype": "bfloat16"},
+        **{"transformers": "5.24.0", "device_map": "auto"},
+    }
+    record = {"captioner": captioner, "decoding": {"precision": "bf16"}}
+    shown = tables.settings(Run("r", record), 1).shown.set_index("Setting").Value
+    assert shown["Prompt"] == "Describe it" and shown["Chat template (fingerprint)"] == "0" * 16
+    assert (shown["Revision"], shown["Version of transformers"]) == ("abc", "5.24.0")
+    assert shown["Spread over devices"] == "auto" and shown["Precision"] == "bf16"

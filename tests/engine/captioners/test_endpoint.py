@@ -6,7 +6,7 @@ import pytest
 
 from engine import __main__ as command
 from engine.captioners import endpoint
-from engine.store import records, tables
+from engine.store import records, signatures, tables
 from tests.support import chat_server, tiny
 
 
@@ -40,6 +40,17 @@ def test_captions_are_scored_and_an_answered_image_is_never_sent_again(server, t
     shutil.rmtree(folder)
     assert evaluate(server, data, tmp_path / "r", "--prompt", "What is it?") == 0
     assert len(server.bodies) == 4
+
+
+def test_prompt_and_model_are_in_the_signature_and_another_one_is_refused_by_its_name(server, tmp_path, capsys):
+    data = tiny.coco(tmp_path / "data", count=1)
+    assert evaluate(server, data, tmp_path / "r", "--prompt", "What | is: it?") == 0
+    folder = records.run_folder(tmp_path / "r", "x")
+    signed = signatures.entries(tables.read_table(folder, "corpus_scores").to_pylist()[0]["signature"])
+    assert signed["model"] == "m" and len(signed["prompt"]) == 16
+    capsys.readouterr()
+    assert evaluate(server, data, tmp_path / "r", "--prompt", "Another?") == 2
+    assert "with other settings (prompt: What | is: it? before, Another? now)" in capsys.readouterr().err
 
 
 def test_a_run_that_failed_continues_where_it_was(server, tmp_path, monkeypatch, capsys):

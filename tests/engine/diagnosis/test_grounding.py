@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,49 @@ def test_a_peak_inside_the_box_is_a_hit_and_mass_and_lift_follow():
     assert found[0].mass == pytest.approx(mass)
     assert found[0].lift == pytest.approx(mass / 0.25)
     assert not any(row.hit for row in own(rows(looked(15))))
+
+
+def test_mass_lift_and_hit_are_those_of_the_images_share_whatever_it_is():
+    whole = looked(5)
+    small = replace(whole, maps=whole.maps * 0.03)  # the rest of the attention is on the prompt
+    for row, other in zip(rows(whole), rows(small), strict=True):
+        assert (other.mass, other.lift) == pytest.approx((row.mass, row.lift))
+        assert other.hit == row.hit
+
+
+def test_rectangular_grids_have_their_cells_in_rows():
+    # 2 rows of 6 cells over 120 x 40: the box covers the second and third cell of the lower row.
+    box = Box("dog", 20, 20, 40, 20)
+    for peak, hit in ((7, True), (8, True), (9, False), (1, False), (4, False)):
+        maps = np.full((3, 1, 1, 12), 0.01)
+        maps[1, ..., peak] = 0.5
+        found = own(rows(GroundingInput(("a", "dog", "runs"), maps, (2, 6), (0, 0, 120, 40), (box,))))[0]
+        assert found.hit is hit
+        assert found.lift == pytest.approx(found.mass * 6)
+
+
+def test_chance_is_measured_on_the_noun_s_own_grid_where_grids_differ():
+    """2 x 4 and 4 x 2 have the same number of cells, in another order."""
+
+    def one(grid, crop, box):
+        maps = np.full((3, 1, 1, 8), 0.01)
+        maps[1, ..., 2] = 0.5  # wide: third cell of the upper row; tall: first cell of the second row
+        return GroundingInput(("a", "dog", "runs"), maps, grid, crop, (box,))
+
+    wide = one((2, 4), (0, 0, 80, 40), Box("dog", 40, 0, 20, 20))
+    tall = one((4, 2), (0, 0, 40, 80), Box("dog", 0, 20, 20, 20))
+    first, second = (own(each)[0] for each in grounding.ground([wide, tall]))
+    assert first.hit and second.hit
+    # The tall photo's box is a quarter down on the left: not under the wide photo's peak, and the reverse.
+    assert first.shuffled_hit is False and second.shuffled_hit is False
+    above = one((4, 2), (0, 0, 40, 80), Box("dog", 20, 0, 10, 40))  # at 50 to 75 % across, the upper half
+    assert own(next(grounding.ground([wide, above])))[0].shuffled_hit is True
+
+
+def test_a_single_head_is_the_mean_and_is_measured_once():
+    maps = np.full((3, 2, 1, 16), 0.01)
+    found = rows(GroundingInput(("a", "dog", "runs"), maps, (4, 4), (0, 0, 100, 100), (CORNER,)))
+    assert {row.head for row in found} == {MEAN} and len([row for row in found if row.offset == 0]) == 2
 
 
 def test_the_even_map_of_a_neighbour_has_lift_one():

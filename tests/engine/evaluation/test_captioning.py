@@ -121,6 +121,14 @@ def test_maps_are_finite_and_not_negative(value):
             [WordMaps.of(("z",), np.ones((1, 1, 1, 6)), (2, 3))] * 2,
             r"returned maps of \['z'\], expected those of",
         ),
+        (
+            "maps",
+            [
+                WordMaps((*words,), np.ones((2, 1, 1, 6), np.uint8), np.ones((2, 1, 1)), (2, 3), np.ones(1))
+                for words in [("bright", "right")] * 2
+            ],
+            r"returned shares \(1,\), expected one per word \(2\)",
+        ),
         ("crop", (0, 0), "expected x, y, width, height"),
         ("crop", (0, 0, 5, float("nan")), "expected x, y, width, height"),
     ],

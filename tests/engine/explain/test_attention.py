@@ -84,3 +84,25 @@ def test_a_caption_without_any_word_has_no_map(memory):
 
 def test_no_captions_have_no_maps(memory):
     assert replay.replay(tiny.captioner(), tiny.tokenizer(), memory[:0], []) == []
+
+
+def test_the_share_is_the_mean_over_layers_and_heads_of_exact_sums():
+    maps = np.zeros((2, 1, 2, 1000), np.float32)
+    maps[0, 0, 0], maps[0, 0, 0, 0] = 0.0004, 0.2  # the small weights are 0.51 of a step, stored as one
+    maps[0, 0, 1, 5], maps[1, 0, :, 3] = 1, 0.25
+    found = attention.WordMaps.of(("a", "b"), maps, (10, 100))
+    assert found.share == pytest.approx([(0.2 + 999 * 0.0004 + 1) / 2, 0.25], abs=1e-6)
+    assert abs(found.floats().sum(-1).mean((1, 2))[0] - found.share[0]) > 0.1  # the stored weights would not do
+
+
+def test_maps_of_another_unit_have_no_share():
+    assert attention.WordMaps.of(("a",), np.full((1, 1, 1, 4), 200.0), (2, 2)).share is None
+
+
+def test_our_own_maps_hold_the_attention_to_patches_and_not_that_to_the_class_token(memory):
+    captioner, words = tiny.captioner(), tiny.tokenizer()
+    tokens = words.encode("a dog runs")[1:]
+    found = replay.replay(captioner, words, memory[:1], [tokens])[0]
+    exact = stepwise_maps(captioner, tokens, memory[:1], words.bos_id)[..., 1:].sum(-1).mean((1, 2))
+    assert len(found.share) == len(found.words) and (found.share < 1).all()
+    assert found.share[-1] == pytest.approx(exact[-1], abs=1e-5)  # <end> is a single token

@@ -41,3 +41,12 @@ def test_an_omitted_option_of_the_search_has_its_default():
     assert all(each.search for each in found)
     imported = LEFT.replace("|rule:standard", "")
     assert "sample: not known vs. True" in map(str, differences(imported, LEFT + "|sample:True"))
+
+
+def test_settings_of_a_captioner_with_a_prompt_are_no_difference_of_the_measurement():
+    prompted = LEFT + "|prompt:0011223344556677|chat_template:none|revision:abc|dtype:float32|transformers:5.24.0"
+    found = differences(LEFT, prompted)
+    assert [each.what for each in found] == ["prompt (fingerprint)", "revision", "dtype", "version of transformers"]
+    assert all(each.search for each in found) and str(found[1]) == "revision: none vs. abc"
+    other = prompted.replace("0011", "ffff").replace("float32", "bfloat16")
+    assert [each.what for each in differences(prompted, other)] == ["prompt (fingerprint)", "dtype"]

@@ -144,6 +144,31 @@ def test_a_file_from_before_a_column_was_added_is_read_with_nulls_in_its_place(t
     assert connection.sql("SELECT cider, bleu_counts FROM scores").fetchall() == [(0.5, None)]
 
 
+def attention_rows(**more):
+    maps = {"shape": [2, 1, 1, 1], "weights": b"\xff\xff", "scale": [0.5, 0.25], "grid_height": 1, "grid_width": 1}
+    return [{"image_id": "a", "beam_size": 1, "words": ["dog", "<end>"], **maps, **more}]
+
+
+def test_the_share_of_each_word_can_be_queried_and_is_null_in_older_runs(tmp_path):
+    for name, more in (("new", {"share": [0.5, 0.25]}), ("old", {})):
+        finished(tmp_path, name, {"attention": store.table_of("attention", attention_rows(**more))})
+    path = records.run_folder(tmp_path, "old") / "attention.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["share"]), path)
+    connection, problems = database.connect(tmp_path)
+    assert not problems
+    found = connection.sql("SELECT unnest(words), unnest(share) FROM attention WHERE run = 'new'").fetchall()
+    assert found == [("dog", 0.5), ("<end>", 0.25)]
+    assert connection.sql("SELECT share FROM attention WHERE run = 'old'").fetchall() == [(None,)]
+
+
+def test_a_part_from_before_a_column_was_added_is_computed_again(tmp_path):
+    store.write_part(tmp_path, "captions", 0, {"attention": store.table_of("attention", attention_rows())})
+    assert store.read_part(tmp_path, "captions", 0, ["attention"]) is not None
+    path = next(tmp_path.rglob("attention.parquet"))
+    pq.write_table(pq.read_table(path).drop_columns(["share"]), path)
+    assert store.read_part(tmp_path, "captions", 0, ["attention"]) is None
+
+
 def test_an_unfinished_run_is_dropped_and_a_finished_one_is_not(tmp_path):
     folder = records.run_folder(tmp_path, "r")
     atomic.write_json(folder / ".parts" / "plan.json", {})

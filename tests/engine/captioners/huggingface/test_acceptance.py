@@ -27,10 +27,26 @@ def both(results, table: str) -> tuple[list[dict], list[dict]]:
     return ours, theirs
 
 
-@pytest.mark.parametrize("table", ["scores", "corpus_scores", "images"])
+@pytest.mark.parametrize("table", ["scores", "images"])
 def test_scores_are_the_same_rows(results, table):
     ours, theirs = both(results, table)
     assert ours == theirs
+
+
+def test_corpus_values_are_the_same_and_their_signatures_name_the_model_besides(results):
+    ours, theirs = both(results, "corpus_scores")
+    for own, other in zip(ours, theirs, strict=True):
+        fields = dict(each.split(":", 1) for each in other["signature"].split("|")[1:])
+        added = {"prompt": "none", "chat_template": "none", "revision": "none", "dtype": "float32"}
+        assert fields.items() >= added.items()
+        names = (*added, "transformers")
+        rest = "|".join(each for each in other["signature"].split("|") if not each.startswith(names))
+        assert other | {"signature": rest} == own
+
+
+def test_shares_are_the_same(results):
+    for own, other in zip(*both(results, "attention"), strict=True):
+        assert own["share"] == pytest.approx(other["share"], abs=1e-5)
 
 
 def test_captions_and_words_are_the_same(results):

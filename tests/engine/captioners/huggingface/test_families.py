@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.captioners.huggingface import explainer, handover, replay
+from engine.captioners.huggingface import explainer, families, handover, replay
 from engine.config import DecodingConfig
+from tests.conftest import ROOT
 from tests.support import tiny_transformers
 from tests.support.generate_peer import photos
 
@@ -103,6 +104,10 @@ def test_maps_cover_the_part_of_the_photo_that_the_model_sees(captioners, name, 
     assert bool(((sums - 1).abs() < 1e-5).logical_or(sums == 0).all()) and bool((sums > 0).any())
 
 
+def loaded_config(captioner):
+    return captioner._loaded.model.config
+
+
 @pytest.mark.parametrize("name", tiny_transformers.FAMILIES)
 def test_each_word_has_a_map_that_keeps_the_images_share(captioners, name):
     captioner = captioners(name)
@@ -115,4 +120,21 @@ def test_each_word_has_a_map_that_keeps_the_images_share(captioners, name):
         assert each.weights.shape[-1] == each.grid[0] * each.grid[1]
         sums = each.floats().sum(-1)
         assert sums.max() <= 1 + 0.02 and sums.max() > 0
+        assert each.share.shape == (len(each.words),)
+        np.testing.assert_allclose(each.share, sums.mean((1, 2)), atol=0.02)
+        is_cross = loaded_config(captioner).is_encoder_decoder or name == "blip"
+        assert (each.share < 0.99).all() or is_cross
         assert captioner.crop(*photo.size)[2] > 0
+
+
+@pytest.mark.parametrize("model_type", families.FAMILIES)
+def test_every_family_has_a_section_with_its_command_and_its_prompt(model_type):
+    text = (ROOT / "docs" / "captioners.md").read_text()
+    sections = [each for each in text.split("\n### ") if f"(`{model_type}`)" in each.split("\n")[0]]
+    assert len(sections) == 1
+    section = " ".join(sections[0].split("\n## ")[0].split())
+    family = families.FAMILIES[model_type]
+    assert section.startswith(family.title) and "`--captioner hf:" in section
+    refers = "rompt as for LLaVA" in section or "Prompt and maps as for" in section
+    assert family.prompt is None or family.prompt in section or refers
+    assert family.prompt is not None or "no prompt" in section.lower()

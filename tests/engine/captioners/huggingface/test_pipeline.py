@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from engine.captioners.huggingface import explainer, loading
 from engine.captioners.huggingface.errors import HuggingFaceError
 from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
+from engine.evaluation.signature import captioner_fields
 from engine.protocols import Captioner
-from engine.store import records, tables
+from engine.store import records, signatures, tables
 from tests.support import tiny, tiny_transformers
 
 
@@ -66,6 +68,65 @@ def test_the_prompt_is_part_of_the_runs_identity(llava):
     assert "What is this?" in other.metadata["prompt"]
     assert usual.fingerprint != other.fingerprint
     assert usual.fingerprint == explainer.load(f"hf:{llava}").fingerprint
+
+
+def evaluate(results, data, name, *more):
+    arguments = ("--data", data, "--captioner", name, "--beams", 1, "--max-length", 4, "--results", results)
+    return run("evaluate", *arguments, "--metrics", "cider", "--run", "x", *more)
+
+
+def test_another_prompt_version_or_template_is_refused_by_its_name(llava, tmp_path, monkeypatch, capsys):
+    data, results = tiny.coco(tmp_path / "data", count=1), tmp_path / "r"
+    folder = shutil.copytree(llava, tmp_path / "model")
+    odd = "What | is: this?\nSay it " + "well, " * 100
+    assert evaluate(results, data, f"hf:{folder}", "--prompt", odd) == 0
+    record = records.read_record(records.run_folder(results, "x"))
+    assert odd.strip() in record["captioner"]["prompt"] and record["captioner"]["revision"] is None
+    assert record["captioner"]["dtype"] == "float32" and len(record["captioner"]["chat_template"]) == 16
+    signed = tables.read_table(records.run_folder(results, "x"), "corpus_scores").to_pylist()[0]["signature"]
+    known = signatures.entries(signed)
+    assert len(known["prompt"]) == 16 and known["chat_template"] == record["captioner"]["chat_template"]
+    assert (known["revision"], known["dtype"]) == ("none", "float32")
+    assert known["transformers"] == record["captioner"]["transformers"]
+    capsys.readouterr()
+    assert evaluate(results, data, f"hf:{folder}", "--prompt", odd) == 0
+    assert "is finished already" in capsys.readouterr().out
+
+    assert evaluate(results, data, f"hf:{folder}", "--prompt", "Another") == 2
+    shown = capsys.readouterr().err
+    assert "already exists with other settings (prompt: USER" in shown and "captioner: " not in shown
+    assert evaluate(results, data, f"hf:{folder}", "--prompt", odd, "--precision", "bf16") == 2
+    assert "dtype: float32 before, bfloat16 now" in capsys.readouterr().err
+    monkeypatch.setattr("transformers.__version__", "5.99")
+    assert evaluate(results, data, f"hf:{folder}", "--prompt", odd) == 2
+    assert "transformers: 5.24.0 before, 5.99 now" in capsys.readouterr().err
+    monkeypatch.undo()
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text() + "{# another, with the same prompt #}")
+    assert evaluate(results, data, f"hf:{folder}", "--prompt", odd) == 2
+    shown = capsys.readouterr().err
+    assert "(chat_template: " in shown and "prompt: " not in shown
+
+
+def test_another_revision_is_refused_by_its_name(gpt2):
+    first = explainer.load(f"hf:{gpt2}")
+    other = type(first)(replace(first._loaded, revision="v2"))
+    assert {name for name, value in first.identity.items() if other.identity[name] != value} == {"revision"}
+    assert first.fingerprint != other.fingerprint
+    assert captioner_fields(replace_revision(first.identity, "a|b:c"))["revision"] == "a b c"
+
+
+def replace_revision(identity, revision):
+    return {**identity, "revision": revision}
+
+
+def test_a_bar_shows_the_loading_in_a_terminal_and_nothing_in_a_pipe(gpt2, monkeypatch, capsys):
+    explainer.load(f"hf:{gpt2}")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    explainer.load(f"hf:{gpt2}")
+    shown = capsys.readouterr()
+    assert shown.out == "" and "Loading weights: 100%" in shown.err
 
 
 def test_samples_depend_on_the_seed_and_not_on_the_batch(gpt2):
@@ -183,6 +244,29 @@ def test_words_cover_the_text_whatever_the_tokenizer(kind):
     assert all(0 <= word.start < word.stop <= len(ids) for word in found)
     assert all(first.start <= second.start for first, second in zip(found, found[1:], strict=False))
     assert words.text(ids).endswith("watches him.") and "pizzas, and" in words.text(ids)
+
+
+WRITTEN = [
+    "a man in a t-shirt isn't making pizzas, and a woman's dog watches him.",
+    "two (small) dogs; a black-and-white photo: what a day!",
+]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "meta", "wordpiece"])
+def test_text_is_written_as_people_write_it_whatever_the_tokenizer(kind, monkeypatch):
+    monkeypatch.setattr(tiny_transformers, "TEXTS", WRITTEN * 3)  # every letter and mark is known
+    made = {"bytes": tiny_transformers._gpt, "meta": tiny_transformers._llama, "wordpiece": tiny_transformers._bert}
+    tokenizer = made[kind]()
+    words = TokenWords(tokenizer, [tokenizer.eos_token_id or 3], tokenizer.pad_token_id)
+    for text in WRITTEN:
+        assert words.text(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_a_dash_stays_a_dash_where_the_tokenizer_keeps_spaces(monkeypatch):
+    tokenizer = tiny_transformers._gpt()
+    words = TokenWords(tokenizer, [tokenizer.eos_token_id], tokenizer.pad_token_id)
+    ids = tokenizer("a photo - old", add_special_tokens=False)["input_ids"]
+    assert words.text(ids) == "a photo - old"
 
 
 def test_bf16_and_photos_of_any_shape_are_captioned(llava):
