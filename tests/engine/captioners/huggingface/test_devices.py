@@ -2,8 +2,6 @@
 
 import builtins
 import importlib.util
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -36,16 +34,6 @@ PLACES = {
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     return {name: tiny_transformers.make(name, tmp_path_factory.mktemp("hf") / name) for name in PLACES}
-
-
-@pytest.fixture
-def psutil(monkeypatch):
-    """The free memory, which accelerate reads by psutil; a stand-in where that is not installed."""
-    if importlib.util.find_spec("psutil") is None:
-        memory = types.SimpleNamespace(available=2**30, total=2**30)
-        module = types.ModuleType("psutil")
-        module.virtual_memory = lambda: memory
-        monkeypatch.setitem(sys.modules, "psutil", module)
 
 
 def photos() -> list[np.ndarray]:
@@ -81,7 +69,7 @@ def run(data, results, *more):
     return command.main([str(each) for each in ("evaluate", *arguments, "--run", "x", *more)])
 
 
-def test_the_option_spreads_a_model_and_is_recorded(folders, psutil, tmp_path, capsys):
+def test_the_option_spreads_a_model_and_is_recorded(folders, tmp_path, capsys):
     data, results = tiny.coco(tmp_path / "data", count=2), tmp_path / "r"
     named = ("--captioner", f"hf:{folders['llava']}")
     assert run(data, results, *named, "--device-map", "auto", "--precision", "bf16") == 0
