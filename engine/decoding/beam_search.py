@@ -115,15 +115,15 @@ class BeamSearch:
         new[:, self._size :] = False
         if self._open is not None:
             new = new & self._open.unsqueeze(1)
+        # On a GPU, checking whether anything changes would synchronise the host and take longer than the change.
+        if self._device.type == "cpu" and not bool(new.any()):
+            return
         score = logprobs / length**self._config.length_penalty
         if self._config.early_stopping:  # an image with K candidates is complete
             score = score + self._ended.all(1, keepdim=True).float() * _NEVER
         score = score + (~new).float() * _NEVER
         merged = torch.cat([self._ended_score, score], dim=1)
         best = merged.topk(self._size, dim=-1).indices
-        # On a GPU, checking whether anything changes would synchronise the host and take longer than the change.
-        if self._device.type == "cpu" and bool((best == torch.arange(self._size)).all()):
-            return
         found = torch.full((*tokens.shape, self._config.max_length), -1, dtype=torch.long, device=self._device)
         found[..., : length - 1] = prefixes[parents, 1:]
         found[..., length - 1] = tokens
