@@ -16,10 +16,10 @@ from engine.captioners.huggingface.steps import TransformersSteps, can_share
 from engine.config import DecodingConfig
 from engine.decoding.folds import Folds
 from engine.decoding.prefix_tokens import PrefixTokens
-from tests.engine.captioners.huggingface.test_families import LENGTH, photos
 from tests.support import tiny_transformers
+from tests.support.generate_peer import photos
 
-WIDTH = 3
+WIDTH, LENGTH = 3, 8
 
 
 @st.composite
@@ -113,26 +113,14 @@ def test_the_rows_of_prefix_tokens_follow_their_parents_through_shared_buffers()
             kept[at] = kept[at][rows]
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    made = {}
-
-    def folder(name):
-        if name not in made:
-            made[name] = tiny_transformers.make(name, tmp_path_factory.mktemp("hf") / name)
-        return made[name]
-
-    return folder
-
-
 def opened(captioner, count: int):
     inputs = handover.model_inputs(captioner._loaded, photos()[:count], captioner._prompt)
     return handover.open_batch(captioner._loaded, inputs, DecodingConfig(max_length=LENGTH))
 
 
 @pytest.mark.parametrize("name", tiny_transformers.FAMILIES)
-def test_every_family_stores_prompt_and_photo_once(folders, name):
-    captioner = explainer.load(f"hf:{folders(name)}")
+def test_every_family_stores_prompt_and_photo_once(captioners, name):
+    captioner = captioners(name)
     assert can_share(lambda: opened(captioner, 2), 1e-4)
 
 
@@ -154,8 +142,8 @@ def first_step(captioner, room: int | None) -> tuple[TransformersSteps, torch.Te
 
 
 @pytest.mark.parametrize("name", ["llava", "vit_gpt2", "blip", "git"])
-def test_a_hundred_prefixes_take_little_more_memory_than_one(folders, name):
-    captioner = explainer.load(f"hf:{folders(name)}")
+def test_a_hundred_prefixes_take_little_more_memory_than_one(captioners, name):
+    captioner = captioners(name)
     used, one = {}, kept_bytes(first_step(captioner, None)[0])
     for room in (None, LENGTH):
         steps, tokens = first_step(captioner, room)
@@ -202,8 +190,8 @@ def test_beam_100_of_llava_7b_is_estimated_at_two_gigabytes_and_not_at_thirty():
 
 
 @pytest.mark.parametrize("name", tiny_transformers.FAMILIES)
-def test_the_estimate_counts_what_the_models_cache_holds(folders, name):
-    captioner = explainer.load(f"hf:{folders(name)}")
+def test_the_estimate_counts_what_the_models_cache_holds(captioners, name):
+    captioner = captioners(name)
     sizes = estimates.sizes_of(opened(captioner, 1))
     text = captioner._loaded.model.config.get_text_config(decoder=True)
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
