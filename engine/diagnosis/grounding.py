@@ -5,7 +5,7 @@ it is divided by the box's share of the picture (lift), and hits are compared wi
 image (chance).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,16 +22,13 @@ MEAN = -1
 
 @dataclass(frozen=True)
 class GroundingInput:
-    """The maps of one caption and the objects in its image.
-
-    maps: float[words, layers, heads, patches] over a grid (height, width) that covers `crop` (x, y, width, height), in
-    pixels of the photo.
-    """
+    """A caption with the objects in its image, and the grid of its maps."""
 
     words: Sequence[str]
-    maps: np.ndarray
     grid: tuple[int, int]
+    """Height and width in patches."""
     crop: tuple[float, float, float, float]
+    """The part of the photo that the grid covers: x, y, width, height in pixels of the photo."""
     regions: Sequence[Box]
     crowds: frozenset[str] = frozenset()
     """Labels of regions that hold several objects. Their nouns are not measured in this image: a map that peaks there
@@ -58,28 +55,32 @@ class Grounded:
     """The same for boxes of the same label in another image; None if no other image has the label."""
 
 
-def ground(captions: Sequence[GroundingInput]) -> Iterator[list[Grounded]]:
-    """Yield one list per caption: its nouns that name an object with a box inside the crop."""
+def ground(captions: Sequence[GroundingInput], maps: Iterable[np.ndarray]) -> Iterator[list[Grounded]]:
+    """Yield one list per caption: its nouns that name an object with a box inside the crop.
+
+    Args:
+        maps: float[words, layers, heads, patches] of each caption, which may be read one after the other.
+    """
     labels = {region.label for caption in captions for region in caption.regions}
     mentions = Mentions(labels)
-    masks = [{label: box_share(caption, label) for label in _measured_labels(caption)} for caption in captions]
-    others = _others(masks)
-
-    def elsewhere(caption: GroundingInput, number: int, label: str) -> np.ndarray | None:
-        """Return the same label in another image, on the grid of this one: grids differ where photos do."""
-        other = others[number].get(label)
-        if other is None:
-            return None
-        is_same = captions[other].grid == caption.grid
-        return masks[other][label] if is_same else box_share(replace(captions[other], grid=caption.grid), label)
-
-    for number, caption in enumerate(captions):
+    others = _others([_shown(caption) for caption in captions])
+    for caption, own, other in zip(captions, maps, others, strict=True):
         rows: list[Grounded] = []
         for index, label in nouns(caption.words, mentions):
-            share = masks[number].get(label)
-            if share is not None and share.any():
-                rows += _measure(caption, index, label, share, elsewhere(caption, number, label))
+            if label not in _measured_labels(caption):
+                continue
+            share = box_share(caption, label)
+            if share.any():
+                # On the grid of this image: grids differ where photos do.
+                at = other.get(label)
+                elsewhere = None if at is None else box_share(replace(captions[at], grid=caption.grid), label)
+                rows += _measure(caption, own, index, label, share, elsewhere)
         yield rows
+
+
+def _shown(caption: GroundingInput) -> set[str]:
+    """Return the measured labels that have a box inside the crop."""
+    return {label for label in _measured_labels(caption) if box_share(caption, label).any()}
 
 
 def nouns(words: Sequence[str], mentions: Mentions) -> list[tuple[int, str]]:
@@ -120,14 +121,13 @@ def _measured_labels(caption: GroundingInput) -> set[str]:
     return {region.label for region in caption.regions} - caption.crowds
 
 
-def _others(masks: Sequence[dict[str, np.ndarray]]) -> list[dict[str, int]]:
+def _others(shown: Sequence[set[str]]) -> list[dict[str, int]]:
     """Return for each caption and label the number of the next caption with that label, a deterministic choice."""
     showing: dict[str, list[int]] = {}
-    for number, own in enumerate(masks):
-        for label, mask in own.items():
-            if mask.any():
-                showing.setdefault(label, []).append(number)
-    found: list[dict[str, int]] = [{} for _ in masks]
+    for number, labels in enumerate(shown):
+        for label in labels:
+            showing.setdefault(label, []).append(number)
+    found: list[dict[str, int]] = [{} for _ in shown]
     for label, numbers in showing.items():
         for number, following in zip(numbers, [*numbers[1:], numbers[0]], strict=True):
             if following != number:
@@ -136,21 +136,21 @@ def _others(masks: Sequence[dict[str, np.ndarray]]) -> list[dict[str, int]]:
 
 
 def _measure(
-    caption: GroundingInput, index: int, label: str, share: np.ndarray, other: np.ndarray | None
+    caption: GroundingInput, maps: np.ndarray, index: int, label: str, share: np.ndarray, other: np.ndarray | None
 ) -> Iterator[Grounded]:
-    _, layers, heads, _ = caption.maps.shape
+    _, layers, heads, _ = maps.shape
     own, others = inside(share), None if other is None else inside(other)
     for offset in OFFSETS:
         at = index + offset
         if not 0 <= at < len(caption.words):
             continue
-        mean = caption.maps[at].mean(axis=1)
+        mean = maps[at].mean(axis=1)
         # Single heads only at the noun itself; with seven offsets this would become the largest table.
         # A single head is the mean.
         every = range(MEAN, heads) if offset == 0 and heads > 1 else (MEAN,)
         for layer in range(layers):
             for head in every:
-                weights = mean[layer] if head == MEAN else caption.maps[at, layer, head]
+                weights = mean[layer] if head == MEAN else maps[at, layer, head]
                 total = float(weights.sum())
                 mass = float(weights @ share) / total if total > 0 else 0.0
                 peak = int(weights.argmax())

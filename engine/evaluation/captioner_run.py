@@ -86,11 +86,11 @@ def evaluate(settings: CaptionerRun) -> bool:
     found = chunks.caption_all(run, captioner, settings.dataset, captions)
     if not len(found["images"]):
         raise metadata.nothing_read(run, settings.dataset, found["skipped"].to_pylist())
-    for table in ("images", "captions", "attention"):
+    for table in ("images", "captions"):
         run.write(table, found[table])
     scored = _score(run, settings, found)
     with run.watch.measure("grounding"):
-        run.write("grounding", grounding_of(found["images"], found["attention"]))
+        run.write_rows("grounding", grounding_of(found["images"], run.folder))
     skipped = found["skipped"].to_pylist() + _classify(run, settings)
     run.write("skipped", tables.table_of("skipped", skipped))
     run.metadata |= _metadata(run, settings, captioner, captions, found["images"]) | {"skipped": len(skipped)}

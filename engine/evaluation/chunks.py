@@ -18,17 +18,22 @@ SIZE = 64
 
 WAITED = "wait for photos"
 
+_MAPS = "attention"
+
 
 def caption_all(
     run: RunInProgress, captioner: Captioner, dataset: Dataset, settings: CaptionSettings
 ) -> dict[str, pa.Table]:
-    """Return the tables of all images; stored chunks are not computed again."""
+    """Return the tables of all images, except for attention, which is written; stored chunks are not computed again."""
     size = getattr(captioner, "chunk_size", SIZE)
     stage = f"captions_{size}"  # chunks of different sizes contain different images
     chunks = [dataset.examples[at : at + size] for at in range(0, len(dataset.examples), size)]
     names = list(captioning.TABLES)
-    read = {index: tables.read_part(run.folder, stage, index, names) for index in range(len(chunks))}
-    done = {index: part for index, part in read.items() if part is not None}
+    done: dict[int, dict[str, pa.Table]] = {}
+    for index in range(len(chunks)):
+        part = tables.read_part(run.folder, stage, index, names)
+        if part is not None:
+            done[index] = _without_maps(part)
     missing = [index for index in range(len(chunks)) if index not in done]
     wanted = [example for index in missing for example in chunks[index]]
     # Two chunks ahead, so that the threads finish the next chunk while the model computes one.
@@ -39,8 +44,17 @@ def caption_all(
         for index in missing:
             with run.watch.measure(WAITED):
                 some = [next(photos) for _ in chunks[index]]
-            done[index] = captioning.caption(captioner, chunks[index], some, settings, run.watch)
-            tables.write_part(run.folder, stage, index, done[index])
+            part = captioning.caption(captioner, chunks[index], some, settings, run.watch)
+            tables.write_part(run.folder, stage, index, part)
+            done[index] = _without_maps(part)
             run.keep_time()
             bar.update(len(chunks[index]))
+    maps = (tables.read_part_table(run.folder, stage, index, _MAPS) for index in range(len(chunks)))
+    run.write_rows(_MAPS, maps)
+    names.remove(_MAPS)
     return {name: pa.concat_tables(done[index][name] for index in range(len(chunks))) for name in names}
+
+
+def _without_maps(part: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    """Return the tables that are kept in memory: the maps of all images would not fit there."""
+    return {name: rows for name, rows in part.items() if name != _MAPS}

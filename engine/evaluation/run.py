@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,11 @@ class RunInProgress:
     def write(self, table: str, rows: pa.Table) -> None:
         """Write a table into the run's folder."""
         tables.write_table(self.folder, table, rows)
+        self.tables.append(table)
+
+    def write_rows(self, table: str, parts: Iterable[pa.Table]) -> None:
+        """Write a table into the run's folder from parts that are made one after the other."""
+        tables.write_rows(self.folder, table, parts)
         self.tables.append(table)
 
     def finish(self) -> None:

@@ -4,12 +4,15 @@ Also keeps the parts that a long stage has finished, next to the tables, until t
 """
 
 import shutil
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.reading import first_line, quoted
@@ -17,8 +20,12 @@ from engine.store.errors import Problem, ResultsError
 from engine.store.schema import ADDED, KEYS, METRICS, RENAMED_TABLES, schema_of
 from engine.writing import publish_folder, replacing
 
-_ROW_GROUP = {"attention": 16}  # rows; a reader of one caption then decompresses little (blobs are ~ 25 kB each)
+_GROUP_ROWS = 65_536
+_GROUP_BYTES = {"attention": ("weights", 4 * 2**20)}
+"""Table -> its largest column and the bytes of it in a row group.
 
+A reader of one caption reads a group, and a reader of the file the descriptions of all groups.
+"""
 
 _PARTS = ".parts"
 
@@ -32,11 +39,48 @@ def write_table(folder: Path, table: str, rows: pa.Table) -> Path:
     schema = schema_of(table, rows.column_names)
     if rows.schema.names != schema.names:
         raise ResultsError(f"table {table!r} has columns {rows.schema.names}, expected {schema.names}")
-    target = folder / f"{table}.parquet"
-    group = _ROW_GROUP.get(table, 65_536)
-    with replacing(target) as temporary:
-        pq.write_table(rows.cast(schema), temporary, compression="zstd", row_group_size=group)
+    return write_rows(folder, table, [rows.cast(schema)])
+
+
+def write_rows(folder: Path, table: str, parts: Iterable[pa.Table]) -> Path:
+    """Write `folder/<table>.parquet` from parts that are made one after the other, whole or not at all.
+
+    The same rows give the same bytes, however they are divided into parts.
+    """
+    target, found = folder / f"{table}.parquet", iter(parts)
+    first = next(found, None)
+    schema = schema_of(table, []) if first is None else first.schema
+    with (
+        replacing(target) as temporary,
+        temporary.open("wb") as handle,
+        pq.ParquetWriter(handle, schema, compression="zstd") as writer,
+    ):
+        for group in _groups(table, chain([] if first is None else [first], found)):
+            # In one piece, because the pages of a file follow the pieces.
+            writer.write_table(group.combine_chunks(), row_group_size=len(group))
     return target
+
+
+def _groups(table: str, parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the row groups of a table."""
+    waiting: pa.Table | None = None
+    for part in parts:
+        waiting = part if waiting is None else pa.concat_tables([waiting, part])
+        while (rows := _full_group(table, waiting)) is not None:
+            yield waiting.slice(0, rows)
+            waiting = waiting.slice(rows)
+    if waiting is not None and len(waiting):
+        yield waiting
+
+
+def _full_group(table: str, rows: pa.Table) -> int | None:
+    """Return the number of rows of the next row group, or None if there are too few for one."""
+    if table not in _GROUP_BYTES:
+        return _GROUP_ROWS if len(rows) >= _GROUP_ROWS else None
+    column, size = _GROUP_BYTES[table]
+    ends = pc.call_function("binary_length", [rows[column]]).to_numpy().cumsum(dtype="int64")
+    first = int(ends.searchsorted(size))
+    return first + 1 if first < len(ends) else None
 
 
 def table_of(table: str, rows: list[dict[str, Any]], metrics: list[str] | None = None) -> pa.Table:
@@ -171,6 +215,15 @@ def read_part(folder: Path, stage: str, index: int, tables: list[str]) -> dict[s
     # A part without a column of ADDED was written before there was one, and parts are joined to one table.
     complete = all(rows.column_names == schema_of(table, rows.column_names).names for table, rows in found.items())
     return found if complete else None
+
+
+def read_part_table(folder: Path, stage: str, index: int, table: str) -> pa.Table:
+    """Return one table of a finished chunk.
+
+    Raises:
+        ResultsError: the chunk was damaged since it was written.
+    """
+    return read_table(_part_folder(folder, stage, index), table)
 
 
 def drop_parts(folder: Path) -> None:

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,16 +11,24 @@ from engine.diagnosis.lexicon import Mentions
 CORNER = Box("dog", 0, 0, 50, 50)
 
 
-def looked(peak: int, words=("a", "dog", "runs"), regions=(CORNER,), crop=(0, 0, 100, 100)) -> GroundingInput:
+Looked = tuple[GroundingInput, np.ndarray]
+"""A caption and its maps."""
+
+
+def looked(peak: int, words=("a", "dog", "runs"), regions=(CORNER,), crop=(0, 0, 100, 100)) -> Looked:
     """Maps on a 4 x 4 grid of a 100 x 100 photo: even, but the noun's map has half its weight on one patch."""
     maps = np.full((len(words), 2, 2, 16), 1 / 16)
     maps[1] = 0.5 / 15
     maps[1, ..., peak] = 0.5
-    return GroundingInput(words, maps, (4, 4), crop, regions)
+    return GroundingInput(words, (4, 4), crop, regions), maps
 
 
-def rows(*captions: GroundingInput) -> list[grounding.Grounded]:
-    return next(grounding.ground(captions))
+def grounded(*captions: Looked) -> Iterator[list[grounding.Grounded]]:
+    return grounding.ground([caption for caption, _ in captions], (maps for _, maps in captions))
+
+
+def rows(*captions: Looked) -> list[grounding.Grounded]:
+    return next(grounded(*captions))
 
 
 def own(found: list[grounding.Grounded]) -> list[grounding.Grounded]:
@@ -43,7 +51,7 @@ def test_a_peak_inside_the_box_is_a_hit_and_mass_and_lift_follow():
 
 def test_mass_lift_and_hit_are_those_of_the_images_share_whatever_it_is():
     whole = looked(5)
-    small = replace(whole, maps=whole.maps * 0.03)  # the rest of the attention is on the prompt
+    small = whole[0], whole[1] * 0.03  # the rest of the attention is on the prompt
     for row, other in zip(rows(whole), rows(small), strict=True):
         assert (other.mass, other.lift) == pytest.approx((row.mass, row.lift))
         assert other.hit == row.hit
@@ -55,7 +63,7 @@ def test_rectangular_grids_have_their_cells_in_rows():
     for peak, hit in ((7, True), (8, True), (9, False), (1, False), (4, False)):
         maps = np.full((3, 1, 1, 12), 0.01)
         maps[1, ..., peak] = 0.5
-        found = own(rows(GroundingInput(("a", "dog", "runs"), maps, (2, 6), (0, 0, 120, 40), (box,))))[0]
+        found = own(rows((GroundingInput(("a", "dog", "runs"), (2, 6), (0, 0, 120, 40), (box,)), maps)))[0]
         assert found.hit is hit
         assert found.lift == pytest.approx(found.mass * 6)
 
@@ -66,21 +74,21 @@ def test_chance_is_measured_on_the_noun_s_own_grid_where_grids_differ():
     def one(grid, crop, box):
         maps = np.full((3, 1, 1, 8), 0.01)
         maps[1, ..., 2] = 0.5  # wide: third cell of the upper row; tall: first cell of the second row
-        return GroundingInput(("a", "dog", "runs"), maps, grid, crop, (box,))
+        return GroundingInput(("a", "dog", "runs"), grid, crop, (box,)), maps
 
     wide = one((2, 4), (0, 0, 80, 40), Box("dog", 40, 0, 20, 20))
     tall = one((4, 2), (0, 0, 40, 80), Box("dog", 0, 20, 20, 20))
-    first, second = (own(each)[0] for each in grounding.ground([wide, tall]))
+    first, second = (own(each)[0] for each in grounded(wide, tall))
     assert first.hit and second.hit
     # The tall photo's box is a quarter down on the left: not under the wide photo's peak, and the reverse.
     assert first.shuffled_hit is False and second.shuffled_hit is False
     above = one((4, 2), (0, 0, 40, 80), Box("dog", 20, 0, 10, 40))  # at 50 to 75 % across, the upper half
-    assert own(next(grounding.ground([wide, above])))[0].shuffled_hit is True
+    assert own(rows(wide, above))[0].shuffled_hit is True
 
 
 def test_a_single_head_is_the_mean_and_is_measured_once():
     maps = np.full((3, 2, 1, 16), 0.01)
-    found = rows(GroundingInput(("a", "dog", "runs"), maps, (4, 4), (0, 0, 100, 100), (CORNER,)))
+    found = rows((GroundingInput(("a", "dog", "runs"), (4, 4), (0, 0, 100, 100), (CORNER,)), maps))
     assert {row.head for row in found} == {MEAN} and len([row for row in found if row.offset == 0]) == 2
 
 
@@ -98,13 +106,13 @@ def test_boxes_are_placed_in_the_crop_the_model_saw():
     # In a crop that begins at x = 50 the same box is out of sight; one at 50..75 covers its left half.
     assert rows(looked(0, crop=(50, 0, 50, 100))) == []
     beside = looked(0, regions=(Box("dog", 50, 0, 25, 100),), crop=(50, 0, 50, 100))
-    share = grounding.box_share(beside, "dog").reshape(4, 4)
+    share = grounding.box_share(beside[0], "dog").reshape(4, 4)
     np.testing.assert_allclose(share, [[1, 1, 0, 0]] * 4)
 
 
 def test_a_patch_half_covered_counts_half_and_overlaps_count_once():
     regions = (Box("dog", 0, 0, 37.5, 25), Box("dog", 0, 0, 25, 25))
-    share = grounding.box_share(looked(0, regions=regions), "dog")
+    share = grounding.box_share(looked(0, regions=regions)[0], "dog")
     np.testing.assert_allclose(share[:3], [1, 0.5, 0])
 
 

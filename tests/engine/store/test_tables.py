@@ -2,13 +2,17 @@ import errno
 import json
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.store import atomic, database, locks, records
 from engine.store import tables as store
@@ -32,6 +36,48 @@ def finished(results, name: str, tables: dict[str, pa.Table]):
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     first = store.write_table(tmp_path / "a", "images", images("x", "y")).read_bytes()
     assert store.write_table(tmp_path / "b", "images", images("x", "y")).read_bytes() == first
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=40), st.data())
+@settings(max_examples=25, deadline=None)
+def test_maps_give_the_same_bytes_however_they_are_divided(sizes, data):
+    numbers = np.random.default_rng(len(sizes))
+    rows = store.table_of(
+        "attention",
+        [
+            {"image_id": f"{at:03d}", "beam_size": 1, "weights": numbers.bytes(1024 * size)}
+            for at, size in enumerate(sizes)
+        ],
+    )
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sizes)), max_size=6)))
+    bounds = [0, *cuts, len(sizes)]
+    parts = [rows.slice(start, stop - start) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    with tempfile.TemporaryDirectory() as folder:
+        whole = store.write_table(Path(folder, "a"), "attention", rows)
+        found = store.write_rows(Path(folder, "b"), "attention", iter(parts))
+        assert found.read_bytes() == whole.read_bytes()
+        groups = pq.ParquetFile(found).metadata
+        assert store.read_table(found.parent, "attention").equals(rows)
+        held = [sum(sizes[: groups.row_group(0).num_rows])] if groups.num_row_groups > 1 else []
+        assert all(4096 <= each < 4096 + 400 for each in held)
+
+
+def test_a_file_that_cannot_be_completed_leaves_the_one_before(tmp_path):
+    before = store.write_table(tmp_path, "images", images("x")).read_bytes()
+
+    def parts():
+        yield images("y")
+        raise ResultsError("damaged")
+
+    with pytest.raises(ResultsError, match="damaged"):
+        store.write_rows(tmp_path, "images", parts())
+    assert (tmp_path / "images.parquet").read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["images.parquet"]
+
+
+def test_no_parts_are_an_empty_table(tmp_path):
+    store.write_rows(tmp_path, "grounding", iter([]))
+    assert store.read_table(tmp_path, "grounding").schema.equals(TABLES["grounding"])
 
 
 def test_a_table_keeps_its_types_and_values(tmp_path):
