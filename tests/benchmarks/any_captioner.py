@@ -196,7 +196,7 @@ def line(family: str, bench: Bench, sizes: tuple[int, ...], device: str, rounds:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
-    parser.add_argument("--tokens", type=int, default=20, help="maximum tokens of a caption (20)")
+    parser.add_argument("--tokens", type=int, default=12, help="maximum tokens of a caption (12)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="beam sizes (the study's eleven)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds; each ratio is the median of theirs (3)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
