@@ -46,8 +46,8 @@ def grounding_of(images: pa.Table, folder: Path) -> Iterator[pa.Table]:
 def _rows(path: Path, columns: list[str], size: int, boxes: Boxes) -> Iterator[dict[str, Any]]:
     """Yield the rows of a beam size whose image has objects."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_CAPTIONS, columns=columns):
-            for row in pa.Table.from_batches([batch]).filter(field("beam_size") == size).to_pylist():
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group, columns).filter(field("beam_size") == size).to_pylist():
                 if boxes[row["image_id"]][0]:
                     yield row
 
