@@ -128,6 +128,20 @@ def _hugging_face() -> Finding:
     return Finding(name, True, f"transformers {version('transformers')}; with maps: {titles}")
 
 
+def _folder(captioner: str, where: str) -> Finding:
+    """Return whether a folder holds a captioner, and whether it gets maps; weights are compared, not loaded."""
+    from engine.captioners.huggingface import inspection
+    from engine.captioners.huggingface.errors import HuggingFaceError
+    from engine.captioners.huggingface.families import FAMILIES
+
+    try:
+        model_type = inspection.model_type_of(captioner, where)
+    except HuggingFaceError as error:
+        return Finding(captioner, False, str(error).removeprefix(f"{captioner}: "))
+    family = FAMILIES.get(model_type)
+    return Finding(captioner, True, f"{family.title}, with maps" if family else f"{model_type}, captions without maps")
+
+
 def _cached(captioner: str) -> Finding:
     """Return whether the files of a model of Hugging Face are there."""
     from huggingface_hub import scan_cache_dir
@@ -137,7 +151,7 @@ def _cached(captioner: str) -> Finding:
 
     where, revision = split_name(captioner)
     if Path(where).exists():
-        return Finding(captioner, True, "a folder")
+        return _folder(captioner, where)
     try:
         found = next((repo for repo in scan_cache_dir().repos if repo.repo_id == where), None)
     except CacheNotFound:

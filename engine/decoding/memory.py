@@ -119,7 +119,7 @@ def in_batches(work: Callable[[int, int], list[T]], count: int, batch: int) -> l
             found += work(start, stop)
             continue
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         # Outside the handler, so that the frames of the error no longer keep the tensors alive.
         batch = _halved(stop - start)
@@ -138,7 +138,8 @@ def _halved(batch: int) -> int:
     return batch // 2
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, and a smaller batch may fit."""
     if isinstance(error, MemoryShort):
         return False
     # A plain RuntimeError on a CPU, on `mps`, and if CUDA itself, not torch's allocator, is out of memory.

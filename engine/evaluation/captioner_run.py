@@ -83,7 +83,11 @@ def evaluate(settings: CaptionerRun) -> bool:
     if not run.begin():
         return False
     _copy_training(run, captioner)  # first, because a damaged table is an error
-    found = chunks.caption_all(run, captioner, settings.dataset, captions)
+    try:
+        found = chunks.caption_all(run, captioner, settings.dataset, captions)
+    except Exception:
+        run.abandon_unbegun()  # the captioner fails at its first photo: other settings may take the name
+        raise
     if not len(found["images"]):
         raise metadata.nothing_read(run, settings.dataset, found["skipped"].to_pylist())
     for table in ("images", "captions"):

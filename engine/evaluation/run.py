@@ -153,6 +153,11 @@ class RunInProgress:
         records.drop_run(self.folder)
         self._release()
 
+    def abandon_unbegun(self) -> None:
+        """Delete the unfinished run if no chunk of it is stored."""
+        if not tables.has_parts(self.folder):
+            self.abandon()
+
     def _release(self) -> None:
         if self._held is not None:
             self._held.release(force=True)

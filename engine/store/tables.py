@@ -226,6 +226,11 @@ def read_part_table(folder: Path, stage: str, index: int, table: str) -> pa.Tabl
     return read_table(_part_folder(folder, stage, index), table)
 
 
+def has_parts(folder: Path) -> bool:
+    """Return whether a run has finished chunks."""
+    return any((folder / _PARTS).glob("*/*"))
+
+
 def drop_parts(folder: Path) -> None:
     """Delete the chunks of a run whose tables are complete."""
     shutil.rmtree(folder / _PARTS, ignore_errors=True)

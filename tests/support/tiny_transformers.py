@@ -322,7 +322,7 @@ def florence2(folder: Path) -> None:
 
 @family
 def blip2(folder: Path) -> None:
-    words = _gpt("<image>", extra_special_tokens={"image_token": "<image>"})
+    words = _gpt("<image>")
     former = {
         **{"vocab_size": 30, "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": HEADS},
         **{"intermediate_size": 48, "encoder_hidden_size": WIDTH, "cross_attention_frequency": 1},

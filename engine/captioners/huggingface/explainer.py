@@ -103,6 +103,8 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
     def _on_photo(self, weights: Tensor, words: Sequence[Word], size: tuple[int, int], merge: str) -> WordMaps:
         """Return the maps of a caption's words from the weights float[L, H, T, tokens] of its tokens."""
         grid = self._grid(size, weights.shape[-1])
+        if not words:
+            return WordMaps.of((), np.empty(0), (grid.rows, grid.columns))
         pool = torch.from_numpy(pooling([[(word.start, word.stop) for word in words]], weights.shape[2], merge)[0])
         merged = torch.einsum("wt,lhtp->wlhp", pool, weights @ grid.spread)
         if merged[0].numel() > LARGEST:

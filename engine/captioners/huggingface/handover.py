@@ -15,8 +15,10 @@ from torch import Tensor
 
 from engine.captioners.huggingface import settings
 from engine.captioners.huggingface.errors import HuggingFaceError
+from engine.captioners.huggingface.families import UNKNOWN
 from engine.captioners.huggingface.loading import Loaded
 from engine.config import DecodingConfig
+from engine.reading import first_line, quoted
 
 _RULES = frozenset(
     {
@@ -60,10 +62,26 @@ def prompt_text(loaded: Loaded, prompt: str | None) -> str | None:
         raise HuggingFaceError(f"hf:{loaded.name}: this model takes no prompt; remove --prompt")
     wanted = prompt if prompt is not None else family.prompt
     if has_template(loaded):
+        return _applied(loaded, wanted)
+    if family.is_chat and family is not UNKNOWN and prompt is None:
+        raise HuggingFaceError(
+            f"hf:{loaded.name}: the model has no chat template, so that its prompt is not known; copy "
+            "chat_template.jinja into its folder, or pass the whole prompt, with the token of the image, as --prompt"
+        )
+    return wanted if prompt is not None or not family.is_chat else None
+
+
+def _applied(loaded: Loaded, wanted: str | None) -> str:
+    """Return a prompt within the chat template, which is a program of other people."""
+    try:
         content = [{"type": "image"}, {"type": "text", "text": wanted}]
         message = [{"role": "user", "content": content}]
         return loaded.processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-    return wanted if prompt is not None or not family.is_chat else None
+    except Exception as error:
+        raise HuggingFaceError(
+            f"hf:{loaded.name}: the chat template fails ({type(error).__name__}: {quoted(first_line(error))}); copy "
+            "chat_template.jinja again"
+        ) from error
 
 
 def has_template(loaded: Loaded) -> bool:

@@ -60,7 +60,7 @@ def split_name(name: str) -> tuple[str, str | None]:
         HuggingFaceError: it is neither a folder nor a name on the Hub.
     """
     where = name.removeprefix(PREFIX)
-    if Path(where).exists():
+    if where and Path(where).exists():
         if not Path(where, "config.json").is_file():
             raise HuggingFaceError(f"{name}: {where} has no config.json; expected a folder of save_pretrained")
         return where, None
@@ -107,23 +107,29 @@ def load(
     where, revision = split_name(name)
     logging.set_verbosity_error()
     options = {"revision": revision} if revision else {}
-    with quiet_downloads(), _bars():
-        try:
-            model = _model(where, dtype, device_map, options)
-            processor = _processor(where, options)
-            images, tokenizer = _parts(where, processor, options)
-        except HuggingFaceError:
-            raise
-        except BaseException as error:  # transformers and its libraries raise almost anything for damaged files
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of tokenizers
-                raise
-            raise HuggingFaceError(_why(name, where, error)) from error
+    with quiet_downloads(), _bars(), as_sentences(name, where):
+        model = _model(where, dtype, device_map, options)
+        processor = processor_of(where, options)
+        images, tokenizer = parts_of(where, processor, options)
     if not model.config.is_encoder_decoder:
         tokenizer.padding_side = "left"  # generation continues at the end
     if device_map is None:
         model = model.to(device)
     found = getattr(model.config, "_commit_hash", None) or revision
     return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found, device_map)
+
+
+@contextmanager
+def as_sentences(name: str, where: str) -> Generator[None]:
+    """Turn errors of transformers and its libraries, which raise almost anything for damaged files, into sentences."""
+    try:
+        yield
+    except HuggingFaceError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of tokenizers
+            raise
+        raise HuggingFaceError(_why(name, where, error)) from error
 
 
 @contextmanager
@@ -148,17 +154,31 @@ def _bars() -> Generator[None]:
 def _model(where: str, dtype: torch.dtype, device_map: Any, options: dict[str, Any]) -> Any:
     from transformers import AutoModelForImageTextToText
 
-    more = {"dtype": dtype, "trust_remote_code": False, **options}
+    more = {"dtype": dtype, "trust_remote_code": False, "ignore_mismatched_sizes": True, **options}
     more |= {"device_map": device_map} if device_map else {}
+    load: Any = AutoModelForImageTextToText.from_pretrained  # returns a pair
     try:
-        return AutoModelForImageTextToText.from_pretrained(where, attn_implementation="sdpa", **more)
+        model, found = load(where, attn_implementation="sdpa", output_loading_info=True, **more)
     except ValueError as error:
         if "attention" not in str(error):
             raise
-        return AutoModelForImageTextToText.from_pretrained(where, attn_implementation="eager", **more)
+        model, found = load(where, attn_implementation="eager", output_loading_info=True, **more)
+    _check_weights(where, found)
+    return model
 
 
-def _processor(where: str, options: dict[str, Any]) -> Any:
+def _check_weights(where: str, found: dict[str, Any]) -> None:
+    """Raise `HuggingFaceError` if a weight was not read: transformers would go on with random numbers."""
+    wrong = sorted(str(each[0]) for each in found["mismatched_keys"])
+    missing = sorted(map(str, found["missing_keys"]))
+    if wrong or missing:
+        what = "have another size than in config.json" if wrong else "are missing"
+        names = wrong or missing
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        raise HuggingFaceError(f"{PREFIX}{where}: weights {what} ({names[0]}{more}); copy the model's folder again")
+
+
+def processor_of(where: str, options: dict[str, Any]) -> Any:
     """Return the processor, or None if the model has none: AutoProcessor then returns one of its parts, or fails."""
     from transformers import AutoProcessor
 
@@ -169,7 +189,7 @@ def _processor(where: str, options: dict[str, Any]) -> Any:
     return found if hasattr(found, "image_processor") and hasattr(found, "tokenizer") else None
 
 
-def _parts(where: str, processor: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+def parts_of(where: str, processor: Any, options: dict[str, Any]) -> tuple[Any, Any]:
     """Return the image processor and the tokenizer."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -179,6 +199,11 @@ def _parts(where: str, processor: Any, options: dict[str, Any]) -> tuple[Any, An
     return images, AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
 
 
+def not_a_captioner(name: str) -> str:
+    """Return what is said of other models."""
+    return f"{name}: not a captioner; expected a model that transformers loads as AutoModelForImageTextToText"
+
+
 def _why(name: str, where: str, error: BaseException) -> str:
     text = str(error)
     if isinstance(error, ImportError):
@@ -186,9 +211,9 @@ def _why(name: str, where: str, error: BaseException) -> str:
     if "trust_remote_code" in text or "custom code" in text:
         return f"{name}: the model needs code of its own, which is not executed; choose a model that transformers has"
     if "Unrecognized configuration class" in text:
-        return f"{name}: not a captioner; expected a model that transformers loads as AutoModelForImageTextToText"
+        return not_a_captioner(name)
     if Path(where).exists():
-        return f"{name}: {first_line(error)}"
+        return f"{name}: the model cannot be read ({quoted(first_line(error))}); copy its folder again"
     return (
         f"{name}: the model is not in the cache and cannot be downloaded ({quoted(first_line(error))}); where there is "
         f"a network, run hf download {where}, or copy its folder and pass it as hf:FOLDER"

@@ -5,7 +5,8 @@ All beam sizes of a sweep are searched together, as for our own captioners; see 
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -21,10 +22,11 @@ from engine.captioners.huggingface.identity import identity
 from engine.captioners.huggingface.steps import TransformersSteps, can_share
 from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
+from engine.decoding import memory
 from engine.decoding.batched import BatchedSearch
 from engine.decoding.steps import TokenHypothesis
 from engine.protocols import Hypothesis
-from engine.reading import first_line
+from engine.reading import first_line, quoted
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
@@ -115,46 +117,64 @@ class HuggingFaceCaptioner:
         """Return the hypotheses of each photo at every beam size, best first; samples are in the order drawn."""
         start = time.perf_counter()
         pictures = [Image.fromarray(photo) for photo in photos]
-        probe = self._probe(pictures[0], config)
+        probe, is_shared = self._probe(pictures[0], config)
         words = TokenWords(self._loaded.tokenizer, probe.end_ids, probe.pad_id)
         # Repetition constraints are among the model's rules, which count the prompt as transformers does.
         plain = replace(config, repetition_penalty=1.0, no_repeat_ngram=0)
-        decoder = _Decoder(self._loaded, self._prompt, config, self._can_share(pictures[0], config))
+        decoder = _Decoder(self._loaded, self._prompt, config, is_shared)
         search = BatchedSearch(decoder, pictures, 0, probe.end_ids, plain, image_ids)
-        found = search.run()
+        with self._failures():
+            found = search.run()
         self.seconds["decode"] += time.perf_counter() - start
         return {
             size: [[_hypothesis(each, words) for each in image] for image in every] for size, every in found.items()
         }
 
-    def _can_share(self, photo: Image.Image, config: DecodingConfig) -> bool:
-        """Return whether keys and values of photo and prompt can be stored once per image; tried at the first call."""
-        if self._is_shared is None:
-
-            def open_two() -> handover.Batch:
-                inputs = handover.model_inputs(self._loaded, [photo, photo], self._prompt)
-                return handover.open_batch(self._loaded, inputs, config)
-
-            self._is_shared = can_share(open_two, SHARED_TOLERANCE[self._loaded.model.dtype])
-            if not self._is_shared:
-                tqdm.write("this model needs more memory: its keys and values are stored per beam, not per image")
-        return self._is_shared
-
-    def _probe(self, photo: Image.Image, config: DecodingConfig) -> handover.Batch:
-        """Return one photo, ready for its first step.
+    def _probe(self, photo: Image.Image, config: DecodingConfig) -> tuple[handover.Batch, bool]:
+        """Return one photo, ready for its first step, and whether keys can be stored once per photo.
 
         Raises:
-            HuggingFaceError: the model or its processor fails; its settings are those of other people.
+            HuggingFaceError: the model or its processor fails; captions of this length do not fit the model.
         """
+        with self._failures():
+            probe = self._open([photo], config)
+            self._check_length(probe, config)
+            if self._is_shared is None:  # tried at the first call
+                tolerance = SHARED_TOLERANCE[self._loaded.model.dtype]
+                self._is_shared = can_share(lambda: self._open([photo, photo], config), tolerance)
+                if not self._is_shared:
+                    tqdm.write("this model needs more memory: its keys and values are stored per beam, not per photo")
+        return probe, self._is_shared
+
+    def _open(self, photos: Sequence[Image.Image], config: DecodingConfig) -> handover.Batch:
+        return handover.open_batch(self._loaded, handover.model_inputs(self._loaded, photos, self._prompt), config)
+
+    def _check_length(self, probe: handover.Batch, config: DecodingConfig) -> None:
+        limit = getattr(probe.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        # The last token of a caption is not read.
+        needed = probe.ids.shape[1] + config.max_length - 1
+        if isinstance(limit, int) and needed > limit:
+            most = limit + 1 - probe.ids.shape[1]
+            raise HuggingFaceError(
+                f"hf:{self.name}: --max-length {config.max_length}: the model has {limit} positions, the prompt takes "
+                f"{probe.ids.shape[1]}; use at most --max-length {most}"
+            )
+
+    @contextmanager
+    def _failures(self) -> Generator[None]:
+        """Turn errors of the model or its processor, whose settings are those of other people, into one sentence."""
         try:
-            inputs = handover.model_inputs(self._loaded, [photo], self._prompt)
-            return handover.open_batch(self._loaded, inputs, config)
-        except HuggingFaceError:
+            yield
+        except (HuggingFaceError, memory.MemoryShort, torch.OutOfMemoryError):
             raise
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+            if memory.is_out_of_memory(error):
+                raise
+            parts = "--prompt, and the model's processor, tokenizer and config"
+            parts = parts if self._prompt is not None else parts.removeprefix("--prompt, and ")
             raise HuggingFaceError(
-                f"hf:{self.name}: the model cannot read a photo ({type(error).__name__}: {first_line(error)}); "
-                "check its processor and its config"
+                f"hf:{self.name}: the model cannot caption a photo ({type(error).__name__}: "
+                f"{quoted(first_line(error))}); check {parts}"
             ) from error
 
 

@@ -54,6 +54,9 @@ def token_boxes(loaded: Loaded, text: str | None, size: tuple[int, int], tokens:
     if len(boxes) != tokens:
         raise HuggingFaceError(f"hf:{loaded.name}: {tokens} image tokens, but {len(boxes)} places in a photo of {size}")
     width, height = size
+    for side, start in ((width, 0), (height, 1)):
+        if side == 1:  # a ramp of one pixel has no direction
+            boxes[:, start], boxes[:, start + 2] = boxes[:, start] * 0, boxes[:, start] * 0 + 1
     limits = torch.tensor([width, height, width, height], dtype=boxes.dtype)
     return torch.minimum(boxes.clamp(min=0), limits)
 

@@ -1,5 +1,6 @@
 """The search settings in a model's `generation_config.json`."""
 
+from pathlib import Path
 from typing import Any
 
 from engine.captioners.huggingface.errors import HuggingFaceError
@@ -58,15 +59,20 @@ def decoding_defaults(name: str) -> dict[str, Any]:
     with quiet_downloads():
         try:
             found = GenerationConfig.from_pretrained(where, revision=revision or "main")
-        except (OSError, ValueError):
-            return {}  # older models have none; loading the model reports what is missing
+        except (OSError, ValueError) as error:
+            if not Path(where, "generation_config.json").exists() and "valid JSON" not in str(error):
+                return {}  # older models have none; loading the model reports what is missing
+            raise _unreadable(where, error) from error
         except Exception as error:  # a file of another form
-            raise HuggingFaceError(
-                f"{PREFIX}{where}: generation_config.json cannot be read ({first_line(error)}); copy it again"
-            ) from error
+            raise _unreadable(where, error) from error
     check(where, found)
     settings = {"length_penalty": found.length_penalty, "early_stopping": found.early_stopping}
     return {key: value for key, value in settings.items() if value is not None}
+
+
+def _unreadable(where: str, error: Exception) -> HuggingFaceError:
+    reason = quoted(first_line(error))
+    return HuggingFaceError(f"{PREFIX}{where}: generation_config.json cannot be read ({reason}); copy it again")
 
 
 def check(name: str, config: Any) -> None:

@@ -98,22 +98,29 @@ def can_share(open_two: Callable[[], Batch], tolerance: float) -> bool:
     Args:
         open_two: returns a new batch of two photos.
         tolerance: largest difference, as a share of the largest logit.
+
+    Raises:
+        Exception: of the model, if it fails in any case.
     """
-    steps = [TransformersSteps(open_two(), room) for room in (None, len(_BEAMS))]
+    expected, tokens = _logits(TransformersSteps(open_two()), None)
     try:
-        with torch.inference_mode():
-            logits = [each.step(torch.empty(0, dtype=torch.long)) for each in steps]
-            for beams in _BEAMS:
-                parents = torch.tensor(beams, device=logits[0].device)
-                tokens = logits[0][parents].argmax(-1)
-                for each in steps:
-                    each.reorder(parents)
-                logits = [each.step(tokens) for each in steps]
-                if float((logits[0] - logits[1]).abs().max()) > tolerance * float(logits[0].abs().max()):
-                    return False
+        found, _ = _logits(TransformersSteps(open_two(), len(_BEAMS)), tokens)
     except (NotImplementedError, TypeError, ValueError, RuntimeError, AttributeError, IndexError):
         return False  # the model does more with keys than attention
-    return True
+    pairs = zip(expected, found, strict=True)
+    return all(float((one - other).abs().max()) <= tolerance * float(one.abs().max()) for one, other in pairs)
+
+
+def _logits(steps: TransformersSteps, tokens: list[Tensor] | None) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the logits of the steps of `can_share`, and the tokens that were read: `tokens`, or the likeliest."""
+    with torch.inference_mode():
+        found, read = [steps.step(torch.empty(0, dtype=torch.long))], []
+        for at, beams in enumerate(_BEAMS):
+            parents = torch.tensor(beams, device=found[-1].device)
+            read.append(found[-1][parents].argmax(-1) if tokens is None else tokens[at])
+            steps.reorder(parents)
+            found.append(steps.step(read[-1]))
+    return found, read
 
 
 def _for_prefixes(rule: Any, rows: Tensor) -> Any:

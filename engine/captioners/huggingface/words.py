@@ -16,7 +16,9 @@ class TokenWords:
 
     def __init__(self, tokenizer: Any, end_ids: Sequence[int], pad_id: int) -> None:
         self._tokenizer = tokenizer
-        self._skipped = {*tokenizer.all_special_ids, *end_ids, pad_id}
+        added = getattr(tokenizer, "added_tokens_decoder", {})  # also markers such as SmolVLM's <row_1_col_1>
+        special = (token for token, each in added.items() if each.special)
+        self._skipped = {*tokenizer.all_special_ids, *special, *end_ids, pad_id}
         # Tokenizers that cut at punctuation, such as BERT's, do not keep whether there was a space.
         self._loses_spaces = " - " in self._decoded(tokenizer("a-a", add_special_tokens=False)["input_ids"])
 
