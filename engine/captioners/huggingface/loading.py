@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,8 @@ class Loaded:
     """The commit on the Hub, if known."""
     device_map: str | dict[str, Any] | None = None
     """How the model is spread over devices; None if it is on one."""
+    missing: tuple[str, ...] = ()
+    """Weights that the model's files lack; their values are NaN."""
 
     @property
     def device(self) -> torch.device:
@@ -108,7 +110,7 @@ def load(
     logging.set_verbosity_error()
     options = {"revision": revision} if revision else {}
     with quiet_downloads(), _bars(), as_sentences(name, where):
-        model = _model(where, dtype, device_map, options)
+        model, missing = _model(where, dtype, device_map, options)
         processor = processor_of(where, options)
         images, tokenizer = parts_of(where, processor, options)
     if not model.config.is_encoder_decoder:
@@ -116,7 +118,7 @@ def load(
     if device_map is None:
         model = model.to(device)
     found = getattr(model.config, "_commit_hash", None) or revision
-    return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found, device_map)
+    return Loaded(name.removeprefix(PREFIX), model.eval(), processor, images, tokenizer, found, device_map, missing)
 
 
 @contextmanager
@@ -151,7 +153,7 @@ def _bars() -> Generator[None]:
             enable_progress_bars()
 
 
-def _model(where: str, dtype: torch.dtype, device_map: Any, options: dict[str, Any]) -> Any:
+def _model(where: str, dtype: torch.dtype, device_map: Any, options: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
     from transformers import AutoModelForImageTextToText
 
     more = {"dtype": dtype, "trust_remote_code": False, "ignore_mismatched_sizes": True, **options}
@@ -163,19 +165,37 @@ def _model(where: str, dtype: torch.dtype, device_map: Any, options: dict[str, A
         if "attention" not in str(error):
             raise
         model, found = load(where, attn_implementation="eager", output_loading_info=True, **more)
-    _check_weights(where, found)
-    return model
+    _check_sizes(where, found)
+    return model, _made_visible(model, found)
 
 
-def _check_weights(where: str, found: dict[str, Any]) -> None:
-    """Raise `HuggingFaceError` if a weight was not read: transformers would go on with random numbers."""
+def _check_sizes(where: str, found: dict[str, Any]) -> None:
+    """Raise `HuggingFaceError` if a weight does not fit: transformers would go on with random numbers."""
     wrong = sorted(str(each[0]) for each in found["mismatched_keys"])
-    missing = sorted(map(str, found["missing_keys"]))
-    if wrong or missing:
-        what = "have another size than in config.json" if wrong else "are missing"
-        names = wrong or missing
-        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-        raise HuggingFaceError(f"{PREFIX}{where}: weights {what} ({names[0]}{more}); copy the model's folder again")
+    if wrong:
+        raise HuggingFaceError(
+            f"{PREFIX}{where}: {listed(wrong)} has another size than config.json says; copy the model's folder again"
+        )
+
+
+def _made_visible(model: Any, found: dict[str, Any]) -> tuple[str, ...]:
+    """Return the weights that no file has, and set them to NaN instead of random numbers.
+
+    Many published models lack weights that captions do not need, such as those of a pooler. If the logits are NaN,
+    captions do need them.
+    """
+    missing = tuple(sorted(map(str, found["missing_keys"])))
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name in missing:
+            if name in parameters and not parameters[name].is_meta:
+                parameters[name].fill_(torch.nan)
+    return missing
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first name and how many more there are."""
+    return names[0] + (f" (and {len(names) - 1:,} more)" if len(names) > 1 else "")
 
 
 def processor_of(where: str, options: dict[str, Any]) -> Any:

@@ -72,6 +72,7 @@ class HuggingFaceCaptioner:
         settings.check(loaded.name, loaded.model.generation_config)
         self._prompt = handover.prompt_text(loaded, prompt)
         self._is_shared: bool | None = None
+        self._is_whole = False
         self.seconds = {"encode": 0.0, "decode": 0.0}
         """Seconds spent in the parts of `caption` so far."""
 
@@ -139,12 +140,24 @@ class HuggingFaceCaptioner:
         with self._failures():
             probe = self._open([photo], config)
             self._check_length(probe, config)
+            self._check_weights(photo, config)
             if self._is_shared is None:  # tried at the first call
                 tolerance = SHARED_TOLERANCE[self._loaded.model.dtype]
                 self._is_shared = can_share(lambda: self._open([photo, photo], config), tolerance)
                 if not self._is_shared:
                     tqdm.write("this model needs more memory: its keys and values are stored per beam, not per photo")
         return probe, self._is_shared
+
+    def _check_weights(self, photo: Image.Image, config: DecodingConfig) -> None:
+        if self._loaded.missing and not self._is_whole:
+            with torch.inference_mode():
+                logits = TransformersSteps(self._open([photo], config)).step(torch.empty(0, dtype=torch.long))
+            if bool(logits.isnan().any()):
+                raise HuggingFaceError(
+                    f"hf:{self.name}: its files lack {loading.listed(self._loaded.missing)}, without which there "
+                    "are no captions; copy the model's folder again"
+                )
+            self._is_whole = True
 
     def _open(self, photos: Sequence[Image.Image], config: DecodingConfig) -> handover.Batch:
         return handover.open_batch(self._loaded, handover.model_inputs(self._loaded, photos, self._prompt), config)

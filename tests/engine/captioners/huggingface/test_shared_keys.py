@@ -166,7 +166,7 @@ def test_a_model_that_does_more_with_keys_than_attention_is_decoded_with_copies(
     other._loaded.model.set_attn_implementation("eager")  # repeats the keys of a group of heads
     found = other.caption([other.read(photos()[0])], ["a"], DecodingConfig(beam_sizes=(3,), max_length=LENGTH))
     assert other._is_shared is False
-    assert "stored per beam, not per image" in capsys.readouterr().out
+    assert "stored per beam, not per photo" in capsys.readouterr().out
     assert [each.tokens for each in found[3][0]] == [each.tokens for each in usual[3][0]]
 
 
