@@ -103,7 +103,7 @@ class DecodingConfig:
     """
 
     beam_sizes: tuple[int, ...] = _option(
-        (1, 3, 5), "beam sizes; 1 is greedy search, and the only one with --sample", "K", flag="--beams"
+        (1, 3, 5), "beam sizes; 1 is greedy search, the only one with --sample and of endpoints", "K", flag="--beams"
     )
     max_length: int = _option(30, "maximum number of new tokens, with the end token", "T")
     length_penalty: float = _option(1.0, "rank hypotheses by logprob / tokens ** P", "P")

@@ -126,7 +126,8 @@ def _say_overlap(sides: Sides) -> bool:
     if not row.shared:
         st.info("The two settings have no image in common. Choose another run or beam size.")
         return False
-    same = f"{row.same:,} of them have the same caption on both sides."
+    have = "has" if row.same == 1 else "have"
+    same = f"{row.same:,} of them {have} the same caption on both sides."
     if row.shared == row.left == row.right:
         st.caption(f"Both sides have the same {formatting.count(int(row.shared), 'image')}; {same}")
     else:

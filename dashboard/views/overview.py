@@ -208,7 +208,7 @@ def _training(run: data.Run) -> None:
     training = data.query(queries.training, run.name)
     if training.empty:
         if run.text("kind") == "captioner":
-            layout.missing("This captioner has no training curve. Train a captioner with:", layout.TRAIN, run)
+            _missing_training(run)
         return
     st.subheader("Training")
     left, right = layout.columns(2, "figure", "training")
@@ -217,6 +217,14 @@ def _training(run: data.Run) -> None:
     with right:
         drawn = curves.training_validation(training, layout.template())
         layout.figure(drawn, "training_validation", "Validation CIDEr and CLIPScore by epoch")
+
+
+def _missing_training(run: data.Run) -> None:
+    is_native = run.part("captioner", "decoder_layers") is not None  # models of other people do not record theirs
+    if is_native:
+        layout.missing("This captioner has no training curve. Train a captioner with:", layout.TRAIN, run)
+    else:
+        layout.missing("This run has no training curve: its captioner was not trained with CaptionScope.", "", run)
 
 
 def _skipped(run: data.Run) -> None:

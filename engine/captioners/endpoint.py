@@ -9,23 +9,27 @@ import hashlib
 import http.client
 import io
 import json
+import math
 import os
+import re
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from tqdm import tqdm
 
 from engine.captioners.huggingface.families import DESCRIBE
 from engine.config import DecodingConfig
 from engine.protocols import Hypothesis
-from engine.reading import first_line, parse_json, quoted
+from engine.reading import first_line, message, parse_json, quoted
 
 PREFIX = "openai:"
 KEY = "OPENAI_API_KEY"
@@ -39,7 +43,23 @@ TIMEOUT = 120
 """Seconds to wait for an answer."""
 
 AT_ONCE = 4
+
+QUIET = 60.0
+"""Seconds between two lines that say that requests wait: requests run side by side, and all wait for one server."""
+
+LONGEST_ANSWER = 10_000
+"""Characters of an answer that become the caption: 20 for each token of the longest caption that can be requested."""
+
 _TEMPORARY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_OF_A_PHOTO = frozenset({400, 413, 415, 422})
+"""Refusals that depend on the photo; others, such as a wrong key, concern every request."""
+
+_ESCAPES = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+_KEPT = "answers so far are kept, run the same command again to continue"
+_OPTIONS = {each.name: each.metadata["flag"] or f"--{each.name.replace('_', '-')}" for each in fields(DecodingConfig)}
+_HONOURED = frozenset({"max_length"})
 
 
 class EndpointError(ValueError):
@@ -70,6 +90,7 @@ class EndpointCaptioner:
         digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()[:16]
         self._answers = _Answers(folder / f"{digest}.jsonl")
         self._counting = threading.Lock()
+        self._said_at = -math.inf
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -85,10 +106,7 @@ class EndpointCaptioner:
 
     def check(self, config: DecodingConfig) -> None:
         """Raise `EndpointError` if captions are asked for that an endpoint cannot give."""
-        if config.beam_sizes != (1,) or config.n_best != 1 or config.sample:
-            raise EndpointError(
-                f"{PREFIX}{self.url}: an endpoint has no beams; use --beams 1 without --n-best, --sample"
-            )
+        check_search(f"{PREFIX}{self.url}", asdict(config))
 
     def read(self, photo: Image.Image) -> bytes:
         """Return the photo as JPEG."""
@@ -102,7 +120,8 @@ class EndpointCaptioner:
         """Return one caption per photo; those that are kept are not asked for again."""
         self.check(config)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            asked = [pool.submit(self._answer, photo, config) for photo in photos]
+            named = zip(photos, image_ids, strict=True)
+            asked = [pool.submit(self._answer, photo, image_id, config) for photo, image_id in named]
             try:
                 found = [each.result() for each in asked]
             except BaseException:
@@ -110,16 +129,20 @@ class EndpointCaptioner:
                 raise
         return {1: [[each] for each in found]}
 
-    def _answer(self, photo: bytes, config: DecodingConfig) -> Hypothesis:
+    def _answer(self, photo: bytes, image_id: str, config: DecodingConfig) -> Hypothesis:
         key = hashlib.sha256(photo + str(config.max_length).encode()).hexdigest()
         kept = self._answers.get(key)
         if kept is None:
-            kept = self._ask(photo, config)
+            kept = self._ask(photo, image_id, config)
             self._answers.keep(key, kept)
-        text = " ".join(kept["text"].split())
-        return Hypothesis(text, tuple(text.split()), finished=kept["finished"])
+        text, is_cut = kept["text"], len(kept["text"]) > LONGEST_ANSWER
+        if is_cut:
+            told = f"has {len(text):,} characters and is cut to {LONGEST_ANSWER:,}"
+            tqdm.write(message(f"{PREFIX}{self.url}: the answer for photo {image_id} {told}"))
+        words = tuple(text[:LONGEST_ANSWER].split())
+        return Hypothesis(" ".join(words), words, finished=kept["finished"] and not is_cut)
 
-    def _ask(self, photo: bytes, config: DecodingConfig) -> dict[str, Any]:
+    def _ask(self, photo: bytes, image_id: str, config: DecodingConfig) -> dict[str, Any]:
         picture = f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}"
         content = [{"type": "text", "text": self._prompt}, {"type": "image_url", "image_url": {"url": picture}}]
         body = {
@@ -128,19 +151,24 @@ class EndpointCaptioner:
             "max_tokens": config.max_length,
             "temperature": 0,
         }
-        answer = self._sent(json.dumps(body).encode())
+        answer = self._sent(json.dumps(body).encode(), image_id)
         try:
             choice = answer["choices"][0]
-            text = choice["message"]["content"] or ""
-            if not isinstance(text, str):
-                raise TypeError
-        except (KeyError, IndexError, TypeError) as error:
+            text, reason = _text(choice["message"]["content"]), choice.get("finish_reason")
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise EndpointError(
-                f"{PREFIX}{self.url}: the answer is {quoted(answer)}, expected a chat completion"
+                f"{PREFIX}{self.url}: photo {image_id}: the answer is {quoted(answer)}, expected a chat completion; "
+                f"{_KEPT}"
             ) from error
-        return {"text": text, "finished": choice.get("finish_reason") != "length"}
+        if text is None:
+            hint = "use a larger --max-length" if reason == "length" else "remove the photo from the data"
+            raise EndpointError(
+                f"{PREFIX}{self.url}: photo {image_id}: the answer has no text (finish_reason {quoted(reason)}); "
+                f"{_KEPT}, or {hint}"
+            )
+        return {"text": text, "finished": reason != "length"}
 
-    def _sent(self, body: bytes) -> Any:
+    def _sent(self, body: bytes, image_id: str) -> Any:
         """Return the answer to a request; temporary failures are tried again."""
         pause = PAUSE
         for number in range(1, TRIES + 1):
@@ -152,18 +180,23 @@ class EndpointCaptioner:
             except urllib.error.HTTPError as error:
                 reason = f"HTTP {error.code} {_reason(error)}"
                 if error.code not in _TEMPORARY:
-                    hint = f"; set {KEY}" if error.code == 401 else ""
-                    raise EndpointError(f"{PREFIX}{self.url}: {reason}{hint}") from error
+                    raise EndpointError(f"{PREFIX}{self.url}: {_refusal(error.code, reason, image_id)}") from error
                 pause = _asked_pause(error, pause)
             except (OSError, http.client.HTTPException) as error:
                 reason = first_line(error)
             if number < TRIES:
+                self._say_waiting(reason, TRIES - number)
                 time.sleep(pause)
                 pause *= 2
-        raise EndpointError(
-            f"{PREFIX}{self.url}: no answer after {TRIES} requests ({reason}); answers so far are kept, run the same "
-            "command again to continue"
-        )
+        raise EndpointError(f"{PREFIX}{self.url}: no answer after {TRIES} requests ({reason}); {_KEPT}")
+
+    def _say_waiting(self, reason: str, more: int) -> None:
+        """Print why requests wait, once for those that wait at the same time."""
+        with self._counting:
+            is_known = time.monotonic() - self._said_at < QUIET
+            self._said_at = self._said_at if is_known else time.monotonic()
+        if not is_known:
+            tqdm.write(message(f"{PREFIX}{self.url}: {reason}; waiting, then trying again up to {more} times"))
 
     def _once(self, body: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
@@ -175,7 +208,60 @@ class EndpointCaptioner:
             request.add_unredirected_header("Authorization", f"Bearer {key}")
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             text = answer.read(2**24).decode("utf-8", errors="replace")
-        return parse_json(text, f"{PREFIX}{self.url}: the answer", EndpointError)
+        return parse_json(_whole_characters(text), f"{PREFIX}{self.url}: the answer", EndpointError)
+
+
+def check_search(name: str, settings: Mapping[str, Any]) -> None:
+    """Raise `EndpointError` if fields of `DecodingConfig` have values that an endpoint does not honour.
+
+    Args:
+        name: the endpoint, `openai:` and the URL.
+        settings: field -> value; fields that are not given have their defaults.
+    """
+    usual = {each.name: each.default for each in fields(DecodingConfig)} | defaults()
+    wrong = [key for key, value in settings.items() if key not in _HONOURED and value != usual[key]]
+    if wrong:
+        given = ", ".join(_option(key, settings[key]) for key in wrong)
+        it = "it" if len(wrong) == 1 else "them"
+        raise EndpointError(f"{given}: {name} has only the search setting --max-length; remove {it}")
+
+
+def defaults() -> dict[str, Any]:
+    """Return the search settings of an endpoint, as fields of `DecodingConfig`."""
+    return {"beam_sizes": (1,)}
+
+
+def _option(field: str, value: Any) -> str:
+    """Return a search setting as an option of the command line."""
+    values = value if isinstance(value, tuple) else [] if value is True else [value]
+    return " ".join(map(str, [_OPTIONS[field], *values]))
+
+
+def _text(content: Any) -> str | None:
+    """Return the text of a message: a string, or the joined text of its parts; None if it has none.
+
+    Raises:
+        TypeError, KeyError: the content is nothing that the chat API allows.
+    """
+    if isinstance(content, list):
+        texts = [part["text"] for part in content if part["type"] == "text"]
+        content = "".join(texts) if texts else None
+    if content is not None and not isinstance(content, str):
+        raise TypeError
+    return content
+
+
+def _refusal(code: int, reason: str, image_id: str) -> str:
+    if code == 401:
+        return f"{reason}; set {KEY}"
+    if code in _OF_A_PHOTO:
+        return f"photo {image_id}: {reason}; {_KEPT}, or remove the photo from the data"
+    return f"{reason}; {_KEPT}"
+
+
+def _whole_characters(text: str) -> str:
+    r"""Return a JSON text whose escaped halves of characters (such as `\ud83d` alone) are replacement characters."""
+    return _ESCAPES.sub(lambda found: "\ufffd" if found["half"] else found[0], text)
 
 
 def _is_address(url: str) -> bool:

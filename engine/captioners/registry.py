@@ -1,6 +1,7 @@
 """Load captioners by name: the folder of a trained captioner, a model of Hugging Face, or a plugin."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,27 @@ def decoding_defaults(name: str) -> dict[str, Any]:
     Raises:
         HuggingFaceError: the model is missing, or asks for a search that is not supported.
     """
+    if is_endpoint(name):
+        from engine.captioners import endpoint
+
+        return endpoint.defaults()
     if not is_hugging_face(name):
         return {}
     from engine.captioners.huggingface import settings
 
     return settings.decoding_defaults(name)
+
+
+def check_search(name: str, settings: Mapping[str, Any]) -> None:
+    """Check the search settings that were given for a captioner: field of `DecodingConfig` -> value.
+
+    Raises:
+        EndpointError: an endpoint does not have one of them.
+    """
+    if is_endpoint(name):
+        from engine.captioners import endpoint
+
+        endpoint.check_search(name, settings)
 
 
 def is_plugin(name: str) -> bool:

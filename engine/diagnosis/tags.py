@@ -17,6 +17,9 @@ Key = TypeVar("Key", bound=Hashable)
 _GENERIC_SHARE = 0.01
 _GENERIC_LEAST = 3
 
+_SEARCHED = 1_000
+"""Words of a caption that are searched for a repeated phrase: twice the tokens that a search may generate."""
+
 
 @dataclass(frozen=True)
 class Tag:
@@ -72,7 +75,11 @@ def _form(case: Case) -> list[Tag]:
 
 
 def repeated_phrase(words: Sequence[str]) -> str | None:
-    """Return the first longest phrase of at least two words that repeats directly or occurs three times, or None."""
+    """Return the first longest phrase of at least two words that repeats directly or occurs three times, or None.
+
+    Only the first 1,000 words are searched, because the time grows with the square of their number.
+    """
+    words = words[:_SEARCHED]
     found, groups = None, _split([list(range(len(words)))], words, 1)
     for length in range(2, len(words) // 2 + 1):
         # A phrase that occurs once cannot be part of a longer repeated phrase, so few groups remain.

@@ -521,6 +521,29 @@ def test_a_run_of_one_setting_names_it(open_view):
     assert "only one setting (imported captions)" in words(open_view("beams", run="predictions"))
 
 
+@pytest.mark.parametrize(("same", "counted"), [(0, "0 of them have"), (1, "1 of them has"), (2, "2 of them have")])
+def test_compare_counts_the_images_with_the_same_caption(open_view, tmp_path, same, counted):
+    for name in ("demo", "other"):
+        folder = runs.captioner_run(tmp_path, name)
+        rows = tables.read_table(folder, "captions").to_pylist()
+        kept = sorted({row["image_id"] for row in rows})[:same]
+        rows = [row if row["image_id"] in kept else row | {"caption": f"{name} {row['caption']}"} for row in rows]
+        tables.write_table(folder, "captions", tables.table_of("captions", rows))
+    shown = words(open_view("compare", tmp_path, run="demo", right="other", left_beam=1, right_beam=1))
+    assert f"{counted} the same caption on both sides." in shown
+
+
+@pytest.mark.parametrize("captioner", [{"url": "http://x/v1", "model": "m"}, {"transformers": "5.24.0"}])
+def test_captioners_that_were_not_trained_here_get_no_advice_to_train(open_view, tmp_path, captioner):
+    folder = runs.captioner_run(tmp_path)
+    (folder / "training.parquet").unlink(missing_ok=True)
+    record = records.read_record(folder)
+    assert "Train a captioner with:" in words(open_view("overview", tmp_path))
+    records.write_record(folder, record | {"captioner": captioner})
+    shown = words(open_view("overview", tmp_path))
+    assert "its captioner was not trained with CaptionScope" in shown and "engine train" not in shown
+
+
 def test_compare_tests_every_metric_and_shows_where_it_changed_most(open_view):
     app = open_view("compare", run="demo", left_beam=3, right_beam=1, contrast="clipscore")
     shown = words(app)

@@ -127,7 +127,9 @@ def _photos_only(dataset: "Dataset") -> "Dataset":
 def _decoding(options: argparse.Namespace) -> DecodingConfig:
     from engine.captioners import registry
 
-    settings = registry.decoding_defaults(options.captioner) | parser.given_settings(options, DecodingConfig)
+    given = parser.given_settings(options, DecodingConfig)
+    registry.check_search(options.captioner, given)
+    settings = registry.decoding_defaults(options.captioner) | given
     if settings.get("sample"):
         settings.setdefault("beam_sizes", (1,))  # samples have no beam
     return DecodingConfig(**settings)

@@ -9,6 +9,17 @@ from engine.captioners import endpoint
 from engine.store import records, signatures, tables
 from tests.support import chat_server, tiny
 
+KEPT = "answers so far are kept, run the same command again to continue"
+
+
+def message(content: object, reason: str = "stop") -> dict:
+    """An answer of the chat API."""
+    return {"choices": [{"message": {"content": content}, "finish_reason": reason}]}
+
+
+def captions(results) -> list[dict]:
+    return tables.read_table(records.run_folder(results, "x"), "captions").to_pylist()
+
 
 @pytest.fixture
 def server(monkeypatch):
@@ -18,7 +29,7 @@ def server(monkeypatch):
 
 
 def evaluate(server, data, results, *more: object) -> int:
-    arguments = ["--data", data, "--captioner", f"openai:{server.url}", "--model", "m", "--run", "x", "--beams", 1]
+    arguments = ["--data", data, "--captioner", f"openai:{server.url}", "--model", "m", "--run", "x"]
     return command.main([str(each) for each in ("evaluate", *arguments, "--results", results, *more)])
 
 
@@ -113,8 +124,13 @@ def test_another_host_that_the_endpoint_redirects_to_does_not_get_the_key(server
     [
         ([401], None, "HTTP 401 try later; set OPENAI_API_KEY"),
         ([404], None, "HTTP 404 try later"),
-        ([], {"choices": []}, "the answer is {'choices': []}, expected a chat completion"),
-        ([], {"choices": [{"message": {"content": 5}}]}, "expected a chat completion"),
+        ([400], None, f"photo 000000000001: HTTP 400 try later; {KEPT}, or remove the photo from the data"),
+        ([], {"choices": []}, "photo 000000000001: the answer is {'choices': []}, expected a chat completion"),
+        ([], message(5), "expected a chat completion"),
+        ([], message([{"type": "text", "text": None}]), "expected a chat completion"),
+        ([], message(["a dog"]), "expected a chat completion"),
+        ([], message(None), f"the answer has no text (finish_reason 'stop'); {KEPT}, or remove the photo"),
+        ([], message([], "length"), f"(finish_reason 'length'); {KEPT}, or use a larger --max-length"),
     ],
 )
 def test_a_permanent_failure_is_one_sentence_and_not_tried_again(server, tmp_path, capsys, plan, answer, sentence):
@@ -127,10 +143,66 @@ def test_a_permanent_failure_is_one_sentence_and_not_tried_again(server, tmp_pat
     assert len(server.keys) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "caption"),
+    [
+        ([{"type": "text", "text": "a black "}, {"type": "text", "text": "dog"}], "a black dog"),
+        ([{"type": "thinking", "thinking": []}, {"type": "text", "text": "a dog"}], "a dog"),
+        ("", ""),
+        ("a dog \ud83d runs \ud83d\ude00", "a dog \ufffd runs \U0001f600"),
+        (r"a \ud83d dog", r"a \ud83d dog"),  # an escaped backslash and six letters
+        ("<think>**dog**</think> a dog", "<think>**dog**</think> a dog"),
+    ],
+)
+def test_the_text_of_an_answer_is_the_caption(server, tmp_path, content, caption):
+    server.answer = lambda size: message(content)
+    assert evaluate(server, tiny.coco(tmp_path / "data", count=1), tmp_path / "r") == 0
+    assert [(row["caption"], row["finished"]) for row in captions(tmp_path / "r")] == [(caption, True)]
+
+
+def test_an_endless_answer_is_cut_and_its_photo_is_named(server, tmp_path, capsys):
+    server.answer = lambda size: message("word " * 200_000)
+    assert evaluate(server, tiny.coco(tmp_path / "data", count=1), tmp_path / "r") == 0
+    assert "the answer for photo 000000000001 has 1,000,000 characters and is cut to 10,000" in capsys.readouterr().out
+    assert [(len(row["words"]), row["finished"]) for row in captions(tmp_path / "r")] == [(2_000, False)]
+
+
+def test_a_refused_photo_stops_the_run_and_the_answers_before_it_are_kept(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(endpoint, "AT_ONCE", 1)
+    data = tiny.coco(tmp_path / "data", count=4)
+    server.plan = [200, 200, 400]
+    assert evaluate(server, data, tmp_path / "r") == 2
+    assert evaluate(server, data, tmp_path / "r") == 0
+    assert len(server.bodies) == 4 and len(server.keys) == 5
+
+
+def test_requests_that_wait_say_so_once_a_minute(server, tmp_path, monkeypatch, capsys):
+    data = tiny.coco(tmp_path / "data", count=4)
+    server.plan, server.message = [503, 503, 500, 0, 503, 429], "busy\x1b"
+    assert evaluate(server, data, tmp_path / "r") == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if "waiting" in line]
+    assert len(shown) == 1 and shown[0].endswith("; waiting, then trying again up to 5 times")
+    assert f"openai:{server.url}: " in shown[0] and "\x1b" not in shown[0]
+    monkeypatch.setattr(endpoint, "QUIET", 0.0)
+    server.plan = [503, 503]
+    assert evaluate(server, data, tmp_path / "r", "--prompt", "Another?", "--run", "y") == 0
+    shown = capsys.readouterr().out
+    assert shown.count(r"HTTP 503 busy\x1b; waiting, then trying again up to") == 2
+
+
 def test_what_an_endpoint_cannot_do_is_refused_before_anything_is_sent(server, tmp_path, capsys):
     data = tiny.coco(tmp_path / "data", count=1)
-    assert evaluate(server, data, tmp_path / "r", "--beams", 1, 3) == 2
-    assert "an endpoint has no beams; use --beams 1" in capsys.readouterr().err
+    for given, named in (
+        ("--beams 1 3", "--beams 1 3"),
+        ("--n-best 3", "--n-best 3"),
+        ("--sample --top-k 5", "--sample, --top-k 5"),
+        ("--length-penalty 0.5 --beams 1", "--length-penalty 0.5"),
+    ):
+        assert evaluate(server, data, tmp_path / "r", *given.split()) == 2
+        shown = capsys.readouterr().err
+        it = "them" if "," in named else "it"
+        assert f"{named}: openai:{server.url} has only the search setting --max-length" in shown
+        assert shown.rstrip().endswith(f"remove {it}")
     arguments = ["--data", data, "--captioner", f"openai:{server.url}", "--run", "x", "--results", tmp_path / "r"]
     assert command.main([str(each) for each in ("evaluate", *arguments)]) == 2
     assert "choose one with --model" in capsys.readouterr().err

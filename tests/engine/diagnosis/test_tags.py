@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,21 @@ def test_the_first_longest_repetition_is_reported(words):
         if is_repeated(words[at : at + length], at) and any(word.isalpha() for word in words[at : at + length])
     ]
     assert repeated_phrase(words) == next(iter(told), None)
+
+
+def test_a_caption_of_200_000_words_is_tagged_in_under_2_seconds():
+    for words in (["dog"] * 200_000, [str(at % 500) for at in range(200_000)], [f"a{at}" for at in range(200_000)]):
+        caption = Case(" ".join(words), words, True, ["a cat", "a cat"], ["cat"])
+        start = time.process_time()
+        found = [tag.tag for tag in tag_all([caption])[0]]
+        assert time.process_time() - start < 2
+        assert ("repetition" in found) == (words[0] == "dog") and "omitted object" in found
+
+
+def test_a_phrase_is_searched_in_the_first_1_000_words():
+    once = [f"a{at}" for at in range(998)]
+    assert repeated_phrase([*once[:996], "in", "a", "in", "a"]) == "in a"
+    assert repeated_phrase([*once, "in", "a", "in", "a"]) is None
 
 
 def test_a_caption_under_many_images_is_generic():
