@@ -220,7 +220,8 @@ def _training(run: data.Run) -> None:
 
 
 def _missing_training(run: data.Run) -> None:
-    is_native = run.part("captioner", "decoder_layers") is not None  # models of other people do not record theirs
+    # Models of Hugging Face name their family; endpoints and plugins have no layers.
+    is_native = run.part("captioner", "decoder_layers") is not None and run.part("captioner", "family") is None
     if is_native:
         layout.missing("This captioner has no training curve. Train a captioner with:", layout.TRAIN, run)
     else:
