@@ -83,8 +83,9 @@ def bytes_per_image(
 ) -> int:
     """Return the bytes that decoding one image takes, with `item` bytes per number and scores in float32.
 
-    They are the image's keys and values in each layer; those of its beams, with `spare_layers` (see `kv_cache`) and half
-    as much again for buffers that grow; and the scores of the vocabulary per beam: logits, log-probabilities and a copy.
+    They are the image's keys and values in each layer; those of its beams, with `spare_layers` (see `kv_cache`) and
+    half as much again for buffers that grow; and the scores of the vocabulary per beam: logits, log-probabilities and a
+    copy.
     """
     cross = layers * 2 * memory_tokens * width * item
     own = (layers + spare_layers) * 2 * steps * beams * width * item * 3 // 2

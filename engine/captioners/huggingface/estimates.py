@@ -62,8 +62,8 @@ def bytes_per_image(sizes: Sizes, beams: int, steps: int, is_shared: bool) -> in
     """Return the bytes of decoding one photo with `beams` prefixes of at most `steps` tokens.
 
     They are the keys and values of photo and prompt, once or per prefix; those of the prefixes, with a spare layer and
-    half as much again for buffers that grow (see `decoding.prefix_tokens`); the states of the first pass; and per prefix
-    attention over all tokens and the scores of the vocabulary: logits, log-probabilities and two copies.
+    half as much again for buffers that grow (see `decoding.prefix_tokens`); the states of the first pass; and per
+    prefix attention over all tokens and the scores of the vocabulary: logits, log-probabilities and two copies.
     """
     copied = beams * (steps * sizes.token + (0 if is_shared else sizes.prompt)) * (sizes.layers + 1) // sizes.layers
     first = sizes.tokens * sizes.width * sizes.item
