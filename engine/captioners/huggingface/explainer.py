@@ -31,6 +31,9 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 BATCH = 16
 """Captions whose weights are read together, if memory allows."""
 
+KEPT = 4
+"""Batches of photos that are kept for the other beam sizes: those of a chunk of 64."""
+
 LARGEST = 65_536
 """Weights of a word, over layers, heads and cells; larger maps are averaged over heads."""
 
@@ -57,6 +60,7 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
         super().__init__(loaded, prompt)
         self._grids: dict[tuple[int, int], Grid] = {}
         self._token_counts: dict[tuple[int, int], int] = {}
+        self._kept: dict[tuple[int, ...], tuple[list[np.ndarray], dict[str, Any], handover.Batch]] = {}
 
     _is_exact: bool | None = None
     """Whether one pass gives the weights of the search's own steps, known after the first batch."""
@@ -76,17 +80,16 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
         """Return the word maps of captions; the end token is kept as the word END_WORD."""
 
         def some(start: int, stop: int) -> list[WordMaps]:
-            pictures = [Image.fromarray(photo) for photo in photos[start:stop]]
-            return self._maps(pictures, [caption.tokens or () for caption in captions[start:stop]], config, merge)
+            tokens = [caption.tokens or () for caption in captions[start:stop]]
+            return self._maps(photos[start:stop], tokens, config, merge)
 
         return memory.in_batches(some, len(photos), BATCH)
 
     def _maps(
-        self, photos: Sequence[Image.Image], captions: Sequence[tuple[int, ...]], config: DecodingConfig, merge: str
+        self, photos: Sequence[np.ndarray], captions: Sequence[tuple[int, ...]], config: DecodingConfig, merge: str
     ) -> list[WordMaps]:
-        inputs = handover.model_inputs(self._loaded, photos, self._prompt)
-        batch = handover.open_batch(self._loaded, inputs, config)
-        weights = self._weights(inputs, captions, config)
+        inputs, batch = self._opened(photos, config)
+        weights = self._weights(batch, captions)
         columns = self._image_columns(batch, inputs, weights)
         words = TokenWords(self._loaded.tokenizer, batch.end_ids, batch.pad_id)
         queries = query_maps(self._loaded.model, inputs) if self._has_queries else None
@@ -97,8 +100,20 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
                 spans.append(Word(END_WORD, len(tokens) - 1, len(tokens)))
             own = weights.values[row][..., columns[row]].cpu()
             own = own if queries is None else own @ queries[row]
-            maps.append(self._on_photo(own, spans, photo.size, merge))
+            height, width = photo.shape[:2]
+            maps.append(self._on_photo(own, spans, (width, height), merge))
         return maps
+
+    def _opened(self, photos: Sequence[np.ndarray], config: DecodingConfig) -> tuple[dict[str, Any], handover.Batch]:
+        """Return the inputs and the unused batch of photos; those of a chunk are kept for its other beam sizes."""
+        key = tuple(map(id, photos))
+        if key not in self._kept:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            inputs = handover.model_inputs(self._loaded, [Image.fromarray(photo) for photo in photos], self._prompt)
+            # The photos are kept as well, so that their ids are not given to others.
+            self._kept[key] = list(photos), inputs, handover.open_batch(self._loaded, inputs, config)
+        return self._kept[key][1:]
 
     def _on_photo(self, weights: Tensor, words: Sequence[Word], size: tuple[int, int], merge: str) -> WordMaps:
         """Return the maps of a caption's words from the weights float[L, H, T, tokens] of its tokens."""
@@ -111,20 +126,16 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
             merged = merged.mean(2, keepdim=True)
         return WordMaps.of([word.text for word in words], merged.numpy(), (grid.rows, grid.columns))
 
-    def _weights(self, inputs: dict, captions: Sequence[tuple[int, ...]], config: DecodingConfig) -> replay.Weights:
+    def _weights(self, batch: handover.Batch, captions: Sequence[tuple[int, ...]]) -> replay.Weights:
         """Return the weights by one pass, if it agrees with the search's own steps on the first batch."""
-
-        def read(way) -> replay.Weights:
-            return way(handover.open_batch(self._loaded, inputs, config), captions)
-
         if self._is_exact is None:
-            quick, slow = read(replay.one_pass), read(replay.step_by_step)
+            quick, slow = (way(batch.copied(), captions) for way in (replay.one_pass, replay.step_by_step))
             most = replay.difference(quick, slow, captions)
             self._is_exact = most <= TOLERANCE[self._loaded.model.dtype]
             if not self._is_exact:
                 tqdm.write(f"attention is read step by step, because one pass differs by {most:.2g}")
             return slow
-        return read(replay.one_pass if self._is_exact else replay.step_by_step)
+        return (replay.one_pass if self._is_exact else replay.step_by_step)(batch.copied(), captions)
 
     @property
     def _has_queries(self) -> bool:

@@ -5,8 +5,9 @@ prompt, positions and masks, collects the rules of the model's generation settin
 their inner language model.
 """
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +33,10 @@ _RULES = frozenset(
 """Rules of transformers that depend on a prefix alone, so that they hold for prefixes that searches share."""
 
 
+CACHES = ("cache", "past_key_values")
+"""Names of the key-value cache among a model's inputs, by version of transformers; the second is an alias."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """A batch of B photos, ready for the first step."""
@@ -46,6 +51,11 @@ class Batch:
     """The rules of the generation settings: functions of (ids, scores)."""
     end_ids: tuple[int, ...]
     pad_id: int
+
+    def copied(self) -> "Batch":
+        """Return the same unused batch with a cache of its own; what an encoder returned is not computed again."""
+        caches = {name: copy.deepcopy(self.inputs[name]) for name in CACHES if name in self.inputs}
+        return replace(self, inputs=self.inputs | caches)
 
 
 def prompt_text(loaded: Loaded, prompt: str | None) -> str | None:

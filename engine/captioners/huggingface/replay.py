@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.captioners.huggingface.handover import Batch
+from engine.captioners.huggingface.handover import CACHES, Batch
 from engine.captioners.huggingface.steps import READ_ONCE, TransformersSteps
 
 
@@ -41,7 +41,7 @@ def one_pass(batch: Batch, captions: Sequence[Sequence[int]]) -> Weights:
             out, inputs, is_encoder_decoder=is_encoder_decoder, num_new_tokens=width - 1
         )
         inputs = {name: value for name, value in inputs.items() if not name.startswith(READ_ONCE)}
-        inputs["cache" if "cache" in inputs else "past_key_values"].crop(-1)
+        next(inputs[name] for name in CACHES if name in inputs).crop(-1)
         ids = torch.cat([batch.ids, _padded(captions, width, batch)[:, : width - 1]], dim=1)
         with eager(model):
             given = model.prepare_inputs_for_generation(ids, next_sequence_length=width, **inputs)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.captioners.huggingface.handover import Batch
+from engine.captioners.huggingface.handover import CACHES, Batch
 
 READ_ONCE = ("pixel", "image_", "video", "mm_encoder", "input_features")
 """Beginnings of the names of inputs that only the first step reads."""
@@ -32,8 +32,7 @@ class TransformersSteps:
         self._rows = torch.arange(len(batch.ids), device=batch.ids.device)
         """The image of each prefix."""
         self._is_first, self._room, self._shared = True, shared_room, None
-        # The name changes with versions of transformers.
-        self._cache_name = "cache" if "cache" in self._inputs else "past_key_values"
+        self._cache_name = next((name for name in CACHES if name in self._inputs), CACHES[-1])
 
     @property
     def cache(self) -> Any:
