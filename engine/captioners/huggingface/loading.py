@@ -166,7 +166,7 @@ def _model(where: str, dtype: torch.dtype, device_map: Any, options: dict[str, A
             raise
         model, found = load(where, attn_implementation="eager", output_loading_info=True, **more)
     _check_sizes(where, found)
-    return model, _made_visible(model, found)
+    return model, _mark_missing(model, found)
 
 
 def _check_sizes(where: str, found: dict[str, Any]) -> None:
@@ -178,7 +178,7 @@ def _check_sizes(where: str, found: dict[str, Any]) -> None:
         )
 
 
-def _made_visible(model: Any, found: dict[str, Any]) -> tuple[str, ...]:
+def _mark_missing(model: Any, found: dict[str, Any]) -> tuple[str, ...]:
     """Return the weights that no file has, and set them to NaN instead of random numbers.
 
     Many published models lack weights that captions do not need, such as those of a pooler. If the logits are NaN,
