@@ -403,7 +403,7 @@ class Viewer {
     context.fill("evenodd");
   }
 
-  // Places of tokens are measured to about a pixel of the photo: less than `near` is no crop.
+  // Places of tokens are measured to about a pixel of the photo: a border narrower than `near` is not drawn as a crop.
   outline(context, frame, canvas, near) {
     const whole = frame[2] >= canvas.width - near && frame[3] >= canvas.height - near;
     if (whole) return;

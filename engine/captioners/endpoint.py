@@ -137,8 +137,8 @@ class EndpointCaptioner:
             self._answers.keep(key, kept)
         text, is_cut = kept["text"], len(kept["text"]) > LONGEST_ANSWER
         if is_cut:
-            told = f"has {len(text):,} characters and is cut to {LONGEST_ANSWER:,}"
-            tqdm.write(message(f"{PREFIX}{self.url}: the answer for photo {image_id} {told}"))
+            reason = f"has {len(text):,} characters and is cut to {LONGEST_ANSWER:,}"
+            tqdm.write(message(f"{PREFIX}{self.url}: the answer for photo {image_id} {reason}"))
         words = tuple(text[:LONGEST_ANSWER].split())
         return Hypothesis(" ".join(words), words, finished=kept["finished"] and not is_cut)
 
@@ -268,7 +268,7 @@ def _is_address(url: str) -> bool:
     try:
         parts = urllib.parse.urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
-    except ValueError:  # a port that is no number
+    except ValueError:  # the port is not a number
         return False
 
 

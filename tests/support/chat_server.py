@@ -15,8 +15,8 @@ from PIL import Image
 class Server:
     """Answers with the size of the photo, and a GET with the number of requests.
 
-    `plan` has the status codes of the first requests; 0 stands for a connection that closes without an answer, and -1
-    for an answer that takes too long.
+    `plan` has the status codes of the first requests; 0 closes the connection without an answer, and -1 takes
+    too long to answer.
     """
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ def generated(captioner: HuggingFaceCaptioner, beams: int, config: DecodingConfi
     rows = [_cut(row, batch.end_ids, config.max_length) for row in found.sequences[:, lead:].tolist()]
     scores = found.sequences_scores.tolist() if beams > 1 else _greedy_scores(found.scores, rows, config)
     pairs = list(zip(rows, scores, strict=True))
-    # Where a beam has fewer candidates, generate() fills the list with a score that stands for none.
+    # Where a beam has fewer candidates, generate() fills the list with scores of -1e9.
     return [[pair for pair in pairs[at : at + count] if pair[1] > -1e8] for at in range(0, len(pairs), count)]
 
 

@@ -37,7 +37,7 @@ def _check_weights(name: str, folder: Path) -> None:
 
     files = sorted(folder.glob("*.safetensors"))
     if not files and not list(folder.glob("*.bin")):
-        raise HuggingFaceError(f"{name}: there are no weights in the folder (*.safetensors); copy it again")
+        raise HuggingFaceError(f"{name}: the folder has no weights (*.safetensors); copy it again")
     for file in files:
         try:
             with safe_open(file, "pt"):

@@ -154,8 +154,8 @@ class HuggingFaceCaptioner:
                 logits = TransformersSteps(self._open([photo], config)).step(torch.empty(0, dtype=torch.long))
             if bool(logits.isnan().any()):
                 raise HuggingFaceError(
-                    f"hf:{self.name}: its files lack {loading.listed(self._loaded.missing)}, without which there "
-                    "are no captions; copy the model's folder again"
+                    f"hf:{self.name}: its files lack {loading.listed(self._loaded.missing)}, which captions "
+                    "need; copy the model's folder again"
                 )
             self._is_whole = True
 

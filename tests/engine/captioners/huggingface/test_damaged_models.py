@@ -62,7 +62,7 @@ def test_a_model_without_a_weight_is_refused_and_does_not_get_a_random_one(copy,
     weights_without(folder, "norm.weight")
     assert evaluated(folder, data) == 2
     missing = "model.language_model.layers.0.input_layernorm.weight"
-    assert f"its files lack {missing}, without which there are no captions" in sentence(capsys)
+    assert f"its files lack {missing}, which captions need" in sentence(capsys)
 
 
 def test_a_weight_of_another_size_is_named(copy, capsys):
@@ -78,7 +78,7 @@ def test_weights_of_another_family_are_refused(copy, folders):
     folder = copy("llava")
     shutil.copy(folders("git") / "model.safetensors", folder)
     captioner = explainer.load(f"hf:{folder}")
-    with pytest.raises(HuggingFaceError, match=r"its files lack .* \(and \d+ more\), without which"):
+    with pytest.raises(HuggingFaceError, match=r"its files lack .* \(and \d+ more\), which captions need"):
         captioner.caption([np.zeros((40, 40, 3), np.uint8)], ["a"], DecodingConfig(beam_sizes=(1,), max_length=3))
 
 
@@ -201,7 +201,7 @@ def test_blip_2_takes_a_prompt(folders):
     [
         (lambda folder: None, "LLaVA, with maps"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 30), "model.safetensors is damaged ("),
-        (lambda folder: (folder / "model.safetensors").unlink(), "there are no weights in the folder"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "the folder has no weights"),
         (lambda folder: (folder / "chat_template.jinja").write_text("{% if"), "the chat template fails"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "clip"}'), "not a captioner; expected"),
         (lambda folder: (folder / "tokenizer.json").write_text('{"a'), "the model cannot be read ("),

@@ -128,7 +128,7 @@ CASES = {
     "GIT": ("git", {"crop": 224}, {"image_size": 224, "patch_size": 16}, cropped, (224, 16, 1)),
     "BLIP-2": ("blip2", {"size": 224}, {"image_size": 224, "patch_size": 14}, squashed, (224, 14, 1)),
     "LLaVA": ("llava", {"crop": 336}, {"image_size": 336, "patch_size": 14}, cropped, (336, 14)),
-    # The last 6 pixels are no whole patch, so the vision model does not read them.
+    # The last 6 pixels are less than a patch, so the vision model does not read them.
     "LLaVA, 384 pixels": ("llava", {"crop": 384}, {"image_size": 384, "patch_size": 14}, cropped, (384, 14)),
     "PaliGemma": ("paligemma", {"size": 224}, {"image_size": 224, "patch_size": 14}, squashed, (224, 14)),
     "PaliGemma, 448": ("paligemma", {"size": 448}, {"image_size": 448, "patch_size": 14}, squashed, (448, 14)),

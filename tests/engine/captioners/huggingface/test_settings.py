@@ -82,7 +82,7 @@ def rule_of(name, captioner):
     plain = searched(captioner, CONFIG)
     greedy = [image[0][0] for image in plain[1]]
     batch = opened(captioner, CONFIG)
-    # End tokens are no bad words.
+    # An end token cannot be a bad word.
     word = next(token for image in plain[3] for token in image[0][0] if token not in batch.end_ids)
     second = next((token for token in greedy[1] if token != greedy[0][0]), greedy[0][0])
     values = {
@@ -101,7 +101,7 @@ def rule_of(name, captioner):
 def test_every_rule_of_a_model_is_applied_as_in_generate(several, changed, family, name):
     captioner = several[family]
     value, plain = rule_of(name, captioner)
-    # Scores that a penalty changed are no log-probabilities, so that normalising them again makes a difference.
+    # A penalty leaves scores that do not sum to 1, so that normalising them makes a difference.
     rules = {name: value} | ({"repetition_penalty": 1.7} if name == "renormalize_logits" else {})
     changed(family, **rules)
     found = searched(captioner, CONFIG)
