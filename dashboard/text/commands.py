@@ -1,6 +1,6 @@
 """Commands that compute what a page or a report does not have."""
 
-EVALUATE = "python -m engine evaluate --data DATA --captioner FOLDER --run NAME"
+EVALUATE = "python -m engine evaluate --data DATA --captioner CAPTIONER --run NAME"
 BEAMS = f"{EVALUATE} --beams 1 3 5"
 SCORE = "python -m engine score PREDICTIONS --data DATA --run NAME"
 ZEROSHOT = 'python -m engine zeroshot --data DATA --clip MODEL --templates "This is a photo of {object}" --run NAME'
