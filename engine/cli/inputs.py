@@ -104,9 +104,8 @@ def clip_settings(options: argparse.Namespace, dataset: "Dataset") -> "ClipSetti
         raise ConfigError(
             f"--clip {options.clip}: CLIPScore needs photos, and none is in {dataset.root}; add them there"
         )
-    from engine.cli import device
     from engine.evaluation.clip_settings import ClipSettings
-    from engine.models import clip
+    from engine.models import clip, device
 
     return ClipSettings(clip.load(options.clip, device.prepare(options.device)), options.clip_prefix)
 

@@ -6,25 +6,36 @@ interrupted run continues and ends with the same tables.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from engine.captioners import registry
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
-from engine.evaluation import captioning, chunks, metadata, nbest, provenance, scoring, zeroshot_run
+from engine.evaluation import captioning, chunks, metadata, nbest, pool, provenance, scoring, zeroshot_run
+from engine.evaluation.captioner_source import CaptionerFacts, CaptionerSource
 from engine.evaluation.captioning import CaptionSettings
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.grounding import grounding_of
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.scoring import MetricSettings
 from engine.evaluation.signature import captioner_fields
+from engine.evaluation.workers import workers_of
 from engine.metrics import zeroshot
 from engine.metrics.coco import CAPTION_METRICS
-from engine.protocols import Captioner, Explainer, PluginError
+from engine.protocols import PluginError
 from engine.store import atomic, tables
+
+
+class Outcome(Enum):
+    """How an evaluation ended."""
+
+    NEW = "the run is finished"
+    WAS_FINISHED = "the run was finished before"
+    PARTS_MISSING = "this part is finished, and others are missing"
+    ELSEWHERE = "this part is finished, and another one completes the run"
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,14 @@ class CaptionerRun:
     """The model of an endpoint."""
     device_map: str | None = None
     """`auto` spreads a model of Hugging Face over all devices."""
+    place: pool.Place = field(default_factory=pool.Here)
+    """Where the chunks are captioned."""
+    chunk_size: int | None = None
+    """Images per chunk; None takes the captioner's."""
+    times_sizes: bool = True
+    """Whether each beam size is also timed alone."""
+    time_limit: float | None = None
+    """Seconds after which a chunk that is not finished ends its process."""
     companions: Mapping[str, str] = field(default_factory=dict)
     """Names of the runs `zero_shot` and `photos` that a report of this run also shows."""
     command: str = ""
@@ -74,61 +93,111 @@ def evaluate(settings: CaptionerRun) -> bool:
     Raises:
         CheckpointError, TokenizerError, PluginError, RunExists, MetricError, PhotoError: the message says what to do.
     """
-    captioner = _load(settings)
-    check = getattr(captioner, "check", None)  # of models that cannot be searched in every way
-    if check is not None:
-        check(settings.decoding)
+    return evaluate_part(settings) is Outcome.NEW
+
+
+def evaluate_part(settings: CaptionerRun) -> Outcome:
+    """Do the same, or the part of it that belongs to `settings.place`, and say how it ended."""
+    source = _source(settings)
+    captioner = settings.place.facts(source, settings.decoding)
     captions = _caption_settings(settings, captioner)
     run = RunInProgress(settings.name, settings.results, _identity(settings, captioner, captions), settings.command)
-    if not run.begin():
-        return False
-    _copy_training(run, captioner)  # first, because a damaged table is an error
+    part = settings.place.part
+    if not run.begin(settings.chunk_size or captioner.chunk_size, None if part is None else str(part)):
+        return Outcome.WAS_FINISHED
+    curve = _training_curve(captioner)  # first, because a damaged table is an error
+    work = _work(settings, source, captions, run)
+    every = chunks.divided(settings.dataset, run.chunk_size or captioner.chunk_size)
     try:
-        found = chunks.caption_all(run, captioner, settings.dataset, captions)
+        missing = pool.caption(work, every, settings.place)
     except Exception:
-        run.abandon_unbegun()  # the captioner fails at its first photo: other settings may take the name
+        if part is None:
+            run.abandon_unbegun()  # the captioner fails at its first photo: other settings may take the name
         raise
+    if missing or (part is not None and not run.take_over()):
+        run.leave()
+        return Outcome.PARTS_MISSING if missing else Outcome.ELSEWHERE
+    _complete(run, settings, captioner, captions, work, len(every), curve)
+    return Outcome.NEW
+
+
+def _complete(
+    run: RunInProgress,
+    settings: CaptionerRun,
+    captioner: CaptionerFacts,
+    captions: CaptionSettings,
+    work: chunks.Work,
+    count: int,
+    curve: pa.Table | None,
+) -> None:
+    """Write the tables of a run whose chunks are all stored, and its record."""
+    if curve is not None:
+        run.write("training", curve)
+    computed = [chunks.computed(work, number) for number in range(count)]
+    for each in computed:
+        run.watch.add(each.seconds)
+    skipped = pa.concat_tables(chunks.parts_of(work, count, "skipped"))
+    for table in ("images", "captions", "attention"):
+        run.write_rows(table, chunks.parts_of(work, count, table))
+    found = {table: tables.read_table(run.folder, table) for table in ("images", "captions")}
+    found["hypotheses"] = pa.concat_tables(chunks.parts_of(work, count, "hypotheses"))
     if not len(found["images"]):
-        raise metadata.nothing_read(run, settings.dataset, found["skipped"].to_pylist())
-    for table in ("images", "captions"):
-        run.write(table, found[table])
+        raise metadata.nothing_read(run, settings.dataset, skipped.to_pylist())
     scored = _score(run, settings, found)
     with run.watch.measure("grounding"):
         run.write_rows("grounding", grounding_of(found["images"], run.folder))
-    skipped = found["skipped"].to_pylist() + _classify(run, settings)
-    run.write("skipped", tables.table_of("skipped", skipped))
-    run.metadata |= _metadata(run, settings, captioner, captions, found["images"]) | {"skipped": len(skipped)}
+    left_out = skipped.to_pylist() + _classify(run, settings)
+    run.write("skipped", tables.table_of("skipped", left_out))
+    run.metadata |= _metadata(run, settings, captioner, captions, found["images"]) | {"skipped": len(left_out)}
+    run.metadata["workers"] = workers_of(computed)
     run.metadata.setdefault("roots", {})["images"] = str(settings.dataset.root.resolve())
     _write_predictions(run, found, scored.corpus_scores)
     run.finish()
-    return True
 
 
-def _load(settings: CaptionerRun) -> Captioner:
-    fallback = settings.fallback_tokenizer or settings.dataset.tokenizer
-    chosen = (settings.tokenizer_path, fallback, settings.device, settings.decoding.precision)
-    more = {"prompt": settings.prompt, "model": settings.model, "cache": settings.results / ".cache"}
-    more["device_map"] = settings.device_map
-    return registry.load(settings.captioner, *chosen, **more)
+def _source(settings: CaptionerRun) -> CaptionerSource:
+    return CaptionerSource(
+        name=settings.captioner,
+        tokenizer=settings.tokenizer_path,
+        fallback=settings.fallback_tokenizer or settings.dataset.tokenizer,
+        device=settings.device,
+        precision=settings.decoding.precision,
+        prompt=settings.prompt,
+        model=settings.model,
+        cache=settings.results / ".cache",
+        device_map=settings.device_map,
+    )
 
 
-def _caption_settings(settings: CaptionerRun, captioner: Captioner) -> CaptionSettings:
-    if isinstance(captioner, Explainer):
+def _work(
+    settings: CaptionerRun, source: CaptionerSource, captions: CaptionSettings, run: RunInProgress
+) -> chunks.Work:
+    return chunks.Work(
+        source=source,
+        dataset=settings.dataset.subset(()),
+        folder=run.folder,
+        stage=f"captions_{run.chunk_size}",  # chunks of different sizes contain different images
+        settings=captions,
+        times_sizes=settings.times_sizes,
+        time_limit=settings.time_limit,
+    )
+
+
+def _caption_settings(settings: CaptionerRun, captioner: CaptionerFacts) -> CaptionSettings:
+    if captioner.has_maps:
         return CaptionSettings(settings.decoding, settings.kept_beams, settings.merge)
     if settings.attention_beams:
         raise PluginError(f"captioner {captioner.name!r} has no attention maps; remove --attention-beams")
     return CaptionSettings(settings.decoding, (), settings.merge)
 
 
-def _identity(settings: CaptionerRun, captioner: Captioner, captions: CaptionSettings) -> dict[str, Any]:
+def _identity(settings: CaptionerRun, captioner: CaptionerFacts, captions: CaptionSettings) -> dict[str, Any]:
     """Return the settings that must be equal for a run to continue."""
-    words = getattr(captioner, "tokenizer_json", None)
-    named = getattr(captioner, "identity", {})  # of models with a prompt: one setting per name, not one fingerprint
     return {
         "kind": "captioner",
         "data": settings.dataset.fingerprint,
         "captioner": captioner.fingerprint,
-        "tokenizer": None if words is None else metadata.digest(words),
+        "tokenizer": captioner.tokenizer,
         "decoding": {**asdict(settings.decoding), "beam_sizes": list(settings.decoding.beam_sizes)},
         "metrics": list(settings.metrics),
         **metadata.metric_identity(settings.metrics),
@@ -140,16 +209,15 @@ def _identity(settings: CaptionerRun, captioner: Captioner, captions: CaptionSet
         "labels": None if settings.classes is None else metadata.labels(settings.classes),
         "templates": list(settings.templates),
         "device": settings.device,
-        **named,
+        **captioner.identity,
     }
 
 
-def _attention_pass(captioner: Captioner, captions: CaptionSettings) -> str | None:
+def _attention_pass(captioner: CaptionerFacts, captions: CaptionSettings) -> str | None:
     """Return the kind of pass that the attention maps come from; None if no maps are stored."""
     if not captions.attention_beams:
         return None
-    passes = getattr(captioner, "attention_passes", {})  # of our own captioners
-    return passes.get(captions.decoding.rule, "maps of the captioner")
+    return captioner.passes.get(captions.decoding.rule, "maps of the captioner")
 
 
 def _score(run: RunInProgress, settings: CaptionerRun, found: Mapping[str, pa.Table]) -> scoring.Scored:
@@ -178,7 +246,7 @@ def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]
 
 
 def _metadata(
-    run: RunInProgress, settings: CaptionerRun, captioner: Captioner, captions: CaptionSettings, images: pa.Table
+    run: RunInProgress, settings: CaptionerRun, captioner: CaptionerFacts, captions: CaptionSettings, images: pa.Table
 ) -> dict[str, Any]:
     """Return the entries of `run.json` in addition to the identity."""
     sizes, seconds = settings.decoding.beam_sizes, run.watch.seconds
@@ -193,16 +261,14 @@ def _metadata(
         "waited_for_photos": _share_waited(seconds),
         "seconds_per_image": _seconds_per_image(seconds, sizes, len(images)),
         "sweep_seconds_per_image": _rate(seconds.get(captioning.DECODE, 0.0), len(images)),
-        "trained_on": _count_seen(captioner, settings.dataset, images),
+        "trained_on": _count_seen(captioner.trained_on, settings.dataset, images),
         "seed": settings.decoding.seed,
     }
     return found | ({"study": dict(settings.companions)} if settings.companions else {})
 
 
-def _count_seen(captioner: Captioner, dataset: Dataset, images: pa.Table) -> int:
+def _count_seen(seen: Mapping[str, int | None], dataset: Dataset, images: pa.Table) -> int:
     """Return how many images the captioner was trained on, matched by id and file size."""
-    trained_on = getattr(captioner, "trained_on", None)  # of our own captioners
-    seen: dict[str, int | None] = trained_on() if trained_on is not None else {}
     names = zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
     known = [(seen[image_id], dataset.root / name) for image_id, name in names if image_id in seen]
     return sum(size is None or size == _size(path) for size, path in known)
@@ -237,11 +303,11 @@ def _rate(seconds: float, images: int) -> float:
     return round(seconds / max(images, 1), 6)
 
 
-def _copy_training(run: RunInProgress, captioner: Captioner) -> None:
-    """Copy the captioner's training curve, so that the dashboard can show it with the run."""
-    folder = getattr(captioner, "folder", None)
-    if folder is not None and tables.has_table(folder, "training"):
-        run.write("training", tables.read_table(folder, "training"))
+def _training_curve(captioner: CaptionerFacts) -> pa.Table | None:
+    """Return the captioner's training curve, so that the dashboard can show it with the run."""
+    if captioner.folder is None or not tables.has_table(captioner.folder, "training"):
+        return None
+    return tables.read_table(captioner.folder, "training")
 
 
 def _write_predictions(run: RunInProgress, found: Mapping[str, pa.Table], corpus: pa.Table) -> None:

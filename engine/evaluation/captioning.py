@@ -63,8 +63,14 @@ def caption(
     photos: Sequence[PreparedPhoto],
     settings: CaptionSettings,
     watch: Stopwatch,
+    times_sizes: bool = False,
 ) -> dict[str, pa.Table]:
-    """Return the tables of one chunk, see TABLES; `photos` belong to `examples`."""
+    """Return the tables of one chunk, see TABLES; `photos` belong to `examples`.
+
+    Args:
+        watch: receives the seconds of each part.
+        times_sizes: also time each beam size alone, if the captioner can.
+    """
     pairs = list(zip(examples, photos, strict=True))
     usable = [(example, photo) for example, photo in pairs if photo.reason is None]
     skipped = [
@@ -75,10 +81,13 @@ def caption(
     rows: dict[str, list[dict]] = {"captions": [], "attention": [], "hypotheses": []}
     if usable:
         prepared = [photo.prepared for _, photo in usable]
-        found = _hypotheses(captioner, prepared, [example.image_id for example, _ in usable], settings.decoding, watch)
+        named = [example.image_id for example, _ in usable]
+        found = _hypotheses(captioner, prepared, named, settings.decoding, watch)
+        time_alone = getattr(captioner, "time_alone", None)  # of our own captioners
+        if times_sizes and time_alone is not None:
+            watch.add({_ALONE.format(size): seconds for size, seconds in time_alone().items()})
         for size, lists in found.items():
             best = [each[0] for each in lists]
-            named = [example.image_id for example, _ in usable]
             rows["captions"] += [_caption_row(*pair, size) for pair in zip(named, best, strict=True)]
             if settings.decoding.n_best > 1:
                 rows["hypotheses"] += _hypothesis_rows(named, size, lists)
@@ -101,9 +110,6 @@ def _hypotheses(
     own = {name: seconds - before[name] for name, seconds in getattr(captioner, "seconds", {}).items()}
     watch.add(own or {DECODE: time.perf_counter() - start})
     _check(captioner, found, len(photos), config)
-    time_alone = getattr(captioner, "time_alone", None)  # of our own captioners
-    if time_alone is not None and alone(watch.seconds, config.beam_sizes[0]) is None:
-        watch.seconds.update({_ALONE.format(size): seconds for size, seconds in time_alone().items()})
     return found
 
 

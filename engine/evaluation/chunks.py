@@ -1,60 +1,193 @@
-"""Caption images in chunks, which are stored, so that an interrupted run continues with the first missing chunk."""
+"""Caption chunks of images. A finished chunk is stored with what computed it, and is never computed again.
+
+The same chunk gives the same tables in every process and on every machine with the same hardware, so it does not matter
+who computes it, or whether two do.
+"""
 
 import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pyarrow as pa
-from tqdm import tqdm
 
-from engine.data.dataset import Dataset
+from engine.data.dataset import Dataset, Example
 from engine.data.photos import read_ahead
-from engine.evaluation import captioning
-from engine.evaluation.captioning import CaptionSettings
-from engine.evaluation.run import RunInProgress
+from engine.evaluation import captioning, provenance
+from engine.evaluation.captioner_source import CaptionerSource
+from engine.evaluation.captioning import CaptionSettings, PreparedPhoto
+from engine.evaluation.provenance import Stopwatch
 from engine.protocols import Captioner
-from engine.store import tables
-
-SIZE = 64
-"""Images per chunk, for captioners without a `chunk_size`."""
+from engine.store import parts
 
 WAITED = "wait for photos"
 
-_MAPS = "attention"
+OUT_OF_TIME = 75
+"""Exit status of a process whose chunk took too long (EX_TEMPFAIL)."""
 
 
-def caption_all(
-    run: RunInProgress, captioner: Captioner, dataset: Dataset, settings: CaptionSettings
-) -> dict[str, pa.Table]:
-    """Return the tables of all images, except for attention, which is written; stored chunks are not computed again."""
-    size = getattr(captioner, "chunk_size", SIZE)
-    stage = f"captions_{size}"  # chunks of different sizes contain different images
-    chunks = [dataset.examples[at : at + size] for at in range(0, len(dataset.examples), size)]
-    names = list(captioning.TABLES)
-    done: dict[int, dict[str, pa.Table]] = {}
-    for index in range(len(chunks)):
-        part = tables.read_part(run.folder, stage, index, names)
-        if part is not None:
-            done[index] = _without_maps(part)
-    missing = [index for index in range(len(chunks)) if index not in done]
-    wanted = [example for index in missing for example in chunks[index]]
-    # Two chunks ahead, so that the threads finish the next chunk while the model computes one.
-    reader = captioning.reader(dataset, captioner)
-    photos = read_ahead(wanted, reader, workers=min(os.cpu_count() or 2, 8), ahead=2 * size)
-    finished = len(dataset.examples) - len(wanted)
-    with tqdm(total=len(dataset.examples), initial=finished, unit="image", desc="caption") as bar:
-        for index in missing:
-            with run.watch.measure(WAITED):
-                some = [next(photos) for _ in chunks[index]]
-            part = captioning.caption(captioner, chunks[index], some, settings, run.watch)
-            tables.write_part(run.folder, stage, index, part)
-            done[index] = _without_maps(part)
-            run.keep_time()
-            bar.update(len(chunks[index]))
-    maps = (tables.read_part_table(run.folder, stage, index, _MAPS) for index in range(len(chunks)))
-    run.write_rows(_MAPS, maps)
-    names.remove(_MAPS)
-    return {name: pa.concat_tables(done[index][name] for index in range(len(chunks))) for name in names}
+@dataclass(frozen=True)
+class Chunk:
+    """Some images of a run, numbered from 0 in the order of the dataset."""
+
+    number: int
+    examples: Sequence[Example]
 
 
-def _without_maps(part: dict[str, pa.Table]) -> dict[str, pa.Table]:
-    """Return the tables that are kept in memory: the maps of all images would not fit there."""
-    return {name: rows for name, rows in part.items() if name != _MAPS}
+def divided(dataset: Dataset, size: int) -> list[Chunk]:
+    """Return the chunks of a dataset, of `size` images each; the last may have fewer."""
+    starts = range(0, len(dataset.examples), size)
+    return [Chunk(number, dataset.examples[at : at + size]) for number, at in enumerate(starts)]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process needs to caption the chunks of a run."""
+
+    source: CaptionerSource
+    dataset: Dataset
+    """The dataset without its examples: those of a chunk come with it."""
+    folder: Path
+    """The run's folder."""
+    stage: str
+    settings: CaptionSettings
+    times_sizes: bool = True
+    """Whether each beam size is also timed alone, on the first chunk."""
+    time_limit: float | None = None
+    """Seconds after which a chunk that is not finished ends its process."""
+
+    @property
+    def where(self) -> tuple[Path, str]:
+        """Return the folder and the stage of the stored chunks, as functions of `store.parts` take them."""
+        return self.folder, self.stage
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What is known of a stored chunk besides its tables."""
+
+    images: int
+    seconds: Mapping[str, float]
+    """Seconds by part of the work."""
+    node: str
+    """The machine that computed it."""
+    device: str
+    """Its processor: `cpu`, or the name of the GPU."""
+
+
+def is_stored(work: Work, number: int) -> bool:
+    """Return whether a chunk is stored, by the descriptions of its tables; the maps are not read."""
+    return parts.is_part(*work.where, number, list(captioning.TABLES))
+
+
+def computed(work: Work, number: int) -> Computed:
+    """Return what is known of a stored chunk; of one stored by an older version, nothing."""
+    record = parts.read_part_record(*work.where, number)
+    images, seconds, node, device = (record.get(name) for name in ("images", "seconds", "node", "device"))
+    if isinstance(images, int) and isinstance(seconds, dict) and isinstance(node, str) and isinstance(device, str):
+        return Computed(images, {name: float(each) for name, each in seconds.items()}, node, device)
+    return Computed(0, {}, "", "")
+
+
+def parts_of(work: Work, chunks: int, table: str) -> Iterator[pa.Table]:
+    """Yield a table of each of the stored chunks.
+
+    Raises:
+        ResultsError: a chunk is damaged; it is deleted, and the same command computes it again.
+    """
+    for number in range(chunks):
+        yield parts.read_part_table(*work.where, number, table)
+
+
+class Worker:
+    """Captions chunks in this process; the captioner stays loaded."""
+
+    def __init__(self, work: Work, captioner: Captioner, node: str | None = None, readers: int | None = None) -> None:
+        """Prepare to caption.
+
+        Args:
+            node: the name of this machine, if it is not that of the host.
+            readers: threads that read photos.
+        """
+        self._work, self._captioner = work, captioner
+        self._node = node or socket.gethostname()
+        self._device = str(provenance.hardware(work.source.device).get("gpu", work.source.device))
+        self._readers = readers or min(os.cpu_count() or 2, 8)
+        self._model, self._idle_since = threading.Lock(), time.perf_counter()
+        self._read = captioning.reader(work.dataset, captioner)
+
+    def run(self, chunks: Sequence[Chunk]) -> Iterator[int]:
+        """Caption chunks and yield the number of images of each when it is stored.
+
+        The photos of the next two chunks are read while one is captioned, and a chunk is stored while the next one is
+        captioned.
+        """
+        every = [example for chunk in chunks for example in chunk.examples]
+        ahead = 2 * max((len(chunk.examples) for chunk in chunks), default=1)
+        photos = read_ahead(every, self._read, workers=self._readers, ahead=ahead)
+        with ThreadPoolExecutor(1) as writer:
+            before: Future[int] | None = None
+            for chunk in chunks:
+                watch = Stopwatch()
+                with self._limited(chunk):
+                    with watch.measure(WAITED):
+                        some = [next(photos) for _ in chunk.examples]
+                    found = self._caption(chunk, some, watch)
+                if before is not None:
+                    yield before.result()
+                before = writer.submit(self._store, chunk, found, watch)
+            if before is not None:
+                yield before.result()
+
+    def one(self, chunk: Chunk) -> int:
+        """Caption one chunk, store it and return the number of images.
+
+        Several threads may call it: one reads photos while another uses the model.
+        """
+        watch = Stopwatch()
+        with self._limited(chunk):
+            some = list(read_ahead(chunk.examples, self._read, workers=self._readers))
+        with self._model, self._limited(chunk):
+            watch.add({WAITED: time.perf_counter() - self._idle_since})
+            found = self._caption(chunk, some, watch)
+            self._idle_since = time.perf_counter()
+        return self._store(chunk, found, watch)
+
+    def _caption(self, chunk: Chunk, photos: Sequence[PreparedPhoto], watch: Stopwatch) -> dict[str, pa.Table]:
+        is_timed = self._work.times_sizes and chunk.number == 0
+        return captioning.caption(self._captioner, chunk.examples, photos, self._work.settings, watch, is_timed)
+
+    def _store(self, chunk: Chunk, found: dict[str, pa.Table], watch: Stopwatch) -> int:
+        record = Computed(len(chunk.examples), watch.seconds, self._node, self._device)
+        parts.write_part(*self._work.where, chunk.number, found, asdict(record))
+        return len(chunk.examples)
+
+    @contextmanager
+    def _limited(self, chunk: Chunk) -> Generator[None]:
+        """End the process if the chunk takes too long: a call that hangs in a driver cannot be interrupted."""
+        if self._work.time_limit is None:
+            yield
+            return
+
+        def end() -> None:
+            print(
+                f"error: chunk {chunk.number} (from image {chunk.examples[0].file_name}) took more than "
+                f"{self._work.time_limit:g} s, see --chunk-limit; finished chunks are kept",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(OUT_OF_TIME)
+
+        timer = threading.Timer(self._work.time_limit, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()

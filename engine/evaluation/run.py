@@ -12,12 +12,14 @@ from filelock import FileLock
 
 from engine.evaluation import provenance
 from engine.reading import printable, read_object
-from engine.store import atomic, locks, records, tables
+from engine.store import atomic, locks, parts, records, tables
 from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES
 
 _EARLIER = {"attention_pass": ATTENTION_PASSES["standard"]}
 """Values of settings that older plans do not contain, because they were the same in all runs."""
+
+_HELD, _STARTING, _STATE = "held", "starting", "plan.json"
 
 
 class RunExists(ValueError):
@@ -41,25 +43,76 @@ class RunInProgress:
         self.digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
         self.watch = provenance.Stopwatch()
         self.tables: list[str] = []
-        self._held: FileLock | None = None
+        self.chunk_size: int | None = None
+        """Images per chunk. It stays that of the process that began the run, so that stored chunks fit."""
+        self._held: list[FileLock] = []
 
-    def begin(self) -> bool:
+    @property
+    def _parts(self) -> Path:
+        return self.folder / parts.PARTS
+
+    def begin(self, chunk_size: int | None = None, part: str | None = None) -> bool:
         """Lock the run's folder; return False if the same run is already finished and complete.
 
         A run whose record or tables are missing or cannot be read is computed again.
+
+        Args:
+            chunk_size: images per chunk, unless the run was begun with another size.
+            part: the name of a job that computes only some chunks. It shares the folder with other jobs, and with
+                `take_over` one of them completes the run.
 
         Raises:
             RunExists: a run of this name exists with other settings, finished or not.
             ResultsError: another process writes the run.
         """
         if self._is_finished():
-            tables.drop_parts(self.folder)  # a kill after the record was written leaves them
+            parts.drop_parts(self.folder)  # a kill after the record was written leaves them
             return False
-        self._held = locks.hold(self.folder / ".parts" / "held", f"run {self.name!r}", "choose another --run")
-        if self._is_finished():  # by the process that held the lock
-            tables.drop_parts(self.folder)
-            return False
-        state = self.folder / ".parts" / "plan.json"
+        with locks.waiting(self._parts / _STARTING):  # parts may start together
+            self._hold(part)
+            is_finished = self._is_finished()  # by the process that held the lock
+            if not is_finished:
+                self._continue(chunk_size)
+        if is_finished:
+            self._release()
+            parts.drop_parts(self.folder)
+        return not is_finished
+
+    def _hold(self, part: str | None) -> None:
+        """Take the lock of the whole run, or that of a part if nobody has the whole."""
+        whole = locks.hold(self._parts / _HELD, f"run {self.name!r}", "choose another --run")
+        try:
+            if part is None:
+                for each in sorted(self._parts.glob(f"{_HELD}-*")):
+                    name = each.name.removeprefix(f"{_HELD}-").replace("-of-", "/")
+                    what = f"part {name} of run {self.name!r}"
+                    self._held.append(locks.hold(each, what, "stop it and the other parts"))
+                self._held.append(whole)
+            else:
+                mine = self._parts / f"{_HELD}-{part.replace('/', '-of-')}"
+                self._held.append(locks.hold(mine, f"part {part} of run {self.name!r}", "run another part"))
+        finally:
+            if whole not in self._held:
+                whole.release(force=True)
+
+    def take_over(self) -> bool:
+        """Take the lock of the whole run, whose chunks are all stored; return False if another part completes it."""
+        with locks.waiting(self._parts / _STARTING):
+            if self._is_finished():
+                return False
+            try:
+                self._held.append(locks.hold(self._parts / _HELD, f"run {self.name!r}", "wait"))
+            except ResultsError:
+                return False
+        return True
+
+    def leave(self) -> None:
+        """End the work on a part of the run."""
+        self._release()
+
+    def _continue(self, chunk_size: int | None) -> None:
+        """Read the state of an unfinished run, or write that of a new one."""
+        state = self._parts / _STATE
         if state.is_file():
             before = self._plan(state)
             if different := self._difference(before["plan"]):
@@ -68,10 +121,12 @@ class RunInProgress:
                     f"choose another --run, or delete {self.folder}"
                 )
             self.watch = provenance.Stopwatch(before["seconds"])
-        else:
-            tables.drop_chunks(self.folder)  # without their settings they may belong to another run of this name
-        self.keep_time()
-        return True
+            self.chunk_size = before.get("chunk_size", chunk_size)
+            return
+        parts.drop_chunks(self.folder)  # without their settings they may belong to another run of this name
+        self.chunk_size = chunk_size
+        content = {"digest": self.digest, "plan": self.identity, "seconds": {}, "chunk_size": chunk_size}
+        atomic.write_json(state, content)
 
     def _plan(self, file: Path) -> dict[str, Any]:
         """Return the settings and times of the unfinished run.
@@ -85,8 +140,9 @@ class RunInProgress:
         except ResultsError as error:
             raise ResultsError(f"{error}; {start_over}") from error
         seconds = plan.get("seconds")
-        is_known = isinstance(plan.get("plan"), dict) and isinstance(seconds, dict)
-        if not is_known or not all(isinstance(each, int | float) for each in seconds.values()):
+        size = plan.get("chunk_size")
+        is_known = isinstance(plan.get("plan"), dict) and (size is None or (type(size) is int and size > 0))
+        if not is_known or not _are_seconds(seconds):
             raise ResultsError(f"{file}: expected the objects 'plan' and 'seconds' of an unfinished run; {start_over}")
         return plan
 
@@ -116,11 +172,6 @@ class RunInProgress:
             records.drop_record(self.folder)  # an unreadable record counts as an unfinished run
             return None
 
-    def keep_time(self) -> None:
-        """Store the plan and the time so far, so that the run can be continued."""
-        content = {"digest": self.digest, "plan": self.identity, "seconds": self.watch.seconds}
-        atomic.write_json(self.folder / ".parts" / "plan.json", content)
-
     def write(self, table: str, rows: pa.Table) -> None:
         """Write a table into the run's folder."""
         tables.write_table(self.folder, table, rows)
@@ -145,7 +196,7 @@ class RunInProgress:
             **self.metadata,
         }
         records.write_record(self.folder, record)
-        tables.drop_parts(self.folder)
+        parts.drop_parts(self.folder)
         self._release()
 
     def abandon(self) -> None:
@@ -155,12 +206,13 @@ class RunInProgress:
 
     def abandon_unbegun(self) -> None:
         """Delete the unfinished run if no chunk of it is stored."""
-        if not tables.has_parts(self.folder):
+        if not parts.has_parts(self.folder):
             self.abandon()
 
     def _release(self) -> None:
-        if self._held is not None:
-            self._held.release(force=True)
+        for lock in self._held:
+            lock.release(force=True)
+        self._held.clear()
 
     def _difference(self, before: dict[str, Any]) -> str:
         """Return a text that names the settings that differ from the plan `before`, or "".
@@ -178,6 +230,10 @@ class RunInProgress:
         first = sorted(names, key=lambda name: (name == "captioner", name))[:2]
         shown = [f"{_short(name)}: {_short(before[name])} before, {_short(plan.get(name))} now" for name in first]
         return ", ".join(shown)
+
+
+def _are_seconds(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(each, int | float) for each in found.values())
 
 
 def _flat(plan: dict[str, Any]) -> dict[str, Any]:

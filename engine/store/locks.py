@@ -45,6 +45,18 @@ def acquire(lock: FileLock, timeout: float = -1) -> None:
             raise
 
 
+@contextmanager
+def waiting(path: Path) -> Generator[None]:
+    """Hold an exclusive lock on `path` for a moment, after waiting until others have released it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    acquire(lock)
+    try:
+        yield
+    finally:
+        lock.release(force=True)
+
+
 _MARK = ".held"
 
 

@@ -1,9 +1,5 @@
-"""Parquet tables of a run: written whole or not at all, and checked against the schema when they are read.
+"""Parquet tables of a run: written whole or not at all, and checked against the schema when they are read."""
 
-Also keeps the parts that a long stage has finished, next to the tables, until the stage is complete.
-"""
-
-import shutil
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain
@@ -18,7 +14,7 @@ import pyarrow.parquet as pq
 from engine.reading import first_line, quoted
 from engine.store.errors import Problem, ResultsError
 from engine.store.schema import ADDED, KEYS, METRICS, RENAMED_TABLES, schema_of
-from engine.writing import publish_folder, replacing
+from engine.writing import replacing
 
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = {"attention": ("weights", 4 * 2**20)}
@@ -26,8 +22,6 @@ _GROUP_BYTES = {"attention": ("weights", 4 * 2**20)}
 
 A reader of one caption reads a group, and a reader of the file the descriptions of all groups.
 """
-
-_PARTS = ".parts"
 
 
 def write_table(folder: Path, table: str, rows: pa.Table) -> Path:
@@ -192,56 +186,3 @@ def _reader() -> duckdb.DuckDBPyConnection:
 
 def _damaged(error: Exception) -> str:
     return f"damaged ({first_line(error)[:200]}); restore the file, or delete it and run the command again"
-
-
-def write_part(folder: Path, stage: str, index: int, tables: dict[str, pa.Table]) -> None:
-    """Keep chunk `index` of `stage`: all its tables, or none of them."""
-    target = _part_folder(folder, stage, index)
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    for table, rows in tables.items():
-        write_table(temporary, table, rows)
-    shutil.rmtree(target, ignore_errors=True)
-    publish_folder(temporary, target)
-
-
-def read_part(folder: Path, stage: str, index: int, tables: list[str]) -> dict[str, pa.Table] | None:
-    """Return chunk `index` of `stage`, or None if it is not finished or damaged: then it is computed again."""
-    part = _part_folder(folder, stage, index)
-    try:
-        found = {table: read_table(part, table) for table in tables}
-    except ResultsError:
-        return None
-    # A part without a column of ADDED was written before there was one, and parts are joined to one table.
-    complete = all(rows.column_names == schema_of(table, rows.column_names).names for table, rows in found.items())
-    return found if complete else None
-
-
-def read_part_table(folder: Path, stage: str, index: int, table: str) -> pa.Table:
-    """Return one table of a finished chunk.
-
-    Raises:
-        ResultsError: the chunk was damaged since it was written.
-    """
-    return read_table(_part_folder(folder, stage, index), table)
-
-
-def has_parts(folder: Path) -> bool:
-    """Return whether a run has finished chunks."""
-    return any((folder / _PARTS).glob("*/*"))
-
-
-def drop_parts(folder: Path) -> None:
-    """Delete the chunks of a run whose tables are complete."""
-    shutil.rmtree(folder / _PARTS, ignore_errors=True)
-
-
-def drop_chunks(folder: Path) -> None:
-    """Delete the chunks of an unfinished run, but not the lock that is held."""
-    for stage in (folder / _PARTS).iterdir():
-        if stage.is_dir():
-            shutil.rmtree(stage)
-
-
-def _part_folder(folder: Path, stage: str, index: int) -> Path:
-    return folder / _PARTS / stage / f"{index:06d}"

@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, t
 from engine.captioners.huggingface import estimates, handover
 from engine.captioners.huggingface.loading import Loaded
 from engine.captioners.huggingface.steps import TransformersSteps, can_share
-from engine.cli.allocator import keep_freed_memory
 from engine.config import DecodingConfig
 from engine.decoding import sweep
+from engine.models.allocator import keep_freed_memory
 from tests.benchmarks.decoding import Peak, machine
 
 SIZES = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)

@@ -39,11 +39,11 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, the tests are not on the path
 
 from engine.captioners.native.captioner import CaptionerModel
-from engine.cli.allocator import keep_freed_memory
 from engine.config import CaptionerConfig, DecodingConfig
 from engine.decoding import memory, study_rule, sweep
 from engine.decoding.cuda_graphs import GraphCache
 from engine.decoding.steps import Steps
+from engine.models.allocator import keep_freed_memory
 from tests.benchmarks.limits import Limits
 from tests.support import peers, tiny
 

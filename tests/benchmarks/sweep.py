@@ -31,11 +31,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, t
 
 from engine.captioners.native import checkpoints, incremental, pipeline
 from engine.captioners.native.captioner import CaptionerModel
-from engine.cli.allocator import keep_freed_memory
 from engine.config import CaptionerConfig, DecodingConfig
 from engine.data import registry
 from engine.decoding.batched import BatchedSearch, Found
 from engine.evaluation import captioner_run
+from engine.models.allocator import keep_freed_memory
 from engine.models.tokenizer import CaptionTokenizer
 from engine.store import records
 from tests.benchmarks.decoding import SWEEP, machine

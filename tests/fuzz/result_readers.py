@@ -8,7 +8,7 @@ import pyarrow as pa
 from dashboard.annotations import bookmarks, verdicts
 from engine.cli import summary
 from engine.evaluation.run import RunInProgress
-from engine.store import atomic, database, published, queries, records, tables
+from engine.store import atomic, database, parts, published, queries, records, tables
 from engine.store.errors import ResultsError
 from tests.fuzz.harness import Reader
 from tests.support import runs
@@ -67,7 +67,7 @@ def _parts(folder: Path) -> None:
     run = _kept_run(folder)
     run.begin()
     image = tables.table_of("images", [{"image_id": "a", "file_name": "a.jpg", "references": ["x"]}])
-    tables.write_part(run.folder, "captions_64", 0, {"images": image})
+    parts.write_part(run.folder, "captions_64", 0, {"images": image})
     run._release()
 
 
@@ -79,8 +79,9 @@ def _read_parts(folder: Path) -> None:
     run = _kept_run(folder)
     try:
         run.begin()
-        part = tables.read_part(run.folder, "captions_64", 0, ["images"])
-        assert part is None or isinstance(part["images"], pa.Table)
+        if parts.is_part(run.folder, "captions_64", 0, ["images"]):
+            assert isinstance(parts.read_part_table(run.folder, "captions_64", 0, "images"), pa.Table)
+            parts.read_part_record(run.folder, "captions_64", 0)
     finally:
         run._release()
 

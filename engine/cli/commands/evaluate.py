@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli import parser
+from engine.cli import parser, places
 from engine.config import ConfigError, DecodingConfig
 from engine.reading import some_of
 
@@ -59,25 +59,30 @@ def add(commands: parser.Commands) -> None:
     )
     parser.add_run(command)
     parser.add_metrics(command)
+    places.add(command)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from engine.cli import device, inputs, summary
+    from engine.cli import inputs, summary
     from engine.evaluation import captioner_run
+    from engine.evaluation.captioner_run import Outcome
     from engine.metrics import zeroshot
+    from engine.models import device
 
     if options.device_map and options.device:
         raise ConfigError(
             f"--device {options.device} and --device-map {options.device_map}: expected one of them; remove --device"
         )
+    places.check(options)
     dataset = _dataset(options)
-    model_device = device.prepare(options.device)
+    own_device = device.prepare(None if options.on else options.device)
     decoding = _decoding(options)
     _check_attention_beams(options.attention_beams or (), decoding.beam_sizes)
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     zeroshot.check(templates)
     clip = inputs.clip_settings(options, dataset)
+    place = places.chosen(options)
     job = captioner_run.CaptionerRun(
         name=options.name,
         results=options.results,
@@ -93,12 +98,19 @@ def run(options: argparse.Namespace) -> int:
         clip=clip,
         classes=_classes(options.data) if clip else None,
         templates=templates,
-        device=model_device,
+        device=options.device or getattr(place, "device", own_device),
         device_map=options.device_map,
+        place=place,
+        chunk_size=options.chunk_size,
+        times_sizes=not options.skip_timing,
+        time_limit=options.chunk_limit or getattr(place, "time_limit", None),
         command=inputs.command_line(),
     )
-    is_new = captioner_run.evaluate(job)
-    return summary.show(options.results, options.name, is_new)
+    outcome = captioner_run.evaluate_part(job)
+    if outcome in (Outcome.PARTS_MISSING, Outcome.ELSEWHERE):
+        print(f"part {options.part} of run {options.name!r}: {places.sentence(outcome)}")
+        return 0
+    return summary.show(options.results, options.name, outcome is Outcome.NEW)
 
 
 def _dataset(options: argparse.Namespace) -> "Dataset":

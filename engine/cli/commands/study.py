@@ -48,9 +48,10 @@ def add(commands: parser.Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from engine.cli import device, inputs
+    from engine.cli import inputs
     from engine.config import read_recipe
     from engine.evaluation import study
+    from engine.models import device
     from engine.training import build
 
     recipe = options.recipe or RECIPE

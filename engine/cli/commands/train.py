@@ -34,9 +34,9 @@ def add(commands: parser.Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from engine.cli import device, inputs
+    from engine.cli import inputs
     from engine.data import registry
-    from engine.models import clip
+    from engine.models import clip, device
     from engine.store import locks, tables
     from engine.training import loop
 

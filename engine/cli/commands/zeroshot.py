@@ -41,11 +41,11 @@ def run(options: argparse.Namespace) -> int:
         return _import_classes(options)
     if options.data is None:
         raise ConfigError("give --data, a folder with id2label.json and val/, or --predictions made elsewhere")
-    from engine.cli import device, inputs, summary
+    from engine.cli import inputs, summary
     from engine.data.classes import load_classes
     from engine.evaluation import zeroshot_run
     from engine.metrics import zeroshot
-    from engine.models import clip
+    from engine.models import clip, device
 
     templates = tuple(options.templates or zeroshot.TEMPLATES)
     zeroshot.check(templates)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from engine import __main__ as command
-from engine.cli import device, doctor
+from engine.cli import doctor
+from engine.models import device
 from engine.store import records, tables
 from tests.conftest import ROOT
 from tests.support import tiny

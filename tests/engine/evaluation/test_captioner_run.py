@@ -168,7 +168,7 @@ def test_a_photo_that_goes_while_it_is_evaluated_ends_no_run(parts, tmp_path, mo
     captioner = tiny.captioner_folder(tmp_path / "captioner")
     (captioner / checkpoints.TRAINED_ON).write_text("000000000001\t7\n")
     photo = parts / "data" / "val" / "000000000001.jpg"
-    monkeypatch.setattr(captioner_run, "_copy_training", lambda *args: photo.rename(tmp_path / "gone"))
+    monkeypatch.setattr(captioner_run, "_training_curve", lambda _: photo.rename(tmp_path / "gone") and None)
     try:
         assert captioner_run.evaluate(ask(parts, tmp_path, captioner=str(captioner), clip=None, classes=None))
     finally:
@@ -201,7 +201,7 @@ def test_other_settings_under_the_same_name_are_refused_and_nothing_is_lost(part
         (captioning, "caption"),
         (scoring, "write"),
         (zeroshot_run, "classify"),
-        (captioner_run, "_copy_training"),
+        (captioner_run, "_complete"),
     ],
 )
 def test_a_killed_run_continues_and_ends_with_the_same_bytes(parts, tmp_path, monkeypatch, module, stage):
@@ -403,7 +403,7 @@ def test_a_search_passes_something_over_and_a_sample_does_not(parts, tmp_path, m
     assert ("ranking error" in given) == (not sample)
 
 
-def test_a_kill_before_the_time_of_the_last_chunk_is_stored_loses_the_time_only(parts, tmp_path, monkeypatch):
+def test_chunks_of_an_older_version_are_used_without_their_time(parts, tmp_path, monkeypatch):
     asked = ask(parts, tmp_path, decoding=DecodingConfig(beam_sizes=(1,), max_length=8))
 
     class Killed(BaseException):
@@ -412,21 +412,15 @@ def test_a_kill_before_the_time_of_the_last_chunk_is_stored_loses_the_time_only(
     def killed(*_):
         raise Killed
 
-    keep_time = captioner_run.RunInProgress.keep_time
-    monkeypatch.setattr(captioner_run.tables, "write_part", killed)
-    with pytest.raises(Killed):  # the settings are stored, no chunk
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(captioner_run, "_complete", killed)
         captioner_run.evaluate(asked)
-    monkeypatch.undo()
-    calls = []
-    monkeypatch.setattr(
-        captioner_run.RunInProgress, "keep_time", lambda run: killed() if calls else calls.append(keep_time(run))
-    )
-    with pytest.raises(Killed):  # the chunk is stored, its time is not
-        captioner_run.evaluate(asked)
-    monkeypatch.undo()
+    for path in tmp_path.rglob("computed.json"):
+        path.unlink()
+    monkeypatch.setattr(captioning, "caption", lambda *args: pytest.fail("computed again"))
     assert captioner_run.evaluate(asked)
     record = records.read_record(records.run_folder(tmp_path, "mine"))
-    assert record["seconds_per_image"] == {} and record["data"]["images"] == 4
+    assert record["seconds_per_image"] == {} and record["data"]["images"] == 4 and record["workers"] == []
 
 
 def test_a_run_that_continues_with_another_chunk_size_loses_no_image(parts, tmp_path, monkeypatch):

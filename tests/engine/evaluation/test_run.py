@@ -1,10 +1,11 @@
+import json
 import subprocess
 import sys
 
 import pytest
 
 from engine.evaluation.run import RunExists, RunInProgress
-from engine.store import database, records, tables
+from engine.store import database, parts, records, tables
 from engine.store.errors import ResultsError
 from tests.conftest import ROOT
 
@@ -14,13 +15,13 @@ def begin(tmp_path, **plan) -> tuple[RunInProgress, bool]:
     return run, run.begin()
 
 
-def test_a_run_continues_with_the_same_plan_and_keeps_its_time(tmp_path):
+def test_a_run_continues_with_the_same_plan_its_chunk_size_and_the_time_of_an_older_version(tmp_path):
     run, is_open = begin(tmp_path, beams=[1])
-    run.watch.seconds["encode"] = 7.0
-    run.keep_time()
-    again, is_open_again = begin(tmp_path, beams=[1])
-    assert is_open and is_open_again
-    assert again.watch.seconds == {"encode": 7.0}
+    state = run.folder / ".parts" / "plan.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"chunk_size": 5, "seconds": {"encode": 7.0}}))
+    again = RunInProgress("mine", tmp_path, {"beams": [1]}, "")
+    assert is_open and again.begin(chunk_size=9)
+    assert again.watch.seconds == {"encode": 7.0} and again.chunk_size == 5
 
 
 def test_an_unfinished_run_with_another_plan_is_not_touched(tmp_path):
@@ -131,11 +132,19 @@ def test_a_process_that_ended_holds_no_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", '{"plan": {"be', "[1]", '{"plan": [1], "seconds": {}}', '{"plan": {}, "seconds": {"a": "b"}}']
+    "content",
+    [
+        "",
+        '{"plan": {"be',
+        "[1]",
+        '{"plan": [1], "seconds": {}}',
+        '{"plan": {}, "seconds": {"a": "b"}}',
+        '{"plan": {}, "seconds": {}, "chunk_size": 0}',
+    ],
 )
 def test_damaged_settings_of_an_unfinished_run_are_one_sentence_and_delete_nothing(tmp_path, content):
     run, _ = begin(tmp_path, beams=[1])
-    tables.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
+    parts.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
     run._release()
     (run.folder / ".parts" / "plan.json").write_text(content)
     with pytest.raises(ResultsError, match=r"plan.json: .*; delete .*\.parts to start over$"):
@@ -145,11 +154,11 @@ def test_damaged_settings_of_an_unfinished_run_are_one_sentence_and_delete_nothi
 
 def test_chunks_without_their_settings_are_not_used(tmp_path):
     run, _ = begin(tmp_path, beams=[1])
-    tables.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
+    parts.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
     run._release()
     (run.folder / ".parts" / "plan.json").unlink()
     begin(tmp_path, beams=[3])
-    assert tables.read_part(run.folder, "captions", 0, ["skipped"]) is None
+    assert not parts.is_part(run.folder, "captions", 0, ["skipped"])
 
 
 @pytest.mark.parametrize("content", ['{"plan": [1]}', '{"tables": null}', "[" * 100_000])
@@ -163,6 +172,6 @@ def test_a_run_with_a_damaged_record_is_computed_again(tmp_path, content):
 def test_a_kill_after_the_record_leaves_no_chunks_for_ever(tmp_path):
     run, _ = begin(tmp_path, beams=[1])
     run.finish()
-    tables.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
+    parts.write_part(run.folder, "captions", 0, {"skipped": tables.table_of("skipped", [])})
     assert begin(tmp_path, beams=[1])[1] is False
     assert not (run.folder / ".parts").exists()

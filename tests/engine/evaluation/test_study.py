@@ -19,7 +19,7 @@ from engine.cli.commands import study as study_command
 from engine.config import Recipe, from_dict
 from engine.evaluation import captioner_run, estimates, study
 from engine.models import clip
-from engine.store import records
+from engine.store import parts, records
 from engine.store import tables as store
 from engine.store.schema import END_WORD
 from engine.training import loop
@@ -109,7 +109,7 @@ def test_a_killed_study_continues_and_ends_with_the_same_tables(asked, tmp_path,
     monkeypatch.setattr(pipeline, "CHUNK", 2)
     whole = replace(asked, results=tmp_path / "whole")
     made(whole)
-    write, calls = store.write_part, []
+    write, calls = parts.write_part, []
 
     def killed(*arguments):
         if calls:
@@ -117,10 +117,10 @@ def test_a_killed_study_continues_and_ends_with_the_same_tables(asked, tmp_path,
         calls.append(1)
         return write(*arguments)
 
-    monkeypatch.setattr(store, "write_part", killed)
+    monkeypatch.setattr(parts, "write_part", killed)
     with pytest.raises(KeyboardInterrupt):
         made(asked)
-    monkeypatch.setattr(store, "write_part", write)
+    monkeypatch.setattr(parts, "write_part", write)
     _, said = made(asked)
     assert "1/4 zero-shot classification: finished already" in said
     for table in ("captions", "scores", "attention"):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engine.store import database, queries, records, tables
+from engine.store import database, parts, queries, records, tables
 from engine.store.errors import ResultsError
 from tests.support import runs
 
@@ -95,12 +95,14 @@ def test_damaged_pages_leave_out_one_table_and_are_computed_again(results, table
     assert records.lost_tables(folder, []) == [table]
 
 
-def test_a_damaged_chunk_is_an_unfinished_one(tmp_path):
+def test_a_damaged_chunk_is_deleted_with_a_sentence_and_computed_again(tmp_path):
     rows = tables.table_of("skipped", [{"image_id": "a" * 100, "file_name": "b", "reason": "c"}])
-    tables.write_part(tmp_path, "captions", 0, {"skipped": rows})
-    assert tables.read_part(tmp_path, "captions", 0, ["skipped"])["skipped"].equals(rows)
+    parts.write_part(tmp_path, "captions", 0, {"skipped": rows})
+    assert parts.read_part_table(tmp_path, "captions", 0, "skipped").equals(rows)
     damage_pages(tmp_path / ".parts" / "captions" / "000000" / "skipped.parquet")
-    assert tables.read_part(tmp_path, "captions", 0, ["skipped"]) is None
+    with pytest.raises(ResultsError, match="chunk 0 of .* was damaged and has been deleted .* run the same command"):
+        parts.read_part_table(tmp_path, "captions", 0, "skipped")
+    assert not parts.is_part(tmp_path, "captions", 0, ["skipped"])
 
 
 @pytest.mark.parametrize("table", ["corpus_scores", "captions", "images"])

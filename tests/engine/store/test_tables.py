@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.store import atomic, database, locks, records
+from engine.store import atomic, database, locks, parts, records
 from engine.store import tables as store
 from engine.store.errors import ResultsError
 from engine.store.schema import METRICS, SCORED, TABLES, VERSION
@@ -166,13 +166,26 @@ def test_a_run_name_is_a_plain_name(tmp_path, name):
 
 
 def test_a_part_is_there_whole_or_not_at_all(tmp_path):
-    assert store.read_part(tmp_path, "captions", 0, ["images"]) is None
-    store.write_part(tmp_path, "captions", 0, {"images": images("x"), "skipped": store.table_of("skipped", [])})
-    assert store.read_part(tmp_path, "captions", 0, ["images", "attention"]) is None
-    part = store.read_part(tmp_path, "captions", 0, ["images", "skipped"])
-    assert part["images"].to_pylist()[0]["image_id"] == "x"
-    store.drop_parts(tmp_path)
-    assert store.read_part(tmp_path, "captions", 0, ["images"]) is None
+    assert not parts.is_part(tmp_path, "captions", 0, ["images"])
+    found = {"images": images("x"), "skipped": store.table_of("skipped", [])}
+    parts.write_part(tmp_path, "captions", 0, found, {"node": "here"})
+    assert not parts.is_part(tmp_path, "captions", 0, ["images", "attention"])
+    assert parts.is_part(tmp_path, "captions", 0, ["images", "skipped"])
+    assert parts.read_part_table(tmp_path, "captions", 0, "images").to_pylist()[0]["image_id"] == "x"
+    assert parts.read_part_record(tmp_path, "captions", 0) == {"node": "here"}
+    parts.drop_parts(tmp_path)
+    assert not parts.is_part(tmp_path, "captions", 0, ["images"])
+    assert parts.read_part_record(tmp_path, "captions", 0) == {}
+
+
+def test_a_part_that_several_processes_write_is_the_first_ones_and_leaves_no_other_file(tmp_path):
+    for name in ("x", "y"):
+        parts.write_part(tmp_path, "captions", 0, {"images": images(name)})
+    assert parts.read_part_table(tmp_path, "captions", 0, "images").to_pylist()[0]["image_id"] == "x"
+    assert [path.name for path in (tmp_path / ".parts" / "captions").iterdir()] == ["000000"]
+    next(tmp_path.rglob("images.parquet")).write_bytes(b"")  # an incomplete one is replaced
+    parts.write_part(tmp_path, "captions", 0, {"images": images("z")})
+    assert parts.read_part_table(tmp_path, "captions", 0, "images").to_pylist()[0]["image_id"] == "z"
 
 
 def test_a_record_says_the_version_of_the_contract(tmp_path):
@@ -208,11 +221,11 @@ def test_the_share_of_each_word_can_be_queried_and_is_null_in_older_runs(tmp_pat
 
 
 def test_a_part_from_before_a_column_was_added_is_computed_again(tmp_path):
-    store.write_part(tmp_path, "captions", 0, {"attention": store.table_of("attention", attention_rows())})
-    assert store.read_part(tmp_path, "captions", 0, ["attention"]) is not None
+    parts.write_part(tmp_path, "captions", 0, {"attention": store.table_of("attention", attention_rows())})
+    assert parts.is_part(tmp_path, "captions", 0, ["attention"])
     path = next(tmp_path.rglob("attention.parquet"))
     pq.write_table(pq.read_table(path).drop_columns(["share"]), path)
-    assert store.read_part(tmp_path, "captions", 0, ["attention"]) is None
+    assert not parts.is_part(tmp_path, "captions", 0, ["attention"])
 
 
 def test_an_unfinished_run_is_dropped_and_a_finished_one_is_not(tmp_path):

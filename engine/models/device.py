@@ -14,7 +14,7 @@ def prepare(name: str | None) -> str:
     """
     import torch
 
-    from engine.cli import allocator
+    from engine.models import allocator
     from engine.reading import first_line
 
     allocator.keep_freed_memory()

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 # Ten times 64 MB, as a model's step takes and frees them: how many pages had to be fetched for it.
 COUNT = """
 import resource, sys
-from engine.cli import allocator
+from engine.models import allocator
 if sys.argv[1] == "keep":
     assert allocator.keep_freed_memory()
 import ctypes
@@ -38,7 +38,7 @@ def test_freed_memory_is_used_again_without_new_pages():
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    from engine.cli import allocator
+    from engine.models import allocator
 
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
     assert allocator.keep_freed_memory() is False

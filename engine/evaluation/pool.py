@@ -1,0 +1,90 @@
+"""Where the chunks of a run are captioned: in this process, as one part of several jobs, or on a Ray cluster."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tqdm import tqdm
+
+from engine.config import ConfigError, DecodingConfig
+from engine.evaluation import chunks
+from engine.evaluation.captioner_source import CaptionerFacts, CaptionerSource, facts_of
+from engine.evaluation.chunks import Chunk, Work
+from engine.protocols import Captioner
+
+
+class Place(Protocol):
+    """Where chunks are captioned."""
+
+    @property
+    def part(self) -> "Part | None":
+        """The part of the run that is captioned here; None if it is all of it."""
+
+    def facts(self, source: CaptionerSource, config: DecodingConfig) -> CaptionerFacts:
+        """Load the captioner where chunks are captioned, and return what a run records of it."""
+
+    def run(self, work: Work, missing: Sequence[Chunk]) -> Iterator[int]:
+        """Caption chunks and yield the number of images of each when it is stored."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several jobs that share the chunks of a run."""
+
+    number: int
+    """From 1."""
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def has(self, chunk: int) -> bool:
+        """Return whether this job captions a chunk, by its number."""
+        return chunk % self.of == self.number - 1
+
+
+def part_of(text: str) -> Part:
+    """Return the part that `--part` names, such as 3/8.
+
+    Raises:
+        ConfigError: the text is not a part.
+    """
+    number, _, of = text.partition("/")
+    if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= 100_000:
+        return Part(int(number), int(of))
+    raise ConfigError(f"--part {text}: expected the number of this job and of all jobs, such as 3/8")
+
+
+class Here:
+    """This process, with the captioner loaded once."""
+
+    def __init__(self, part: Part | None = None) -> None:
+        self.part = part
+        self._captioner: Captioner | None = None
+
+    def facts(self, source: CaptionerSource, config: DecodingConfig) -> CaptionerFacts:
+        """Load the captioner and return its facts; see `Place`."""
+        self._captioner = source.load()
+        return facts_of(self._captioner, config)
+
+    def run(self, work: Work, missing: Sequence[Chunk]) -> Iterator[int]:
+        """Caption chunks; see `Place`."""
+        captioner = self._captioner or work.source.load()
+        yield from chunks.Worker(work, captioner).run(missing)
+
+
+def caption(work: Work, every: Sequence[Chunk], place: Place, stored: Callable[[], None] = lambda: None) -> list[int]:
+    """Caption the chunks that are not stored; return the numbers of those that belong to other parts and are missing.
+
+    Args:
+        stored: called after each chunk.
+    """
+    missing = [chunk for chunk in every if not chunks.is_stored(work, chunk.number)]
+    own = [chunk for chunk in missing if place.part is None or place.part.has(chunk.number)]
+    images = sum(len(chunk.examples) for chunk in every if place.part is None or place.part.has(chunk.number))
+    initial = images - sum(len(chunk.examples) for chunk in own)
+    with tqdm(total=images, initial=initial, unit="image", desc="caption") as bar:
+        for count in place.run(work, own) if own else ():
+            bar.update(count)
+            stored()
+    return [chunk.number for chunk in every if not chunks.is_stored(work, chunk.number)]
