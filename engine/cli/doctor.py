@@ -47,6 +47,7 @@ def examine(captioner: str | None = None) -> Iterator[Finding]:
     yield _demo()
     yield from _weights()
     yield _hugging_face()
+    yield _cluster()
     if captioner is not None:
         yield _cached(captioner)
 
@@ -126,6 +127,12 @@ def _hugging_face() -> Finding:
         return Finding(name, False, "run: pip install 'captionscope[hf]'")
     titles = ", ".join(family.title for family in FAMILIES.values())
     return Finding(name, True, f"transformers {version('transformers')}; with maps: {titles}")
+
+
+def _cluster() -> Finding:
+    if importlib.util.find_spec("ray") is None:
+        return Finding("Ray (--on ray)", False, "run: pip install 'captionscope[cluster]'")
+    return Finding("Ray (--on ray)", True, f"ray {version('ray')}")
 
 
 def _folder(captioner: str, where: str) -> Finding:

@@ -51,6 +51,7 @@ def text(results: Path, run: str) -> str:
     parts += _skipped(queries.skipped(cursor, run, _NAMED), int(queries.skipped_count(cursor, run).skipped.iloc[0]))
     parts += _remarks(record)
     parts += _data_loading(record)
+    parts += _workers(record)
     parts += _trained_on(record)
     parts += _no_maps(record)
     if (record.get("clip") or {}).get("demo"):
@@ -200,6 +201,20 @@ def _no_maps(record: dict) -> list[str]:
 def _data_loading(record: dict) -> list[str]:
     share = record.get("waited_for_photos")
     return [] if share is None else ["", f"data loading: {100 * share:.1f} % of captioning time"]
+
+
+def _workers(record: dict) -> list[str]:
+    """Return the machines of a run that was captioned on several, with their images and seconds; else nothing."""
+    rows = record.get("workers", [])
+    named = [(str(row.get("node")), str(row.get("device")), row.get("images"), row.get("seconds")) for row in rows]
+    found = [f"  {node}: {images} images, {seconds} s, {device}" for node, device, images, seconds in named]
+    devices = sorted({device for _, device, _, _ in named})
+    if len(devices) > 1:
+        found.append(
+            f"  captioned on different processors ({', '.join(devices)}): the last digits of scores may differ from "
+            "those of a run on one kind"
+        )
+    return ["", "captioned by", *found] if len(rows) > 1 else []
 
 
 def _skipped(rows: pd.DataFrame, count: int) -> list[str]:

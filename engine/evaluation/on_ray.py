@@ -91,9 +91,12 @@ class OnRay:
             _facts_there
         )
         try:
-            return pickle.loads(ray.get(task.remote(pickle.dumps((source, config)))))
+            found = pickle.loads(ray.get(task.remote(pickle.dumps((source, config)))))
         except RayError as error:
-            raise _own_error(error) from error
+            raise _ended(error) from error
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def run(self, work: Work, missing: Sequence[Chunk]) -> Iterator[int]:
         """Caption chunks; see `pool.Place`.
@@ -129,9 +132,11 @@ class OnRay:
             )
         try:
             for row in found.iter_rows():
+                if row["error"]:
+                    raise pickle.loads(row["error"])
                 yield int(row["images"])
         except RayError as error:
-            raise _own_error(error) from error
+            raise _ended(error) from error
 
 
 class _Actor:
@@ -145,18 +150,21 @@ class _Actor:
         node = f"{socket.gethostname()} ({ray.get_runtime_context().get_node_id()[:8]})"
         self._worker = chunks.Worker(work, work.source.load(), node, readers=max(2, cores))
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
-        every = [
-            Chunk(int(number), pickle.loads(packed))
-            for number, packed in zip(batch["number"], batch["examples"], strict=True)
-        ]
-        return {"images": [self._worker.one(chunk) for chunk in every]}
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        (number,), (packed,) = batch["number"], batch["examples"]
+        try:
+            return {"images": [self._worker.one(Chunk(int(number), pickle.loads(packed)))], "error": [b""]}
+        except Exception as error:  # Ray would return a text, and try again
+            return {"images": [0], "error": [_packed(error)]}
 
 
 def _facts_there(packed: bytes) -> bytes:
     source, config = pickle.loads(packed)
-    _prepare(source.device, 1)
-    return pickle.dumps(facts_of(source.load(), config))
+    try:
+        _prepare(source.device, 1)
+        return pickle.dumps(facts_of(source.load(), config))
+    except Exception as error:
+        return _packed(error)
 
 
 def _prepare(name: str, cores: int) -> None:
@@ -175,18 +183,16 @@ def _quiet() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _own_error(error: Exception) -> Exception:
-    """Return the error of this project that stopped the actors, or one that says that they ended."""
-    cause: BaseException | None = error
-    while cause is not None:
-        inner = getattr(cause, "cause", None)
-        if inner is not None and type(inner).__module__.startswith("engine."):
-            return inner
-        if type(cause).__module__.startswith("engine.") and not isinstance(cause, type(error)):
-            return cause if isinstance(cause, Exception) else error
-        cause = inner if isinstance(inner, BaseException) and inner is not cause else cause.__cause__
+def _ended(error: Exception) -> ResultsError:
     text = " ".join(str(error).split())
     return ResultsError(
         f"workers of the cluster ended {TRIES} times over the same chunk ({text[:300]}); finished chunks are kept: "
         "run the same command again to continue"
     )
+
+
+def _packed(error: Exception) -> bytes:
+    """Return an error to be raised on the driver, or raise it here if it is a bug, whose traceback Ray shows."""
+    if not (type(error).__module__.startswith("engine.") or isinstance(error, OSError)):
+        raise error
+    return pickle.dumps(error)

