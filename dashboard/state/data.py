@@ -24,7 +24,7 @@ RESULTS_VARIABLE = "CAPTIONSCOPE_RESULTS"
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 """The results folder if the environment names no other."""
 
-RUNS = ("runs/*/*.parquet", "runs/*/*.json", "runs/*")
+RUNS = ("runs/*/*.parquet", "runs/*/*/*.parquet", "runs/*/*.json", "runs/*")
 BESIDE = ("verdicts/*.json", "published/*")
 """Patterns of the files that hold runs, and of the files that belong to runs: verdicts and published figures."""
 

@@ -138,7 +138,7 @@ def _complete(
         run.watch.add(each.seconds)
     skipped = pa.concat_tables(chunks.parts_of(work, count, "skipped"))
     for table in ("images", "captions", "attention"):
-        run.write_rows(table, chunks.parts_of(work, count, table))
+        run.write_rows(table, chunks.parts_of(work, count, table), chunks.rows_of(work, count, table))
     found = {table: tables.read_table(run.folder, table) for table in ("images", "captions")}
     found["hypotheses"] = pa.concat_tables(chunks.parts_of(work, count, "hypotheses"))
     if not len(found["images"]):

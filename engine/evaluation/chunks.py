@@ -105,6 +105,11 @@ def parts_of(work: Work, chunks: int, table: str) -> Iterator[pa.Table]:
         yield parts.read_part_table(*work.where, number, table)
 
 
+def rows_of(work: Work, chunks: int, table: str) -> int:
+    """Return the number of rows of a table of all stored chunks."""
+    return sum(parts.part_rows(*work.where, number, table) for number in range(chunks))
+
+
 class Worker:
     """Captions chunks in this process; the captioner stays loaded."""
 

@@ -177,9 +177,9 @@ class RunInProgress:
         tables.write_table(self.folder, table, rows)
         self.tables.append(table)
 
-    def write_rows(self, table: str, parts: Iterable[pa.Table]) -> None:
-        """Write a table into the run's folder from parts that are made one after the other."""
-        tables.write_rows(self.folder, table, parts)
+    def write_rows(self, table: str, made: Iterable[pa.Table], rows: int | None = None) -> None:
+        """Write a table into the run's folder from parts that are made one after the other; see `tables.write_rows`."""
+        tables.write_rows(self.folder, table, made, rows)
         self.tables.append(table)
 
     def finish(self) -> None:

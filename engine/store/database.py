@@ -10,11 +10,11 @@ import duckdb
 import pyarrow as pa
 
 from engine.reading import quoted
-from engine.store import metric_definitions
+from engine.store import metric_definitions, shards
 from engine.store.errors import Problem, ResultsError
 from engine.store.records import FinishedRun, find_runs, is_older
 from engine.store.schema import METRICS, RENAMED_TAGS, TABLES, schema_of
-from engine.store.tables import check_content, check_table, table_name, table_path
+from engine.store.tables import check_content, check_table
 
 
 def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
@@ -100,15 +100,16 @@ def _kind(statement: duckdb.Statement) -> str:
 def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Problem]]:
     paths, problems = [], []
     for run in runs:
-        path = table_path(run.folder, table)
-        if not path.exists():
+        files = shards.files_of(run.folder, table)
+        if not files[0].exists():
             if table in _recorded(run):
-                problems.append(Problem(path, "the table is missing; restore the file, or run the command again"))
+                problems.append(Problem(files[0], "the table is missing; restore the file, or run the command again"))
             continue
-        problem = check_table(path) or _content_problem(path)
+        problem = check_table(run.folder, table) or next(filter(None, map(_content_problem, files)), None)
         if problem is None:
             # The folder in the results, even if it is a link: its name is the run's.
-            paths.append(run.folder.parent.resolve() / run.name / path.name)
+            here = run.folder.parent.resolve() / run.name
+            paths += [here / path.relative_to(run.folder) for path in files]
         else:
             problems.append(problem)
     return paths, problems
@@ -129,7 +130,7 @@ def _content_problem(path: Path) -> Problem | None:
 @lru_cache(maxsize=10_000)
 def _checked(path: Path, size: int, changed: int) -> Problem | None:
     # Attention weights are most of a run's bytes, and only queries of single captions read them.
-    return check_content(path, "* EXCLUDE (weights)" if table_name(path) == "attention" else "*")
+    return check_content(path, "* EXCLUDE (weights)" if shards.table_of(path) == "attention" else "*")
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path], older: set[str]) -> None:
@@ -141,16 +142,24 @@ def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[
     connection.unregister("shape")
     select = f"SELECT * FROM empty_{table}"
     has_tags = "tags" in schema.names
-    before = [path for path in paths if has_tags and path.parent.name in older]
+    before = [path for path in paths if has_tags and _run_of(path) in older]
     for some, columns in (([path for path in paths if path not in before], ""), (before, f" REPLACE ({_TAGS_NOW})")):
         if some:
             files = ", ".join(_literal(str(path)) for path in some)
             select += (
                 " UNION ALL BY NAME "
-                f"SELECT parse_filename(parse_dirpath(filename)) AS run, * EXCLUDE (filename){columns} "
+                f"SELECT {_RUN} AS run, * EXCLUDE (filename){columns} "
                 f"FROM read_parquet([{files}], union_by_name=true, filename=true)"
             )
     connection.execute(f"CREATE VIEW {table} AS {select}")
+
+
+_RUN = r"regexp_extract(filename, '.*[/\\]runs[/\\]([^/\\]+)[/\\]', 1)"
+"""The run of a file, by its path."""
+
+
+def _run_of(path: Path) -> str:
+    return path.parent.name if path.parent.parent.name == "runs" else path.parent.parent.name
 
 
 def _literal(text: str) -> str:

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.reading import first_line, read_object
+from engine.store import shards
 from engine.store.atomic import write_json
 from engine.store.errors import ResultsError
 from engine.store.schema import schema_of
-from engine.store.tables import check_table, read_table, table_name, write_table
+from engine.store.tables import check_table, count_rows, read_table, write_table
 from engine.writing import publish_folder
 
 PARTS = ".parts"
@@ -50,14 +51,18 @@ def write_part(
 def is_part(folder: Path, stage: str, index: int, tables: list[str]) -> bool:
     """Return whether chunk `index` of `stage` is stored, by the descriptions of its tables."""
     part = _part_folder(folder, stage, index)
-    paths = [part / f"{table}.parquet" for table in tables]
     # A part without a column of ADDED was written before there was one, and parts are joined to one table.
-    return all(check_table(path) is None and _is_current(path) for path in paths)
+    return all(check_table(part, table) is None and _is_current(part, table) for table in tables)
 
 
-def _is_current(path: Path) -> bool:
-    found = pq.read_schema(path).names
-    return found == schema_of(table_name(path), found).names
+def _is_current(part: Path, table: str) -> bool:
+    found = pq.read_schema(shards.files_of(part, table)[0]).names
+    return found == schema_of(table, found).names
+
+
+def part_rows(folder: Path, stage: str, index: int, table: str) -> int:
+    """Return the number of rows of a table of a stored chunk."""
+    return count_rows(_part_folder(folder, stage, index), table)
 
 
 def read_part_record(folder: Path, stage: str, index: int) -> dict[str, Any]:

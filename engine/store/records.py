@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.reading import quoted, read_object
+from engine.store import shards
 from engine.store.atomic import write_json
 from engine.store.errors import Problem, ResultsError
 from engine.store.schema import RENAMED, RENAMED_KEYS, RUN_RECORD, TABLES, VERSION
-from engine.store.tables import check_content, has_table, table_name, table_path
+from engine.store.tables import check_content, has_table
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -118,7 +119,7 @@ def _renamed(record: dict[str, Any]) -> dict[str, Any]:
     """Return an older record with the keys and table names of now; its version stays."""
     record = {RENAMED_KEYS.get(key, key): value for key, value in record.items()}
     if isinstance(record.get("tables"), list):
-        record["tables"] = [table_name(Path(str(table))) for table in record["tables"]]
+        record["tables"] = [shards.table_of(Path(str(table))) for table in record["tables"]]
     return record
 
 
@@ -129,9 +130,14 @@ def drop_record(folder: Path) -> None:
 
 def lost_tables(folder: Path, tables: list[str]) -> list[str]:
     """Those of `tables` that are not there, and those that are there and cannot be read."""
-    there = [table for path in sorted(folder.glob("*.parquet")) if (table := table_name(path)) in TABLES]
+    paths = [*sorted(folder.glob("*.parquet")), *sorted(folder.glob("*/*.parquet"))]
+    there = [table for path in paths if (table := shards.table_of(path)) in TABLES]
     names = dict.fromkeys([*tables, *there])
-    return [name for name in names if not has_table(folder, name) or check_content(table_path(folder, name))]
+    return [name for name in names if not has_table(folder, name) or _is_damaged(folder, name)]
+
+
+def _is_damaged(folder: Path, table: str) -> bool:
+    return any(check_content(path) for path in shards.files_of(folder, table))
 
 
 def find_runs(results: Path) -> tuple[list[FinishedRun], list[Problem]]:

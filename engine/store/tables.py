@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.reading import first_line, quoted
+from engine.store import shards
 from engine.store.errors import Problem, ResultsError
-from engine.store.schema import ADDED, KEYS, METRICS, RENAMED_TABLES, schema_of
-from engine.writing import replacing
+from engine.store.schema import ADDED, KEYS, METRICS, schema_of
+from engine.store.shards import ShardWriter
 
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = {"attention": ("weights", 4 * 2**20)}
@@ -24,8 +25,8 @@ A reader of one caption reads a group, and a reader of the file the descriptions
 """
 
 
-def write_table(folder: Path, table: str, rows: pa.Table) -> Path:
-    """Write `rows` as `folder/<table>.parquet`, whole or not at all; the same rows give the same bytes.
+def write_table(folder: Path, table: str, rows: pa.Table) -> None:
+    """Write a table, whole or not at all; the same rows give the same bytes.
 
     Raises:
         ResultsError: the columns are not those of the contract.
@@ -33,26 +34,24 @@ def write_table(folder: Path, table: str, rows: pa.Table) -> Path:
     schema = schema_of(table, rows.column_names)
     if rows.schema.names != schema.names:
         raise ResultsError(f"table {table!r} has columns {rows.schema.names}, expected {schema.names}")
-    return write_rows(folder, table, [rows.cast(schema)])
+    write_rows(folder, table, [rows.cast(schema)], len(rows))
 
 
-def write_rows(folder: Path, table: str, parts: Iterable[pa.Table]) -> Path:
-    """Write `folder/<table>.parquet` from parts that are made one after the other, whole or not at all.
+def write_rows(folder: Path, table: str, parts: Iterable[pa.Table], rows: int | None = None) -> None:
+    """Write a table from parts that are made one after the other, whole or not at all.
 
-    The same rows give the same bytes, however they are divided into parts.
+    The same rows give the same bytes, however they are divided into parts. A large table becomes several files, see
+    `shards`.
+
+    Args:
+        rows: how many rows will come, if known.
     """
-    target, found = folder / f"{table}.parquet", iter(parts)
+    found = iter(parts)
     first = next(found, None)
     schema = schema_of(table, []) if first is None else first.schema
-    with (
-        replacing(target) as temporary,
-        temporary.open("wb") as handle,
-        pq.ParquetWriter(handle, schema, compression="zstd") as writer,
-    ):
+    with ShardWriter(folder, table, schema, rows) as writer:
         for group in _groups(table, chain([] if first is None else [first], found)):
-            # In one piece, because the pages of a file follow the pieces.
-            writer.write_table(group.combine_chunks(), row_group_size=len(group))
-    return target
+            writer.write(group)
 
 
 def _groups(table: str, parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -95,15 +94,19 @@ def table_of(table: str, rows: list[dict[str, Any]], metrics: list[str] | None =
 
 
 def read_table(folder: Path, table: str) -> pa.Table:
-    """Read `folder/<table>.parquet`.
+    """Read a whole table.
 
     Raises:
-        ResultsError: the file is missing, damaged or not of the contract.
+        ResultsError: a file is missing, damaged or not of the contract.
     """
-    path = table_path(folder, table)
-    problem = check_table(path)
+    paths = shards.files_of(folder, table)
+    problem = check_table(folder, table)
     if problem is not None:
-        raise ResultsError(f"{path}: {problem.reason}")
+        raise ResultsError(f"{problem.path}: {problem.reason}")
+    return pa.concat_tables([_read(path) for path in paths])
+
+
+def _read(path: Path) -> pa.Table:
     try:
         found = pq.read_table(path)
         found.validate(full=True)
@@ -112,25 +115,25 @@ def read_table(folder: Path, table: str) -> pa.Table:
     return found
 
 
-def table_path(folder: Path, table: str) -> Path:
-    """Return the file of `table` in a run's folder; in an older run it may have the name of RENAMED_TABLES."""
-    path = folder / f"{table}.parquet"
-    older = folder / f"{RENAMED_TABLES.get(table, table)}.parquet"
-    return older if older.is_file() and not path.is_file() else path
-
-
-def table_name(path: Path) -> str:
-    """Return the table that a file holds, by its name now or before RENAMED."""
-    return {older: table for table, older in RENAMED_TABLES.items()}.get(path.stem, path.stem)
+def count_rows(folder: Path, table: str) -> int:
+    """Return the number of rows of a table that can be read, from the descriptions of its files."""
+    return sum(pq.read_metadata(path).num_rows for path in shards.files_of(folder, table))
 
 
 def has_table(folder: Path, table: str) -> bool:
-    """Whether `folder/<table>.parquet` is there and readable."""
-    path = table_path(folder, table)
-    return path.is_file() and check_table(path) is None
+    """Whether a table is there and readable, by the descriptions of its files."""
+    return check_table(folder, table) is None
 
 
-def check_table(path: Path) -> Problem | None:
+def check_table(folder: Path, table: str) -> Problem | None:
+    """Why a table cannot be used, or None. Reads the descriptions of its files only."""
+    paths = shards.files_of(folder, table)
+    if lost := shards.missing(paths):
+        return Problem(folder / table / lost, "the file is missing; restore it, or run the command again")
+    return next((problem for path in paths if (problem := check_file(path))), None)
+
+
+def check_file(path: Path) -> Problem | None:
     """Why the Parquet file at `path` cannot be used, or None. Reads the footer only."""
     if not path.is_file():
         return Problem(path, "there is no such file")
@@ -138,7 +141,7 @@ def check_table(path: Path) -> Problem | None:
         found = pq.read_schema(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         return Problem(path, f"not a whole Parquet file ({first_line(error)}); run the command again")
-    table = table_name(path)
+    table = shards.table_of(path)
     expected = schema_of(table, found.names)
     added = {*ADDED.get(table, ()), *(METRICS[name].counts for name in found.names if name in METRICS)}
     missing = [name for name in expected.names if name not in found.names and name not in added]
@@ -163,7 +166,7 @@ def check_content(path: Path, columns: str = "*") -> Problem | None:
     Args:
         columns: what to read, in SQL.
     """
-    keys = KEYS.get(table_name(path))
+    keys = KEYS.get(shards.table_of(path))
     names = ", ".join(keys or ())
     duplicates = f"SELECT {names}, count(*) FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
     try:

@@ -15,7 +15,7 @@ from dashboard.figures.thumbnails import photo, pixels
 from dashboard.report import archive, other_runs
 from dashboard.state.answers import answer
 from dashboard.state.data import RESULTS_VARIABLE
-from engine.store import database, queries, tables
+from engine.store import database, queries, shards
 from engine.store.errors import ResultsError
 from tests.conftest import ROOT
 from tests.support import runs
@@ -49,7 +49,7 @@ def damaged(tmp_path_factory) -> Path:
     results = tmp_path_factory.mktemp("damaged") / "results"
     folder = runs.captioner_run(results, "broken")
     runs.captioner_run(results, "demo")
-    damage(tables.table_path(folder, "attention"), "weights")
+    damage(shards.files_of(folder, "attention")[0], "weights")
     return results
 
 
@@ -76,7 +76,7 @@ def test_an_answer_and_the_report_say_it_in_one_sentence(damaged, tmp_path, caps
 def test_a_run_that_cannot_be_read_is_a_sentence_in_the_comparison_of_another_run(tmp_path):
     folder = runs.captioner_run(tmp_path / "results", "broken")
     runs.captioner_run(tmp_path / "results", "demo")
-    damage(tables.table_path(folder, "scores"), "cider")
+    damage(shards.files_of(folder, "scores")[0], "cider")
     source, problems = archive.open_source(tmp_path / "results", "demo")
     found = "\n".join(chapter.lead for chapter in other_runs.compared(source))
     assert problems or "Not compared, because results cannot be read: broken" in found

@@ -37,7 +37,7 @@ def _read_run(folder: Path) -> None:
     try:
         records.read_record(demo)
         for file in files:
-            if file.suffix == ".parquet" and (problem := tables.check_table(file) or tables.check_content(file)):
+            if file.suffix == ".parquet" and (problem := tables.check_file(file) or tables.check_content(file)):
                 raise ResultsError(f"{problem.path}: {problem.reason}")
     except ResultsError:
         if not is_chosen:

@@ -34,8 +34,9 @@ def finished(results, name: str, tables: dict[str, pa.Table]):
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
-    first = store.write_table(tmp_path / "a", "images", images("x", "y")).read_bytes()
-    assert store.write_table(tmp_path / "b", "images", images("x", "y")).read_bytes() == first
+    for name in ("a", "b"):
+        store.write_table(tmp_path / name, "images", images("x", "y"))
+    assert len({(tmp_path / name / "images.parquet").read_bytes() for name in ("a", "b")}) == 1
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=40), st.data())
@@ -53,8 +54,9 @@ def test_maps_give_the_same_bytes_however_they_are_divided(sizes, data):
     bounds = [0, *cuts, len(sizes)]
     parts = [rows.slice(start, stop - start) for start, stop in zip(bounds, bounds[1:], strict=False)]
     with tempfile.TemporaryDirectory() as folder:
-        whole = store.write_table(Path(folder, "a"), "attention", rows)
-        found = store.write_rows(Path(folder, "b"), "attention", iter(parts))
+        store.write_table(Path(folder, "a"), "attention", rows)
+        store.write_rows(Path(folder, "b"), "attention", iter(parts))
+        whole, found = (Path(folder, name, "attention.parquet") for name in ("a", "b"))
         assert found.read_bytes() == whole.read_bytes()
         groups = pq.ParquetFile(found).metadata
         assert store.read_table(found.parent, "attention").equals(rows)
@@ -63,7 +65,8 @@ def test_maps_give_the_same_bytes_however_they_are_divided(sizes, data):
 
 
 def test_a_file_that_cannot_be_completed_leaves_the_one_before(tmp_path):
-    before = store.write_table(tmp_path, "images", images("x")).read_bytes()
+    store.write_table(tmp_path, "images", images("x"))
+    before = (tmp_path / "images.parquet").read_bytes()
 
     def parts():
         yield images("y")
