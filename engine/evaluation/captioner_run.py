@@ -4,9 +4,10 @@ Each stage is a function from tables to tables in its own module. Captions are s
 interrupted run continues and ends with the same tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import pyarrow as pa
 
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
-from engine.evaluation import captioning, chunks, metadata, nbest, pool, provenance, scoring, zeroshot_run
+from engine.evaluation import captioning, chunks, explaining, metadata, nbest, pool, provenance, scoring, zeroshot_run
 from engine.evaluation.captioner_source import CaptionerFacts, CaptionerSource
 from engine.evaluation.captioning import CaptionSettings
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.grounding import grounding_of
 from engine.evaluation.run import RunInProgress
+from engine.evaluation.sampling import Sample, sample
 from engine.evaluation.scoring import MetricSettings
 from engine.evaluation.signature import captioner_fields
 from engine.evaluation.workers import workers_of
@@ -51,6 +53,8 @@ class CaptionerRun:
     metrics: tuple[str, ...] = CAPTION_METRICS
     attention_beams: tuple[int, ...] | None = None
     """Beam sizes whose attention is stored; None stores all of up to three sizes, else 1 and 3 if present."""
+    attention_images: int | None = None
+    """Images of which maps are stored while they are captioned, a sample; None stores those of all."""
     merge: str = "mean"
     tokenizer_path: Path | None = None
     """A tokenizer file instead of the captioner's own."""
@@ -109,7 +113,7 @@ def evaluate_part(settings: CaptionerRun) -> Outcome:
     work = _work(settings, source, captions, run)
     every = chunks.divided(settings.dataset, run.chunk_size or captioner.chunk_size)
     try:
-        missing = pool.caption(work, every, settings.place)
+        missing = pool.compute(work, every, settings.place, "caption", is_shared=True)
     except Exception:
         if part is None:
             run.abandon_unbegun()  # the captioner fails at its first photo: other settings may take the name
@@ -117,7 +121,7 @@ def evaluate_part(settings: CaptionerRun) -> Outcome:
     if missing or (part is not None and not run.take_over()):
         run.leave()
         return Outcome.PARTS_MISSING if missing else Outcome.ELSEWHERE
-    _complete(run, settings, captioner, captions, work, len(every), curve)
+    _complete(run, settings, captioner, work, every, curve)
     return Outcome.NEW
 
 
@@ -125,34 +129,63 @@ def _complete(
     run: RunInProgress,
     settings: CaptionerRun,
     captioner: CaptionerFacts,
-    captions: CaptionSettings,
     work: chunks.Work,
-    count: int,
+    every: Sequence[chunks.Chunk],
     curve: pa.Table | None,
 ) -> None:
     """Write the tables of a run whose chunks are all stored, and its record."""
     if curve is not None:
         run.write("training", curve)
-    computed = [chunks.computed(work, number) for number in range(count)]
+    numbers = range(len(every))
+    computed = [chunks.computed(work, number) for number in numbers]
     for each in computed:
         run.watch.add(each.seconds)
-    skipped = pa.concat_tables(chunks.parts_of(work, count, "skipped"))
-    for table in ("images", "captions", "attention"):
-        run.write_rows(table, chunks.parts_of(work, count, table), chunks.rows_of(work, count, table))
+    skipped = pa.concat_tables(chunks.parts_of(work, numbers, "skipped"))
+    for table in ("images", "captions"):
+        run.write_rows(table, chunks.parts_of(work, numbers, table), chunks.rows_of(work, numbers, table))
     found = {table: tables.read_table(run.folder, table) for table in ("images", "captions")}
-    found["hypotheses"] = pa.concat_tables(chunks.parts_of(work, count, "hypotheses"))
+    found["hypotheses"] = pa.concat_tables(chunks.parts_of(work, numbers, "hypotheses"))
     if not len(found["images"]):
         raise metadata.nothing_read(run, settings.dataset, skipped.to_pylist())
     scored = _score(run, settings, found)
+    _write_maps(run, settings, work, every)
     with run.watch.measure("grounding"):
         run.write_rows("grounding", grounding_of(found["images"], run.folder))
     left_out = skipped.to_pylist() + _classify(run, settings)
     run.write("skipped", tables.table_of("skipped", left_out))
-    run.metadata |= _metadata(run, settings, captioner, captions, found["images"]) | {"skipped": len(left_out)}
+    run.metadata |= _metadata(run, settings, captioner, work.settings, found["images"]) | {"skipped": len(left_out)}
     run.metadata["workers"] = workers_of(computed)
     run.metadata.setdefault("roots", {})["images"] = str(settings.dataset.root.resolve())
     _write_predictions(run, found, scored.corpus_scores)
     run.finish()
+
+
+def _write_maps(run: RunInProgress, settings: CaptionerRun, work: chunks.Work, every: Sequence[chunks.Chunk]) -> None:
+    """Write the maps that were stored with the captions; for a sample of images, also those of tagged captions."""
+    numbers = range(len(every))
+    stored, rows = chunks.parts_of(work, numbers, "attention"), chunks.rows_of(work, numbers, "attention")
+    if work.settings.sample is None:
+        run.write_rows("attention", stored, rows)
+        return
+    wanted = explaining.tagged(work)
+    with run.watch.measure("attention of tagged captions"):
+        more = explaining.replay(work, every, wanted, settings.place)
+        run.write_rows("attention", chain(stored, more), rows + sum(map(len, wanted.values())))
+
+
+def add_maps(settings: CaptionerRun, images: Sequence[str]) -> int:
+    """Add the maps of some images to a finished run; return how many captions got maps.
+
+    Raises:
+        ConfigError: the run is not finished, or has no captions of an image.
+    """
+    source = _source(settings)
+    captioner = settings.place.facts(source, settings.decoding)
+    captions = _caption_settings(settings, captioner)
+    run = RunInProgress(settings.name, settings.results, _identity(settings, captioner, captions), settings.command)
+    with run.finished():
+        work = _work(settings, source, captions, run)
+        return explaining.add(work, settings.dataset, images, settings.place)
 
 
 def _source(settings: CaptionerRun) -> CaptionerSource:
@@ -185,10 +218,17 @@ def _work(
 
 def _caption_settings(settings: CaptionerRun, captioner: CaptionerFacts) -> CaptionSettings:
     if captioner.has_maps:
-        return CaptionSettings(settings.decoding, settings.kept_beams, settings.merge)
+        return CaptionSettings(settings.decoding, settings.kept_beams, settings.merge, _sample(settings))
     if settings.attention_beams:
         raise PluginError(f"captioner {captioner.name!r} has no attention maps; remove --attention-beams")
     return CaptionSettings(settings.decoding, (), settings.merge)
+
+
+def _sample(settings: CaptionerRun) -> Sample | None:
+    if settings.attention_images is None:
+        return None
+    ids = (example.image_id for example in settings.dataset.examples)
+    return sample(ids, settings.attention_images, settings.decoding.seed)
 
 
 def _identity(settings: CaptionerRun, captioner: CaptionerFacts, captions: CaptionSettings) -> dict[str, Any]:
@@ -202,6 +242,7 @@ def _identity(settings: CaptionerRun, captioner: CaptionerFacts, captions: Capti
         "metrics": list(settings.metrics),
         **metadata.metric_identity(settings.metrics),
         "attention_beams": list(captions.attention_beams),
+        "attention_images": settings.attention_images or "all",
         "merge": settings.merge,
         "attention_pass": _attention_pass(captioner, captions),
         **metadata.clip_identity(settings.clip),

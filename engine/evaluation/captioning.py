@@ -14,6 +14,7 @@ from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo
 from engine.evaluation import metadata
 from engine.evaluation.provenance import Stopwatch
+from engine.evaluation.sampling import Sample
 from engine.explain.attention import WordMaps
 from engine.protocols import Captioner, Explainer, Hypothesis, PluginError
 from engine.store import tables
@@ -33,6 +34,8 @@ class CaptionSettings:
     attention_beams: tuple[int, ...]
     """Beam sizes whose maps are stored; requires a captioner that is an Explainer."""
     merge: str
+    sample: Sample | None = None
+    """The images whose maps are stored; None stores those of all."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,60 @@ def caption(
             if settings.decoding.n_best > 1:
                 rows["hypotheses"] += _hypothesis_rows(named, size, lists)
             if isinstance(captioner, Explainer) and size in settings.attention_beams:
+                chosen = _sampled(list(zip(usable, best, strict=True)), settings.sample)
                 with watch.measure("attention"):
-                    maps = captioner.maps(prepared, best, settings.decoding, settings.merge)
-                _check_maps(captioner, best, maps)
-                rows["attention"] += _attention_rows(captioner, usable, size, maps)
+                    rows["attention"] += _map_rows(captioner, prepared, chosen, size, settings)
     images = [metadata.image_row(example, photo.size) for example, photo in usable]
     every = {"images": images, "skipped": skipped, **rows}
     return {table: tables.table_of(table, every[table]) for table in TABLES}
+
+
+def replay(
+    captioner: Captioner,
+    examples: Sequence[Example],
+    photos: Sequence[PreparedPhoto],
+    captions: Mapping[int, Mapping[str, Hypothesis]],
+    settings: CaptionSettings,
+    watch: Stopwatch,
+) -> dict[str, pa.Table]:
+    """Return the table `attention` of finished captions.
+
+    Args:
+        captions: beam size -> image id -> caption; the images are among `examples`.
+    """
+    usable = [pair for pair in zip(examples, photos, strict=True) if pair[1].reason is None]
+    rows = []
+    for size in sorted(captions):
+        some = [(pair, captions[size][pair[0].image_id]) for pair in usable if pair[0].image_id in captions[size]]
+        if some and isinstance(captioner, Explainer):
+            with watch.measure("attention"):
+                rows += _map_rows(captioner, [], some, size, settings)
+    return {"attention": tables.table_of("attention", rows)}
+
+
+_Pair = tuple[Example, PreparedPhoto]
+
+
+def _sampled(every: list[tuple[_Pair, Hypothesis]], sample: Sample | None) -> list[tuple[_Pair, Hypothesis]]:
+    return every if sample is None else [each for each in every if sample.has(each[0][0].image_id)]
+
+
+def _map_rows(
+    captioner: Explainer,
+    prepared: Sequence[Any],
+    chosen: Sequence[tuple[_Pair, Hypothesis]],
+    size: int,
+    settings: CaptionSettings,
+) -> list[dict[str, Any]]:
+    """Return rows of `attention` for the chosen captions; `prepared` are the photos of all, as they were captioned."""
+    if not chosen:
+        return []
+    pairs, captions = [pair for pair, _ in chosen], [caption for _, caption in chosen]
+    # The same object as in `caption` if it has the photos of all: captioners keep what they computed of it.
+    photos = prepared if len(prepared) == len(chosen) else [photo.prepared for _, photo in pairs]
+    maps = captioner.maps(photos, captions, settings.decoding, settings.merge)
+    _check_maps(getattr(captioner, "name", ""), captions, maps)
+    return _attention_rows(captioner, pairs, size, maps)
 
 
 def _hypotheses(
@@ -150,8 +200,8 @@ def _is_hypothesis(found: object) -> bool:
     return all(isinstance(word, str) for word in found.words) and all(isinstance(each, int | float) for each in numbers)
 
 
-def _check_maps(captioner: Captioner, captions: Sequence[Hypothesis], maps: Sequence[WordMaps]) -> None:
-    named = f"captioner {captioner.name!r}"
+def _check_maps(name: str, captions: Sequence[Hypothesis], maps: Sequence[WordMaps]) -> None:
+    named = f"captioner {name!r}"
     if len(maps) != len(captions) or not all(isinstance(each, WordMaps) for each in maps):
         raise PluginError(
             f"{named} returned maps of {len(maps)} captions, expected a WordMaps for each of {len(captions)}"
@@ -187,6 +237,7 @@ def _caption_row(image_id: str, found: Hypothesis, size: int) -> dict[str, Any]:
         "logprob": found.logprob,
         "score": found.score,
         "finished": found.finished,
+        "tokens": None if found.tokens is None else list(found.tokens),
     }
 
 
@@ -209,7 +260,7 @@ def _hypothesis_rows(
 
 
 def _attention_rows(
-    captioner: Explainer, usable: Sequence[tuple[Example, PreparedPhoto]], size: int, maps: Sequence[WordMaps]
+    captioner: Explainer, usable: Sequence[_Pair], size: int, maps: Sequence[WordMaps]
 ) -> list[dict[str, Any]]:
     return [
         {

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,8 +23,8 @@ from engine.evaluation import captioning, provenance
 from engine.evaluation.captioner_source import CaptionerSource
 from engine.evaluation.captioning import CaptionSettings, PreparedPhoto
 from engine.evaluation.provenance import Stopwatch
-from engine.protocols import Captioner
-from engine.store import parts
+from engine.protocols import Captioner, Hypothesis
+from engine.store import parts, tables
 
 WAITED = "wait for photos"
 
@@ -38,6 +38,8 @@ class Chunk:
 
     number: int
     examples: Sequence[Example]
+    maps_of: Mapping[int, frozenset[str]] | None = None
+    """Beam size -> images that get maps of their finished captions; None: the images are captioned."""
 
 
 def divided(dataset: Dataset, size: int) -> list[Chunk]:
@@ -61,6 +63,8 @@ class Work:
     """Whether each beam size is also timed alone, on the first chunk."""
     time_limit: float | None = None
     """Seconds after which a chunk that is not finished ends its process."""
+    tables: tuple[str, ...] = captioning.TABLES
+    """The tables of a chunk."""
 
     @property
     def where(self) -> tuple[Path, str]:
@@ -83,7 +87,7 @@ class Computed:
 
 def is_stored(work: Work, number: int) -> bool:
     """Return whether a chunk is stored, by the descriptions of its tables; the maps are not read."""
-    return parts.is_part(*work.where, number, list(captioning.TABLES))
+    return parts.is_part(*work.where, number, list(work.tables))
 
 
 def computed(work: Work, number: int) -> Computed:
@@ -95,19 +99,32 @@ def computed(work: Work, number: int) -> Computed:
     return Computed(0, {}, "", "")
 
 
-def parts_of(work: Work, chunks: int, table: str) -> Iterator[pa.Table]:
-    """Yield a table of each of the stored chunks.
+def parts_of(work: Work, numbers: Iterable[int], table: str) -> Iterator[pa.Table]:
+    """Yield a table of each of some stored chunks.
 
     Raises:
         ResultsError: a chunk is damaged; it is deleted, and the same command computes it again.
     """
-    for number in range(chunks):
+    for number in numbers:
         yield parts.read_part_table(*work.where, number, table)
 
 
-def rows_of(work: Work, chunks: int, table: str) -> int:
-    """Return the number of rows of a table of all stored chunks."""
-    return sum(parts.part_rows(*work.where, number, table) for number in range(chunks))
+def rows_of(work: Work, numbers: Iterable[int], table: str) -> int:
+    """Return the number of rows of a table of some stored chunks."""
+    return sum(parts.part_rows(*work.where, number, table) for number in numbers)
+
+
+def finished_captions(folder: Path, wanted: Mapping[int, frozenset[str]]) -> dict[int, dict[str, Hypothesis]]:
+    """Return captions of a run: beam size -> image id -> caption."""
+    columns = ["image_id", "beam_size", "caption", "words", "tokens", "finished"]
+    rows = tables.read_images(folder, "captions", frozenset().union(*wanted.values()), columns).to_pylist()
+    found: dict[int, dict[str, Hypothesis]] = {}
+    for row in rows:
+        if row["image_id"] in wanted.get(row["beam_size"], ()):
+            tokens = None if row["tokens"] is None else tuple(row["tokens"])
+            caption = Hypothesis(row["caption"], tuple(row["words"]), tokens, finished=row["finished"])
+            found.setdefault(row["beam_size"], {})[row["image_id"]] = caption
+    return found
 
 
 class Worker:
@@ -165,8 +182,12 @@ class Worker:
         return self._store(chunk, found, watch)
 
     def _caption(self, chunk: Chunk, photos: Sequence[PreparedPhoto], watch: Stopwatch) -> dict[str, pa.Table]:
+        settings, model = self._work.settings, self._captioner
+        if chunk.maps_of is not None:
+            finished = finished_captions(self._work.folder, chunk.maps_of)
+            return captioning.replay(model, chunk.examples, photos, finished, settings, watch)
         is_timed = self._work.times_sizes and chunk.number == 0
-        return captioning.caption(self._captioner, chunk.examples, photos, self._work.settings, watch, is_timed)
+        return captioning.caption(model, chunk.examples, photos, settings, watch, is_timed)
 
     def _store(self, chunk: Chunk, found: dict[str, pa.Table], watch: Stopwatch) -> int:
         record = Computed(len(chunk.examples), watch.seconds, self._node, self._device)

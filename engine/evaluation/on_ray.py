@@ -112,7 +112,7 @@ class OnRay:
         context.enable_progress_bars = False
         context.verbose_stats_logs = False
         _quiet()
-        rows = [{"number": chunk.number, "examples": pickle.dumps(tuple(chunk.examples))} for chunk in missing]
+        rows = [{"chunk": pickle.dumps(chunk)} for chunk in missing]
         # Two calls at a time in an actor: one reads photos while the other uses the model.
         actors = ActorPoolStrategy(
             size=min(self._workers, len(rows)), max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
@@ -151,9 +151,9 @@ class _Actor:
         self._worker = chunks.Worker(work, work.source.load(), node, readers=max(2, cores))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        (number,), (packed,) = batch["number"], batch["examples"]
+        (packed,) = batch["chunk"]
         try:
-            return {"images": [self._worker.one(Chunk(int(number), pickle.loads(packed)))], "error": [b""]}
+            return {"images": [self._worker.one(pickle.loads(packed))], "error": [b""]}
         except Exception as error:  # Ray would return a text, and try again
             return {"images": [0], "error": [_packed(error)]}
 

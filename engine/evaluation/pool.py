@@ -1,6 +1,6 @@
 """Where the chunks of a run are captioned: in this process, as one part of several jobs, or on a Ray cluster."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,18 +73,19 @@ class Here:
         yield from chunks.Worker(work, captioner).run(missing)
 
 
-def caption(work: Work, every: Sequence[Chunk], place: Place, stored: Callable[[], None] = lambda: None) -> list[int]:
-    """Caption the chunks that are not stored; return the numbers of those that belong to other parts and are missing.
+def compute(work: Work, every: Sequence[Chunk], place: Place, text: str, is_shared: bool = False) -> list[int]:
+    """Compute the chunks that are not stored, and return the numbers of those that are still missing.
 
     Args:
-        stored: called after each chunk.
+        text: what is done, for the progress bar.
+        is_shared: whether a part leaves the chunks of other parts to them.
     """
-    missing = [chunk for chunk in every if not chunks.is_stored(work, chunk.number)]
-    own = [chunk for chunk in missing if place.part is None or place.part.has(chunk.number)]
-    images = sum(len(chunk.examples) for chunk in every if place.part is None or place.part.has(chunk.number))
-    initial = images - sum(len(chunk.examples) for chunk in own)
-    with tqdm(total=images, initial=initial, unit="image", desc="caption") as bar:
-        for count in place.run(work, own) if own else ():
+    part = place.part if is_shared else None
+    own = [chunk for chunk in every if part is None or part.has(chunk.number)]
+    missing = [chunk for chunk in own if not chunks.is_stored(work, chunk.number)]
+    images = sum(len(chunk.examples) for chunk in own)
+    initial = images - sum(len(chunk.examples) for chunk in missing)
+    with tqdm(total=images, initial=initial, unit="image", desc=text) as bar:
+        for count in place.run(work, missing) if missing else ():
             bar.update(count)
-            stored()
     return [chunk.number for chunk in every if not chunks.is_stored(work, chunk.number)]

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from engine.store import atomic, locks, parts, records, tables
 from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES
 
-_EARLIER = {"attention_pass": ATTENTION_PASSES["standard"]}
+_EARLIER = {"attention_pass": ATTENTION_PASSES["standard"], "attention_images": "all"}
 """Values of settings that older plans do not contain, because they were the same in all runs."""
 
 _HELD, _STARTING, _STATE = "held", "starting", "plan.json"
@@ -105,6 +106,23 @@ class RunInProgress:
             except ResultsError:
                 return False
         return True
+
+    @contextmanager
+    def finished(self) -> Generator[None]:
+        """Hold the lock of a finished run, which is extended.
+
+        Raises:
+            ResultsError: the run is not finished, or another process writes it.
+            RunExists: the run has other settings.
+        """
+        if not self._is_finished():
+            raise ResultsError(f"run {self.name!r} is not finished; run the command without --attention-of first")
+        self._hold(None)
+        try:
+            yield
+        finally:
+            self._release()
+            parts.drop_parts(self.folder)
 
     def leave(self) -> None:
         """End the work on a part of the run."""

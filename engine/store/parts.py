@@ -100,6 +100,11 @@ def drop_parts(folder: Path) -> None:
     shutil.rmtree(folder / PARTS, ignore_errors=True)
 
 
+def drop_stage(folder: Path, stage: str) -> None:
+    """Delete the chunks of a stage."""
+    shutil.rmtree(folder / PARTS / stage, ignore_errors=True)
+
+
 def drop_chunks(folder: Path) -> None:
     """Delete the chunks of an unfinished run, but not the lock that is held."""
     for stage in (folder / PARTS).iterdir():

@@ -90,6 +90,7 @@ TABLES: dict[str, pa.Schema] = {
             "logprob": pa.float64(),  # nats, summed over the new tokens; null for imported predictions
             "score": pa.float64(),  # value that ranks hypotheses: logprob / tokens ** length_penalty
             "finished": pa.bool_(),  # an end token was produced before the maximum length
+            "tokens": pa.list_(pa.int32()),  # ids of the new tokens, with the end token; null if they are not known
         }
     ),
     # A row is a hypothesis of an image's n-best list at a beam size (--n-best), with metric columns as in
@@ -190,7 +191,11 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 
-ADDED: dict[str, tuple[str, ...]] = {"scores": ("bleu_counts", "meteor_counts"), "attention": ("share",)}
+ADDED: dict[str, tuple[str, ...]] = {
+    "scores": ("bleu_counts", "meteor_counts"),
+    "attention": ("share",),
+    "captions": ("tokens",),
+}
 """Columns that were added to tables of the contract: a file without them is read, NULL in their place."""
 
 

@@ -22,6 +22,7 @@ MOST = 64
 """About how many shards a table has at most: each one is opened by every query."""
 
 _NAME = re.compile(r"(\d{3,})-of-(\d{3,})\.parquet")
+_ADDED = re.compile(r"added-([0-9a-f]{16})\.parquet")
 
 
 def files_of(folder: Path, table: str) -> list[Path]:
@@ -32,13 +33,16 @@ def files_of(folder: Path, table: str) -> list[Path]:
     path, older = folder / f"{table}.parquet", folder / f"{RENAMED_TABLES.get(table, table)}.parquet"
     if not path.is_file() and older.is_file():
         return [older]
-    shards = sorted((folder / table).glob("*.parquet"))
-    return shards if shards and not path.is_file() else [path]
+    within = sorted((folder / table).glob("*.parquet"))
+    added = [each for each in within if _ADDED.fullmatch(each.name)]
+    numbered = [each for each in within if each not in added]
+    return [*(numbered if numbered and not path.is_file() else [path]), *added]
 
 
 def table_of(path: Path) -> str:
     """Return the table that a file holds, by its name or its folder's, now or before RENAMED."""
-    name = path.parent.name if _NAME.fullmatch(path.name) else path.stem
+    is_shard = _NAME.fullmatch(path.name) or _ADDED.fullmatch(path.name)
+    name = path.parent.name if is_shard else path.stem
     return {older: table for table, older in RENAMED_TABLES.items()}.get(name, name)
 
 
@@ -53,6 +57,11 @@ def missing(paths: list[Path]) -> str | None:
 
 def _name(number: int, count: int) -> str:
     return f"{number:03d}-of-{count:03d}.parquet"
+
+
+def added_file(folder: Path, table: str, name: str) -> Path:
+    """Return the file of rows that are added to a finished table; `name` is 16 hex digits that identify them."""
+    return folder / table / f"added-{name}.parquet"
 
 
 class ShardWriter:

@@ -1,6 +1,7 @@
 """Parquet tables of a run: written whole or not at all, and checked against the schema when they are read."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine.store import shards
 from engine.store.errors import Problem, ResultsError
 from engine.store.schema import ADDED, KEYS, METRICS, schema_of
 from engine.store.shards import ShardWriter
+from engine.writing import replacing
 
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = {"attention": ("weights", 4 * 2**20)}
@@ -52,6 +54,31 @@ def write_rows(folder: Path, table: str, parts: Iterable[pa.Table], rows: int | 
     with ShardWriter(folder, table, schema, rows) as writer:
         for group in _groups(table, chain([] if first is None else [first], found)):
             writer.write(group)
+
+
+def add_rows(folder: Path, table: str, rows: pa.Table) -> None:
+    """Add rows to a table of a finished run, in a file of their own; the same rows are added once."""
+    digest = hashlib.sha256(repr(rows.select(KEYS[table]).to_pylist()).encode()).hexdigest()[:16]
+    with replacing(shards.added_file(folder, table, digest)) as temporary:
+        pq.write_table(rows, temporary, compression="zstd")
+
+
+def read_images(folder: Path, table: str, image_ids: Collection[str], columns: list[str]) -> pa.Table:
+    """Return the rows of some images; reads only the row groups that may hold them.
+
+    Raises:
+        ResultsError: the table is missing or damaged.
+    """
+    problem = check_table(folder, table)
+    if problem is not None:
+        raise ResultsError(f"{problem.path}: {problem.reason}")
+    chosen = pc.field("image_id").isin(sorted(image_ids))
+    try:
+        return pa.concat_tables(
+            [pq.read_table(path, columns=columns, filters=chosen) for path in shards.files_of(folder, table)]
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise ResultsError(f"{folder / table}: {_damaged(error)}") from error
 
 
 def _groups(table: str, parts: Iterable[pa.Table]) -> Iterator[pa.Table]:

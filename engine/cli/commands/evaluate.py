@@ -47,6 +47,18 @@ def add(commands: parser.Commands) -> None:
         help="beam sizes whose attention is stored (default: all, or 1 and 3 of more than three)",
     )
     command.add_argument(
+        "--attention-images",
+        type=parser.positive,
+        metavar="N",
+        help="store the attention of a sample of N images and of every caption with a failure tag (default: of all)",
+    )
+    command.add_argument(
+        "--attention-of",
+        nargs="+",
+        metavar="ID",
+        help="add the attention of these images to a finished run; the other options are those of the run",
+    )
+    command.add_argument(
         "--merge", choices=("mean", "first"), default="mean", help="how the maps of a word's tokens are merged"
     )
     command.add_argument(
@@ -93,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
         decoding=decoding,
         metrics=inputs.metrics(options.metrics, dataset),
         attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),
+        attention_images=options.attention_images,
         merge=options.merge,
         tokenizer_path=options.tokenizer,
         clip=clip,
@@ -106,6 +119,10 @@ def run(options: argparse.Namespace) -> int:
         time_limit=options.chunk_limit or getattr(place, "time_limit", None),
         command=inputs.command_line(),
     )
+    if options.attention_of:
+        count = captioner_run.add_maps(job, list(dict.fromkeys(options.attention_of)))
+        print(f"run {options.name!r}: attention of {count:,} captions added")
+        return 0
     outcome = captioner_run.evaluate_part(job)
     if outcome in (Outcome.PARTS_MISSING, Outcome.ELSEWHERE):
         print(f"part {options.part} of run {options.name!r}: {places.sentence(outcome)}")

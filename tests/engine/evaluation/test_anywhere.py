@@ -69,6 +69,7 @@ def ask(folder: Path, results: Path, **changes) -> captioner_run.CaptionerRun:
         "decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8, n_best=2),
         "chunk_size": CHUNK,
         "times_sizes": False,
+        "attention_images": 5,  # and those of tagged captions, after the scores
         **changes,
     }
     return captioner_run.CaptionerRun(**values)
@@ -141,6 +142,8 @@ def command(folder: Path, results: Path, *more: str) -> list[str]:
         "--chunk-size",
         CHUNK,
         "--skip-timing",
+        "--attention-images",
+        5,
         "--device",
         "cpu",
     )

@@ -12,18 +12,29 @@ from PIL import Image
 
 from engine.captioners.native import checkpoints, pipeline, replay
 from engine.cli import summary
-from engine.config import DecodingConfig
+from engine.config import ConfigError, DecodingConfig
 from engine.data import class_predictions, registry
 from engine.data.class_predictions import PredictedClass
 from engine.data.classes import load_classes
 from engine.decoding import batched
 from engine.decoding.cuda_graphs import GraphCache
 from engine.diagnosis.tags import Tag
-from engine.evaluation import captioner_run, captioning, clip_settings, nbest, predictions_run, scoring, zeroshot_run
+from engine.evaluation import (
+    captioner_run,
+    captioning,
+    clip_settings,
+    explaining,
+    nbest,
+    predictions_run,
+    sampling,
+    scoring,
+    zeroshot_run,
+)
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunExists
 from engine.models import clip
-from engine.store import database, records, tables
+from engine.store import database, queries, records, tables
+from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES, END_WORD, TABLES
 from tests.support import tiny
 
@@ -677,3 +688,70 @@ def test_class_names_given_later_make_another_run_of_imported_classes(tmp_path):
     for changes in ({"names": {"0": "dog"}}, {"root": tmp_path}):
         with pytest.raises(RunExists, match="with other settings"):
             zeroshot_run.imported_classes(zeroshot_run.ImportedClassesRun("z", tmp_path, found, **changes))
+
+
+# Maps of a sample, of tagged captions and on request
+
+
+def test_a_sample_is_chosen_alike_by_every_process_and_has_the_asked_size():
+    ids = [f"{number:05d}" for number in range(1_000)]
+    found = sampling.sample(ids, 100, seed=3)
+    chosen = {image for image in ids if found.has(image)}
+    assert len(chosen) == 100 and chosen == {
+        image for image in ids[::-1] if sampling.sample(ids[::-1], 100, 3).has(image)
+    }
+    other = sampling.sample(ids, 100, seed=4)
+    assert len(chosen & {image for image in ids if other.has(image)}) < 30  # 10 expected
+    assert sampling.sample(ids, 1_000, 0) is None and sampling.sample(iter(ids), 2_000, 0) is None
+
+
+def maps_of(results: Path, run: str) -> dict[tuple[str, int], dict]:
+    return {(row["image_id"], row["beam_size"]): row for row in table(results, "attention", run)}
+
+
+def assert_close(found: dict, whole: dict) -> None:
+    """Check that two rows of `attention` are equal to a rounding step, as batches of other sizes are."""
+    assert all(found[name] == whole[name] for name in ("words", "shape", "grid_height", "crop", "share"))
+    near, exact = (np.frombuffer(row["weights"], np.uint8).astype(int) for row in (found, whole))
+    assert np.abs(near - exact).max() <= 1
+    assert found["scale"] == pytest.approx(whole["scale"], rel=1e-5)
+
+
+def test_maps_of_a_sample_and_of_tagged_captions_are_those_of_the_whole_run(parts, results, tmp_path, monkeypatch):
+    """The random captioner does not finish its captions, so that each one has the tag `unfinished`."""
+    monkeypatch.setattr(pipeline, "CHUNK", 2)
+    asked = ask(parts, tmp_path, attention_images=1)
+    assert captioner_run.evaluate(asked)
+    whole, found = maps_of(results, "mine"), maps_of(tmp_path, "mine")
+    tagged = {(row["image_id"], row["beam_size"]) for row in table(tmp_path, "scores") if row["tags"]}
+    first = captioner_run._sample(asked)
+    sampled = {case for case in whole if first.has(case[0])}
+    assert set(found) == tagged | sampled and len(sampled) in (0, 2)  # 0: the broken photo
+    for case in found:
+        assert_close(found[case], whole[case])
+    assert not captioner_run.evaluate(asked)
+    with pytest.raises(RunExists, match="attention_images: 1 before, all now"):
+        captioner_run.evaluate(ask(parts, tmp_path))
+
+
+def test_maps_on_request_are_added_to_a_finished_run(parts, results, tmp_path, monkeypatch):
+    monkeypatch.setattr(explaining, "tagged", lambda work: {})
+    asked = ask(parts, tmp_path, attention_images=1)
+    with pytest.raises(ResultsError, match="is not finished; run the command without --attention-of first"):
+        captioner_run.add_maps(asked, ["000000000001"])
+    assert captioner_run.evaluate(asked)
+    before = maps_of(tmp_path, "mine")
+    left = [row["image_id"] for row in table(tmp_path, "images") if (row["image_id"], 1) not in before]
+    assert captioner_run.add_maps(asked, left[:1]) == 2
+    assert captioner_run.add_maps(asked, left[:2]) == 2  # the first image has its maps
+    assert captioner_run.add_maps(asked, left[:2]) == 0
+    found, whole = maps_of(tmp_path, "mine"), maps_of(results, "mine")
+    assert set(found) == set(before) | {(image, size) for image in left[:2] for size in (1, 3)}
+    for case in found:
+        assert_close(found[case], whole[case])
+    connection, problems = database.connect(tmp_path)
+    assert not problems and len(queries.attention(connection.cursor(), "mine", 3, left[0])) == 1
+    with pytest.raises(ConfigError, match=r"--attention-of 'nobody': the run has no caption of it"):
+        captioner_run.add_maps(asked, ["nobody"])
+    assert not captioner_run.evaluate(asked)  # still finished
+    assert not (records.run_folder(tmp_path, "mine") / ".parts").exists()

@@ -71,7 +71,7 @@ def captioned(run: RunInProgress, tmp_path) -> None:
     work, every = work_of(run, dataset), chunks.divided(dataset, Large.chunk_size)
     assert sum(chunks.Worker(work, Large()).run(every)) == IMAGES
     for table in ("images", "captions", "attention"):
-        run.write_rows(table, chunks.parts_of(work, len(every), table))
+        run.write_rows(table, chunks.parts_of(work, range(len(every)), table))
 
 
 def test_maps_are_never_in_memory_together(run, tmp_path, monkeypatch):
