@@ -52,6 +52,11 @@ class Run:
             found = found.get(key) if isinstance(found, dict) else None
         return found
 
+    @property
+    def has_sampled_attention(self) -> bool:
+        """Whether the run stores the attention of some images only, and adds that of others on request."""
+        return self.part("plan", "attention_images") not in (None, "all") and bool(self.text("command"))
+
     def text(self, *path: str, default: str = "") -> str:
         """Return the value under nested keys as text, or `default` if it is missing or not a scalar.
 

@@ -104,6 +104,8 @@ def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
             f"{formatting.markdown(image_id)}.",
             icon="⚠️",
         )
+        if run.has_sampled_attention:
+            case.attention_command(run, linked)
 
 
 def _steps(images: list[str], image_id: str) -> None:

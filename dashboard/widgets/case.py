@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard import metrics
 from dashboard.figures.thumbnails import LARGE, photo
 from dashboard.state import choices, data
-from dashboard.text import formatting, word_diff
+from dashboard.text import commands, formatting, word_diff
 from dashboard.widgets import layout, verdict_form
 from engine.store import queries
 from engine.store.frames import named_rows
@@ -89,6 +89,8 @@ def _tags(case: pd.Series) -> None:
 
 def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
     if data.query(queries.has_attention, run.name, beam, image_id).empty:
+        if run.has_sampled_attention and beam in set(data.query(queries.attention_beam_sizes, run.name).beam_size):
+            attention_command(run, image_id)
         return
     st.page_link(
         "views/attention.py",
@@ -96,6 +98,13 @@ def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
         icon=":material/visibility:",
         query_params=choices.linked(image=image_id, beam=beam),
     )
+
+
+def attention_command(run: data.Run, image_id: str) -> None:
+    """Show the command that adds the attention of an image to a run that stores a sample."""
+    with st.expander("Compute the attention of this image"):
+        st.caption("This run stores the attention of a sample of images and of captions with failure tags.")
+        st.code(commands.attention_of(run.text("command"), image_id), language="bash", wrap_lines=True)
 
 
 def _metrics(run: data.Run, beam: int, image_id: str) -> None:

@@ -109,7 +109,7 @@ def missing(sentence: str, command: str, run: data.Run) -> None:
     Args:
         command: "" if no command can.
     """
-    broken = [problem for problem in data.problems() if problem.path.parent.name == run.name]
+    broken = [problem for problem in data.problems() if run.name in _folders(problem.path)]
     for problem in broken:
         st.warning(f"**{formatting.markdown(problem.path.name)}**: {formatting.markdown(problem.reason)}", icon="⚠️")
     if broken and run.text("command"):
@@ -118,6 +118,11 @@ def missing(sentence: str, command: str, run: data.Run) -> None:
         st.markdown(sentence)
         if command:
             st.code(command, language="bash", wrap_lines=True)
+
+
+def _folders(path: Path) -> tuple[str, str]:
+    """Return the folders that a file of a run is in: the run's own, or a table's in the run's."""
+    return path.parent.name, path.parent.parent.name
 
 
 def unscored(run: data.Run) -> None:

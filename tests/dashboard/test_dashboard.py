@@ -384,6 +384,21 @@ def test_a_case_without_maps_gives_a_warning_and_links_name_the_shown_case(open_
     ("view", "label"),
     [("failures", "Where did the model"), ("attention", "Open scores of this"), ("compare", "Open this case")],
 )
+@pytest.mark.parametrize(("view", "stored"), [("failures", False), ("attention", False), ("failures", True)])
+def test_a_run_with_the_attention_of_a_sample_says_how_to_compute_that_of_an_image(open_view, tmp_path, view, stored):
+    results = tmp_path / "results"
+    folder = runs.captioner_run(results)
+    rows = tables.read_table(folder, "attention").to_pylist()
+    kept = [row for row in rows if row["image_id"] == "scene_00"]
+    tables.write_table(folder, "attention", tables.table_of("attention", kept))
+    record = records.read_record(folder)
+    plan, command = {"attention_images": 1}, "python -m engine evaluate --run demo --attention-images 1"
+    records.write_record(folder, record | {"plan": plan, "command": command})
+    app = open_view(view, results, run="demo", beam=3, image="scene_00" if stored else "scene_02")
+    said = [each.value for each in app.code if "--attention-of" in each.value]
+    assert said == ([] if stored else [f"{command} --attention-of scene_02"])
+
+
 def test_a_link_to_another_view_shows_the_same_run_in_a_new_tab_and_forgets_nothing_in_this_one(open_view, view, label):
     app = open_view(view, run="demo_cnn", sort="rouge_l", layer=1)
     link = next(each.proto for each in app.get("page_link") if label in each.proto.label)
