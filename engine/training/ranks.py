@@ -22,6 +22,8 @@ from engine.training.errors import TrainingError
 
 T = TypeVar("T")
 
+JOIN_TIMEOUT = timedelta(minutes=10)
+"""How long a rank waits until all ranks have started."""
 STEP_TIMEOUT = timedelta(minutes=30)
 """How long a rank waits for the gradients of another, which may have to read slow photos first."""
 WAIT_TIMEOUT = timedelta(days=7)
@@ -152,7 +154,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Ranks:
         if value >= end:
             raise TrainingError(_expected(name, value, f"a number below WORLD_SIZE ({size})"))
     if size > 1:
-        _number(environment, "MASTER_PORT")
+        if not 0 < (port := _number(environment, "MASTER_PORT")) < 2**16:
+            raise TrainingError(_expected("MASTER_PORT", port, "a port from 1 to 65535"))
         if not environment.get("MASTER_ADDR"):
             raise TrainingError(_expected("MASTER_ADDR", environment.get("MASTER_ADDR"), "the address of rank 0"))
     return Ranks(rank, size, local_rank)
@@ -189,10 +192,26 @@ def joined(device: str | None) -> Generator[Ranks]:
         return
     backend = "gloo" if _own_device(ranks, device) in (None, "cpu") else "nccl"
     with _quiet(ranks), _connection(ranks):
-        dist.init_process_group(backend, timeout=STEP_TIMEOUT)
+        dist.init_process_group(backend, store=_store(), rank=ranks.rank, world_size=ranks.size, timeout=STEP_TIMEOUT)
         yield replace(ranks, waiting=dist.new_group(backend="gloo", timeout=WAIT_TIMEOUT))
         # Only after success: after an error other ranks may never answer.
         dist.destroy_process_group()
+
+
+def _store() -> dist.Store:
+    """Return the store by which ranks find each other.
+
+    torchrun keeps it when it restarts killed ranks, which must not read the addresses of the earlier ones.
+    """
+    try:
+        store, _, _ = next(dist.rendezvous("env://", timeout=JOIN_TIMEOUT))
+    except dist.DistError as error:
+        where, minutes = (os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT")), JOIN_TIMEOUT.seconds // 60
+        raise TrainingError(
+            f"rank {os.environ['RANK']}: no connection to rank 0 at {':'.join(map(str, where))} within {minutes} "
+            f"minutes ({first_line(error)[:100]}); start all ranks with the same address and port"
+        ) from error
+    return dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _own_device(ranks: Ranks, name: str | None) -> str | None:

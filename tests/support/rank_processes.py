@@ -59,6 +59,7 @@ def _run(work: Callable[[], object], log: Path, environment: dict[str, str]) -> 
     """Run `work` in a forked child, and end it."""
     status = 70
     try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # and not the handler of the test runner
         signal.alarm(2 * LONGEST)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)

@@ -20,7 +20,7 @@ def add(commands: parser.Commands) -> None:
         commands,
         "train",
         run,
-        "train a captioner; the same command continues an interrupted training",
+        "train a captioner, on several GPUs under torchrun; the same command continues an interrupted training",
         "python -m engine train --data data/demo --recipe engine/recipes/demo.toml --out checkpoints/mine",
     )
     parser.add_data(command, "train")

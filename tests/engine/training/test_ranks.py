@@ -1,5 +1,6 @@
 import os
 import signal
+from datetime import timedelta
 
 import pytest
 import torch
@@ -46,6 +47,7 @@ def test_torchrun_gives_a_process_its_rank():
         ({"LOCAL_RANK": "9" * 40}, "LOCAL_RANK is '999"),
         ({"LOCAL_RANK": "5"}, "LOCAL_RANK is 5, expected a number below"),
         ({"MASTER_PORT": ""}, "MASTER_PORT is ''"),
+        ({"MASTER_PORT": "65536"}, "MASTER_PORT is 65536, expected a port from 1 to 65535"),
         ({"MASTER_ADDR": None}, "MASTER_ADDR is not set, expected the address of rank 0"),
     ],
 )
@@ -113,3 +115,30 @@ def test_a_rank_whose_partner_is_killed_says_so_and_does_not_hang(tmp_path, quic
     assert other.status == -signal.SIGKILL and first.status == 2
     assert first.output.startswith("rank 0 lost the connection to another rank (")
     assert first.output.endswith("run the same command again to continue\n")
+
+
+def test_a_rank_that_finds_no_other_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(ranks, "JOIN_TIMEOUT", timedelta(seconds=1))
+    port = str(rank_processes.free_port())
+    for name, text in {**TORCHRUN, "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, text)
+    with (
+        pytest.raises(TrainingError, match=f"rank 1: no connection to rank 0 at 127.0.0.1:{port}"),
+        ranks.joined("cpu"),
+    ):
+        pass
+
+
+def test_an_error_of_another_rank_is_printed_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(ranks, "_GRACE", 30.0)  # until torchrun has ended the others, which nobody does here
+
+    def work():
+        with ranks.joined("cpu") as team:
+            if team.rank == 1:
+                raise TrainingError("this photo is gone")
+            signal.alarm(1)
+            team.sum(torch.ones(1))
+
+    first, other = rank_processes.fork(work, tmp_path)
+    assert (first.status, first.output) == (-signal.SIGALRM, "")
+    assert other.output.count("TrainingError: this photo is gone") == 1
