@@ -190,7 +190,10 @@ class TrainingConfig:
 
     epochs: int = 5
     batch_size: int = 32
-    """Captions per step."""
+    """Captions per step, of all processes and micro-batches together."""
+    accumulate: int = 1
+    """Micro-batches per step: each process divides its captions of a step into this many parts, computes them one after
+    the other and adds their gradients. This needs less memory; the step is the same."""
     group_captions: bool = False
     """Put all captions of an image into the same step, which then reads the image once; batches are less mixed."""
     learning_rate: float = 5e-5
@@ -224,8 +227,10 @@ class TrainingConfig:
     """Steps between logged rows."""
 
     def __post_init__(self) -> None:
-        sizes = ("epochs", "batch_size", "vocab_size", "log_steps", "warmup_steps", "validation_images")
+        sizes = ("epochs", "batch_size", "accumulate", "vocab_size", "log_steps", "warmup_steps", "validation_images")
         _require_sizes(self, *sizes)
+        expected = f"at most batch_size ({self.batch_size})"
+        _require(self.accumulate <= self.batch_size, "accumulate", self.accumulate, expected)
         for name in ("learning_rate", "clip_norm"):
             _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "a positive number")
         _require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 or a positive number")

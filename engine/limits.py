@@ -23,6 +23,7 @@ SIZES: dict[str, tuple[float, float]] = {
     # Training
     "epochs": (1, 100_000),
     "batch_size": (1, 65_536),
+    "accumulate": (1, 65_536),
     "warmup_steps": (0, 10**9),
     "validation_images": (0, 10**9),
     "log_steps": (1, 10**9),

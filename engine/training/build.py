@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 from tqdm import tqdm
 
@@ -61,6 +62,12 @@ def _fill_encoder(encoder: nn.Module, file: Path) -> None:
     if why := state_dicts.misfit(wanted, own):
         raise TrainingError(f"{where}: does not fit the encoder: {why}")
     encoder.load_state_dict(wanted)
+
+
+def share_batch_statistics(captioner: CaptionerModel) -> None:
+    """Let the encoder's batch normalisation take its statistics from the captions of all ranks; needs GPUs."""
+    # timm's function, because torch's would drop the activations of timm's layers.
+    captioner.encoder = convert_sync_batchnorm(captioner.encoder)
 
 
 def tokenizer_of(dataset: Dataset, examples: Sequence[Example], recipe: Recipe) -> CaptionTokenizer:

@@ -17,35 +17,51 @@ from engine.captioners.native.captioner import CaptionerModel
 from engine.config import TrainingConfig
 from engine.data.dataset import Dataset
 from engine.data.photos import open_photo, read_ahead
+from engine.training.errors import TrainingError
 from engine.writing import no_space, replacing, sync_folder
 
 ENCODE_BATCH = 32
 
 
 class KeptFeatures:
-    """Encoder features of all images, computed once and stored in a file, float16[N, P, width]."""
+    """Encoder features of all images, computed once and stored in a file, float16[N, P, width].
 
-    def __init__(self, captioner: CaptionerModel, dataset: Dataset, file: Path, device: torch.device) -> None:
+    Args:
+        is_first: this is rank 0, which computes them; other ranks read its file.
+
+    Raises:
+        TrainingError: another rank does not find the file of rank 0.
+        OSError: the file cannot be written.
+    """
+
+    def __init__(
+        self, captioner: CaptionerModel, dataset: Dataset, file: Path, device: torch.device, is_first: bool = True
+    ) -> None:
         self._captioner, self._device = captioner, device
-        self._features = self._load_or_compute(dataset, file)
+        shape = (len(dataset.examples), *self._shape())
+        if is_first:
+            self._compute_once(dataset, file, 2 * math.prod(shape))
+        elif file_size(file) != 2 * math.prod(shape):
+            raise TrainingError(
+                f"{file}: not the features that rank 0 has written; --out must be a folder that all machines share"
+            )
+        self._features = np.memmap(file, np.float16, "r", shape=shape)
 
-    def _load_or_compute(self, dataset: Dataset, file: Path) -> np.ndarray:
-        if not dataset.examples:
-            return np.empty((0, 0, 0), np.float16)
+    def _compute_once(self, dataset: Dataset, file: Path, size: int) -> None:
+        """Write the file of `size` bytes if it is not there or belongs to other photos or another encoder."""
         key = f"{dataset.fingerprint} {_encoder_fingerprint(self._captioner)}".encode()
         mark = file.with_suffix(".key")
-        shape = (len(dataset.examples), *self._shape())
-        if not (mark.is_file() and mark.read_bytes() == key and file_size(file) == 2 * math.prod(shape)):
-            # The key is written last and removed first: an interruption must not leave that of an incomplete file.
-            mark.unlink(missing_ok=True)
-            sync_folder(mark.parent)
-            try:
-                self._compute(dataset, file)
-            except OSError as error:
-                raise no_space(file, error) or error from error
-            with replacing(mark) as temporary:
-                temporary.write_bytes(key)
-        return np.memmap(file, np.float16, "r", shape=shape)
+        if mark.is_file() and mark.read_bytes() == key and file_size(file) == size:
+            return
+        # The key is written last and removed first: an interruption must not leave that of an incomplete file.
+        mark.unlink(missing_ok=True)
+        sync_folder(mark.parent)
+        try:
+            self._compute(dataset, file)
+        except OSError as error:
+            raise no_space(file, error) or error from error
+        with replacing(mark) as temporary:
+            temporary.write_bytes(key)
 
     def _compute(self, dataset: Dataset, file: Path) -> None:
         """Write the features of all images batch by batch.
@@ -110,11 +126,16 @@ class ReadPhotos:
 
 
 def create(
-    captioner: CaptionerModel, dataset: Dataset, config: TrainingConfig, file: Path, device: torch.device
+    captioner: CaptionerModel,
+    dataset: Dataset,
+    config: TrainingConfig,
+    file: Path,
+    device: torch.device,
+    is_first: bool = True,
 ) -> KeptFeatures | ReadPhotos:
-    """Return cached features if the encoder is frozen and photos are not augmented, else photos."""
+    """Return cached features if the encoder is frozen and photos are not augmented, else photos that are read."""
     if config.freeze_encoder and not config.augment:
-        return KeptFeatures(captioner, dataset, file, device)
+        return KeptFeatures(captioner, dataset, file, device, is_first)
     return ReadPhotos(captioner, dataset, config, device)
 
 

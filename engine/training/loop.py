@@ -1,40 +1,37 @@
-"""The training loop: loss, schedule, mixed precision, validation, checkpoints and exact resume.
+"""The training loop: steps, schedule, checkpoints and exact resume, on one rank or several.
 
 Log rows are passed to the caller. An interrupted training continues from its last state and gives the same result as an
 uninterrupted one.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from engine.captioners.native import checkpoints
-from engine.config import DecodingConfig, Recipe, TrainingConfig
-from engine.data.dataset import Dataset
-from engine.data.photos import open_photo
-from engine.data.split import Split
-from engine.decoding import sweep
-from engine.metrics import registry
-from engine.metrics.clipscore import ClipFamily
-from engine.metrics.measure import measure
+from engine.config import Recipe, TrainingConfig
+from engine.data.dataset import Dataset, Example
 from engine.models.clip import Clip
 from engine.reading import message
-from engine.training import images, state
-from engine.training.build import build_captioner, readable, tokenizer_of
+from engine.training import batches, images, ranks, state
+from engine.training.batches import Part
+from engine.training.build import build_captioner, readable, share_batch_statistics, tokenizer_of
 from engine.training.errors import TrainingError
-from engine.training.images import ENCODE_BATCH
+from engine.training.images import KeptFeatures, ReadPhotos
+from engine.training.loss import CaptionLoss
+from engine.training.ranks import Ranks
 from engine.training.state import Progress
-
-_IGNORED = -100  # the default ignore_index of cross_entropy
+from engine.training.validation import Validation
 
 
 def train(
@@ -45,6 +42,7 @@ def train(
     device: str = "cpu",
     clip: Clip | None = None,
     log: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+    team: Ranks | None = None,
 ) -> Progress:
     """Train a captioner in `folder`, or continue an interrupted training there.
 
@@ -52,13 +50,15 @@ def train(
     CLIPScore if a CLIP is given, `tensorboard/`, and the state to continue from.
 
     Args:
-        log: called after each epoch with every row of the `training` table so far.
+        clip: the CLIP that validates; only rank 0 needs it.
+        log: called after each epoch with every row of the `training` table so far, on rank 0.
+        team: the ranks that train together; None for this process alone.
 
     Raises:
         TrainingError: there are no captions, the folder contains another training, or the encoder weights do not fit.
         OSError: a file cannot be written, for example because the disk is full.
     """
-    return _Training(train_set, validation_set, recipe, folder, device, clip, log).run()
+    return _Training(train_set, validation_set, recipe, folder, device, clip, log, team or Ranks()).run()
 
 
 def is_finished(folder: Path, recipe: Recipe, train_set: Dataset, clip: Clip | None = None) -> bool:
@@ -103,201 +103,213 @@ class _Training:
         device: str,
         clip: Clip | None,
         log: Callable[[list[dict[str, Any]]], None],
+        team: Ranks,
     ) -> None:
-        self.recipe, self.config, self.folder = recipe, recipe.training, folder
-        self.device, self.clip, self._log = torch.device(device), clip, log
-        check_folder(folder, recipe, train_set, clip)
+        self.config, self.folder, self.team = recipe.training, folder, team
+        self.device, self._log = torch.device(device), log
+        usable = train_set.subset(example for example in train_set.examples if any(example.references))
+        team.first(lambda: self._check(recipe, train_set, usable, clip))
+        _check_same_data(team, train_set)
         torch.manual_seed(self.config.seed)
-        usable = [example for example in train_set.examples if any(example.references)]
-        if not usable:
-            raise TrainingError(f"{train_set.path}: no captions in split {train_set.split!r}; training needs captions")
-        self.tokenizer = tokenizer_of(train_set, usable, recipe)
-        self.captioner = build_captioner(recipe, self.tokenizer.vocab_size).to(self.device)
-        self.train_set = readable(train_set.subset(usable))
-        if not self.train_set.examples:
-            raise TrainingError(
-                f"{train_set.root}: none of the {len(usable):,} photos can be used, expected at least one"
-            )
-        held = [example for example in validation_set.examples if example.references]
-        self.validation_set = readable(validation_set.subset(held[: self.config.validation_images]))
-        state.claim(folder, _identity(recipe, train_set, clip), self.train_set, self.train_set.examples)
-        self.images = images.create(
-            self.captioner, self.train_set, self.config, folder / "features_train.f16", self.device
-        )
-        still = replace(self.config, augment=False)
-        self.validation_images = images.create(
-            self.captioner, self.validation_set, still, folder / "features_validation.f16", self.device
-        )
+        self.tokenizer = team.first(lambda: tokenizer_of(train_set, usable.examples, recipe))
+        self.captioner = team.in_turn(lambda: build_captioner(recipe, self.tokenizer.vocab_size).to(self.device))
+        self.train_set = usable.subset(team.first(lambda: _readable(usable)))
+        self.validation: Validation | None = None
+        team.first(lambda: self._claim(recipe, train_set, validation_set, clip))
+        self.images = team.in_turn(self._training_images)
         self.pairs = [
             (row, self.tokenizer.encode(text, self.config.max_length))
             for row, example in enumerate(self.train_set.examples)
             for text in example.references
             if text  # an empty caption would train the model to produce nothing
         ]
-        self.steps = len(self._batches(0)) * self.config.epochs
+        self.steps = len(batches.order(self.pairs, self.config, 0)) * self.config.epochs
+        if team.size > 1 and not self.config.freeze_encoder and self.device.type == "cuda":
+            share_batch_statistics(self.captioner)
         trained = [parameter for parameter in self.captioner.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
-        self.progress, self.rows = state.restore(folder, self.captioner, self.optimizer, self.device)
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=self.progress.step)
-        self._clip_images: np.ndarray | None = None
+        self.progress, self.rows = team.in_turn(
+            lambda: state.restore(folder, self.captioner, self.optimizer, self.device)
+        )
+        self._note_division()
+        loss = CaptionLoss(self.captioner, self.images, self.tokenizer, self.config)
+        self.loss = team.wrap(loss, self.device, has_trained_encoder=not self.config.freeze_encoder)
+        self.writer: SummaryWriter | None = None
+        if team.is_first:
+            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=self.progress.step)
 
     def run(self) -> Progress:
         """Train the remaining epochs."""
         for epoch in range(self.progress.epoch, self.config.epochs):
             self._epoch(epoch)
-            self._validate(epoch)
-            self.progress.epoch = epoch + 1
-            self._log(self.rows)
-            self._save()
-        self.writer.close()
+            self.progress = self.team.first(lambda epoch=epoch: self._end_epoch(epoch))
+        if self.writer is not None:
+            self.writer.close()
         return self.progress
+
+    # What rank 0 does before the first step
+
+    def _check(self, recipe: Recipe, train_set: Dataset, usable: Dataset, clip: Clip | None) -> None:
+        check_folder(self.folder, recipe, train_set, clip)
+        if not usable.examples:
+            raise TrainingError(f"{train_set.path}: no captions in split {train_set.split!r}; training needs captions")
+
+    def _claim(self, recipe: Recipe, train_set: Dataset, validation_set: Dataset, clip: Clip | None) -> None:
+        """Read the photos to validate on, write the training's identity, and prepare the validation."""
+        held = [example for example in validation_set.examples if example.references]
+        shown = readable(validation_set.subset(held[: self.config.validation_images]))
+        state.claim(self.folder, _identity(recipe, train_set, clip), self.train_set, self.train_set.examples)
+        if shown.examples:
+            still, features = replace(self.config, augment=False), self.folder / "features_validation.f16"
+            self.validation = Validation(self.captioner, self.tokenizer, shown, still, features, clip)
+
+    def _training_images(self) -> KeptFeatures | ReadPhotos:
+        file = self.folder / "features_train.f16"
+        return images.create(self.captioner, self.train_set, self.config, file, self.device, self.team.is_first)
+
+    def _note_division(self) -> None:
+        """Record how steps are divided, and print what differs from the epochs before."""
+        before, now = (self.progress.ranks, self.progress.accumulate), (self.team.size, self.config.accumulate)
+        if self.progress.epoch and before != now:
+            tqdm.write(
+                f"{self.folder}: earlier epochs ran with {_division(*before)}, this one runs with {_division(*now)}: "
+                "batches stay the same, but dropout, other random numbers and batch statistics differ from those of an "
+                "undisturbed training"
+            )
+        self.progress.ranks, self.progress.accumulate = now
 
     # One epoch
 
     def _epoch(self, epoch: int) -> None:
-        batches = self._batches(epoch)
-        torch.manual_seed(self.config.seed * 1_000_003 + epoch)  # so that a resumed epoch repeats dropout and sampling
+        order = batches.order(self.pairs, self.config, epoch)
+        steps = [batches.divide(batch, self.team.rank, self.team.size, self.config.accumulate) for batch in order]
+        # So that a resumed epoch repeats dropout and sampling, which differ by rank.
+        torch.manual_seed((self.config.seed * 1_000_003 + epoch) * self.team.size + self.team.rank)
         self._train_mode()
-        shown = [np.unique([self.pairs[i][0] for i in batch], return_inverse=True) for batch in batches]
-        bar = tqdm(self.images.batches([images.tolist() for images, _ in shown]), total=len(batches))
-        bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
-        for batch, (_, rows), source in zip(batches, shown, bar, strict=True):
-            loss, norm = self._step(source, torch.from_numpy(rows).to(self.device), [self.pairs[i][1] for i in batch])
-            if self.progress.step % self.config.log_steps == 0:
-                self._log_step(epoch, loss, norm)
-                bar.set_postfix(loss=f"{loss:.3f}")
-            self.progress.step += 1
+        bar = tqdm(zip(order, steps, strict=True), f"epoch {epoch + 1}/{self.config.epochs}", len(order))
+        with closing(self._inputs([part for parts in steps for part in parts])) as inputs:
+            for batch, parts in bar:
+                loss, norm = self._step(batch, islice(inputs, len(parts)), len(parts))
+                if self.progress.step % self.config.log_steps == 0:
+                    self._log_step(epoch, float(self.team.sum(loss)) / self.team.size, float(norm), bar)
+                self.progress.step += 1
 
-    def _batches(self, epoch: int) -> list[np.ndarray]:
-        """Return the positions in `pairs` of each step of an epoch."""
-        generator, size = np.random.default_rng([self.config.seed, epoch]), self.config.batch_size
-        if not self.config.group_captions:
-            order = generator.permutation(len(self.pairs))
-        else:
-            by_image: dict[int, list[int]] = {}
-            for position, (image, _) in enumerate(self.pairs):
-                by_image.setdefault(image, []).append(position)
-            images = list(by_image.values())
-            order = np.concatenate([images[number] for number in generator.permutation(len(images))])
-        return [order[at : at + size] for at in range(0, len(order), size)]
+    def _inputs(self, parts: list[Part]) -> Generator[tuple[Part, Tensor, Tensor, Tensor]]:
+        """Yield each part with its images, the image of each caption, and its captions int64[B, T]."""
+        shown = [np.unique([self.pairs[i][0] for i in part.positions], return_inverse=True) for part in parts]
+        sources = self.images.batches([images.tolist() for images, _ in shown])
+        for part, (_, rows), source in zip(parts, shown, sources, strict=True):
+            ids = batches.pad([self.pairs[i][1] for i in part.positions], self.tokenizer.pad_id)
+            yield part, source, torch.from_numpy(rows).to(self.device), ids.to(self.device)
 
     def _train_mode(self) -> None:
         self.captioner.train()
         if self.config.freeze_encoder:
             self.captioner.encoder.eval()  # frozen includes batch statistics and dropout
 
-    def _step(self, source: Tensor, rows: Tensor, captions: Sequence[list[int]]) -> tuple[float, float]:
-        """Update the weights once; caption i belongs to image rows[i] of `source`. Return loss and gradient norm."""
+    def _step(
+        self, batch: np.ndarray, inputs: Iterator[tuple[Part, Tensor, Tensor, Tensor]], count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Update the weights once with the captions of `batch`, of which this rank computes `count` parts.
+
+        Return this rank's share of the loss, whose mean over ranks is the loss of the batch, and the gradient norm.
+        """
         rate = learning_rate(self.progress.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        ids = pad(captions, self.tokenizer.pad_id).to(self.device)
-        with self._autocast():
-            memory = self.images.memory(source)
-            inputs, targets = ids[:, :-1], ids[:, 1:]
-            if self.config.scheduled_sampling:
-                inputs = self._sampled(inputs, memory, rows)
-            logits = self.captioner.logits(inputs, memory, rows)
-            loss = F.cross_entropy(
-                logits.float().flatten(0, 1),
-                targets.where(targets.ne(self.tokenizer.pad_id), _IGNORED).flatten(),
-                ignore_index=_IGNORED,
-                label_smoothing=self.config.label_smoothing,
-            )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        share, total = self.progress.step / max(1, self.steps), torch.zeros((), device=self.device)
+        scale = self._scale(batch)
+        for number, (part, source, rows, ids) in enumerate(inputs, start=1):
+            with ranks.syncing(self.loss, is_last=number == count):
+                loss = self.loss(source, rows, ids, share, scale if part.is_counted else 0.0)
+                loss.backward()
+            total += loss.detach()
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.config.clip_norm)
         self.optimizer.step()
-        return float(loss.detach()), float(norm)
+        return total, norm
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+    def _scale(self, batch: np.ndarray) -> float | None:
+        """Return the factor of a part's sum over tokens; None if the only part is the whole batch.
 
-    def _sampled(self, inputs: Tensor, memory: Tensor, rows: Tensor) -> Tensor:
-        """Return inputs int64[B, T] with a share of the tokens replaced by the model's predictions."""
-        share = self.progress.step / max(1, self.steps)
-        with torch.no_grad():
-            guesses = self.captioner.logits(inputs[:, :-1], memory.detach(), rows).argmax(-1)
-        special = inputs.eq(self.tokenizer.pad_id) | inputs.eq(self.tokenizer.eos_id)
-        replaced = (torch.rand(inputs.shape, device=inputs.device) < share) & special.logical_not()
-        replaced[:, 0] = False  # the start token stays
-        return inputs.where(replaced.logical_not(), torch.cat([inputs[:, :1], guesses], dim=1))
+        The sum is divided by the tokens of all parts of all ranks: a mean of means would weigh tokens differently.
+        Gradients are averaged over ranks, hence the number of ranks.
+        """
+        if self.team.size == self.config.accumulate == 1:
+            return None
+        return self.team.size / batches.token_count([self.pairs[i][1] for i in batch], self.tokenizer.pad_id)
 
-    # Validation
+    # What rank 0 does after an epoch
 
-    def _validate(self, epoch: int) -> None:
-        if not self.validation_set.examples:
-            checkpoints.save(
-                self.folder, self.captioner, self.tokenizer
-            )  # without validation the last captioner is kept
-            return
-        captions = self._greedy_captions()
-        split = _split(self.validation_set)
-        cider = measure({1: captions}, split, registry.named(["cider"]))[1].corpus["cider"].value
-        row = {"step": self.progress.step, "epoch": epoch, "validation_cider": cider}
-        self._keep_best("best_cider", cider, self.folder)
-        if self.clip is not None:
-            row["validation_clipscore"] = self._clipscore(self.clip, captions, split)
-            self._keep_best("best_clipscore", row["validation_clipscore"], self.folder / "best_clipscore")
-        self.rows.append(row)
-        for name in ("validation_cider", "validation_clipscore"):
-            if name in row:
-                self.writer.add_scalar(name.replace("_", "/", 1), row[name], epoch)
-        shown = " ".join(f"{name.removeprefix('validation_')} {value:.3f}" for name, value in list(row.items())[2:])
-        tqdm.write(message(f"epoch {epoch + 1}: {shown}; {captions[0]}"))
+    def _end_epoch(self, epoch: int) -> Progress:
+        """Validate, log and save; return the progress."""
+        if self.validation is None:
+            self._keep(self.folder)  # without validation the last captioner is kept
+        else:
+            self._validate(self.validation, epoch)
+        self.progress.epoch = epoch + 1
+        self._log(self.rows)
+        state.save(self.folder, self.progress, self.rows, self.captioner, self.optimizer)
+        return self.progress
 
-    def _greedy_captions(self) -> list[str]:
-        self.captioner.eval()
-        captions, config = [], DecodingConfig(beam_sizes=(1,), max_length=self.config.max_length)
-        rows = list(range(len(self.validation_set.examples)))
-        batches = [rows[at : at + ENCODE_BATCH] for at in range(0, len(rows), ENCODE_BATCH)]
-        for batch, source in zip(batches, self.validation_images.batches(batches), strict=True):
-            with torch.inference_mode(), self._autocast():
-                memory = self.validation_images.memory(source)
-                steps = self.captioner.start(memory, config.max_length)
-                bos, eos = self.tokenizer.bos_id, self.tokenizer.eos_id
-                found = sweep.search(steps, len(batch), 1, bos, eos, config, self.device)
-            captions += [self.tokenizer.decode(hypothesis.tokens) for hypothesis in found]
-        return captions
-
-    def _clipscore(self, clip: Clip, captions: list[str], split: Split) -> float:
-        if self._clip_images is None:
-            photos = (self.validation_set.photo(example) for example in self.validation_set.examples)
-            self._clip_images = clip.image_features([clip.prepare(open_photo(path)) for path in photos])
-        images = self._clip_images
-        clipscore, _ = ClipFamily(clip, lambda _: images).metrics
-        return measure({1: captions}, split, [clipscore])[1].corpus["clipscore"].value
+    def _validate(self, validation: Validation, epoch: int) -> None:
+        scores, caption = validation.scores()
+        self._keep_best("best_cider", scores["validation_cider"], self.folder)
+        if "validation_clipscore" in scores:
+            self._keep_best("best_clipscore", scores["validation_clipscore"], self.folder / "best_clipscore")
+        self.rows.append({"step": self.progress.step, "epoch": epoch, **scores})
+        for name, value in scores.items():
+            self._plot(name.replace("_", "/", 1), value, epoch)
+        shown = " ".join(f"{name.removeprefix('validation_')} {value:.3f}" for name, value in scores.items())
+        tqdm.write(message(f"epoch {epoch + 1}: {shown}; {caption}"))
 
     def _keep_best(self, name: str, value: float, folder: Path) -> None:
         # Ties prefer the later epoch: with a single validation photo CIDEr is 0 in every epoch.
         if value >= getattr(self.progress, name):
             setattr(self.progress, name, value)
-            checkpoints.save(folder, self.captioner, self.tokenizer)
+            self._keep(folder)
 
-    # Log and state
+    def _keep(self, folder: Path) -> None:
+        checkpoints.save(folder, self.captioner, self.tokenizer)
 
-    def _log_step(self, epoch: int, loss: float, norm: float) -> None:
+    # Log
+
+    def _log_step(self, epoch: int, loss: float, norm: float, bar: tqdm) -> None:
+        bar.set_postfix(loss=f"{loss:.3f}")
+        if not self.team.is_first:
+            return
         rate = self.optimizer.param_groups[0]["lr"]
         self.rows.append({"step": self.progress.step, "epoch": epoch, "loss": loss, "lr": rate, "grad_norm": norm})
         for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
-            self.writer.add_scalar(f"training/{name}", value, self.progress.step)
+            self._plot(f"training/{name}", value, self.progress.step)
 
-    def _save(self) -> None:
-        state.save(self.folder, self.progress, self.rows, self.captioner, self.optimizer)
-
-
-def pad(captions: Sequence[list[int]], pad_id: int) -> Tensor:
-    """Return captions of different lengths as int64[B, T], padded on the right."""
-    width = max(map(len, captions))
-    return torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in captions])
+    def _plot(self, name: str, value: float, step: int) -> None:
+        if self.writer is not None:
+            self.writer.add_scalar(name, value, step)
 
 
-def _split(dataset: Dataset) -> Split:
-    """Return the validation images as a `Split` for metrics."""
-    return Split(
-        tuple(example.image_id for example in dataset.examples),
-        tuple(tuple(example.references) for example in dataset.examples),
-        tuple(dataset.photo(example) for example in dataset.examples),
-        fingerprint=dataset.fingerprint,
-    )
+def _check_same_data(team: Ranks, train_set: Dataset) -> None:
+    """Check that this rank reads the photos and captions that rank 0 reads.
+
+    Raises:
+        TrainingError: it does not.
+    """
+    if team.first(lambda: train_set.fingerprint) != train_set.fingerprint:
+        raise TrainingError(
+            f"{train_set.path}: rank {team.rank} reads other photos or captions than rank 0; every machine needs the "
+            "same data"
+        )
+
+
+def _readable(usable: Dataset) -> tuple[Example, ...]:
+    found = readable(usable).examples
+    if not found:
+        raise TrainingError(
+            f"{usable.root}: none of the {len(usable.examples):,} photos can be used, expected at least one"
+        )
+    return found
+
+
+def _division(size: int, accumulate: int) -> str:
+    return f"{size} process{'es' if size > 1 else ''} and accumulate = {accumulate}"

@@ -34,6 +34,10 @@ class Progress:
     step: int = 0
     best_cider: float = -math.inf
     best_clipscore: float = -math.inf
+    ranks: int = 1
+    """Number of processes of the last epoch. Weights depend on it and on `accumulate` only through random numbers and
+    batch statistics; a training may continue with others."""
+    accumulate: int = 1
 
     @property
     def is_validated(self) -> bool:
@@ -42,8 +46,14 @@ class Progress:
 
 
 def identity(recipe: Recipe, train_set: Dataset, clip: str | None) -> bytes:
-    """Return what `training.json` contains; `clip` is the name of the CLIP that validates."""
-    mine = {"recipe": asdict(recipe), "data": train_set.fingerprint, "clip": clip}
+    """Return what `training.json` contains; `clip` is the name of the CLIP that validates.
+
+    The number of micro-batches is left out: it does not change what is trained, and a training that ran out of memory
+    can continue with more.
+    """
+    settings = asdict(recipe)
+    del settings["training"]["accumulate"]
+    mine = {"recipe": settings, "data": train_set.fingerprint, "clip": clip}
     return (json.dumps(mine, indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -149,7 +159,7 @@ def _read(file: Path, device: torch.device, mmap: bool = False) -> Any:
 def _progress(kept: Any) -> Progress:
     progress = Progress(**kept["progress"])
     for name, value in asdict(progress).items():
-        if type(value) not in (int, float) or (name in ("epoch", "step") and not 0 <= value < 2**63):
+        if type(value) not in (int, float) or (name not in ("best_cider", "best_clipscore") and not 0 <= value < 2**63):
             raise ValueError(f"{name} is not a number")
     return progress
 

@@ -380,10 +380,6 @@ def test_a_case_without_maps_gives_a_warning_and_links_name_the_shown_case(open_
     assert not open_view("attention", results, run="demo", beam=3, image="scene_02").warning
 
 
-@pytest.mark.parametrize(
-    ("view", "label"),
-    [("failures", "Where did the model"), ("attention", "Open scores of this"), ("compare", "Open this case")],
-)
 @pytest.mark.parametrize(("view", "stored"), [("failures", False), ("attention", False), ("failures", True)])
 def test_a_run_with_the_attention_of_a_sample_says_how_to_compute_that_of_an_image(open_view, tmp_path, view, stored):
     results = tmp_path / "results"
@@ -399,6 +395,10 @@ def test_a_run_with_the_attention_of_a_sample_says_how_to_compute_that_of_an_ima
     assert said == ([] if stored else [f"{command} --attention-of scene_02"])
 
 
+@pytest.mark.parametrize(
+    ("view", "label"),
+    [("failures", "Where did the model"), ("attention", "Open scores of this"), ("compare", "Open this case")],
+)
 def test_a_link_to_another_view_shows_the_same_run_in_a_new_tab_and_forgets_nothing_in_this_one(open_view, view, label):
     app = open_view(view, run="demo_cnn", sort="rouge_l", layer=1)
     link = next(each.proto for each in app.get("page_link") if label in each.proto.label)

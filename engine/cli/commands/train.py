@@ -2,13 +2,16 @@
 
 import argparse
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli import parser
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # loading these takes seconds
     from engine.config import Recipe
+    from engine.data.dataset import Dataset
+    from engine.training.ranks import Ranks
 
 
 def add(commands: parser.Commands) -> None:
@@ -17,7 +20,7 @@ def add(commands: parser.Commands) -> None:
         commands,
         "train",
         run,
-        "train a captioner; the same command continues an interrupted training",
+        "train a captioner, on several GPUs under torchrun; the same command continues an interrupted training",
         "python -m engine train --data data/demo --recipe engine/recipes/demo.toml --out checkpoints/mine",
     )
     parser.add_data(command, "train")
@@ -34,27 +37,44 @@ def add(commands: parser.Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from engine.cli import inputs
-    from engine.data import registry
+    from engine.training import ranks
+
+    with ranks.joined(options.device) as team:
+        return _train(options, team)
+
+
+def _train(options: argparse.Namespace, team: "Ranks") -> int:
     from engine.models import clip, device
     from engine.store import locks, tables
     from engine.training import loop
 
-    recipe = _recipe(options)
-    train_set = inputs.dataset(options, "train")
-    validation_set = registry.load(options.data, options.format, "val", options.hold_out)
-    model_device = device.prepare(options.device)
-    scorer = clip.load(options.clip, model_device) if options.clip else None
+    recipe, train_set, validation_set = team.in_turn(lambda: _inputs(options))
+    model_device = team.in_turn(lambda: device.prepare(team.device(options.device)))
 
     def keep(rows: list[dict]) -> None:
         tables.write_table(options.out, "training", tables.table_of("training", rows))
 
-    with locks.alone(options.out):
-        done = loop.train(train_set, validation_set, recipe, options.out, model_device, scorer, keep)
+    with ExitStack() as stack:
+        # Rank 0 alone holds the folder, and validates.
+        team.first(lambda: stack.enter_context(locks.alone(options.out)))
+        scorers: list[clip.Clip] = []
+        if options.clip:
+            team.first(lambda: scorers.append(clip.load(options.clip, model_device)))
+        scorer = scorers[0] if scorers else None
+        done = loop.train(train_set, validation_set, recipe, options.out, model_device, scorer, keep, team)
     best = f"best validation CIDEr {done.best_cider:.3f}" if done.is_validated else "no photos to validate on"
     print(f"\n{options.out}: {done.epoch} epochs, {done.step} steps, {best}")
     print(f"next: {_next(options)}")
     return 0
+
+
+def _inputs(options: argparse.Namespace) -> "tuple[Recipe, Dataset, Dataset]":
+    """Return the recipe, the training set and the validation set."""
+    from engine.cli import inputs
+    from engine.data import registry
+
+    recipe, train_set = _recipe(options), inputs.dataset(options, "train")
+    return recipe, train_set, registry.load(options.data, options.format, "val", options.hold_out)
 
 
 def _recipe(options: argparse.Namespace) -> "Recipe":
