@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         with safe_stdout():
-            return options.run(options)
+            return _run(options)
     except KeyboardInterrupt:
         print("\nstopped; run the same command again to continue", file=sys.stderr)
         return 130
@@ -42,6 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _fail(str(error))
         return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command; results on object storage are copied into their mirror before and uploaded afterwards."""
+    from engine.store import remote  # pyarrow takes a while to import
+
+    place = remote.of(options.results)
+    if place is None:
+        return options.run(options)
+    place.pull()
+    status = options.run(options)
+    for name in place.push():
+        print(f"run {name!r} is at {place.address}")
+    return status
 
 
 def _fail(text: str) -> None:

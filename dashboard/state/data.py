@@ -16,8 +16,8 @@ import streamlit as st
 
 from dashboard.state.answers import Function, answer
 from dashboard.state.record import Run, runs_of
-from engine.store import database, queries
-from engine.store.errors import Problem
+from engine.store import database, queries, remote
+from engine.store.errors import Problem, ResultsError
 
 RESULTS_VARIABLE = "CAPTIONSCOPE_RESULTS"
 
@@ -35,9 +35,26 @@ State = str
 
 
 def results_folder() -> Path:
-    """Return the folder in the variable CAPTIONSCOPE_RESULTS, else `results` beside the dashboard."""
+    """Return the folder in the variable CAPTIONSCOPE_RESULTS, else `results` beside the dashboard.
+
+    Of an address of object storage, return the folder that mirrors it.
+    """
     named = os.environ.get(RESULTS_VARIABLE)
-    return Path(named) if named else RESULTS
+    if not named:
+        return RESULTS
+    return remote.folder_of(named) if remote.is_address(named) else Path(named)
+
+
+@st.cache_resource(ttl=30, max_entries=1, show_spinner="Looking for new runs")
+def _pulled(results: str) -> list[Problem]:
+    """Copy new runs from object storage, and return what went wrong."""
+    place = remote.of(Path(results))
+    try:
+        if place is not None:
+            place.pull()
+    except ResultsError as error:
+        return [Problem(Path(results), str(error))]
+    return []
 
 
 def fingerprint(results: Path, patterns: Sequence[str] = RUNS) -> State:
@@ -54,6 +71,7 @@ def fingerprint(results: Path, patterns: Sequence[str] = RUNS) -> State:
 
 def refresh() -> None:
     """Read the state of the results folder; called once per run of the page, which then shows one state."""
+    _pulled(str(results_folder()))
     st.session_state[_STATE] = fingerprint(results_folder())
 
 
@@ -71,7 +89,8 @@ def runs() -> list[Run]:
 
 def problems() -> list[Problem]:
     """Return what could not be read, and why."""
-    return _connection(str(results_folder()), state())[1]
+    results = str(results_folder())
+    return [*_pulled(results), *_connection(results, state())[1]]
 
 
 def query(function: Function, *arguments: Any) -> pd.DataFrame:

@@ -45,8 +45,21 @@ def add_command(
         formatter_class=_Help,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="results folder")
+    parser.add_argument(
+        "--results", type=results_folder, default=RESULTS, metavar="PLACE", help="results folder, or s3://BUCKET/PREFIX"
+    )
     return parser
+
+
+def results_folder(text: str) -> Path:
+    """Return the results folder of the command line; of an address, the folder that mirrors it."""
+    if "://" not in text:
+        return Path(text)
+    from engine.store import remote
+
+    if not remote.is_address(text):
+        raise argparse.ArgumentTypeError(f"{text}: expected a folder, or an address such as s3://BUCKET/PREFIX")
+    return remote.folder_of(text)
 
 
 def positive(text: str) -> int:

@@ -28,7 +28,7 @@ from engine.evaluation.workers import workers_of
 from engine.metrics import zeroshot
 from engine.metrics.coco import CAPTION_METRICS
 from engine.protocols import PluginError
-from engine.store import atomic, tables
+from engine.store import atomic, remote, tables
 
 
 class Outcome(Enum):
@@ -167,6 +167,8 @@ def _write_maps(run: RunInProgress, settings: CaptionerRun, work: chunks.Work, e
     if work.settings.sample is None:
         run.write_rows("attention", stored, rows)
         return
+    if work.remote is not None:
+        work.remote.push_table(run.folder, "captions")
     wanted = explaining.tagged(work)
     with run.watch.measure("attention of tagged captions"):
         more = explaining.replay(work, every, wanted, settings.place)
@@ -212,6 +214,7 @@ def _work(
         stage=f"captions_{run.chunk_size}",  # chunks of different sizes contain different images
         settings=captions,
         times_sizes=settings.times_sizes,
+        remote=remote.of(settings.results),
         time_limit=settings.time_limit,
     )
 

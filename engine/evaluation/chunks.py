@@ -25,6 +25,7 @@ from engine.evaluation.captioning import CaptionSettings, PreparedPhoto
 from engine.evaluation.provenance import Stopwatch
 from engine.protocols import Captioner, Hypothesis
 from engine.store import parts, tables
+from engine.store.remote import Remote
 
 WAITED = "wait for photos"
 
@@ -65,6 +66,8 @@ class Work:
     """Seconds after which a chunk that is not finished ends its process."""
     tables: tuple[str, ...] = captioning.TABLES
     """The tables of a chunk."""
+    remote: Remote | None = None
+    """Where finished chunks are also stored, if the run's folder is a mirror."""
 
     @property
     def where(self) -> tuple[Path, str]:
@@ -83,6 +86,12 @@ class Computed:
     """The machine that computed it."""
     device: str
     """Its processor: `cpu`, or the name of the GPU."""
+
+
+def fetch(work: Work) -> None:
+    """Copy chunks that other machines have stored into the run's folder, if it is a mirror."""
+    if work.remote is not None:
+        work.remote.pull_chunks(parts.stage_folder(*work.where))
 
 
 def is_stored(work: Work, number: int) -> bool:
@@ -184,6 +193,8 @@ class Worker:
     def _caption(self, chunk: Chunk, photos: Sequence[PreparedPhoto], watch: Stopwatch) -> dict[str, pa.Table]:
         settings, model = self._work.settings, self._captioner
         if chunk.maps_of is not None:
+            if self._work.remote is not None:
+                self._work.remote.pull_table(self._work.folder, "captions")
             finished = finished_captions(self._work.folder, chunk.maps_of)
             return captioning.replay(model, chunk.examples, photos, finished, settings, watch)
         is_timed = self._work.times_sizes and chunk.number == 0
@@ -192,6 +203,8 @@ class Worker:
     def _store(self, chunk: Chunk, found: dict[str, pa.Table], watch: Stopwatch) -> int:
         record = Computed(len(chunk.examples), watch.seconds, self._node, self._device)
         parts.write_part(*self._work.where, chunk.number, found, asdict(record))
+        if self._work.remote is not None:
+            self._work.remote.push_chunk(parts.part_folder(*self._work.where, chunk.number))
         return len(chunk.examples)
 
     @contextmanager

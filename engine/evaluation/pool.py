@@ -80,6 +80,7 @@ def compute(work: Work, every: Sequence[Chunk], place: Place, text: str, is_shar
         text: what is done, for the progress bar.
         is_shared: whether a part leaves the chunks of other parts to them.
     """
+    chunks.fetch(work)
     part = place.part if is_shared else None
     own = [chunk for chunk in every if part is None or part.has(chunk.number)]
     missing = [chunk for chunk in own if not chunks.is_stored(work, chunk.number)]
@@ -88,4 +89,5 @@ def compute(work: Work, every: Sequence[Chunk], place: Place, text: str, is_shar
     with tqdm(total=images, initial=initial, unit="image", desc=text) as bar:
         for count in place.run(work, missing) if missing else ():
             bar.update(count)
+    chunks.fetch(work)
     return [chunk.number for chunk in every if not chunks.is_stored(work, chunk.number)]

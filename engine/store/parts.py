@@ -21,7 +21,7 @@ from engine.writing import publish_folder
 PARTS = ".parts"
 """The folder in a run's folder."""
 
-_RECORD = "computed.json"
+RECORD = "computed.json"
 
 
 def write_part(
@@ -31,11 +31,11 @@ def write_part(
 
     Several processes may write the same chunk at the same time, because the same chunk has the same tables.
     """
-    target = _part_folder(folder, stage, index)
+    target = part_folder(folder, stage, index)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     for table, rows in tables.items():
         write_table(temporary, table, rows)
-    write_json(temporary / _RECORD, dict(record or {}))
+    write_json(temporary / RECORD, dict(record or {}))
     if is_part(folder, stage, index, list(tables)):  # another process was faster
         shutil.rmtree(temporary, ignore_errors=True)
         return
@@ -50,7 +50,7 @@ def write_part(
 
 def is_part(folder: Path, stage: str, index: int, tables: list[str]) -> bool:
     """Return whether chunk `index` of `stage` is stored, by the descriptions of its tables."""
-    part = _part_folder(folder, stage, index)
+    part = part_folder(folder, stage, index)
     # A part without a column of ADDED was written before there was one, and parts are joined to one table.
     return all(check_table(part, table) is None and _is_current(part, table) for table in tables)
 
@@ -62,13 +62,13 @@ def _is_current(part: Path, table: str) -> bool:
 
 def part_rows(folder: Path, stage: str, index: int, table: str) -> int:
     """Return the number of rows of a table of a stored chunk."""
-    return count_rows(_part_folder(folder, stage, index), table)
+    return count_rows(part_folder(folder, stage, index), table)
 
 
 def read_part_record(folder: Path, stage: str, index: int) -> dict[str, Any]:
     """Return the record of a chunk, empty if it is missing or damaged."""
     try:
-        return read_object(_part_folder(folder, stage, index) / _RECORD, ResultsError)
+        return read_object(part_folder(folder, stage, index) / RECORD, ResultsError)
     except (ResultsError, OSError):
         return {}
 
@@ -79,7 +79,7 @@ def read_part_table(folder: Path, stage: str, index: int, table: str) -> pa.Tabl
     Raises:
         ResultsError: the chunk is damaged. It is deleted, so that the next run computes it again.
     """
-    part = _part_folder(folder, stage, index)
+    part = part_folder(folder, stage, index)
     try:
         return read_table(part, table)
     except ResultsError as error:
@@ -102,7 +102,7 @@ def drop_parts(folder: Path) -> None:
 
 def drop_stage(folder: Path, stage: str) -> None:
     """Delete the chunks of a stage."""
-    shutil.rmtree(folder / PARTS / stage, ignore_errors=True)
+    shutil.rmtree(stage_folder(folder, stage), ignore_errors=True)
 
 
 def drop_chunks(folder: Path) -> None:
@@ -112,5 +112,11 @@ def drop_chunks(folder: Path) -> None:
             shutil.rmtree(stage)
 
 
-def _part_folder(folder: Path, stage: str, index: int) -> Path:
-    return folder / PARTS / stage / f"{index:06d}"
+def stage_folder(folder: Path, stage: str) -> Path:
+    """Return the folder of the chunks of a stage."""
+    return folder / PARTS / stage
+
+
+def part_folder(folder: Path, stage: str, index: int) -> Path:
+    """Return the folder of a chunk."""
+    return stage_folder(folder, stage) / f"{index:06d}"
