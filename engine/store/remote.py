@@ -1,7 +1,7 @@
 """Results on object storage (S3 and compatible): a local folder mirrors them.
 
-Commands and pages work in the mirror. Finished runs are uploaded, `run.json` last: object storage cannot rename folders,
-so this object is the commit, and readers ignore a run without it. Of a chunk, the record is uploaded last.
+Commands and pages work in the mirror. Finished runs are uploaded, `run.json` last: object storage cannot rename a
+folder, so this object is the commit, and readers ignore a run without it. Of a chunk, the record is uploaded last.
 """
 
 import hashlib
