@@ -106,3 +106,13 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+CACHE = "CAPTIONSCOPE_CACHE"
+"""Environment variable: the folder of what can be computed or copied again, instead of one in the user's cache."""
+
+
+def user_cache(name: str) -> Path:
+    """Return the folder of this user for what can be computed or copied again."""
+    chosen = os.environ.get(CACHE)
+    return (Path(chosen) if chosen else Path.home() / ".cache" / "captionscope") / name

@@ -1,12 +1,14 @@
 """Fixtures that several test modules share."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is imported: on tensors this small, threads cost more than they save.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before ray is imported: its servers bind to 127.0.0.1, and it reports nothing to its makers.
+os.environ.setdefault("CAPTIONSCOPE_CACHE", tempfile.mkdtemp(prefix="captionscope-tests-"))
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import pytest

@@ -6,6 +6,7 @@ folder, so this object is the commit, and readers ignore a run without it. Of a 
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,23 +22,19 @@ from engine.store import atomic, locks, records, shards
 from engine.store.errors import ResultsError
 from engine.store.parts import PARTS, RECORD
 from engine.store.schema import RUN_RECORD
-
-MIRRORS = "CAPTIONSCOPE_MIRRORS"
-"""Environment variable: the folder of the mirrors, instead of one in the user's cache."""
+from engine.writing import user_cache
 
 _ADDRESS, _SYNCED, _PULLED = ".remote", ".synced", ".pulled"
 
 
 def is_address(text: str) -> bool:
     """Return whether results are named by an address of object storage, and not by a folder."""
-    return text.startswith("s3://")
+    return re.match(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/|\?|$)", text) is not None
 
 
 def folder_of(address: str) -> Path:
     """Return the folder that mirrors an address; make it if it does not exist."""
-    parent = os.environ.get(MIRRORS)
-    base = Path(parent) if parent else Path.home() / ".cache" / "captionscope" / "mirrors"
-    folder = base / hashlib.sha256(address.encode()).hexdigest()[:16]
+    folder = user_cache("mirrors") / hashlib.sha256(address.encode()).hexdigest()[:16]
     if not (folder / _ADDRESS).is_file():
         atomic.write_text(folder / _ADDRESS, f"{address}\n")
     return folder

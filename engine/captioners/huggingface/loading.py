@@ -18,6 +18,7 @@ import torch
 
 from engine.captioners.huggingface.errors import HuggingFaceError
 from engine.captioners.huggingface.families import Family, family_of
+from engine.models import fingerprints
 from engine.models.hub import quiet_downloads
 from engine.reading import first_line, quoted
 
@@ -242,8 +243,27 @@ def _why(name: str, where: str, error: BaseException) -> str:
 
 def fingerprint(loaded: Loaded) -> str:
     """Return 16 hex digits that change with any weight, with the config and with the generation settings."""
-    digest = hashlib.sha256(loaded.model.config.to_json_string().encode())
-    digest.update(loaded.model.generation_config.to_json_string().encode())
+    settings = loaded.model.config.to_json_string() + loaded.model.generation_config.to_json_string()
+    kind = f"{loaded.model.dtype} {settings}"
+    return fingerprints.remembered(_files(loaded), kind, lambda: _fingerprint(loaded, settings))
+
+
+def _files(loaded: Loaded) -> list[Path]:
+    """Return the files that a model was read from; none if they are not known."""
+    from huggingface_hub import snapshot_download
+
+    where, _ = split_name(f"{PREFIX}{loaded.name}")
+    if Path(where).is_dir():
+        return fingerprints.files_in(Path(where))
+    try:
+        folder = snapshot_download(where, revision=loaded.revision, local_files_only=True)
+    except (OSError, ValueError):
+        return []
+    return fingerprints.files_in(Path(folder))
+
+
+def _fingerprint(loaded: Loaded, settings: str) -> str:
+    digest = hashlib.sha256(settings.encode())
     for name, tensor in sorted(loaded.model.state_dict().items()):
         digest.update(name.encode())
         here = _read(loaded.model, name) if tensor.is_meta else tensor

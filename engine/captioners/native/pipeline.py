@@ -23,6 +23,7 @@ from engine.decoding.batched import BatchedSearch, in_jobs, jobs_for
 from engine.decoding.cuda_graphs import GraphCache
 from engine.decoding.steps import TokenHypothesis
 from engine.explain.attention import WordMaps
+from engine.models import fingerprints
 from engine.models.tokenizer import CaptionTokenizer
 from engine.protocols import Hypothesis
 from engine.store.schema import ATTENTION_PASSES
@@ -75,7 +76,9 @@ class NativeCaptioner:
         precision: str = "float32",
     ) -> None:
         # Before casting: the fingerprint is that of the stored weights.
-        self.fingerprint = checkpoints.fingerprint(model)
+        self.fingerprint = fingerprints.remembered(
+            fingerprints.files_in(folder), "native captioner", lambda: checkpoints.fingerprint(model)
+        )
         self.model, self.tokenizer, self.folder = model.to(device, _DTYPES[precision]), tokenizer, folder
         self.name = folder.resolve().name
         self.seconds = {ENCODE: 0.0, DECODE: 0.0}
