@@ -31,7 +31,7 @@ LONGEST = 120
 """Seconds after which a command counts as hanging."""
 
 _TIMES = ("created", "versions", "timings", "hardware", "seconds_per_image", "sweep_seconds_per_image")
-_TIMES += ("waited_for_photos",)
+_TIMES += ("waited_for_photos", "workers")
 _COUNTS = ("requests", "retries")
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}")
 """What a kill leaves of a file that several processes may write: with a name of its own, and deleted an hour later."""
