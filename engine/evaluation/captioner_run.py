@@ -15,6 +15,7 @@ from engine.captioners import registry
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
 from engine.evaluation import captioning, chunks, metadata, nbest, provenance, scoring, zeroshot_run
+from engine.evaluation.caption_blocks import CaptionBlocks
 from engine.evaluation.captioning import CaptionSettings
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.grounding import grounding_of
@@ -154,19 +155,19 @@ def _attention_pass(captioner: Captioner, captions: CaptionSettings) -> str | No
 
 def _score(run: RunInProgress, settings: CaptionerRun, found: Mapping[str, pa.Table]) -> scoring.Scored:
     """Write the score tables; n-best lists first, because ranking errors are found in them."""
-    split = scoring.split_of(found["images"], settings.dataset)
-    wanted, timed = MetricSettings(settings.metrics, settings.clip, settings.results), run.watch.measure
+    blocks = CaptionBlocks(
+        run.folder, tuple(sorted(settings.decoding.beam_sizes)), settings.dataset.root, settings.dataset.fingerprint
+    )
+    wanted = MetricSettings(settings.metrics, settings.clip, settings.results)
     errors = {}
     if settings.decoding.n_best > 1:
-        lists = nbest.scored(found["hypotheses"], split, wanted, timed)
+        with scoring.scratch(run) as folder, scoring.processes(blocks) as apply:
+            lists = nbest.scored(found["hypotheses"], blocks, wanted, run.watch.measure, folder, apply)
         run.write("hypotheses", lists)
         # Samples are unranked, so a better later sample is not a ranking error.
         errors = {} if settings.decoding.sample else nbest.ranking_errors(lists)
-    by_size = scoring.by_setting(found["captions"], split)
     fields = settings.decoding.signature_fields() | captioner_fields(run.identity)
-    scored = scoring.score(split, by_size, wanted, fields, errors, timed)
-    scoring.write(run, scored, settings.clip)
-    return scored
+    return scoring.score(run, blocks, wanted, fields, errors)
 
 
 def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from engine.data.photos import PhotoError, open_photo, read_ahead
 from engine.data.split import Split
+from engine.evaluation.caption_blocks import RunBlocks
 from engine.metrics.clipscore import ClipFamily
 from engine.store import atomic
 
@@ -51,6 +52,16 @@ class ClipSettings:
             return encoded[[rows[image_id] for image_id in split.image_ids]]
 
         return ClipFamily(self.clip, features, self.prefix, lambda batches: tqdm(batches, "CLIP texts", unit="batch"))
+
+    def of_run(self, results: Path, blocks: RunBlocks) -> tuple[ClipFamily, np.ndarray]:
+        """Return the family for the blocks of a run, and the features of its photos, float32[N, D]."""
+        photos = [path for split in blocks.splits() for path in split.photos]
+        encoded, _ = image_features(results, self.clip, photos, blocks.fingerprint)
+
+        def none(split: Split) -> np.ndarray:
+            raise NotImplementedError("the blocks of a run come with the features of their photos")
+
+        return ClipFamily(self.clip, none, self.prefix), encoded
 
 
 def image_features(

@@ -12,7 +12,7 @@ from pyarrow.compute import field
 
 from engine.data.dataset import Box
 from engine.diagnosis.grounding import GroundingInput, ground
-from engine.evaluation.scoring import boxes_of
+from engine.evaluation.caption_blocks import boxes_of
 from engine.explain.attention import from_bytes
 from engine.store import tables
 

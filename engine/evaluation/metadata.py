@@ -61,15 +61,16 @@ def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def data_metadata(dataset: Dataset, images: pa.Table) -> dict[str, Any]:
-    """Return the entry `data` of `run.json`."""
+def data_metadata(dataset: Dataset, images: pa.Table | None = None) -> dict[str, Any]:
+    """Return the entry `data` of `run.json`; `images` are those of the run, None for all."""
+    references = [each.references for each in dataset.examples] if images is None else images["references"].to_pylist()
     return {
         "name": dataset.name,
         "format": dataset.format,
         "path": str(dataset.path),
         "split": dataset.split,
-        "images": len(images),
-        "references": sum(map(len, images["references"].to_pylist())),
+        "images": len(references),
+        "references": sum(map(len, references)),
         "fingerprint": dataset.fingerprint,
         **({"remarks": list(dataset.remarks)} if dataset.remarks else {}),
     }

@@ -58,7 +58,8 @@ def write(folder: Path, number: int, block: Block) -> list[str]:
     arrays = {"references": references, "counts": [len(split.references[row]) for row in rows], "rows": rows}
     small = {name: np.array(values, dtype=np.int32) for name, values in arrays.items()}
     small["captions"] = np.array(captions, dtype=np.int32).reshape(len(captions), len(rows))
-    np.savez(_file(folder, number), images=len(split), **small, **texts, **plain)
+    every = {"images": np.array(len(split)), **small, **texts, **plain}
+    np.savez(_file(folder, number), **every)  # ty: ignore[invalid-argument-type]  # numpy's stub knows only its own keywords
     return list(words)
 
 
