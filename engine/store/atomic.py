@@ -1,5 +1,6 @@
 """Text, JSON and numpy files written under a temporary name and renamed: no reader sees half a file."""
 
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,16 +38,26 @@ def write_rows(path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
     with replacing(path, shared=True) as temporary, open(temporary, "wb") as handle:
         for number, part in enumerate(parts):
             if number == 0:
-                header = {"descr": "<f4", "fortran_order": False, "shape": (count, part.shape[1])}
-                np.lib.format.write_array_header_1_0(handle, header)
+                handle.write(_header(count, part.shape[1]))
             part.astype("<f4").tofile(handle)
 
 
 def read_rows(path: Path, count: int) -> np.ndarray | None:
     """Return the array of `write_rows` as mapped memory, or None if it is missing, damaged or of another size."""
     try:
-        kept = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError, TypeError):
+        size = path.stat().st_size
+        with open(path, "rb") as handle:
+            start = handle.read(len(_header(count, 1)))
+        # The header is compared and not parsed, because numpy's parser raises almost anything for a damaged one.
+        width, rest = divmod(size - len(start), 4 * count)
+        if rest or width < 1 or start != _header(count, width):
+            return None
+        return np.memmap(path, np.dtype("<f4"), "r", len(start), (count, width))
+    except (OSError, ValueError, ZeroDivisionError):
         return None
-    is_whole = kept.dtype == np.float32 and kept.ndim == 2 and len(kept) == count
-    return kept if is_whole else None
+
+
+def _header(count: int, width: int) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (count, width)})
+    return header.getvalue()
