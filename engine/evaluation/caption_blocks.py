@@ -1,7 +1,7 @@
 """Read the images and captions of a run from its folder, block by block."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +43,9 @@ class RunBlocks(Protocol):
 
     def whole(self) -> tuple[Split, dict[int, list[str]]]:
         """Return all images and the captions of each setting, in memory."""
+
+    def of_size(self, size: int) -> "RunBlocks":
+        """Return the same images and captions in blocks of `size` images."""
 
 
 def joined(blocks: RunBlocks) -> tuple[Split, dict[int, list[str]]]:
@@ -93,6 +96,10 @@ class CaptionBlocks:
     def whole(self) -> tuple[Split, dict[int, list[str]]]:
         """Return all images and the captions of each beam size, in memory."""
         return joined(self)
+
+    def of_size(self, size: int) -> "CaptionBlocks":
+        """Return the same images and captions in blocks of `size` images."""
+        return replace(self, size=size)
 
     @property
     def images(self) -> int:

@@ -4,6 +4,7 @@ Every hypothesis is scored like a caption, which shows whether the search ranked
 """
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,12 @@ class HypothesisBlocks:
     def splits(self) -> Iterator[Split]:
         """Yield the images of each block."""
         return self._images.splits()
+
+    def of_size(self, size: int) -> "HypothesisBlocks":
+        """Return the same hypotheses in blocks of `size` images."""
+        other = copy(self)
+        other._images = self._images.of_size(size)
+        return other
 
     def whole(self) -> tuple[Split, dict[int, list[str]]]:
         """Return all images and the captions of each place, in memory."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from engine.data.blocks import Block, blocks_of
+from engine.data.blocks import Block
 from engine.data.split import Split
 from engine.diagnosis import tags
 from engine.diagnosis.frequent import FrequentCaptions
@@ -89,18 +89,15 @@ class Statistics:
     def add_clip(self, family: ClipFamily, features: np.ndarray, blocks: RunBlocks) -> None:
         """Compute CLIP metrics; `features` are those of the photos, float32[N, D], NaN where there is none."""
         start, has_references = 0, False
-        for block in blocks:
-            has_references |= any(block.split.references)
-            for some in blocks_of(block.split, block.captions, _CLIP_IMAGES):
-                family.truncated.clear()
-                images = np.array(features[start : start + len(some.split)])
-                self._append(family.metrics, family.of_features(some.captions, some.split.references, images))
-                flags = {
-                    size: np.array([[family.truncated[text]] for text in each]) for size, each in some.captions.items()
-                }
-                self._columns.append(_TRUNCATED, flags)
-                start += len(some.split)
-
+        for block in blocks.of_size(_CLIP_IMAGES):
+            references = block.split.references
+            has_references |= any(references)
+            family.truncated.clear()
+            images = np.array(features[start : start + len(references)])
+            self._append(family.metrics, family.of_features(block.captions, references, images))
+            cut = {size: [[family.truncated[text]] for text in each] for size, each in block.captions.items()}
+            self._columns.append(_TRUNCATED, {size: np.array(each) for size, each in cut.items()})
+            start += len(references)
         if not has_references:
             self._columns.drop("refclipscore")
 

@@ -3,15 +3,21 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.data.dataset import Box, Dataset, Example
+from engine.data.split import Split
 from engine.diagnosis import frequent
-from engine.evaluation import predictions_run, scoring
+from engine.evaluation import predictions_run, scoring, split_scores
+from engine.evaluation.clip_settings import ClipSettings, image_features
 from engine.evaluation.predictions_run import PredictionsRun
 from engine.metrics import ptb
 from engine.metrics.base import MetricError
+from engine.metrics.clipscore import ClipFamily
+from engine.models import clip
 from engine.store import records, tables
+from tests.support import tiny
 
 IMAGES = 60
 WORDS = ("a dog", "runs", "on the", "beach", "two cats", "sleep", "a red", "bus", "1\xa01/2", "n't")
@@ -56,6 +62,27 @@ def test_any_blocks_give_the_same_bytes(dataset, tmp_path, monkeypatch, size):
     assert run(dataset, tmp_path, "parts", size) == whole
     rows = tables.read_table(records.run_folder(tmp_path, "parts"), "scores").to_pylist()
     assert {"empty", "generic", "omitted object"} <= {tag["tag"] for row in rows for tag in row["tags"]}
+
+
+def test_clip_scores_do_not_depend_on_the_blocks(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(ptb, "tokenize", list)
+    monkeypatch.setattr(split_scores, "_CLIP_IMAGES", 16)
+    for number in range(0, IMAGES, 2):
+        tiny.photo(tmp_path / f"im{number:03d}.jpg")
+    settings = ClipSettings(clip.load(str(tiny.clip_folder(tmp_path / "clip"))))
+    whole = run(dataset, tmp_path, "whole", clip=settings)
+    assert run(dataset, tmp_path, "parts", 7, clip=settings) == whole
+    captions = [row["caption"] for row in tables.read_table(tmp_path / "runs" / "parts", "captions").to_pylist()]
+    rows = tables.read_table(tmp_path / "runs" / "parts", "scores").to_pylist()
+    photos = [tmp_path / each.file_name if number % 2 == 0 else None for number, each in enumerate(dataset.examples)]
+    split = Split(tuple(captions), tuple(each.references for each in dataset.examples), tuple(photos))
+    images, _ = image_features(tmp_path, settings.clip, photos, "x")
+    expected = ClipFamily(settings.clip, lambda _: images).statistics(
+        ["clipscore", "refclipscore"], {0: captions}, split
+    )
+    for key, by_setting in expected.items():
+        found = [np.nan if row[key] is None else row[key] for row in rows]
+        np.testing.assert_allclose(found, by_setting[0][:, 0], atol=1e-6)
 
 
 def test_two_processes_give_the_same_bytes(dataset, tmp_path, monkeypatch):
