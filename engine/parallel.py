@@ -49,16 +49,16 @@ class Workers:
         for item in items:
             if not free:
                 worker = busy.popleft()
-                answer = worker.answer()
-                worker.ask(function, item)
+                answer = worker.receive()
+                worker.send(function, item)
                 busy.append(worker)
                 yield answer
             else:
                 worker = free.popleft()
-                worker.ask(function, item)
+                worker.send(function, item)
                 busy.append(worker)
         for worker in busy:
-            yield worker.answer()
+            yield worker.receive()
 
 
 class _Worker:
@@ -77,11 +77,11 @@ class _Worker:
         os.close(theirs_out)
         self._requests, self._answers = Connection(ours_out, readable=False), Connection(ours_in, writable=False)
 
-    def ask(self, function: Callable[[Any], Any], item: Any) -> None:
-        with suppress(BrokenPipeError):  # `answer` reports the dead worker
+    def send(self, function: Callable[[Any], Any], item: Any) -> None:
+        with suppress(BrokenPipeError):  # `receive` reports the dead worker
             self._requests.send_bytes(pickle.dumps((function, item), protocol=5))
 
-    def answer(self) -> Any:
+    def receive(self) -> Any:
         try:
             found, error = pickle.loads(self._answers.recv_bytes())
         except EOFError:

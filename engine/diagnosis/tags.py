@@ -39,7 +39,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class SplitFacts:
+class TagContext:
     """What the tags of an image take from the other images of its split."""
 
     labels: frozenset[str]
@@ -59,17 +59,17 @@ def tag_settings(settings: Mapping[Key, Sequence[Case]]) -> dict[Key, list[list[
         frequent[key] = counted.recounted([captions]) if found is None else found
     images = next(iter(settings.values()), ())
     labels = frozenset(label for case in images for label in case.labels)
-    return tag_block(settings, SplitFacts(labels, frequent))
+    return tag_block(settings, TagContext(labels, frequent))
 
 
-def tag_block(settings: Mapping[Key, Sequence[Case]], facts: SplitFacts) -> dict[Key, list[list[Tag]]]:
+def tag_block(settings: Mapping[Key, Sequence[Case]], context: TagContext) -> dict[Key, list[list[Tag]]]:
     """Return the tags of each caption of each setting for some images of a split.
 
     The objects are those of the split's annotations; without annotations there are no object tags. In an annotated
     split, an image without boxes is assumed to show no objects except those that its references name. The references of
     an image are read once for all settings.
     """
-    mentions = Mentions(facts.labels) if facts.labels else None
+    mentions = Mentions(context.labels) if context.labels else None
     found: dict[Key, list[list[Tag]]] = {key: [] for key in settings}
     for row, image in enumerate(next(iter(settings.values()), ())):
         shown, forms = _Shown(image, mentions), {}  # captions that settings share are read once
@@ -78,7 +78,7 @@ def tag_block(settings: Mapping[Key, Sequence[Case]], facts: SplitFacts) -> dict
             form = tuple(case.words), case.finished
             if form not in forms:
                 forms[form] = _form(case)
-            generic = _generic(case, facts.frequent[key].get(case.caption, 0))
+            generic = _generic(case, context.frequent[key].get(case.caption, 0))
             found[key].append([*forms[form], *generic, *shown.tags(case.caption)])
     return found
 

@@ -23,7 +23,7 @@ from engine.evaluation.caption_blocks import CaptionBlocks, RunBlocks
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.signature import signature
-from engine.evaluation.split_scores import Facts, Statistics, TagFiles
+from engine.evaluation.split_scores import SplitSummary, Statistics, TagFiles
 from engine.metrics import registry
 from engine.metrics.base import Resampled, Scores
 from engine.metrics.measure import measure
@@ -107,14 +107,14 @@ def score(
     Raises:
         MetricError, WorkerError: the message says what to do.
     """
-    facts = Facts()
+    summary = SplitSummary()
     with scratch(run) as folder, processes(blocks) as apply:
         statistics, tag_files = Statistics(folder, apply), TagFiles(folder)
         for block in blocks:
-            facts.add(block)
+            summary.add(block)
         metrics = wanted.computed(statistics, blocks, run.watch.measure)
-        tag_files.write(blocks, facts.of_tags(blocks), further, facts.images, apply)
-        known = {"images": facts.images, "refs": _reference_range(facts.references), "data": blocks.fingerprint}
+        tag_files.write(blocks, summary.of_tags(blocks), further, summary.images, apply)
+        known = {"images": summary.images, "refs": _reference_range(summary.references), "data": blocks.fingerprint}
         found = _Tables(metrics, statistics, tag_files, {**known, **decoding})
         run.write_rows("scores", found.scores(blocks.sizes))
     scored = found.scored()

@@ -1,7 +1,6 @@
 """The statistics and failure tags of a run, computed block by block and kept on disk until all blocks are done."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from engine.data.blocks import Block
 from engine.data.split import Split
 from engine.diagnosis import tags
 from engine.diagnosis.frequent import FrequentCaptions
-from engine.diagnosis.tags import Case, SplitFacts, Tag
+from engine.diagnosis.tags import Case, Tag, TagContext
 from engine.evaluation.caption_blocks import CaptionBlock, CaptionBlocks, RunBlocks
 from engine.evaluation.columns import Columns
 from engine.metrics import measure
@@ -24,8 +23,6 @@ from engine.metrics.passes import Apply
 from engine.protocols import Metric
 from engine.store.schema import TABLES
 
-Timed = Callable[[str], AbstractContextManager]
-
 TAGS: pa.DataType = TABLES["scores"].field("tags").type
 
 _TRUNCATED = "clip_truncated"
@@ -34,7 +31,7 @@ _CLIP_IMAGES = 2_048
 
 
 @dataclass
-class Facts:
+class SplitSummary:
     """What is known about a split after its blocks were seen once."""
 
     images: int = 0
@@ -51,13 +48,13 @@ class Facts:
         for size, captions in block.captions.items():
             self.frequent.setdefault(size, FrequentCaptions()).add(captions)
 
-    def of_tags(self, blocks: CaptionBlocks) -> SplitFacts:
+    def of_tags(self, blocks: CaptionBlocks) -> TagContext:
         """Return what the tags need to know."""
         frequent = {}
         for size, counted in self.frequent.items():
             found = counted.found()
             frequent[size] = counted.recounted(blocks.captions(size)) if found is None else found
-        return SplitFacts(frozenset(self.labels), frequent)
+        return TagContext(frozenset(self.labels), frequent)
 
 
 class Statistics:
@@ -137,7 +134,7 @@ class TagFiles:
     def write(
         self,
         blocks: CaptionBlocks,
-        facts: SplitFacts,
+        context: TagContext,
         further: Mapping[tuple[int, str], Tag],
         images: int,
         apply: Apply,
@@ -146,7 +143,7 @@ class TagFiles:
         schema = pa.schema({"image_id": pa.string(), "tags": TAGS})
         writers = {size: pa.ipc.new_file(self._file(size), schema) for size in blocks.sizes}
         try:
-            found = apply(partial(_tags, facts), _with_further(blocks, further))
+            found = apply(partial(_tags, context), _with_further(blocks, further))
             with tqdm(total=images, desc="failure tags", unit="image", delay=1) as bar:
                 for image_ids, by_size in found:
                     for size, own in by_size.items():
@@ -175,7 +172,7 @@ def _with_further(blocks: CaptionBlocks, further: Mapping[tuple[int, str], Tag])
         yield block, {key: further[key] for key in keys if key in further}
 
 
-def _tags(facts: SplitFacts, tagged: Tagged) -> tuple[pa.Array, dict[int, pa.Array]]:
+def _tags(context: TagContext, tagged: Tagged) -> tuple[pa.Array, dict[int, pa.Array]]:
     """Return the image ids of a block, and the tags of its captions at each beam size."""
     block, further = tagged
     labels = [[box.label for box in boxes] for boxes in block.split.every_box()]
@@ -188,7 +185,7 @@ def _tags(facts: SplitFacts, tagged: Tagged) -> tuple[pa.Array, dict[int, pa.Arr
         ]
         for size, captions in block.captions.items()
     }
-    given = tags.tag_block(cases, facts)
+    given = tags.tag_block(cases, context)
     for (size, image_id), tag in further.items():
         given[size][block.split.image_ids.index(image_id)].append(tag)
     by_size = {
