@@ -10,7 +10,7 @@ import re
 import reprlib
 import stat
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,31 @@ def read_text(path: Path, error: type[ValueError], largest: int = LARGEST_DATA) 
         error: the file has another encoding, is not a regular file, or has more than `largest` bytes.
         OSError: the file does not exist or cannot be read.
     """
+    _check_file(path, error, largest)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise error(f"{path}: not UTF-8 text ({problem}); save it as UTF-8") from None
+
+
+def read_lines(path: Path, error: type[ValueError], largest: int = LARGEST_DATA) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file with their line feeds; only one is in memory. See `read_text`."""
+    _check_file(path, error, largest)
+    number = 0
+    with open(path, encoding="utf-8-sig") as file:
+        try:
+            for number, line in enumerate(file, 1):  # noqa: B007
+                yield line
+        except UnicodeDecodeError as problem:
+            raise error(f"{path}: not UTF-8 text after line {number} ({problem.reason}); save it as UTF-8") from None
+
+
+def _check_file(path: Path, error: type[ValueError], largest: int) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # a pipe or a device may never end
         raise error(f"{path}: not a file, expected a text file")
     if found.st_size > largest:
         raise error(f"{path}: {found.st_size:,} bytes, expected at most {largest:,}; is this the right file?")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise error(f"{path}: not UTF-8 text ({problem}); save it as UTF-8") from None
 
 
 def parse_json(

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 RANKS = (
     # What imports nothing of the project.
-    {"reading", "writing"},
+    {"reading", "writing", "parallel"},
     {"limits"},
     {"config", "statistics", "store/schema", "protocols"},
     {"data"},

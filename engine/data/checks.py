@@ -5,14 +5,14 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine.data.dataset import Box, Dataset, DatasetError, Example
 from engine.data.files import id_text
-from engine.reading import parse_json, quoted, read_text
+from engine.reading import parse_json, quoted, read_lines, read_text
 
 _LONGEST_NAME = 255
 """Bytes of a file or folder name that file systems take."""
@@ -106,9 +106,17 @@ def inside_name(name: object, file: Path) -> str:
 
 def photo_ids(names: Sequence[str]) -> list[str]:
     """Return the ids of photos: file names without extension; if these are not unique, with folders; else with both."""
-    paths = [Path(name) for name in names]
-    forms = ([path.stem for path in paths], [path.with_suffix("").as_posix() for path in paths])
-    return next((ids for ids in forms if len(set(ids)) == len(ids)), list(names))
+    forms = (_stem, lambda name: Path(name).with_suffix("").as_posix())
+    every = ([form(name) for name in names] for form in forms)
+    return next((ids for ids in every if len(set(ids)) == len(ids)), list(names))
+
+
+def _stem(name: str) -> str:
+    """Return `Path(name).stem`, for names without folders in a tenth of the time."""
+    dot = name.rfind(".")
+    if "/" in name or dot == 0:
+        return Path(name).stem
+    return name[:dot] if 0 < dot < len(name) - 1 else name
 
 
 def split_name(stem: str) -> str:
@@ -143,6 +151,11 @@ def entry_id(file: Path, item: object, name: str) -> str:
 def read_json_file(file: Path) -> Any:
     """Return the value of a JSON file; raise `DatasetError` if it is not JSON."""
     return parse_json(read_text_file(file), str(file), DatasetError)
+
+
+def text_lines(file: Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file; raise `DatasetError` for another encoding."""
+    return read_lines(file, DatasetError)
 
 
 def read_text_file(file: Path) -> str:

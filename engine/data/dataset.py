@@ -14,7 +14,7 @@ class DatasetError(ValueError):
     """An inconsistent or unreadable dataset; the message names the file, the entry and what was expected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Box:
     """A labelled object, in pixels."""
 
@@ -25,7 +25,7 @@ class Box:
     height: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """A photo with its annotations."""
 

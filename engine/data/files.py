@@ -2,19 +2,26 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
-def rows(text: str, path: Path, error: type[ValueError], delimiter: str = ",") -> Iterator[tuple[int, int, list[str]]]:
+def rows(
+    text: str | Iterable[str], path: Path, error: type[ValueError], delimiter: str = ","
+) -> Iterator[tuple[int, int, list[str]]]:
     """Yield (first line, last line, fields) of each non-empty row of a CSV text; a quoted field may span lines.
+
+    Args:
+        text: the text, or its lines with their line feeds.
+        path: the file, for messages.
 
     Raises:
         error: a quoted field is not closed.
     """
     # Only \n ends a line; str.splitlines would also split at characters that belong to the text, such as U+2028.
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL  # quotes are text in TSV
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    lines = io.StringIO(text, newline="") if isinstance(text, str) else text
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting)
     last = 0
     try:
         for row in reader:

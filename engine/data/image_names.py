@@ -1,6 +1,7 @@
 """Look up the images of a dataset by any name that other tools give them: ids, file names, with or without folders."""
 
 import unicodedata
+from functools import cached_property
 from pathlib import Path
 
 from engine.data.dataset import Dataset
@@ -20,16 +21,23 @@ class ImageNames:
         """
         self._dataset, self._path, self._error = dataset, path, error
         self.known = {example.image_id for example in dataset.examples}
-        self._by_spelling = {_spelling(image_id): image_id for image_id in self.known}
         self._by_id = {each.source_id: each.image_id for each in dataset.examples if each.source_id is not None}
-        self._by_number: dict[str, list[str]] = {}
+
+    @cached_property
+    def _by_spelling(self) -> dict[str, str]:
+        return {_spelling(image_id): image_id for image_id in self.known}
+
+    @cached_property
+    def _by_number(self) -> dict[str, list[str]]:
         if self._by_id:
             numbers = ((source_id, image_id) for source_id, image_id in self._by_id.items())
         else:
             numbers = ((image_id.rpartition("_")[2], image_id) for image_id in sorted(self.known))
+        found: dict[str, list[str]] = {}
         for text, image_id in numbers:
             if text.isdecimal():
-                self._by_number.setdefault(_number(text), []).append(image_id)
+                found.setdefault(_number(text), []).append(image_id)
+        return found
 
     def find(self, name: str, is_id: bool = False) -> str:
         """Return the image id of a name.
@@ -52,8 +60,10 @@ class ImageNames:
     def _by_name(self, whole: str, short: str) -> str | None:
         # Ids include folders, or even extensions, if file names are not unique; the id of a.jpg.png is a.jpg.
         names = whole, without_extension(whole), short
-        spelled = (self._by_spelling.get(_spelling(name)) for name in names)
-        return next((name for name in names if name in self.known), next(filter(None, spelled), None))
+        known = next((name for name in names if name in self.known), None)
+        if known is not None:
+            return known
+        return next(filter(None, (self._by_spelling.get(_spelling(name)) for name in names)), None)
 
     def _by_digits(self, name: str, short: str) -> str:
         is_file_name = short != name and self._by_id

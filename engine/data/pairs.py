@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.data.checks import caption_text, inside_name, ordered, photo_ids, read_json_file, read_text_file, split_name
+from engine.data.checks import caption_text, inside_name, ordered, photo_ids, read_json_file, split_name, text_lines
 from engine.data.dataset import Dataset, DatasetError, Example
 from engine.data.files import rows
 from engine.data.photo_formats import has_photo_suffix
@@ -96,10 +96,9 @@ def _dataset(file: Path, path: Path, split: str) -> Dataset:
         own = references.setdefault(inside_name(image, file), [])
         own += [caption_text(caption, where) for caption in (captions if isinstance(captions, list) else [captions])]
     root, names = place(base, list(references), [base / "images"])
-    examples = [
-        Example(image_id, name, tuple(texts))
-        for image_id, name, texts in zip(photo_ids(names), names, references.values(), strict=True)
-    ]
+    examples = []
+    for image_id, name, key in zip(photo_ids(names), names, list(references), strict=True):
+        examples.append(Example(image_id, name, tuple(references.pop(key))))  # not all of them twice in memory
     return Dataset(base.resolve().name, PairsReader.name, path, split, root, ordered(examples))
 
 
@@ -113,12 +112,10 @@ def _entries(file: Path) -> Iterator[tuple[str, Any, Any]]:
         yield from _table(file, TABLES[suffix])
         return
     if head(file).lstrip().startswith("["):
-        items = read_json_file(file)
-        numbered = [(f"{file}: entry {number}", item) for number, item in enumerate(items, 1)]
+        numbered = ((f"{file}: entry {number}", item) for number, item in enumerate(read_json_file(file), 1))
     else:
-        lines = enumerate(read_text_file(file).split("\n"), 1)
-        numbered = [(f"{file}: line {number}", line) for number, line in lines if line.strip()]
-        numbered = [(where, parse_json(line, where, DatasetError)) for where, line in numbered]
+        lines = ((f"{file}: line {number}", line) for number, line in enumerate(text_lines(file), 1) if line.strip())
+        numbered = ((where, parse_json(line, where, DatasetError)) for where, line in lines)
     for where, item in numbered:
         found = [_value(item, keys) for keys in (IMAGE_KEYS, CAPTION_KEYS)]
         if None in found:
@@ -132,7 +129,7 @@ def _value(item: Any, keys: Sequence[str]) -> Any:
 
 
 def _table(file: Path, delimiter: str) -> Iterator[tuple[str, str, str]]:
-    table = rows(read_text_file(file), file, DatasetError, delimiter)
+    table = rows(text_lines(file), file, DatasetError, delimiter)
     first = next(table, (0, 0, []))
     header = [cell.strip() for cell in first[2]]
     twice = next((name for name in header if name and header.count(name) > 1), None)

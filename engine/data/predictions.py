@@ -14,7 +14,7 @@ from engine.data.dataset import Dataset
 from engine.data.files import id_text, rows
 from engine.data.image_names import ImageNames, without_extension
 from engine.data.pairs import CAPTION_KEYS, IMAGE_KEYS, JSON_LINES, TABLES
-from engine.reading import parse_json, quoted, read_text
+from engine.reading import parse_json, quoted, read_lines, read_text
 
 _NAME_KEYS = ("image_id", "img_id", *IMAGE_KEYS)
 _WRAPPERS = ("annotations", "predictions", "results")
@@ -30,7 +30,7 @@ class PredictionsError(ValueError):
     """A predictions file that cannot be used; the message names the file and the entry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PredictedCaption:
     """A caption and the name of its image, both as in the file."""
 
@@ -69,15 +69,15 @@ def match(found: Sequence[PredictedCaption], dataset: Dataset, path: Path, parti
             image has two predictions, or, unless `partial`, an image has none.
     """
     images = ImageNames(dataset, path, PredictionsError)
-    named: dict[str, str] = {}
     matched: dict[str, str] = {}
     for each in found:
         image_id = images.find(each.name, each.is_id)
-        if image_id in named:
-            raise PredictionsError(f"{path}: {_twice(named[image_id], each.name)}")
-        named[image_id], matched[image_id] = each.name, each.caption
-    missing = sorted(images.known - set(matched))
-    if missing and not partial:
+        if image_id in matched:
+            first = next(other.name for other in found if images.find(other.name, other.is_id) == image_id)
+            raise PredictionsError(f"{path}: {_twice(first, each.name)}")
+        matched[image_id] = each.caption
+    missing = [] if partial else sorted(image_id for image_id in images.known if image_id not in matched)
+    if missing:
         raise PredictionsError(
             f"{path}: {len(missing)} of {len(images.known)} images have no caption, the first is {quoted(missing[0])}; "
             "use --partial to score only the others (CIDEr's document frequencies are then computed over these alone)"
@@ -87,21 +87,22 @@ def match(found: Sequence[PredictedCaption], dataset: Dataset, path: Path, parti
 
 def _entries(path: Path) -> Iterator[tuple[str, Any, bool]]:
     """Yield (name, caption, whether the name is a COCO id) of each entry."""
-    suffix, text = path.suffix.lower(), read_text(path, PredictionsError)
+    suffix = path.suffix.lower()
     if suffix in TABLES:
-        yield from _table(path, text, TABLES[suffix])
-    elif suffix in JSON_LINES or _is_lines(text):
-        for number, line in enumerate(text.split("\n"), 1):
+        yield from _table(path, TABLES[suffix])
+    elif suffix in JSON_LINES or _is_lines(path):
+        for number, line in enumerate(read_lines(path, PredictionsError), 1):
             if line.strip():
                 yield _entry(path, parse_json(line, f"{path}: line {number}", PredictionsError))
     else:
-        yield from _json_entries(path, text)
+        yield from _json_entries(path, read_text(path, PredictionsError))
 
 
-def _is_lines(text: str) -> bool:
-    """Return whether a text is JSON lines, which are often saved as .json."""
-    first, _, second = text.strip().partition("\n")
-    return first.startswith("{") and first.rstrip().endswith("}") and second.lstrip().startswith("{")
+def _is_lines(path: Path) -> bool:
+    """Return whether a file is JSON lines, which are often saved as .json."""
+    filled = (line.strip() for line in read_lines(path, PredictionsError) if line.strip())
+    first, second = next(filled, ""), next(filled, "")
+    return first.startswith("{") and first.endswith("}") and second.startswith("{")
 
 
 def _json_entries(path: Path, text: str) -> Iterator[tuple[str, Any, bool]]:
@@ -144,8 +145,8 @@ def _entry(path: Path, item: Any) -> tuple[str, Any, bool]:
     raise PredictionsError(f"{path}: the entry {quoted(item)} is not a prediction; {_FORMS}")
 
 
-def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[str, str, bool]]:
-    table = rows(text, path, PredictionsError, delimiter)
+def _table(path: Path, delimiter: str) -> Iterator[tuple[str, str, bool]]:
+    table = rows(read_lines(path, PredictionsError), path, PredictionsError, delimiter)
     _, _, header = next(table, (0, 0, []))
     names = [cell.strip() for cell in header]
     name = next((name for name in _NAME_KEYS if name in names), None)

@@ -64,7 +64,9 @@ def load(path: Path, format: str | None = None, split: str | None = None, hold_o
         dataset = dataset.remarking(_unused_files(path, reader))
     if not isinstance(dataset, Dataset):
         raise PluginError(f"the reader {reader.name!r} returned {dataset!r}, expected a Dataset")
-    return _without_blanks(checked(named_as_on_disk(checked(dataset))))
+    found = checked(dataset)
+    named = named_as_on_disk(found)
+    return _without_blanks(named if named is found else checked(named))
 
 
 def _without_blanks(dataset: Dataset) -> Dataset:

@@ -7,15 +7,13 @@ without tags may still be wrong.
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from engine.diagnosis.frequent import FrequentCaptions
 from engine.diagnosis.lexicon import Mentions
 
 Key = TypeVar("Key", bound=Hashable)
 """Identifies a setting, for example by its beam size."""
-
-_GENERIC_SHARE = 0.01
-_GENERIC_LEAST = 3
 
 _SEARCHED = 1_000
 """Words of a caption that are searched for a repeated phrase: twice the tokens that a search may generate."""
@@ -40,27 +38,47 @@ class Case:
     labels: Sequence[str]
 
 
+@dataclass(frozen=True)
+class TagContext:
+    """What the tags of an image take from the other images of its split."""
+
+    labels: frozenset[str]
+    """The labels of all annotated objects."""
+    frequent: Mapping[Any, Mapping[str, int]]
+    """Setting -> frequent captions with their number of images."""
+
+
 def tag_settings(settings: Mapping[Key, Sequence[Case]]) -> dict[Key, list[list[Tag]]]:
-    """Return the tags of each caption of each setting over a split; all settings have the same images in one order.
+    """Return the tags of each caption of each setting over a split; all settings have the same images in one order."""
+    frequent = {}
+    for key, cases in settings.items():
+        captions = [case.caption for case in cases]
+        counted = FrequentCaptions()
+        counted.add(captions)
+        found = counted.found()
+        frequent[key] = counted.recounted([captions]) if found is None else found
+    images = next(iter(settings.values()), ())
+    labels = frozenset(label for case in images for label in case.labels)
+    return tag_block(settings, TagContext(labels, frequent))
+
+
+def tag_block(settings: Mapping[Key, Sequence[Case]], context: TagContext) -> dict[Key, list[list[Tag]]]:
+    """Return the tags of each caption of each setting for some images of a split.
 
     The objects are those of the split's annotations; without annotations there are no object tags. In an annotated
     split, an image without boxes is assumed to show no objects except those that its references name. The references of
     an image are read once for all settings.
     """
-    counts = {key: Counter(case.caption for case in cases) for key, cases in settings.items()}
-    images = next(iter(settings.values()), ())
-    often = max(_GENERIC_LEAST, _GENERIC_SHARE * len(images))
-    labels = {label for case in images for label in case.labels}
-    mentions = Mentions(labels) if labels else None
+    mentions = Mentions(context.labels) if context.labels else None
     found: dict[Key, list[list[Tag]]] = {key: [] for key in settings}
-    for row, image in enumerate(images):
+    for row, image in enumerate(next(iter(settings.values()), ())):
         shown, forms = _Shown(image, mentions), {}  # captions that settings share are read once
         for key, cases in settings.items():
             case = cases[row]
             form = tuple(case.words), case.finished
             if form not in forms:
                 forms[form] = _form(case)
-            generic = _generic(case, counts[key][case.caption], often)
+            generic = _generic(case, context.frequent[key].get(case.caption, 0))
             found[key].append([*forms[form], *generic, *shown.tags(case.caption)])
     return found
 
@@ -107,8 +125,8 @@ def _repeats(places: list[int], length: int) -> list[int]:
     return places if len(places) >= 3 else [at for at in places if at + length in places]
 
 
-def _generic(case: Case, count: int, often: float) -> list[Tag]:
-    return [Tag("generic", f"said of {count} images")] if case.words and count >= often else []
+def _generic(case: Case, count: int) -> list[Tag]:
+    return [Tag("generic", f"said of {count} images")] if case.words and count else []
 
 
 class _Shown:

@@ -15,7 +15,19 @@ import pyarrow as pa
 
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
-from engine.evaluation import captioning, chunks, explaining, metadata, nbest, pool, provenance, scoring, zeroshot_run
+from engine.evaluation import (
+    captioning,
+    chunks,
+    explaining,
+    metadata,
+    nbest,
+    pool,
+    predictions,
+    provenance,
+    scoring,
+    zeroshot_run,
+)
+from engine.evaluation.caption_blocks import CaptionBlocks
 from engine.evaluation.captioner_source import CaptionerFacts, CaptionerSource
 from engine.evaluation.captioning import CaptionSettings
 from engine.evaluation.clip_settings import ClipSettings
@@ -28,7 +40,7 @@ from engine.evaluation.workers import workers_of
 from engine.metrics import zeroshot
 from engine.metrics.coco import CAPTION_METRICS
 from engine.protocols import PluginError
-from engine.store import atomic, remote, tables
+from engine.store import remote, shards, tables
 
 
 class Outcome(Enum):
@@ -143,20 +155,20 @@ def _complete(
     skipped = pa.concat_tables(chunks.parts_of(work, numbers, "skipped"))
     for table in ("images", "captions"):
         run.write_rows(table, chunks.parts_of(work, numbers, table), chunks.rows_of(work, numbers, table))
-    found = {table: tables.read_table(run.folder, table) for table in ("images", "captions")}
-    found["hypotheses"] = pa.concat_tables(chunks.parts_of(work, numbers, "hypotheses"))
-    if not len(found["images"]):
+    images = tables.count_rows(run.folder, "images")
+    if not images:
         raise metadata.nothing_read(run, settings.dataset, skipped.to_pylist())
-    scored = _score(run, settings, found)
+    hypotheses = pa.concat_tables(chunks.parts_of(work, numbers, "hypotheses"))
+    scored = _score(run, settings, hypotheses)
     _write_maps(run, settings, work, every)
     with run.watch.measure("grounding"):
-        run.write_rows("grounding", grounding_of(found["images"], run.folder))
+        run.write_rows("grounding", grounding_of(run.folder))
     left_out = skipped.to_pylist() + _classify(run, settings)
     run.write("skipped", tables.table_of("skipped", left_out))
-    run.metadata |= _metadata(run, settings, captioner, work.settings, found["images"]) | {"skipped": len(left_out)}
+    run.metadata |= _metadata(run, settings, captioner, work.settings, images) | {"skipped": len(left_out)}
     run.metadata["workers"] = workers_of(computed)
     run.metadata.setdefault("roots", {})["images"] = str(settings.dataset.root.resolve())
-    _write_predictions(run, found, scored.corpus_scores)
+    predictions.write(run.folder, settings.decoding.beam_sizes, scored.corpus_scores)
     run.finish()
 
 
@@ -264,21 +276,21 @@ def _attention_pass(captioner: CaptionerFacts, captions: CaptionSettings) -> str
     return captioner.passes.get(captions.decoding.rule, "maps of the captioner")
 
 
-def _score(run: RunInProgress, settings: CaptionerRun, found: Mapping[str, pa.Table]) -> scoring.Scored:
+def _score(run: RunInProgress, settings: CaptionerRun, hypotheses: pa.Table) -> scoring.Scored:
     """Write the score tables; n-best lists first, because ranking errors are found in them."""
-    split = scoring.split_of(found["images"], settings.dataset)
-    wanted, timed = MetricSettings(settings.metrics, settings.clip, settings.results), run.watch.measure
+    blocks = CaptionBlocks(
+        run.folder, tuple(sorted(settings.decoding.beam_sizes)), settings.dataset.root, settings.dataset.fingerprint
+    )
+    wanted = MetricSettings(settings.metrics, settings.clip, settings.results)
     errors = {}
     if settings.decoding.n_best > 1:
-        lists = nbest.scored(found["hypotheses"], split, wanted, timed)
+        with scoring.scratch(run) as folder, scoring.processes(blocks) as apply:
+            lists = nbest.scored(hypotheses, blocks, wanted, run.watch.measure, folder, apply)
         run.write("hypotheses", lists)
         # Samples are unranked, so a better later sample is not a ranking error.
         errors = {} if settings.decoding.sample else nbest.ranking_errors(lists)
-    by_size = scoring.by_setting(found["captions"], split)
     fields = settings.decoding.signature_fields() | captioner_fields(run.identity)
-    scored = scoring.score(split, by_size, wanted, fields, errors, timed)
-    scoring.write(run, scored, settings.clip)
-    return scored
+    return scoring.score(run, blocks, wanted, fields, errors)
 
 
 def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]]:
@@ -290,32 +302,37 @@ def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]
 
 
 def _metadata(
-    run: RunInProgress, settings: CaptionerRun, captioner: CaptionerFacts, captions: CaptionSettings, images: pa.Table
+    run: RunInProgress, settings: CaptionerRun, captioner: CaptionerFacts, captions: CaptionSettings, images: int
 ) -> dict[str, Any]:
     """Return the entries of `run.json` in addition to the identity."""
     sizes, seconds = settings.decoding.beam_sizes, run.watch.seconds
     found = {
         "kind": "captioner",
-        "data": metadata.data_metadata(settings.dataset, images),
+        "data": metadata.data_metadata(settings.dataset, run.folder),
         "captioner": {"name": captioner.name, "fingerprint": captioner.fingerprint, **captioner.metadata},
         "decoding": settings.decoding.signature_fields(),
         "attention": {"pass": _attention_pass(captioner, captions), "merge": settings.merge},
         "beam_sizes": list(sizes),
         "hardware": provenance.hardware(settings.device),
         "waited_for_photos": _share_waited(seconds),
-        "seconds_per_image": _seconds_per_image(seconds, sizes, len(images)),
-        "sweep_seconds_per_image": _rate(seconds.get(captioning.DECODE, 0.0), len(images)),
-        "trained_on": _count_seen(captioner.trained_on, settings.dataset, images),
+        "seconds_per_image": _seconds_per_image(seconds, sizes, images),
+        "sweep_seconds_per_image": _rate(seconds.get(captioning.DECODE, 0.0), images),
+        "trained_on": _count_seen(captioner.trained_on, settings.dataset, run.folder),
         "seed": settings.decoding.seed,
     }
     return found | ({"study": dict(settings.companions)} if settings.companions else {})
 
 
-def _count_seen(seen: Mapping[str, int | None], dataset: Dataset, images: pa.Table) -> int:
-    """Return how many images the captioner was trained on, matched by id and file size."""
-    names = zip(images["image_id"].to_pylist(), images["file_name"].to_pylist(), strict=True)
-    known = [(seen[image_id], dataset.root / name) for image_id, name in names if image_id in seen]
-    return sum(size is None or size == _size(path) for size, path in known)
+def _count_seen(seen: Mapping[str, int | None], dataset: Dataset, folder: Path) -> int:
+    """Return how many images of a run the captioner was trained on, matched by id and file size."""
+    if not seen:
+        return 0
+    count = 0
+    for rows in shards.row_groups(shards.files_of(folder, "images"), ["image_id", "file_name"]):
+        for row in rows.to_pylist():
+            size = seen.get(row["image_id"], -1)  # no file has this size
+            count += size is None or size == _size(dataset.root / row["file_name"])
+    return count
 
 
 def _size(path: Path) -> int | None:
@@ -352,15 +369,3 @@ def _training_curve(captioner: CaptionerFacts) -> pa.Table | None:
     if captioner.folder is None or not tables.has_table(captioner.folder, "training"):
         return None
     return tables.read_table(captioner.folder, "training")
-
-
-def _write_predictions(run: RunInProgress, found: Mapping[str, pa.Table], corpus: pa.Table) -> None:
-    """Write the course's `{name: caption}` files: one per beam size, and `pred.json` for the best CIDEr."""
-    by_size: dict[int, dict[str, str]] = {}
-    for row in found["captions"].to_pylist():
-        by_size.setdefault(row["beam_size"], {})[row["image_id"]] = row["caption"]
-    for size, captions in by_size.items():
-        atomic.write_json(run.folder / f"pred_beam{size}.json", captions)
-    ciders = {row["beam_size"]: row["value"] for row in corpus.to_pylist() if row["metric"] == "cider"}
-    best = max(by_size, key=lambda size: (ciders.get(size, 0.0), -size))
-    atomic.write_json(run.folder / "pred.json", by_size[best])

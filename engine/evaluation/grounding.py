@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.compute import field
 
+from engine.data.blocks import SIZE
 from engine.data.dataset import Box
 from engine.diagnosis.grounding import GroundingInput, ground
-from engine.evaluation.scoring import boxes_of
+from engine.evaluation.caption_blocks import boxes_of
 from engine.explain.attention import from_bytes
 from engine.store import shards, tables
 
@@ -24,15 +25,14 @@ Boxes = Mapping[str, tuple[Sequence[Box], Sequence[Box]]]
 """Image id -> its objects and its regions of several objects."""
 
 
-def grounding_of(images: pa.Table, folder: Path) -> Iterator[pa.Table]:
-    """Yield parts of the `grounding` table, one beam size after the other.
+def grounding_of(folder: Path) -> Iterator[pa.Table]:
+    """Yield parts of the `grounding` table of a run's folder, one beam size after the other.
 
-    Images without annotated objects have no rows. The maps are read from the run's folder, a few at a time.
+    Images without annotated objects have no rows. The maps are read a few at a time.
     """
-    columns = (boxes_of(images, "objects"), boxes_of(images, "crowds"))
-    boxes: Boxes = dict(zip(images["image_id"].to_pylist(), zip(*columns, strict=True), strict=True))
     files = shards.files_of(folder, "attention")
     sizes = {size for rows in shards.row_groups(files, ["beam_size"]) for size in rows["beam_size"].to_pylist()}
+    boxes = _boxes(folder, files)
     for size in sorted(sizes):
         inputs = {row["image_id"]: _input(row, *boxes[row["image_id"]]) for row in _rows(files, _FACTS, size, boxes)}
         maps = (from_bytes(row["weights"], row["scale"], row["shape"]) for row in _rows(files, _MAPS, size, boxes))
@@ -42,11 +42,23 @@ def grounding_of(images: pa.Table, folder: Path) -> Iterator[pa.Table]:
             yield tables.table_of("grounding", rows)
 
 
+def _boxes(folder: Path, files: list[Path]) -> Boxes:
+    """Return the boxes of the images that have maps and objects."""
+    found: dict[str, tuple[Sequence[Box], Sequence[Box]]] = {}
+    named = {name for rows in shards.row_groups(files, ["image_id"]) for name in rows["image_id"].to_pylist()}
+    for rows in shards.batches(shards.files_of(folder, "images"), SIZE):
+        columns = (rows["image_id"].to_pylist(), boxes_of(rows, "objects"), boxes_of(rows, "crowds"))
+        for name, objects, crowds in zip(*columns, strict=True):
+            if objects and name in named:
+                found[name] = objects, crowds
+    return found
+
+
 def _rows(files: list[Path], columns: list[str], size: int, boxes: Boxes) -> Iterator[dict[str, Any]]:
     """Yield the rows of a beam size whose image has objects."""
     for rows in shards.row_groups(files, columns):
         for row in rows.filter(field("beam_size") == size).to_pylist():
-            if boxes[row["image_id"]][0]:
+            if row["image_id"] in boxes:
                 yield row
 
 

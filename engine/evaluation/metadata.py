@@ -4,15 +4,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
 from engine.metrics import registry
+from engine.store import shards
 from engine.store.schema import BUILT_IN
 
 
@@ -61,15 +63,19 @@ def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def data_metadata(dataset: Dataset, images: pa.Table) -> dict[str, Any]:
-    """Return the entry `data` of `run.json`."""
+def data_metadata(dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """Return the entry `data` of `run.json` for the images in a run's folder."""
+    images = references = 0
+    for rows in shards.row_groups(shards.files_of(folder, "images"), ["references"]):
+        images += len(rows)
+        references += sum(filter(None, pc.call_function("list_value_length", [rows["references"]]).to_pylist()))
     return {
         "name": dataset.name,
         "format": dataset.format,
         "path": str(dataset.path),
         "split": dataset.split,
-        "images": len(images),
-        "references": sum(map(len, images["references"].to_pylist())),
+        "images": images,
+        "references": references,
         "fingerprint": dataset.fingerprint,
         **({"remarks": list(dataset.remarks)} if dataset.remarks else {}),
     }

@@ -3,16 +3,20 @@
 Needs no captioner; imports no model.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from tqdm import tqdm
 
+from engine.data.blocks import SIZE
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo, read_ahead
 from engine.evaluation import metadata, scoring
+from engine.evaluation.caption_blocks import CaptionBlocks
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.scoring import IMPORTED, MetricSettings
@@ -36,6 +40,24 @@ class PredictionsRun:
 
 def score(settings: PredictionsRun) -> bool:
     """Score captions generated elsewhere; return False if the run was already finished."""
+    begun = begin(settings)
+    if begun is None:
+        return False
+    finish(begun)
+    return True
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run whose images and captions are written, so that dataset and captions need not stay in memory."""
+
+    run: RunInProgress
+    blocks: CaptionBlocks
+    wanted: MetricSettings
+
+
+def begin(settings: PredictionsRun) -> Begun | None:
+    """Write the tables `images`, `skipped` and `captions` of a run; return None if it was already finished."""
     every = settings.dataset.examples
     dataset = settings.dataset.subset(example for example in every if example.image_id in settings.captions)
     digest = metadata.digest(settings.captions)
@@ -49,24 +71,17 @@ def score(settings: PredictionsRun) -> bool:
     }
     run = RunInProgress(settings.name, settings.results, identity, settings.command)
     if not run.begin():
-        return False
+        return None
     has_photos = any(dataset.photo(example).is_file() for example in dataset.examples)
     if not has_photos:
         dataset = dataset.remarking(f"the photos are not in {dataset.root}, so the pages show none")
-    images, skipped = (
-        _image_tables(dataset) if has_photos else (_without_photos(dataset), tables.table_of("skipped", []))
-    )
-    rows = [_imported_row(image_id, settings.captions[image_id]) for image_id in images["image_id"].to_pylist()]
-    run.write("images", images)
-    run.write("skipped", skipped)
-    run.write("captions", tables.table_of("captions", rows))
-    missing = skipped["image_id"].to_pylist() if has_photos else images["image_id"].to_pylist()
-    split = scoring.split_of(images, dataset, frozenset(missing))
-    wanted = MetricSettings(settings.metrics, settings.clip, settings.results)
-    scoring.write(run, scoring.score(split, {IMPORTED: rows}, wanted, timed=run.watch.measure), settings.clip)
+    skipped: list[dict[str, Any]] = []
+    run.write_rows("images", _images(dataset, has_photos, skipped))
+    run.write("skipped", tables.table_of("skipped", skipped))
+    run.write_rows("captions", _captions(dataset, settings.captions))
     run.metadata |= {
         "kind": "predictions",
-        "data": metadata.data_metadata(dataset, images) | {"of_images": len(every)},
+        "data": metadata.data_metadata(dataset, run.folder) | {"of_images": len(every)},
         "captioner": None,
         "predictions": {"path": str(settings.source), "fingerprint": digest},
         "beam_sizes": [IMPORTED],
@@ -74,21 +89,50 @@ def score(settings: PredictionsRun) -> bool:
         "partial": len(dataset.examples) < len(every),
     }
     run.metadata.setdefault("roots", {})["images"] = str(dataset.root.resolve())
-    run.finish()
-    return True
+    missing = frozenset(row["image_id"] for row in skipped) if has_photos else None
+    blocks = CaptionBlocks(run.folder, (IMPORTED,), dataset.root, dataset.fingerprint, missing)
+    return Begun(run, blocks, MetricSettings(settings.metrics, settings.clip, settings.results))
 
 
-def _imported_row(image_id: str, caption: str) -> dict[str, Any]:
-    return {"image_id": image_id, "beam_size": IMPORTED, "caption": caption, "words": caption.split()}
+def finish(begun: Begun) -> None:
+    """Score the captions of a run, and mark it as finished."""
+    scoring.score(begun.run, begun.blocks, begun.wanted)
+    begun.run.finish()
 
 
-def _without_photos(dataset: Dataset) -> pa.Table:
-    """Return the table `images` of a dataset whose photos are elsewhere."""
-    return tables.table_of("images", [metadata.image_row(example, (0, 0)) for example in dataset.examples])
+def _captions(dataset: Dataset, captions: Mapping[str, str]) -> Iterator[pa.Table]:
+    for examples in _parts(dataset):
+        texts = [(example.image_id, captions[example.image_id]) for example in examples]
+        rows = [
+            {"image_id": name, "beam_size": IMPORTED, "caption": text, "words": text.split()} for name, text in texts
+        ]
+        yield tables.table_of("captions", rows)
 
 
-def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
-    """Return the tables `images` and `skipped`; a photo that cannot be read is in both, without a size."""
+def _images(dataset: Dataset, has_photos: bool, skipped: list[dict[str, Any]]) -> Iterator[pa.Table]:
+    """Yield parts of the table `images`.
+
+    A photo that cannot be read has no size and is added to `skipped`. Without photos no image has a size.
+    """
+    sizes = _sizes(dataset) if has_photos else repeat((0, 0))
+    for examples in _parts(dataset):
+        rows = []
+        for example, size in zip(examples, sizes, strict=False):
+            is_unreadable = isinstance(size, str)
+            rows.append(metadata.image_row(example, (0, 0) if is_unreadable else size))
+            if is_unreadable:
+                skipped.append({"image_id": example.image_id, "file_name": example.file_name, "reason": size})
+        yield tables.table_of("images", rows)
+
+
+def _parts(dataset: Dataset) -> Iterator[Sequence[Example]]:
+    """Yield the examples, some at a time; a part at least, so that a table has its columns."""
+    for start in range(0, max(len(dataset.examples), 1), SIZE):
+        yield dataset.examples[start : start + SIZE]
+
+
+def _sizes(dataset: Dataset) -> Iterator[tuple[int, int] | str]:
+    """Yield the size of each photo, or why it cannot be read."""
 
     def read(example: Example) -> tuple[int, int] | str:
         try:
@@ -96,11 +140,4 @@ def _image_tables(dataset: Dataset) -> tuple[pa.Table, pa.Table]:
         except PhotoError as error:
             return str(error)
 
-    images, skipped = [], []
-    bar = tqdm(read_ahead(dataset.examples, read), "read photos", len(dataset.examples), unit="image")
-    for example, photo in zip(dataset.examples, bar, strict=True):
-        is_unreadable = isinstance(photo, str)
-        images.append(metadata.image_row(example, (0, 0) if is_unreadable else photo))
-        if is_unreadable:
-            skipped.append({"image_id": example.image_id, "file_name": example.file_name, "reason": photo})
-    return tables.table_of("images", images), tables.table_of("skipped", skipped)
+    yield from tqdm(read_ahead(dataset.examples, read), "read photos", len(dataset.examples), unit="image")

@@ -1,8 +1,15 @@
-"""The stage from captions to the tables `scores` and `corpus_scores`: metrics, failure tags and signatures."""
+"""The stage from captions to the tables `scores` and `corpus_scores`: metrics, failure tags and signatures.
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+It reads the tables `images` and `captions` of a run and works block by block, so that its memory hardly grows with the
+split: a few numbers per caption are in memory, and for one beam size at a time.
+"""
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,16 +17,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.data.dataset import Box, Dataset
 from engine.data.split import Split
-from engine.diagnosis import tags
 from engine.diagnosis.tags import Tag
+from engine.evaluation.caption_blocks import CaptionBlocks, RunBlocks
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.signature import signature
+from engine.evaluation.split_scores import SplitSummary, Statistics, TagFiles
 from engine.metrics import registry
-from engine.metrics.base import Scores
+from engine.metrics.base import Resampled, Scores
 from engine.metrics.measure import measure
+from engine.metrics.passes import Apply
+from engine.parallel import Workers
 from engine.protocols import Metric
 from engine.store import schema, tables
 from engine.store.metric_definitions import KEY, definition
@@ -28,6 +37,10 @@ Timed = Callable[[str], AbstractContextManager]
 
 IMPORTED = 0
 """The beam size of captions that were generated elsewhere."""
+
+_FEW = 20_000
+"""Captions that one process scores, because others take longer to start than they save."""
+_PROCESSES = 2
 
 
 @dataclass(frozen=True)
@@ -53,12 +66,23 @@ class MetricSettings:
                 found[setting].update(each)
         return found, [*metrics, *family.metrics], family.truncated
 
+    def computed(self, statistics: Statistics, blocks: RunBlocks, timed: Timed) -> list[Metric]:
+        """Add the statistics of the metrics of all blocks, and return the metrics that were computed."""
+        metrics = registry.named(self.names)
+        with timed("caption metrics"):
+            statistics.add_metrics(metrics, blocks)
+        if self.clip is not None:
+            with timed("CLIP"):
+                family, features = self.clip.of_run(self.results, blocks)
+                statistics.add_clip(family, features, blocks)
+            metrics += family.metrics
+        return [metric for metric in metrics if statistics.has(metric)]
+
 
 @dataclass(frozen=True)
 class Scored:
-    """The results of the stage."""
+    """The results of the stage, besides the table `scores`."""
 
-    scores: pa.Table
     corpus_scores: pa.Table
     metrics: list[str]
     """Keys of the metrics, in the order of the results."""
@@ -66,81 +90,64 @@ class Scored:
     """Definitions of metrics that are not built in, for `run.json`."""
 
 
-def split_of(images: pa.Table, dataset: Dataset, missing: frozenset[str] = frozenset()) -> Split:
-    """Return the images of a table as a `Split` for metrics; photos with an id in `missing` are left out."""
-    ids = images["image_id"].to_pylist()
-    names = images["file_name"].to_pylist()
-    return Split(
-        tuple(ids),
-        tuple(map(tuple, images["references"].to_pylist())),
-        tuple(None if key in missing else dataset.root / name for key, name in zip(ids, names, strict=True)),
-        boxes_of(images, "objects"),
-        boxes_of(images, "crowds"),
-        dataset.fingerprint,
-    )
+def score(
+    run: RunInProgress,
+    blocks: CaptionBlocks,
+    wanted: MetricSettings,
+    decoding: Mapping[str, Any] = MappingProxyType({}),
+    further: Mapping[tuple[int, str], Tag] = MappingProxyType({}),
+) -> Scored:
+    """Score the captions of every beam size, and write the tables `scores` and `corpus_scores` and their metadata.
 
+    Args:
+        blocks: the images and captions of the run.
+        decoding: fields of signatures that describe the search.
+        further: (beam size, image id) -> tags that need more than the caption.
 
-def boxes_of(images: pa.Table, column: str) -> tuple[tuple[Box, ...], ...]:
-    """Return the boxes of each image in a column of `images`; none if a part of an older run lacks the column."""
-    if column not in images.column_names:
-        return ((),) * len(images)
-    return tuple(tuple(Box(**box) for box in boxes or ()) for boxes in images[column].to_pylist())
-
-
-def by_setting(captions: pa.Table, split: Split) -> dict[int, list[dict[str, Any]]]:
-    """Return the rows of `captions` by beam size, in the order of the split."""
-    rows: dict[int, dict[str, dict]] = {}
-    for row in captions.to_pylist():
-        rows.setdefault(row["beam_size"], {})[row["image_id"]] = row
-    return {size: [found[image_id] for image_id in split.image_ids] for size, found in sorted(rows.items())}
-
-
-def write(run: RunInProgress, scored: Scored, clip: ClipSettings | None) -> None:
-    """Write the tables of the stage and their metadata into a run."""
-    run.write("scores", scored.scores)
+    Raises:
+        MetricError, WorkerError: the message says what to do.
+    """
+    summary = SplitSummary()
+    with scratch(run) as folder, processes(blocks) as apply:
+        statistics, tag_files = Statistics(folder, apply), TagFiles(folder)
+        for block in blocks:
+            summary.add(block)
+        metrics = wanted.computed(statistics, blocks, run.watch.measure)
+        tag_files.write(blocks, summary.of_tags(blocks), further, summary.images, apply)
+        known = {"images": summary.images, "refs": _reference_range(summary.references), "data": blocks.fingerprint}
+        found = _Tables(metrics, statistics, tag_files, {**known, **decoding})
+        run.write_rows("scores", found.scores(blocks.sizes))
+    scored = found.scored()
     run.write("corpus_scores", scored.corpus_scores)
     run.metadata["metrics"] = scored.metrics
     if scored.definitions:
         run.metadata[KEY] = scored.definitions
-    if clip is not None:
-        run.metadata["clip"] = clip.metadata()
+    if wanted.clip is not None:
+        run.metadata["clip"] = wanted.clip.metadata()
+    return scored
 
 
-def score(
-    split: Split,
-    settings: Mapping[int, Sequence[dict[str, Any]]],
-    wanted: MetricSettings,
-    decoding: Mapping[str, Any] = MappingProxyType({}),
-    further: Mapping[tuple[int, str], Tag] = MappingProxyType({}),
-    timed: Timed = nullcontext,
-) -> Scored:
-    """Score the captions of every setting.
+@contextmanager
+def scratch(run: RunInProgress) -> Generator[Path]:
+    """Yield an empty folder for what is kept between passes; it is in the run's folder, because it may be large."""
+    folder = run.folder / ".parts" / "scoring"
+    shutil.rmtree(folder, ignore_errors=True)  # a kill leaves it
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    Args:
-        settings: beam size -> rows of `captions`, in the order of the split.
-        decoding: fields of signatures that describe the search.
-        further: (beam size, image id) -> tags that need more than the caption.
-        timed: takes the name of a part and returns a context manager that times it.
-    """
-    captions = {size: [row["caption"] for row in rows] for size, rows in settings.items()}
-    found, metrics, truncated = wanted.measure(captions, split, timed)
-    names = keys_of(found)
-    definitions = {key: definition(schema.METRICS[key]) for key in names if key not in schema.BUILT_IN}
-    given = tags.tag_settings(_cases(split, settings))
-    for size, each in given.items():
-        for image_id, of_image in zip(split.image_ids, each, strict=True):
-            if tag := further.get((size, image_id)):
-                of_image.append(tag)
-    rows = [
-        row
-        for size, texts in captions.items()
-        for row in _score_rows(size, split, found[size], [truncated.get(text) for text in texts], given[size])
-    ]
-    known = {"images": len(split), "refs": _reference_range(split.references), "data": split.fingerprint, **decoding}
-    corpus = [row for size, each in found.items() for row in _corpus_rows(size, each, metrics, known)]
-    corpus.sort(key=lambda row: (list(found).index(row["beam_size"]), names.index(row["metric"])))
-    table = tables.table_of("scores", rows, names)
-    return Scored(table, tables.table_of("corpus_scores", corpus), names, definitions)
+
+@contextmanager
+def processes(blocks: CaptionBlocks) -> Generator[Apply]:
+    """Yield what applies a function to blocks: two processes for many captions, else this one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if min(cores, _PROCESSES) < 2 or blocks.images * len(blocks.sizes) < _FEW:
+        yield map
+        return
+    with Workers(_PROCESSES) as workers:
+        yield workers.map
 
 
 def keys_of(found: Mapping[int, Scores]) -> list[str]:
@@ -148,28 +155,55 @@ def keys_of(found: Mapping[int, Scores]) -> list[str]:
     return registry.ordered(key for each in found.values() for key in each.per_image)
 
 
-def _cases(split: Split, settings: Mapping[int, Sequence[dict]]) -> dict[int, list[tags.Case]]:
-    """Return the captions of each setting with the annotations of their images."""
-    labels = [[box.label for box in boxes] for boxes in split.every_box()]
-    return {
-        size: [
-            tags.Case(row["caption"], row["words"], row.get("finished"), texts, named)
-            for row, texts, named in zip(rows, split.references, labels, strict=True)
-        ]
-        for size, rows in settings.items()
-    }
+class _Tables:
+    """Makes the tables of the stage, one beam size after the other."""
+
+    def __init__(
+        self, metrics: Sequence[Metric], statistics: Statistics, tag_files: TagFiles, known: Mapping[str, Any]
+    ) -> None:
+        self._metrics, self._statistics, self._tag_files, self._known = metrics, statistics, tag_files, known
+        self._names = registry.ordered(metric.key for metric in metrics)
+        self._corpus: list[dict[str, Any]] = []
+
+    def scores(self, sizes: Sequence[int]) -> Iterator[pa.Table]:
+        """Yield parts of the table `scores`, and note the corpus values."""
+        columns = schema.schema_of("scores", self._names)
+        for size in sizes:
+            found, resampled = Scores(), Resampled()
+            for metric, statistics in self._statistics.read(self._metrics, size):
+                found.add(metric, statistics, resampled)
+            rows = _corpus_rows(size, found, self._metrics, self._known)
+            self._corpus += sorted(rows, key=lambda row: self._names.index(row["metric"]))
+            truncated, start = self._statistics.truncated(size), 0
+            for batch in self._tag_files.read(size):
+                some = slice(start, start + len(batch))
+                yield _part(columns, size, batch, found, some, None if truncated is None else truncated[some])
+                start += len(batch)
+
+    def scored(self) -> Scored:
+        """Return the results, after all of `scores`."""
+        definitions = {key: definition(schema.METRICS[key]) for key in self._names if key not in schema.BUILT_IN}
+        return Scored(tables.table_of("corpus_scores", self._corpus), self._names, definitions)
 
 
-def _score_rows(
-    size: int, split: Split, found: Scores, truncated: Sequence[bool | None], given: Sequence[Sequence[Tag]]
-) -> list[dict[str, Any]]:
-    rows = []
-    for row, image_id in enumerate(split.image_ids):
-        own: dict[str, Any] = {"clip_truncated": truncated[row], "tags": [asdict(tag) for tag in given[row]]}
-        own |= {column: _counts(counts[row]) for column, counts in found.counts.items()}
-        values = {name: _number(each[row]) for name, each in found.per_image.items()}
-        rows.append({"image_id": image_id, "beam_size": size, **own, **values})
-    return rows
+def _part(
+    columns: pa.Schema, size: int, batch: pa.RecordBatch, found: Scores, some: slice, truncated: np.ndarray | None
+) -> pa.Table:
+    """Return the rows of `scores` of some images."""
+    known = {"image_id": batch["image_id"], "tags": batch["tags"]}
+    known["beam_size"] = pa.array(np.full(len(batch), size), pa.int32())
+    if truncated is not None:
+        known["clip_truncated"] = pa.array(truncated)
+    for name, values in found.per_image.items():
+        known[name] = pa.array(values[some], mask=~np.isfinite(values[some]))
+    for name, counts in found.counts.items():
+        # NULL if an image has no references.
+        rows = [None if any(map(math.isnan, row)) else row for row in counts[some].tolist()]
+        known[name] = pa.array(rows, columns.field(name).type)
+    return pa.table(
+        [known[each.name] if each.name in known else pa.nulls(len(batch), each.type) for each in columns],
+        schema=columns,
+    )
 
 
 def _corpus_rows(size: int, found: Scores, metrics: Sequence[Metric], known: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -194,16 +228,8 @@ def _corpus_rows(size: int, found: Scores, metrics: Sequence[Metric], known: Map
     return rows
 
 
-def _reference_range(references: Sequence[Sequence[str]]) -> str:
-    counts = {len(texts) for texts in references}
+def _reference_range(counts: set[int]) -> str:
     return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
-
-
-def _counts(values: np.ndarray) -> list[float] | None:
-    """Return the counts of one image, as int if integral; None if it has no references."""
-    if not np.isfinite(values).all():
-        return None
-    return [int(value) if value.is_integer() else float(value) for value in values.tolist()]
 
 
 def _number(value: float) -> float | None:

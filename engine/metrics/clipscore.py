@@ -66,26 +66,31 @@ class ClipFamily:
         self, keys: Sequence[str], settings: Mapping[int, Sequence[str]], split: Split
     ) -> dict[str, dict[int, np.ndarray]]:
         """Return key -> setting -> statistics float64[N, 2]; NaN rows if an image lacks what the metric needs."""
-        images = self._images(split)
-        texts = [self.prefix + text for each in settings.values() for text in each]
-        texts += [self.prefix + text for each in split.references for text in each]
-        encoded = self.clip.text_features(texts, self._progress)
-        start = len(settings) * len(split)
-        counts = [len(each) for each in split.references]
-        of_references = np.split(encoded.features[start:], np.cumsum(counts)[:-1])
-        found: dict[str, dict[int, np.ndarray]] = {key: {} for key in keys}
-        for number, (setting, captions) in enumerate(settings.items()):
-            rows = slice(number * len(split), (number + 1) * len(split))
-            self.truncated.update(zip(captions, encoded.truncated[rows].tolist(), strict=True))
-            own = encoded.features[rows]
-            scores = clipscore(images, own)
-            if "clipscore" in keys:
-                found["clipscore"][setting] = with_ones(scores)
-            if "refclipscore" in keys:
-                found["refclipscore"][setting] = with_ones(_with_references(scores, own, of_references))
+        every = self.of_features(settings, split.references, self._images(split))
+        found = {key: every[key] for key in keys}
         if split.having({"references"}):
             return found
         return {key: by_setting for key, by_setting in found.items() if key != "refclipscore"}
+
+    def of_features(
+        self, settings: Mapping[int, Sequence[str]], references: Sequence[Sequence[str]], images: np.ndarray
+    ) -> dict[str, dict[int, np.ndarray]]:
+        """Return both metrics of the captions of N photos with these features float[N, D]; see `statistics`."""
+        texts = [self.prefix + text for each in settings.values() for text in each]
+        texts += [self.prefix + text for each in references for text in each]
+        encoded = self.clip.text_features(texts, self._progress)
+        start = len(settings) * len(images)
+        counts = [len(each) for each in references]
+        of_references = np.split(encoded.features[start:], np.cumsum(counts)[:-1])
+        found: dict[str, dict[int, np.ndarray]] = {"clipscore": {}, "refclipscore": {}}
+        for number, (setting, captions) in enumerate(settings.items()):
+            rows = slice(number * len(images), (number + 1) * len(images))
+            self.truncated.update(zip(captions, encoded.truncated[rows].tolist(), strict=True))
+            own = encoded.features[rows]
+            scores = clipscore(images, own)
+            found["clipscore"][setting] = with_ones(scores)
+            found["refclipscore"][setting] = with_ones(_with_references(scores, own, of_references))
+        return found
 
 
 class ClipMetric(Described, PerImage):

@@ -65,18 +65,37 @@ def _statistics(
     settings: Mapping[int, Sequence[str]], split: Split, metrics: Sequence[Metric]
 ) -> list[tuple[Metric, dict[int, np.ndarray]]]:
     """Return each metric with its statistics float64[N, C] of every setting; a family is computed together."""
-    found: list[tuple[Metric, dict[int, np.ndarray]]] = []
-    families: dict[int, tuple[Any, list[Metric]]] = {}
-    for metric in metrics:
-        family = getattr(metric, "family", None) if metric.key in BUILT_IN else None
-        if family is not None:
-            families.setdefault(id(family), (family, []))[1].append(metric)
-        elif rows := split.having(metric.needs):
-            found.append((metric, _of_one(metric, settings, split, rows)))
-    for family, members in families.values():
+    families, others = grouped(metrics)
+    found = [(metric, each) for metric in others if (each := alone(metric, settings, split))]
+    for family, members in families:
         every = family.statistics([metric.key for metric in members], settings, split)
         found += [(metric, every[metric.key]) for metric in members if metric.key in every]
     return found
+
+
+def grouped(metrics: Sequence[Metric]) -> tuple[list[tuple[Any, list[Metric]]], list[Metric]]:
+    """Return the families with the metrics that they compute together, and the metrics without a family."""
+    families: dict[int, tuple[Any, list[Metric]]] = {}
+    others = []
+    for metric in metrics:
+        family = getattr(metric, "family", None) if metric.key in BUILT_IN else None
+        if family is None:
+            others.append(metric)
+        else:
+            families.setdefault(id(family), (family, []))[1].append(metric)
+    return list(families.values()), others
+
+
+def alone(metric: Metric, settings: Mapping[int, Sequence[str]], split: Split) -> dict[int, np.ndarray]:
+    """Return the statistics float64[N, C] of a metric without a family, for every setting.
+
+    It sees the whole split in one call. Empty: no image has what the metric needs.
+
+    Raises:
+        MetricError: the metric returned the wrong shape.
+    """
+    rows = split.having(metric.needs)
+    return _of_one(metric, settings, split, rows) if rows else {}
 
 
 def _of_one(

@@ -5,7 +5,7 @@ Readers skip shards and row groups by their smallest and largest image id, so ro
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -154,3 +154,11 @@ def row_groups(paths: list[Path], columns: list[str]) -> Iterator[pa.Table]:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns)
+
+
+def batches(paths: Sequence[Path], size: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the rows of a table, at most `size` at a time, with some or all columns."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(size, columns=columns):
+                yield pa.table(batch)

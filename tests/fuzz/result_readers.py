@@ -115,7 +115,7 @@ def _read_published(folder: Path) -> None:
 def _arrays(folder: Path) -> None:
     import numpy as np
 
-    atomic.write_arrays(folder / "a.npz", features=np.ones((2, 3), np.float32), reasons=np.array(["", "broken"]))
+    atomic.write_rows(folder / "a.npy", 2, [np.ones((2, 3), np.float32)])
 
 
 READERS = (
@@ -124,5 +124,5 @@ READERS = (
     Reader("parts-of-a-run", _parts, _read_parts, _kept_files),
     Reader("verdicts-and-selections", _annotations, _read_annotations, lambda folder: sorted(folder.rglob("*.json"))),
     Reader("published-figures", _published, _read_published),
-    Reader("kept-features", _arrays, lambda folder: atomic.read_arrays(folder / "a.npz")),
+    Reader("kept-features", _arrays, lambda folder: atomic.read_rows(folder / "a.npy", 2)),
 )

@@ -10,6 +10,7 @@ from engine.config import ConfigError
 
 if TYPE_CHECKING:
     from engine.data.dataset import Dataset
+    from engine.evaluation.predictions_run import PredictionsRun
 
 
 def add(commands: parser.Commands) -> None:
@@ -37,7 +38,18 @@ def add(commands: parser.Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from engine.cli import inputs, summary
+    from engine.cli import summary
+    from engine.evaluation import predictions_run
+
+    begun = predictions_run.begin(_job(options))
+    if begun is not None:
+        predictions_run.finish(begun)  # nothing refers to the dataset and the captions any more
+    return summary.show(options.results, options.name, begun is not None)
+
+
+def _job(options: argparse.Namespace) -> "PredictionsRun":
+    """Return the settings of the run, with the dataset and the captions."""
+    from engine.cli import inputs
     from engine.data import predictions
     from engine.evaluation import predictions_run
 
@@ -49,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     )
     metrics = inputs.metrics(options.metrics, dataset)
     _check_something(options, dataset, captions)
-    job = predictions_run.PredictionsRun(
+    return predictions_run.PredictionsRun(
         name=options.name,
         results=options.results,
         dataset=dataset,
@@ -59,8 +71,6 @@ def run(options: argparse.Namespace) -> int:
         clip=inputs.clip_settings(options, dataset),
         command=inputs.command_line(),
     )
-    is_new = predictions_run.score(job)
-    return summary.show(options.results, options.name, is_new)
 
 
 def _check_something(options: argparse.Namespace, dataset: "Dataset", captions: Mapping[str, str]) -> None:

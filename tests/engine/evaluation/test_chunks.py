@@ -90,7 +90,7 @@ def test_maps_are_never_in_memory_together(run, tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "read_part_table", watched(parts.read_part_table))
     before = pa.total_allocated_bytes()
     captioned(run, tmp_path)
-    for _ in grounding_of(read_table(run.folder, "images"), run.folder):
+    for _ in grounding_of(run.folder):
         held.append(pa.total_allocated_bytes())
     assert len(read_table(run.folder, "captions")) == 2 * IMAGES
     chunk = 2 * Large.chunk_size * MAP
@@ -111,7 +111,7 @@ def test_the_table_has_the_maps_of_all_chunks_in_order_and_in_groups_of_a_few_me
 
 def test_grounding_of_a_run_is_that_of_its_maps_whatever_the_chunks(run, tmp_path):
     captioned(run, tmp_path)
-    rows = pa.concat_tables(grounding_of(read_table(run.folder, "images"), run.folder)).to_pylist()
+    rows = pa.concat_tables(grounding_of(run.folder)).to_pylist()
     assert {row["beam_size"] for row in rows} == {1, 3}
     assert {row["label"] for row in rows} == {"dog"} and {row["word_index"] for row in rows} == {1}
     at_noun = [row for row in rows if row["offset"] == 0]

@@ -4,9 +4,9 @@ from contextlib import nullcontext
 
 import pytest
 
-from engine.data.split import Split
 from engine.diagnosis.tags import Tag
 from engine.evaluation import nbest
+from engine.evaluation.caption_blocks import CaptionBlocks
 from engine.evaluation.scoring import MetricSettings
 from engine.metrics.measure import score_captions
 from engine.store import tables as store
@@ -33,11 +33,13 @@ def rows(found: dict[tuple[str, int], list[str]]) -> list[dict]:
     ]
 
 
-@pytest.fixture
-def scored(tmp_path) -> list[dict]:
-    split = Split(tuple(row["image_id"] for row in IMAGES), tuple(tuple(row["references"]) for row in IMAGES))
+@pytest.fixture(params=[1, 2, 10])
+def scored(tmp_path, request) -> list[dict]:
+    store.write_table(tmp_path, "images", store.table_of("images", [{**row, "file_name": "x"} for row in IMAGES]))
+    images = CaptionBlocks(tmp_path, (), tmp_path, "data", size=request.param)
     wanted = MetricSettings(("cider", "bleu_4"), None, tmp_path)
-    kept = nbest.scored(store.table_of("hypotheses", rows(FOUND)), split, wanted, nullcontext)
+    (tmp_path / "kept").mkdir()
+    kept = nbest.scored(store.table_of("hypotheses", rows(FOUND)), images, wanted, nullcontext, tmp_path / "kept")
     store.write_table(tmp_path, "hypotheses", kept)
     return store.read_table(tmp_path, "hypotheses").to_pylist()
 

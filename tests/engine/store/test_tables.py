@@ -243,22 +243,23 @@ def test_an_unfinished_run_is_dropped_and_a_finished_one_is_not(tmp_path):
 
 
 def test_two_writers_of_the_same_arrays_do_not_meet(tmp_path):
-    path, arrays = tmp_path / "cache" / "x.npz", {"features": np.zeros((2000, 64), np.float32)}
+    path, rows = tmp_path / "cache" / "x.npy", np.arange(128_000, dtype=np.float32).reshape(2000, 64)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: atomic.write_arrays(path, **arrays), range(80)))
-    assert atomic.read_arrays(path)["features"].shape == (2000, 64)
-    assert [each.name for each in path.parent.iterdir()] == ["x.npz"]
+        list(pool.map(lambda _: atomic.write_rows(path, 2000, [rows[:7], rows[7:7], rows[7:]]), range(80)))
+    np.testing.assert_array_equal(atomic.read_rows(path, 2000), rows)
+    assert [each.name for each in path.parent.iterdir()] == ["x.npy"]
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"no archive"])
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY torn", b"PK\x03\x04 torn", b"no array"])
 def test_arrays_that_cannot_be_read_are_none(tmp_path, content):
-    path = tmp_path / "x.npz"
-    assert atomic.read_arrays(path) is None
+    path = tmp_path / "x.npy"
+    assert atomic.read_rows(path, 4) is None
     path.write_bytes(content)
-    assert atomic.read_arrays(path) is None
-    atomic.write_arrays(path, features=np.arange(400.0))
+    assert atomic.read_rows(path, 4) is None
+    atomic.write_rows(path, 4, [np.zeros((4, 100), np.float32)])
+    assert atomic.read_rows(path, 5) is None
     path.write_bytes(path.read_bytes()[:-1000])
-    assert atomic.read_arrays(path) is None
+    assert atomic.read_rows(path, 4) is None
 
 
 def test_a_linked_run_is_a_run_by_its_links_name_and_hinders_no_other(tmp_path):
