@@ -16,13 +16,13 @@ import pyarrow as pa
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
 from engine.evaluation import (
+    caption_files,
     captioning,
     chunks,
     explaining,
     metadata,
     nbest,
     pool,
-    predictions,
     provenance,
     scoring,
     zeroshot_run,
@@ -168,7 +168,7 @@ def _complete(
     run.metadata |= _metadata(run, settings, captioner, work.settings, images) | {"skipped": len(left_out)}
     run.metadata["workers"] = workers_of(computed)
     run.metadata.setdefault("roots", {})["images"] = str(settings.dataset.root.resolve())
-    predictions.write(run.folder, settings.decoding.beam_sizes, scored.corpus_scores)
+    caption_files.write(run.folder, settings.decoding.beam_sizes, scored.corpus_scores)
     run.finish()
 
 
