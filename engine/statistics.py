@@ -22,7 +22,10 @@ _UNITS = 5_000
 """Above this many images, groups of images are resampled, so that dashboard pages stay fast."""
 
 _CHUNK = 1000 * _UNITS
-"""Random indices in memory at a time (40 MB as int64); enough for a typical bootstrap in one block."""
+"""Counts in memory at a time (40 MB as float64); enough for a typical bootstrap in one block."""
+
+_DRAWN = 250_000
+"""Random indices in memory at a time."""
 
 
 def bootstrap_mean_interval(
@@ -360,9 +363,13 @@ def _resampled_counts(images: int, resamples: int, seed: int) -> np.ndarray:
 
 def _draw_counts(generator: np.random.Generator, images: int, resamples: int) -> np.ndarray:
     """Return how often each image is drawn, float64[resamples, images]."""
-    drawn = generator.integers(0, images, size=(resamples, images))
-    drawn += np.arange(resamples)[:, None] * images
-    return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+    counts = np.empty((resamples, images))
+    rows = max(1, _DRAWN // images)
+    for start in range(0, resamples, rows):  # the same numbers as in one draw, in a fraction of its memory
+        drawn = generator.integers(0, images, size=(min(rows, resamples - start), images))
+        drawn += np.arange(len(drawn))[:, None] * images
+        counts[start : start + rows] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    return counts
 
 
 def _check_level(level: float) -> None:

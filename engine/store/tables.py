@@ -19,7 +19,7 @@ from engine.store.schema import ADDED, KEYS, METRICS, schema_of
 from engine.store.shards import ShardWriter
 from engine.writing import replacing
 
-_GROUP_ROWS = 65_536
+_GROUP_ROWS = 16_384
 _GROUP_BYTES = {"attention": ("weights", 4 * 2**20)}
 """Table -> its largest column and the bytes of it in a row group.
 
