@@ -43,6 +43,9 @@ class OnRay:
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if not os.environ.get("RAY_ADDRESS"):
+            # Ray then listens on 127.0.0.1 only, as it does on systems where it runs on one machine.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             import ray
             import ray.data

@@ -20,6 +20,21 @@ def addresses(pid: int) -> set[str]:
     return {address for address in found if address is not None}
 
 
+def descendants(pid: int) -> set[int]:
+    """Return the processes that a process started, and those that they started."""
+    parents = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(file.parent.name)] = int(file.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has ended
+    found, more = set(), {pid}
+    while more:
+        found |= more
+        more = {child for child, parent in parents.items() if parent in found} - found
+    return found - {pid}
+
+
 def _sockets() -> dict[str, str]:
     found = {}
     for file, size in (("tcp", 8), ("tcp6", 32)):

@@ -318,6 +318,19 @@ def test_every_server_of_ray_listens_on_127_0_0_1(cluster):
     assert {address for pid in of_ray for address in addresses(pid)} <= {"127.0.0.1"}
 
 
+@pytest.mark.cluster
+def test_ray_on_one_machine_needs_no_cluster_and_listens_on_127_0_0_1(folder, whole, tmp_path, notes, monkeypatch):
+    from tests.support.listening import addresses, descendants
+
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    process = start(folder, tmp_path, "--on", "ray", "--workers", "1")
+    wait_until(lambda: stored(tmp_path))
+    listening = {address for pid in descendants(process.pid) for address in addresses(pid)}
+    assert "CIDEr" in finished(process)
+    assert listening == {"127.0.0.1"}
+    assert digests(tmp_path) == whole
+
+
 def _command_of(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
