@@ -18,6 +18,7 @@ def prepare(name: str | None) -> str:
     from engine.reading import first_line
 
     allocator.keep_freed_memory()
+    allocator.use_huge_pages()
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32 on a GPU, too; bf16 is the faster choice
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"

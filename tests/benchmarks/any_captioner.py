@@ -30,7 +30,7 @@ from engine.captioners.huggingface.loading import Loaded
 from engine.captioners.huggingface.steps import TransformersSteps, can_share
 from engine.config import DecodingConfig
 from engine.decoding import sweep
-from engine.models.allocator import keep_freed_memory
+from engine.models.allocator import keep_freed_memory, use_huge_pages
 from tests.benchmarks.decoding import Peak, machine
 
 SIZES = (1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100)
@@ -204,6 +204,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
+    use_huge_pages()
     hf.logging.set_verbosity_error()
     print(machine(options.device))
     print(", ".join(f"{name} {version(name)}" for name in ("torch", "transformers")))

@@ -43,7 +43,7 @@ from engine.config import CaptionerConfig, DecodingConfig
 from engine.decoding import memory, study_rule, sweep
 from engine.decoding.cuda_graphs import GraphCache
 from engine.decoding.steps import Steps
-from engine.models.allocator import keep_freed_memory
+from engine.models.allocator import keep_freed_memory, use_huge_pages
 from tests.benchmarks.limits import Limits
 from tests.support import peers, tiny
 
@@ -265,6 +265,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
+    use_huge_pages()
     on_cpu = options.device == "cpu"
     print(machine(options.device))
     print(", ".join(f"{name} {version(name)}" for name in ("torch", "transformers")))

@@ -35,7 +35,7 @@ from engine.config import CaptionerConfig, DecodingConfig
 from engine.data import registry
 from engine.decoding.batched import BatchedSearch, Found
 from engine.evaluation import captioner_run
-from engine.models.allocator import keep_freed_memory
+from engine.models.allocator import keep_freed_memory, use_huge_pages
 from engine.models.tokenizer import CaptionTokenizer
 from engine.store import records
 from tests.benchmarks.decoding import SWEEP, machine
@@ -161,6 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     images = options.images or (4 if options.device == "cpu" else STUDY_IMAGES)
     keep_freed_memory()
+    use_huge_pages()
     torch.backends.cudnn.allow_tf32 = False  # both as in the project's commands
     print(machine(options.device))
     print(", ".join(f"{name} {version(name)}" for name in ("torch", "timm")))
