@@ -16,6 +16,7 @@ from engine.config import ConfigError, DecodingConfig
 from engine.evaluation import chunks
 from engine.evaluation.captioner_source import CaptionerFacts, CaptionerSource, facts_of
 from engine.evaluation.chunks import Chunk, Work
+from engine.reading import first_line
 from engine.store.errors import ResultsError
 
 TRIES = 3
@@ -71,12 +72,15 @@ class OnRay:
     def _connect(ray: Any) -> None:
         if ray.is_initialized():
             return
-        more: dict[str, Any] = {"address": "auto"} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
-        if os.environ.get("RAY_ADDRESS", "").startswith("ray://"):
+        address = os.environ.get("RAY_ADDRESS", "")
+        more: dict[str, Any] = {"address": "auto"} if address else {"include_dashboard": False}
+        if address.startswith("ray://"):
             raise ConfigError(
-                f"RAY_ADDRESS is {os.environ['RAY_ADDRESS']!r}: a run through a Ray client ends with its connection; "
+                f"RAY_ADDRESS is {address!r}: a run through a Ray client ends with its connection; "
                 "run the command on a machine of the cluster, with RAY_ADDRESS=HOST:6379"
             )
+        if address not in ("", "auto", "local"):
+            _reach(address)
         try:
             ray.init(log_to_driver=False, logging_level="error", **more)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -140,6 +144,19 @@ class OnRay:
                 yield int(row["images"])
         except RayError as error:
             raise _ended(error) from error
+
+
+def _reach(address: str) -> None:
+    """Check that something answers at an address: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+            pass
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"--on ray: no Ray cluster at RAY_ADDRESS {address!r} ({first_line(error)}); expected HOST:6379 of a "
+            "machine on which 'ray start --head' runs"
+        ) from error
 
 
 class _Actor:

@@ -308,6 +308,16 @@ def test_more_workers_than_the_cluster_has_are_refused(cluster, workers, cores):
         on_ray.OnRay(workers, cores)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "nobody", "127.0.0.1:x", "127.0.0.1:99999999", "ray://127.0.0.1:1"])
+def test_a_cluster_that_cannot_be_reached_is_a_sentence_at_once(monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match=r"RAY_ADDRESS .*HOST:6379"):
+        on_ray.OnRay()
+    assert time.monotonic() - began < 15
+
+
 @pytest.mark.cluster
 def test_every_server_of_ray_listens_on_127_0_0_1(cluster):
     from tests.support.listening import addresses
