@@ -15,7 +15,18 @@ import pyarrow as pa
 
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
-from engine.evaluation import captioning, chunks, explaining, metadata, nbest, pool, provenance, scoring, zeroshot_run
+from engine.evaluation import (
+    captioning,
+    chunks,
+    explaining,
+    metadata,
+    nbest,
+    page_answers,
+    pool,
+    provenance,
+    scoring,
+    zeroshot_run,
+)
 from engine.evaluation.captioner_source import CaptionerFacts, CaptionerSource
 from engine.evaluation.captioning import CaptionSettings
 from engine.evaluation.clip_settings import ClipSettings
@@ -157,6 +168,7 @@ def _complete(
     run.metadata["workers"] = workers_of(computed)
     run.metadata.setdefault("roots", {})["images"] = str(settings.dataset.root.resolve())
     _write_predictions(run, found, scored.corpus_scores)
+    page_answers.write(run)
     run.finish()
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo, read_ahead
-from engine.evaluation import metadata, scoring
+from engine.evaluation import metadata, page_answers, scoring
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.scoring import IMPORTED, MetricSettings
@@ -74,6 +74,7 @@ def score(settings: PredictionsRun) -> bool:
         "partial": len(dataset.examples) < len(every),
     }
     run.metadata.setdefault("roots", {})["images"] = str(dataset.root.resolve())
+    page_answers.write(run)
     run.finish()
     return True
 
