@@ -161,7 +161,7 @@ class Pairs:
     """Two settings on the same images, with the resampled sums that all metrics of their values share."""
 
     def __init__(self, left: ArrayLike, right: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> None:
-        """Take the arguments of `compare`.
+        """Take the arguments of `compare`; the columns of float[n, C] may also be the values of C metrics.
 
         Raises:
             ValueError: different shapes, no images, or a value that is not finite.
@@ -183,7 +183,25 @@ class Pairs:
     @cached_property
     def differing(self) -> int:
         """The number of images whose two sides differ at all."""
-        return _differing(self.left, self.right)
+        differs = [left != right for left, right in zip(self.left.T, self.right.T, strict=True)]
+        return int(np.logical_or.reduce(differs).sum())
+
+    @cached_property
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sums of both sides over the images, float64[C] each."""
+        return self.left.sum(0), self.right.sum(0)
+
+    def observed(self, score: Pooled) -> float:
+        """Return the difference of the corpus values, left - right."""
+        left, right = self.sums
+        return float(score(left) - score(right))
+
+    def column(self, place: int) -> "Pairs":
+        """Return one column, with its share of the resampled sums."""
+        found = Pairs(self.left[:, place], self.right[:, place], self._resamples, self._seed)
+        both = [place, place + self.left.shape[1]]
+        found.bootstrapped, found.swapped = self.bootstrapped[:, both], self.swapped[:, both]
+        return found
 
 
 def compare_pairs(pairs: Pairs, pooled: Pooled | None = None, tie: float = 0.0) -> Comparison:
@@ -195,7 +213,7 @@ def compare_pairs(pairs: Pairs, pooled: Pooled | None = None, tie: float = 0.0) 
     differs = (np.abs(change) >= tie) & (change != 0)
     resampled = _difference(score, pairs.bootstrapped)
     low, high = percentiles(resampled, len(first))
-    observed = float(score(first.sum(0)) - score(second.sum(0)))
+    observed = pairs.observed(score)
     return Comparison(
         difference=observed,
         low=low,
@@ -233,14 +251,9 @@ def _difference(pooled: Pooled, sums: np.ndarray) -> np.ndarray:
 
 def _randomization(pairs: Pairs, score: Pooled) -> float:
     """Return the p-value of approximate randomization; its seed is independent of the bootstrap's."""
-    observed = abs(float(score(pairs.left.sum(0)) - score(pairs.right.sum(0))))
+    observed = abs(pairs.observed(score))
     drawn = _share_at_least(np.abs(_difference(score, pairs.swapped)), observed)
     return max(drawn, smallest_p(pairs.differing))  # a drawn share may be smaller by luck
-
-
-def _differing(left: np.ndarray, right: np.ndarray) -> int:
-    """Return the number of images whose values or counts [n, C] are not equal on both sides."""
-    return int((left != right).any(axis=1).sum())
 
 
 def smallest_p(differing: int, resamples: int | None = None) -> float:

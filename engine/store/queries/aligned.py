@@ -55,13 +55,18 @@ def numbers(rows: pa.Table, column: str) -> np.ndarray:
 
 
 def counts_of(rows: pa.Table, column: str) -> np.ndarray:
-    """Return a column of counts as float64[rows, C], NaN where they are missing."""
+    """Return a column of counts as float64[rows, C], rows of NaN where one of them is missing."""
     lists, width = rows[column].combine_chunks(), COUNTS[column]
     if isinstance(lists, pa.ChunkedArray):
         lists = lists.chunk(0) if lists.num_chunks else pa.array([], rows.schema.field(column).type)
     whole = pc.call_function("equal", [pc.call_function("list_value_length", [lists]), width])
     known = whole.fill_null(False).to_numpy(zero_copy_only=False)
+    values = (lists if known.all() else lists.filter(pa.array(known))).flatten()
+    numbers = values.to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, width)
+    if values.null_count:
+        numbers[np.isnan(numbers).any(1)] = np.nan
+    if known.all():
+        return numbers
     found = np.full((len(lists), width), np.nan)
-    values = lists.filter(pa.array(known)).flatten().to_numpy(zero_copy_only=False)
-    found[known] = values.reshape(-1, width)
+    found[known] = numbers
     return found

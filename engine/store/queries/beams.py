@@ -74,9 +74,9 @@ class _Values(Mapping[int, np.ndarray]):
         ).fetchall()
         self._sizes = [int(size) for (size,) in sizes]
         self.images = pa.chunked_array([], pa.string())
+        self._kept: dict[int, np.ndarray] = {}  # values on self.images, 8 bytes per caption
         for place, size in enumerate(self._sizes if len(self._sizes) > 1 else []):
-            mine = self._known(size, None)
-            self.images = aligned.only(mine, self.images)["image_id"] if place else mine["image_id"]
+            self._add(size, is_first=place == 0)
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -84,7 +84,23 @@ class _Values(Mapping[int, np.ndarray]):
     def __iter__(self) -> Iterator[int]:
         return iter(self._sizes)
 
+    def _add(self, size: int, is_first: bool) -> None:
+        """Leave out the images that this size has no value for."""
+        found = self._known(size, None)
+        ids = found["image_id"]
+        if not is_first and not ids.equals(self.images):
+            shared = aligned.only(found, self.images)["image_id"]
+            if not shared.equals(self.images):
+                self._kept.clear()
+        else:
+            shared = ids
+        self.images = shared
+        if self._counts is None and ids.equals(shared):
+            self._kept[size] = direction(self._metric) * aligned.numbers(found, self._metric)
+
     def __getitem__(self, size: int) -> np.ndarray:
+        if size in self._kept:
+            return self._kept[size]
         found = self._known(size, self._counts)
         if not found["image_id"].equals(self.images):
             found = aligned.only(found, self.images)

@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from engine import statistics
 from engine.metrics.pooling import POOLED
-from engine.statistics import Pairs
+from engine.statistics import Pairs, Pooled
 from engine.store.queries import aligned
 from engine.store.queries.columns import COUNTS, metrics
 from engine.store.queries.stored import answer
@@ -58,11 +58,10 @@ def _compared(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other
     known = metrics(cursor)
     sides = [aligned.scores(cursor, *side, known, COUNTS) for side in ((run, beam), (other, other_beam))]
     left, right = aligned.on_shared(*sides)
-    pairs = {name: _pairs(left, right, name) for name in COUNTS}
-    rows = [_tested(metric, left, right, pairs) for metric in known]
-    frame = pd.DataFrame(
-        [row for row in rows if row], columns=["metric", "images", "left", "right", "pooled", *_TESTED]
-    )
+    pairs = _of_counts(left, right, known)
+    pairs |= _of_values(left, right, [metric for metric in known if metric not in pairs])
+    rows = [_tested(metric, *pairs[metric]) for metric in known if metric in pairs]
+    frame = pd.DataFrame(rows, columns=["metric", "images", "left", "right", "pooled", *_TESTED])
     frame["p_holm"] = statistics.holm(list(frame.p_randomization))
     frame["p_reachable"] = statistics.holm(
         [statistics.smallest_p(int(count), statistics.RESAMPLES) for count in frame.differing]
@@ -72,34 +71,50 @@ def _compared(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other
 
 _TESTED = ["difference", "low", "high", "wins", "ties", "losses", "p_bootstrap", "p_randomization", "differing"]
 
-_Counted = tuple[np.ndarray, Pairs]
-"""Which images have counts on both sides, bool[images], and the counts of these images."""
+_Pairs = tuple[Pairs, Pooled | None]
+"""The values or counts of both sides, and what makes a corpus value of counts."""
 
 
-def _pairs(left: pa.Table, right: pa.Table, counts: str) -> _Counted | None:
-    """Return the counts of both sides, whose resamples all metrics of these counts share; None if there are none."""
-    sides = [aligned.counts_of(side, counts) for side in (left, right)]
-    known = np.isfinite(sides[0]).all(1) & np.isfinite(sides[1]).all(1)
-    return (known, Pairs(sides[0][known], sides[1][known])) if known.any() else None
+def _of_values(left: pa.Table, right: pa.Table, metrics: list[str]) -> dict[str, _Pairs]:
+    """Return the values of metrics on the images that have both; of the same images all metrics share the resamples."""
+    values = {metric: [aligned.numbers(side, metric) for side in (left, right)] for metric in metrics}
+    alike: dict[bytes, list[str]] = {}
+    for metric, both in values.items():
+        alike.setdefault(np.isfinite(both).all(0).tobytes(), []).append(metric)
+    found = {}
+    for images, some in alike.items():
+        known = np.frombuffer(images, bool)
+        if known.any():
+            sides = [np.column_stack([values[metric][side][known] for metric in some]) for side in (0, 1)]
+            pairs = Pairs(*sides)
+            found |= {metric: (pairs.column(place), None) for place, metric in enumerate(some)}
+    return found
 
 
-def _tested(metric: str, left: pa.Table, right: pa.Table, counted: dict[str, _Counted | None]) -> dict[str, Any] | None:
-    """Return the row of `comparison` for one metric, or None if no image has both values."""
-    values = [aligned.numbers(side, metric) for side in (left, right)]
-    known = np.isfinite(values[0]) & np.isfinite(values[1])
-    if not known.any():
-        return None
-    pooled = POOLED.get(metric)
-    counts = counted[pooled.counts] if pooled else None
-    is_pooled = pooled is not None and counts is not None and bool((counts[0] == known).all())
-    if is_pooled:
-        pairs, score = counts[1], pooled.score
-        corpus = [float(score(side.sum(0))) for side in (pairs.left, pairs.right)]
-    else:
-        pairs, score = Pairs(values[0][known], values[1][known]), None
-        corpus = [float(np.mean(side)) for side in (pairs.left, pairs.right)]
+def _of_counts(left: pa.Table, right: pa.Table, metrics: list[str]) -> dict[str, _Pairs]:
+    """Return the counts of pooled metrics if all images that have both values have them."""
+    found = {}
+    for column in COUNTS:
+        some = [metric for metric in metrics if metric in POOLED and POOLED[metric].counts == column]
+        has_value = [np.isfinite([aligned.numbers(side, metric) for side in (left, right)]).all(0) for metric in some]
+        if any(side[column].null_count == len(side) for side in (left, right)):
+            continue
+        sides = [aligned.counts_of(side, column) for side in (left, right)]
+        known = np.isfinite(sides[0][:, 0]) & np.isfinite(sides[1][:, 0])
+        if known.any():
+            pairs = Pairs(sides[0][known], sides[1][known])
+            with_counts = [metric for metric, has in zip(some, has_value, strict=True) if (has == known).all()]
+            found |= {metric: (pairs, POOLED[metric].score) for metric in with_counts}
+    return found
+
+
+def _tested(metric: str, pairs: Pairs, score: Pooled | None) -> dict[str, Any]:
+    """Return the row of `comparison` for one metric."""
+    sides = (pairs.left, pairs.right) if score is None else pairs.sums
+    corpus = [float(np.mean(side) if score is None else score(side)) for side in sides]
     tested = statistics.compare_pairs(pairs, score, METRICS[metric].tie)
-    row = {"metric": metric, "images": int(known.sum()), "left": corpus[0], "right": corpus[1], "pooled": is_pooled}
+    row = {"metric": metric, "images": len(pairs.left), "left": corpus[0], "right": corpus[1]}
+    row["pooled"] = score is not None
     row |= {name: getattr(tested, name) for name in _TESTED}
     if not METRICS[metric].higher_is_better:  # the test counts the image with the higher value as won
         row["wins"], row["losses"] = row["losses"], row["wins"]
