@@ -25,8 +25,8 @@ def connect(results: Path, memory: str | None = None) -> tuple[duckdb.DuckDBPyCo
 
     A view exists for every table of the contract, empty if no run has it; those of SCORED have a column for every
     metric. The metrics that run records define are registered first, so that no plugin is needed to read a run. There
-    are also tables `runs` (run, record as JSON text) and `readable` (run, name: the tables of each run). A file that
-    cannot be read is left out and reported. The connection can only access the results folder; `readers` prevents
+    are also tables `runs` (run, record as JSON text) and `readable` (run, name, path: the files of each table). A file
+    that cannot be read is left out and reported. The connection can only access the results folder; `readers` prevents
     queries that write there. Use a `.cursor()` per thread.
 
     Args:
@@ -67,7 +67,7 @@ def _with_views(
     if memory is not None:
         _limit(connection, memory)
     connection.execute("CREATE TABLE runs (run VARCHAR, record VARCHAR)")
-    connection.execute("CREATE TABLE readable (run VARCHAR, name VARCHAR)")
+    connection.execute("CREATE TABLE readable (run VARCHAR, name VARCHAR, path VARCHAR)")
     for run in runs:
         connection.execute("INSERT INTO runs VALUES (?, ?)", [run.name, json.dumps(run.record)])
     linked: list[str] = []
@@ -76,8 +76,8 @@ def _with_views(
         paths, broken = _readable(runs, table) if table in names else ([], [])
         problems += broken
         _create_view(connection, table, paths, older)
-        for run in dict.fromkeys(map(_run_of, paths)):
-            connection.execute("INSERT INTO readable VALUES (?, ?)", [run, table])
+        for path in paths:
+            connection.execute("INSERT INTO readable VALUES (?, ?, ?)", [_run_of(path), table, str(path)])
         linked += [_literal(str(path.resolve())) for path in paths if path.resolve() != path]
     connection.execute(f"SET allowed_paths = [{', '.join(linked)}]")  # where a linked run's files really are
     return connection, problems

@@ -44,6 +44,12 @@ def is_stored(cursor: DuckDBPyConnection, table: str, run: str) -> bool:
     return found[0][0] > 0
 
 
+def files_of(cursor: DuckDBPyConnection, table: str, run: str) -> list[str]:
+    """Return the files of a table of a run that can be read, each as a text in SQL."""
+    select = "SELECT path FROM readable WHERE run = ? AND name = ? ORDER BY path"
+    return ["'" + path.replace("'", "''") + "'" for (path,) in cursor.execute(select, [run, table]).fetchall()]
+
+
 def as_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     """Return an answer as a table; NaN becomes NULL."""
     return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
