@@ -69,7 +69,7 @@ def exists(cursor: DuckDBPyConnection, name: str) -> bool:
 
 
 def _evict(cursor: DuckDBPyConnection, newest: str) -> None:
-    """Drop the kept tables that were not used for longest until at most _MOST_ROWS rows are left; never the newest and its base.
+    """Drop the kept tables used longest ago until at most _MOST_ROWS rows are left; never the newest and its base.
 
     The tables with the row numbers of a dropped one are dropped too: made again, it may number its rows differently.
     """
