@@ -86,7 +86,7 @@ def _of_values(left: pa.Table, right: pa.Table, metrics: list[str]) -> dict[str,
         known = np.frombuffer(images, bool)
         if known.any():
             sides = [np.column_stack([values[metric][side][known] for metric in some]) for side in (0, 1)]
-            pairs = Pairs(*sides)
+            pairs = Pairs(sides[0], sides[1])
             found |= {metric: (pairs.column(place), None) for place, metric in enumerate(some)}
     return found
 
