@@ -17,9 +17,13 @@ def partners(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     """Return columns run, shared (images): captioned runs with images of `run`; itself, then most shared first."""
     return cursor.execute(
         """
-        SELECT b.run AS run, count(*) AS shared FROM images a JOIN images b USING (image_id)
-        WHERE a.run = $run AND b.run IN (SELECT DISTINCT run FROM captions)
-        GROUP BY b.run ORDER BY b.run <> $run, shared DESC, b.run
+        SELECT * FROM (
+            SELECT run, count(*) AS shared FROM images WHERE run = $run GROUP BY run
+            UNION ALL
+            SELECT b.run, count(*) FROM images a JOIN images b USING (image_id)
+            WHERE a.run = $run AND b.run <> $run GROUP BY b.run
+        )
+        WHERE run IN (SELECT DISTINCT run FROM captions) ORDER BY run <> $run, shared DESC, run
         """,
         {"run": run},
     ).df()
@@ -77,7 +81,7 @@ def paired_scores(
     return cursor.execute(
         f"""
         SELECT image_id, "left", "right", count(*) OVER () AS shared
-        FROM {_pairs(cursor, run, beam, other, other_beam, metric)} ORDER BY md5(image_id), image_id LIMIT $limit
+        FROM {_pairs(cursor, run, beam, other, other_beam, metric)} ORDER BY hash(image_id), image_id LIMIT $limit
         """,
         {"limit": limit},
     ).df()
