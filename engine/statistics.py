@@ -5,27 +5,17 @@ Random draws are seeded: the same call returns the same result.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from math import comb
+from functools import cached_property
+from math import comb, lgamma
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from engine.resampling import RESAMPLES, bootstrap_sums, swapped_sums
+
 ALPHA = 0.05
 """A p-value below this is called significant."""
-
-RESAMPLES = 1000
-"""Resamples of intervals and tests, unless a caller asks for another number."""
-
-_UNITS = 5_000
-"""Above this many images, groups of images are resampled, so that dashboard pages stay fast."""
-
-_CHUNK = 1000 * _UNITS
-"""Counts in memory at a time (40 MB as float64); enough for a typical bootstrap in one block."""
-
-_DRAWN = 250_000
-"""Random indices in memory at a time."""
 
 
 def bootstrap_mean_interval(
@@ -164,38 +154,93 @@ def compare(
     Raises:
         ValueError: different shapes, no images, or a value that is not finite.
     """
+    return compare_pairs(Pairs(left, right, resamples, seed), pooled, tie)
+
+
+class Pairs:
+    """Two settings on the same images, with the resampled sums that all metrics of their values share."""
+
+    def __init__(self, left: ArrayLike, right: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> None:
+        """Take the arguments of `compare`; the columns of float[n, C] may also be the values of C metrics.
+
+        Raises:
+            ValueError: different shapes, no images, or a value that is not finite.
+        """
+        self.left, self.right = _sides(left, right)
+        self._resamples, self._seed = resamples, seed
+
+    @cached_property
+    def bootstrapped(self) -> np.ndarray:
+        """The sums of both sides over resampled images, float64[resamples, 2C]."""
+        both = [bootstrap_sums(side, self._resamples, self._seed) for side in (self.left, self.right)]
+        return np.hstack(both)
+
+    @cached_property
+    def swapped(self) -> np.ndarray:
+        """The sums of both sides after swapping the two values of random images, float64[resamples, 2C]."""
+        return swapped_sums(self.left, self.right, self._resamples, self._seed)
+
+    @cached_property
+    def differing(self) -> int:
+        """The number of images whose two sides differ at all."""
+        differs = [left != right for left, right in zip(self.left.T, self.right.T, strict=True)]
+        return int(np.logical_or.reduce(differs).sum())
+
+    @cached_property
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sums of both sides over the images, float64[C] each."""
+        return self.left.sum(0), self.right.sum(0)
+
+    def observed(self, score: Pooled) -> float:
+        """Return the difference of the corpus values, left - right."""
+        left, right = self.sums
+        return float(score(left) - score(right))
+
+    def column(self, place: int) -> "Pairs":
+        """Return one column, with its share of the resampled sums."""
+        found = Pairs(self.left[:, place], self.right[:, place], self._resamples, self._seed)
+        both = [place, place + self.left.shape[1]]
+        found.bootstrapped, found.swapped = self.bootstrapped[:, both], self.swapped[:, both]
+        return found
+
+
+def compare_pairs(pairs: Pairs, pooled: Pooled | None = None, tie: float = 0.0) -> Comparison:
+    """Return the comparison of two settings by one metric; see `compare`."""
+    first, second = pairs.left, pairs.right
     own = pooled or (lambda values: values[:, 0])  # the metric of an image's counts, or its value
-    first, second, pooled = _sides(left, right, pooled)
+    score = pooled or _mean(len(first))
     change = own(first) - own(second)
     differs = (np.abs(change) >= tie) & (change != 0)
-    resampled = _difference(pooled, bootstrap_sums(np.hstack([first, second]), resamples, seed))
+    resampled = _difference(score, pairs.bootstrapped)
     low, high = percentiles(resampled, len(first))
-    observed = float(pooled(first.sum(0)) - pooled(second.sum(0)))
+    observed = pairs.observed(score)
     return Comparison(
         difference=observed,
         low=low,
         high=high,
         # Resamples of a single image do not vary, so the test is undefined.
         p_bootstrap=_share_at_least(np.abs(resampled - observed), abs(observed)) if len(first) > 1 else float("nan"),
-        p_randomization=_randomization(first, second, pooled, resamples, seed),
+        p_randomization=_randomization(pairs, score),
         wins=int((differs & (change > 0)).sum()),
         ties=int((~differs).sum()),
         losses=int((differs & (change < 0)).sum()),
-        differing=_differing(first, second),
+        differing=pairs.differing,
     )
 
 
-def _sides(left: ArrayLike, right: ArrayLike, pooled: Pooled | None) -> tuple[np.ndarray, np.ndarray, Pooled]:
-    """Return both sides as float64[n, C], and what makes corpus values of sums: the mean, unless `pooled` is given."""
+def _sides(left: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return both sides as float64[n, C]."""
     first, second = (np.asarray(values, dtype=np.float64) for values in (left, right))
     if first.shape != second.shape or len(first) == 0:
         raise ValueError(f"{len(first)} and {len(second)} values; expected values of the same images, at least one")
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError("values must be finite; compare only images that have a score in both settings")
-    if pooled is not None:
-        return first, second, pooled
-    images = len(first)
-    return first[:, None], second[:, None], lambda sums: sums[..., 0] / images
+    return (first, second) if first.ndim > 1 else (first[:, None], second[:, None])
+
+
+def _mean(images: int) -> Pooled:
+    """Return what makes the corpus value of sums float64[..., 1]: the mean over the images."""
+    return lambda sums: sums[..., 0] / images
 
 
 def _difference(pooled: Pooled, sums: np.ndarray) -> np.ndarray:
@@ -204,16 +249,11 @@ def _difference(pooled: Pooled, sums: np.ndarray) -> np.ndarray:
     return pooled(left) - pooled(right)
 
 
-def _randomization(left: np.ndarray, right: np.ndarray, pooled: Pooled, trials: int, seed: int) -> float:
+def _randomization(pairs: Pairs, score: Pooled) -> float:
     """Return the p-value of approximate randomization; its seed is independent of the bootstrap's."""
-    observed = abs(float(pooled(left.sum(0)) - pooled(right.sum(0))))
-    drawn = _share_at_least(np.abs(_difference(pooled, _swapped_sums(left, right, trials, seed))), observed)
-    return max(drawn, smallest_p(_differing(left, right)))  # a drawn share may be smaller by luck
-
-
-def _differing(left: np.ndarray, right: np.ndarray) -> int:
-    """Return the number of images whose values or counts [n, C] are not equal on both sides."""
-    return int((left != right).any(axis=1).sum())
+    observed = abs(pairs.observed(score))
+    drawn = _share_at_least(np.abs(_difference(score, pairs.swapped)), observed)
+    return max(drawn, smallest_p(pairs.differing))  # a drawn share may be smaller by luck
 
 
 def smallest_p(differing: int, resamples: int | None = None) -> float:
@@ -262,114 +302,75 @@ def mcnemar(left_right: ArrayLike, right_right: ArrayLike) -> float:
     differ, fewer = only_left + only_right, min(only_left, only_right)
     if differ == 0:
         return 1.0
-    # In integers, so that the binomial tail is exact for any number of images.
+    if differ > _EXACT:
+        return min(1.0, 2 * float(np.exp(_log_tail(differ, fewer) - differ * np.log(2))))
+    # In integers, so that the binomial tail is exact.
     tail = sum(comb(differ, count) for count in range(fewer + 1))
     return min(1.0, 2 * tail / 2**differ)
 
 
+_EXACT = 1000
+"""Differing pairs up to which binomial sums are computed in integers; beyond it that takes minutes."""
+
+
+def _log_tail(n: int, k: int) -> float:
+    """Return the logarithm of the sum of comb(n, i) over i = 0 to k, to a relative error of about 1e-9."""
+    largest = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+    counts = np.arange(k, 0, -1)
+    return largest + float(np.log1p(np.cumprod(counts / (n - counts + 1)).sum()))
+
+
+@dataclass(frozen=True)
+class EnoughBeams:
+    """Which beam size is enough."""
+
+    smallest: int
+    """The smallest size that is not significantly worse than the best one."""
+    best: int
+    """The size with the highest corpus value; of equal sizes the smaller one."""
+    too_few: str
+    """Why the test could not have found `smallest` to be worse, or "" if it could."""
+
+
 def smallest_not_worse(
     values: Mapping[int, ArrayLike], alpha: float = ALPHA, resamples: int = RESAMPLES, pooled: Pooled | None = None
-) -> tuple[int, int]:
-    """Return the smallest beam size that is not significantly worse than the best one, and the best one.
+) -> EnoughBeams:
+    """Return the smallest beam size that is not significantly worse than the best one.
 
     Each smaller size is compared with the best by approximate randomization, with Holm's correction.
 
     Args:
         values: beam size -> float[n], or counts float[n, C] if `pooled` computes the metric from their sums; the same
-            images in the same order.
-
-    Returns:
-        (smallest not worse, best); of equal sizes the smaller one is the best.
+            images in the same order. A mapping may read them when they are taken: at most two are used at a time.
     """
-    sides = {size: _sides(found, found, pooled) for size, found in values.items()}
-    corpus = {size: float(score(found.sum(0))) for size, (found, _, score) in sides.items()}
+    corpus = {size: _corpus(values[size], pooled) for size in values}
     best = max(corpus, key=lambda size: (corpus[size], -size))
-    smaller = sorted(size for size in values if size < best)
-    found = [_randomization(sides[size][0], sides[best][0], sides[best][2], resamples, seed=0) for size in smaller]
-    for size, p_value in zip(smaller, holm(found), strict=True):
-        if p_value >= alpha:
-            return size, best
-    return best, best
+    most = values[best]
+    smaller = {size: _tested(values[size], most, resamples, pooled) for size in sorted(values) if size < best}
+    adjusted = holm([p_value for p_value, *_ in smaller.values()])
+    enough = next((size for size, p in zip(smaller, adjusted, strict=True) if p >= alpha), best)
+    reachable = holm([smallest_p(differing, resamples) for _, differing, _ in smaller.values()])
+    if dict(zip(smaller, reachable, strict=True)).get(enough, 0.0) < ALPHA:
+        return EnoughBeams(enough, best, "")
+    _, differing, images = smaller[enough]
+    return EnoughBeams(enough, best, too_few(images, differing, resamples))
 
 
-def cannot_be_worse(values: Mapping[int, ArrayLike], size: int, best: int, resamples: int = RESAMPLES) -> str:
-    """Return why `smallest_not_worse` could not have found `size` to be worse than the best one, or "" if it could."""
-    arrays = {each: np.asarray(found, dtype=np.float64) for each, found in values.items()}
-    columns = {each: found.reshape(len(found), -1) for each, found in arrays.items()}
-    smaller = sorted(each for each in values if each < best)
-    reachable = holm([smallest_p(_differing(columns[each], columns[best]), resamples) for each in smaller])
-    if dict(zip(smaller, reachable, strict=True)).get(size, 0.0) < ALPHA:
-        return ""
-    return too_few(len(columns[best]), _differing(columns[size], columns[best]), resamples)
+def _corpus(values: ArrayLike, pooled: Pooled | None) -> float:
+    """Return the corpus value of one setting."""
+    found, _ = _sides(values, values)
+    return float((pooled or _mean(len(found)))(found.sum(0)))
+
+
+def _tested(values: ArrayLike, best: ArrayLike, resamples: int, pooled: Pooled | None) -> tuple[float, int, int]:
+    """Return the p-value of one setting against the best one, how many images differ, and how many there are."""
+    pairs = Pairs(values, best, resamples)
+    return _randomization(pairs, pooled or _mean(len(pairs.left))), pairs.differing, len(pairs.left)
 
 
 def _share_at_least(drawn: np.ndarray, observed: float) -> float:
     # A small tolerance: sums in another order differ in the last digit, and ties count against significance.
     return float((np.count_nonzero(drawn >= observed * (1 - 1e-12)) + 1) / (drawn.size + 1))
-
-
-def _swapped_sums(left: np.ndarray, right: np.ndarray, trials: int, seed: int) -> np.ndarray:
-    """Return sums float64[trials, 2C] of left and right [n, C] after swapping the two values of random images."""
-    left, right = np.split(_units(np.hstack([left, right])), 2, axis=1)
-    generator, units = np.random.default_rng([seed, 1]), len(left)
-    change, total = right - left, left.sum(0) + right.sum(0)
-    rows = max(1, _CHUNK // units)
-    sums = np.empty((trials, left.shape[1]))
-    for start in range(0, trials, rows):
-        stop = min(start + rows, trials)
-        coins = generator.integers(0, 2, size=(stop - start, units), dtype=np.int8)
-        sums[start:stop] = left.sum(0) + coins.astype(np.float64) @ change
-    return np.hstack([sums, total - sums])
-
-
-def _units(values: np.ndarray) -> np.ndarray:
-    """Return values [n, C] as float64[at most _UNITS, C]: unchanged, or summed over random groups of images."""
-    if len(values) <= _UNITS:
-        return values
-    # Its own seed, so that the groups do not depend on earlier draws.
-    shuffled = values[np.random.default_rng(0).permutation(len(values))]
-    return np.add.reduceat(shuffled, np.linspace(0, len(values), _UNITS, endpoint=False).astype(int))
-
-
-def bootstrap_sums(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Return sums over resampled images, float64[resamples, C], of values float64[n, C]; groups of images above _UNITS.
-
-    All columns, and all calls with the same n, `resamples` and `seed`, use the same resamples: drawing and counting is
-    most of the work, so the counts are shared by all metrics of a setting.
-    """
-    if len(values) > _UNITS:
-        # Group sizes differ by one image. Resampling plain sums would vary the number of images, and intervals would be
-        # up to three times as wide, so deviations from the mean are resampled instead.
-        mean = values.mean(0)
-        return _drawn_sums(_units(values - mean), resamples, seed) + len(values) * mean
-    return _drawn_sums(values, resamples, seed)
-
-
-def _drawn_sums(units: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    rows = max(1, _CHUNK // len(units))
-    if resamples <= rows:
-        return _resampled_counts(len(units), resamples, seed) @ units
-    generator = np.random.default_rng(seed)
-    blocks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    return np.concatenate([_draw_counts(generator, len(units), block) @ units for block in blocks])
-
-
-@lru_cache(maxsize=2)
-def _resampled_counts(images: int, resamples: int, seed: int) -> np.ndarray:
-    counts = _draw_counts(np.random.default_rng(seed), images, resamples)
-    counts.flags.writeable = False
-    return counts
-
-
-def _draw_counts(generator: np.random.Generator, images: int, resamples: int) -> np.ndarray:
-    """Return how often each image is drawn, float64[resamples, images]."""
-    counts = np.empty((resamples, images))
-    rows = max(1, _DRAWN // images)
-    for start in range(0, resamples, rows):  # the same numbers as in one draw, in a fraction of its memory
-        drawn = generator.integers(0, images, size=(min(rows, resamples - start), images))
-        drawn += np.arange(len(drawn))[:, None] * images
-        counts[start : start + rows] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-    return counts
 
 
 def _check_level(level: float) -> None:

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 RANKS = (
     # What imports nothing of the project.
-    {"reading", "writing", "parallel"},
+    {"reading", "writing", "parallel", "resampling", "store/answer_schema"},
     {"limits"},
     {"config", "statistics", "store/schema", "protocols"},
     {"data"},
@@ -29,14 +29,15 @@ the folder; folders of one rank do not import each other."""
 MAY = {
     "limits": {"reading"},
     "config": {"limits", "reading"},
-    "statistics": set(),
-    "store/schema": set(),
+    "statistics": {"resampling"},
+    "store/answer_schema": set(),
+    "store/schema": {"store/answer_schema"},
     "protocols": set(),
     "decoding": {"config"},
     "metrics": {"statistics", "store/schema", "protocols", "data", "reading"},
     "diagnosis": {"data"},
     "explain": set(),
-    "store": {"statistics", "store/schema", "data", "metrics", "reading", "writing"},
+    "store": {"statistics", "store/schema", "store/answer_schema", "data", "metrics", "reading", "writing"},
     "data": {"protocols", "reading"},
 }
 """Folders that may import less than what their rank allows. `decoding` knows token ids and numbers; `metrics` and

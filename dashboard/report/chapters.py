@@ -285,7 +285,7 @@ def tags(source: Source) -> Chapter:
     if beam is None:
         return Chapter(title, missing="This run has no captions.", command=commands.EVALUATE)
     found = source.query(queries.tag_examples, run.name, beam)
-    total = int(source.query(queries.case_count, run.name, beam).total.iloc[0])
+    total = source.captions_at(beam)
     where = formatting.of_setting(beam, run.is_sampled)
     if found.empty:
         return Chapter(title, f"No caption {where} has a failure tag.")

@@ -192,7 +192,7 @@ def _failures(source: Source, places: _Places) -> str:
     found = source.query(queries.tag_examples, run.name, beam)
     if found.empty:
         return "No caption has a failure tag."
-    total = int(source.query(queries.case_count, run.name, beam).total.iloc[0])
+    total = source.captions_at(beam)
     named = "; ".join(_tag(row, total) for row in named_rows(found.head(_TAGS)))
     example = found.iloc[0]
     caption = f'"{markdown_text(formatting.caption(example.caption))}"'

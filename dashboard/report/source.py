@@ -41,6 +41,11 @@ class Source:
         found = self.query(queries.best_scores)
         return found[found.run == self.run.name]
 
+    def captions_at(self, beam: int) -> int:
+        """Return the number of captions of a beam size."""
+        sizes = self.query(queries.beam_sizes, self.run.name)
+        return int(sizes.captions[sizes.beam_size == beam].sum())
+
     def setting(self) -> int | None:
         """Return the beam size of the report, or None if the run has no captions."""
         if self.beam is not None:

@@ -30,6 +30,9 @@ BESIDE = ("verdicts/*.json", "published/*")
 
 _STATE = "results_state"
 
+MEMORY = "1500MB"
+"""The most memory of the connection: with the answers of a run of a million images the server stays below 3 GB."""
+
 State = str
 """A fingerprint of the results: equal as long as no file of theirs was written."""
 
@@ -118,4 +121,4 @@ def _runs(found: State) -> list[Run]:
 # One at a time, because each connection keeps the scores of the shown runs in memory.
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
-    return database.connect(Path(results))
+    return database.connect(Path(results), MEMORY)

@@ -183,14 +183,15 @@ def _definitions(scores: pd.DataFrame) -> None:
 
 def _tags(run: data.Run) -> None:
     """Draw the number of captions per failure tag at the best beam size, with links to them."""
-    beam = layout.source(run).setting()
+    source = layout.source(run)
+    beam = source.setting()
     if beam is None:
         return
-    found, total = data.query(queries.tags, run.name, beam), data.query(queries.case_count, run.name, beam).total.item()
+    found, total = data.query(queries.tags, run.name, beam), source.captions_at(beam)
     where = formatting.of_setting(beam, run.is_sampled)
     st.subheader(f"Failure tags {where}")
     if found.empty:
-        st.caption(f"None of the {formatting.count(int(total), 'caption')} has a failure tag.")
+        st.caption(f"None of the {formatting.count(total, 'caption')} has a failure tag.")
     for row in named_rows(found):
         link, meaning = layout.columns([4, 8], "case", f"tag_{row.tag}", vertical_alignment="center")
         with link:

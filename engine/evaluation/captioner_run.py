@@ -22,6 +22,7 @@ from engine.evaluation import (
     explaining,
     metadata,
     nbest,
+    page_answers,
     pool,
     provenance,
     scoring,
@@ -169,6 +170,7 @@ def _complete(
     run.metadata["workers"] = workers_of(computed)
     run.metadata.setdefault("roots", {})["images"] = str(settings.dataset.root.resolve())
     caption_files.write(run.folder, settings.decoding.beam_sizes, scored.corpus_scores)
+    page_answers.write(run)
     run.finish()
 
 

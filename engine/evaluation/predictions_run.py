@@ -15,7 +15,7 @@ from tqdm import tqdm
 from engine.data.blocks import SIZE
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo, read_ahead
-from engine.evaluation import metadata, scoring
+from engine.evaluation import metadata, page_answers, scoring
 from engine.evaluation.caption_blocks import CaptionBlocks
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
@@ -97,6 +97,7 @@ def begin(settings: PredictionsRun) -> Begun | None:
 def finish(begun: Begun) -> None:
     """Score the captions of a run, and mark it as finished."""
     scoring.score(begun.run, begun.blocks, begun.wanted)
+    page_answers.write(begun.run)
     begun.run.finish()
 
 

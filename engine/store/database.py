@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import tempfile
+import weakref
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,41 +13,82 @@ import pyarrow as pa
 
 from engine.reading import quoted
 from engine.store import metric_definitions, shards
+from engine.store.answer_schema import ANSWERS
 from engine.store.errors import Problem, ResultsError
 from engine.store.records import FinishedRun, find_runs, is_older
 from engine.store.schema import METRICS, RENAMED_TAGS, TABLES, schema_of
-from engine.store.tables import check_content, check_table
+from engine.store.tables import check_run_content, check_table
 
 
-def connect(results: Path) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
+def connect(results: Path, memory: str | None = None) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     """Return an in-memory DuckDB with a view per table over all finished runs, each with a `run` column.
 
     A view exists for every table of the contract, empty if no run has it; those of SCORED have a column for every
     metric. The metrics that run records define are registered first, so that no plugin is needed to read a run. There
-    is also a table `runs` (run, record as JSON text). A file that cannot be read is left out and reported. The
-    connection can only access the results folder; `readers` prevents queries that write there. Use a `.cursor()` per
-    thread.
+    are also tables `runs` (run, record as JSON text) and `readable` (run, name, path: the files of each table). A file
+    that cannot be read is left out and reported. The connection can only access the results folder; `readers` prevents
+    queries that write there. Use a `.cursor()` per thread.
+
+    Args:
+        memory: the most memory that DuckDB uses, such as "2GB"; what does not fit goes to a temporary folder.
 
     Returns:
         The connection, and what was left out or refused.
     """
     runs, problems = find_runs(results)
     problems += metric_definitions.register_all(runs)
-    connection = duckdb.connect(":memory:")
-    connection.execute("CREATE TABLE runs (run VARCHAR, record VARCHAR)")
-    for run in runs:
-        connection.execute("INSERT INTO runs VALUES (?, ?)", [run.name, json.dumps(run.record)])
-    linked: list[str] = []
-    for table in TABLES:
-        paths, broken = _readable(runs, table)
-        problems += broken
-        _create_view(connection, table, paths, {run.name for run in runs if is_older(run.record)})
-        linked += [_literal(str(path.resolve())) for path in paths if path.resolve() != path]
-    connection.execute(f"SET allowed_paths = [{', '.join(linked)}]")  # where a linked run's files really are
+    connection, broken = _with_views(runs, [*TABLES, *ANSWERS], memory)
     connection.execute(f"SET allowed_directories = [{_literal(str(results.resolve()) + os.sep)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+    return connection, problems + broken
+
+
+def connect_unfinished(folder: Path, memory: str) -> duckdb.DuckDBPyConnection:
+    """Return the same over the tables of one run that is not finished, without its stored answers.
+
+    Args:
+        folder: the run's; its name is the run's.
+
+    Raises:
+        ResultsError: a table is damaged.
+    """
+    run = FinishedRun(folder.name, folder, {})
+    connection, problems = _with_views([run], list(TABLES), memory)
+    if problems:
+        raise ResultsError(f"{problems[0].path}: {problems[0].reason}")
+    return connection
+
+
+def _with_views(
+    runs: list[FinishedRun], names: list[str], memory: str | None
+) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
+    connection, problems = duckdb.connect(":memory:"), []
+    if memory is not None:
+        _limit(connection, memory)
+    connection.execute("CREATE TABLE runs (run VARCHAR, record VARCHAR)")
+    connection.execute("CREATE TABLE readable (run VARCHAR, name VARCHAR, path VARCHAR)")
+    for run in runs:
+        connection.execute("INSERT INTO runs VALUES (?, ?)", [run.name, json.dumps(run.record)])
+    linked: list[str] = []
+    older = {run.name for run in runs if run.record and is_older(run.record)}
+    for table in [*TABLES, *ANSWERS]:
+        paths, broken = _readable(runs, table) if table in names else ([], [])
+        problems += broken
+        _create_view(connection, table, paths, older)
+        for path in paths:
+            connection.execute("INSERT INTO readable VALUES (?, ?, ?)", [_run_of(path), table, str(path)])
+        linked += [_literal(str(path.resolve())) for path in paths if path.resolve() != path]
+    connection.execute(f"SET allowed_paths = [{', '.join(linked)}]")  # where a linked run's files really are
     return connection, problems
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
+    """Limit the memory of a connection; a temporary folder of its own takes what does not fit."""
+    folder = tempfile.TemporaryDirectory(prefix="captionscope-", ignore_cleanup_errors=True)
+    weakref.finalize(connection, folder.cleanup)
+    connection.execute(f"SET memory_limit = {_literal(memory)}")
+    connection.execute(f"SET temp_directory = {_literal(folder.name)}")
 
 
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(ANALYZE\s+)?(\([^()]*\)\s*)?", re.IGNORECASE)
@@ -105,7 +148,7 @@ def _readable(runs: list[FinishedRun], table: str) -> tuple[list[Path], list[Pro
             if table in _recorded(run):
                 problems.append(Problem(files[0], "the table is missing; restore the file, or run the command again"))
             continue
-        problem = check_table(run.folder, table) or next(filter(None, map(_content_problem, files)), None)
+        problem = check_table(run.folder, table) or _content_problem(run.folder, table, files)
         if problem is None:
             # The folder in the results, even if it is a link: its name is the run's.
             here = run.folder.parent.resolve() / run.name
@@ -121,16 +164,15 @@ def _recorded(run: FinishedRun) -> list[str]:
     return found if isinstance(found, list) else []
 
 
-def _content_problem(path: Path) -> Problem | None:
-    """Return why the pages of a table cannot be read; a file that was not changed is read once per process."""
-    found = path.stat()
-    return _checked(path, found.st_size, found.st_mtime_ns)
+def _content_problem(folder: Path, table: str, files: list[Path]) -> Problem | None:
+    """Return why the pages of a table cannot be read; files that were not changed are read once per process."""
+    return _checked(folder, table, tuple((found.st_size, found.st_mtime_ns) for found in map(os.stat, files)))
 
 
 @lru_cache(maxsize=10_000)
-def _checked(path: Path, size: int, changed: int) -> Problem | None:
+def _checked(folder: Path, table: str, state: tuple[tuple[int, int], ...]) -> Problem | None:
     # Attention weights are most of a run's bytes, and only queries of single captions read them.
-    return check_content(path, "* EXCLUDE (weights)" if shards.table_of(path) == "attention" else "*")
+    return check_run_content(folder, table, "* EXCLUDE (weights)" if table == "attention" else "*")
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path], older: set[str]) -> None:

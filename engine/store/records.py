@@ -8,10 +8,11 @@ from typing import Any
 
 from engine.reading import quoted, read_object
 from engine.store import shards
+from engine.store.answer_schema import ANSWERS
 from engine.store.atomic import write_json
 from engine.store.errors import Problem, ResultsError
 from engine.store.schema import RENAMED, RENAMED_KEYS, RUN_RECORD, TABLES, VERSION
-from engine.store.tables import check_content, has_table
+from engine.store.tables import check_run_content, has_table
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -131,13 +132,13 @@ def drop_record(folder: Path) -> None:
 def lost_tables(folder: Path, tables: list[str]) -> list[str]:
     """Those of `tables` that are not there, and those that are there and cannot be read."""
     paths = [*sorted(folder.glob("*.parquet")), *sorted(folder.glob("*/*.parquet"))]
-    there = [table for path in paths if (table := shards.table_of(path)) in TABLES]
+    there = [table for path in paths if (table := shards.table_of(path)) in {*TABLES, *ANSWERS}]
     names = dict.fromkeys([*tables, *there])
     return [name for name in names if not has_table(folder, name) or _is_damaged(folder, name)]
 
 
 def _is_damaged(folder: Path, table: str) -> bool:
-    return any(check_content(path) for path in shards.files_of(folder, table))
+    return check_run_content(folder, table) is not None
 
 
 def find_runs(results: Path) -> tuple[list[FinishedRun], list[Problem]]:

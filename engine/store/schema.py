@@ -1,12 +1,14 @@
 """The results contract: tables, their columns with units, and the metrics with their definitions.
 
-This is the only module that names a column type.
+This module and `answer_schema` are the only ones that name a column type.
 """
 
 import re
 from dataclasses import dataclass
 
 import pyarrow as pa
+
+from engine.store.answer_schema import ANSWER_KEYS, ANSWERS
 
 RUN_RECORD = "run.json"
 """The file that goes last: a run folder without it is unfinished."""
@@ -48,6 +50,7 @@ KEYS = {
     "scores": ("image_id", "beam_size"),
     "corpus_scores": ("beam_size", "metric"),
     "attention": ("image_id", "beam_size"),
+    **ANSWER_KEYS,
 }
 """Table -> the columns that identify a row: queries join by them, so that a second row would count twice."""
 
@@ -369,4 +372,6 @@ def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
 
 def schema_of(table: str, columns: list[str]) -> pa.Schema:
     """Return the schema of `table`, with those of `columns` that are metrics if it has metric columns."""
-    return scored_schema(table, [name for name in columns if name in METRICS]) if table in SCORED else TABLES[table]
+    if table in SCORED:
+        return scored_schema(table, [name for name in columns if name in METRICS])
+    return ANSWERS[table] if table in ANSWERS else TABLES[table]

@@ -27,6 +27,10 @@ A reader of one caption reads a group, and a reader of the file the descriptions
 """
 
 
+CHECKED = 64 * 2**20
+"""Bytes of a table up to which its pages are read before it is used."""
+
+
 def write_table(folder: Path, table: str, rows: pa.Table) -> None:
     """Write a table, whole or not at all; the same rows give the same bytes.
 
@@ -185,6 +189,18 @@ def check_file(path: Path) -> Problem | None:
             "run the command again",
         )
     return None
+
+
+def check_run_content(folder: Path, table: str, columns: str = "*") -> Problem | None:
+    """Why the pages of a table cannot be used, or None; see `check_content`.
+
+    A table above CHECKED bytes is not read: that takes minutes and gigabytes. The run that wrote it made each row once,
+    and a query that meets a damaged page says so.
+    """
+    paths = shards.files_of(folder, table)
+    if sum(path.stat().st_size for path in paths) > CHECKED:
+        return None
+    return next((problem for path in paths if (problem := check_content(path, columns))), None)
 
 
 def check_content(path: Path, columns: str = "*") -> Problem | None:

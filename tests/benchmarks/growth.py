@@ -115,7 +115,7 @@ STAGES = {
     "scores": (None, "_score"),
     "attention": (None, "_write_maps"),
     "files of captions": ("caption_files", "write"),
-    "page facts": ("page_facts", "write"),
+    "answers of the pages": ("page_answers", "write"),
     "record": (None, "_metadata"),
 }
 """Stage -> module of `captioner_run` and function."""

@@ -41,8 +41,8 @@ def main() -> None:
     ours = time.perf_counter() - start
     print(f"{BEAMS} beam sizes x 8 metrics x {RESAMPLES} resamples of {images} images: {ours:.2f} s")
     start = time.perf_counter()
-    smallest, best = statistics.smallest_not_worse({beam + 1: means[beam, 0] for beam in range(BEAMS)})
-    print(f"smallest and best beam size ({smallest}, {best}): {time.perf_counter() - start:.2f} s")
+    found = statistics.smallest_not_worse({beam + 1: means[beam, 0] for beam in range(BEAMS)})
+    print(f"smallest and best beam size ({found.smallest}, {found.best}): {time.perf_counter() - start:.2f} s")
     start = time.perf_counter()
     bootstrap((means[0, 0],), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
     peer = time.perf_counter() - start

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import statistics
+from engine import resampling, statistics
 from engine.statistics import bootstrap_mean_interval, bootstrap_ratio_interval, wilson_interval
 
 SCIPY_PERMUTATION = 0.1865
@@ -102,7 +102,7 @@ def test_paired_tests_agree_with_scipys_permutation_test():
 def test_joined_images_give_nearly_the_interval_and_p_of_all_of_them(monkeypatch):
     change = np.random.default_rng(5).normal(0.012, 1, 20_000)
     joined = statistics.compare(change, np.zeros(20_000), resamples=4000)
-    monkeypatch.setattr(statistics, "_UNITS", 20_000)
+    monkeypatch.setattr(resampling, "_UNITS", 20_000)
     whole = statistics.compare(change, np.zeros(20_000), resamples=4000)
     assert joined.difference == whole.difference and joined.wins == whole.wins
     assert (joined.low, joined.high) == pytest.approx((whole.low, whole.high), abs=0.001)
@@ -172,8 +172,8 @@ def test_the_smallest_beam_size_not_worse_than_the_best():
     # Size 5 is better than 3 by a five-hundredth of the noise between them, and both are far better than greedy.
     noise = [generator.normal(0, 0.1, 300) for _ in range(2)]
     values = {1: base, 3: base + 0.2 + noise[0] - noise[0].mean(), 5: base + 0.2002 + noise[1] - noise[1].mean()}
-    assert statistics.smallest_not_worse(values) == (3, 5)
-    assert statistics.smallest_not_worse({1: base, 10: base}) == (1, 1)
+    assert statistics.smallest_not_worse(values) == statistics.EnoughBeams(3, 5, "")
+    assert statistics.smallest_not_worse({1: base, 10: base}) == statistics.EnoughBeams(1, 1, "")
 
 
 @pytest.mark.parametrize("draw", ["normal", "skewed"])
@@ -233,10 +233,35 @@ def test_the_words_say_what_there_is_too_little_of():
 
 
 def test_a_smaller_beam_size_that_could_not_be_worse_is_not_called_good_enough():
-    few, many = np.arange(5.0), np.arange(40.0)
-    assert statistics.cannot_be_worse({1: few, 3: few + 1}, 1, 3) == "too few images to tell"
-    assert statistics.cannot_be_worse({1: many, 3: many + 1}, 1, 3) == ""
-    assert statistics.cannot_be_worse({1: many, 3: [*many[:-2], 99, 99]}, 1, 3) == "too few images differ to tell"
-    assert statistics.cannot_be_worse({1: few, 3: few}, 1, 1) == ""
-    counts = np.stack([few, few], axis=1)
-    assert statistics.cannot_be_worse({1: counts, 3: counts + [0, 1]}, 1, 3) == "too few images to tell"
+    few, many, whole = np.arange(5.0), np.arange(40.0), np.arange(40.0)
+    few_too_few = statistics.EnoughBeams(1, 3, "too few images to tell")
+    assert statistics.smallest_not_worse({1: few, 3: few + 1}) == few_too_few
+    assert statistics.smallest_not_worse({1: many, 3: many + 1}) == statistics.EnoughBeams(3, 3, "")
+    found = statistics.smallest_not_worse({1: many, 3: [*whole[:-2], 99, 99]})
+    assert found == statistics.EnoughBeams(1, 3, "too few images differ to tell")
+    assert statistics.smallest_not_worse({1: few, 3: few}) == statistics.EnoughBeams(1, 1, "")
+    counts = np.stack([few, few + 1], axis=1)
+    ratio = lambda sums: sums[..., 1] / sums[..., 0]  # noqa: E731
+    assert statistics.smallest_not_worse({1: counts, 3: counts + [0, 1]}, pooled=ratio) == few_too_few
+
+
+def test_beam_sizes_are_read_two_at_a_time():
+    taken = []
+
+    class Lazy(dict):
+        def __getitem__(self, size):
+            taken.append(size)
+            return np.arange(40.0) + size
+
+    assert statistics.smallest_not_worse(Lazy({1: 0, 3: 0, 5: 0})).best == 5
+    assert taken == [1, 3, 5, 5, 1, 3]
+
+
+def test_mcnemar_of_many_images_continues_the_exact_sum():
+    """Known value: scipy.stats.binomtest(480, 1000) gives 0.2174; both ways of summing agree where both are quick."""
+    exact = statistics.mcnemar([True] * 520 + [False] * 480, [False] * 520 + [True] * 480)
+    log = 2 * np.exp(statistics._log_tail(1000, 480) - 1000 * np.log(2))
+    assert exact == pytest.approx(log, rel=1e-9) and exact == pytest.approx(0.2174, abs=5e-4)
+    many = [True] * 250_500 + [False] * 249_500
+    # Normal approximation with continuity correction: z = 999 / sqrt(500,000).
+    assert statistics.mcnemar(many, [not each for each in many]) == pytest.approx(0.15771, abs=2e-4)

@@ -1,16 +1,23 @@
-"""How captions change with the beam size, and which beam size is enough."""
+"""How captions change with the beam size, and which beam size is enough.
 
-from collections.abc import Mapping
+Everything is computed one beam size after the other, so that memory does not grow with their number.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from engine import statistics
 from engine.metrics.pooling import POOLED
-from engine.store.queries.columns import count_columns, direction, metric_column
-from engine.store.queries.intervals import UNKNOWN, mean_intervals, share_interval, unzip
+from engine.store.queries import aligned
+from engine.store.queries.columns import COUNTS, direction, metric_column
+from engine.store.queries.intervals import UNKNOWN, mean_intervals, share_interval
+from engine.store.queries.stored import answer
 
 
 def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
@@ -22,14 +29,7 @@ def beam_statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     changed_low, changed_high (share of captions that differ from those of `previous`, Wilson interval; null at the
     smallest).
     """
-    frame = _caption_counts(cursor, run).merge(_changes(cursor, run), on="beam_size", how="left")
-    bounds = _length_bounds(_by_size(_word_counts(cursor, run), ["words"]))
-    frame["words_low"], frame["words_high"] = unzip(bounds.get(size, UNKNOWN) for size in frame.beam_size)
-    for share, count, total in (("unfinished", "cut", "known"), ("changed", "differing", "compared")):
-        frame[share] = frame[count] / frame[total].where(frame[total] > 0)
-        bounds = [share_interval(*pair) for pair in zip(frame[count], frame[total], strict=True)]
-        frame[f"{share}_low"], frame[f"{share}_high"] = unzip(bounds)
-    return frame.drop(columns=["cut", "known", "differing", "compared"])
+    return answer(cursor, "beam_statistics", run, {}, lambda: _statistics(cursor, run), "beam_size")
 
 
 def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataFrame:
@@ -42,117 +42,160 @@ def smallest_beam(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataF
     Raises:
         ValueError: METRICS does not define `metric`.
     """
+    metric_column(metric)
+    return answer(cursor, "beam_choices", run, {"metric": metric}, lambda: _choice(cursor, run, metric), "smallest")
+
+
+def _choice(cursor: DuckDBPyConnection, run: str, metric: str) -> pd.DataFrame:
     pooled = POOLED.get(metric)
     if pooled is not None and not _keeps_counts(cursor, run, pooled.counts):
         pooled = None
-    kept = _shared_values(cursor, run, metric, None if pooled is None else pooled.counts)
-    if len(kept) < 2:
+    values = _Values(cursor, run, metric, None if pooled is None else pooled.counts)
+    if len(values) < 2 or not len(values.images):
         return pd.DataFrame(columns=["smallest", "best", "images", "pooled", "too_few"])
-    images = len(next(iter(kept.values())))
     sign = direction(metric)  # the test looks for the highest value
-    if pooled is None:
-        smallest, best = statistics.smallest_not_worse({size: sign * values for size, values in kept.items()})
-    else:
-        smallest, best = statistics.smallest_not_worse(kept, pooled=lambda sums: sign * pooled.score(sums))
-    too_few = statistics.cannot_be_worse(kept, smallest, best)
-    row = {"smallest": smallest, "best": best, "images": images, "pooled": pooled is not None, "too_few": too_few}
-    return pd.DataFrame([row])
+    score = None if pooled is None else lambda sums: sign * pooled.score(sums)
+    found = statistics.smallest_not_worse(values, pooled=score)
+    row = {"smallest": found.smallest, "best": found.best, "images": len(values.images)}
+    return pd.DataFrame([row | {"pooled": pooled is not None, "too_few": found.too_few}])
 
 
-def _shared_values(cursor: DuckDBPyConnection, run: str, metric: str, counts: str | None) -> dict[int, np.ndarray]:
-    """Return beam size -> values on the images that every size has a value for.
+class _Values(Mapping[int, np.ndarray]):
+    """Beam size -> values on the images that every size has a value for, read when they are taken.
 
-    float64[images] of a metric, or float64[images, C] of the column `counts`.
+    float64[images] of a metric (with the sign turned if lower values are better), or float64[images, C] of counts.
     """
-    column = metric_column(metric)
-    values = {metric: column} if counts is None else count_columns(counts)
-    found = cursor.execute(
-        f"""
-        SELECT beam_size, {", ".join(f'{value} AS "{name}"' for name, value in values.items())}
-        FROM (
-            SELECT *, count(*) FILTER (isfinite({column})) OVER (PARTITION BY image_id) AS _sizes
-            FROM scores WHERE run = $run
-        )
-        WHERE _sizes = (SELECT count(DISTINCT beam_size) FROM scores WHERE run = $run AND isfinite({column}))
-            AND isfinite({column})
-        ORDER BY beam_size, image_id
-        """,
-        {"run": run},
-    ).fetchnumpy()
-    return _by_size(found, list(values))
 
+    def __init__(self, cursor: DuckDBPyConnection, run: str, metric: str, counts: str | None) -> None:
+        self._cursor, self._run, self._metric, self._counts = cursor, run, metric, counts
+        sizes = cursor.execute(
+            f"SELECT DISTINCT beam_size FROM scores WHERE run = ? AND isfinite({metric_column(metric)}) ORDER BY ALL",
+            [run],
+        ).fetchall()
+        self._sizes = [int(size) for (size,) in sizes]
+        self.images = pa.chunked_array([], pa.string())
+        self._kept: dict[int, np.ndarray] = {}  # values on self.images, 8 bytes per caption
+        for place, size in enumerate(self._sizes if len(self._sizes) > 1 else []):
+            self._add(size, is_first=place == 0)
 
-def _by_size(found: Mapping[str, Any], names: list[str]) -> dict[int, np.ndarray]:
-    """Return beam size -> float64[images], or float64[images, names] of several; the smallest first."""
-    sizes = found["beam_size"]
-    columns = np.column_stack([found[name] for name in names]).astype(np.float64)
-    values = columns[:, 0] if len(names) == 1 else columns
-    return {int(size): values[sizes == size] for size in np.unique(sizes)}
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._sizes)
+
+    def _add(self, size: int, is_first: bool) -> None:
+        """Leave out the images that this size has no value for."""
+        found = self._known(size, None)
+        ids = found["image_id"]
+        if not is_first and not ids.equals(self.images):
+            shared = aligned.only(found, self.images)["image_id"]
+            if not shared.equals(self.images):
+                self._kept.clear()
+        else:
+            shared = ids
+        self.images = shared
+        if self._counts is None and ids.equals(shared):
+            self._kept[size] = direction(self._metric) * aligned.numbers(found, self._metric)
+
+    def __getitem__(self, size: int) -> np.ndarray:
+        if size in self._kept:
+            return self._kept[size]
+        found = self._known(size, self._counts)
+        if not found["image_id"].equals(self.images):
+            found = aligned.only(found, self.images)
+        if self._counts is not None:
+            return aligned.counts_of(found, self._counts)
+        return direction(self._metric) * aligned.numbers(found, self._metric)
+
+    def _known(self, size: int, counts: str | None) -> pa.Table:
+        """Return the scores of the images that have a value."""
+        found = aligned.scores(self._cursor, self._run, size, [self._metric], [counts] if counts else [])
+        known = np.isfinite(aligned.numbers(found, self._metric))
+        return found if known.all() else found.filter(pa.array(known))
 
 
 def _keeps_counts(cursor: DuckDBPyConnection, run: str, counts: str) -> bool:
     """Return whether every score of a run has the counts of a pooled metric: older and imported runs may lack them."""
-    missing = f"SELECT count(*) FILTER ({counts} IS NULL) = 0 AND count(*) > 0 FROM scores WHERE run = ?"
-    (keeps,) = cursor.execute(missing, [run]).fetchall()[0]
-    return bool(keeps)
+    lacking = f"count(*) FILTER ({counts} IS NULL OR len({counts}) <> ?)"
+    found = cursor.execute(f"SELECT {lacking} = 0 AND count(*) > 0 FROM scores WHERE run = ?", [COUNTS[counts], run])
+    return bool(found.fetchall()[0][0])
 
 
-def _caption_counts(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    return cursor.execute(
+def _statistics(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
+    vocabularies = _vocabularies(cursor, run)
+    _read_captions(cursor, run, sorted({word for words in vocabularies.values() for word in words if _is_mark(word)}))
+    try:
+        sizes = [size for (size,) in cursor.execute("SELECT DISTINCT beam_size FROM read ORDER BY ALL").fetchall()]
+        rows = [_row(cursor, size, vocabularies.get(size, [])) for size in sizes]
+        changes = {size: _changes(cursor, previous, size) for previous, size in pairwise(sizes)}
+    finally:
+        cursor.execute("DROP TABLE read")
+    frame = pd.DataFrame(rows, columns=_COUNTED)
+    found = [changes.get(size, (None, *[float("nan")] * 3)) for size in sizes]
+    frame[["previous", "changed", "changed_low", "changed_high"]] = pd.DataFrame(found, columns=list("abcd"))
+    return frame
+
+
+_COUNTED = ["beam_size", "captions", "words", "words_low", "words_high", "distinct_words"]
+_COUNTED += ["unfinished", "unfinished_low", "unfinished_high"]
+
+
+def _vocabularies(cursor: DuckDBPyConnection, run: str) -> dict[int, list[str]]:
+    """Return beam size -> the different words of its captions."""
+    found = cursor.execute(
         """
-        WITH vocabularies AS (
-            SELECT beam_size, count(DISTINCT word) AS distinct_words
-            FROM (SELECT beam_size, unnest(words) AS word FROM captions WHERE run = $run)
-            WHERE NOT list_contains($marks, word) GROUP BY beam_size
-        )
-        SELECT beam_size, count(*) AS captions, avg(COUNTED) AS words,
-            coalesce(any_value(distinct_words), 0) AS distinct_words,
-            count(*) FILTER (NOT finished) AS cut, count(finished) AS known
-        FROM captions LEFT JOIN vocabularies USING (beam_size) WHERE run = $run GROUP BY beam_size ORDER BY beam_size
-        """.replace("COUNTED", _WORD_COUNT),
-        {"run": run, "marks": _marks(cursor, run)},
-    ).df()
-
-
-_WORD_COUNT = "len(list_filter(words, lambda word: NOT list_contains($marks, word)))"
-
-
-def _marks(cursor: DuckDBPyConnection, run: str) -> list[str]:
-    """Return the words of a run that have no letter or digit: punctuation, which no metric counts."""
-    found = cursor.execute("SELECT DISTINCT unnest(words) AS word FROM captions WHERE run = ?", [run]).fetchall()
-    return sorted(word for (word,) in found if not any(letter.isalnum() for letter in word))
-
-
-def _changes(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    return cursor.execute(
-        """
-        WITH sizes AS (
-            SELECT beam_size, lag(beam_size) OVER (ORDER BY beam_size) AS previous
-            FROM (SELECT DISTINCT beam_size FROM captions WHERE run = $run)
-        )
-        SELECT sizes.beam_size, previous, count(*) AS compared, count(*) FILTER (b.caption <> a.caption) AS differing
-        FROM sizes
-        JOIN captions b ON b.run = $run AND b.beam_size = sizes.beam_size
-        JOIN captions a ON a.run = $run AND a.beam_size = sizes.previous AND a.image_id = b.image_id
-        GROUP BY sizes.beam_size, previous
+        SELECT beam_size, list(word) FROM
+            (SELECT DISTINCT beam_size, unnest(words) AS word FROM captions WHERE run = ?)
+        GROUP BY beam_size
         """,
-        {"run": run},
-    ).df()
+        [run],
+    ).fetchall()
+    return {size: [word for word in words if word is not None] for size, words in found}
 
 
-def _word_counts(cursor: DuckDBPyConnection, run: str) -> Mapping[str, Any]:
-    return cursor.execute(
-        f"SELECT beam_size, {_WORD_COUNT} AS words FROM captions WHERE run = $run AND words IS NOT NULL "
-        "ORDER BY beam_size, image_id",
-        {"run": run, "marks": _marks(cursor, run)},
-    ).fetchnumpy()
+def _is_mark(word: str) -> bool:
+    """Return whether a word has no letter or digit: punctuation, which no metric counts."""
+    return not any(letter.isalnum() for letter in word)
 
 
-def _length_bounds(lengths: dict[int, np.ndarray]) -> dict[int, tuple[float, float]]:
-    """Return the bootstrap interval of each mean length; sizes with equally many captions share their resamples."""
-    bounds = {}
-    for count in {len(values) for values in lengths.values()}:
-        alike = [size for size, values in lengths.items() if len(values) == count]
-        found = mean_intervals(np.column_stack([lengths[size] for size in alike]))
-        bounds |= {size: (low, high) for size, (_, low, high, _) in zip(alike, found, strict=True)}
-    return bounds
+def _read_captions(cursor: DuckDBPyConnection, run: str, marks: list[str]) -> None:
+    """Make a table `read` of what is needed of every caption, because the files are in the order of images.
+
+    Texts are compared by their hashes of 64 bits, which need a fifth of the memory.
+    """
+    # A cursor has its own temporary tables, so that two pages do not meet.
+    cursor.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE read AS
+        SELECT image_id, beam_size, finished, hash(caption) AS text,
+            len(list_filter(words, lambda word: NOT list_contains($marks::VARCHAR[], word)))::INT AS length
+        FROM captions WHERE run = $run
+        """,
+        {"run": run, "marks": marks},
+    )
+
+
+def _row(cursor: DuckDBPyConnection, size: int, vocabulary: list[str]) -> tuple[Any, ...]:
+    """Return the values _COUNTED of one beam size."""
+    read = _of_size(cursor, size, "length")
+    lengths = aligned.numbers(read, "length")
+    lengths = lengths[np.isfinite(lengths)]
+    mean, low, high, _ = mean_intervals(lengths[:, None])[0] if len(lengths) else (np.nan, *UNKNOWN, 0)
+    cut, known = cursor.execute(
+        "SELECT count(*) FILTER (NOT finished), count(finished) FROM read WHERE beam_size = ?", [size]
+    ).fetchall()[0]
+    words = sum(not _is_mark(word) for word in vocabulary)
+    return size, len(read), mean, low, high, words, cut / known if known else np.nan, *share_interval(cut, known)
+
+
+def _changes(cursor: DuckDBPyConnection, previous: int, size: int) -> tuple[Any, ...]:
+    """Return `previous`, and the share of captions that differ from those of that size with its interval."""
+    before, now = aligned.on_shared(_of_size(cursor, previous, "text"), _of_size(cursor, size, "text"))
+    differing = int((before["text"].to_numpy() != now["text"].to_numpy()).sum())
+    share = differing / len(now) if len(now) else np.nan
+    return (previous if len(now) else None), share, *share_interval(differing, len(now))
+
+
+def _of_size(cursor: DuckDBPyConnection, size: int, column: str) -> pa.Table:
+    return aligned.in_order(cursor, f"SELECT image_id, {column} FROM read WHERE beam_size = $size", {"size": size})

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
-from engine.store.queries.case_tables import IMAGE_COLUMNS, case_table, image_table, metric_values
+from engine.store.queries.case_tables import IMAGE_COLUMNS, case_table, metric_values, photos_of
 from engine.store.queries.columns import displayed, ranks, rounded
 from engine.store.queries.selection import EVERYTHING, Selection, where_clause
 
@@ -47,13 +47,18 @@ def cases(
     where, bound = where_clause(cursor, run, beam_size, selection)
     table = case_table(cursor, run, beam_size)
     order = f"{displayed(sort)} {'DESC' if descending else 'ASC'} NULLS LAST, image_id"
+    page = f"FROM {table} WHERE {where} ORDER BY {order} LIMIT $limit OFFSET $offset"
+    bound |= {"limit": limit, "offset": offset}
+    photos, named = photos_of(
+        cursor, run, lambda: [name for (name,) in cursor.execute(f"SELECT image_id {page}", bound).fetchall()]
+    )
     frame = cursor.execute(
         f"""
-        WITH shown AS (SELECT * FROM {table} WHERE {where} ORDER BY {order} LIMIT $limit OFFSET $offset)
+        WITH shown AS (SELECT * {page})
         SELECT shown.* EXCLUDE draw, {IMAGE_COLUMNS}
-        FROM shown LEFT JOIN {image_table(cursor, run)} photos USING (image_id) ORDER BY {order}
+        FROM shown LEFT JOIN {photos} photos USING (image_id) ORDER BY {order}
         """,
-        {"limit": limit, "offset": offset, **bound},
+        bound | named,
     ).df()
     scored = metric_values(cursor, table, [sort])[sort]
     values = rounded(frame[sort].to_numpy(float, na_value=np.nan), sort)

@@ -73,11 +73,3 @@ def ranks(values: np.ndarray, scored: np.ndarray, metric: str) -> ExtensionArray
 
 COUNTS = {"bleu_counts": BLEU_COUNTS, "meteor_counts": METEOR_COUNTS}
 """Column of per-image counts -> how many counts it holds."""
-
-
-def count_columns(counts: str) -> dict[str, str]:
-    """Return name -> SQL of each count in a column of lists: DuckDB returns numbers faster than lists.
-
-    The names begin with an underscore, which no metric's name does.
-    """
-    return {f"_{counts}_{n}": f"{counts}[{n + 1}]" for n in range(COUNTS[counts])}

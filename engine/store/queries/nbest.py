@@ -9,6 +9,7 @@ from duckdb import DuckDBPyConnection
 from engine.store.frames import groups
 from engine.store.queries.columns import direction, finite_columns, metric_column, metrics
 from engine.store.queries.intervals import mean_intervals
+from engine.store.queries.stored import answer
 from engine.store.schema import METRICS
 
 
@@ -22,6 +23,11 @@ def oracle(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     values are better), each with its 95 % bootstrap interval gain_low, gain_high, lead_low, lead_high;
     lead_differing (images whose lead is not 0). No row if nothing was kept or scored.
     """
+    order = f"beam_size, list_position({list(METRICS)}::VARCHAR[], metric)"
+    return answer(cursor, "oracle", run, {}, lambda: _oracle(cursor, run), order)
+
+
+def _oracle(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     means = [metric for metric in metrics(cursor) if METRICS[metric].corpus == "mean"]
     rows = [row for metric in means for row in _oracle_rows(cursor, run, metric)]
     frame = pd.DataFrame(rows, columns=_COLUMNS)

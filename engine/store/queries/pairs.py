@@ -1,38 +1,29 @@
 """Two settings on the same images: shared images and the values of both."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
-from engine.store.queries.columns import direction, finite_columns, metric_column
+from engine.store.queries import aligned
+from engine.store.queries.case_tables import among_images
+from engine.store.queries.columns import direction, metric_column
+from engine.store.queries.stored import answer
+from engine.store.queries.temporary_tables import keep
 from engine.store.schema import METRICS
-
-_SETTING = """
-    SELECT image_id, caption, METRICS, bleu_counts, meteor_counts
-    FROM captions LEFT JOIN scores USING (run, image_id, beam_size)
-    WHERE run = $SIDE_run AND beam_size = $SIDE_beam
-"""
-
-
-def pair(cursor: DuckDBPyConnection) -> str:
-    """Return a WITH clause: the cases of two settings as a (left) and b (right), bound by `sides`."""
-    setting = _SETTING.replace("METRICS", finite_columns(cursor))
-    return f"WITH a AS ({setting.replace('SIDE', 'left')}), b AS ({setting.replace('SIDE', 'right')})"
-
-
-def sides(run: str, beam: int, other: str, other_beam: int) -> dict[str, Any]:
-    """Return the values bound in `pair`."""
-    return {"left_run": run, "left_beam": beam, "right_run": other, "right_beam": other_beam}
 
 
 def partners(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     """Return columns run, shared (images): captioned runs with images of `run`; itself, then most shared first."""
     return cursor.execute(
         """
-        SELECT b.run AS run, count(*) AS shared FROM images a JOIN images b USING (image_id)
-        WHERE a.run = $run AND b.run IN (SELECT DISTINCT run FROM captions)
-        GROUP BY b.run ORDER BY b.run <> $run, shared DESC, b.run
+        SELECT * FROM (
+            SELECT run, count(*) AS shared FROM images WHERE run = $run GROUP BY run
+            UNION ALL
+            SELECT b.run, count(*) FROM images a JOIN images b USING (image_id)
+            WHERE a.run = $run AND b.run <> $run GROUP BY b.run
+        )
+        WHERE run IN (SELECT DISTINCT run FROM captions) ORDER BY run <> $run, shared DESC, run
         """,
         {"run": run},
     ).df()
@@ -40,15 +31,25 @@ def partners(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 def overlap(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int) -> pd.DataFrame:
     """Return one row: left, right (images of each setting), shared, same (shared images with the same caption)."""
-    return cursor.execute(
-        f"""
-        {pair(cursor)}
-        SELECT (SELECT count(*) FROM a) AS left, (SELECT count(*) FROM b) AS right, count(*) AS shared,
-            count(*) FILTER (a.caption = b.caption) AS same
-        FROM a JOIN b USING (image_id)
-        """,
-        sides(run, beam, other, other_beam),
-    ).df()
+    if run != other:
+        return _overlap(cursor, run, beam, other, other_beam)
+    keys = {"beam_size": int(min(beam, other_beam)), "other_beam_size": int(max(beam, other_beam))}
+    smaller, larger = keys.values()
+    found = answer(cursor, "beam_overlaps", run, keys, lambda: _overlap(cursor, run, smaller, run, larger), "shared")
+    return found if beam <= other_beam else found.assign(left=found.right, right=found.left)
+
+
+def _overlap(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int) -> pd.DataFrame:
+    # The hashes of the captions need a fifth of the memory.
+    select = "SELECT image_id, hash(caption) AS text FROM captions WHERE run = $run AND beam_size = $beam"
+    sides = [
+        aligned.in_order(cursor, select, {"run": name, "beam": int(size)})
+        for name, size in ((run, beam), (other, other_beam))
+    ]
+    left, right = aligned.on_shared(*sides)
+    same = int((left["text"].to_numpy() == right["text"].to_numpy()).sum())
+    row = {"left": len(sides[0]), "right": len(sides[1]), "shared": len(left), "same": same}
+    return pd.DataFrame([row])
 
 
 def id_collisions(cursor: DuckDBPyConnection, run: str, other: str) -> pd.DataFrame:
@@ -56,6 +57,8 @@ def id_collisions(cursor: DuckDBPyConnection, run: str, other: str) -> pd.DataFr
 
     Two datasets may give the same id to different photos.
     """
+    if run == other:
+        return pd.DataFrame({"images": [0]})
     return cursor.execute(
         """
         SELECT count(*) AS images FROM images a JOIN images b USING (image_id) WHERE a.run = $run AND b.run = $other
@@ -75,16 +78,26 @@ def paired_scores(
     Raises:
         ValueError: METRICS does not define `metric`.
     """
-    column = metric_column(metric)
     return cursor.execute(
         f"""
-        {pair(cursor)}
-        SELECT image_id, a.{column} AS left, b.{column} AS right, count(*) OVER () AS shared
-        FROM a JOIN b USING (image_id) WHERE a.{column} IS NOT NULL AND b.{column} IS NOT NULL
-        ORDER BY md5(image_id), image_id LIMIT $limit
+        SELECT image_id, "left", "right", count(*) OVER () AS shared
+        FROM {_pairs(cursor, run, beam, other, other_beam, metric)} ORDER BY hash(image_id), image_id LIMIT $limit
         """,
-        sides(run, beam, other, other_beam) | {"limit": limit},
+        {"limit": limit},
     ).df()
+
+
+def _pairs(cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int, metric: str) -> str:
+    """Return the name of a table in memory with image_id, left and right: images with both values of a metric."""
+    column = metric_column(metric)
+    side = f"SELECT image_id, {column} AS value FROM scores WHERE isfinite({column}) AND run = "
+    select = f"""
+        SELECT image_id, a.value AS "left", b.value AS "right"
+        FROM ({side}$left_run AND beam_size = $left_beam) a JOIN ({side}$right_run AND beam_size = $right_beam) b
+            USING (image_id)
+    """
+    bound = {"left_run": run, "left_beam": int(beam), "right_run": other, "right_beam": int(other_beam)}
+    return keep(cursor, select, bound)
 
 
 def paired_cases(
@@ -109,17 +122,30 @@ def paired_cases(
     Raises:
         ValueError: METRICS does not define `metric`.
     """
-    column = metric_column(metric)
     is_left_higher = left_better == (direction(metric) > 0)
-    gain = f"a.{column} - b.{column}" if is_left_higher else f"b.{column} - a.{column}"
-    return cursor.execute(
+    gain = '"left" - "right"' if is_left_higher else '"right" - "left"'
+    found = cursor.execute(
         f"""
-        {pair(cursor)}
-        SELECT image_id, file_name, a.{column} AS left, b.{column} AS right, a.{column} - b.{column} AS change,
-            a.caption AS left_caption, b.caption AS right_caption, count(*) OVER () AS matching
-        FROM a JOIN b USING (image_id) LEFT JOIN images ON images.run = $left_run AND images.image_id = a.image_id
-        WHERE {gain} >= {METRICS[metric].tie} ORDER BY {gain} DESC, a.image_id
-        LIMIT $limit OFFSET $offset
+        SELECT image_id, "left", "right", "left" - "right" AS change, count(*) OVER () AS matching
+        FROM {_pairs(cursor, run, beam, other, other_beam, metric)}
+        WHERE {gain} >= {METRICS[metric].tie} ORDER BY {gain} DESC, image_id LIMIT $limit OFFSET $offset
         """,
-        sides(run, beam, other, other_beam) | {"limit": limit, "offset": offset},
+        {"limit": limit, "offset": offset},
     ).df()
+    ids = list(found.image_id)
+    for side, name, size in (("left", run, beam), ("right", other, other_beam)):
+        found[f"{side}_caption"] = found.image_id.map(_texts(cursor, "captions", name, ids, "caption", size))
+    found["file_name"] = found.image_id.map(_texts(cursor, "images", run, ids, "file_name"))
+    columns = ["image_id", "file_name", "left", "right", "change", "left_caption", "right_caption", "matching"]
+    return found[columns]
+
+
+def _texts(
+    cursor: DuckDBPyConnection, table: str, run: str, image_ids: Sequence[str], column: str, beam: int | None = None
+) -> dict[str, str]:
+    """Return image id -> a column of `captions` (of a beam size) or `images`."""
+    among, bound = among_images(image_ids)
+    size = "" if beam is None else " AND beam_size = $beam"
+    bound |= {"run": run} | ({} if beam is None else {"beam": int(beam)})
+    found = cursor.execute(f"SELECT image_id, {column} FROM {table} WHERE run = $run{size} AND {among}", bound)
+    return dict(found.fetchall())

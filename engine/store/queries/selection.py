@@ -8,7 +8,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from engine.store.queries.case_tables import case_table, image_table
+from engine.store.queries.case_tables import case_table, condition_table
 from engine.store.queries.columns import metric_column
 from engine.store.queries.temporary_tables import keep
 
@@ -65,9 +65,8 @@ def where_clause(
         clauses.append("list_contains(list_transform(tags, lambda _entry: _entry.tag), $tag)")
         bound["tag"] = selection.tag
     if selection.condition:
-        clauses.append(
-            f"image_id IN (SELECT image_id FROM {image_table(cursor, run)} WHERE list_contains(conditions, $condition))"
-        )
+        having = f"SELECT image_id FROM {condition_table(cursor, run)} WHERE list_contains(conditions, $condition)"
+        clauses.append(f"image_id IN ({having})")
         bound["condition"] = selection.condition
     if selection.lasso is not None:
         clauses.append(f"rowid IN (FROM {_rows_inside(cursor, run, beam_size, selection.lasso)})")
@@ -95,9 +94,10 @@ def search_phrase(text: str) -> tuple[str, bool]:
 def _rows_with_text(cursor: DuckDBPyConnection, run: str, beam_size: int, text: str) -> str:
     """Return the name of a table with the rowid (in `case_table`) of every case with `text` in one of its texts."""
     cases = case_table(cursor, run, beam_size)
-    lines = f"""
-        SELECT image_id, lower(array_to_string("references", chr(10))) AS line FROM {image_table(cursor, run)}
+    select = """
+        SELECT image_id, lower(array_to_string("references", chr(10))) AS line FROM images WHERE run = $run
     """
+    lines = keep(cursor, select, {"run": run})
     phrase, is_whole = search_phrase(text)
     # "man" does not match in "woman". Scripts without spaces have no word boundaries, so their letters (Lo) count as
     # none. The expression is built from the bound values once; `contains` spares most lines the regular expression.
@@ -109,7 +109,7 @@ def _rows_with_text(cursor: DuckDBPyConnection, run: str, beam_size: int, text: 
     # Every question about the selection joins these rows: row numbers join three times as fast as image ids.
     select = f"""
         SELECT rowid AS place FROM {cases} WHERE {matches.replace("LINE", "lower(caption)")}
-            OR image_id IN (SELECT image_id FROM {keep(cursor, lines, {})} WHERE {matches.replace("LINE", "line")})
+            OR image_id IN (SELECT image_id FROM {lines} WHERE {matches.replace("LINE", "line")})
     """
     return keep(cursor, select, {"phrase": phrase, "whole": is_whole}, cases)
 

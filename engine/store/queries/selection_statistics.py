@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
-from engine.store.queries.case_tables import case_table, image_table
+from engine.store.queries.case_tables import case_table, condition_table
 from engine.store.queries.columns import metric_column, metrics
 from engine.store.queries.intervals import mean_intervals
 from engine.store.queries.selection import Selection, where_clause
@@ -53,7 +53,7 @@ def selection_makeup(cursor: DuckDBPyConnection, run: str, beam_size: int, selec
             SELECT 'tag' AS kind, unnest(list_distinct(tags)) AS name, picked FROM cases WHERE len(tags) > 0
             UNION ALL
             SELECT 'condition', unnest(list_distinct(conditions)), picked
-            FROM cases JOIN {image_table(cursor, run)} USING (image_id) WHERE len(conditions) > 0
+            FROM cases JOIN {condition_table(cursor, run)} USING (image_id) WHERE len(conditions) > 0
         ),
         sides AS (
             SELECT count(*) FILTER (picked) AS selected_cases, count(*) FILTER (NOT picked) AS rest_cases FROM cases

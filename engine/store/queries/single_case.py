@@ -4,19 +4,24 @@ import numpy as np
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
-from engine.store.queries.case_tables import IMAGE_COLUMNS, case_table, image_table, metric_values, run_table
+from engine.store.queries.case_tables import (
+    IMAGE_COLUMNS,
+    case_row,
+    case_table,
+    metric_values,
+    photos_of,
+    run_table,
+)
 from engine.store.queries.columns import direction, metric_column, metrics, rounded
 
 
 def case(cursor: DuckDBPyConnection, run: str, beam_size: int, image_id: str) -> pd.DataFrame:
     """Return the row of `cases` (without rank and scored) of one image, or no row."""
+    row, bound = case_row(cursor, run, beam_size, image_id)
+    photos, named = photos_of(cursor, run, lambda: [image_id])
     return cursor.execute(
-        f"""
-        SELECT cases.* EXCLUDE draw, {IMAGE_COLUMNS} FROM {case_table(cursor, run, beam_size)} cases
-        LEFT JOIN (SELECT * FROM {image_table(cursor, run)} WHERE image_id = $image_id) photos USING (image_id)
-        WHERE cases.image_id = $image_id
-        """,
-        {"image_id": image_id},
+        f"SELECT cases.* EXCLUDE draw, {IMAGE_COLUMNS} FROM ({row}) cases LEFT JOIN {photos} photos USING (image_id)",
+        bound | named,
     ).df()
 
 

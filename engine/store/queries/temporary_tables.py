@@ -7,17 +7,25 @@ results must open a new connection to see them.
 import threading
 from collections.abc import Callable
 from hashlib import blake2s
+from itertools import count
 from typing import Any
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-_MOST_ROWS = 2_500_000
-"""Rows kept in memory at a time, about 250 bytes each."""
+_MOST_ROWS = 6_000_000
+"""Rows kept in memory at a time, about 200 bytes each: six tables of a run of a million images.
+
+A search in texts uses four of them at once.
+"""
 
 _PREFIX = "kept"
 
 _lock = threading.Lock()
+
+_clock = count()
+_used: dict[str, int] = {}
+"""Table -> when it was used last."""
 
 
 def keep(cursor: DuckDBPyConnection, select: str, bound: dict[str, Any], base: str = _PREFIX) -> str:
@@ -41,6 +49,7 @@ def make(cursor: DuckDBPyConnection, name: str, rows: Callable[[], tuple[str, di
     Args:
         rows: returns the SELECT of its rows and the values of the parameters; called only if it does not exist.
     """
+    _used[name] = next(_clock)
     if not exists(cursor, name):
         select, bound = rows()
         with _lock:  # two pages that open at the same time would make the same table
@@ -60,17 +69,16 @@ def exists(cursor: DuckDBPyConnection, name: str) -> bool:
 
 
 def _evict(cursor: DuckDBPyConnection, newest: str) -> None:
-    """Drop the oldest kept tables until at most _MOST_ROWS rows are left; never the newest and its base.
+    """Drop the kept tables used longest ago until at most _MOST_ROWS rows are left; never the newest and its base.
 
     The tables with the row numbers of a dropped one are dropped too: made again, it may number its rows differently.
     """
-    kept = cursor.execute(
-        "SELECT table_name, estimated_size FROM duckdb_tables() WHERE starts_with(table_name, ?) "
-        "ORDER BY table_oid DESC",
-        [f"{_PREFIX}_"],
-    ).fetchall()
-    rows, names = 0, [name for name, _ in kept]
-    for name, size in kept:
+    select = "SELECT table_name, estimated_size FROM duckdb_tables() WHERE starts_with(table_name, ?)"
+    kept = dict(cursor.execute(select, [f"{_PREFIX}_"]).fetchall())
+    names = sorted(kept, key=lambda name: _used.get(name, 0), reverse=True)
+    rows = 0
+    for name in names:
+        size = kept[name]
         rows += size
         if rows > _MOST_ROWS and not newest.startswith(name):
             for dropped in (each for each in names if each.startswith(name)):

@@ -34,6 +34,7 @@ from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunExists
 from engine.models import clip
 from engine.store import database, queries, records, tables
+from engine.store.answer_schema import ANSWERS
 from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES, END_WORD, TABLES
 from tests.support import tiny
@@ -83,7 +84,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_every_table_is_written_and_of_the_contract(results):
     folder = records.run_folder(results, "mine")
-    for name in TABLES_WRITTEN:
+    for name in (*TABLES_WRITTEN, *ANSWERS):
         assert tables.check_table(folder, name) is None, name
     assert not list(folder.rglob("*.tmp"))
     assert not (folder / ".parts").exists()

@@ -39,6 +39,8 @@ def test_the_smallest_beam_size_is_tested_on_images_that_all_sizes_have(cursor):
     values = {size: scored(cursor, "cider", beam=size) for size in runs.BEAMS}
     names = sorted(values[1])
     expected = smallest_not_worse({size: [values[size][name] for name in names] for size in runs.BEAMS})
-    assert queries.smallest_beam(cursor, "demo", "cider").values.tolist() == [[*expected, 12, False, ""]]
+    assert queries.smallest_beam(cursor, "demo", "cider").values.tolist() == [
+        [expected.smallest, expected.best, 12, False, ""]
+    ]
     assert queries.smallest_beam(cursor, "predictions", "cider").empty
     assert queries.smallest_beam(cursor, "demo", "meteor").empty
