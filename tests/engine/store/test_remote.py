@@ -11,6 +11,7 @@ from engine import __main__ as command
 from engine.store import database, parts, records, remote, tables
 from engine.store.errors import ResultsError
 from engine.writing import CACHE
+from tests.conftest import ROOT
 from tests.support import runs, tiny
 
 moto = pytest.importorskip("moto.server", reason="moto is not installed: pip install -e '.[tests]'")
@@ -204,6 +205,25 @@ def test_a_storage_that_cannot_be_reached_or_a_wrong_address_is_one_sentence(add
         and "check the address, AWS_ACCESS_KEY_ID" in said
     )
     assert "Traceback" not in said
+
+
+def test_the_dashboard_shows_the_runs_at_an_address_and_says_when_it_cannot_be_reached(address, tmp_path, monkeypatch):
+    from streamlit.testing.v1 import AppTest
+
+    here = place(address)
+    runs.captioner_run(here.folder)
+    here.push()
+    another_machine(monkeypatch, tmp_path)
+    monkeypatch.setenv("CAPTIONSCOPE_RESULTS", address)
+    app = AppTest.from_file(str(ROOT / "dashboard" / "page.py"), default_timeout=30).run()
+    assert not app.exception and "demo" in [each.value for each in app.selectbox]
+    another_machine(monkeypatch, tmp_path, "third")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    app = AppTest.from_file(str(ROOT / "dashboard" / "page.py"), default_timeout=30).run()
+    assert not app.exception
+    shown = " ".join(each.value for each in (*app.warning, *app.markdown, *app.error, *app.caption))
+    assert "check the address, AWS" in shown.replace("\\", "")
 
 
 def test_a_folder_that_mirrors_nothing_has_no_remote(tmp_path):
