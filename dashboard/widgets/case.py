@@ -102,7 +102,7 @@ def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
 
 def attention_command(run: data.Run, image_id: str) -> None:
     """Show the command that adds the attention of an image to a run that stores a sample."""
-    with st.expander("Compute the attention of this image"):
+    with st.expander(f"Compute the attention of {formatting.markdown(image_id)}"):
         st.caption("This run stores the attention of a sample of images and of captions with failure tags.")
         st.code(commands.attention_of(run.text("command"), image_id), language="bash", wrap_lines=True)
 
