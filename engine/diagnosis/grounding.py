@@ -20,7 +20,7 @@ MEAN = -1
 """The number of the head that denotes the mean of all heads."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GroundingInput:
     """A caption with the objects in its image, and the grid of its maps."""
 

@@ -1,5 +1,6 @@
 """The stage from attention maps to the table `grounding`: do maps of nouns peak inside the objects they name."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -65,7 +66,7 @@ def _rows(files: list[Path], columns: list[str], size: int, boxes: Boxes) -> Ite
 def _input(row: dict[str, Any], objects: Sequence[Box], crowds: Sequence[Box]) -> GroundingInput:
     crop = row["crop"]
     return GroundingInput(
-        words=row["words"],
+        words=tuple(map(sys.intern, row["words"])),  # one object per word: a run has many captions and few words
         grid=(row["grid_height"], row["grid_width"]),
         crop=(crop["x"], crop["y"], crop["width"], crop["height"]),
         regions=objects,

@@ -19,7 +19,7 @@ from engine.store.schema import ADDED, KEYS, METRICS, schema_of
 from engine.store.shards import ShardWriter
 from engine.writing import replacing
 
-_GROUP_ROWS = 16_384
+_GROUP_ROWS = 65_536
 _GROUP_BYTES = {"attention": ("weights", 4 * 2**20)}
 """Table -> its largest column and the bytes of it in a row group.
 
@@ -141,7 +141,7 @@ def read_table(folder: Path, table: str) -> pa.Table:
 
 def _read(path: Path) -> pa.Table:
     try:
-        found = pq.read_table(path)
+        found = pq.read_table(path, use_threads=False)
         found.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise ResultsError(f"{path}: {_damaged(error)}") from error
