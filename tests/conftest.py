@@ -1,14 +1,15 @@
 """Fixtures that several test modules share."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is imported: on tensors this small, threads cost more than they save.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["CAPTIONSCOPE_CACHE"] = tempfile.mkdtemp(prefix="captionscope-tests-")
 # Before ray is imported: its servers bind to 127.0.0.1, and it reports nothing to its makers.
-os.environ.setdefault("CAPTIONSCOPE_CACHE", tempfile.mkdtemp(prefix="captionscope-tests-"))
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import pytest
@@ -29,6 +30,13 @@ SHARED = ROOT.parent / "shared" / "data"
 def needs_shared(name: str) -> pytest.MarkDecorator:
     """Skips a test where the real data it reads is missing."""
     return pytest.mark.skipif(not (SHARED / name).exists(), reason=f"the real data {name} is not on this machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache() -> Iterator[None]:
+    """What tests remember outside of their folders is deleted afterwards."""
+    yield
+    shutil.rmtree(os.environ["CAPTIONSCOPE_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
