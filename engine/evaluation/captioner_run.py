@@ -308,10 +308,11 @@ def _metadata(
 ) -> dict[str, Any]:
     """Return the entries of `run.json` in addition to the identity."""
     sizes, seconds = settings.decoding.beam_sizes, run.watch.seconds
+    described = settings.place.metadata() or captioner.metadata
     found = {
         "kind": "captioner",
         "data": metadata.data_metadata(settings.dataset, run.folder),
-        "captioner": {"name": captioner.name, "fingerprint": captioner.fingerprint, **captioner.metadata},
+        "captioner": {"name": captioner.name, "fingerprint": captioner.fingerprint, **described},
         "decoding": settings.decoding.signature_fields(),
         "attention": {"pass": _attention_pass(captioner, captions), "merge": settings.merge},
         "beam_sizes": list(sizes),

@@ -145,6 +145,9 @@ class OnRay:
         except RayError as error:
             raise _ended(error) from error
 
+    def metadata(self) -> None:
+        """Return nothing: each worker has a captioner of its own."""
+
 
 def _reach(address: str) -> None:
     """Check that something answers at an address: Ray itself tries for minutes."""

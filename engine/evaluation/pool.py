@@ -1,8 +1,8 @@
 """Where the chunks of a run are captioned: in this process, as one part of several jobs, or on a Ray cluster."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -25,6 +25,9 @@ class Place(Protocol):
 
     def run(self, work: Work, missing: Sequence[Chunk]) -> Iterator[int]:
         """Caption chunks and yield the number of images of each when it is stored."""
+
+    def metadata(self) -> Mapping[str, Any] | None:
+        """Return the captioner's entries in run.json after captioning, None if they are those of `facts`."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,10 @@ class Here:
         """Caption chunks; see `Place`."""
         captioner = self._captioner or work.source.load()
         yield from chunks.Worker(work, captioner).run(missing)
+
+    def metadata(self) -> Mapping[str, Any] | None:
+        """Return what the captioner says of itself now; endpoints count their requests."""
+        return None if self._captioner is None else dict(self._captioner.metadata)
 
 
 def compute(work: Work, every: Sequence[Chunk], place: Place, text: str, is_shared: bool = False) -> list[int]:
