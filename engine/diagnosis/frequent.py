@@ -10,7 +10,7 @@ LEAST = 3
 """The least number of images that makes a caption frequent."""
 
 _KEPT = 1_000
-"""Captions that are counted at a time. Shares above 1 / (_KEPT + 1) are found, so these are ten times as many as needed."""
+"""Captions that are counted at a time. They find shares above 1 / (_KEPT + 1): ten times as many as are needed."""
 
 
 class FrequentCaptions:
