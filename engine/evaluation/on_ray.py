@@ -73,7 +73,10 @@ class OnRay:
         if ray.is_initialized():
             return
         address = os.environ.get("RAY_ADDRESS", "")
-        more: dict[str, Any] = {"address": "auto"} if address else {"include_dashboard": False}
+        # Without "local", Ray would join a cluster that somebody else has started on this machine.
+        more: dict[str, Any] = (
+            {"address": "auto"} if address not in ("", "local") else {"address": "local", "include_dashboard": False}
+        )
         if address.startswith("ray://"):
             raise ConfigError(
                 f"RAY_ADDRESS is {address!r}: a run through a Ray client ends with its connection; "
