@@ -1,5 +1,7 @@
 """The readers of the results folder: records, tables, kept parts of a run, verdicts and saved selections."""
 
+import shutil
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -76,12 +78,17 @@ def _kept_files(folder: Path) -> list[Path]:
 
 
 def _read_parts(folder: Path) -> None:
-    run = _kept_run(folder)
+    with tempfile.TemporaryDirectory() as place:  # a copy, because a damaged chunk is deleted
+        shutil.copytree(folder, place, dirs_exist_ok=True)
+        _read_kept(_kept_run(Path(place)))
+
+
+def _read_kept(run: RunInProgress) -> None:
     try:
         run.begin()
         if parts.is_part(run.folder, "captions_64", 0, ["images"]):
-            assert isinstance(parts.read_part_table(run.folder, "captions_64", 0, "images"), pa.Table)
             parts.read_part_record(run.folder, "captions_64", 0)
+            assert isinstance(parts.read_part_table(run.folder, "captions_64", 0, "images"), pa.Table)
     finally:
         run._release()
 
