@@ -41,7 +41,8 @@ def imported() -> set[str]:
 
 def test_every_package_that_the_product_imports_is_pinned():
     homes = packages_distributions()
-    optional = {normal(line.split("==")[0]) for line in PROJECT["project"]["optional-dependencies"]["hf"]}
+    extras = PROJECT["project"]["optional-dependencies"]
+    optional = {normal(re.split(r"==|\[", line)[0]) for name in ("hf", "cluster") for line in extras[name]}
     known = required() | optional
     missing = {name for name in imported() if not {normal(each) for each in homes.get(name, [name])} & known}
     assert not missing
