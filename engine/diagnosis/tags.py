@@ -9,7 +9,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from engine.diagnosis.frequent import FrequentCaptions
 from engine.diagnosis.lexicon import Mentions
 
 Key = TypeVar("Key", bound=Hashable)
@@ -46,20 +45,6 @@ class TagContext:
     """The labels of all annotated objects."""
     frequent: Mapping[Any, Mapping[str, int]]
     """Setting -> frequent captions with their number of images."""
-
-
-def tag_settings(settings: Mapping[Key, Sequence[Case]]) -> dict[Key, list[list[Tag]]]:
-    """Return the tags of each caption of each setting over a split; all settings have the same images in one order."""
-    frequent = {}
-    for key, cases in settings.items():
-        captions = [case.caption for case in cases]
-        counted = FrequentCaptions()
-        counted.add(captions)
-        found = counted.found()
-        frequent[key] = counted.recounted([captions]) if found is None else found
-    images = next(iter(settings.values()), ())
-    labels = frozenset(label for case in images for label in case.labels)
-    return tag_block(settings, TagContext(labels, frequent))
 
 
 def tag_block(settings: Mapping[Key, Sequence[Case]], context: TagContext) -> dict[Key, list[list[Tag]]]:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.diagnosis.tags import Case, Tag, repeated_phrase, tag_settings
+from engine.diagnosis.tags import Case, Tag, repeated_phrase
 from engine.evaluation.nbest import ranking_errors
 from engine.store import tables
 from engine.store.schema import TAGS
 from tests.conftest import ROOT
+from tests.support.tagging import tag_settings
 
 
 def tag_all(cases: list[Case]) -> list[list[Tag]]:
@@ -116,7 +117,8 @@ def test_an_object_most_references_name_is_missed():
 
 def test_missed_objects_stand_in_the_order_of_the_references_whatever_the_hash_seed():
     code = (
-        "from engine.diagnosis.tags import Case, tag_settings; text = 'a dog, a cat, a horse, a bus and a kite'; "
+        "from engine.diagnosis.tags import Case; from tests.support.tagging import tag_settings; "
+        "text = 'a dog, a cat, a horse, a bus and a kite'; "
         "case = Case('x', ['x'], True, [text], ['kite', 'bus', 'dog', 'horse', 'cat']); "
         "print([tag.evidence.split(',')[0] for tag in tag_settings({0: [case]})[0][0]])"
     )
