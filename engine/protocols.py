@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # importing this module imports nothing of the project and no
     from engine.data.dataset import Dataset
     from engine.data.split import Split
     from engine.explain.attention import WordMaps
+    from engine.explain.token_scores import TokenScores
 
 Need = Literal["references", "photos", "objects"]
 """What an image must have so that a metric can score its caption."""
@@ -100,6 +101,36 @@ class Explainer(Protocol):
 
     def crop(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Return the part of a `width` x `height` photo that the maps cover: x, y, width, height in pixels."""
+
+
+@runtime_checkable
+class TokenScorer(Protocol):
+    """Distributions at the steps of finished captions. A captioner that is one gets the table of words."""
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """Return the RGB colour that stands for "nothing": the mean of the photos that the model was trained on."""
+
+    def token_scores(
+        self,
+        photos: Sequence["np.ndarray"],
+        captions: Sequence[Hypothesis],
+        config: "DecodingConfig",
+        candidates: Sequence[int] = (),
+    ) -> "Sequence[TokenScores]":
+        """Read N captions with N photos and return the distribution at each step.
+
+        Args:
+            photos: uint8[height, width, 3] each, as `Captioner.read` returns them, or changed. The same object may occur
+                several times, and is then encoded once.
+            candidates: tokens whose log-probabilities are returned as well.
+        """
+
+    def word_spans(self, caption: Hypothesis) -> Sequence[tuple[int, int]]:
+        """Return the first token and one past the last token of each word of `caption`."""
+
+    def first_tokens(self, names: Sequence[str]) -> Sequence[int]:
+        """Return the first token of each name as it follows another word."""
 
 
 @runtime_checkable

@@ -151,3 +151,8 @@ class Mentions:
     def _is_name(self, words: Sequence[str], length: int) -> bool:
         name = tuple(words)
         return len(name) == length and (name in self._label or name in self._hidden)
+
+
+def tokens_of(text: str) -> list[str]:
+    """Return the words of a text in lower case, without punctuation and possessive s."""
+    return _WORD.findall(text.lower())

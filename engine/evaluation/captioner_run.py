@@ -26,6 +26,7 @@ from engine.evaluation import (
     pool,
     provenance,
     scoring,
+    words_run,
     zeroshot_run,
 )
 from engine.evaluation.caption_blocks import CaptionBlocks
@@ -37,6 +38,7 @@ from engine.evaluation.run import RunInProgress
 from engine.evaluation.sampling import Sample, sample
 from engine.evaluation.scoring import MetricSettings
 from engine.evaluation.signature import captioner_fields
+from engine.evaluation.word_evidence import EvidenceSettings
 from engine.evaluation.workers import workers_of
 from engine.metrics import zeroshot
 from engine.metrics.coco import CAPTION_METRICS
@@ -68,6 +70,10 @@ class CaptionerRun:
     """Beam sizes whose attention is stored; None stores all of up to three sizes, else 1 and 3 if present."""
     attention_images: int | None = None
     """Images of which maps are stored while they are captioned, a sample; None stores those of all."""
+    explain: tuple[str, ...] | None = None
+    """Methods of explanation; None takes the usual ones, () skips everything about words."""
+    samples: int = 10
+    """Captions that are sampled of each image, for the agreement of words."""
     merge: str = "mean"
     tokenizer_path: Path | None = None
     """A tokenizer file instead of the captioner's own."""
@@ -162,6 +168,8 @@ def _complete(
     hypotheses = pa.concat_tables(chunks.parts_of(work, numbers, "hypotheses"))
     scored = _score(run, settings, hypotheses)
     _write_maps(run, settings, work, every)
+    if work.settings.evidence is not None:
+        words_run.write(run, work, numbers)
     with run.watch.measure("grounding"):
         run.write_rows("grounding", grounding_of(run.folder))
     left_out = skipped.to_pylist() + _classify(run, settings)
@@ -234,11 +242,20 @@ def _work(
 
 
 def _caption_settings(settings: CaptionerRun, captioner: CaptionerFacts) -> CaptionSettings:
+    evidence = _evidence(settings) if captioner.scores_tokens else None
     if captioner.has_maps:
-        return CaptionSettings(settings.decoding, settings.kept_beams, settings.merge, _sample(settings))
+        sample = _sample(settings)
+        return CaptionSettings(settings.decoding, settings.kept_beams, settings.merge, sample, evidence)
     if settings.attention_beams:
         raise PluginError(f"captioner {captioner.name!r} has no attention maps; remove --attention-beams")
-    return CaptionSettings(settings.decoding, (), settings.merge)
+    return CaptionSettings(settings.decoding, (), settings.merge, evidence=evidence)
+
+
+def _evidence(settings: CaptionerRun) -> EvidenceSettings | None:
+    if settings.explain == ():
+        return None
+    boxes = (box for example in settings.dataset.examples for box in (*example.objects, *example.crowds))
+    return EvidenceSettings(tuple(sorted({box.label for box in boxes})), settings.samples, settings.decoding.seed)
 
 
 def _sample(settings: CaptionerRun) -> Sample | None:
@@ -261,6 +278,7 @@ def _identity(settings: CaptionerRun, captioner: CaptionerFacts, captions: Capti
         "attention_beams": list(captions.attention_beams),
         "attention_images": settings.attention_images or "all",
         "merge": settings.merge,
+        "words": None if captions.evidence is None else asdict(captions.evidence),
         "attention_pass": _attention_pass(captioner, captions),
         **metadata.clip_identity(settings.clip),
         "classes": None if settings.classes is None else settings.classes.fingerprint,

@@ -11,7 +11,7 @@ from typing import Any
 from engine.captioners import registry
 from engine.config import DecodingConfig
 from engine.evaluation import metadata
-from engine.protocols import Captioner, Explainer
+from engine.protocols import Captioner, Explainer, TokenScorer
 
 CHUNK = 64
 """Images per chunk, for captioners without a `chunk_size`."""
@@ -54,6 +54,8 @@ class CaptionerFacts:
     passes: Mapping[str, str]
     """Search rule -> the kind of pass that maps come from, of our own captioners."""
     has_maps: bool
+    scores_tokens: bool
+    """Whether it is a `protocols.TokenScorer`."""
     chunk_size: int
     """The best number of images per call of `caption` on the device where it was loaded."""
     folder: Path | None
@@ -81,6 +83,7 @@ def facts_of(captioner: Captioner, config: DecodingConfig) -> CaptionerFacts:
         identity=dict(getattr(captioner, "identity", {})),
         passes=dict(getattr(captioner, "attention_passes", {})),
         has_maps=isinstance(captioner, Explainer),
+        scores_tokens=isinstance(captioner, TokenScorer),
         chunk_size=getattr(captioner, "chunk_size", CHUNK),
         folder=getattr(captioner, "folder", None),
         trained_on=trained_on() if trained_on is not None else {},

@@ -15,11 +15,12 @@ from engine.data.photos import PhotoError, open_photo
 from engine.evaluation import metadata
 from engine.evaluation.provenance import Stopwatch
 from engine.evaluation.sampling import Sample
+from engine.evaluation.word_evidence import EvidenceSettings, sample_rows, word_rows
 from engine.explain.attention import WordMaps
-from engine.protocols import Captioner, Explainer, Hypothesis, PluginError
+from engine.protocols import Captioner, Explainer, Hypothesis, PluginError, TokenScorer
 from engine.store import tables
 
-TABLES = ("images", "skipped", "captions", "attention", "hypotheses")
+TABLES = ("images", "skipped", "captions", "attention", "hypotheses", "words", "samples")
 """The tables of a chunk."""
 
 DECODE = "decode"
@@ -36,6 +37,8 @@ class CaptionSettings:
     merge: str
     sample: Sample | None = None
     """The images whose maps are stored; None stores those of all."""
+    evidence: EvidenceSettings | None = None
+    """What is computed for every word; None for nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def caption(
         for example, photo in pairs
         if photo.reason is not None
     ]
-    rows: dict[str, list[dict]] = {"captions": [], "attention": [], "hypotheses": []}
+    rows: dict[str, list[dict]] = {each: [] for each in ("captions", "attention", "hypotheses", "words", "samples")}
     if usable:
         prepared = [photo.prepared for _, photo in usable]
         named = [example.image_id for example, _ in usable]
@@ -98,6 +101,13 @@ def caption(
                 chosen = _sampled(list(zip(usable, best, strict=True)), settings.sample)
                 with watch.measure("attention"):
                     rows["attention"] += _map_rows(captioner, prepared, chosen, size, settings)
+        if settings.evidence is not None and isinstance(captioner, TokenScorer):
+            best = {size: [each[0] for each in lists] for size, lists in found.items()}
+            known = (prepared, named)
+            with watch.measure("words"):
+                rows["words"] = word_rows(captioner, *known, best, rows["attention"], settings.decoding, settings.evidence)
+            with watch.measure("samples"):
+                rows["samples"] = sample_rows(captioner, *known, settings.decoding, settings.evidence)
     images = [metadata.image_row(example, photo.size) for example, photo in usable]
     every = {"images": images, "skipped": skipped, **rows}
     return {table: tables.table_of(table, every[table]) for table in TABLES}

@@ -34,3 +34,8 @@ def sample(image_ids: Iterable[str], count: int, seed: int) -> Sample | None:
 
 def _number(seed: int, image_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:8], "big")
+
+
+def fold_of(image_id: str, folds: int) -> int:
+    """Return the fold of an image, 0 to `folds` - 1: the same in every run."""
+    return _number(0, image_id) % folds

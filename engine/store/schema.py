@@ -50,6 +50,10 @@ KEYS = {
     "scores": ("image_id", "beam_size"),
     "corpus_scores": ("beam_size", "metric"),
     "attention": ("image_id", "beam_size"),
+    "words": ("image_id", "beam_size", "word_index"),
+    "samples": ("image_id",),
+    "alarms": ("beam_size",),
+    "alarm_bins": ("beam_size", "bin"),
     **ANSWER_KEYS,
 }
 """Table -> the columns that identify a row: queries join by them, so that a second row would count twice."""
@@ -148,6 +152,57 @@ TABLES: dict[str, pa.Schema] = {
             "crop": _BOX,  # pixels of the upright photo
             # One per word: the part of its attention that its maps hold, mean over layers and heads of exact weights.
             "share": pa.list_(pa.float32()),
+        }
+    ),
+    # A row is a word of a caption: what the model says about it, and whether the image shows what it names.
+    "words": pa.schema(
+        {
+            "image_id": pa.string(),
+            "beam_size": pa.int32(),
+            "word_index": pa.int32(),  # position in the caption's words, from 0
+            "word": pa.string(),
+            "logprob": pa.float32(),  # nats, summed over the word's tokens
+            "rank": pa.int32(),  # of the word's first token at its step; 1 is the most probable
+            "entropy": pa.float32(),  # nats, of the distribution at that step
+            "gain_grey": pa.float32(),  # image gain: logprob minus that with a grey picture, nats
+            "gain_other": pa.float32(),  # the same with another photo; null if the chunk has one photo
+            "attention_entropy": pa.float32(),  # nats, of the last layer's map over its patches, mean of heads
+            "attention_share": pa.float32(),  # see attention.share
+            "map_distance": pa.float32(),  # 1 - cosine of the word's map and the caption's mean map
+            "agreement": pa.float32(),  # share of samples, or of the other hypotheses, that say the same
+            "label": pa.string(),  # the object that the word names; of a compound, at its last word
+            "label_words": pa.int32(),  # words of the name, up to this one
+            "label_logprob": pa.float32(),  # nats: the step begins a name of the label
+            "other_label": pa.string(),  # the most probable other label at that step
+            "other_logprob": pa.float32(),
+            "fact": pa.string(),  # kind of the claim that the word makes, such as object or colour
+            "verdict": pa.string(),  # correct, wrong or unknown
+            "evidence": pa.string(),
+            "alarm": pa.float32(),  # probability that the claim is wrong, from the model alone
+            "region_effect": pa.float32(),  # nats: logprob minus that with the word's region covered
+        }
+    ),
+    # A row is an image: captions that were sampled from the model, for the agreement of words.
+    "samples": pa.schema({"image_id": pa.string(), "captions": pa.list_(pa.string())}),
+    # A row is a beam size: how well the alarm separates wrong nouns from right ones, on images that its fit did not see.
+    "alarms": pa.schema(
+        {
+            "beam_size": pa.int32(),
+            "nouns": pa.int32(),
+            "wrong": pa.int32(),
+            "auroc": pa.float64(),  # probability that a wrong noun has a higher alarm than a right one
+            "low": pa.float64(),  # 95 % interval, images resampled
+            "high": pa.float64(),
+        }
+    ),
+    # A row is one of five groups of nouns of equal size, by their alarm.
+    "alarm_bins": pa.schema(
+        {
+            "beam_size": pa.int32(),
+            "bin": pa.int32(),  # 1 has the lowest alarms
+            "nouns": pa.int32(),
+            "said": pa.float64(),  # mean alarm
+            "wrong": pa.float64(),  # share of nouns that are wrong
         }
     ),
     # A row is a noun of a caption whose object has a box, for one layer and head (head -1 is the mean).

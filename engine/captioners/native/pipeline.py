@@ -17,12 +17,14 @@ from PIL import Image
 from engine.captioners.native import checkpoints
 from engine.captioners.native.captioner import CaptionerModel
 from engine.captioners.native.replay import replay
+from engine.captioners.native.scoring import token_scores
 from engine.config import DecodingConfig
 from engine.decoding import memory
 from engine.decoding.batched import BatchedSearch, in_jobs, jobs_for
 from engine.decoding.cuda_graphs import GraphCache
 from engine.decoding.steps import TokenHypothesis
 from engine.explain.attention import WordMaps
+from engine.explain.token_scores import TokenScores
 from engine.models import fingerprints
 from engine.models.tokenizer import CaptionTokenizer
 from engine.protocols import Hypothesis
@@ -39,6 +41,9 @@ ROOMY = 24 * 10**9
 
 TIMED = 16
 """Minimum number of images for timing each beam size separately; in a sweep the sizes share their time."""
+
+SCORED = 32
+"""Captions that are read together for their distributions, which take 70 MB at the study's vocabulary."""
 
 ENCODE, DECODE = "encode", "decode"
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -148,7 +153,8 @@ class NativeCaptioner:
     ) -> dict[int, list[list[Hypothesis]]]:
         """Return the hypotheses of each photo at every beam size, best first; samples are in the order drawn."""
         start = time.perf_counter()
-        encoded = self._encode(photos)
+        before = self._chunk
+        encoded = before.encoded if before is not None and before.photos is photos else self._encode(photos)
         with torch.inference_mode():
             cross = self.model.precompute_cross_attention(encoded)
         ids = (self.tokenizer.bos_id, self.tokenizer.eos_id)
@@ -217,3 +223,47 @@ class NativeCaptioner:
         # As in the search: without a mask each length is a separate small pass, and cores that share one would wait.
         jobs = jobs_for(len(tokens), self.model.device) if config.rule == "study" else 1
         return in_jobs(in_batches, len(tokens), jobs)
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """Return the mean colour of the encoder's training photos, RGB."""
+        red, green, blue = (round(255 * each) for each in self._preprocessing.mean)
+        return red, green, blue
+
+    def token_scores(
+        self,
+        photos: Sequence[np.ndarray],
+        captions: Sequence[Hypothesis],
+        config: DecodingConfig,
+        candidates: Sequence[int] = (),
+    ) -> list[TokenScores]:
+        """Read N captions with N photos; see `protocols.TokenScorer`."""
+        encoded, rows = self._encoded(photos)
+        tokens = [caption.tokens or () for caption in captions]
+
+        def some(start: int, stop: int) -> list[TokenScores]:
+            part = (encoded, rows[start:stop], tokens[start:stop])
+            return token_scores(self.model, self.tokenizer, *part, candidates, config.rule)
+
+        return memory.in_batches(some, len(tokens), SCORED)
+
+    def _encoded(self, photos: Sequence[np.ndarray]) -> tuple[torch.Tensor, list[int]]:
+        """Return the memory of the different photos, float[I, P, D], and the row of each photo.
+
+        Photos of the last call of `caption` are not encoded again.
+        """
+        different = {id(photo): photo for photo in photos}
+        at = {key: row for row, key in enumerate(different)}
+        known = {} if self._chunk is None else {id(photo): row for row, photo in enumerate(self._chunk.photos)}
+        new = [photo for key, photo in different.items() if key not in known]
+        encoded = iter(self._encode(new)) if new else iter(())
+        parts = [self._chunk.encoded[known[key]] if key in known else next(encoded) for key in different]
+        return torch.stack(parts), [at[id(photo)] for photo in photos]
+
+    def word_spans(self, caption: Hypothesis) -> list[tuple[int, int]]:
+        """Return the first token and one past the last token of each word."""
+        return [(word.start, word.stop) for word in self.tokenizer.words(caption.tokens or ())]
+
+    def first_tokens(self, names: Sequence[str]) -> list[int]:
+        """Return the first token of each name."""
+        return [self.tokenizer.encode(name)[1] for name in names]

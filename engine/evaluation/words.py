@@ -1,0 +1,106 @@
+"""The stage that completes the table `words`: agreement, what a word claims, whether that is true, and the alarm.
+
+Chunks store what the model says about its words. This stage judges every word, keeps the judged rows on disk, fits the
+alarm to the nouns whose truth is known, and yields the rows with their alarm.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.diagnosis.agreement import Agreement
+from engine.diagnosis.lexicon import Mentions
+from engine.evaluation.word_alarm import Alarms, NounSignals
+from engine.store import schema, tables
+
+
+@dataclass(frozen=True)
+class ChunkWords:
+    """What chunks stored of some images, as tables."""
+
+    words: pa.Table
+    images: pa.Table
+    samples: pa.Table
+    hypotheses: pa.Table
+
+
+Judge = Callable[[Sequence[str], Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+"""The words of a caption and the row of its image -> fact, verdict and evidence of each word, {} for words without."""
+
+
+class WordsStage:
+    """The two passes over the words of a run; `rows` may be read once."""
+
+    def __init__(self, folder: Path, chunks: Iterator[ChunkWords], judge: "Judging", given: Mapping[str, Any]) -> None:
+        """Judge all words.
+
+        Args:
+            folder: an empty folder for the judged rows.
+            given: an alarm of another run, as JSON, for data whose truth is not known; {} for none.
+        """
+        self._file = folder / "judged.parquet"
+        signals = NounSignals()
+        columns = schema.schema_of("words", [])
+        with pq.ParquetWriter(self._file, columns, compression="lz4") as writer:
+            for chunk in chunks:
+                rows = judge.rows(chunk)
+                signals.add(rows)
+                if rows:
+                    writer.write_table(tables.table_of("words", rows))
+        self.alarms = Alarms(signals, given)
+
+    def rows(self) -> Iterator[pa.Table]:
+        """Yield the rows of `words` with their alarm."""
+        source = pq.ParquetFile(self._file)
+        for group in range(source.num_row_groups):
+            table = source.read_row_group(group)
+            at = table.schema.get_field_index("alarm")
+            yield table.set_column(at, table.schema.field(at), self.alarms.of(table))
+
+
+class Judging:
+    """Adds agreement, fact, verdict and evidence to the words of chunks."""
+
+    def __init__(self, labels: Sequence[str], judge: Judge) -> None:
+        self._labels, self._judge = labels, judge
+
+    def rows(self, chunk: ChunkWords) -> list[dict[str, Any]]:
+        """Return the rows of a chunk's words."""
+        mentions = Mentions(self._labels) if self._labels else None
+        images = {row["image_id"]: row for row in chunk.images.to_pylist()}
+        others = _other_captions(chunk)
+        agreements: dict[tuple[str, int], Agreement] = {}
+        found = []
+        for caption in _captions(chunk.words.to_pylist()):
+            image_id, size = caption[0]["image_id"], caption[0]["beam_size"]
+            key = image_id, size if (image_id, size) in others else 0
+            if key not in agreements:
+                agreements[key] = Agreement(others.get(key, ()), mentions)
+            judged = self._judge([row["word"] for row in caption], images[image_id])
+            for row, more in zip(caption, judged, strict=True):
+                found.append({**row, "agreement": agreements[key].of(row["word"], row["label"]), **more})
+        return found
+
+
+def _captions(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of each caption."""
+    start = 0
+    for at in range(1, len(rows) + 1):
+        if at == len(rows) or rows[at]["word_index"] == 0:
+            yield list(rows[start:at])
+            start = at
+
+
+def _other_captions(chunk: ChunkWords) -> dict[tuple[str, int], list[str]]:
+    """Return (image id, beam size) -> captions to compare with; samples have the size 0, because they serve all sizes."""
+    if len(chunk.samples):
+        return {(row["image_id"], 0): row["captions"] for row in chunk.samples.to_pylist()}
+    found: dict[tuple[str, int], list[str]] = {}
+    for row in chunk.hypotheses.select(["image_id", "beam_size", "rank", "caption"]).to_pylist():
+        if row["rank"] > 1:
+            found.setdefault((row["image_id"], row["beam_size"]), []).append(row["caption"])
+    return found
