@@ -111,6 +111,9 @@ class TokenScorer(Protocol):
     def fill(self) -> tuple[int, int, int]:
         """Return the RGB colour that stands for "nothing": the mean of the photos that the model was trained on."""
 
+    def region(self, photo: "np.ndarray") -> tuple[float, float, float, float]:
+        """Return the part of a photo as `Captioner.read` returns it that maps cover: x, y, width, height in its pixels."""
+
     def token_scores(
         self,
         photos: Sequence["np.ndarray"],

@@ -69,6 +69,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def samples(text: str) -> int:
+    """Return a number of samples from the command line: 0 to 100."""
+    if not text.isdecimal() or int(text) > 100:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 0 to 100")
+    return int(text)
+
+
 def add_data(parser: argparse.ArgumentParser, split: str = "val if it exists, else all") -> None:
     """Add the options of a dataset: --data, --format, --split, --hold-out.
 

@@ -169,7 +169,7 @@ def _complete(
     scored = _score(run, settings, hypotheses)
     _write_maps(run, settings, work, every)
     if work.settings.evidence is not None:
-        words_run.write(run, work, numbers)
+        words_run.write(run, work, every, settings.place, settings.explain or ())
     with run.watch.measure("grounding"):
         run.write_rows("grounding", grounding_of(run.folder))
     left_out = skipped.to_pylist() + _classify(run, settings)
@@ -191,7 +191,7 @@ def _write_maps(run: RunInProgress, settings: CaptionerRun, work: chunks.Work, e
         return
     if work.remote is not None:
         work.remote.push_table(run.folder, "captions")
-    wanted = explaining.tagged(work)
+    wanted = explaining.without_maps(work)
     with run.watch.measure("attention of tagged captions"):
         more = explaining.replay(work, every, wanted, settings.place)
         run.write_rows("attention", chain(stored, more), rows + sum(map(len, wanted.values())))
@@ -255,7 +255,7 @@ def _evidence(settings: CaptionerRun) -> EvidenceSettings | None:
     if settings.explain == ():
         return None
     boxes = (box for example in settings.dataset.examples for box in (*example.objects, *example.crowds))
-    return EvidenceSettings(tuple(sorted({box.label for box in boxes})), settings.samples, settings.decoding.seed)
+    return EvidenceSettings(tuple(sorted({box.label for box in boxes})), settings.samples, seed=settings.decoding.seed)
 
 
 def _sample(settings: CaptionerRun) -> Sample | None:

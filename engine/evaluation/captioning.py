@@ -12,7 +12,8 @@ import pyarrow as pa
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset, Example
 from engine.data.photos import PhotoError, open_photo
-from engine.evaluation import metadata
+from engine.evaluation import explanations, metadata
+from engine.evaluation.explanations import ExplainSettings
 from engine.evaluation.provenance import Stopwatch
 from engine.evaluation.sampling import Sample
 from engine.evaluation.word_evidence import EvidenceSettings, sample_rows, word_rows
@@ -134,6 +135,39 @@ def replay(
             with watch.measure("attention"):
                 rows += _map_rows(captioner, [], some, size, settings)
     return {"attention": tables.table_of("attention", rows)}
+
+
+def explain(
+    captioner: Captioner,
+    examples: Sequence[Example],
+    photos: Sequence[PreparedPhoto],
+    captions: Mapping[int, Mapping[str, Hypothesis]],
+    config: DecodingConfig,
+    settings: ExplainSettings,
+    watch: Stopwatch,
+) -> dict[str, pa.Table]:
+    """Return the tables `words`, with the effects of covering only, and `explanations` of finished captions.
+
+    Args:
+        captions: beam size -> image id -> caption; the images are among `examples`.
+    """
+    usable = [pair for pair in zip(examples, photos, strict=True) if pair[1].reason is None]
+    rows: dict[str, list[dict[str, Any]]] = {"words": [], "explanations": []}
+    for size in sorted(captions):
+        some = [pair for pair in usable if pair[0].image_id in captions[size]]
+        own = [captions[size][example.image_id] for example, _ in some]
+        if not some or not isinstance(captioner, Explainer) or not isinstance(captioner, TokenScorer):
+            continue
+        boxed = [example.boxes_on(*photo.size) for example, photo in some]
+        prepared, sizes = [photo.prepared for _, photo in some], [photo.size for _, photo in some]
+        with watch.measure("explanations"):
+            for each, (example, _) in zip(
+                explanations.explained(captioner, boxed, prepared, sizes, own, config, settings), some, strict=True
+            ):
+                name, table = example.image_id, "explanations" if settings.methods else "words"
+                found = explanations.measured(each, settings, name) if settings.methods else explanations.effects(each)
+                rows[table] += [{"image_id": name, "beam_size": size, **row} for row in found]
+    return {table: tables.table_of(table, found) for table, found in rows.items()}
 
 
 _Pair = tuple[Example, PreparedPhoto]

@@ -22,6 +22,7 @@ from engine.data.photos import read_ahead
 from engine.evaluation import captioning, provenance
 from engine.evaluation.captioner_source import CaptionerSource
 from engine.evaluation.captioning import CaptionSettings, PreparedPhoto
+from engine.evaluation.explanations import ExplainSettings
 from engine.evaluation.provenance import Stopwatch
 from engine.protocols import Captioner, Hypothesis
 from engine.store import parts, tables
@@ -66,6 +67,8 @@ class Work:
     """Seconds after which a chunk that is not finished ends its process."""
     tables: tuple[str, ...] = captioning.TABLES
     """The tables of a chunk."""
+    explain: ExplainSettings | None = None
+    """What is explained of finished captions; None: their attention maps are computed."""
     remote: Remote | None = None
     """Where finished chunks are also stored, if the run's folder is a mirror."""
 
@@ -196,6 +199,9 @@ class Worker:
             if self._work.remote is not None:
                 self._work.remote.pull_table(self._work.folder, "captions")
             finished = finished_captions(self._work.folder, chunk.maps_of)
+            if self._work.explain is not None:
+                known = (photos, finished, settings.decoding, self._work.explain, watch)
+                return captioning.explain(model, chunk.examples, *known)
             return captioning.replay(model, chunk.examples, photos, finished, settings, watch)
         is_timed = self._work.times_sizes and chunk.number == 0
         return captioning.caption(model, chunk.examples, photos, settings, watch, is_timed)

@@ -14,6 +14,7 @@ from engine.config import ConfigError
 from engine.data.dataset import Dataset
 from engine.evaluation import chunks, pool
 from engine.evaluation.chunks import Chunk, Work
+from engine.evaluation.explanations import ExplainSettings
 from engine.evaluation.pool import Place
 from engine.reading import quoted
 from engine.store import parts, shards, tables
@@ -21,15 +22,21 @@ from engine.store import parts, shards, tables
 STAGE = "maps"
 
 
-def tagged(work: Work) -> dict[int, frozenset[str]]:
+def without_maps(work: Work) -> dict[int, frozenset[str]]:
     """Return beam size -> images outside the sample with a failure tag, at the sizes whose maps are stored."""
-    found: dict[int, set[str]] = {size: set() for size in work.settings.attention_beams}
     sample = work.settings.sample
+    found = tagged(work)
+    return {size: frozenset(each for each in own if sample and not sample.has(each)) for size, own in found.items()}
+
+
+def tagged(work: Work) -> dict[int, frozenset[str]]:
+    """Return beam size -> images whose caption has a failure tag, at the sizes whose maps are stored."""
+    found: dict[int, set[str]] = {size: set() for size in work.settings.attention_beams}
     for rows in shards.row_groups(shards.files_of(work.folder, "scores"), ["image_id", "beam_size", "tags"]):
         counts = pc.call_function("list_value_length", [rows["tags"]]).to_pylist()
         names = (rows[column].to_pylist() for column in ("image_id", "beam_size"))
         for image_id, size, count in zip(*names, counts, strict=True):
-            if count and size in found and sample is not None and not sample.has(image_id):
+            if count and size in found:
                 found[size].add(image_id)
     return {size: frozenset(images) for size, images in found.items()}
 
@@ -47,6 +54,21 @@ def replay(
     for chunk in every:
         if chunk.number in some:
             yield from chunks.parts_of(again, [chunk.number], "attention")
+
+
+def effects(
+    work: Work, every: Sequence[Chunk], wanted: Mapping[int, frozenset[str]], settings: ExplainSettings, place: Place
+) -> Iterator[pa.Table | None]:
+    """Explain some captions of a run, and yield the table of each chunk in order; None for a chunk without any.
+
+    The table is `words` with the effects of covering, or `explanations` if methods are measured.
+    """
+    stage, table = ("certificate", "explanations") if settings.methods else ("effects", "words")
+    again = replace(work, stage=f"{stage}_{work.stage}", tables=(table,), times_sizes=False, explain=settings)
+    some = {chunk.number: chunk for each in every if (chunk := _only(each, wanted)) is not None}
+    pool.compute(again, list(some.values()), place, "explain")
+    for chunk in every:
+        yield next(chunks.parts_of(again, [chunk.number], table)) if chunk.number in some else None
 
 
 def _only(chunk: Chunk, wanted: Mapping[int, frozenset[str]]) -> Chunk | None:

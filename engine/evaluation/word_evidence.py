@@ -1,7 +1,7 @@
 """Part of the stage that captions a chunk: what the model says about each word of its captions.
 
 A caption is read three times: with its photo, with a grey one, and with that of the next image of the chunk. Captions
-that beam sizes share are read once. Samples of the same photo show which words the model would also have chosen.
+that beam sizes share are read once. Captions sampled from views of the photo show which words the model says again.
 """
 
 from collections import defaultdict
@@ -16,6 +16,7 @@ from engine.diagnosis.lexicon import Mentions, names
 from engine.explain.attention import from_bytes
 from engine.explain.map_features import map_features
 from engine.explain.token_scores import TokenScores, gains, label_logprobs, of_words
+from engine.explain.views import VIEWS, View, seen, unmirrored, views_of
 from engine.protocols import Captioner, Hypothesis, TokenScorer
 
 
@@ -27,6 +28,8 @@ class EvidenceSettings:
     """The objects that a word may name."""
     samples: int = 10
     """Captions that are sampled of each photo; 0 for none."""
+    temperature: float = 0.7
+    """Of these samples."""
     seed: int = 0
 
 
@@ -70,22 +73,30 @@ def sample_rows(
     config: DecodingConfig,
     settings: EvidenceSettings,
 ) -> list[dict[str, Any]]:
-    """Return the rows of `samples` for a chunk: captions drawn from the model's distribution."""
-    if not settings.samples or config.rule == "study":  # the study's rule does not sample
+    """Return the rows of `samples` for a chunk: captions drawn from the model's distribution, given views of a photo."""
+    if config.rule == "study":  # the study's rule does not sample
         return []
-    drawn = DecodingConfig(
-        beam_sizes=(1,),
-        sample=True,
-        n_best=settings.samples,
-        max_length=config.max_length,
-        seed=settings.seed,
-        precision=config.precision,
-    )
-    lists = captioner.caption(photos, image_ids, drawn)[1]
-    return [
-        {"image_id": image_id, "captions": [each.text for each in own]}
-        for image_id, own in zip(image_ids, lists, strict=True)
-    ]
+    rows = []
+    for view, count in views_of(settings.samples):
+        drawn = DecodingConfig(
+            beam_sizes=(1,),
+            sample=True,
+            n_best=count,
+            temperature=settings.temperature,
+            max_length=config.max_length,
+            seed=settings.seed,
+            precision=config.precision,
+        )
+        some = photos if view == VIEWS[-1] else [seen(photo, view) for photo in photos]
+        lists = captioner.caption(some, image_ids, drawn)[1]
+        texts = [[_as_of_photo(each.text, view) for each in own] for own in lists]
+        pairs = zip(image_ids, texts, strict=True)
+        rows += [{"image_id": image_id, "view": view.name, "captions": own} for image_id, own in pairs]
+    return rows
+
+
+def _as_of_photo(caption: str, view: View) -> str:
+    return " ".join(unmirrored(caption.split(" "))) if view.is_mirrored else caption
 
 
 class Vocabulary:

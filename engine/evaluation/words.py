@@ -26,6 +26,8 @@ class ChunkWords:
     images: pa.Table
     samples: pa.Table
     hypotheses: pa.Table
+    effects: pa.Table | None
+    """Rows of `words` with the effects of covering only."""
 
 
 Judge = Callable[[Sequence[str], Mapping[str, Any]], Sequence[Mapping[str, Any]]]
@@ -72,7 +74,7 @@ class Judging:
         """Return the rows of a chunk's words."""
         mentions = Mentions(self._labels) if self._labels else None
         images = {row["image_id"]: row for row in chunk.images.to_pylist()}
-        others = _other_captions(chunk)
+        others, effects = _other_captions(chunk), _effects(chunk)
         agreements: dict[tuple[str, int], Agreement] = {}
         found = []
         for caption in _captions(chunk.words.to_pylist()):
@@ -82,7 +84,8 @@ class Judging:
                 agreements[key] = Agreement(others.get(key, ()), mentions)
             judged = self._judge([row["word"] for row in caption], images[image_id])
             for row, more in zip(caption, judged, strict=True):
-                found.append({**row, "agreement": agreements[key].of(row["word"], row["label"]), **more})
+                agreement = agreements[key].of(row["word"], row["label"])
+                found.append({**row, "agreement": agreement, **more, **effects.get((image_id, size, row["word_index"]), {})})
         return found
 
 
@@ -95,11 +98,22 @@ def _captions(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
             start = at
 
 
+def _effects(chunk: ChunkWords) -> dict[tuple[str, int, int], dict[str, float | None]]:
+    """Return (image id, beam size, word) -> the effects of covering."""
+    if chunk.effects is None:
+        return {}
+    keys, values = ("image_id", "beam_size", "word_index"), ("region_effect", "object_effect")
+    rows = chunk.effects.select([*keys, *values]).to_pylist()
+    return {tuple(row[key] for key in keys): {name: row[name] for name in values} for row in rows}  # ty: ignore
+
+
 def _other_captions(chunk: ChunkWords) -> dict[tuple[str, int], list[str]]:
     """Return (image id, beam size) -> captions to compare with; samples have the size 0, because they serve all sizes."""
-    if len(chunk.samples):
-        return {(row["image_id"], 0): row["captions"] for row in chunk.samples.to_pylist()}
     found: dict[tuple[str, int], list[str]] = {}
+    if len(chunk.samples):
+        for row in chunk.samples.to_pylist():
+            found.setdefault((row["image_id"], 0), []).extend(row["captions"])
+        return found
     for row in chunk.hypotheses.select(["image_id", "beam_size", "rank", "caption"]).to_pylist():
         if row["rank"] > 1:
             found.setdefault((row["image_id"], row["beam_size"]), []).append(row["caption"])

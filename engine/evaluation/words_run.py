@@ -1,28 +1,105 @@
-"""Write the tables of words of a run whose chunks, captions and scores are stored."""
+"""Write the tables of words of a run whose chunks, captions and scores are stored: evidence, alarm, certificate."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from engine.evaluation import chunks, scoring
-from engine.evaluation.chunks import Work
+import pyarrow as pa
+
+from engine.evaluation import chunks, explaining, scoring
+from engine.evaluation.chunks import Chunk, Work
+from engine.evaluation.explanations import ExplainSettings
+from engine.evaluation.pool import Place
 from engine.evaluation.run import RunInProgress
+from engine.evaluation.sampling import sample
 from engine.evaluation.word_judgement import judge_of
 from engine.evaluation.words import ChunkWords, Judging, WordsStage
+from engine.explain.certificate import BASE, Certificate, Interval, NounMeasure, certify, recommended
 from engine.store import tables
 
+CERTIFIED = 200
+"""Images whose nouns a certificate is measured on, if so many have objects; most have one or two nouns."""
 
-def write(run: RunInProgress, work: Work, numbers: Sequence[int]) -> None:
-    """Write `words`, `samples` and the tables of the alarm, and its coefficients into the record."""
+
+def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, methods: Sequence[str]) -> None:
+    """Write `words`, `samples`, the tables of the alarm and of the certificate, and coefficients into the record.
+
+    Args:
+        methods: explanation methods that are measured besides attention; none: there is no certificate.
+    """
+    numbers = [chunk.number for chunk in every]
     labels = work.settings.evidence.labels if work.settings.evidence else ()
     run.write_rows("samples", chunks.parts_of(work, numbers, "samples"), chunks.rows_of(work, numbers, "samples"))
+    if work.remote is not None:
+        work.remote.push_table(run.folder, "captions")
+    with run.watch.measure("explanations of nouns"):
+        effects = list(_effects(work, every, place, ExplainSettings(labels), any("occlusion" in each for each in methods)))
     with run.watch.measure("words of the run"), scoring.scratch(run) as folder:
-        stage = WordsStage(folder, _chunks(work, numbers), Judging(labels, judge_of(labels)), {})
+        stage = WordsStage(folder, _chunks(work, numbers, effects), Judging(labels, judge_of(labels)), {})
         run.write_rows("words", stage.rows(), chunks.rows_of(work, numbers, "words"))
     run.write("alarms", tables.table_of("alarms", stage.alarms.quality))
     run.write("alarm_bins", tables.table_of("alarm_bins", stage.alarms.bins))
     run.metadata["alarm"] = stage.alarms.as_json()
+    if methods:
+        with run.watch.measure("certificate"):
+            _certificate(run, work, every, place, ExplainSettings(labels, tuple(dict.fromkeys([BASE, *methods]))))
 
 
-def _chunks(work: Work, numbers: Sequence[int]) -> Iterator[ChunkWords]:
+def _effects(
+    work: Work, every: Sequence[Chunk], place: Place, settings: ExplainSettings, is_all: bool
+) -> Iterator[pa.Table | None]:
+    """Yield the effects of covering of each chunk: of tagged captions, or of all whose maps are stored."""
+    wanted = explaining.tagged(work)
+    if is_all:
+        images = frozenset(example.image_id for chunk in every for example in chunk.examples)
+        wanted = dict.fromkeys(work.settings.attention_beams, images)
+    return explaining.effects(work, every, wanted, settings, place)
+
+
+def _chunks(work: Work, numbers: Sequence[int], effects: Sequence[pa.Table | None]) -> Iterator[ChunkWords]:
     names = ("words", "images", "samples", "hypotheses")
-    for number in numbers:
-        yield ChunkWords(*(next(chunks.parts_of(work, [number], name)) for name in names))
+    for number, own in zip(numbers, effects, strict=True):
+        yield ChunkWords(*(next(chunks.parts_of(work, [number], name)) for name in names), own)
+
+
+def _certificate(
+    run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, settings: ExplainSettings
+) -> None:
+    """Measure methods on the nouns of a sample of images at the smallest beam size whose maps are stored."""
+    size = min(work.settings.attention_beams)
+    with_objects = [each.image_id for chunk in every for each in chunk.examples if each.objects]
+    some = sample(with_objects, CERTIFIED, 0)
+    images = frozenset(each for each in with_objects if some is None or some.has(each))
+    found = [each for each in explaining.effects(work, every, {size: images}, settings, place) if each is not None]
+    rows = pa.concat_tables(found) if found else tables.table_of("explanations", [])
+    run.write("explanations", rows)
+    run.write("certificates", tables.table_of("certificates", list(certificate_rows(rows, size))))
+
+
+def certificate_rows(explanations: pa.Table, size: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `certificates` of a table `explanations`."""
+    measured: dict[str, list[NounMeasure]] = {}
+    names = ("image_id", "hit", "chance", "deletion", "insertion", "seconds")
+    for row in explanations.select(["method", *names]).to_pylist():
+        measured.setdefault(row.pop("method"), []).append(NounMeasure(**row))
+    if not measured:
+        return
+    every = certify(measured)
+    best = recommended(every)
+    for each in every:
+        yield {"beam_size": size, **_row(each), "recommended": each is best}
+
+
+def _row(each: Certificate) -> dict[str, Any]:
+    plain = ("method", "nouns", "images", "chance", "seconds")
+    gains = {"hit_gain": each.hit_over_base, "deletion_gain": each.deletion_over_base}
+    intervals = {"hit": each.hit, "deletion": each.deletion, "insertion": each.insertion}
+    found = {name: getattr(each, name) for name in plain} | {"certified": each.is_certified}
+    for name, interval in (intervals | gains | {"insertion_gain": each.insertion_over_base}).items():
+        found |= _columns(name, interval)
+    return found
+
+
+def _columns(name: str, interval: Interval | None) -> dict[str, float | None]:
+    if interval is None:
+        return {}
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}

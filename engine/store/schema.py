@@ -51,7 +51,9 @@ KEYS = {
     "corpus_scores": ("beam_size", "metric"),
     "attention": ("image_id", "beam_size"),
     "words": ("image_id", "beam_size", "word_index"),
-    "samples": ("image_id",),
+    "samples": ("image_id", "view"),
+    "explanations": ("image_id", "beam_size", "word_index", "method"),
+    "certificates": ("beam_size", "method"),
     "alarms": ("beam_size",),
     "alarm_bins": ("beam_size", "bin"),
     **ANSWER_KEYS,
@@ -179,11 +181,52 @@ TABLES: dict[str, pa.Schema] = {
             "verdict": pa.string(),  # correct, wrong or unknown
             "evidence": pa.string(),
             "alarm": pa.float32(),  # probability that the claim is wrong, from the model alone
-            "region_effect": pa.float32(),  # nats: logprob minus that with the word's region covered
+            "region_effect": pa.float32(),  # nats: logprob minus that with the cells covered that attention points at
+            "object_effect": pa.float32(),  # the same with the object's box covered
         }
     ),
-    # A row is an image: captions that were sampled from the model, for the agreement of words.
-    "samples": pa.schema({"image_id": pa.string(), "captions": pa.list_(pa.string())}),
+    # A row is a view of an image: captions that were sampled from the model, for the agreement of words.
+    "samples": pa.schema(
+        {
+            "image_id": pa.string(),
+            "view": pa.string(),  # how the photo was changed, such as mirrored
+            "captions": _WORDS,  # one text per sample; of mirrored views with left and right exchanged
+        }
+    ),
+    # A row is a noun and a method: a map of the noun, and how well it points and how faithful it is.
+    "explanations": pa.schema(
+        {
+            "image_id": pa.string(),
+            "beam_size": pa.int32(),
+            "word_index": pa.int32(),
+            "word": pa.string(),
+            "label": pa.string(),
+            "method": pa.string(),  # "random" orders cells at random
+            "map": pa.binary(),  # uint8 [grid_height * grid_width]; 255 is the cell that matters most
+            "grid_height": pa.int32(),
+            "grid_width": pa.int32(),
+            "hit": pa.bool_(),  # the map peaks inside the object's box
+            "chance": pa.float64(),  # share of the cells inside the box
+            "deletion": pa.float64(),  # area under p(word) while cells are covered, most important first
+            "insertion": pa.float64(),  # area under p(word) while cells are shown on an empty picture
+            "seconds": pa.float64(),  # per noun
+        }
+    ),
+    # A row is a method: its certificate for this captioner. Intervals are 95 %, images resampled.
+    "certificates": pa.schema(
+        {"beam_size": pa.int32(), "method": pa.string(), "nouns": pa.int32(), "images": pa.int32()}
+        | dict.fromkeys(("hit", "hit_low", "hit_high"), pa.float64())
+        | {"chance": pa.float64()}
+        | dict.fromkeys(("deletion", "deletion_low", "deletion_high"), pa.float64())
+        | dict.fromkeys(("insertion", "insertion_low", "insertion_high"), pa.float64())
+        # Differences from attention on the same nouns; null for attention.
+        | dict.fromkeys(("hit_gain", "hit_gain_low", "hit_gain_high"), pa.float64())
+        | dict.fromkeys(("deletion_gain", "deletion_gain_low", "deletion_gain_high"), pa.float64())
+        | dict.fromkeys(("insertion_gain", "insertion_gain_low", "insertion_gain_high"), pa.float64())
+        | {"seconds": pa.float64()}
+        | {"certified": pa.bool_()}  # points better than chance, and is more faithful than a random order of cells
+        | {"recommended": pa.bool_()}
+    ),
     # A row is a beam size: how well the alarm separates wrong nouns from right ones, on images that its fit did not see.
     "alarms": pa.schema(
         {

@@ -249,6 +249,11 @@ class CaptionerModel(nn.Module):
         x, weights = self._read(ids, memory, None, want_weights=True)
         return self.head(x), torch.stack(weights, dim=1)
 
+    def replay_layers(self, ids: Tensor, memory: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the same with the weights of each layer separate, [B, H, T, P], as they are part of the computation."""
+        x, weights = self._read(ids, memory, None, want_weights=True)
+        return self.head(x), weights
+
     def _read(
         self, ids: Tensor, memory: Tensor, rows: Tensor | None, want_weights: bool
     ) -> tuple[Tensor, list[Tensor]]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from engine.captioners.native import checkpoints
 from engine.captioners.native.captioner import CaptionerModel
+from engine.captioners.native.gradients import gradients
 from engine.captioners.native.replay import replay
 from engine.captioners.native.scoring import token_scores
 from engine.config import DecodingConfig
@@ -24,6 +25,7 @@ from engine.decoding.batched import BatchedSearch, in_jobs, jobs_for
 from engine.decoding.cuda_graphs import GraphCache
 from engine.decoding.steps import TokenHypothesis
 from engine.explain.attention import WordMaps
+from engine.explain.gradient import Gradients
 from engine.explain.token_scores import TokenScores
 from engine.models import fingerprints
 from engine.models.tokenizer import CaptionTokenizer
@@ -230,6 +232,10 @@ class NativeCaptioner:
         red, green, blue = (round(255 * each) for each in self._preprocessing.mean)
         return red, green, blue
 
+    def region(self, photo: np.ndarray) -> tuple[float, float, float, float]:
+        """Return the part of a photo of `read` that maps cover: all of it."""
+        return 0.0, 0.0, float(photo.shape[1]), float(photo.shape[0])
+
     def token_scores(
         self,
         photos: Sequence[np.ndarray],
@@ -267,3 +273,7 @@ class NativeCaptioner:
     def first_tokens(self, names: Sequence[str]) -> list[int]:
         """Return the first token of each name."""
         return [self.tokenizer.encode(name)[1] for name in names]
+
+    def gradients(self, photo: np.ndarray, caption: Hypothesis, spans: Sequence[tuple[int, int]]) -> Gradients:
+        """Return gradients of log p of the tokens of each span; see `protocols.GradientSource`."""
+        return gradients(self.model, self.tokenizer, photo, caption.tokens or (), spans)

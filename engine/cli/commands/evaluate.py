@@ -59,6 +59,20 @@ def add(commands: parser.Commands) -> None:
         help="add the attention of these images to a finished run; the other options are those of the run",
     )
     command.add_argument(
+        "--explain",
+        nargs="+",
+        metavar="METHOD",
+        help="measure methods of explanation: attention, attention_all, rollout, gradient, gradient_input, occlusion, "
+        "occlusion_3x3, rise, guided; occlusion also covers the words of all captions; none: skip the table of words",
+    )
+    command.add_argument(
+        "--samples",
+        type=parser.samples,
+        metavar="N",
+        default=10,
+        help="captions sampled of each image, for the agreement of words; 0 for none (default: 10)",
+    )
+    command.add_argument(
         "--merge", choices=("mean", "first"), default="mean", help="how the maps of a word's tokens are merged"
     )
     command.add_argument(
@@ -106,6 +120,8 @@ def run(options: argparse.Namespace) -> int:
         metrics=inputs.metrics(options.metrics, dataset),
         attention_beams=None if options.attention_beams is None else tuple(options.attention_beams),
         attention_images=options.attention_images,
+        explain=_methods(options.explain),
+        samples=options.samples,
         merge=options.merge,
         tokenizer_path=options.tokenizer,
         clip=clip,
@@ -162,6 +178,18 @@ def _decoding(options: argparse.Namespace) -> DecodingConfig:
     if settings.get("sample"):
         settings.setdefault("beam_sizes", (1,))  # samples have no beam
     return DecodingConfig(**settings)
+
+
+def _methods(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the methods of --explain: () for none, None if it was not given."""
+    from engine.explain.methods import METHODS
+
+    if given is None or list(given) == ["none"]:
+        return None if given is None else ()
+    unknown = next((name for name in given if name not in METHODS), None)
+    if unknown is not None:
+        raise ConfigError(f"--explain {unknown}: expected some of {', '.join(METHODS)}, or none alone")
+    return tuple(dict.fromkeys(given))
 
 
 def _check_attention_beams(kept: Sequence[int], beams: Sequence[int]) -> None:

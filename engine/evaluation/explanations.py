@@ -1,0 +1,157 @@
+"""Part of the stage that explains finished captions: what covering cells of the photo does to the nouns of a caption.
+
+For every noun, the cells that attention points at are covered, and the box of the object. For a certificate, methods
+are measured on the nouns of some images.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from engine.config import DecodingConfig
+from engine.data.dataset import Box, Example
+from engine.diagnosis.grounding import GroundingInput, box_share, inside
+from engine.diagnosis.lexicon import Mentions
+from engine.explain.certificate import RANDOM
+from engine.explain.methods import METHODS, Evidence
+from engine.explain.perturbation import Probe, faithfulness
+from engine.protocols import Explainer, Hypothesis
+
+REGION = 0.1
+"""Share of the cells that are covered: those with the largest weights of a word's map."""
+
+
+@dataclass(frozen=True)
+class ExplainSettings:
+    """What is computed for the nouns of finished captions."""
+
+    labels: tuple[str, ...]
+    """The objects that a word may name."""
+    methods: tuple[str, ...] = ()
+    """Methods that are measured; none: only the effects of covering are computed."""
+    seed: int = 0
+    """Of random masks and random orders."""
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A noun of a caption."""
+
+    index: int
+    label: str
+    own: np.ndarray | None
+    """bool[P]: the cells inside the object's box; None if the object has none inside the grid."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A caption that can be explained: its photo, its maps and its nouns."""
+
+    probe: Probe
+    maps: np.ndarray
+    """float32[words, layers, heads, P]."""
+    nouns: Sequence[Noun]
+
+
+def explained(
+    captioner: Explainer,
+    examples: Sequence[Example],
+    photos: Sequence[Any],
+    sizes: Sequence[tuple[int, int]],
+    captions: Sequence[Hypothesis],
+    config: DecodingConfig,
+    settings: ExplainSettings,
+) -> Iterator[Explained]:
+    """Yield the captions, whose photos are prepared and have `sizes` in pixels."""
+    mentions = Mentions(settings.labels) if settings.labels else None
+    every = captioner.maps(photos, captions, config, "mean")
+    for example, photo, size, caption, maps in zip(examples, photos, sizes, captions, every, strict=True):
+        nouns = [] if mentions is None else list(_nouns(example, caption, maps.grid, captioner.crop(*size), mentions))
+        probe = Probe(captioner, photo, caption, maps.grid, config)  # ty: ignore[invalid-argument-type]
+        yield Explained(probe, maps.floats(), nouns)
+
+
+def _nouns(
+    example: Example,
+    caption: Hypothesis,
+    grid: tuple[int, int],
+    crop: tuple[float, float, float, float],
+    mentions: Mentions,
+) -> Iterator[Noun]:
+    regions: Sequence[Box] = example.objects
+    shown = GroundingInput(caption.words, grid, crop, regions)
+    for _, stop, label in mentions.spans(caption.words):
+        share = box_share(shown, label)
+        yield Noun(stop - 1, label, inside(share) if share.any() else None)
+
+
+def effects(each: Explained) -> list[dict[str, Any]]:
+    """Return what covering does to each noun: columns `region_effect` and `object_effect` of `words`, nats."""
+    if not each.nouns:
+        return []
+    cells = each.probe.cells
+    visible = [np.ones(cells, dtype=bool)]
+    for noun in each.nouns:
+        region = np.argsort(-each.maps[noun.index, -1].mean(0), kind="stable")[: round(REGION * cells)]
+        visible.append(~np.isin(np.arange(cells), region))
+        visible.append(np.ones(cells, dtype=bool) if noun.own is None else ~noun.own)
+    found = each.probe.logprobs(np.stack(visible))
+    rows = []
+    for number, noun in enumerate(each.nouns):
+        whole, region, hidden = found[[0, 2 * number + 1, 2 * number + 2], noun.index]
+        object_effect = None if noun.own is None else float(whole - hidden)
+        rows.append(
+            {"word_index": noun.index, "region_effect": float(whole - region), "object_effect": object_effect}
+        )
+    return rows
+
+
+def measured(each: Explained, settings: ExplainSettings, image_id: str) -> list[dict[str, Any]]:
+    """Return rows of the table `explanations`: each method on each noun whose object has a box."""
+    nouns = [noun for noun in each.nouns if noun.own is not None]
+    if not nouns:
+        return []
+    words = [noun.index for noun in nouns]
+    seed = settings.seed + crc32(image_id.encode())  # images must differ: else all random maps peak at one place
+    evidence = Evidence(each.probe, words, each.maps, seed)
+    maps = {RANDOM: np.random.default_rng(seed).random((len(words), each.probe.cells))}
+    seconds = {RANDOM: 0.0}
+    for name in settings.methods:
+        start = time.perf_counter()
+        maps[name] = np.asarray(METHODS[name].maps(evidence), dtype=np.float64)
+        seconds[name] = (time.perf_counter() - start) / len(words)
+    rows = []
+    for name, own in maps.items():
+        for noun, map_, faithful in zip(nouns, own, faithfulness(each.probe, own, words), strict=True):
+            rows.append(_row(each, noun, name, map_, seconds[name]) | _measures(noun, map_, faithful))
+    return rows
+
+
+def _row(each: Explained, noun: Noun, name: str, map_: np.ndarray, seconds: float) -> dict[str, Any]:
+    low, high = float(map_.min()), float(map_.max())
+    bytes_ = np.round((map_ - low) / (high - low if high > low else 1) * 255).astype(np.uint8)
+    return {
+        "word_index": noun.index,
+        "word": each.probe.caption.words[noun.index],
+        "label": noun.label,
+        "method": name,
+        "map": bytes_.tobytes(),
+        "grid_height": each.probe.grid[0],
+        "grid_width": each.probe.grid[1],
+        "seconds": seconds,
+    }
+
+
+def _measures(noun: Noun, map_: np.ndarray, faithful: Any) -> Mapping[str, Any]:
+    own = noun.own
+    assert own is not None  # nouns without a box are not measured
+    return {
+        "hit": bool(own[int(map_.argmax())]),
+        "chance": float(own.mean()),
+        "deletion": faithful.deletion,
+        "insertion": faithful.insertion,
+    }

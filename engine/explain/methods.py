@@ -1,0 +1,160 @@
+"""Explanation methods behind one protocol: from a caption and some of its words to maps over the photo.
+
+Attention reads maps that are there; gradients need a captioner that returns them; occlusion and RISE cover cells of the
+photo and work with every captioner that reads captions again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.explain import gradient
+from engine.explain.gradient import Gradients
+from engine.explain.perturbation import Probe
+
+RISE_MASKS = 400
+GUIDED_MASKS = 32
+_RISE_SIDE = 7
+"""Cells of a coarse RISE mask per side, as far as the grid allows."""
+
+
+class Evidence:
+    """What methods may read about some words of a caption; each part is computed at most once."""
+
+    def __init__(self, probe: Probe, words: Sequence[int], attention: np.ndarray, seed: int) -> None:
+        """Describe a caption.
+
+        Args:
+            words: positions of the W explained words.
+            attention: float32[words of the caption, layers, heads, P].
+            seed: of random masks.
+        """
+        self.probe, self.words, self.seed = probe, list(words), seed
+        self.attention = attention[self.words]
+        self._gradients: Gradients | None = None
+        self._effects: dict[bytes, np.ndarray] = {}
+
+    @property
+    def gradients(self) -> Gradients:
+        """Return the gradients of the words; the captioner must be a `protocols.GradientSource`."""
+        if self._gradients is None:
+            spans = [self.probe.spans[word] for word in self.words]
+            source = self.probe.captioner
+            self._gradients = source.gradients(self.probe.photo, self.probe.caption, spans)  # ty: ignore
+        return self._gradients
+
+    def logprobs(self, visible: np.ndarray) -> np.ndarray:
+        """Return log p of each explained word with some cells visible, bool[N, P] -> float64[N, W]."""
+        return self.probe.logprobs(visible)[:, self.words]
+
+    @property
+    def last_layer(self) -> np.ndarray:
+        """Return the mean of the heads of the last layer, float32[W, P]."""
+        return self.attention[:, -1].mean(1)
+
+
+@dataclass(frozen=True)
+class Method:
+    """An explanation method."""
+
+    name: str
+    title: str
+    maps: Callable[[Evidence], np.ndarray]
+    """Returns float[W, P], higher where a cell matters more."""
+    needs_gradients: bool = False
+
+
+def single_head(layer: int, head: int) -> Method:
+    """Return the method that shows one head of one layer, both counted from 0."""
+    name = f"attention, layer {layer + 1}, head {head + 1}"
+    return Method(name, name, lambda evidence: evidence.attention[:, layer, head])
+
+
+def _gradient_attention(evidence: Evidence) -> np.ndarray:
+    return gradient.gradient_attention(evidence.gradients)
+
+
+def _gradient_input(evidence: Evidence) -> np.ndarray:
+    return gradient.gradient_input(evidence.gradients)
+
+
+def _rollout(evidence: Evidence) -> np.ndarray:
+    rollout = evidence.gradients.rollout
+    return evidence.last_layer if rollout is None else gradient.rolled_out(evidence.last_layer, rollout)
+
+
+def _occlusion(reach: int) -> Callable[[Evidence], np.ndarray]:
+    def maps(evidence: Evidence) -> np.ndarray:
+        hidden = neighbours(evidence.probe.grid, reach)
+        everything = evidence.logprobs(np.ones((1, evidence.probe.cells), dtype=bool))
+        return (everything - evidence.logprobs(~hidden)).T
+
+    return maps
+
+
+def neighbours(grid: tuple[int, int], reach: int) -> np.ndarray:
+    """Return which cells are at most `reach` rows and columns from each cell, bool[P, P]."""
+    rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    return (abs(rows[:, None] - rows) <= reach) & (abs(columns[:, None] - columns) <= reach)
+
+
+def rise_masks(grid: tuple[int, int], count: int, seed: int) -> np.ndarray:
+    """Return random masks with half of the coarse cells visible, bool[count, P] (Petsiuk et al., 2018)."""
+    rows, columns = (min(_RISE_SIDE, side) for side in grid)
+    coarse = np.random.default_rng(seed).random((count, rows, columns)) < 0.5
+    up = np.arange(grid[0]) * rows // grid[0]
+    across = np.arange(grid[1]) * columns // grid[1]
+    return coarse[:, up[:, None], across[None, :]].reshape(count, -1)
+
+
+def _visible_means(evidence: Evidence, visible: np.ndarray) -> np.ndarray:
+    """Return the mean p(word) of the masks that show a cell minus that of the others, float64[W, P]."""
+    found = np.exp(evidence.logprobs(visible)).T
+    shown, hidden = visible.astype(float), (~visible).astype(float)
+    means = [found @ each / np.maximum(each.sum(0), 1) for each in (shown, hidden)]
+    return means[0] - means[1]
+
+
+def _rise(evidence: Evidence) -> np.ndarray:
+    return _visible_means(evidence, rise_masks(evidence.probe.grid, RISE_MASKS, evidence.seed))
+
+
+def _guided(evidence: Evidence) -> np.ndarray:
+    """Return RISE with few masks, guided by attention: both smoothed and scaled to 0..1, then added.
+
+    Attention points at the object, the masks show which cells matter; few masks are noisy where attention is low.
+    """
+    found = _visible_means(evidence, rise_masks(evidence.probe.grid, GUIDED_MASKS, evidence.seed))
+    parts = [smooth(each, evidence.probe.grid) for each in (found, evidence.last_layer)]
+    return sum(scaled(each) for each in parts)  # ty: ignore
+
+
+def smooth(maps: np.ndarray, grid: tuple[int, int], width: float = 1.0) -> np.ndarray:
+    """Return maps float[W, P] smoothed by a Gaussian of a standard deviation in cells."""
+    rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    distances = (rows[:, None] - rows) ** 2 + (columns[:, None] - columns) ** 2
+    weights = np.exp(-distances / (2 * width**2))
+    return maps @ (weights / weights.sum(0))
+
+
+def scaled(maps: np.ndarray) -> np.ndarray:
+    """Return maps float[W, P] scaled to 0..1; a constant map becomes 0."""
+    low, high = maps.min(1, keepdims=True), maps.max(1, keepdims=True)
+    return (maps - low) / np.where(high > low, high - low, 1)
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("attention", "attention, last layer, mean of heads", lambda evidence: evidence.last_layer),
+        Method("attention_all", "attention, mean of layers and heads", lambda each: each.attention.mean((1, 2))),
+        Method("rollout", "attention rollout", _rollout, needs_gradients=True),
+        Method("gradient", "gradient x attention", _gradient_attention, needs_gradients=True),
+        Method("gradient_input", "gradient x input", _gradient_input, needs_gradients=True),
+        Method("occlusion", "occlusion, one cell", _occlusion(0)),
+        Method("occlusion_3x3", "occlusion, 3 x 3 cells", _occlusion(1)),
+        Method("rise", f"RISE, {RISE_MASKS} masks", _rise),
+        Method("guided", f"attention and RISE, {GUIDED_MASKS} masks", _guided),
+    )
+}

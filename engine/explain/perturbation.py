@@ -1,0 +1,108 @@
+"""Photos with some cells covered, and what that does to the words of a caption.
+
+A map has cells on a grid over a part of the photo. Covering cells with the captioner's fill colour and reading the
+caption again shows which cells a word depends on. Deletion and insertion curves measure how faithful a map is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.protocols import Hypothesis, TokenScorer
+
+FRACTIONS = (0.0, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
+"""Shares of the cells that deletion covers and insertion shows, in the order of a map."""
+
+
+READ_TOGETHER = 32
+"""Changed photos that are read together: more take memory and are not faster."""
+
+
+@dataclass
+class Probe:
+    """A caption of a photo whose cells can be covered."""
+
+    captioner: TokenScorer
+    photo: np.ndarray
+    """uint8[height, width, 3], as `Captioner.read` returns it."""
+    caption: Hypothesis
+    grid: tuple[int, int]
+    """Rows and columns of cells."""
+    config: object
+    """The search settings of the caption."""
+    passes: int = field(default=0, init=False)
+    """How many changed photos have been read."""
+
+    def __post_init__(self) -> None:
+        self.spans = list(self.captioner.word_spans(self.caption))
+        self._edges = _edges(self.captioner.region(self.photo), self.grid)
+
+    @property
+    def cells(self) -> int:
+        """The number of cells, P."""
+        return self.grid[0] * self.grid[1]
+
+    def logprobs(self, visible: np.ndarray) -> np.ndarray:
+        """Return log p of each word with only some cells visible, float64[N, W], nats.
+
+        Args:
+            visible: bool[N, P].
+        """
+        self.passes += len(visible)
+        scores = []
+        for start in range(0, len(visible), READ_TOGETHER):
+            photos = [self.covered(each) for each in visible[start : start + READ_TOGETHER]]
+            scores += self.captioner.token_scores(photos, [self.caption] * len(photos), self.config)
+        sums = np.stack([np.concatenate([[0.0], each.logprobs.cumsum(dtype=np.float64)]) for each in scores])
+        starts, stops = (np.array(each, dtype=int) for each in zip(*self.spans, strict=True))
+        return sums[:, stops] - sums[:, starts]
+
+    def covered(self, visible: np.ndarray) -> np.ndarray:
+        """Return the photo with the cells covered that are not in `visible`, bool[P]; pixels outside the grid stay."""
+        photo, (ys, xs) = self.photo.copy(), self._edges
+        rows, columns = np.repeat(np.arange(self.grid[0]), np.diff(ys)), np.repeat(np.arange(self.grid[1]), np.diff(xs))
+        hidden = ~visible.reshape(self.grid)[rows[:, None], columns[None, :]]
+        photo[ys[0] : ys[-1], xs[0] : xs[-1]][hidden] = self.captioner.fill
+        return photo
+
+
+def _edges(region: tuple[float, float, float, float], grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixel rows and columns at which cells begin and end: int[rows + 1], int[columns + 1]."""
+    x, y, width, height = region
+    rows, columns = grid
+    return (
+        np.rint(np.linspace(y, y + height, rows + 1)).astype(int),
+        np.rint(np.linspace(x, x + width, columns + 1)).astype(int),
+    )
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How p(word) changes while cells are covered or shown in the order of a map."""
+
+    deletion: float
+    """Area under p(word) while the cells are covered, most important first; lower is better."""
+    insertion: float
+    """Area under p(word) while the cells are shown on an empty picture; higher is better."""
+
+
+def orders_visible(maps: np.ndarray) -> np.ndarray:
+    """Return what is visible in the steps of deletion and insertion of maps float[M, P]: bool[M, 2, steps, P]."""
+    cells = maps.shape[1]
+    ranks = np.argsort(np.argsort(-maps, axis=1, kind="stable"), axis=1)
+    counts = np.rint(np.array(FRACTIONS) * cells).astype(int)
+    shown = ranks[:, None, :] < counts[None, :, None]
+    return np.stack([~shown, shown], axis=1)
+
+
+def faithfulness(probe: Probe, maps: np.ndarray, words: Sequence[int]) -> list[Faithfulness]:
+    """Return the faithfulness of M maps float[M, P], the map m being one of word `words[m]`."""
+    visible = orders_visible(maps)
+    found = probe.logprobs(visible.reshape(-1, maps.shape[1])).reshape(*visible.shape[:3], -1)
+    areas = []
+    for each, word in zip(found, words, strict=True):
+        curves = np.exp(each[..., word])
+        deletion, insertion = np.trapezoid(curves, FRACTIONS, axis=-1)
+        areas.append(Faithfulness(float(deletion), float(insertion)))
+    return areas
