@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from engine.diagnosis.agreement import Agreement
 from engine.diagnosis.lexicon import Mentions
-from engine.evaluation.word_alarm import Alarms, NounSignals
-from engine.store import schema, tables
+from engine.evaluation.word_alarm import Alarms, NounSignals, signals_of
+from engine.store import schema
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class WordsStage:
         """
         self._file = folder / "judged.parquet"
         signals = NounSignals()
-        columns = schema.schema_of("words", [])
+        columns = schema.schema_of("words", []).append(pa.field("signals", pa.list_(pa.float64())))
         with pq.ParquetWriter(self._file, columns, compression="lz4") as writer:
             for chunk in chunks:
                 rows = judge.rows(chunk)
                 signals.add(rows)
                 if rows:
-                    writer.write_table(tables.table_of("words", rows))
+                    writer.write_table(pa.Table.from_pylist(rows, schema=columns))
         self.alarms = Alarms(signals, given)
 
     def rows(self) -> Iterator[pa.Table]:
@@ -61,7 +61,7 @@ class WordsStage:
         for group in range(source.num_row_groups):
             table = source.read_row_group(group)
             at = table.schema.get_field_index("alarm")
-            yield table.set_column(at, table.schema.field(at), self.alarms.of(table))
+            yield table.set_column(at, table.schema.field(at), self.alarms.of(table)).drop_columns(["signals"])
 
 
 class Judging:
@@ -84,8 +84,10 @@ class Judging:
                 agreements[key] = Agreement(others.get(key, ()), mentions)
             judged = self._judge([row["word"] for row in caption], images[image_id])
             for row, more in zip(caption, judged, strict=True):
-                agreement = agreements[key].of(row["word"], row["label"])
-                found.append({**row, "agreement": agreement, **more, **effects.get((image_id, size, row["word_index"]), {})})
+                row |= {"agreement": agreements[key].of(row["word"], row["label"]), **more}
+                row |= effects.get((image_id, size, row["word_index"]), {})
+            for row, signals in zip(caption, signals_of(caption), strict=True):
+                found.append({**row, "signals": signals})
         return found
 
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.explain import gradient
+from engine.explain import gradient, guided
 from engine.explain.gradient import Gradients
 from engine.explain.perturbation import Probe
 
 RISE_MASKS = 400
-GUIDED_MASKS = 32
 _RISE_SIDE = 7
 """Cells of a coarse RISE mask per side, as far as the grid allows."""
 
@@ -121,27 +120,9 @@ def _rise(evidence: Evidence) -> np.ndarray:
 
 
 def _guided(evidence: Evidence) -> np.ndarray:
-    """Return RISE with few masks, guided by attention: both smoothed and scaled to 0..1, then added.
-
-    Attention points at the object, the masks show which cells matter; few masks are noisy where attention is low.
-    """
-    found = _visible_means(evidence, rise_masks(evidence.probe.grid, GUIDED_MASKS, evidence.seed))
-    parts = [smooth(each, evidence.probe.grid) for each in (found, evidence.last_layer)]
-    return sum(scaled(each) for each in parts)  # ty: ignore
-
-
-def smooth(maps: np.ndarray, grid: tuple[int, int], width: float = 1.0) -> np.ndarray:
-    """Return maps float[W, P] smoothed by a Gaussian of a standard deviation in cells."""
-    rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
-    distances = (rows[:, None] - rows) ** 2 + (columns[:, None] - columns) ** 2
-    weights = np.exp(-distances / (2 * width**2))
-    return maps @ (weights / weights.sum(0))
-
-
-def scaled(maps: np.ndarray) -> np.ndarray:
-    """Return maps float[W, P] scaled to 0..1; a constant map becomes 0."""
-    low, high = maps.min(1, keepdims=True), maps.max(1, keepdims=True)
-    return (maps - low) / np.where(high > low, high - low, 1)
+    visible = rise_masks(evidence.probe.grid, guided.MASKS, evidence.seed)
+    found = np.exp(evidence.logprobs(visible)).T
+    return guided.guided(found, visible, evidence.last_layer, evidence.probe.grid)
 
 
 METHODS: dict[str, Method] = {
@@ -155,6 +136,6 @@ METHODS: dict[str, Method] = {
         Method("occlusion", "occlusion, one cell", _occlusion(0)),
         Method("occlusion_3x3", "occlusion, 3 x 3 cells", _occlusion(1)),
         Method("rise", f"RISE, {RISE_MASKS} masks", _rise),
-        Method("guided", f"attention and RISE, {GUIDED_MASKS} masks", _guided),
+        Method("guided", f"guided masks ({guided.MASKS}), peak of attention", _guided),
     )
 }

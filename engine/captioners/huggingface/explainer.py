@@ -4,6 +4,7 @@ The weights of a finished caption over the image tokens are read in one pass, an
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from engine.captioners.huggingface import handover, loading, places, replay
+from engine.captioners.huggingface import handover, loading, places, replay, scoring
 from engine.captioners.huggingface.families import FAMILIES
 from engine.captioners.huggingface.grids import Grid, grid_over
 from engine.captioners.huggingface.pipeline import DTYPES, HuggingFaceCaptioner
@@ -21,6 +22,7 @@ from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
 from engine.decoding import memory
 from engine.explain.attention import WordMaps, pooling
+from engine.explain.token_scores import TokenScores
 from engine.models.tokenizer import Word
 from engine.protocols import Hypothesis
 from engine.store.schema import END_WORD
@@ -65,6 +67,9 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
     _is_exact: bool | None = None
     """Whether one pass gives the weights of the search's own steps, known after the first batch."""
 
+    _scores_at_once: bool | None = None
+    """The same for the distributions."""
+
     @property
     def attention_passes(self) -> dict[str, str]:
         """Return the pass that maps are read from, by search rule."""
@@ -103,6 +108,69 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
             height, width = photo.shape[:2]
             maps.append(self._on_photo(own, spans, (width, height), merge))
         return maps
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """Return the mean colour that the image processor subtracts, RGB; grey if it does not name one."""
+        mean = getattr(self._loaded.image_processor, "image_mean", None)
+        if not isinstance(mean, list | tuple) or len(mean) != 3:
+            return 127, 127, 127
+        red, green, blue = (min(255, max(0, round(255 * float(each)))) for each in mean)
+        return red, green, blue
+
+    def region(self, photo: np.ndarray) -> tuple[float, float, float, float]:
+        """Return the part of a photo that the maps cover: x, y, width, height in pixels."""
+        height, width = photo.shape[:2]
+        return self.crop(width, height)
+
+    def token_scores(
+        self,
+        photos: Sequence[np.ndarray],
+        captions: Sequence[Hypothesis],
+        config: DecodingConfig,
+        candidates: Sequence[int] = (),
+    ) -> list[TokenScores]:
+        """Read N captions with N photos; see `protocols.TokenScorer`."""
+
+        def some(start: int, stop: int) -> list[TokenScores]:
+            tokens = [caption.tokens or () for caption in captions[start:stop]]
+            pictures = [Image.fromarray(photo) for photo in photos[start:stop]]
+            batch = handover.open_batch(
+                self._loaded, handover.model_inputs(self._loaded, pictures, self._prompt), config
+            )
+            return scoring.scores(self._logits(batch, tokens), batch, tokens, candidates)
+
+        return memory.in_batches(some, len(captions), BATCH)
+
+    def _logits(self, batch: handover.Batch, captions: Sequence[tuple[int, ...]]) -> Tensor:
+        """Return logits by one pass, if it agrees with the search's own steps on the first batch."""
+        if self._scores_at_once is None:
+            quick, slow = (way(batch.copied(), captions) for way in (scoring.one_pass, scoring.step_by_step))
+            most = scoring.difference(quick, slow, captions)
+            self._scores_at_once = most <= 10 * TOLERANCE[self._loaded.model.dtype]
+            return slow
+        return (scoring.one_pass if self._scores_at_once else scoring.step_by_step)(batch.copied(), captions)
+
+    def word_spans(self, caption: Hypothesis) -> list[tuple[int, int]]:
+        """Return the first token and one past the last token of each word."""
+        return [(word.start, word.stop) for word in self._token_words.words(caption.tokens or ())]
+
+    def first_tokens(self, names: Sequence[str]) -> list[int]:
+        """Return the first token of each name as it follows another word."""
+        found = []
+        for name in names:
+            ids = self._loaded.tokenizer(f"a {name}", add_special_tokens=False)["input_ids"]
+            words = self._token_words.words(ids)
+            found.append(int(ids[words[1].start if len(words) > 1 else -1]))
+        return found
+
+    @cached_property
+    def _token_words(self) -> TokenWords:
+        config = DecodingConfig(beam_sizes=(1,), max_length=2)
+        batch = handover.open_batch(
+            self._loaded, handover.model_inputs(self._loaded, [Image.new("RGB", (64, 64))], self._prompt), config
+        )
+        return TokenWords(self._loaded.tokenizer, batch.end_ids, batch.pad_id)
 
     def _opened(self, photos: Sequence[np.ndarray], config: DecodingConfig) -> tuple[dict[str, Any], handover.Batch]:
         """Return the inputs and the unused batch of photos; those of a chunk are kept for its other beam sizes."""

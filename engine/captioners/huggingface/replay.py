@@ -5,7 +5,7 @@ prompt's).
 """
 
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,21 @@ def one_pass(batch: Batch, captions: Sequence[Sequence[int]]) -> Weights:
     The prompt is read without weights, and its last token once more with them: weights of a prompt of 2,900 tokens
     would take 1 GB per layer and image. Over the cache, models whose prompt sees itself both ways are right as well.
     """
+    width = max(map(len, captions))
+    out = read_again(batch, captions, output_attentions=True)
+    is_cross, layers = _looked(out)
+    keys = layers[0].shape[-1] - (0 if is_cross else width - 1)
+    return Weights(_stacked([layer[..., :keys] for layer in layers], batch), is_cross)
+
+
+def read_again(batch: Batch, captions: Sequence[Sequence[int]], **asked: Any) -> Any:
+    """Read the prompt, and then its last token with the captions; return what the model returns of the second pass.
+
+    Its step t predicts token t of each caption.
+
+    Args:
+        asked: what the model is asked for besides logits.
+    """
     model, inputs = batch.model, dict(batch.inputs)
     inputs.pop("logits_to_keep", None)  # `generate` asks for the last logits only
     width, is_encoder_decoder = max(map(len, captions)), model.config.is_encoder_decoder
@@ -42,19 +57,16 @@ def one_pass(batch: Batch, captions: Sequence[Sequence[int]]) -> Weights:
         )
         inputs = {name: value for name, value in inputs.items() if not name.startswith(READ_ONCE)}
         next(inputs[name] for name in CACHES if name in inputs).crop(-1)
-        ids = torch.cat([batch.ids, _padded(captions, width, batch)[:, : width - 1]], dim=1)
-        with eager(model):
+        ids = torch.cat([batch.ids, padded(captions, width, batch)[:, : width - 1]], dim=1)
+        with eager(model) if asked.get("output_attentions") else nullcontext():
             given = model.prepare_inputs_for_generation(ids, next_sequence_length=width, **inputs)
-            out = model(**given, return_dict=True, output_attentions=True)
-    is_cross, layers = _looked(out)
-    keys = layers[0].shape[-1] - (0 if is_cross else width - 1)
-    return Weights(_stacked([layer[..., :keys] for layer in layers], batch), is_cross)
+            return model(**given, return_dict=True, **asked)
 
 
 def step_by_step(batch: Batch, captions: Sequence[Sequence[int]]) -> Weights:
     """Return the same weights from the steps of a search that is forced to the captions; slower, for any model."""
     steps, width, keys = _WatchedSteps(batch), max(map(len, captions)), 0
-    tokens, found, is_cross = _padded(captions, width, batch), [], False
+    tokens, found, is_cross = padded(captions, width, batch), [], False
     with torch.inference_mode(), eager(batch.model):
         for at in range(width):
             steps.step(tokens[:, at - 1])
@@ -83,7 +95,8 @@ class _WatchedSteps(TransformersSteps):
     asked = {"output_attentions": True}
 
 
-def _padded(captions: Sequence[Sequence[int]], width: int, batch: Batch) -> Tensor:
+def padded(captions: Sequence[Sequence[int]], width: int, batch: Batch) -> Tensor:
+    """Return tokens int64[B, width], filled up with the padding token."""
     rows = [[*tokens, *[batch.pad_id] * (width - len(tokens))] for tokens in captions]
     return torch.tensor(rows, device=batch.ids.device)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from engine.captioners.logits import token_scores as scored
 from engine.captioners.native.captioner import CaptionerModel
 from engine.explain.token_scores import TokenScores
 from engine.models.tokenizer import CaptionTokenizer
@@ -41,25 +42,12 @@ def token_scores(
     inputs = torch.cat([torch.full((len(captions), 1), tokenizer.bos_id), targets[:, :-1]], dim=1)
     with torch.inference_mode():
         logits = _logits(captioner, inputs.to(captioner.device), memory, torch.tensor(rows), lengths, rule)
-        found = _scores(logits, targets.to(captioner.device), torch.tensor(candidates, dtype=torch.long))
-    return [
-        TokenScores(*(each[row, :length] for each in found)) for row, length in enumerate(lengths)
-    ]
+        return scored(logits, targets.to(captioner.device), lengths, candidates)
 
 
 def _empty(candidates: int) -> TokenScores:
     none = torch.empty(0)
     return TokenScores(none.numpy(), none.int().numpy(), none.numpy(), torch.empty(0, candidates).numpy())
-
-
-def _scores(logits: Tensor, targets: Tensor, candidates: Tensor) -> list:
-    """Return numpy arrays [N, T] of log-probabilities, ranks and entropies, and [N, T, C] of candidates."""
-    logprobs = logits.float().log_softmax(-1)
-    own = logprobs.gather(-1, targets.unsqueeze(-1))
-    ranks = (logprobs > own).sum(-1, dtype=torch.int32) + 1
-    entropies = -(logprobs.exp() * logprobs).sum(-1)
-    chosen = logprobs[..., candidates.to(logprobs.device)]
-    return [each.cpu().numpy() for each in (own.squeeze(-1), ranks, entropies, chosen)]
 
 
 def _logits(
