@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # importing this module imports nothing of the project and no
     from engine.data.dataset import Dataset
     from engine.data.split import Split
     from engine.explain.attention import WordMaps
+    from engine.explain.gradient import Gradients
     from engine.explain.token_scores import TokenScores
 
 Need = Literal["references", "photos", "objects"]
@@ -112,7 +113,7 @@ class TokenScorer(Protocol):
         """Return the RGB colour that stands for "nothing": the mean of the photos that the model was trained on."""
 
     def region(self, photo: "np.ndarray") -> tuple[float, float, float, float]:
-        """Return the part of a photo as `Captioner.read` returns it that maps cover: x, y, width, height in its pixels."""
+        """Return the part of a photo of `Captioner.read` that maps cover: x, y, width, height in its pixels."""
 
     def token_scores(
         self,
@@ -124,8 +125,8 @@ class TokenScorer(Protocol):
         """Read N captions with N photos and return the distribution at each step.
 
         Args:
-            photos: uint8[height, width, 3] each, as `Captioner.read` returns them, or changed. The same object may occur
-                several times, and is then encoded once.
+            photos: uint8[height, width, 3] each, as `Captioner.read` returns them, or changed. The same object may
+                occur several times, and is then encoded once.
             candidates: tokens whose log-probabilities are returned as well.
         """
 
@@ -134,6 +135,19 @@ class TokenScorer(Protocol):
 
     def first_tokens(self, names: Sequence[str]) -> Sequence[int]:
         """Return the first token of each name as it follows another word."""
+
+
+@runtime_checkable
+class GradientSource(Protocol):
+    """Gradients of log p(word). A captioner that has them can be explained by methods that need them."""
+
+    def gradients(self, photo: "np.ndarray", caption: Hypothesis, spans: Sequence[tuple[int, int]]) -> "Gradients":
+        """Return the gradients of log p of the tokens of each span of a caption.
+
+        Args:
+            photo: uint8[height, width, 3], as `Captioner.read` returns it.
+            spans: first token and one past the last token of each word.
+        """
 
 
 @runtime_checkable

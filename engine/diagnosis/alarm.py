@@ -41,7 +41,11 @@ class Alarm:
     def as_json(self) -> dict[str, Any]:
         """Return the alarm as JSON values."""
         arrays = ("low", "high", "mean", "scale", "weights")
-        return {"signals": list(self.signals), **{name: getattr(self, name).tolist() for name in arrays}, "bias": self.bias}
+        return {
+            "signals": list(self.signals),
+            **{name: getattr(self, name).tolist() for name in arrays},
+            "bias": self.bias,
+        }
 
 
 def from_json(found: Mapping[str, Any]) -> Alarm:
@@ -121,7 +125,7 @@ def cross_fitted(
 
 
 def auroc(values: np.ndarray, wrong: np.ndarray) -> float:
-    """Return the probability that a wrong word has a higher value than a right one, ties counting half; NaN if undefined."""
+    """Return the probability that a wrong word has a higher value than a right one, ties half; NaN if undefined."""
     if wrong.all() or not wrong.any():
         return math.nan
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)

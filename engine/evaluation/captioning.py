@@ -106,7 +106,9 @@ def caption(
             best = {size: [each[0] for each in lists] for size, lists in found.items()}
             known = (prepared, named)
             with watch.measure("words"):
-                rows["words"] = word_rows(captioner, *known, best, rows["attention"], settings.decoding, settings.evidence)
+                rows["words"] = word_rows(
+                    captioner, *known, best, rows["attention"], settings.decoding, settings.evidence
+                )
             with watch.measure("samples"):
                 rows["samples"] = sample_rows(captioner, *known, settings.decoding, settings.evidence)
     images = [metadata.image_row(example, photo.size) for example, photo in usable]

@@ -7,7 +7,8 @@ are measured on the nouns of some images.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -18,8 +19,9 @@ from engine.diagnosis.grounding import GroundingInput, box_share, inside
 from engine.diagnosis.lexicon import Mentions
 from engine.explain.certificate import RANDOM
 from engine.explain.methods import METHODS, Evidence
-from engine.explain.perturbation import Probe, faithfulness
-from engine.protocols import Explainer, Hypothesis
+from engine.explain.perturbation import Faithfulness, Probe, faithfulness
+from engine.explain.token_scores import TokenScores
+from engine.protocols import Explainer, GradientSource, Hypothesis, TokenScorer
 
 REGION = 0.1
 """Share of the cells that are covered: those with the largest weights of a word's map."""
@@ -57,8 +59,12 @@ class Explained:
     nouns: Sequence[Noun]
 
 
+class ExplainableCaptioner(Explainer, TokenScorer, Protocol):
+    """What a captioner needs so that its nouns can be explained."""
+
+
 def explained(
-    captioner: Explainer,
+    captioner: ExplainableCaptioner,
     examples: Sequence[Example],
     photos: Sequence[Any],
     sizes: Sequence[tuple[int, int]],
@@ -71,8 +77,25 @@ def explained(
     every = captioner.maps(photos, captions, config, "mean")
     for example, photo, size, caption, maps in zip(examples, photos, sizes, captions, every, strict=True):
         nouns = [] if mentions is None else list(_nouns(example, caption, maps.grid, captioner.crop(*size), mentions))
-        probe = Probe(captioner, photo, caption, maps.grid, config)  # ty: ignore[invalid-argument-type]
-        yield Explained(probe, maps.floats(), nouns)
+        yield Explained(_probe(captioner, photo, caption, maps.grid, config), maps.floats(), nouns)
+
+
+def _probe(
+    captioner: TokenScorer, photo: np.ndarray, caption: Hypothesis, grid: tuple[int, int], config: DecodingConfig
+) -> Probe:
+    def read(photos: Sequence[np.ndarray]) -> Sequence[TokenScores]:
+        return captioner.token_scores(photos, [caption] * len(photos), config)
+
+    return Probe(
+        read=read,
+        photo=photo,
+        words=caption.words,
+        spans=captioner.word_spans(caption),
+        grid=grid,
+        region=captioner.region(photo),
+        fill=captioner.fill,
+        gradients=partial(captioner.gradients, photo, caption) if isinstance(captioner, GradientSource) else None,
+    )
 
 
 def _nouns(
@@ -104,9 +127,7 @@ def effects(each: Explained) -> list[dict[str, Any]]:
     for number, noun in enumerate(each.nouns):
         whole, region, hidden = found[[0, 2 * number + 1, 2 * number + 2], noun.index]
         object_effect = None if noun.own is None else float(whole - hidden)
-        rows.append(
-            {"word_index": noun.index, "region_effect": float(whole - region), "object_effect": object_effect}
-        )
+        rows.append({"word_index": noun.index, "region_effect": float(whole - region), "object_effect": object_effect})
     return rows
 
 
@@ -136,7 +157,7 @@ def _row(each: Explained, noun: Noun, name: str, map_: np.ndarray, seconds: floa
     bytes_ = np.round((map_ - low) / (high - low if high > low else 1) * 255).astype(np.uint8)
     return {
         "word_index": noun.index,
-        "word": each.probe.caption.words[noun.index],
+        "word": each.probe.words[noun.index],
         "label": noun.label,
         "method": name,
         "map": bytes_.tobytes(),
@@ -146,7 +167,7 @@ def _row(each: Explained, noun: Noun, name: str, map_: np.ndarray, seconds: floa
     }
 
 
-def _measures(noun: Noun, map_: np.ndarray, faithful: Any) -> Mapping[str, Any]:
+def _measures(noun: Noun, map_: np.ndarray, faithful: Faithfulness) -> Mapping[str, Any]:
     own = noun.own
     assert own is not None  # nouns without a box are not measured
     return {

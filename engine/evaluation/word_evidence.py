@@ -73,7 +73,7 @@ def sample_rows(
     config: DecodingConfig,
     settings: EvidenceSettings,
 ) -> list[dict[str, Any]]:
-    """Return the rows of `samples` for a chunk: captions drawn from the model's distribution, given views of a photo."""
+    """Return the rows of `samples` for a chunk: captions drawn from the model for views of each photo."""
     if config.rule == "study":  # the study's rule does not sample
         return []
     rows = []
@@ -210,5 +210,3 @@ def _map_columns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for at in range(len(row["words"]))
     ]
-
-

@@ -110,7 +110,7 @@ def _effects(chunk: ChunkWords) -> dict[tuple[str, int, int], dict[str, float | 
 
 
 def _other_captions(chunk: ChunkWords) -> dict[tuple[str, int], list[str]]:
-    """Return (image id, beam size) -> captions to compare with; samples have the size 0, because they serve all sizes."""
+    """Return (image id, beam size) -> captions to compare with; samples serve all sizes and have size 0."""
     found: dict[tuple[str, int], list[str]] = {}
     if len(chunk.samples):
         for row in chunk.samples.to_pylist():

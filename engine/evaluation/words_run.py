@@ -32,7 +32,9 @@ def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, 
     if work.remote is not None:
         work.remote.push_table(run.folder, "captions")
     with run.watch.measure("explanations of nouns"):
-        effects = list(_effects(work, every, place, ExplainSettings(labels), any("occlusion" in each for each in methods)))
+        effects = list(
+            _effects(work, every, place, ExplainSettings(labels), any("occlusion" in each for each in methods))
+        )
     with run.watch.measure("words of the run"), scoring.scratch(run) as folder:
         stage = WordsStage(folder, _chunks(work, numbers, effects), Judging(labels, judge_of(labels)), {})
         run.write_rows("words", stage.rows(), chunks.rows_of(work, numbers, "words"))

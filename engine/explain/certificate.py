@@ -1,4 +1,4 @@
-"""The certificate of an explanation method for one captioner: does it point at objects, and does the model depend on it?
+"""The certificate of a method for one captioner: does it point at objects, and does the model depend on it?
 
 Per noun: whether the map peaks inside the object's box (pointing game), and the areas under p(word) while cells are
 covered (deletion) or shown (insertion) in the order of the map. A method is certified if it points better than chance
@@ -87,7 +87,7 @@ def certify(measured: Mapping[str, Sequence[NounMeasure]]) -> list[Certificate]:
 
 
 def recommended(certificates: Sequence[Certificate]) -> Certificate | None:
-    """Return the certified method with the best mean of hit rate and faithfulness, each between 0 and 1; None without one."""
+    """Return the certified method with the largest sum of hit rate and faithfulness; None without one."""
     passed = [each for each in certificates if each.is_certified]
     return max(passed, key=lambda each: each.hit.value + each.insertion.value - each.deletion.value, default=None)
 

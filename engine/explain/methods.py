@@ -32,15 +32,18 @@ class Evidence:
         self.probe, self.words, self.seed = probe, list(words), seed
         self.attention = attention[self.words]
         self._gradients: Gradients | None = None
-        self._effects: dict[bytes, np.ndarray] = {}
 
     @property
     def gradients(self) -> Gradients:
-        """Return the gradients of the words; the captioner must be a `protocols.GradientSource`."""
+        """Return the gradients of the words.
+
+        Raises:
+            ValueError: the captioner has none.
+        """
+        if self.probe.gradients is None:
+            raise ValueError("this method needs gradients, which the captioner does not return")
         if self._gradients is None:
-            spans = [self.probe.spans[word] for word in self.words]
-            source = self.probe.captioner
-            self._gradients = source.gradients(self.probe.photo, self.probe.caption, spans)  # ty: ignore
+            self._gradients = self.probe.gradients([self.probe.spans[word] for word in self.words])
         return self._gradients
 
     def logprobs(self, visible: np.ndarray) -> np.ndarray:

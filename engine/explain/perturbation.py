@@ -4,12 +4,13 @@ A map has cells on a grid over a part of the photo. Covering cells with the capt
 caption again shows which cells a word depends on. Deletion and insertion curves measure how faithful a map is.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from engine.protocols import Hypothesis, TokenScorer
+from engine.explain.gradient import Gradients
+from engine.explain.token_scores import TokenScores
 
 FRACTIONS = (0.0, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 """Shares of the cells that deletion covers and insertion shows, in the order of a map."""
@@ -23,20 +24,24 @@ READ_TOGETHER = 32
 class Probe:
     """A caption of a photo whose cells can be covered."""
 
-    captioner: TokenScorer
+    read: Callable[[Sequence[np.ndarray]], Sequence[TokenScores]]
+    """Reads the caption with each of some changed photos."""
     photo: np.ndarray
-    """uint8[height, width, 3], as `Captioner.read` returns it."""
-    caption: Hypothesis
+    """uint8[height, width, 3], as a captioner takes it."""
+    words: Sequence[str]
+    spans: Sequence[tuple[int, int]]
+    """First token and one past the last token of each word."""
     grid: tuple[int, int]
     """Rows and columns of cells."""
-    config: object
-    """The search settings of the caption."""
-    passes: int = field(default=0, init=False)
-    """How many changed photos have been read."""
+    region: tuple[float, float, float, float]
+    """The part of the photo that the grid covers: x, y, width, height in pixels."""
+    fill: tuple[int, int, int]
+    """RGB colour of covered cells."""
+    gradients: Callable[[Sequence[tuple[int, int]]], Gradients] | None = None
+    """Returns gradients of log p of the tokens of each span; None if the captioner has none."""
 
     def __post_init__(self) -> None:
-        self.spans = list(self.captioner.word_spans(self.caption))
-        self._edges = _edges(self.captioner.region(self.photo), self.grid)
+        self._edges = _edges(self.region, self.grid)
 
     @property
     def cells(self) -> int:
@@ -49,11 +54,10 @@ class Probe:
         Args:
             visible: bool[N, P].
         """
-        self.passes += len(visible)
         scores = []
         for start in range(0, len(visible), READ_TOGETHER):
             photos = [self.covered(each) for each in visible[start : start + READ_TOGETHER]]
-            scores += self.captioner.token_scores(photos, [self.caption] * len(photos), self.config)
+            scores += self.read(photos)
         sums = np.stack([np.concatenate([[0.0], each.logprobs.cumsum(dtype=np.float64)]) for each in scores])
         starts, stops = (np.array(each, dtype=int) for each in zip(*self.spans, strict=True))
         return sums[:, stops] - sums[:, starts]
@@ -63,7 +67,7 @@ class Probe:
         photo, (ys, xs) = self.photo.copy(), self._edges
         rows, columns = np.repeat(np.arange(self.grid[0]), np.diff(ys)), np.repeat(np.arange(self.grid[1]), np.diff(xs))
         hidden = ~visible.reshape(self.grid)[rows[:, None], columns[None, :]]
-        photo[ys[0] : ys[-1], xs[0] : xs[-1]][hidden] = self.captioner.fill
+        photo[ys[0] : ys[-1], xs[0] : xs[-1]][hidden] = self.fill
         return photo
 
 
@@ -87,7 +91,7 @@ class Faithfulness:
     """Area under p(word) while the cells are shown on an empty picture; higher is better."""
 
 
-def orders_visible(maps: np.ndarray) -> np.ndarray:
+def covered_order(maps: np.ndarray) -> np.ndarray:
     """Return what is visible in the steps of deletion and insertion of maps float[M, P]: bool[M, 2, steps, P]."""
     cells = maps.shape[1]
     ranks = np.argsort(np.argsort(-maps, axis=1, kind="stable"), axis=1)
@@ -98,7 +102,7 @@ def orders_visible(maps: np.ndarray) -> np.ndarray:
 
 def faithfulness(probe: Probe, maps: np.ndarray, words: Sequence[int]) -> list[Faithfulness]:
     """Return the faithfulness of M maps float[M, P], the map m being one of word `words[m]`."""
-    visible = orders_visible(maps)
+    visible = covered_order(maps)
     found = probe.logprobs(visible.reshape(-1, maps.shape[1])).reshape(*visible.shape[:3], -1)
     areas = []
     for each, word in zip(found, words, strict=True):

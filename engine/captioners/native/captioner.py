@@ -250,7 +250,7 @@ class CaptionerModel(nn.Module):
         return self.head(x), torch.stack(weights, dim=1)
 
     def replay_layers(self, ids: Tensor, memory: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the same with the weights of each layer separate, [B, H, T, P], as they are part of the computation."""
+        """Return the same with weights [B, H, T, P] per layer, as they are part of the computation."""
         x, weights = self._read(ids, memory, None, want_weights=True)
         return self.head(x), weights
 

@@ -38,7 +38,12 @@ def gradients(
     prefix = captioner.prefix_tokens
     grid = captioner.grid(memory.shape[1])
     products = [
-        torch.stack([(grad[0] * each.detach()[0])[:, start:stop, prefix:].mean(1) for grad, each in zip(a, weights, strict=True)])
+        torch.stack(
+            [
+                (grad[0] * each.detach()[0])[:, start:stop, prefix:].mean(1)
+                for grad, each in zip(a, weights, strict=True)
+            ]
+        )
         for (a, _), (start, stop) in zip(found, spans, strict=True)
     ]
     return Gradients(
