@@ -1,0 +1,238 @@
+"""Reads a caption as facts, without a parser: noun phrases, and the words between them.
+
+Rather than guess, it leaves out what it cannot attach: in "a cat on a bench next to a dog" it is not read who is next
+to the dog.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from engine.diagnosis.facts.fact import Fact
+from engine.diagnosis.facts.phrases import Phrase, phrases
+from engine.diagnosis.facts.vocabulary import (
+    COLOURS,
+    CONVERSE,
+    GARMENTS,
+    LOCATIVES,
+    PASSIVE,
+    PERSONS,
+    PLACES,
+    POSTURES,
+    RELATIONS,
+    VIEWS,
+)
+from engine.diagnosis.lexicon import Mentions, parts_of, split
+
+
+@dataclass(slots=True)
+class Relation:
+    """A relation between two noun phrases; its subject is the one that rides, holds or is on the other."""
+
+    subject: Phrase
+    name: str
+    object: Phrase
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a text states. Positions are indices into its parts."""
+
+    parts: list[str]
+    places: list[int]
+    """The word of each part."""
+    phrases: list[Phrase]
+    """The noun phrases of objects."""
+    scenes: list[Phrase] = field(default_factory=list)
+    """The noun phrases of places."""
+    relations: list[Relation] = field(default_factory=list)
+    postures: list[tuple[Phrase, str, int]] = field(default_factory=list)
+    """Who, the posture, and its position."""
+    worn: list[tuple[str, int, int]] = field(default_factory=list)
+    """Colours that persons wear without a garment, "dressed in red", with first word and the index after the last."""
+
+
+def read(words: Sequence[str], labels: Collection[str] = ()) -> list[Fact]:
+    """Return the facts that the words of a caption state, in the order of their words.
+
+    Args:
+        labels: the annotation vocabulary; its labels are the subjects of what they name. Other objects have COCO's
+            category or a noun of our own.
+    """
+    return facts_of(reading(words, mentions_of(frozenset(labels))))
+
+
+def read_text(text: str, mentions: Mentions) -> Reading:
+    """Return what a text states."""
+    return reading(split(text), mentions)
+
+
+@lru_cache(maxsize=8)
+def mentions_of(labels: frozenset[str]) -> Mentions:
+    """Return the nouns of a vocabulary."""
+    return Mentions(labels)
+
+
+def reading(words: Sequence[str], mentions: Mentions) -> Reading:
+    """Return what the words of a caption state."""
+    parts, places = parts_of(words)
+    every = [each for each in phrases(parts, mentions.all_nouns(parts))]
+    found = Reading(parts, places, [])
+    _read_between(found, every)
+    for number, phrase in enumerate(every):
+        before = parts[phrase.start - 1] if phrase.start else ""
+        if phrase.is_denied or phrase.label in VIEWS:
+            continue
+        is_place = phrase.label in PLACES and (number == 0 or before in LOCATIVES or before == "filled")
+        (found.scenes if is_place else found.phrases).append(phrase)
+    return found
+
+
+def _read_between(found: Reading, every: Sequence[Phrase]) -> None:
+    parts = found.parts
+    first = every[0].start if every else len(parts)
+    pending, posture = _opening(tuple(parts[:first]))
+    for number, phrase in enumerate(every):
+        end = every[number + 1].start if number + 1 < len(every) else len(parts)
+        following = every[number + 1] if number + 1 < len(every) else None
+        gap = parts[phrase.stop : end]
+        if following is not None and gap in (["is"], ["are"], ["there", "is"], ["there", "are"]) and (pending or posture):
+            if pending:
+                _relate(found, following, pending, every[0], 0, first)
+            if posture:
+                found.postures.append((following, posture, 0))
+            pending, posture = None, None
+        elif gap:
+            _read_gap(found, phrase, gap, following)
+
+
+def _opening(words: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """Return the relation and the posture that a caption begins with: "riding a horse is a man"."""
+    if words in RELATIONS:
+        is_verb = words[0].endswith("ing")
+        return (RELATIONS[words] if is_verb else None), None
+    if not words or words[0] not in POSTURES or not words[0].endswith("ing"):
+        return None, None
+    return RELATIONS.get(words[1:]), POSTURES[words[0]]
+
+
+_COPULAS = {"is", "are", "was", "were", "that", "who", "which", "being", "be", "has", "been", "stay", "stays", "while", "also"}
+_IT = {("on", "it"), ("on", "top"), ("on", "them"), ("under", "it"), ("in", "it"), ("behind", "it"), ("on", "top", "of", "it")}
+
+
+def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase | None) -> None:
+    """Read the words after a phrase, up to the next one."""
+    start = phrase.stop
+    while gap and gap[0] in _COPULAS:
+        gap, start = gap[1:], start + 1
+    if not gap:
+        return
+    words = tuple(gap)
+    subject = phrase.owner or phrase
+    if _wears(found, subject, words, following, start):
+        return
+    if words[0] in COLOURS and start > phrase.stop:
+        phrase.colours.append((start, COLOURS[words[0]]))
+        return
+    if words == ("with",) and following is not None:
+        _read_with(found, phrase, following)
+        return
+    is_verb = words[0] in POSTURES or words in _VERBAL
+    if phrase.of is not None and phrase.owner is None:
+        if not is_verb or phrase.label in _ANIMATE:
+            return  # it cannot be said whose verb it is
+        subject = phrase.of
+    if following is not None and _read_relation(found, subject, words, following, start):
+        return
+    if words[0] in POSTURES:
+        if words[0].endswith("ing") or words[0] in _POSTURE_WORDS or start == phrase.stop:
+            found.postures.append((subject, POSTURES[words[0]], start))
+        if following is not None:
+            _read_relation(found, subject, words[1:], following, start + 1)
+
+
+_VERBAL = {words for words in RELATIONS if words[0].endswith("ing") or words[0].endswith("s")}
+_ANIMATE = {"person", "dog", "cat", "horse", "bird", "cow", "sheep", "elephant", "bear", "zebra", "giraffe"}
+_POSTURE_WORDS = {"parked", "seated", "asleep"}
+
+
+def _wears(found: Reading, subject: Phrase, words: tuple[str, ...], following: Phrase | None, start: int) -> bool:
+    """Read what a person wears; return whether the words say it."""
+    if subject.label.lower() != "person" and subject.noun.name not in PERSONS:
+        return False
+    size = next((len(each) for each in _WEARING if words[: len(each)] == each), 0)
+    if not size:
+        return False
+    if len(words) > size and words[size] in COLOURS:
+        subject.clothes.append(COLOURS[words[size]])
+        found.worn.append((COLOURS[words[size]], start, start + size + 1))
+        return True
+    if len(words) == size and following is not None and following.label in GARMENTS:
+        following.owner = subject
+        subject.clothes += [colour for _, colour in following.colours]
+        return words != ("wearing",) and words != ("wears",) and words != ("wear",)
+    return False
+
+
+_WEARING = (("dressed", "in"), ("wearing",), ("wears",), ("wear",), ("in",), ("with",))
+
+
+def _read_with(found: Reading, phrase: Phrase, following: Phrase) -> None:
+    """Read "a bench with a cat on it"."""
+    after = tuple(found.parts[following.stop : following.stop + 2])
+    if after in _IT and phrase.label not in PLACES:
+        _relate(found, following, after[0], phrase, following.start, following.stop + 2)
+    if following.label not in GARMENTS:
+        following.of = phrase
+
+
+def _read_relation(
+    found: Reading, subject: Phrase, words: tuple[str, ...], following: Phrase, start: int
+) -> bool:
+    """Read a relation between two phrases; return whether the words name one."""
+    passive = PASSIVE.get(words)
+    name = RELATIONS.get(words)
+    if name is None and passive is None:
+        return False
+    if name is not None:
+        following.of = following.of or subject
+    if following.label in PLACES and (name in ("on", "in") or words[-1] in ("by", "near", "over", "above")):
+        return True
+    stop = start + len(words)
+    if passive is not None:
+        _relate(found, following, passive, subject, start, following.stop)
+    else:
+        _relate(found, subject, RELATIONS[words], following, start, max(stop, following.stop))
+    return True
+
+
+def _relate(found: Reading, subject: Phrase, name: str, other: Phrase, start: int, stop: int) -> None:
+    if subject.label in VIEWS or subject.is_denied or other.is_denied or other.label in VIEWS:
+        return
+    if name in CONVERSE:
+        subject, name, other = other, CONVERSE[name], subject
+    found.relations.append(Relation(subject, name, other, start, stop))
+
+
+def facts_of(found: Reading) -> list[Fact]:
+    """Return the facts of a reading, in the order of their words."""
+    places = found.places
+    facts: list[tuple[int, int, str, str | None, str]] = []
+    for phrase in found.phrases:
+        label, stop = phrase.label, phrase.stop
+        facts.append((phrase.noun.start, stop, "object", label, label))
+        if phrase.count is not None:
+            facts.append((phrase.start, stop, "count", label, str(phrase.count)))
+        facts += [(min(at, phrase.noun.start), max(at + 1, stop), "colour", label, value) for at, value in phrase.colours]
+        facts += [(at, stop, "attribute", label, value) for at, value in phrase.attributes]
+        if phrase.noun.name in PERSONS:
+            facts.append((phrase.noun.start, stop, "person", label, PERSONS[phrase.noun.name][0]))
+    facts += [(scene.start, scene.stop, "place", None, scene.label) for scene in found.scenes]
+    for each in found.relations:
+        facts.append((each.start, each.stop, "relation", each.subject.label, f"{each.name} {each.object.label}"))
+    facts += [(at, at + 1, "posture", phrase.label, value) for phrase, value, at in found.postures]
+    facts += [(start, stop, "colour", "clothes", colour) for colour, start, stop in found.worn]
+    facts.sort(key=lambda each: each[:2])
+    return [Fact(kind, places[start], places[stop - 1] + 1, subject, value) for start, stop, kind, subject, value in facts]
