@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from engine.diagnosis.facts.fact import Fact
+from engine.diagnosis.facts.fact import Fact, Kind
 from engine.diagnosis.facts.phrases import Phrase, phrases
 from engine.diagnosis.facts.vocabulary import (
     COLOURS,
@@ -61,7 +61,7 @@ def read(words: Sequence[str], labels: Collection[str] = ()) -> list[Fact]:
         labels: the annotation vocabulary; its labels are the subjects of what they name. Other objects have COCO's
             category or a noun of our own.
     """
-    return facts_of(reading(words, mentions_of(frozenset(labels))))
+    return [fact for fact, _ in stated(reading(words, mentions_of(frozenset(labels))))]
 
 
 def read_text(text: str, mentions: Mentions) -> Reading:
@@ -78,14 +78,14 @@ def mentions_of(labels: frozenset[str]) -> Mentions:
 def reading(words: Sequence[str], mentions: Mentions) -> Reading:
     """Return what the words of a caption state."""
     parts, places = parts_of(words)
-    every = [each for each in phrases(parts, mentions.all_nouns(parts))]
+    every = phrases(parts, mentions.all_nouns(parts))
     found = Reading(parts, places, [])
     _read_between(found, every)
     for number, phrase in enumerate(every):
         before = parts[phrase.start - 1] if phrase.start else ""
-        if phrase.is_denied or phrase.label in VIEWS:
+        if phrase.is_denied or (phrase.label in VIEWS and not phrase.noun.is_label):
             continue
-        is_place = phrase.label in PLACES and (number == 0 or before in LOCATIVES or before == "filled")
+        is_place = phrase.label in PLACES and not phrase.noun.is_label and (number == 0 or before in LOCATIVES or before == "filled")
         (found.scenes if is_place else found.phrases).append(phrase)
     return found
 
@@ -216,23 +216,31 @@ def _relate(found: Reading, subject: Phrase, name: str, other: Phrase, start: in
     found.relations.append(Relation(subject, name, other, start, stop))
 
 
-def facts_of(found: Reading) -> list[Fact]:
-    """Return the facts of a reading, in the order of their words."""
-    places = found.places
-    facts: list[tuple[int, int, str, str | None, str]] = []
+Stated = tuple[Fact, Phrase | Relation | None]
+"""A fact with the phrase that states it, or the relation; None for colours without a garment."""
+
+
+def stated(found: Reading) -> list[Stated]:
+    """Return the facts of a reading with what states them, in the order of their words."""
+    facts: list[tuple[int, int, Kind, str | None, str, Phrase | Relation | None]] = []
     for phrase in found.phrases:
-        label, stop = phrase.label, phrase.stop
-        facts.append((phrase.noun.start, stop, "object", label, label))
+        label, start, stop = phrase.label, phrase.noun.start, phrase.stop
+        facts.append((start, stop, "object", label, label, phrase))
         if phrase.count is not None:
-            facts.append((phrase.start, stop, "count", label, str(phrase.count)))
-        facts += [(min(at, phrase.noun.start), max(at + 1, stop), "colour", label, value) for at, value in phrase.colours]
-        facts += [(at, stop, "attribute", label, value) for at, value in phrase.attributes]
+            facts.append((phrase.start, stop, "count", label, str(phrase.count), phrase))
+        facts += [(min(at, start), max(at + 1, stop), "colour", label, colour, phrase) for at, colour in phrase.colours]
+        facts += [(at, stop, "attribute", label, value, phrase) for at, value in phrase.attributes]
         if phrase.noun.name in PERSONS:
-            facts.append((phrase.noun.start, stop, "person", label, PERSONS[phrase.noun.name][0]))
-    facts += [(scene.start, scene.stop, "place", None, scene.label) for scene in found.scenes]
+            facts.append((start, stop, "person", label, PERSONS[phrase.noun.name][0], phrase))
+    facts += [(scene.start, scene.stop, "place", None, scene.label, scene) for scene in found.scenes]
     for each in found.relations:
-        facts.append((each.start, each.stop, "relation", each.subject.label, f"{each.name} {each.object.label}"))
-    facts += [(at, at + 1, "posture", phrase.label, value) for phrase, value, at in found.postures]
-    facts += [(start, stop, "colour", "clothes", colour) for colour, start, stop in found.worn]
+        value = f"{each.name} {each.object.label}"
+        facts.append((each.start, each.stop, "relation", each.subject.label, value, each))
+    facts += [(at, at + 1, "posture", phrase.label, value, phrase) for phrase, value, at in found.postures]
+    facts += [(start, stop, "colour", "clothes", colour, None) for colour, start, stop in found.worn]
     facts.sort(key=lambda each: each[:2])
-    return [Fact(kind, places[start], places[stop - 1] + 1, subject, value) for start, stop, kind, subject, value in facts]
+    places = found.places
+    return [
+        (Fact(kind, places[start], places[stop - 1] + 1, subject, value), source)
+        for start, stop, kind, subject, value, source in facts
+    ]

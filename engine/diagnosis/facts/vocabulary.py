@@ -185,3 +185,19 @@ GARMENTS = {
 """Nouns of what persons wear."""
 VIEWS = {"photo", "view", "shot", "scene", "closeup", "area", "surface", "picture", "herd", "flock"}
 """Nouns that are no objects of the image: the image itself, and groups."""
+
+FAMILIES = (
+    frozenset("dog cat horse sheep cow elephant bear zebra giraffe bird goat deer moose pig rabbit monkey lion tiger".split())
+    | frozenset("camel donkey llama fox wolf kangaroo".split()),
+    frozenset({"bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "helicopter"}),
+    frozenset({"pizza", "cake", "sandwich", "hot dog", "donut"}),
+    frozenset({"surfboard", "skateboard", "snowboard", "skis"}),
+)
+"""Objects that people mistake for each other: if references agree on one, another name contradicts them."""
+MEMBERS = {
+    **{"animal": FAMILIES[0] | {"person"}, "vehicle": FAMILIES[1] | {"trailer", "tractor"}, "food": FAMILIES[2]},
+    **{"fruit": frozenset({"apple", "banana", "orange"}), "furniture": frozenset({"chair", "couch", "bed", "dining table"})},
+    **{"appliance": frozenset({"oven", "microwave", "refrigerator", "toaster", "sink"})},
+    **{"toy": frozenset({"teddy bear"}), "vegetable": frozenset({"broccoli", "carrot"})},
+}
+"""General nouns -> what they may mean."""

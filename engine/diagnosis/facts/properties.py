@@ -1,0 +1,162 @@
+"""Judges what a caption says about its objects: colours, attributes, postures and relations; and its place."""
+
+from collections import Counter
+
+from engine.diagnosis.facts.fact import Fact, Omitted, Verdict
+from engine.diagnosis.facts.image import ImageFacts, Link, link_of
+from engine.diagnosis.facts.phrases import Phrase
+from engine.diagnosis.facts.reader import Reading, Relation
+from engine.diagnosis.facts.things import of_references
+from engine.diagnosis.facts.vocabulary import (
+    OPPOSITES,
+    POSTURES_APART,
+    RELATIONS_APART,
+    ROOMS,
+    SIMILAR,
+    SYMMETRIC,
+)
+
+Found = tuple[Verdict, str]
+
+
+def colour(fact: Fact, phrase: Phrase | None, found: Reading, image: ImageFacts) -> Found:
+    """Judge the colour of an object by the references that name a colour of the same noun."""
+    label, value = fact.subject or "", fact.value
+    references = image.colours.get(label, [])
+    said = Counter(each for phrases in references for each in {each for colours, _ in phrases for each in colours})
+    if value in said:
+        return "correct", f"{of_references(said[value], image)}: {value}"
+    if not said:
+        return "unknown", f"no reference names a colour of {label}"
+    evidence = f"{of_references(len(references), image)}: {', '.join(sorted(said))}"
+    own = {each for _, each in phrase.colours} if phrase is not None else {value}
+    if own & said.keys() or not _is_described(label, phrase, found, image):
+        return "unknown", evidence
+    if any(frozenset((value, each)) in SIMILAR for each in said):
+        is_agreed = len(said) == 1 and len(references) > 1
+        return ("wrong" if is_agreed else "unknown"), evidence
+    return "wrong", evidence
+
+
+def _is_described(label: str, phrase: Phrase | None, found: Reading, image: ImageFacts) -> bool:
+    """Return whether the references describe every object with a label, so that none is left with another colour."""
+    references = image.colours[label]
+    most = max(sum(number for _, number in phrases) for phrases in references)
+    number = image.number(label)
+    if number is not None:
+        return number <= most
+    described = max(len(phrases) for phrases in references)
+    named = sum(each.label == label and bool(each.colours) for each in found.phrases)
+    is_single = len({colours for phrases in references for colours, _ in phrases}) == 1 or described == 1
+    return is_single and named <= described and label not in image.crowds
+
+
+def described(fact: Fact, image: ImageFacts) -> Found:
+    """Judge an attribute or a posture by the references that describe the same noun."""
+    is_posture = fact.kind == "posture"
+    said = (image.postures if is_posture else image.attributes).get(fact.subject or "", Counter())
+    if fact.value in said:
+        return "correct", f"{of_references(said[fact.value], image)}: {fact.value}"
+    apart = POSTURES_APART if is_posture else OPPOSITES
+    other = next((each for each in said if frozenset((each, fact.value)) in apart and said[each] > 1), None)
+    if other is None or any(frozenset((each, fact.value)) not in apart for each in said):
+        return "unknown", f"no reference says it of {fact.subject}"
+    if image.number(fact.subject or "") not in (None, 1):
+        return "unknown", f"several of {fact.subject}; {of_references(said[other], image)}: {other}"
+    return "wrong", f"{of_references(said[other], image)}: {other}"
+
+
+def place(value: str, image: ImageFacts) -> Found:
+    """Judge the place of an image."""
+    number = max(image.places[value], image.named[value])
+    if number:
+        return "correct", f"{of_references(number, image)}: {value}"
+    other = next((each for each in image.places if frozenset((each, value)) in ROOMS), None)
+    if other is not None and image.places[other] > 1 and 2 * image.places[other] > image.references:
+        return "wrong", f"{of_references(image.places[other], image)}: {other}"
+    return "unknown", "no reference names this place"
+
+
+def relation(own: Relation, found: Reading, image: ImageFacts) -> Found:
+    """Judge a relation by the references that relate the same two objects."""
+    link = link_of(own)
+    agreeing = contradicting = most = 0
+    said: list[str] = []
+    for links in image.relations:
+        is_same = is_other = False
+        for each, number in links.items():
+            if {each.subject, each.object} != {link.subject, link.object}:
+                continue
+            most = max(most, number)
+            is_same |= _agrees(link, each)
+            if _contradicts(link, each):
+                is_other = True
+                said.append(f"{each.subject} {each.name} {each.object}")
+        agreeing += is_same
+        contradicting += is_other
+    if agreeing:
+        return "correct", f"{of_references(agreeing, image)}: {link.subject} {link.name} {link.object}"
+    if not contradicting:
+        return "unknown", f"no reference relates {link.subject} and {link.object} so"
+    evidence = f"{of_references(contradicting, image)}: {max(sorted(set(said)), key=said.count)}"
+    number = image.number(link.subject)
+    if link.subject != link.object and number is not None and number > most:
+        return "unknown", f"{evidence}; {number} boxes of {link.subject}"
+    return "wrong", evidence
+
+
+def _agrees(own: Link, other: Link) -> bool:
+    if own.name != other.name:
+        return False
+    if own.subject == own.object:
+        same = own.subject_colours == other.subject_colours and own.object_colours == other.object_colours
+        return same or not _is_told_apart(own) or not _is_told_apart(other)
+    return own.name in SYMMETRIC or own.subject == other.subject
+
+
+def _contradicts(own: Link, other: Link) -> bool:
+    is_reversed = own.subject != other.subject
+    if own.subject == own.object:
+        if not _is_told_apart(own) or not _is_told_apart(other):
+            return False
+        is_reversed = own.subject_colours == other.object_colours and own.object_colours == other.subject_colours
+    if own.name == other.name:
+        return is_reversed and own.name not in SYMMETRIC
+    return not is_reversed and frozenset((own.name, other.name)) in RELATIONS_APART
+
+
+def _is_told_apart(link: Link) -> bool:
+    return bool(link.subject_colours and link.object_colours and link.subject_colours != link.object_colours)
+
+
+def omitted(found: Reading, image: ImageFacts) -> list[Omitted]:
+    """Return the colours, numbers, relations and places that most references state and the caption does not."""
+    named = {phrase.label: phrase for phrase in found.phrases}
+    own = {(phrase.label, value) for phrase in found.phrases for _, value in phrase.colours}
+    said: list[Omitted] = []
+    for label, references in image.colours.items():
+        colours = Counter(each for phrases in references for each in {each for colours, _ in phrases for each in colours})
+        said += [_omit("colour", label, value, number, image)
+                 for value, number in sorted(colours.items()) if label in named and (label, value) not in own
+                 and 2 * number > image.references]  # fmt: skip
+    for label, stated in image.counts.items():
+        totals = Counter(total for total, _, _, _ in stated if total > 1)
+        counts = {phrase.count for phrase in found.phrases if phrase.label == label}
+        said += [_omit("count", label, str(total), number, image)
+                 for total, number in totals.items() if label in named and total not in counts
+                 and 2 * number > image.references]  # fmt: skip
+    links = {(each.subject, each.name, each.object) for each in map(link_of, found.relations)}
+    related = Counter(dict.fromkeys((each.subject, each.name, each.object) for links in image.relations for each in links))
+    related = Counter(
+        key for each in image.relations for key in dict.fromkeys((link.subject, link.name, link.object) for link in each)
+    )
+    said += [_omit("relation", key[0], f"{key[1]} {key[2]}", number, image)
+             for key, number in related.items() if key not in links and 2 * number > image.references]  # fmt: skip
+    scenes = {scene.label for scene in found.scenes}
+    said += [_omit("place", None, value, number, image)
+             for value, number in image.places.items() if value not in scenes and 2 * number > image.references]  # fmt: skip
+    return said
+
+
+def _omit(kind: str, subject: str | None, value: str, number: int, image: ImageFacts) -> Omitted:
+    return Omitted(kind, subject, value, of_references(number, image))
