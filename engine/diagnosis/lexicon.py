@@ -63,9 +63,9 @@ def _plain(label: str) -> str:
 def vocabulary(labels: Collection[str]) -> frozenset[str]:
     """Return the labels whose absence from an image's annotations means something.
 
-    These are the labels of the split. COCO's 80 categories are added if the split has at least ten labels and all are
-    COCO's: an object that occurs nowhere in such a split can still be hallucinated. A smaller set may come from a
-    dataset that annotates only these.
+    These are the labels of the split. COCO's 80 categories are added if the split has at least half of them and no
+    others: an object that occurs nowhere in such a split can still be hallucinated. A smaller set may come from a
+    dataset that annotates only these, as the demo's.
     """
     plain = {_plain(label) for label in labels}
     return frozenset(labels) | (COCO - plain if len(plain) >= COCO_LIKE and plain <= COCO else frozenset())

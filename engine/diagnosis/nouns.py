@@ -67,7 +67,7 @@ def in_context(noun: Noun, parts: Sequence[str], after_noun: bool, labels: Mappi
         after_noun: whether a noun precedes it directly.
         labels: the dataset's labels in lower case -> as they are written.
     """
-    if after_noun and noun.name in _VERBS and (noun.is_plural or noun.name.endswith("ing")):
+    if after_noun and noun.name in _VERBS:
         return None
     check = _CONTEXTS.get(noun.name)
     if check is None:

@@ -116,7 +116,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 COCO = frozenset(SYNONYMS) - {"fish"}
 """COCO's 80 categories."""
 
-COCO_LIKE = 10
+COCO_LIKE = 40
 """Different labels, all of them COCO's, from which a split is assumed to be annotated with COCO's 80 categories."""
 
 LOOSE = {

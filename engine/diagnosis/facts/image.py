@@ -98,7 +98,7 @@ class ImageFacts:
         by_label: dict[str, list[Phrase]] = {}
         for phrase in found.phrases:
             by_label.setdefault(phrase.label, []).append(phrase)
-            if phrase.noun.also:
+            if phrase.noun.also and phrase.label not in self.boxes:
                 self.fitting.update(phrase.noun.also)
         for label, phrases in by_label.items():
             self.named[label] += 1
@@ -108,7 +108,9 @@ class ImageFacts:
         for label, value in dict.fromkeys((phrase.label, value) for phrase, value, _ in found.postures):
             self.postures[label][value] += 1
         if found.worn:
-            self.colours["clothes"].append([(frozenset({colour}), 1) for colour, _, _ in found.worn])
+            self.colours["clothes"].append(
+                [(frozenset({colour}), max(wearer.number, 1)) for wearer, colour, _, _ in found.worn]
+            )
         if found.relations:
             self.relations.append({link_of(each): max(each.subject.number, 1) for each in found.relations})
 
@@ -118,7 +120,7 @@ class ImageFacts:
         total = sum(numbers) if all(numbers) and (stated or len(phrases) > 1) else 0
         self.counts[label].append((total, stated, sum(numbers), not any(phrase.noun.is_plural for phrase in phrases)))
         coloured = [
-            (frozenset(colour for _, colour in phrase.colours), max(phrase.number, 1))
+            (frozenset(colour for _, colour in phrase.colours), max((phrase.owner or phrase).number, 1))
             for phrase in phrases
             if phrase.colours
         ]

@@ -1,6 +1,7 @@
 """Judges what a caption says about its objects: colours, attributes, postures and relations; and its place."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from engine.diagnosis.facts.fact import Fact, Omitted, Verdict
 from engine.diagnosis.facts.image import ImageFacts, Link, link_of
@@ -41,14 +42,23 @@ def colour(fact: Fact, phrase: Phrase | None, found: Reading, image: ImageFacts)
 def _is_described(label: str, phrase: Phrase | None, found: Reading, image: ImageFacts) -> bool:
     """Return whether the references describe every object with a label, so that none is left with another colour."""
     references = image.colours[label]
-    most = max(sum(number for _, number in phrases) for phrases in references)
     number = image.number(label)
     if number is not None:
-        return number <= most
+        most = max(sum(number for _, number in phrases) for phrases in references)
+        return number <= max(most, _distinct(each for phrases in references for each, _ in phrases))
     described = max(len(phrases) for phrases in references)
     named = sum(each.label == label and bool(each.colours) for each in found.phrases)
     is_single = len({colours for phrases in references for colours, _ in phrases}) == 1 or described == 1
     return is_single and named <= described and label not in image.crowds
+
+
+def _distinct(looks: Iterable[frozenset[str]]) -> int:
+    """Return how many of these colours of objects cannot be those of the same object."""
+    apart: list[frozenset[str]] = []
+    for own in looks:
+        if all(not own & each and all({a, b} not in SIMILAR for a in own for b in each) for each in apart):
+            apart.append(own)
+    return len(apart)
 
 
 def described(fact: Fact, image: ImageFacts) -> Found:
@@ -109,24 +119,27 @@ def _agrees(own: Link, other: Link) -> bool:
     if own.name != other.name:
         return False
     if own.subject == own.object:
-        same = own.subject_colours == other.subject_colours and own.object_colours == other.object_colours
-        return same or not _is_told_apart(own) or not _is_told_apart(other)
+        straight = _fit(own, other.subject_colours, other.object_colours)
+        return straight is True or (straight is None and not _fit(own, other.object_colours, other.subject_colours))
     return own.name in SYMMETRIC or own.subject == other.subject
 
 
 def _contradicts(own: Link, other: Link) -> bool:
     is_reversed = own.subject != other.subject
     if own.subject == own.object:
-        if not _is_told_apart(own) or not _is_told_apart(other):
+        crossed = _fit(own, other.object_colours, other.subject_colours)
+        is_reversed = crossed is True and not _fit(own, other.subject_colours, other.object_colours)
+        if crossed is None:
             return False
-        is_reversed = own.subject_colours == other.object_colours and own.object_colours == other.subject_colours
     if own.name == other.name:
         return is_reversed and own.name not in SYMMETRIC
     return not is_reversed and frozenset((own.name, other.name)) in RELATIONS_APART
 
 
-def _is_told_apart(link: Link) -> bool:
-    return bool(link.subject_colours and link.object_colours and link.subject_colours != link.object_colours)
+def _fit(own: Link, subject: frozenset[str], other: frozenset[str]) -> bool | None:
+    """Return whether the colours of two objects of one label fit others; None if too few are named to tell."""
+    pairs = [(mine, its) for mine, its in ((own.subject_colours, subject), (own.object_colours, other)) if mine and its]
+    return all(mine == its for mine, its in pairs) if pairs else None
 
 
 def omitted(found: Reading, image: ImageFacts) -> list[Omitted]:

@@ -25,6 +25,10 @@ from engine.diagnosis.facts.vocabulary import (
 from engine.diagnosis.lexicon import Mentions, parts_of, split
 
 
+LONGEST = 1_000
+"""Words of a caption that are read: twice the tokens that a search may generate."""
+
+
 @dataclass(slots=True)
 class Relation:
     """A relation between two noun phrases; its subject is the one that rides, holds or is on the other."""
@@ -50,8 +54,9 @@ class Reading:
     relations: list[Relation] = field(default_factory=list)
     postures: list[tuple[Phrase, str, int]] = field(default_factory=list)
     """Who, the posture, and its position."""
-    worn: list[tuple[str, int, int]] = field(default_factory=list)
-    """Colours that persons wear without a garment, "dressed in red", with first word and the index after the last."""
+    worn: list[tuple[Phrase, str, int, int]] = field(default_factory=list)
+    """Colours without a garment, as in "dressed in red": who wears it, the colour, the first word, and the index after
+    the last."""
 
 
 def read(words: Sequence[str], labels: Collection[str] = ()) -> list[Fact]:
@@ -76,8 +81,8 @@ def mentions_of(labels: frozenset[str]) -> Mentions:
 
 
 def reading(words: Sequence[str], mentions: Mentions) -> Reading:
-    """Return what the words of a caption state."""
-    parts, places = parts_of(words)
+    """Return what the words of a caption state; only the first 1,000 words are read."""
+    parts, places = parts_of(words[:LONGEST])
     every = phrases(parts, mentions.all_nouns(parts))
     found = Reading(parts, places, [])
     _read_between(found, every)
@@ -129,10 +134,14 @@ def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase 
         gap, start = gap[1:], start + 1
     if not gap:
         return
-    words = tuple(gap)
     subject = phrase.owner or phrase
-    if _wears(found, subject, words, following, start):
+    worn = _wears(found, subject, tuple(gap), following, start)
+    gap, start = gap[worn:], start + worn
+    while worn and gap and gap[0] in _COPULAS:
+        gap, start = gap[1:], start + 1
+    if not gap:
         return
+    words = tuple(gap)
     if words[0] in COLOURS and start > phrase.stop:
         phrase.colours.append((start, COLOURS[words[0]]))
         return
@@ -158,24 +167,25 @@ _ANIMATE = {"person", "dog", "cat", "horse", "bird", "cow", "sheep", "elephant",
 _POSTURE_WORDS = {"parked", "seated", "asleep"}
 
 
-def _wears(found: Reading, subject: Phrase, words: tuple[str, ...], following: Phrase | None, start: int) -> bool:
-    """Read what a person wears; return whether the words say it."""
+def _wears(found: Reading, subject: Phrase, words: tuple[str, ...], following: Phrase | None, start: int) -> int:
+    """Read what a person wears; return the number of words that say it."""
     if subject.label.lower() != "person" and subject.noun.name not in PERSONS:
-        return False
+        return 0
     size = next((len(each) for each in _WEARING if words[: len(each)] == each), 0)
     if not size:
-        return False
+        return 0
     if len(words) > size and words[size] in COLOURS:
         subject.clothes.append(COLOURS[words[size]])
-        found.worn.append((COLOURS[words[size]], start, start + size + 1))
-        return True
+        found.worn.append((subject, COLOURS[words[size]], start, start + size + 1))
+        return size + 1
     if len(words) == size and following is not None and following.label in GARMENTS:
         following.owner = subject
         subject.clothes += [colour for _, colour in following.colours]
-        return words != ("wearing",) and words != ("wears",) and words != ("wear",)
-    return False
+        return 0 if words[0] in RELATIONS_OF_WEARING else size
+    return 0
 
 
+RELATIONS_OF_WEARING = {"wearing", "wears", "wear"}
 _WEARING = (("dressed", "in"), ("wearing",), ("wears",), ("wear",), ("in",), ("with",))
 
 
@@ -184,7 +194,7 @@ def _read_with(found: Reading, phrase: Phrase, following: Phrase) -> None:
     after = tuple(found.parts[following.stop : following.stop + 2])
     if after in _IT and phrase.label not in PLACES:
         _relate(found, following, after[0], phrase, following.start, following.stop + 2)
-    if following.label not in GARMENTS:
+    if following.label not in GARMENTS and phrase.label not in PLACES and phrase.label not in VIEWS:
         following.of = phrase
 
 
@@ -237,7 +247,7 @@ def stated(found: Reading) -> list[Stated]:
         value = f"{each.name} {each.object.label}"
         facts.append((each.start, each.stop, "relation", each.subject.label, value, each))
     facts += [(at, at + 1, "posture", phrase.label, value, phrase) for phrase, value, at in found.postures]
-    facts += [(start, stop, "colour", "clothes", colour, None) for colour, start, stop in found.worn]
+    facts += [(start, stop, "colour", "clothes", colour, None) for _, colour, start, stop in found.worn]
     facts.sort(key=lambda each: each[:2])
     places = found.places
     return [

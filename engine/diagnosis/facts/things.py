@@ -70,12 +70,12 @@ def count(phrase: Phrase, found: Reading, image: ImageFacts) -> Found:
     """
     label, number = phrase.label, phrase.count or 1
     stated = image.counts.get(label, [])
-    agreeing = sum(number in numbers or number == total for total, numbers, _, _ in stated)
+    claimed = sum(each.number for each in found.phrases if each.label == label)
+    agreeing = sum(number in numbers or claimed == total for total, numbers, _, _ in stated)
     if agreeing:
         return "correct", f"{of_references(agreeing, image)}: {number}"
     boxes = image.number(label) if label in image.boxes else None
-    claimed = sum(each.number for each in found.phrases if each.label == label)
-    if boxes is not None and boxes in (number, claimed):
+    if boxes == claimed:
         return "correct", _boxes(boxes, label)
     others = [total for total, _, _, _ in stated if total]
     says = f"{of_references(len(others), image)}: {_list(others)}" if others else "no reference states a number"
@@ -127,7 +127,20 @@ def person(phrase: Phrase, found: Reading, image: ImageFacts) -> Found:
         if found_other is not None:
             number, other = found_other
             return "wrong", f"{of_references(number, image)}: {other}, none: {value}"
+    named, shown = _people(found), image.number("person")
+    if shown is not None and named > shown >= _most_people(image) and image.persons:
+        return "wrong", f"{_boxes(shown, 'person')}, and no reference names more; none: {value}"
     return "unknown", "the references do not agree on another word"
+
+
+def _people(found: Reading) -> int:
+    """Return the number of persons that a caption names."""
+    return sum(max(each.number, 1) for each in found.phrases if each.label.lower() == "person")
+
+
+def _most_people(image: ImageFacts) -> int:
+    """Return the largest number of persons that a reference names."""
+    return max((sum(max(number, 1) for number in words.values()) for words in image.persons), default=0)
 
 
 def _other_person(axis: int, own: str, found: Reading, image: ImageFacts) -> tuple[int, str] | None:
@@ -144,11 +157,8 @@ def _other_person(axis: int, own: str, found: Reading, image: ImageFacts) -> tup
             neutral += 1
     if len(others) < 2 or neutral >= len(others):
         return None
-    people = [each for each in found.phrases if each.label.lower() == "person"]
-    if len(people) > 1:
-        named = sum(max(each.number, 1) for each in people)
+    if sum(each.label.lower() == "person" for each in found.phrases) > 1:
         shown = image.number("person")
-        most = max(sum(max(number, 1) for number in words.values()) for words in image.persons)
-        if shown is None or named <= shown and most < shown:
-            return None
+        if shown is None or (_people(found) <= shown and _most_people(image) < shown):
+            return None  # it may be one of the others
     return len(others), max(sorted(set(others)), key=others.count)

@@ -65,7 +65,8 @@ for _colour in COLOURS:
 PERSONS = {
     **{word: ("man", "male", "adult") for word in ("man", "men", "gentleman", "gentlemen", "businessman", "policeman")},
     **{word: ("woman", "female", "adult") for word in ("woman", "women", "lady", "ladies", "businesswoman", "policewoman")},
-    **{word: ("man", "male", "") for word in ("guy", "guys", "male", "males", "dude")},
+    **{word: ("man", "male", "adult") for word in ("guy", "guys")},
+    **{word: ("man", "male", "") for word in ("male", "males")},
     **{word: ("woman", "female", "") for word in ("female", "females")},
     **{word: ("boy", "male", "child") for word in ("boy", "boys", "baby boy", "baby boys")},
     **{word: ("girl", "female", "child") for word in ("girl", "girls", "baby girl", "baby girls")},
@@ -111,7 +112,7 @@ POSTURES = {
     **{"sleeping": "sleeping", "sleeps": "sleeping", "sleep": "sleeping", "napping": "sleeping", "asleep": "sleeping"},
     **{"swimming": "swimming", "swims": "swimming", "swim": "swimming"},
     **{"grazing": "grazing", "grazes": "grazing", "graze": "grazing", "feeding": "grazing", "feed": "grazing"},
-    **{"parked": "parked", "climbing": "climbing", "climbs": "climbing", "climb": "climbing"},
+    **{"parked": "parked", "resting": "resting", "rests": "resting", "rest": "resting", "climbing": "climbing", "climbs": "climbing", "climb": "climbing"},
     **{"sailing": "sailing", "sails": "sailing", "sail": "sailing", "floating": "floating", "floats": "floating"},
     **{"drifting": "floating", "leaning": "leaning", "leans": "leaning", "skiing": "skiing", "skis": "skiing"},
     **{"surfing": "surfing", "surfs": "surfing", "skateboarding": "skateboarding", "snowboarding": "snowboarding"},
@@ -194,10 +195,10 @@ FAMILIES = (
     frozenset({"surfboard", "skateboard", "snowboard", "skis"}),
 )
 """Objects that people mistake for each other: if references agree on one, another name contradicts them."""
-MEMBERS = {
-    **{"animal": FAMILIES[0] | {"person"}, "vehicle": FAMILIES[1] | {"trailer", "tractor"}, "food": FAMILIES[2]},
-    **{"fruit": frozenset({"apple", "banana", "orange"}), "furniture": frozenset({"chair", "couch", "bed", "dining table"})},
-    **{"appliance": frozenset({"oven", "microwave", "refrigerator", "toaster", "sink"})},
-    **{"toy": frozenset({"teddy bear"}), "vegetable": frozenset({"broccoli", "carrot"})},
+MEMBERS: dict[str, tuple[str, ...]] = {
+    **{"animal": (*sorted(FAMILIES[0]), "person"), "vehicle": (*sorted(FAMILIES[1]), "trailer", "tractor")},
+    **{"food": tuple(sorted(FAMILIES[2])), "fruit": ("apple", "banana", "orange"), "toy": ("teddy bear",)},
+    **{"furniture": ("chair", "couch", "bed", "dining table"), "vegetable": ("broccoli", "carrot")},
+    **{"appliance": ("oven", "microwave", "refrigerator", "toaster", "sink")},
 }
 """General nouns -> what they may mean."""

@@ -141,6 +141,8 @@ def test_every_tag_that_is_given_is_defined_and_the_other_way_round():
         case("a man in a man in a man"),
         *[case("a cat", ["a dog", "the dog"], ["dog", "cup"]) for _ in range(3)],
         case("x", (), ["cat"]),
+        case("three red cars", ["two blue cars"], ["car", "car"]),
+        case("a man under a bench", ["a woman on a bench", "a lady on a bench"], ["person", "bench"]),
     ]
     given = {tag.tag for tags in tag_all(split) for tag in tags}
     given |= {tag.tag for tag in ranking_errors(tables.table_of("hypotheses", PASSED, ["cider"])).values()}
