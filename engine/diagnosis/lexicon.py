@@ -166,11 +166,11 @@ def parts_of(words: Sequence[str]) -> tuple[list[str], list[int]]:
             parts.append(word.lower())
             places.append(at)
         elif word != "-":
-            found = [] if word in _POSSESSIVES else _WORD.findall(word.lower())
-            found = found if found and not word.endswith(_POSSESSIVES) else [*found, ""]
+            found = [part.lower() for part in _PART.findall(word)]
             parts += found
             places += [at] * len(found)
     return parts, places
 
 
-_POSSESSIVES = ("'s", "’s", "'S", "’S")
+_PART = re.compile(r"([^\W_]+(?:['’](?![sS]\b)[^\W_]+)*)|['’][sS]\b|[^\w\s-]")
+"""A part of a word, or as an empty group a punctuation mark or a possessive s."""
