@@ -39,7 +39,7 @@ _VERBS = {
     *("sails", "docks", "rocks", "parks", "skis", "boards", "waves", "swings", "slides", "faces", "heads", "tracks"),
     *("skates", "trains", "drinks", "boxes", "leaves", "ducks", "crosses", "bowls", "bats", "paints", "rails", "trails"),
     *("painting", "building", "toasts", "fires", "noses", "paddles", "horns", "books", "surfaces", "floors", "hoses"),
-    *("mops", "brooms", "sticks", "rams", "seals", "balloons", "paws", "backs", "lands", "streams", "races", "goals"),
+    *("mops", "brooms", "sticks", "rams", "seals", "balloons", "paws", "backs", "lands", "streams", "races", "goals", "forks", "spoons"),
 }
 """Names that are verbs when they follow a noun: a boat sails."""
 _DETERMINERS = {"a", "an", "the", "one", "his", "her", "their", "its", "this", "that", "each", "another", "half"}

@@ -150,7 +150,7 @@ park; forest: woods, woodland; desert; hill: hillside; mountain: mountainside; c
 street: road, roadway, highway, roadside, city street, city road; sidewalk: pavement, side walk; alley; path: trail, pathway
 walkway; bridge; parking lot; city: town, downtown, village; building: skyscraper, office building; house: home, cottage
 barn: stable; tower: clock tower; church: cathedral; castle; tent; store: shop, supermarket, grocery store
-restaurant: cafe, diner, pub; market: marketplace, farmers market; airport; runway: tarmac
+restaurant: cafe, diner, pub; burger king; market: marketplace, farmers market; airport; runway: tarmac
 station: train station, bus station, subway station; train track: track, railroad track, railway, train tracks; dock: pier, harbor
 garage; stadium: arena; zoo; enclosure; playground; skate park: skatepark; court: tennis court, basketball court
 baseball field: baseball diamond, ball field; soccer field; football field; garden; yard: backyard, back yard; farm
@@ -169,7 +169,7 @@ bread: toast; meat: steak; cheese; egg; salad; soup; rice; pasta: noodle; fries:
 tomato; potato; onion; pepper; lettuce; strawberry: berry; grape; lemon; pear; peach; pineapple; melon: watermelon; mushroom
 corn; pastry: muffin, croissant, pie; bagel; cookie; chocolate; candy; ice cream: ice cream cone; dessert; sauce
 wine: red wine, white wine; beer; juice: orange juice, apple juice; coffee; tea; milk; drink: beverage; guitar; drum; piano
-violin; microphone; camera: video camera; radio; headphones; newspaper; magazine; letter; paper; card; pen; pencil; toy: doll
+violin; microphone; camera: video camera; radio; headphones: headphone, head phones, head phone; newspaper; magazine; letter; paper; card; pen; pencil; toy: doll
 toy car; toy train; toy truck; toy airplane; toy dog; balloon; bubble; puzzle; swing: swing set; slide: water slide
 trampoline; hammock; rope; chain; net; hoop; goal; paddle: oar; sail; rack; wheel: tire; wagon: cart, carriage, shopping cart
 stroller; trailer; tractor; helicopter; rocket; parachute; jet ski; snowmobile; sled: sleigh; raft; skate: ice skate, rollerblade

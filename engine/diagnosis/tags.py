@@ -144,13 +144,22 @@ class _Shown:
         tags: dict[Tag, None] = {}
         for judged in judge.judge_reading(found, self._image):
             tag = _WRONG.get(judged.fact.kind) if judged.verdict == "wrong" else None
-            if tag is not None and (self._is_annotated or tag != _HALLUCINATED):
+            if tag is not None and self._is_shown(judged):
                 tags[self._tag(tag, judged, words)] = None
         if self._is_annotated:
             for each in things.omitted(found, self._image):
                 if each.value in self._labels:
                     tags[Tag("omitted object", f"{each.value}, in {each.evidence}")] = None
         return list(tags)
+
+    def _is_shown(self, judged: Judged) -> bool:
+        """Return whether a wrong fact gets a tag.
+
+        A person gets one only if no reference uses a neutral word: whoever wrote it may not have been able to tell.
+        """
+        if judged.fact.kind == "person":
+            return things.is_unanimous(judged.fact.value, self._image)
+        return judged.fact.kind != "object" or self._is_annotated
 
     def _tag(self, tag: str, judged: Judged, words: tuple[str, ...]) -> Tag:
         fact = judged.fact

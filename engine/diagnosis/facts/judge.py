@@ -24,11 +24,11 @@ def judge_reading(found: Reading, image: ImageFacts) -> list[Judged]:
 
 
 def _verdict(
-    fact: Fact, source: Phrase | Relation | None, found: Reading, image: ImageFacts
+    fact: Fact, source: Phrase | Relation, found: Reading, image: ImageFacts
 ) -> tuple[Verdict, str]:
     if isinstance(source, Relation):
         return properties.relation(source, found, image)
-    if source is None or fact.kind == "colour":
+    if fact.kind == "colour":
         return properties.colour(fact, source, found, image)
     if fact.kind == "object":
         return things.object_(source, found, image)

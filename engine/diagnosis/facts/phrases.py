@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.diagnosis.facts.vocabulary import (
     ATTRIBUTES,
+    COLLECTIVES,
     COLOURS,
     GROUPS,
     MANY,
@@ -91,13 +92,14 @@ def _read_left(phrase: Phrase, parts: Sequence[str], limit: int, modifiers: dict
                 phrase.colours.insert(0, (at, COLOURS[word]))
             at = modifiers[at].start
         elif word in COLOURS:
-            phrase.colours.insert(0, (at, COLOURS[word]))
+            if not _is_of_part(parts[at + 1]):
+                phrase.colours.insert(0, (at, COLOURS[word]))
         elif word in ATTRIBUTES:
             if word == "old" and at > limit and parts[at - 1] in ("year", "years", "month", "months"):
                 return
             phrase.attributes.insert(0, (at, ATTRIBUTES[word]))
         elif word in NUMBERS:
-            if not _is_measure(parts, at, phrase):
+            if not _is_measure(parts, at, phrase) and phrase.noun.name not in COLLECTIVES:
                 phrase.start, phrase.count = at, NUMBERS[word]
                 return
         elif word in SINGLE:
@@ -114,8 +116,12 @@ def _read_left(phrase: Phrase, parts: Sequence[str], limit: int, modifiers: dict
                 phrase.start, phrase.count = at - 1, NUMBERS[parts[at - 1]]
             return
         elif word in ("and", ""):
-            if at == limit or not (_describes(parts[at - 1]) and at + 1 < phrase.noun.start and _describes(parts[at + 1])):
+            before = at - 1
+            while before > limit and parts[before] in ("and", ""):
+                before -= 1
+            if before < limit or not _describes(parts[before]) or not _describes(parts[at + 1]):
                 break
+            at = before + 1
         elif word == "of":
             _read_group(phrase, parts, at, limit)
             return
@@ -124,6 +130,11 @@ def _read_left(phrase: Phrase, parts: Sequence[str], limit: int, modifiers: dict
         at -= 1
     phrase.start = at + 1
     phrase.is_denied = at >= 0 and parts[at] == "without"
+
+
+def _is_of_part(following: str) -> bool:
+    """Return whether the word after a colour says what has it: a green headed duck is not green."""
+    return following.endswith("ed") and following not in COLOURS and following not in ("colored", "coloured")
 
 
 def _describes(word: str) -> bool:

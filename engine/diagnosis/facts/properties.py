@@ -7,20 +7,25 @@ from engine.diagnosis.facts.fact import Fact, Omitted, Verdict
 from engine.diagnosis.facts.image import ImageFacts, Link, link_of
 from engine.diagnosis.facts.phrases import Phrase
 from engine.diagnosis.facts.reader import Reading, Relation
-from engine.diagnosis.facts.things import of_references
+from engine.diagnosis.facts.things import most_people, of_references, people
 from engine.diagnosis.facts.vocabulary import (
+    FAMILIES,
+    FURS,
+    GARMENTS,
     OPPOSITES,
     POSTURES_APART,
     RELATIONS_APART,
+    RIDDEN,
     ROOMS,
     SIMILAR,
     SYMMETRIC,
+    VAGUE,
 )
 
 Found = tuple[Verdict, str]
 
 
-def colour(fact: Fact, phrase: Phrase | None, found: Reading, image: ImageFacts) -> Found:
+def colour(fact: Fact, phrase: Phrase, found: Reading, image: ImageFacts) -> Found:
     """Judge the colour of an object by the references that name a colour of the same noun."""
     label, value = fact.subject or "", fact.value
     references = image.colours.get(label, [])
@@ -30,22 +35,31 @@ def colour(fact: Fact, phrase: Phrase | None, found: Reading, image: ImageFacts)
     if not said:
         return "unknown", f"no reference names a colour of {label}"
     evidence = f"{of_references(len(references), image)}: {', '.join(sorted(said))}"
-    own = {each for _, each in phrase.colours} if phrase is not None else {value}
-    if own & said.keys() or not _is_described(label, phrase, found, image):
+    own = set(phrase.clothes) if label == "clothes" else {each for _, each in phrase.colours}
+    if own & said.keys() or not _is_described(label, found, image) or any(_is_vague(label, value, each) for each in said):
         return "unknown", evidence
     if any(frozenset((value, each)) in SIMILAR for each in said):
-        is_agreed = len(said) == 1 and len(references) > 1
+        is_agreed = all(said[each] > 1 for each in said if frozenset((value, each)) in SIMILAR)
         return ("wrong" if is_agreed else "unknown"), evidence
     return "wrong", evidence
 
 
-def _is_described(label: str, phrase: Phrase | None, found: Reading, image: ImageFacts) -> bool:
+def _is_vague(label: str, value: str, other: str) -> bool:
+    """Return whether two colours never contradict each other."""
+    if label in FAMILIES[0] and any(value in fur and other in fur for fur in FURS):
+        return True
+    return bool(VAGUE & {value, other}) and frozenset((value, other)) in SIMILAR
+
+
+def _is_described(label: str, found: Reading, image: ImageFacts) -> bool:
     """Return whether the references describe every object with a label, so that none is left with another colour."""
     references = image.colours[label]
     number = image.number(label)
     if number is not None:
         most = max(sum(number for _, number in phrases) for phrases in references)
         return number <= max(most, _distinct(each for phrases in references for each, _ in phrases))
+    if (label in GARMENTS or label == "clothes") and max(people(found), most_people(image)) > 1:
+        return False
     described = max(len(phrases) for phrases in references)
     named = sum(each.label == label and bool(each.colours) for each in found.phrases)
     is_single = len({colours for phrases in references for colours, _ in phrases}) == 1 or described == 1
@@ -106,6 +120,8 @@ def relation(own: Relation, found: Reading, image: ImageFacts) -> Found:
         contradicting += is_other
     if agreeing:
         return "correct", f"{of_references(agreeing, image)}: {link.subject} {link.name} {link.object}"
+    if link.name == "riding" and (ridden := _ridden(own, image)):
+        return "wrong", ridden
     if not contradicting:
         return "unknown", f"no reference relates {link.subject} and {link.object} so"
     evidence = f"{of_references(contradicting, image)}: {max(sorted(set(said)), key=said.count)}"
@@ -113,6 +129,22 @@ def relation(own: Relation, found: Reading, image: ImageFacts) -> Found:
     if link.subject != link.object and number is not None and number > most:
         return "unknown", f"{evidence}; {number} boxes of {link.subject}"
     return "wrong", evidence
+
+
+def _ridden(own: Relation, image: ImageFacts) -> str:
+    """Return evidence that references agree on something else that is ridden; empty if they do not."""
+    label, subject = own.object.label, own.subject.label
+    said = [
+        each.object
+        for links in image.relations
+        for each in links
+        if each.name == "riding" and each.subject == subject and each.object in RIDDEN
+    ]
+    if label not in RIDDEN or len(said) < 2 or len(set(said)) > 1 or said[0] in (own.object.noun.also or ()):
+        return ""
+    number = image.number(subject)
+    is_alone = number == 1 and label not in image.fitting
+    return f"{of_references(len(said), image)}: {subject} riding {said[0]}" if is_alone else ""
 
 
 def _agrees(own: Link, other: Link) -> bool:

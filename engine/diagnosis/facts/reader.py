@@ -174,15 +174,25 @@ def _wears(found: Reading, subject: Phrase, words: tuple[str, ...], following: P
     size = next((len(each) for each in _WEARING if words[: len(each)] == each), 0)
     if not size:
         return 0
-    if len(words) > size and words[size] in COLOURS:
-        subject.clothes.append(COLOURS[words[size]])
-        found.worn.append((subject, COLOURS[words[size]], start, start + size + 1))
-        return size + 1
+    end = size
+    while end < len(words) and words[end] in COLOURS:
+        end += 2 if words[end + 1 : end + 2] in (("and",), ("",)) and words[end + 2 : end + 3] and words[end + 2] in COLOURS else 1
+    if end > size and (end == len(words) or _ends(words[end])):
+        for at in range(size, end):
+            if words[at] in COLOURS:
+                subject.clothes.append(COLOURS[words[at]])
+                found.worn.append((subject, COLOURS[words[at]], start, start + at + 1))
+        return end
     if len(words) == size and following is not None and following.label in GARMENTS:
         following.owner = subject
         subject.clothes += [colour for _, colour in following.colours]
         return 0 if words[0] in RELATIONS_OF_WEARING else size
     return 0
+
+
+def _ends(word: str) -> bool:
+    """Return whether a word after colours shows that no noun follows them."""
+    return word in ("", "and", "is", "are", "that", "who", "while") or word in POSTURES or word in LOCATIVES or word.endswith("ing")
 
 
 RELATIONS_OF_WEARING = {"wearing", "wears", "wear"}
@@ -226,13 +236,13 @@ def _relate(found: Reading, subject: Phrase, name: str, other: Phrase, start: in
     found.relations.append(Relation(subject, name, other, start, stop))
 
 
-Stated = tuple[Fact, Phrase | Relation | None]
-"""A fact with the phrase that states it, or the relation; None for colours without a garment."""
+Stated = tuple[Fact, Phrase | Relation]
+"""A fact with the phrase that it is about, or the relation."""
 
 
 def stated(found: Reading) -> list[Stated]:
     """Return the facts of a reading with what states them, in the order of their words."""
-    facts: list[tuple[int, int, Kind, str | None, str, Phrase | Relation | None]] = []
+    facts: list[tuple[int, int, Kind, str | None, str, Phrase | Relation]] = []
     for phrase in found.phrases:
         label, start, stop = phrase.label, phrase.noun.start, phrase.stop
         facts.append((start, stop, "object", label, label, phrase))
@@ -247,7 +257,7 @@ def stated(found: Reading) -> list[Stated]:
         value = f"{each.name} {each.object.label}"
         facts.append((each.start, each.stop, "relation", each.subject.label, value, each))
     facts += [(at, at + 1, "posture", phrase.label, value, phrase) for phrase, value, at in found.postures]
-    facts += [(start, stop, "colour", "clothes", colour, None) for _, colour, start, stop in found.worn]
+    facts += [(start, stop, "colour", "clothes", colour, wearer) for wearer, colour, start, stop in found.worn]
     facts.sort(key=lambda each: each[:2])
     places = found.places
     return [

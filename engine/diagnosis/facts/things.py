@@ -75,6 +75,8 @@ def count(phrase: Phrase, found: Reading, image: ImageFacts) -> Found:
     if agreeing:
         return "correct", f"{of_references(agreeing, image)}: {number}"
     boxes = image.number(label) if label in image.boxes else None
+    if label.lower() == "person" and not _OTHERS.isdisjoint(found.parts):
+        return "unknown", "the caption names further persons without a noun"
     if boxes == claimed:
         return "correct", _boxes(boxes, label)
     others = [total for total, _, _, _ in stated if total]
@@ -87,6 +89,9 @@ def count(phrase: Phrase, found: Reading, image: ImageFacts) -> Found:
         is_wrong = boxes in others or (bool(stated) and singular)
         return ("wrong" if is_wrong else "unknown"), f"{_boxes(boxes, label)}; {says}"
     return ("wrong" if boxes in others else "unknown"), f"{_boxes(boxes, label)}; {says}"
+
+
+_OTHERS = {"another", "other", "others", "third", "one"}
 
 
 def _list(numbers: list[int]) -> str:
@@ -117,30 +122,50 @@ def too_few(found: Reading, image: ImageFacts) -> list[Judged]:
 
 
 def person(phrase: Phrase, found: Reading, image: ImageFacts) -> Found:
-    """Judge whether references call a person so. Only their words are evidence, not how a person looks."""
+    """Judge whether references call a person so. Only their words are evidence, not how a person looks.
+
+    Words contradict each other by gender, such as man and woman, or by age, such as man and boy. A "young man" may be a
+    boy, and a person may be anybody.
+    """
     value, gender, age = PERSONS[phrase.noun.name]
     same = sum(any(PERSONS[word][0] == value for word in words if word in PERSONS) for words in image.persons)
     if same:
         return "correct", f"{of_references(same, image)}: {value}"
-    for axis, own in ((1, gender), (2, age)):
+    is_young = age == "adult" and any(attribute == "young" for _, attribute in phrase.attributes)
+    may_be_child = is_young and not any(_CHILDREN & words.keys() for words in image.persons)
+    for axis, own in ((1, gender), (2, "" if may_be_child else age)):
         found_other = _other_person(axis, own, found, image) if own else None
         if found_other is not None:
             number, other = found_other
             return "wrong", f"{of_references(number, image)}: {other}, none: {value}"
-    named, shown = _people(found), image.number("person")
-    if shown is not None and named > shown >= _most_people(image) and image.persons:
+    named, shown = people(found), image.number("person")
+    if shown is not None and named > shown >= most_people(image) and image.persons:
         return "wrong", f"{_boxes(shown, 'person')}, and no reference names more; none: {value}"
     return "unknown", "the references do not agree on another word"
 
 
-def _people(found: Reading) -> int:
+def is_unanimous(value: str, image: ImageFacts) -> bool:
+    """Return whether every reference that names a person says another gender, or another age, than `value`."""
+    own = next(said for said in PERSONS.values() if said[0] == value)
+    return any(
+        own[axis] and all(word in PERSONS and PERSONS[word][axis] not in ("", own[axis]) for words in image.persons for word in words)
+        for axis in (1, 2)
+    )
+
+
+def people(found: Reading) -> int:
     """Return the number of persons that a caption names."""
     return sum(max(each.number, 1) for each in found.phrases if each.label.lower() == "person")
 
 
-def _most_people(image: ImageFacts) -> int:
+def most_people(image: ImageFacts) -> int:
     """Return the largest number of persons that a reference names."""
     return max((sum(max(number, 1) for number in words.values()) for words in image.persons), default=0)
+
+
+_CHILDREN = {"child", "children", "kid", "kids", "toddler", "toddlers", "baby", "babies"}
+_LEAST = {1: 2, 2: 3}
+"""Axis of PERSONS (gender, age) -> number of references that must agree. Ages are called more freely than genders."""
 
 
 def _other_person(axis: int, own: str, found: Reading, image: ImageFacts) -> tuple[int, str] | None:
@@ -155,10 +180,10 @@ def _other_person(axis: int, own: str, found: Reading, image: ImageFacts) -> tup
             others.append(PERSONS[next(iter(words))][0])
         else:
             neutral += 1
-    if len(others) < 2 or neutral >= len(others):
+    if len(others) < _LEAST[axis] or neutral >= len(others):
         return None
     if sum(each.label.lower() == "person" for each in found.phrases) > 1:
         shown = image.number("person")
-        if shown is None or (_people(found) <= shown and _most_people(image) < shown):
+        if shown is None or (people(found) <= shown and most_people(image) < shown):
             return None  # it may be one of the others
     return len(others), max(sorted(set(others)), key=others.count)

@@ -20,7 +20,11 @@ SIMILAR = {
         "teal/turquoise blue/purple pink/purple gray/blue yellow/beige gray/tan yellow/green brown/black brown/red"
     ).split()
 }
-"""Pairs of colours that people confuse."""
+"""Pairs of colours that people confuse: one contradicts the other only if several references agree on it."""
+VAGUE = {"tan", "beige", "gold", "silver", "maroon", "teal", "turquoise", "navy"}
+"""Colours that never contradict a similar one."""
+FURS = ({"brown", "red", "gold", "tan", "beige"}, {"yellow", "gold", "tan", "orange"}, {"black", "gray"})
+"""Colours of fur between which people do not distinguish."""
 
 NUMBERS = {
     **{"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11},
@@ -61,6 +65,9 @@ OPPOSITES = {
 COMPARED = {"small", "large"}
 for _colour in COLOURS:
     ATTRIBUTES.pop(_colour, None)
+
+COLLECTIVES = {"couple", "couples", "crowd", "crowds", "family", "families", "audience", "team", "teams", "groups", "pairs"}
+"""Names of several persons each, whose number is no number of persons."""
 
 PERSONS = {
     **{word: ("man", "male", "adult") for word in ("man", "men", "gentleman", "gentlemen", "businessman", "policeman")},
@@ -169,11 +176,13 @@ PASSIVE: dict[tuple[str, ...], str] = {
 CONVERSE = {"over": "under", "behind": "in front of", "right of": "left of"}
 """Relations that are stored as their converse, with subject and object exchanged."""
 SYMMETRIC = {"next to"}
+RIDDEN = {"bicycle", "motorcycle", "horse", "elephant", "cow", "camel", "donkey", "surfboard", "skateboard", "snowboard", "skis"}
+RIDDEN |= {"bird", "dog", "cat", "sheep", "car", "bus", "boat", "train", "truck", "sled"}
+"""Nouns of which a person rides one."""
 RELATIONS_APART = {
     frozenset(pair.split("/"))
     for pair in (
-        "on/under in/under riding/holding riding/pushing riding/pulling riding/throwing riding/catching riding/under "
-        "on/holding"
+        "on/under in/under riding/holding riding/pushing riding/pulling riding/throwing riding/under"
     ).split()
 }
 """Relations of the same two objects that exclude each other."""
