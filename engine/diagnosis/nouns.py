@@ -99,6 +99,12 @@ def _orange(noun: Noun, parts: Sequence[str], before: str, after: str, labels: M
     return noun if is_fruit else None
 
 
+def _skis(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
+    """Somebody dressed in yellow skis on a slope."""
+    is_verb = before in COLOURS and noun.start > 1 and parts[noun.start - 2] == "in" and after in ("on", "down", "in")
+    return None if is_verb else noun
+
+
 def _board_of(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
     """A board is the one that its sport names, else a surfboard if that is the only kind that the dataset has."""
     text = " ".join(parts)
@@ -111,6 +117,6 @@ def _board_of(noun: Noun, parts: Sequence[str], before: str, after: str, labels:
 
 
 _CONTEXTS = {
-    **{"couple": _couple, "couples": _couple, "glass": _glass, "glasses": _glass, "orange": _orange},
+    **{"couple": _couple, "couples": _couple, "glass": _glass, "glasses": _glass, "orange": _orange, "skis": _skis},
     **{"board": _board_of, "boards": _board_of},
 }

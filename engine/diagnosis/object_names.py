@@ -88,7 +88,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "cake": ("cupcake", "birthday cake", "wedding cake", "cheesecake", "piece of cake", "slice of cake"),
     "chair": ("armchair", "stool", "seat", "lawn chair", "rocking chair", "beach chair", "lounge chair"),
     "couch": ("sofa", "loveseat", "love seat", "futon"),
-    "potted plant": ("plant", "houseplant", "house plant"),
+    "potted plant": ("plant", "houseplant", "house plant", "plant in a pot", "plants in pots"),
     "bed": (),
     "dining table": ("table", "desk", "kitchen table", "dinner table", "picnic table", "coffee table", "dining room table"),
     "toilet": ("urinal", "commode"),

@@ -37,7 +37,7 @@ class Phrase:
     clothes: list[str] = field(default_factory=list)
     """Of a person: the colours of what it wears."""
     owner: "Phrase | None" = None
-    """Of a garment: who wears it."""
+    """Of a garment or of food: who wears or eats it."""
     of: "Phrase | None" = None
     """What this phrase is the object of: in "a cat on a bench", the cat is that of the bench."""
 

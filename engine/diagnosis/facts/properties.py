@@ -19,6 +19,7 @@ from engine.diagnosis.facts.vocabulary import (
     ROOMS,
     SIMILAR,
     SYMMETRIC,
+    TORSO,
     VAGUE,
 )
 
@@ -39,9 +40,15 @@ def colour(fact: Fact, phrase: Phrase, found: Reading, image: ImageFacts) -> Fou
     if own & said.keys() or not _is_described(label, found, image) or any(_is_vague(label, value, each) for each in said):
         return "unknown", evidence
     if any(frozenset((value, each)) in SIMILAR for each in said):
-        is_agreed = all(said[each] > 1 for each in said if frozenset((value, each)) in SIMILAR)
+        is_agreed = all(_support(label, each, image) > 1 for each in said if frozenset((value, each)) in SIMILAR)
         return ("wrong" if is_agreed else "unknown"), evidence
     return "wrong", evidence
+
+
+def _support(label: str, value: str, image: ImageFacts) -> int:
+    """Return how many times references name a colour of an object, or of any garment that covers a person."""
+    labels = TORSO if label in TORSO else {label}
+    return sum(any(value in each for each, _ in phrases) for label in labels for phrases in image.colours.get(label, ()))
 
 
 def _is_vague(label: str, value: str, other: str) -> bool:

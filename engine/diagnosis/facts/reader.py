@@ -216,7 +216,9 @@ def _read_relation(
     name = RELATIONS.get(words)
     if name is None and passive is None:
         return False
-    if name is not None:
+    if name == "eating":
+        following.owner = subject  # what follows is about the one that eats
+    elif name is not None:
         following.of = following.of or subject
     if following.label in PLACES and (name in ("on", "in") or words[-1] in ("by", "near", "over", "above")):
         return True

@@ -14,16 +14,16 @@ COLOURS = {
 SIMILAR = {
     frozenset(pair.split("/"))
     for pair in (
-        "red/orange red/maroon red/pink brown/maroon purple/maroon orange/yellow orange/brown orange/gold orange/tan "
-        "yellow/gold yellow/tan brown/tan brown/beige brown/gold tan/beige tan/gold tan/white white/beige gray/silver "
-        "gray/white gray/black white/silver blue/teal blue/turquoise blue/navy green/teal green/turquoise black/navy "
-        "teal/turquoise blue/purple pink/purple gray/blue yellow/beige gray/tan yellow/green brown/black brown/red"
+        "red/orange orange/yellow brown/orange brown/yellow yellow/green pink/purple blue/purple gray/blue gray/black "
+        "red/maroon brown/maroon purple/maroon orange/gold orange/tan yellow/gold yellow/tan yellow/beige brown/tan "
+        "brown/beige brown/gold tan/beige tan/gold tan/white white/beige white/gold gray/silver white/silver gray/tan "
+        "blue/teal blue/turquoise blue/navy green/teal green/turquoise black/navy teal/turquoise"
     ).split()
 }
 """Pairs of colours that people confuse: one contradicts the other only if several references agree on it."""
 VAGUE = {"tan", "beige", "gold", "silver", "maroon", "teal", "turquoise", "navy"}
 """Colours that never contradict a similar one."""
-FURS = ({"brown", "red", "gold", "tan", "beige"}, {"yellow", "gold", "tan", "orange"}, {"black", "gray"})
+FURS = ({"brown", "red", "gold", "tan", "beige"}, {"yellow", "gold", "tan", "orange"})
 """Colours of fur between which people do not distinguish."""
 
 NUMBERS = {
@@ -193,6 +193,8 @@ GARMENTS = {
     *("goggles", "tie"),
 }
 """Nouns of what persons wear."""
+TORSO = {"clothes", "shirt", "dress", "jacket", "sweater", "suit", "uniform"}
+"""Garments whose colour is that of a person "dressed in red"."""
 VIEWS = {"photo", "view", "shot", "scene", "closeup", "area", "surface", "picture", "herd", "flock"}
 """Nouns that are no objects of the image: the image itself, and groups."""
 
