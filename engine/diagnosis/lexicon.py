@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from engine.diagnosis.nouns import Noun, in_context, modifies, needs_context
-from engine.diagnosis.object_names import COCO, COCO_LIKE, LOOSE, SYNONYMS, THINGS
+from engine.diagnosis.object_names import COCO, COCO_LIKE, HIDDEN, LOOSE, SYNONYMS, THINGS
 
 _IRREGULAR = {
     **{"person": "persons", "ox": "oxen", "goose": "geese", "potato": "potatoes", "tomato": "tomatoes"},
@@ -103,6 +103,9 @@ class Mentions:
             entry = (tuple(name.split()), label, is_label, None if is_own else loose.get(name), name in plurals)
             if entry[0]:
                 self._entries.setdefault(entry[0][0], []).append(entry)
+        for name in HIDDEN:
+            words = tuple(name.split())
+            self._entries.setdefault(words[0], []).insert(0, (words, "", False, None, False))
         self._own = {_plain(label): label for label in own}
 
     def find(self, text: str) -> dict[str, str]:
@@ -134,7 +137,9 @@ class Mentions:
                 size = len(words)
                 if size == 1 or tuple(parts[at : at + size]) == words:
                     noun = Noun(at, at + size, label, " ".join(words), is_label, also, is_plural)
-                    if size > 1 or not needs_context(noun.name):
+                    if not label:
+                        pass
+                    elif size > 1 or not needs_context(noun.name):
                         found.append(noun)
                     elif (read := in_context(noun, parts, found[-1].stop == at if found else False, self._own)) is not None:
                         found.append(read)

@@ -33,13 +33,13 @@ def modifies(noun: Noun, following: Noun) -> bool:
     return noun.name in _KIN if noun.label.lower() == "person" else True
 
 
-_KIN = {"baby", "adult", "mother", "father", "male", "female", "passenger", "infant", "toddler"}
+_KIN = {"baby", "adult", "mother", "father", "male", "female", "passenger", "infant", "toddler", "teen"}
 """Persons that modify a noun: a baby bird, a passenger train."""
 _VERBS = {
     *("sails", "docks", "rocks", "parks", "skis", "boards", "waves", "swings", "slides", "faces", "heads", "tracks"),
-    *("skates", "trains", "drinks", "boxes", "leaves", "ducks", "crosses", "bowls", "bats", "paints", "rails", "trails"),
+    *("skates", "trains", "drinks", "boxes", "leaves", "crosses", "bowls", "bats", "paints", "rails", "trails"),
     *("painting", "building", "toasts", "fires", "noses", "paddles", "horns", "books", "surfaces", "floors", "hoses"),
-    *("mops", "brooms", "sticks", "rams", "seals", "balloons", "paws", "backs", "lands", "streams", "races", "goals", "forks", "spoons"),
+    *("mops", "brooms", "sticks", "rams", "seals", "balloons", "paws", "backs", "lands", "streams", "races", "goals", "forks", "spoons", "cooks"),
 }
 """Names that are verbs when they follow a noun: a boat sails."""
 _DETERMINERS = {"a", "an", "the", "one", "his", "her", "their", "its", "this", "that", "each", "another", "half"}
@@ -99,6 +99,10 @@ def _orange(noun: Noun, parts: Sequence[str], before: str, after: str, labels: M
     return noun if is_fruit else None
 
 
+def _jet(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
+    return None if after == "of" else noun
+
+
 def _skis(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
     """Somebody dressed in yellow skis on a slope."""
     is_verb = before in COLOURS and noun.start > 1 and parts[noun.start - 2] == "in" and after in ("on", "down", "in")
@@ -117,6 +121,6 @@ def _board_of(noun: Noun, parts: Sequence[str], before: str, after: str, labels:
 
 
 _CONTEXTS = {
-    **{"couple": _couple, "couples": _couple, "glass": _glass, "glasses": _glass, "orange": _orange, "skis": _skis},
+    **{"couple": _couple, "couples": _couple, "glass": _glass, "glasses": _glass, "orange": _orange, "skis": _skis, "jet": _jet, "jets": _jet},
     **{"board": _board_of, "boards": _board_of},
 }

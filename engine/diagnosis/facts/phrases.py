@@ -97,7 +97,8 @@ def _read_left(phrase: Phrase, parts: Sequence[str], limit: int, modifiers: dict
         elif word in ATTRIBUTES:
             if word == "old" and at > limit and parts[at - 1] in ("year", "years", "month", "months"):
                 return
-            phrase.attributes.insert(0, (at, ATTRIBUTES[word]))
+            if word != "open" or parts[at + 1] != "air":
+                phrase.attributes.insert(0, (at, ATTRIBUTES[word]))
         elif word in NUMBERS:
             if not _is_measure(parts, at, phrase) and phrase.noun.name not in COLLECTIVES:
                 phrase.start, phrase.count = at, NUMBERS[word]

@@ -99,6 +99,7 @@ def _read_between(found: Reading, every: Sequence[Phrase]) -> None:
     parts = found.parts
     first = every[0].start if every else len(parts)
     pending, posture = _opening(tuple(parts[:first]))
+    root = next((each for each in every if each.label not in PLACES and each.label not in VIEWS), every[0] if every else None)
     for number, phrase in enumerate(every):
         end = every[number + 1].start if number + 1 < len(every) else len(parts)
         following = every[number + 1] if number + 1 < len(every) else None
@@ -110,7 +111,7 @@ def _read_between(found: Reading, every: Sequence[Phrase]) -> None:
                 found.postures.append((following, posture, 0))
             pending, posture = None, None
         elif gap:
-            _read_gap(found, phrase, gap, following)
+            _read_gap(found, phrase, gap, following, root)
 
 
 def _opening(words: tuple[str, ...]) -> tuple[str | None, str | None]:
@@ -127,9 +128,10 @@ _COPULAS = {"is", "are", "was", "were", "that", "who", "which", "being", "be", "
 _IT = {("on", "it"), ("on", "top"), ("on", "them"), ("under", "it"), ("in", "it"), ("behind", "it"), ("on", "top", "of", "it")}
 
 
-def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase | None) -> None:
-    """Read the words after a phrase, up to the next one."""
+def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase | None, root: Phrase) -> None:
+    """Read the words after a phrase, up to the next one; `root` is what the sentence is about."""
     start = phrase.stop
+    is_aside = gap[0] == "while"
     while gap and gap[0] in _COPULAS:
         gap, start = gap[1:], start + 1
     if not gap:
@@ -137,7 +139,7 @@ def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase 
     subject = phrase.owner or phrase
     worn = _wears(found, subject, tuple(gap), following, start)
     gap, start = gap[worn:], start + worn
-    while worn and gap and gap[0] in _COPULAS:
+    while worn and gap and (gap[0] in _COPULAS or gap[0] == "and" and len(gap) > 1):
         gap, start = gap[1:], start + 1
     if not gap:
         return
@@ -145,21 +147,50 @@ def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase 
     if words[0] in COLOURS and start > phrase.stop:
         phrase.colours.append((start, COLOURS[words[0]]))
         return
-    if words == ("with",) and following is not None:
-        _read_with(found, phrase, following)
-        return
+    if following is not None:
+        if words == ("with",):
+            _read_with(found, phrase, following)
+            return
+        if words == ("and",) and phrase.owner is not None and following.label in GARMENTS:
+            following.owner = phrase.owner
+            return
+    actor = root if is_aside else _actor(phrase, subject, words)
+    if actor is not None and not (following and _read_relation(found, actor, words, following, start)):
+        _read_posture(found, actor, words, following, start, start == phrase.stop)
+    if following is not None and following.of is None and following.owner is None and not _SEPARATE & set(words):
+        following.of = subject
+
+
+_SEPARATE = {"and", "", "or", "as", "while", "where"}
+"""Words that begin something new."""
+
+
+def _actor(phrase: Phrase, subject: Phrase, words: tuple[str, ...]) -> Phrase | None:
+    """Return whom the words after a phrase are about; None if it cannot be said."""
+    if phrase.owner is not None:
+        return subject
+    if phrase.label in GARMENTS or (phrase.label in PLACES and phrase.of is not None):
+        return None
+    if phrase.of is None or words[0] in _OF_THINGS:
+        return subject
     is_verb = words[0] in POSTURES or words in _VERBAL
-    if phrase.of is not None and phrase.owner is None:
-        if not is_verb or phrase.label in _ANIMATE:
-            return  # it cannot be said whose verb it is
-        subject = phrase.of
-    if following is not None and _read_relation(found, subject, words, following, start):
+    return phrase.of if is_verb and phrase.label not in _ANIMATE else None
+
+
+_OF_THINGS = {"parked"}
+"""Postures of the noun before them, whatever it is the object of."""
+
+
+def _read_posture(
+    found: Reading, subject: Phrase, words: tuple[str, ...], following: Phrase | None, start: int, is_direct: bool
+) -> None:
+    """Read a posture and the relation after it, as in "sitting on"; "stands" needs its subject directly before it."""
+    if words[0] not in POSTURES:
         return
-    if words[0] in POSTURES:
-        if words[0].endswith("ing") or words[0] in _POSTURE_WORDS or start == phrase.stop:
-            found.postures.append((subject, POSTURES[words[0]], start))
-        if following is not None:
-            _read_relation(found, subject, words[1:], following, start + 1)
+    if words[0].endswith("ing") or words[0] in _POSTURE_WORDS or is_direct:
+        found.postures.append((subject, POSTURES[words[0]], start))
+    if following is not None:
+        _read_relation(found, subject, words[1:], following, start + 1)
 
 
 _VERBAL = {words for words in RELATIONS if words[0].endswith("ing") or words[0].endswith("s")}
