@@ -162,7 +162,7 @@ def parts_of(words: Sequence[str]) -> tuple[list[str], list[int]]:
     """Return the parts of words in lower case, each with the index of its word.
 
     A word such as "traffic-light" has two parts. A punctuation mark is an empty part and separates its neighbours, and
-    so is a possessive s. A hyphen, which some tokenizers return as a word, joins them.
+    so does a possessive s, the part "'s". A hyphen, which some tokenizers return as a word, joins them.
     """
     parts: list[str] = []
     places: list[int] = []
@@ -171,11 +171,11 @@ def parts_of(words: Sequence[str]) -> tuple[list[str], list[int]]:
             parts.append(word.lower())
             places.append(at)
         elif word != "-":
-            found = [part.lower() for part in _PART.findall(word)]
+            found = [part.lower() or ("'s" if possessive else "") for part, possessive in _PART.findall(word)]
             parts += found
             places += [at] * len(found)
     return parts, places
 
 
-_PART = re.compile(r"([^\W_]+(?:['’](?![sS]\b)[^\W_]+)*)|['’][sS]\b|[^\w\s-]")
-"""A part of a word, or as an empty group a punctuation mark or a possessive s."""
+_PART = re.compile(r"([^\W_]+(?:['’](?![sS]\b)[^\W_]+)*)|(['’][sS]\b)|[^\w\s-]")
+"""A part of a word, a possessive s, or a punctuation mark as two empty groups."""

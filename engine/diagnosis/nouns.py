@@ -83,13 +83,14 @@ def _couple(noun: Noun, parts: Sequence[str], before: str, after: str, labels: M
 
 def _glass(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
     """A glass is a vessel; glass is a material, and glasses are worn unless they are filled or counted."""
-    if noun.is_plural:
-        return noun if after == "of" or before in _COUNTING else None
+    if noun.name == "glasses":
+        is_filled = after == "of" or before in _COUNTING
+        return noun if is_filled else replace(noun, label="glasses", is_label="glasses" in labels, also=())
     is_counted = before in _DETERMINERS or (noun.start > 1 and parts[noun.start - 2] in _DETERMINERS)
     return noun if after == "of" or (is_counted and not after.endswith("ed")) else None
 
 
-_COUNTING = {"two", "three", "four", "several", "some", "many", "tall", "empty", "full", "drinking", "the"}
+_COUNTING = {"two", "three", "four", "several", "some", "many", "tall", "empty", "full", "drinking"}
 
 
 def _orange(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:

@@ -38,6 +38,8 @@ class Phrase:
     """Of a person: the colours of what it wears."""
     owner: "Phrase | None" = None
     """Of a garment or of food: who wears or eats it."""
+    is_loose: bool = False
+    """Whether words that were not understood lead to this phrase, so that it cannot be said what follows it is about."""
     of: "Phrase | None" = None
     """What this phrase is the object of: in "a cat on a bench", the cat is that of the bench."""
 
@@ -62,6 +64,8 @@ _STOPS = {
     *("with", "in", "on", "at", "by", "near", "to", "of", "from", "for", "is", "are", "was", "were", "has", "have", "it"),
     *("as", "while", "that", "who", "which", "there", "over", "under", "behind", "beside", "through", "into", "down", "up"),
     *("along", "across", "next", "front", "top", "off", "out", "inside", "outside", "around", "about", "one", "not"),
+    *("above", "below", "beneath", "against", "toward", "towards", "onto", "past", "upon", "underneath", "like", "after"),
+    *("before", "than", "among", "when", "where", "because", "so", "then", "'s", "around", "within", "behind", "amid"),
     *("wearing", "holding", "riding", "carrying", "during", "between", "or", "but", "he", "she", "they", "them", "him"),
 }
 

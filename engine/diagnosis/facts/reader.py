@@ -90,7 +90,9 @@ def reading(words: Sequence[str], mentions: Mentions) -> Reading:
         before = parts[phrase.start - 1] if phrase.start else ""
         if phrase.is_denied or (phrase.label in VIEWS and not phrase.noun.is_label):
             continue
-        is_place = phrase.label in PLACES and not phrase.noun.is_label and (number == 0 or before in LOCATIVES or before == "filled")
+        is_place = phrase.label in PLACES and not phrase.noun.is_label and (
+            number == 0 or before in LOCATIVES or (before == "of" and every[number - 1].label in VIEWS)
+        )
         (found.scenes if is_place else found.phrases).append(phrase)
     return found
 
@@ -99,6 +101,8 @@ def _read_between(found: Reading, every: Sequence[Phrase]) -> None:
     parts = found.parts
     first = every[0].start if every else len(parts)
     pending, posture = _opening(tuple(parts[:first]))
+    if every and every[0].label in PLACES and parts[0] not in ("there", "this", "here") and every[0].start > 0:
+        every[0].is_loose = True
     root = next((each for each in every if each.label not in PLACES and each.label not in VIEWS), every[0] if every else None)
     for number, phrase in enumerate(every):
         end = every[number + 1].start if number + 1 < len(every) else len(parts)
@@ -158,7 +162,13 @@ def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase 
     if actor is not None and not (following and _read_relation(found, actor, words, following, start)):
         _read_posture(found, actor, words, following, start, start == phrase.stop)
     if following is not None and following.of is None and following.owner is None and not _SEPARATE & set(words):
-        following.of = subject
+        following.is_loose = phrase.label not in PLACES and phrase.label not in VIEWS
+
+
+def _are_several(found: Reading, phrase: Phrase) -> bool:
+    """Return whether a phrase can be the subject of a plural verb: "dogs sit", "a cat and a dog sit"."""
+    is_last = phrase.start > 0 and found.parts[phrase.start - 1] == "and"
+    return phrase.noun.is_plural or phrase.noun.name in ("people", "couple", "sheep", "cattle") or is_last
 
 
 _SEPARATE = {"and", "", "or", "as", "while", "where"}
@@ -169,12 +179,18 @@ def _actor(phrase: Phrase, subject: Phrase, words: tuple[str, ...]) -> Phrase | 
     """Return whom the words after a phrase are about; None if it cannot be said."""
     if phrase.owner is not None:
         return subject
-    if phrase.label in GARMENTS or (phrase.label in PLACES and phrase.of is not None):
+    if phrase.label in GARMENTS or (phrase.is_loose and words[0] not in _OF_THINGS):
+        return None
+    if phrase.label in PLACES and phrase.of is not None:
         return None
     if phrase.of is None or words[0] in _OF_THINGS:
         return subject
     is_verb = words[0] in POSTURES or words in _VERBAL
-    return phrase.of if is_verb and phrase.label not in _ANIMATE else None
+    if not is_verb or phrase.label in _ANIMATE:
+        return None
+    while phrase.of is not None:
+        phrase = phrase.of
+    return phrase
 
 
 _OF_THINGS = {"parked"}
@@ -187,7 +203,8 @@ def _read_posture(
     """Read a posture and the relation after it, as in "sitting on"; "stands" needs its subject directly before it."""
     if words[0] not in POSTURES:
         return
-    if words[0].endswith("ing") or words[0] in _POSTURE_WORDS or is_direct:
+    word = words[0]
+    if word.endswith("ing") or word in _POSTURE_WORDS or (is_direct and (word.endswith("s") or _are_several(found, subject))):
         found.postures.append((subject, POSTURES[words[0]], start))
     if following is not None:
         _read_relation(found, subject, words[1:], following, start + 1)
@@ -251,7 +268,9 @@ def _read_relation(
         following.owner = subject  # what follows is about the one that eats
     elif name is not None:
         following.of = following.of or subject
-    if following.label in PLACES and (name in ("on", "in") or words[-1] in ("by", "near", "over", "above")):
+    if found.parts[following.stop : following.stop + 1] == ["'s"]:
+        return True
+    if following.label in PLACES and (name in ("on", "in") or words == ("riding", "on") or words[-1] in ("by", "near", "over", "above")):
         return True
     stop = start + len(words)
     if passive is not None:
@@ -278,10 +297,11 @@ def stated(found: Reading) -> list[Stated]:
     facts: list[tuple[int, int, Kind, str | None, str, Phrase | Relation]] = []
     for phrase in found.phrases:
         label, start, stop = phrase.label, phrase.noun.start, phrase.stop
+        is_person = label.lower() == "person"  # a colour would be that of clothes or of skin
         facts.append((start, stop, "object", label, label, phrase))
         if phrase.count is not None:
             facts.append((phrase.start, stop, "count", label, str(phrase.count), phrase))
-        facts += [(min(at, start), max(at + 1, stop), "colour", label, colour, phrase) for at, colour in phrase.colours]
+        facts += [(min(at, start), max(at + 1, stop), "colour", label, colour, phrase) for at, colour in phrase.colours if not is_person]
         facts += [(at, stop, "attribute", label, value, phrase) for at, value in phrase.attributes]
         if phrase.noun.name in PERSONS:
             facts.append((start, stop, "person", label, PERSONS[phrase.noun.name][0], phrase))

@@ -50,9 +50,9 @@ ATTRIBUTES = {
         "sunny cloudy snowy grassy sandy rocky dusty muddy leafy green dark bright colorful round square "
         "flat fresh ripe sliced decorated parked crowded busy narrow wide steep smiling happy sad tired wild stuffed "
         "electric brick concrete leather paved tiled carpeted cluttered messy tidy elderly homeless shirtless barefoot "
-        "asian spotted curly heavy thick thin high low deep shallow beautiful pretty lush calm rough"
+        "spotted curly heavy thick thin high low deep shallow beautiful pretty lush calm rough"
     ).split()},
-    **{"blonde": "blond", "stripped": "striped", "colourful": "colorful", "colored": "colorful", "tiny": "small"},
+    **{"blonde": "blond", "stripped": "striped", "colourful": "colorful", "tiny": "small"},
     **{"huge": "large", "big": "large", "little": "small", "elderly": "old", "older": "old", "younger": "young"},
     **{"larger": "large", "smaller": "small", "bigger": "large", "wood": "wooden", "hairy": "furry", "shaggy": "furry"},
 }
@@ -83,7 +83,7 @@ PERSONS = {
 """Words for persons -> what they say: the person, the gender and the age ("" where they do not say it)."""
 
 LOCATIVES = {"in", "on", "at", "by", "near", "along", "through", "across", "down", "over", "inside", "outside", "into", "from"}
-LOCATIVES |= {"onto", "around", "up", "off", "above", "beside", "of", "against", "behind", "under", "beneath", "between"}
+LOCATIVES |= {"onto", "around", "up", "off", "above", "beside", "against", "behind", "under", "beneath", "between"}
 """Prepositions before a place."""
 
 PLACES = {
