@@ -141,7 +141,11 @@ class Mentions:
                         pass
                     elif size > 1 or not needs_context(noun.name):
                         found.append(noun)
-                    elif (read := in_context(noun, parts, found[-1].stop == at if found else False, self._own)) is not None:
+                    elif (
+                        read := in_context(
+                            noun, parts, found[-1] if found and found[-1].stop == at else None, self._own
+                        )
+                    ) is not None:
                         found.append(read)
                     step = size
                     break

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from engine.diagnosis.facts.vocabulary import COLOURS
+from engine.diagnosis.facts.vocabulary import COLOURS, GARMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,9 @@ def modifies(noun: Noun, following: Noun) -> bool:
     """Return whether a noun only modifies the one that follows it."""
     if noun.stop != following.start or noun.is_plural:
         return False
-    return noun.name in _KIN if noun.label.lower() == "person" else True
+    if noun.label.lower() == "person":
+        return noun.name in _KIN or following.label in GARMENTS
+    return True
 
 
 _KIN = {"baby", "adult", "mother", "father", "male", "female", "passenger", "infant", "toddler", "teen"}
@@ -39,12 +41,48 @@ _VERBS = {
     *("sails", "docks", "rocks", "parks", "skis", "boards", "waves", "swings", "slides", "faces", "heads", "tracks"),
     *("skates", "trains", "drinks", "boxes", "leaves", "crosses", "bowls", "bats", "paints", "rails", "trails"),
     *("painting", "building", "toasts", "fires", "noses", "paddles", "horns", "books", "surfaces", "floors", "hoses"),
-    *("mops", "brooms", "sticks", "rams", "seals", "balloons", "paws", "backs", "lands", "streams", "races", "goals", "forks", "spoons", "cooks"),
+    *(
+        "mops",
+        "brooms",
+        "sticks",
+        "rams",
+        "seals",
+        "balloons",
+        "paws",
+        "backs",
+        "lands",
+        "streams",
+        "races",
+        "goals",
+        "forks",
+        "spoons",
+        "cooks",
+    ),
 }
 """Names that are verbs when they follow a noun: a boat sails."""
+_MADE = {"painting", "building"}
+"""Names that are verbs only after a person."""
 _DETERMINERS = {"a", "an", "the", "one", "his", "her", "their", "its", "this", "that", "each", "another", "half"}
 _FOLLOWING = {
-    *("", "and", "or", "with", "on", "in", "at", "to", "of", "is", "are", "sits", "sitting", "next", "near", "by", "that"),
+    *(
+        "",
+        "and",
+        "or",
+        "with",
+        "on",
+        "in",
+        "at",
+        "to",
+        "of",
+        "is",
+        "are",
+        "sits",
+        "sitting",
+        "next",
+        "near",
+        "by",
+        "that",
+    ),
     *("beside", "from", "cut", "lies", "lying", "hanging", "under", "behind", "for", "being", "which", "has", "for"),
 }
 _BOARDS = {
@@ -60,14 +98,18 @@ def needs_context(name: str) -> bool:
     return name in _CONTEXTS or name in _VERBS
 
 
-def in_context(noun: Noun, parts: Sequence[str], after_noun: bool, labels: Mapping[str, str]) -> Noun | None:
+def in_context(noun: Noun, parts: Sequence[str], preceding: Noun | None, labels: Mapping[str, str]) -> Noun | None:
     """Return a noun of one word as its neighbours decide; None if it names nothing.
 
     Args:
-        after_noun: whether a noun precedes it directly.
+        preceding: the noun that precedes it directly.
         labels: the dataset's labels in lower case -> as they are written.
     """
-    if after_noun and noun.name in _VERBS:
+    if (
+        preceding is not None
+        and noun.name in _VERBS
+        and (noun.name not in _MADE or preceding.label.lower() == "person")
+    ):
         return None
     check = _CONTEXTS.get(noun.name)
     if check is None:
@@ -122,6 +164,15 @@ def _board_of(noun: Noun, parts: Sequence[str], before: str, after: str, labels:
 
 
 _CONTEXTS = {
-    **{"couple": _couple, "couples": _couple, "glass": _glass, "glasses": _glass, "orange": _orange, "skis": _skis, "jet": _jet, "jets": _jet},
+    **{
+        "couple": _couple,
+        "couples": _couple,
+        "glass": _glass,
+        "glasses": _glass,
+        "orange": _orange,
+        "skis": _skis,
+        "jet": _jet,
+        "jets": _jet,
+    },
     **{"board": _board_of, "boards": _board_of},
 }

@@ -10,7 +10,9 @@ from engine.demo.scenes import Scene, compose, describe
 KINDS = ("noun", "colour", "count", "relation")
 
 _PLACE_WORDS = {phrase.split(" ", 1)[1] for phrases in PLACES.values() for phrase in phrases}
-_THINGS = "|".join(sorted({form for nouns in NOUNS.values() for noun in nouns for form in (noun, plural(noun))}, key=len)[::-1])
+_THINGS = "|".join(
+    sorted({form for nouns in NOUNS.values() for noun in nouns for form in (noun, plural(noun))}, key=len)[::-1]
+)
 _NOUN = rf"(?:a|an|two|three)(?: [a-z]+){{0,2}}? (?:{_THINGS})\b"
 RELATIONS = (
     (r"to the left of", "to the right of"),

@@ -23,9 +23,7 @@ def judge_reading(found: Reading, image: ImageFacts) -> list[Judged]:
     return [*judged, *things.too_few(found, image)]
 
 
-def _verdict(
-    fact: Fact, source: Phrase | Relation, found: Reading, image: ImageFacts
-) -> tuple[Verdict, str]:
+def _verdict(fact: Fact, source: Phrase | Relation, found: Reading, image: ImageFacts) -> tuple[Verdict, str]:
     if isinstance(source, Relation):
         return properties.relation(source, found, image)
     if fact.kind == "colour":

@@ -16,6 +16,7 @@ from engine.diagnosis.facts.vocabulary import (
     SINGLE,
     TWO,
 )
+from engine.diagnosis.lexicon import plural
 from engine.diagnosis.nouns import Noun
 
 
@@ -60,11 +61,57 @@ class Phrase:
 
 
 _DETERMINERS = {"the", "his", "her", "their", "its", "this", "that", "these", "those", "each", "every", "all", "other"}
-_STOPS = {
-    *("with", "in", "on", "at", "by", "near", "to", "of", "from", "for", "is", "are", "was", "were", "has", "have", "it"),
-    *("as", "while", "that", "who", "which", "there", "over", "under", "behind", "beside", "through", "into", "down", "up"),
+STOPS = {
+    *(
+        "with",
+        "in",
+        "on",
+        "at",
+        "by",
+        "near",
+        "to",
+        "of",
+        "from",
+        "for",
+        "is",
+        "are",
+        "was",
+        "were",
+        "has",
+        "have",
+        "it",
+    ),
+    *(
+        "as",
+        "while",
+        "that",
+        "who",
+        "which",
+        "there",
+        "over",
+        "under",
+        "behind",
+        "beside",
+        "through",
+        "into",
+        "down",
+        "up",
+    ),
     *("along", "across", "next", "front", "top", "off", "out", "inside", "outside", "around", "about", "one", "not"),
-    *("above", "below", "beneath", "against", "toward", "towards", "onto", "past", "upon", "underneath", "like", "after"),
+    *(
+        "above",
+        "below",
+        "beneath",
+        "against",
+        "toward",
+        "towards",
+        "onto",
+        "past",
+        "upon",
+        "underneath",
+        "like",
+        "after",
+    ),
     *("before", "than", "among", "when", "where", "because", "so", "then", "'s", "around", "within", "behind", "amid"),
     *("wearing", "holding", "riding", "carrying", "during", "between", "or", "but", "he", "she", "they", "them", "him"),
 }
@@ -101,10 +148,11 @@ def _read_left(phrase: Phrase, parts: Sequence[str], limit: int, modifiers: dict
         elif word in ATTRIBUTES:
             if word == "old" and at > limit and parts[at - 1] in ("year", "years", "month", "months"):
                 return
-            if word != "open" or parts[at + 1] != "air":
+            is_own = not _is_of_part(parts[at + 1]) and (word, parts[at + 1]) != ("open", "air")
+            if is_own and phrase.noun.name not in COLLECTIVES:
                 phrase.attributes.insert(0, (at, ATTRIBUTES[word]))
         elif word in NUMBERS:
-            if not _is_measure(parts, at, phrase) and phrase.noun.name not in COLLECTIVES:
+            if not _is_measure(parts, at, phrase) and _is_counted(phrase.noun):
                 phrase.start, phrase.count = at, NUMBERS[word]
                 return
         elif word in SINGLE:
@@ -138,7 +186,7 @@ def _read_left(phrase: Phrase, parts: Sequence[str], limit: int, modifiers: dict
 
 
 def _is_of_part(following: str) -> bool:
-    """Return whether the word after a colour says what has it: a green headed duck is not green."""
+    """Return whether the word after an adjective says what it describes: a green headed duck is not green."""
     return following.endswith("ed") and following not in COLOURS and following not in ("colored", "coloured")
 
 
@@ -151,14 +199,23 @@ def _is_measure(parts: Sequence[str], at: int, phrase: Phrase) -> bool:
     return at + 1 < phrase.noun.start and following in MEASURES
 
 
+def _is_counted(noun: Noun) -> bool:
+    """Return whether a number before a noun is one of objects; "two face paints" are no two faces."""
+    if noun.name in COLLECTIVES:
+        return False
+    return noun.is_plural or noun.label.lower() == "person" or plural(noun.name) == noun.name
+
+
 def _is_modifier(parts: Sequence[str], at: int, limit: int) -> bool:
     """Return whether an unknown word may belong to the noun after it: "sports" in "a red sports car"."""
     word = parts[at]
-    if word in _STOPS or (word in POSTURES and at == limit) or (at == limit and limit > 0):
+    if word in STOPS or (word in POSTURES and at == limit) or (at == limit and limit > 0):
         return False
     if word.endswith(("ing", "ed")):
         before = parts[at - 1] if at > limit else "."
-        return before in SINGLE or before in _DETERMINERS or before in NUMBERS or _describes(before) or word.endswith("ed")
+        return (
+            before in SINGLE or before in _DETERMINERS or before in NUMBERS or _describes(before) or word.endswith("ed")
+        )
     return word == "sports" or word.endswith("ss") or not word.endswith("s")
 
 

@@ -37,7 +37,11 @@ def colour(fact: Fact, phrase: Phrase, found: Reading, image: ImageFacts) -> Fou
         return "unknown", f"no reference names a colour of {label}"
     evidence = f"{of_references(len(references), image)}: {', '.join(sorted(said))}"
     own = set(phrase.clothes) if label == "clothes" else {each for _, each in phrase.colours}
-    if own & said.keys() or not _is_described(label, found, image) or any(_is_vague(label, value, each) for each in said):
+    if (
+        own & said.keys()
+        or not _is_described(label, found, image)
+        or any(_is_vague(label, value, each) for each in said)
+    ):
         return "unknown", evidence
     if any(frozenset((value, each)) in SIMILAR for each in said):
         is_agreed = all(_support(label, each, image) > 1 for each in said if frozenset((value, each)) in SIMILAR)
@@ -48,7 +52,9 @@ def colour(fact: Fact, phrase: Phrase, found: Reading, image: ImageFacts) -> Fou
 def _support(label: str, value: str, image: ImageFacts) -> int:
     """Return how many times references name a colour of an object, or of any garment that covers a person."""
     labels = TORSO if label in TORSO else {label}
-    return sum(any(value in each for each, _ in phrases) for label in labels for phrases in image.colours.get(label, ()))
+    return sum(
+        any(value in each for each, _ in phrases) for label in labels for phrases in image.colours.get(label, ())
+    )
 
 
 def _is_vague(label: str, value: str, other: str) -> bool:
@@ -187,7 +193,9 @@ def omitted(found: Reading, image: ImageFacts) -> list[Omitted]:
     own = {(phrase.label, value) for phrase in found.phrases for _, value in phrase.colours}
     said: list[Omitted] = []
     for label, references in image.colours.items():
-        colours = Counter(each for phrases in references for each in {each for colours, _ in phrases for each in colours})
+        colours = Counter(
+            each for phrases in references for each in {each for colours, _ in phrases for each in colours}
+        )
         said += [_omit("colour", label, value, number, image)
                  for value, number in sorted(colours.items()) if label in named and (label, value) not in own
                  and 2 * number > image.references]  # fmt: skip
@@ -198,9 +206,13 @@ def omitted(found: Reading, image: ImageFacts) -> list[Omitted]:
                  for total, number in totals.items() if label in named and total not in counts
                  and 2 * number > image.references]  # fmt: skip
     links = {(each.subject, each.name, each.object) for each in map(link_of, found.relations)}
-    related = Counter(dict.fromkeys((each.subject, each.name, each.object) for links in image.relations for each in links))
     related = Counter(
-        key for each in image.relations for key in dict.fromkeys((link.subject, link.name, link.object) for link in each)
+        dict.fromkeys((each.subject, each.name, each.object) for links in image.relations for each in links)
+    )
+    related = Counter(
+        key
+        for each in image.relations
+        for key in dict.fromkeys((link.subject, link.name, link.object) for link in each)
     )
     said += [_omit("relation", key[0], f"{key[1]} {key[2]}", number, image)
              for key, number in related.items() if key not in links and 2 * number > image.references]  # fmt: skip

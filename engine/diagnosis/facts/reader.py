@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from engine.diagnosis.facts.fact import Fact, Kind
-from engine.diagnosis.facts.phrases import Phrase, phrases
+from engine.diagnosis.facts.phrases import STOPS, Phrase, phrases
 from engine.diagnosis.facts.vocabulary import (
     COLOURS,
     CONVERSE,
@@ -90,8 +90,10 @@ def reading(words: Sequence[str], mentions: Mentions) -> Reading:
         before = parts[phrase.start - 1] if phrase.start else ""
         if phrase.is_denied or (phrase.label in VIEWS and not phrase.noun.is_label):
             continue
-        is_place = phrase.label in PLACES and not phrase.noun.is_label and (
-            number == 0 or before in LOCATIVES or (before == "of" and every[number - 1].label in VIEWS)
+        is_place = (
+            phrase.label in PLACES
+            and not phrase.noun.is_label
+            and (number == 0 or before in LOCATIVES or (before == "of" and every[number - 1].label in VIEWS))
         )
         (found.scenes if is_place else found.phrases).append(phrase)
     return found
@@ -103,12 +105,18 @@ def _read_between(found: Reading, every: Sequence[Phrase]) -> None:
     pending, posture = _opening(tuple(parts[:first]))
     if every and every[0].label in PLACES and parts[0] not in ("there", "this", "here") and every[0].start > 0:
         every[0].is_loose = True
-    root = next((each for each in every if each.label not in PLACES and each.label not in VIEWS), every[0] if every else None)
+    root = next(
+        (each for each in every if each.label not in PLACES and each.label not in VIEWS), every[0] if every else None
+    )
     for number, phrase in enumerate(every):
         end = every[number + 1].start if number + 1 < len(every) else len(parts)
         following = every[number + 1] if number + 1 < len(every) else None
         gap = parts[phrase.stop : end]
-        if following is not None and gap in (["is"], ["are"], ["there", "is"], ["there", "are"]) and (pending or posture):
+        if (
+            following is not None
+            and gap in (["is"], ["are"], ["there", "is"], ["there", "are"])
+            and (pending or posture)
+        ):
             if pending:
                 _relate(found, following, pending, every[0], 0, first)
             if posture:
@@ -128,8 +136,32 @@ def _opening(words: tuple[str, ...]) -> tuple[str | None, str | None]:
     return RELATIONS.get(words[1:]), POSTURES[words[0]]
 
 
-_COPULAS = {"is", "are", "was", "were", "that", "who", "which", "being", "be", "has", "been", "stay", "stays", "while", "also"}
-_IT = {("on", "it"), ("on", "top"), ("on", "them"), ("under", "it"), ("in", "it"), ("behind", "it"), ("on", "top", "of", "it")}
+_COPULAS = {
+    "is",
+    "are",
+    "was",
+    "were",
+    "that",
+    "who",
+    "which",
+    "being",
+    "be",
+    "has",
+    "been",
+    "stay",
+    "stays",
+    "while",
+    "also",
+}
+_IT = {
+    ("on", "it"),
+    ("on", "top"),
+    ("on", "them"),
+    ("under", "it"),
+    ("in", "it"),
+    ("behind", "it"),
+    ("on", "top", "of", "it"),
+}
 
 
 def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase | None, root: Phrase) -> None:
@@ -154,6 +186,9 @@ def _read_gap(found: Reading, phrase: Phrase, gap: list[str], following: Phrase 
     if following is not None:
         if words == ("with",):
             _read_with(found, phrase, following)
+            return
+        if words == ("of",) and phrase.label not in VIEWS and phrase.label not in PLACES:
+            following.owner = subject  # what follows a cup of coffee is about the cup
             return
         if words == ("and",) and phrase.owner is not None and following.label in GARMENTS:
             following.owner = phrase.owner
@@ -181,7 +216,7 @@ def _actor(phrase: Phrase, subject: Phrase, words: tuple[str, ...]) -> Phrase | 
         return subject
     if phrase.label in GARMENTS or (phrase.is_loose and words[0] not in _OF_THINGS):
         return None
-    if phrase.label in PLACES and phrase.of is not None:
+    if phrase.label in PLACES and (phrase.of is not None or words[0] in RELATIONS_OF_WEARING):
         return None
     if phrase.of is None or words[0] in _OF_THINGS:
         return subject
@@ -204,7 +239,11 @@ def _read_posture(
     if words[0] not in POSTURES:
         return
     word = words[0]
-    if word.endswith("ing") or word in _POSTURE_WORDS or (is_direct and (word.endswith("s") or _are_several(found, subject))):
+    if (
+        word.endswith("ing")
+        or word in _POSTURE_WORDS
+        or (is_direct and (word.endswith("s") or _are_several(found, subject)))
+    ):
         found.postures.append((subject, POSTURES[words[0]], start))
     if following is not None:
         _read_relation(found, subject, words[1:], following, start + 1)
@@ -224,7 +263,11 @@ def _wears(found: Reading, subject: Phrase, words: tuple[str, ...], following: P
         return 0
     end = size
     while end < len(words) and words[end] in COLOURS:
-        end += 2 if words[end + 1 : end + 2] in (("and",), ("",)) and words[end + 2 : end + 3] and words[end + 2] in COLOURS else 1
+        end += (
+            2
+            if words[end + 1 : end + 2] in (("and",), ("",)) and words[end + 2 : end + 3] and words[end + 2] in COLOURS
+            else 1
+        )
     if end > size and (end == len(words) or _ends(words[end])):
         for at in range(size, end):
             if words[at] in COLOURS:
@@ -240,7 +283,12 @@ def _wears(found: Reading, subject: Phrase, words: tuple[str, ...], following: P
 
 def _ends(word: str) -> bool:
     """Return whether a word after colours shows that no noun follows them."""
-    return word in ("", "and", "is", "are", "that", "who", "while") or word in POSTURES or word in LOCATIVES or word.endswith("ing")
+    return (
+        word in ("", "and", "is", "are", "that", "who", "while")
+        or word in POSTURES
+        or word in LOCATIVES
+        or word.endswith("ing")
+    )
 
 
 RELATIONS_OF_WEARING = {"wearing", "wears", "wear"}
@@ -256,9 +304,7 @@ def _read_with(found: Reading, phrase: Phrase, following: Phrase) -> None:
         following.of = phrase
 
 
-def _read_relation(
-    found: Reading, subject: Phrase, words: tuple[str, ...], following: Phrase, start: int
-) -> bool:
+def _read_relation(found: Reading, subject: Phrase, words: tuple[str, ...], following: Phrase, start: int) -> bool:
     """Read a relation between two phrases; return whether the words name one."""
     passive = PASSIVE.get(words)
     name = RELATIONS.get(words)
@@ -268,9 +314,11 @@ def _read_relation(
         following.owner = subject  # what follows is about the one that eats
     elif name is not None:
         following.of = following.of or subject
-    if found.parts[following.stop : following.stop + 1] == ["'s"]:
+    if _continues(found.parts, following):
         return True
-    if following.label in PLACES and (name in ("on", "in") or words == ("riding", "on") or words[-1] in ("by", "near", "over", "above")):
+    if following.label in PLACES and (
+        name in ("on", "in") or words == ("riding", "on") or words[-1] in ("by", "near", "over", "above")
+    ):
         return True
     stop = start + len(words)
     if passive is not None:
@@ -278,6 +326,32 @@ def _read_relation(
     else:
         _relate(found, subject, RELATIONS[words], following, start, max(stop, following.stop))
     return True
+
+
+def _continues(parts: Sequence[str], phrase: Phrase) -> bool:
+    """Return whether a noun seems to modify an unknown one: "a dog tag", "a man 's lap"."""
+    word = parts[phrase.stop] if phrase.stop < len(parts) else ""
+    if word == "'s":
+        return True
+    is_known = word in STOPS or word in POSTURES or word in LOCATIVES or word in _COPULAS or word in _ADVERBS
+    return not (is_known or not word or phrase.noun.is_plural or word.endswith(("s", "ing", "ed", "ly", "en", "wn")))
+
+
+_ADVERBS = {
+    "and",
+    "together",
+    "alone",
+    "outdoors",
+    "nearby",
+    "there",
+    "too",
+    "also",
+    "away",
+    "back",
+    "again",
+    "held",
+    "made",
+}
 
 
 def _relate(found: Reading, subject: Phrase, name: str, other: Phrase, start: int, stop: int) -> None:
@@ -301,7 +375,11 @@ def stated(found: Reading) -> list[Stated]:
         facts.append((start, stop, "object", label, label, phrase))
         if phrase.count is not None:
             facts.append((phrase.start, stop, "count", label, str(phrase.count), phrase))
-        facts += [(min(at, start), max(at + 1, stop), "colour", label, colour, phrase) for at, colour in phrase.colours if not is_person]
+        facts += [
+            (min(at, start), max(at + 1, stop), "colour", label, colour, phrase)
+            for at, colour in phrase.colours
+            if not is_person
+        ]
         facts += [(at, stop, "attribute", label, value, phrase) for at, value in phrase.attributes]
         if phrase.noun.name in PERSONS:
             facts.append((start, stop, "person", label, PERSONS[phrase.noun.name][0], phrase))

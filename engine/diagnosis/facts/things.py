@@ -148,7 +148,10 @@ def is_unanimous(value: str, image: ImageFacts) -> bool:
     """Return whether every reference that names a person says another gender, or another age, than `value`."""
     own = next(said for said in PERSONS.values() if said[0] == value)
     return any(
-        own[axis] and all(word in PERSONS and PERSONS[word][axis] not in ("", own[axis]) for words in image.persons for word in words)
+        own[axis]
+        and all(
+            word in PERSONS and PERSONS[word][axis] not in ("", own[axis]) for words in image.persons for word in words
+        )
         for axis in (1, 2)
     )
 

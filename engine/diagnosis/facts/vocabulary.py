@@ -4,7 +4,9 @@ The lists are ours, in plain English.
 """
 
 COLOURS = {
-    **{name: name for name in ("red", "blue", "green", "yellow", "orange", "purple", "pink", "white", "black", "brown")},
+    **{
+        name: name for name in ("red", "blue", "green", "yellow", "orange", "purple", "pink", "white", "black", "brown")
+    },
     **{"gray": "gray", "grey": "gray", "violet": "purple", "maroon": "maroon", "golden": "gold", "gold": "gold"},
     **{"silver": "silver", "tan": "tan", "beige": "beige", "teal": "teal", "turquoise": "turquoise", "navy": "navy"},
     **{"crimson": "red", "scarlet": "red", "lavender": "purple", "khaki": "tan", "magenta": "pink"},
@@ -27,31 +29,86 @@ FURS = ({"brown", "red", "gold", "tan", "beige"}, {"yellow", "gold", "tan", "ora
 """Colours of fur between which people do not distinguish."""
 
 NUMBERS = {
-    **{"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11},
+    **{
+        "two": 2,
+        "three": 3,
+        "four": 4,
+        "five": 5,
+        "six": 6,
+        "seven": 7,
+        "eight": 8,
+        "nine": 9,
+        "ten": 10,
+        "eleven": 11,
+    },
     **{"twelve": 12, **{str(number): number for number in range(2, 21)}},
 }
 SINGLE = {"a", "an", "another", "one", "1"}
 """Words before a single object."""
 MANY = {"several", "many", "some", "multiple", "various", "numerous", "few", "both", "more"}
 """Words before an unknown number of objects."""
-GROUPS = {"group", "bunch", "herd", "flock", "crowd", "team", "row", "stack", "pile", "line", "variety", "collection", "lot"}
+GROUPS = {
+    "group",
+    "bunch",
+    "herd",
+    "flock",
+    "crowd",
+    "team",
+    "row",
+    "stack",
+    "pile",
+    "line",
+    "variety",
+    "collection",
+    "lot",
+}
 """Nouns before "of" and an unknown number of objects."""
 TWO = {"couple", "pair"}
 """Nouns before "of" and two objects."""
-NO_PAIRS = {"skis", "scissors", "pants", "shorts", "jeans", "glasses", "sunglasses", "goggles", "headphones", "binoculars"}
+NO_PAIRS = {
+    "skis",
+    "scissors",
+    "pants",
+    "shorts",
+    "jeans",
+    "glasses",
+    "sunglasses",
+    "goggles",
+    "headphones",
+    "binoculars",
+}
 """Plurals whose pair is one object."""
-MEASURES = {"year", "years", "story", "way", "piece", "tier", "tiered", "layer", "layered", "wheel", "wheeled", "wheeler", "door"}
+MEASURES = {
+    "year",
+    "years",
+    "story",
+    "way",
+    "piece",
+    "tier",
+    "tiered",
+    "layer",
+    "layered",
+    "wheel",
+    "wheeled",
+    "wheeler",
+    "door",
+    "lane",
+    "lanes",
+}
 """Nouns after a number that is no number of objects: a two year old boy."""
 
 ATTRIBUTES = {
-    **{word: word for word in (
-        "small big large little tiny huge tall short long old young new wooden metal plastic wet dry dirty clean empty full "
-        "open closed striped plaid shiny furry fluffy shaggy hairy bald blond bare modern antique vintage broken rusty "
-        "sunny cloudy snowy grassy sandy rocky dusty muddy leafy green dark bright colorful round square "
-        "flat fresh ripe sliced decorated parked crowded busy narrow wide steep smiling happy sad tired wild stuffed "
-        "electric brick concrete leather paved tiled carpeted cluttered messy tidy elderly homeless shirtless barefoot "
-        "spotted curly heavy thick thin high low deep shallow beautiful pretty lush calm rough"
-    ).split()},
+    **{
+        word: word
+        for word in (
+            "small big large little tiny huge tall short long old young new wooden metal plastic wet dry dirty clean empty full "
+            "open closed striped plaid shiny furry fluffy shaggy hairy bald blond bare modern antique vintage broken rusty "
+            "sunny cloudy snowy grassy sandy rocky dusty muddy leafy green dark bright colorful round square "
+            "flat fresh ripe sliced decorated parked crowded busy narrow wide steep smiling happy sad tired wild stuffed "
+            "electric brick concrete leather paved tiled carpeted cluttered messy tidy elderly homeless shirtless barefoot "
+            "spotted curly heavy thick thin high low deep shallow beautiful pretty lush calm rough"
+        ).split()
+    },
     **{"blonde": "blond", "stripped": "striped", "colourful": "colorful", "tiny": "small"},
     **{"huge": "large", "big": "large", "little": "small", "elderly": "old", "older": "old", "younger": "young"},
     **{"larger": "large", "smaller": "small", "bigger": "large", "wood": "wooden", "hairy": "furry", "shaggy": "furry"},
@@ -66,12 +123,27 @@ COMPARED = {"small", "large"}
 for _colour in COLOURS:
     ATTRIBUTES.pop(_colour, None)
 
-COLLECTIVES = {"couple", "couples", "crowd", "crowds", "family", "families", "audience", "team", "teams", "groups", "pairs"}
+COLLECTIVES = {
+    "couple",
+    "couples",
+    "crowd",
+    "crowds",
+    "family",
+    "families",
+    "audience",
+    "team",
+    "teams",
+    "groups",
+    "pairs",
+}
 """Names of several persons each, whose number is no number of persons."""
 
 PERSONS = {
     **{word: ("man", "male", "adult") for word in ("man", "men", "gentleman", "gentlemen", "businessman", "policeman")},
-    **{word: ("woman", "female", "adult") for word in ("woman", "women", "lady", "ladies", "businesswoman", "policewoman")},
+    **{
+        word: ("woman", "female", "adult")
+        for word in ("woman", "women", "lady", "ladies", "businesswoman", "policewoman")
+    },
     **{word: ("man", "male", "adult") for word in ("guy", "guys")},
     **{word: ("man", "male", "") for word in ("male", "males")},
     **{word: ("woman", "female", "") for word in ("female", "females")},
@@ -82,18 +154,82 @@ PERSONS = {
 }
 """Words for persons -> what they say: the person, the gender and the age ("" where they do not say it)."""
 
-LOCATIVES = {"in", "on", "at", "by", "near", "along", "through", "across", "down", "over", "inside", "outside", "into", "from"}
+LOCATIVES = {
+    "in",
+    "on",
+    "at",
+    "by",
+    "near",
+    "along",
+    "through",
+    "across",
+    "down",
+    "over",
+    "inside",
+    "outside",
+    "into",
+    "from",
+}
 LOCATIVES |= {"onto", "around", "up", "off", "above", "beside", "against", "behind", "under", "beneath", "between"}
 """Prepositions before a place."""
 
 PLACES = {
-    *("beach", "street", "sidewalk", "alley", "path", "bridge", "parking lot", "city", "field", "grass", "sand", "snow"),
-    *("water", "ocean", "lake", "river", "stream", "pond", "pool", "park", "forest", "desert", "hill", "mountain", "slope"),
+    *(
+        "beach",
+        "street",
+        "sidewalk",
+        "alley",
+        "path",
+        "bridge",
+        "parking lot",
+        "city",
+        "field",
+        "grass",
+        "sand",
+        "snow",
+    ),
+    *(
+        "water",
+        "ocean",
+        "lake",
+        "river",
+        "stream",
+        "pond",
+        "pool",
+        "park",
+        "forest",
+        "desert",
+        "hill",
+        "mountain",
+        "slope",
+    ),
     *("kitchen", "bathroom", "bedroom", "living room", "dining room", "office", "classroom", "library", "hotel room"),
-    *("hallway", "room", "restaurant", "market", "store", "station", "airport", "runway", "stadium", "zoo", "enclosure"),
-    *("playground", "skate park", "court", "baseball field", "soccer field", "football field", "garden", "yard", "farm"),
+    *(
+        "hallway",
+        "room",
+        "restaurant",
+        "market",
+        "store",
+        "station",
+        "airport",
+        "runway",
+        "stadium",
+        "zoo",
+        "enclosure",
+    ),
+    *(
+        "playground",
+        "skate park",
+        "court",
+        "baseball field",
+        "soccer field",
+        "football field",
+        "garden",
+        "yard",
+        "farm",
+    ),
     *("dock", "garage", "barn", "museum", "stage", "porch", "gym", "house", "train track", "dirt road", "ice", "sky"),
-    *("canyon", "valley", "cliff", "ice rink", "basement", "closet", "balcony", "wave"),
+    *("canyon", "valley", "cliff", "ice rink", "basement", "closet", "balcony"),
 }
 """Nouns of our lexicon that are places."""
 ROOMS = {
@@ -101,7 +237,9 @@ ROOMS = {
     for pair in (
         "kitchen/bathroom kitchen/bedroom kitchen/living room|bathroom/bedroom|bathroom/living room|"
         "bedroom/office|kitchen/classroom|kitchen/beach|kitchen/street"
-    ).replace(" kitchen/", "|kitchen/").split("|")
+    )
+    .replace(" kitchen/", "|kitchen/")
+    .split("|")
 }
 """Places that exclude each other."""
 
@@ -115,11 +253,26 @@ POSTURES = {
     **{"stroll": "walking", "running": "running", "runs": "running", "run": "running", "jogging": "running"},
     **{"jogs": "running", "jog": "running", "sprinting": "running", "sprints": "running"},
     **{"jumping": "jumping", "jumps": "jumping", "jump": "jumping", "leaping": "jumping", "leaps": "jumping"},
-    **{"flying": "flying", "flies": "flying", "fly": "flying", "soaring": "flying", "soars": "flying", "soar": "flying"},
+    **{
+        "flying": "flying",
+        "flies": "flying",
+        "fly": "flying",
+        "soaring": "flying",
+        "soars": "flying",
+        "soar": "flying",
+    },
     **{"sleeping": "sleeping", "sleeps": "sleeping", "sleep": "sleeping", "napping": "sleeping", "asleep": "sleeping"},
     **{"swimming": "swimming", "swims": "swimming", "swim": "swimming"},
     **{"grazing": "grazing", "grazes": "grazing", "graze": "grazing", "feeding": "grazing", "feed": "grazing"},
-    **{"parked": "parked", "resting": "resting", "rests": "resting", "rest": "resting", "climbing": "climbing", "climbs": "climbing", "climb": "climbing"},
+    **{
+        "parked": "parked",
+        "resting": "resting",
+        "rests": "resting",
+        "rest": "resting",
+        "climbing": "climbing",
+        "climbs": "climbing",
+        "climb": "climbing",
+    },
     **{"sailing": "sailing", "sails": "sailing", "sail": "sailing", "floating": "floating", "floats": "floating"},
     **{"drifting": "floating", "leaning": "leaning", "leans": "leaning", "skiing": "skiing", "skis": "skiing"},
     **{"surfing": "surfing", "surfs": "surfing", "skateboarding": "skateboarding", "snowboarding": "snowboarding"},
@@ -176,21 +329,44 @@ PASSIVE: dict[tuple[str, ...], str] = {
 CONVERSE = {"over": "under", "behind": "in front of", "right of": "left of"}
 """Relations that are stored as their converse, with subject and object exchanged."""
 SYMMETRIC = {"next to"}
-RIDDEN = {"bicycle", "motorcycle", "horse", "elephant", "cow", "camel", "donkey", "surfboard", "skateboard", "snowboard", "skis"}
+RIDDEN = {
+    "bicycle",
+    "motorcycle",
+    "horse",
+    "elephant",
+    "cow",
+    "camel",
+    "donkey",
+    "surfboard",
+    "skateboard",
+    "snowboard",
+    "skis",
+}
 RIDDEN |= {"bird", "dog", "cat", "sheep", "car", "bus", "boat", "train", "truck", "sled"}
 """Nouns of which a person rides one."""
 RELATIONS_APART = {
     frozenset(pair.split("/"))
-    for pair in (
-        "on/under in/under riding/holding riding/pushing riding/pulling riding/throwing riding/under"
-    ).split()
+    for pair in ("on/under in/under riding/holding riding/pushing riding/pulling riding/throwing riding/under").split()
 }
 """Relations of the same two objects that exclude each other."""
 
 GARMENTS = {
     *("shirt", "dress", "jacket", "sweater", "vest", "pants", "jeans", "shorts", "skirt", "suit", "wetsuit", "uniform"),
-    *("clothes", "swimsuit", "hat", "helmet", "scarf", "glove", "shoe", "sock", "apron", "robe", "glasses", "sunglasses"),
-    *("goggles", "tie"),
+    *(
+        "clothes",
+        "swimsuit",
+        "hat",
+        "helmet",
+        "scarf",
+        "glove",
+        "shoe",
+        "sock",
+        "apron",
+        "robe",
+        "glasses",
+        "sunglasses",
+    ),
+    *("goggles", "tie", "mask"),
 }
 """Nouns of what persons wear."""
 TORSO = {"clothes", "shirt", "dress", "jacket", "sweater", "suit", "uniform"}
@@ -199,7 +375,9 @@ VIEWS = {"photo", "view", "shot", "scene", "closeup", "area", "surface", "pictur
 """Nouns that are no objects of the image: the image itself, and groups."""
 
 FAMILIES = (
-    frozenset("dog cat horse sheep cow elephant bear zebra giraffe bird goat deer moose pig rabbit monkey lion tiger".split())
+    frozenset(
+        "dog cat horse sheep cow elephant bear zebra giraffe bird goat deer moose pig rabbit monkey lion tiger".split()
+    )
     | frozenset("camel donkey llama fox wolf kangaroo".split()),
     frozenset({"bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "helicopter"}),
     frozenset({"pizza", "cake", "sandwich", "hot dog", "donut"}),
