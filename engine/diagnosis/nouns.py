@@ -1,7 +1,7 @@
 """Nouns in a text, and the neighbours that decide what they name: an orange is a fruit, an orange cat is orange."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.diagnosis.facts.vocabulary import COLOURS, GARMENTS
@@ -124,7 +124,7 @@ def _couple(noun: Noun, parts: Sequence[str], before: str, after: str, labels: M
 
 
 def _glass(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
-    """A glass is a vessel; glass is a material, and glasses are worn unless they are filled or counted."""
+    """Tell vessels from the material and from glasses that are worn: vessels are filled or counted."""
     if noun.name == "glasses":
         is_filled = after == "of" or before in _COUNTING
         return noun if is_filled else replace(noun, label="glasses", is_label="glasses" in labels, also=())
@@ -136,7 +136,7 @@ _COUNTING = {"two", "three", "four", "several", "some", "many", "tall", "empty",
 
 
 def _orange(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
-    """An orange is a fruit; orange is a colour."""
+    """Tell the fruit from the colour."""
     beyond = parts[noun.stop + 1] if noun.stop + 1 < len(parts) else ""
     is_fruit = before in _DETERMINERS and after in _FOLLOWING and not (after == "and" and beyond in COLOURS)
     return noun if is_fruit else None
@@ -147,13 +147,13 @@ def _jet(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapp
 
 
 def _skis(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
-    """Somebody dressed in yellow skis on a slope."""
+    """Tell the noun from the verb: somebody dressed in yellow skis on a slope."""
     is_verb = before in COLOURS and noun.start > 1 and parts[noun.start - 2] == "in" and after in ("on", "down", "in")
     return None if is_verb else noun
 
 
 def _board_of(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Mapping[str, str]) -> Noun | None:
-    """A board is the one that its sport names, else a surfboard if that is the only kind that the dataset has."""
+    """Return the board that its sport names, else a surfboard if that is the only kind that the dataset has."""
     text = " ".join(parts)
     kinds = [kind for kind, words in _BOARDS.items() if words.search(text)]
     if not kinds and labels.keys() & _BOARDS.keys() != {"surfboard"}:

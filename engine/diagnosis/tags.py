@@ -175,4 +175,4 @@ _WRONG = {
     **{"object": _HALLUCINATED, "colour": "wrong colour", "count": "wrong count"},
     **{"relation": "wrong relation", "person": "wrong person"},
 }
-"""Kind of a wrong fact -> its tag. Attributes, places and postures have none: references describe them too differently."""
+"""Kind of a wrong fact -> its tag. Attributes, places and postures have none: references differ too much in them."""

@@ -1,6 +1,6 @@
 """The statistics and failure tags of a run, computed block by block and kept on disk until all blocks are done."""
 
-from collections.abc import Iterator, Mapping, Sequence, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path

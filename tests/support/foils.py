@@ -4,15 +4,13 @@ import re
 from collections.abc import Iterator
 from random import Random
 
-from engine.demo.language import NOUNS, PLACES, plural, swap
+from engine.demo.language import NOUNS, plural, swap
 from engine.demo.scenes import Scene, compose, describe
 
 KINDS = ("noun", "colour", "count", "relation")
 
-_PLACE_WORDS = {phrase.split(" ", 1)[1] for phrases in PLACES.values() for phrase in phrases}
-_THINGS = "|".join(
-    sorted({form for nouns in NOUNS.values() for noun in nouns for form in (noun, plural(noun))}, key=len)[::-1]
-)
+_FORMS = {form for nouns in NOUNS.values() for noun in nouns for form in (noun, plural(noun))}
+_THINGS = "|".join(sorted(_FORMS, key=lambda form: (-len(form), form)))
 _NOUN = rf"(?:a|an|two|three)(?: [a-z]+){{0,2}}? (?:{_THINGS})\b"
 RELATIONS = (
     (r"to the left of", "to the right of"),

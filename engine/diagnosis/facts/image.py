@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from engine.diagnosis.facts.phrases import Phrase
-from engine.diagnosis.facts.reader import Reading, Relation, read_text
+from engine.diagnosis.facts.reader import read_text
+from engine.diagnosis.facts.statements import Reading, Relation
 from engine.diagnosis.facts.vocabulary import GARMENTS, PERSONS
 from engine.diagnosis.lexicon import Mentions
 

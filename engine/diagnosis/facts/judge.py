@@ -9,7 +9,8 @@ from engine.diagnosis.facts import properties, things
 from engine.diagnosis.facts.fact import Fact, Judged, Omitted, Verdict
 from engine.diagnosis.facts.image import ImageFacts
 from engine.diagnosis.facts.phrases import Phrase
-from engine.diagnosis.facts.reader import Reading, Relation, reading, stated
+from engine.diagnosis.facts.reader import reading
+from engine.diagnosis.facts.statements import Reading, Relation, stated
 
 
 def judge(words: Sequence[str], image: ImageFacts) -> list[Judged]:
@@ -25,18 +26,16 @@ def judge_reading(found: Reading, image: ImageFacts) -> list[Judged]:
 
 def _verdict(fact: Fact, source: Phrase | Relation, found: Reading, image: ImageFacts) -> tuple[Verdict, str]:
     if isinstance(source, Relation):
-        return properties.relation(source, found, image)
+        return properties.relation(source, image)
     if fact.kind == "colour":
         return properties.colour(fact, source, found, image)
-    if fact.kind == "object":
-        return things.object_(source, found, image)
-    if fact.kind == "count":
-        return things.count(source, found, image)
-    if fact.kind == "person":
-        return things.person(source, found, image)
     if fact.kind == "place":
         return properties.place(fact.value, image)
-    return properties.described(fact, image)
+    rule = _RULES.get(fact.kind)
+    return properties.described(fact, image) if rule is None else rule(source, found, image)
+
+
+_RULES = {"object": things.object_, "count": things.count, "person": things.person}
 
 
 def omitted(found: Reading, image: ImageFacts) -> list[Omitted]:

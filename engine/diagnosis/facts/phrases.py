@@ -15,6 +15,7 @@ from engine.diagnosis.facts.vocabulary import (
     POSTURES,
     SINGLE,
     TWO,
+    words,
 )
 from engine.diagnosis.lexicon import plural
 from engine.diagnosis.nouns import Noun
@@ -40,7 +41,7 @@ class Phrase:
     owner: "Phrase | None" = None
     """Of a garment or of food: who wears or eats it."""
     is_loose: bool = False
-    """Whether words that were not understood lead to this phrase, so that it cannot be said what follows it is about."""
+    """Whether words that were not understood lead to this phrase: what follows may be about something else."""
     of: "Phrase | None" = None
     """What this phrase is the object of: in "a cat on a bench", the cat is that of the bench."""
 
@@ -60,61 +61,14 @@ class Phrase:
         return self.count if self.count is not None else int(self.is_one)
 
 
-_DETERMINERS = {"the", "his", "her", "their", "its", "this", "that", "these", "those", "each", "every", "all", "other"}
-STOPS = {
-    *(
-        "with",
-        "in",
-        "on",
-        "at",
-        "by",
-        "near",
-        "to",
-        "of",
-        "from",
-        "for",
-        "is",
-        "are",
-        "was",
-        "were",
-        "has",
-        "have",
-        "it",
-    ),
-    *(
-        "as",
-        "while",
-        "that",
-        "who",
-        "which",
-        "there",
-        "over",
-        "under",
-        "behind",
-        "beside",
-        "through",
-        "into",
-        "down",
-        "up",
-    ),
-    *("along", "across", "next", "front", "top", "off", "out", "inside", "outside", "around", "about", "one", "not"),
-    *(
-        "above",
-        "below",
-        "beneath",
-        "against",
-        "toward",
-        "towards",
-        "onto",
-        "past",
-        "upon",
-        "underneath",
-        "like",
-        "after",
-    ),
-    *("before", "than", "among", "when", "where", "because", "so", "then", "'s", "around", "within", "behind", "amid"),
-    *("wearing", "holding", "riding", "carrying", "during", "between", "or", "but", "he", "she", "they", "them", "him"),
-}
+_DETERMINERS = words("the his her their its this that these those each every all other")
+STOPS = words(
+    "with in on at by near to of from for is are was were has have it as while that who which there over under behind "
+    "beside through into down up along across next front top off out inside outside around about one not above below "
+    "beneath against toward towards onto past upon underneath like after before than among when where because so then "
+    "'s within amid wearing holding riding carrying during between or but he she they them him"
+)
+"""Words that belong to no noun after them."""
 
 
 def phrases(parts: Sequence[str], nouns: Sequence[tuple[Noun, bool]]) -> list[Phrase]:
@@ -142,47 +96,64 @@ def _read_left(phrase: Phrase, parts: Sequence[str], limit: int, modifiers: dict
             if word in COLOURS:
                 phrase.colours.insert(0, (at, COLOURS[word]))
             at = modifiers[at].start
-        elif word in COLOURS:
-            if not _is_of_part(parts[at + 1]):
-                phrase.colours.insert(0, (at, COLOURS[word]))
-        elif word in ATTRIBUTES:
-            if word == "old" and at > limit and parts[at - 1] in ("year", "years", "month", "months"):
-                return
-            is_own = not _is_of_part(parts[at + 1]) and (word, parts[at + 1]) != ("open", "air")
-            if is_own and phrase.noun.name not in COLLECTIVES:
-                phrase.attributes.insert(0, (at, ATTRIBUTES[word]))
-        elif word in NUMBERS:
-            if not _is_measure(parts, at, phrase) and _is_counted(phrase.noun):
-                phrase.start, phrase.count = at, NUMBERS[word]
-                return
-        elif word in SINGLE:
-            phrase.start, phrase.is_one = at, not phrase.noun.is_plural or word in ("one", "1")
-            return
-        elif word == "no":
-            phrase.start, phrase.is_denied = at, True
-            return
-        elif word in MANY or word in _DETERMINERS:
-            phrase.start = at
-            if word in _DETERMINERS and at > limit and parts[at - 1] == "of":
-                _read_group(phrase, parts, at - 1, limit)
-            elif word in _DETERMINERS and at > limit and parts[at - 1] in NUMBERS:
-                phrase.start, phrase.count = at - 1, NUMBERS[parts[at - 1]]
-            return
         elif word in ("and", ""):
-            before = at - 1
-            while before > limit and parts[before] in ("and", ""):
-                before -= 1
-            if before < limit or not _describes(parts[before]) or not _describes(parts[at + 1]):
+            joined = _joined(parts, at, limit)
+            if joined is None:
                 break
-            at = before + 1
-        elif word == "of":
-            _read_group(phrase, parts, at, limit)
+            at = joined
+        elif _read_determiner(phrase, parts, at, limit):
             return
-        elif not _is_modifier(parts, at, limit):
+        elif not _read_adjective(phrase, parts, at) and not _is_modifier(parts, at, limit):
             break
         at -= 1
     phrase.start = at + 1
     phrase.is_denied = at >= 0 and parts[at] == "without"
+
+
+def _joined(parts: Sequence[str], at: int, limit: int) -> int | None:
+    """Return the first of the words "and" or "," that join adjectives, as in "red, white and blue"; None without."""
+    while at > limit and parts[at - 1] in ("and", ""):
+        at -= 1
+    following = next(word for word in parts[at:] if word not in ("and", ""))
+    return at if at > limit and _describes(parts[at - 1]) and _describes(following) else None
+
+
+def _read_adjective(phrase: Phrase, parts: Sequence[str], at: int) -> bool:
+    """Read a colour or an attribute; return whether the word is one, or a number that counts no objects."""
+    word, following = parts[at], parts[at + 1]
+    is_own = not _is_of_part(following) and (word, following) != ("open", "air")
+    if word in COLOURS and is_own:
+        phrase.colours.insert(0, (at, COLOURS[word]))
+    elif word in ATTRIBUTES and is_own and phrase.noun.name not in COLLECTIVES:
+        phrase.attributes.insert(0, (at, ATTRIBUTES[word]))
+    return word in NUMBERS or _describes(word)
+
+
+def _read_determiner(phrase: Phrase, parts: Sequence[str], at: int, limit: int) -> bool:
+    """Read a number, an article or another word that begins a phrase; return whether the word is one."""
+    word = parts[at]
+    before = parts[at - 1] if at > limit else ""
+    if word in NUMBERS:
+        if _is_measure(parts, at, phrase) or not _is_counted(phrase.noun):
+            return False
+        phrase.start, phrase.count = at, NUMBERS[word]
+    elif word in SINGLE:
+        phrase.start, phrase.is_one = at, not phrase.noun.is_plural or word in ("one", "1")
+    elif word == "of":
+        _read_group(phrase, parts, at, limit)
+    elif word in _DETERMINERS and before == "of":
+        _read_group(phrase, parts, at - 1, limit)
+    elif word in _DETERMINERS and before in NUMBERS:
+        phrase.start, phrase.count = at - 1, NUMBERS[before]
+    elif word in MANY or word in _DETERMINERS or word == "no":
+        phrase.start, phrase.is_denied = at, word == "no"
+    else:
+        return word == "old" and before in _AGES
+    return True
+
+
+_AGES = {"year", "years", "month", "months"}
+"""Words before "old" that make it an age."""
 
 
 def _is_of_part(following: str) -> bool:
@@ -195,8 +166,7 @@ def _describes(word: str) -> bool:
 
 
 def _is_measure(parts: Sequence[str], at: int, phrase: Phrase) -> bool:
-    following = parts[at + 1]
-    return at + 1 < phrase.noun.start and following in MEASURES
+    return at + 1 < phrase.noun.start and parts[at + 1] in MEASURES
 
 
 def _is_counted(noun: Noun) -> bool:
@@ -211,11 +181,9 @@ def _is_modifier(parts: Sequence[str], at: int, limit: int) -> bool:
     word = parts[at]
     if word in STOPS or (word in POSTURES and at == limit) or (at == limit and limit > 0):
         return False
-    if word.endswith(("ing", "ed")):
+    if word.endswith("ing"):
         before = parts[at - 1] if at > limit else "."
-        return (
-            before in SINGLE or before in _DETERMINERS or before in NUMBERS or _describes(before) or word.endswith("ed")
-        )
+        return before in SINGLE or before in _DETERMINERS or before in NUMBERS or _describes(before)
     return word == "sports" or word.endswith("ss") or not word.endswith("s")
 
 
@@ -232,6 +200,5 @@ def _read_group(phrase: Phrase, parts: Sequence[str], at: int, limit: int) -> No
     phrase.start = at - 2 if before in SINGLE or before in NUMBERS else at - 1
     if singular == "pair" and phrase.noun.name in NO_PAIRS:
         phrase.count, phrase.is_one = NUMBERS.get(before), before in SINGLE
-    elif singular in TWO and before in SINGLE:
-        phrase.count = 2 if singular == "pair" and phrase.noun.is_plural else None
-        phrase.count = 2 if singular == "couple" else phrase.count
+    elif singular in TWO and before in SINGLE and (singular == "couple" or phrase.noun.is_plural):
+        phrase.count = 2

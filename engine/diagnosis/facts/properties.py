@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from engine.diagnosis.facts.fact import Fact, Omitted, Verdict
+from engine.diagnosis.facts.fact import Fact, Kind, Omitted, Verdict
 from engine.diagnosis.facts.image import ImageFacts, Link, link_of
 from engine.diagnosis.facts.phrases import Phrase
-from engine.diagnosis.facts.reader import Reading, Relation
+from engine.diagnosis.facts.statements import Reading, Relation
 from engine.diagnosis.facts.things import most_people, of_references, people
 from engine.diagnosis.facts.vocabulary import (
     FAMILIES,
@@ -114,7 +114,7 @@ def place(value: str, image: ImageFacts) -> Found:
     return "unknown", "no reference names this place"
 
 
-def relation(own: Relation, found: Reading, image: ImageFacts) -> Found:
+def relation(own: Relation, image: ImageFacts) -> Found:
     """Judge a relation by the references that relate the same two objects."""
     link = link_of(own)
     agreeing = contradicting = most = 0
@@ -189,38 +189,40 @@ def _fit(own: Link, subject: frozenset[str], other: frozenset[str]) -> bool | No
 
 def omitted(found: Reading, image: ImageFacts) -> list[Omitted]:
     """Return the colours, numbers, relations and places that most references state and the caption does not."""
-    named = {phrase.label: phrase for phrase in found.phrases}
-    own = {(phrase.label, value) for phrase in found.phrases for _, value in phrase.colours}
-    said: list[Omitted] = []
+    return [
+        Omitted(kind, subject, value, of_references(number, image))
+        for (kind, subject, value), number in _said(image).items()
+        if 2 * number > image.references and _is_omitted(kind, subject, value, found)
+    ]
+
+
+_Key = tuple[Kind, str | None, str]
+
+
+def _said(image: ImageFacts) -> Counter[_Key]:
+    """Return how many references state each colour, number, relation and place."""
+    said: Counter[_Key] = Counter()
     for label, references in image.colours.items():
-        colours = Counter(
-            each for phrases in references for each in {each for colours, _ in phrases for each in colours}
-        )
-        said += [_omit("colour", label, value, number, image)
-                 for value, number in sorted(colours.items()) if label in named and (label, value) not in own
-                 and 2 * number > image.references]  # fmt: skip
+        for phrases in references:
+            said.update(
+                ("colour", label, each) for each in sorted({each for colours, _ in phrases for each in colours})
+            )
     for label, stated in image.counts.items():
-        totals = Counter(total for total, _, _, _ in stated if total > 1)
-        counts = {phrase.count for phrase in found.phrases if phrase.label == label}
-        said += [_omit("count", label, str(total), number, image)
-                 for total, number in totals.items() if label in named and total not in counts
-                 and 2 * number > image.references]  # fmt: skip
-    links = {(each.subject, each.name, each.object) for each in map(link_of, found.relations)}
-    related = Counter(
-        dict.fromkeys((each.subject, each.name, each.object) for links in image.relations for each in links)
-    )
-    related = Counter(
-        key
-        for each in image.relations
-        for key in dict.fromkeys((link.subject, link.name, link.object) for link in each)
-    )
-    said += [_omit("relation", key[0], f"{key[1]} {key[2]}", number, image)
-             for key, number in related.items() if key not in links and 2 * number > image.references]  # fmt: skip
-    scenes = {scene.label for scene in found.scenes}
-    said += [_omit("place", None, value, number, image)
-             for value, number in image.places.items() if value not in scenes and 2 * number > image.references]  # fmt: skip
+        said.update(("count", label, str(total)) for total, _, _, _ in stated if total > 1)
+    for links in image.relations:
+        keys = dict.fromkeys((each.subject, f"{each.name} {each.object}") for each in links)
+        said.update(("relation", subject, value) for subject, value in keys)
+    said.update({("place", None, value): number for value, number in image.places.items()})
     return said
 
 
-def _omit(kind: str, subject: str | None, value: str, number: int, image: ImageFacts) -> Omitted:
-    return Omitted(kind, subject, value, of_references(number, image))
+def _is_omitted(kind: Kind, subject: str | None, value: str, found: Reading) -> bool:
+    """Return whether a caption does not state something; colours and numbers only of what it names."""
+    own = [phrase for phrase in found.phrases if phrase.label == subject]
+    if kind == "colour":
+        return bool(own) and all(value != colour for phrase in own for _, colour in phrase.colours)
+    if kind == "count":
+        return bool(own) and all(str(phrase.count) != value for phrase in own)
+    if kind == "place":
+        return all(scene.label != value for scene in found.scenes)
+    return all((each.subject.label, f"{each.name} {each.object.label}") != (subject, value) for each in found.relations)

@@ -3,7 +3,7 @@
 from engine.diagnosis.facts.fact import Fact, Judged, Omitted, Verdict
 from engine.diagnosis.facts.image import ImageFacts
 from engine.diagnosis.facts.phrases import Phrase
-from engine.diagnosis.facts.reader import Reading
+from engine.diagnosis.facts.statements import Reading
 from engine.diagnosis.facts.vocabulary import FAMILIES, MEMBERS, PERSONS
 
 Found = tuple[Verdict, str]
@@ -23,11 +23,7 @@ def object_(phrase: Phrase, found: Reading, image: ImageFacts) -> Found:
     label, noun = phrase.label, phrase.noun
     shown = next((each for each in (label, *(noun.also or ()), *MEMBERS.get(label, ())) if image.is_shown(each)), None)
     if shown is not None:
-        if shown in image.boxes:
-            return "correct", _boxes(image.boxes[shown], shown)
-        if shown in image.crowds:
-            return "correct", f"a region of several {shown}"
-        return "correct", f"{of_references(image.named[shown], image)}: {shown}"
+        return "correct", _shown(shown, image)
     if label in image.fitting:
         return "unknown", f"a reference has a name that fits {label}"
     if image.is_annotated and noun.is_label and noun.also is None:
@@ -36,6 +32,15 @@ def object_(phrase: Phrase, found: Reading, image: ImageFacts) -> Found:
     if other is not None:
         return "wrong", f"{of_references(image.named[other], image)}: {other}, none: {label}"
     return "unknown", "not annotated, and no reference names it"
+
+
+def _shown(label: str, image: ImageFacts) -> str:
+    """Return the evidence of an object that is shown."""
+    if label in image.boxes:
+        return _boxes(image.boxes[label], label)
+    if label in image.crowds:
+        return f"a region of several {label}"
+    return f"{of_references(image.named[label], image)}: {label}"
 
 
 def _mistaken_for(label: str, found: Reading, image: ImageFacts) -> str | None:

@@ -1,387 +1,184 @@
 """Words that state facts: colours, numbers, attributes, relations, places, postures and kinds of persons.
 
-The lists are ours, in plain English.
+The lists are ours, in plain English. An underscore stands for a space.
 """
 
-COLOURS = {
-    **{
-        name: name for name in ("red", "blue", "green", "yellow", "orange", "purple", "pink", "white", "black", "brown")
-    },
-    **{"gray": "gray", "grey": "gray", "violet": "purple", "maroon": "maroon", "golden": "gold", "gold": "gold"},
-    **{"silver": "silver", "tan": "tan", "beige": "beige", "teal": "teal", "turquoise": "turquoise", "navy": "navy"},
-    **{"crimson": "red", "scarlet": "red", "lavender": "purple", "khaki": "tan", "magenta": "pink"},
-}
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a list."""
+    return frozenset(word.replace("_", " ") for word in text.split())
+
+
+def _pairs(text: str) -> frozenset[frozenset[str]]:
+    return frozenset(words(pair.replace("/", " ")) for pair in text.split())
+
+
+def _forms(text: str) -> dict[str, str]:
+    """Return word -> its value, of "value: word, word; value: word"."""
+    entries = (entry.partition(":") for entry in text.split(";"))
+    return {word.strip(): value.strip() for value, _, further in entries for word in further.split(",")}
+
+
+COLOURS = _forms(
+    "red: red, crimson, scarlet; blue: blue; green: green; yellow: yellow; orange: orange; purple: purple, violet, "
+    "lavender; pink: pink, magenta; white: white; black: black; brown: brown; gray: gray, grey; maroon: maroon; gold: "
+    "golden, gold; silver: silver; tan: tan, khaki; beige: beige; teal: teal; turquoise: turquoise; navy: navy"
+)
 """Colour words -> the colour."""
 
-SIMILAR = {
-    frozenset(pair.split("/"))
-    for pair in (
-        "red/orange orange/yellow brown/orange brown/yellow yellow/green pink/purple blue/purple gray/blue gray/black "
-        "red/maroon brown/maroon purple/maroon orange/gold orange/tan yellow/gold yellow/tan yellow/beige brown/tan "
-        "brown/beige brown/gold tan/beige tan/gold tan/white white/beige white/gold gray/silver white/silver gray/tan "
-        "blue/teal blue/turquoise blue/navy green/teal green/turquoise black/navy teal/turquoise"
-    ).split()
-}
+SIMILAR = _pairs(
+    "beige/brown beige/tan beige/white beige/yellow black/gray black/navy blue/gray blue/navy blue/purple blue/teal "
+    "blue/turquoise brown/gold brown/maroon brown/orange brown/tan brown/yellow gold/orange gold/tan gold/white "
+    "gold/yellow gray/silver gray/tan green/teal green/turquoise green/yellow maroon/purple maroon/red orange/red "
+    "orange/tan orange/yellow pink/purple silver/white tan/white tan/yellow teal/turquoise"
+)
 """Pairs of colours that people confuse: one contradicts the other only if several references agree on it."""
-VAGUE = {"tan", "beige", "gold", "silver", "maroon", "teal", "turquoise", "navy"}
+VAGUE = words("beige gold maroon navy silver tan teal turquoise")
 """Colours that never contradict a similar one."""
-FURS = ({"brown", "red", "gold", "tan", "beige"}, {"yellow", "gold", "tan", "orange"})
+FURS = (words("brown red gold tan beige"), words("yellow gold tan orange"))
 """Colours of fur between which people do not distinguish."""
 
-NUMBERS = {
-    **{
-        "two": 2,
-        "three": 3,
-        "four": 4,
-        "five": 5,
-        "six": 6,
-        "seven": 7,
-        "eight": 8,
-        "nine": 9,
-        "ten": 10,
-        "eleven": 11,
-    },
-    **{"twelve": 12, **{str(number): number for number in range(2, 21)}},
-}
-SINGLE = {"a", "an", "another", "one", "1"}
+_NUMBERS = "two three four five six seven eight nine ten eleven twelve"
+NUMBERS: dict[str, int] = {word: number for number, word in enumerate(_NUMBERS.split(), start=2)}
+NUMBERS |= {str(number): number for number in range(2, 21)}
+SINGLE = words("a an another one 1")
 """Words before a single object."""
-MANY = {"several", "many", "some", "multiple", "various", "numerous", "few", "both", "more"}
+MANY = words("several many some multiple various numerous few both more")
 """Words before an unknown number of objects."""
-GROUPS = {
-    "group",
-    "bunch",
-    "herd",
-    "flock",
-    "crowd",
-    "team",
-    "row",
-    "stack",
-    "pile",
-    "line",
-    "variety",
-    "collection",
-    "lot",
-}
+GROUPS = words("group bunch herd flock crowd team row stack pile line variety collection lot")
 """Nouns before "of" and an unknown number of objects."""
-TWO = {"couple", "pair"}
+TWO = words("couple pair")
 """Nouns before "of" and two objects."""
-NO_PAIRS = {
-    "skis",
-    "scissors",
-    "pants",
-    "shorts",
-    "jeans",
-    "glasses",
-    "sunglasses",
-    "goggles",
-    "headphones",
-    "binoculars",
-}
+NO_PAIRS = words("skis scissors pants shorts jeans glasses sunglasses goggles headphones binoculars")
 """Plurals whose pair is one object."""
-MEASURES = {
-    "year",
-    "years",
-    "story",
-    "way",
-    "piece",
-    "tier",
-    "tiered",
-    "layer",
-    "layered",
-    "wheel",
-    "wheeled",
-    "wheeler",
-    "door",
-    "lane",
-    "lanes",
-}
+MEASURES = words("year years story way piece tier tiered layer layered wheel wheeled wheeler door lane lanes")
 """Nouns after a number that is no number of objects: a two year old boy."""
 
-ATTRIBUTES = {
-    **{
-        word: word
-        for word in (
-            "small big large little tiny huge tall short long old young new wooden metal plastic wet dry dirty clean empty full "
-            "open closed striped plaid shiny furry fluffy shaggy hairy bald blond bare modern antique vintage broken rusty "
-            "sunny cloudy snowy grassy sandy rocky dusty muddy leafy green dark bright colorful round square "
-            "flat fresh ripe sliced decorated parked crowded busy narrow wide steep smiling happy sad tired wild stuffed "
-            "electric brick concrete leather paved tiled carpeted cluttered messy tidy elderly homeless shirtless barefoot "
-            "spotted curly heavy thick thin high low deep shallow beautiful pretty lush calm rough"
-        ).split()
-    },
-    **{"blonde": "blond", "stripped": "striped", "colourful": "colorful", "tiny": "small"},
-    **{"huge": "large", "big": "large", "little": "small", "elderly": "old", "older": "old", "younger": "young"},
-    **{"larger": "large", "smaller": "small", "bigger": "large", "wood": "wooden", "hairy": "furry", "shaggy": "furry"},
-}
+ATTRIBUTES = _forms(
+    "small: small, little, tiny, smaller; large: big, large, huge, larger, bigger; tall: tall; short: short; long: "
+    "long; old: old, elderly, older; young: young, younger; new: new; wooden: wooden, wood; metal: metal; plastic: "
+    "plastic; wet: wet; dry: dry; dirty: dirty; clean: clean; empty: empty; full: full; open: open; closed: closed; "
+    "striped: striped, stripped; plaid: plaid; shiny: shiny; furry: furry, shaggy, hairy; fluffy: fluffy; bald: bald; "
+    "blond: blond, blonde; bare: bare; modern: modern; antique: antique; vintage: vintage; broken: broken; rusty: "
+    "rusty; sunny: sunny; cloudy: cloudy; snowy: snowy; grassy: grassy; sandy: sandy; rocky: rocky; dusty: dusty; "
+    "muddy: muddy; leafy: leafy; dark: dark; bright: bright; colorful: colorful, colourful; round: round; square: "
+    "square; flat: flat; fresh: fresh; ripe: ripe; sliced: sliced; decorated: decorated; parked: parked; crowded: "
+    "crowded; busy: busy; narrow: narrow; wide: wide; steep: steep; smiling: smiling; happy: happy; sad: sad; tired: "
+    "tired; wild: wild; stuffed: stuffed; electric: electric; brick: brick; concrete: concrete; leather: leather; "
+    "paved: paved; tiled: tiled; carpeted: carpeted; cluttered: cluttered; messy: messy; tidy: tidy; homeless: "
+    "homeless; shirtless: shirtless; barefoot: barefoot; spotted: spotted; curly: curly; heavy: heavy; thick: thick; "
+    "thin: thin; high: high; low: low; deep: deep; shallow: shallow; beautiful: beautiful; pretty: pretty; lush: lush; "
+    "calm: calm; rough: rough"
+)
 """Adjectives -> the attribute."""
-OPPOSITES = {
-    frozenset(pair.split("/"))
-    for pair in "wet/dry dirty/clean empty/full open/closed young/old wooden/metal wooden/plastic messy/tidy".split()
-}
+OPPOSITES = _pairs("clean/dirty closed/open dry/wet empty/full messy/tidy metal/wooden old/young plastic/wooden")
 """Attributes that exclude each other; sizes do not, because they are relative."""
-COMPARED = {"small", "large"}
-for _colour in COLOURS:
-    ATTRIBUTES.pop(_colour, None)
 
-COLLECTIVES = {
-    "couple",
-    "couples",
-    "crowd",
-    "crowds",
-    "family",
-    "families",
-    "audience",
-    "team",
-    "teams",
-    "groups",
-    "pairs",
-}
+COLLECTIVES = words("couple couples crowd crowds family families audience team teams groups pairs")
 """Names of several persons each, whose number is no number of persons."""
-
 PERSONS = {
-    **{word: ("man", "male", "adult") for word in ("man", "men", "gentleman", "gentlemen", "businessman", "policeman")},
-    **{
-        word: ("woman", "female", "adult")
-        for word in ("woman", "women", "lady", "ladies", "businesswoman", "policewoman")
-    },
-    **{word: ("man", "male", "adult") for word in ("guy", "guys")},
-    **{word: ("man", "male", "") for word in ("male", "males")},
-    **{word: ("woman", "female", "") for word in ("female", "females")},
-    **{word: ("boy", "male", "child") for word in ("boy", "boys", "baby boy", "baby boys")},
-    **{word: ("girl", "female", "child") for word in ("girl", "girls", "baby girl", "baby girls")},
-    **{word: ("child", "", "child") for word in ("child", "children", "kid", "kids", "toddler", "toddlers")},
-    **{word: ("baby", "", "child") for word in ("baby", "babies", "infant", "infants")},
+    **dict.fromkeys(words("man men gentleman gentlemen businessman policeman guy guys"), ("man", "male", "adult")),
+    **dict.fromkeys(words("woman women lady ladies businesswoman policewoman"), ("woman", "female", "adult")),
+    **dict.fromkeys(words("male males"), ("man", "male", "")),
+    **dict.fromkeys(words("female females"), ("woman", "female", "")),
+    **dict.fromkeys(words("boy boys baby_boy baby_boys"), ("boy", "male", "child")),
+    **dict.fromkeys(words("girl girls baby_girl baby_girls"), ("girl", "female", "child")),
+    **dict.fromkeys(words("child children kid kids toddler toddlers"), ("child", "", "child")),
+    **dict.fromkeys(words("baby babies infant infants"), ("baby", "", "child")),
 }
 """Words for persons -> what they say: the person, the gender and the age ("" where they do not say it)."""
 
-LOCATIVES = {
-    "in",
-    "on",
-    "at",
-    "by",
-    "near",
-    "along",
-    "through",
-    "across",
-    "down",
-    "over",
-    "inside",
-    "outside",
-    "into",
-    "from",
-}
-LOCATIVES |= {"onto", "around", "up", "off", "above", "beside", "against", "behind", "under", "beneath", "between"}
+LOCATIVES = words(
+    "above across against along around at behind beneath beside between by down from in inside into near off on onto "
+    "outside over through under up"
+)
 """Prepositions before a place."""
-
-PLACES = {
-    *(
-        "beach",
-        "street",
-        "sidewalk",
-        "alley",
-        "path",
-        "bridge",
-        "parking lot",
-        "city",
-        "field",
-        "grass",
-        "sand",
-        "snow",
-    ),
-    *(
-        "water",
-        "ocean",
-        "lake",
-        "river",
-        "stream",
-        "pond",
-        "pool",
-        "park",
-        "forest",
-        "desert",
-        "hill",
-        "mountain",
-        "slope",
-    ),
-    *("kitchen", "bathroom", "bedroom", "living room", "dining room", "office", "classroom", "library", "hotel room"),
-    *(
-        "hallway",
-        "room",
-        "restaurant",
-        "market",
-        "store",
-        "station",
-        "airport",
-        "runway",
-        "stadium",
-        "zoo",
-        "enclosure",
-    ),
-    *(
-        "playground",
-        "skate park",
-        "court",
-        "baseball field",
-        "soccer field",
-        "football field",
-        "garden",
-        "yard",
-        "farm",
-    ),
-    *("dock", "garage", "barn", "museum", "stage", "porch", "gym", "house", "train track", "dirt road", "ice", "sky"),
-    *("canyon", "valley", "cliff", "ice rink", "basement", "closet", "balcony"),
-}
+PLACES = words(
+    "airport alley balcony barn baseball_field basement bathroom beach bedroom bridge canyon city classroom cliff "
+    "closet court desert dining_room dirt_road dock enclosure farm field football_field forest garage garden grass gym "
+    "hallway hill hotel_room house ice ice_rink kitchen lake library living_room market mountain museum ocean office "
+    "park parking_lot path playground pond pool porch restaurant river room runway sand sidewalk skate_park sky slope "
+    "snow soccer_field stadium stage station store stream street train_track valley water yard zoo"
+)
 """Nouns of our lexicon that are places."""
-ROOMS = {
-    frozenset(pair.split("/"))
-    for pair in (
-        "kitchen/bathroom kitchen/bedroom kitchen/living room|bathroom/bedroom|bathroom/living room|"
-        "bedroom/office|kitchen/classroom|kitchen/beach|kitchen/street"
-    )
-    .replace(" kitchen/", "|kitchen/")
-    .split("|")
-}
+ROOMS = _pairs(
+    "bathroom/bedroom bathroom/kitchen bathroom/living_room beach/kitchen bedroom/kitchen bedroom/office "
+    "classroom/kitchen kitchen/living_room kitchen/street"
+)
 """Places that exclude each other."""
 
-POSTURES = {
-    **{"standing": "standing", "stands": "standing", "stand": "standing", "stood": "standing"},
-    **{"sitting": "sitting", "sits": "sitting", "sit": "sitting", "seated": "sitting", "sat": "sitting"},
-    **{"lying": "lying", "laying": "lying", "lies": "lying", "lie": "lying", "lays": "lying", "lay": "lying"},
-    **{"kneeling": "kneeling", "kneels": "kneeling", "crouching": "crouching", "crouches": "crouching"},
-    **{"squatting": "crouching", "crouched": "crouching", "squats": "crouching"},
-    **{"walking": "walking", "walks": "walking", "walk": "walking", "strolling": "walking", "strolls": "walking"},
-    **{"stroll": "walking", "running": "running", "runs": "running", "run": "running", "jogging": "running"},
-    **{"jogs": "running", "jog": "running", "sprinting": "running", "sprints": "running"},
-    **{"jumping": "jumping", "jumps": "jumping", "jump": "jumping", "leaping": "jumping", "leaps": "jumping"},
-    **{
-        "flying": "flying",
-        "flies": "flying",
-        "fly": "flying",
-        "soaring": "flying",
-        "soars": "flying",
-        "soar": "flying",
-    },
-    **{"sleeping": "sleeping", "sleeps": "sleeping", "sleep": "sleeping", "napping": "sleeping", "asleep": "sleeping"},
-    **{"swimming": "swimming", "swims": "swimming", "swim": "swimming"},
-    **{"grazing": "grazing", "grazes": "grazing", "graze": "grazing", "feeding": "grazing", "feed": "grazing"},
-    **{
-        "parked": "parked",
-        "resting": "resting",
-        "rests": "resting",
-        "rest": "resting",
-        "climbing": "climbing",
-        "climbs": "climbing",
-        "climb": "climbing",
-    },
-    **{"sailing": "sailing", "sails": "sailing", "sail": "sailing", "floating": "floating", "floats": "floating"},
-    **{"drifting": "floating", "leaning": "leaning", "leans": "leaning", "skiing": "skiing", "skis": "skiing"},
-    **{"surfing": "surfing", "surfs": "surfing", "skateboarding": "skateboarding", "snowboarding": "snowboarding"},
-}
+POSTURES = _forms(
+    "standing: standing, stands, stand, stood; sitting: sitting, sits, sit, seated, sat; lying: lying, laying, lies, "
+    "lie, lays, lay; kneeling: kneeling, kneels; crouching: crouching, crouches, squatting, crouched, squats; walking: "
+    "walking, walks, walk, strolling, strolls, stroll; running: running, runs, run, jogging, jogs, jog, sprinting, "
+    "sprints; jumping: jumping, jumps, jump, leaping, leaps; flying: flying, flies, fly, soaring, soars, soar; "
+    "sleeping: sleeping, sleeps, sleep, napping, asleep; swimming: swimming, swims, swim; grazing: grazing, grazes, "
+    "graze, feeding, feed; parked: parked; resting: resting, rests, rest; climbing: climbing, climbs, climb; sailing: "
+    "sailing, sails, sail; floating: floating, floats, drifting; leaning: leaning, leans; skiing: skiing, skis; "
+    "surfing: surfing, surfs; skateboarding: skateboarding; snowboarding: snowboarding"
+)
 """Verbs -> the posture or movement."""
-POSTURES_APART = {
-    frozenset(pair.split("/"))
-    for pair in (
-        "standing/sitting standing/lying standing/sleeping sitting/lying sitting/walking sitting/running sitting/jumping "
-        "lying/walking lying/running lying/jumping walking/sleeping running/sleeping jumping/sleeping flying/sitting "
-        "flying/lying flying/sleeping swimming/flying sitting/swimming lying/grazing sitting/flying parked/flying "
-        "standing/flying standing/running sleeping/grazing sitting/grazing"
-    ).split()
-}
+POSTURES_APART = _pairs(
+    "flying/lying flying/parked flying/sitting flying/sleeping flying/standing flying/swimming grazing/lying "
+    "grazing/sitting grazing/sleeping jumping/lying jumping/sitting jumping/sleeping lying/running lying/sitting "
+    "lying/standing lying/walking running/sitting running/sleeping running/standing sitting/standing sitting/swimming "
+    "sitting/walking sleeping/standing sleeping/walking"
+)
 """Postures that exclude each other."""
 
-RELATIONS: dict[tuple[str, ...], str] = {
-    tuple(words.split()): relation
-    for relation, further in {
-        "riding": "riding;rides;ride;surfing on;riding on;rides on;ride on;riding on top of",
-        "holding": "holding;holds;hold;carrying;carries;carry;holding on to;holding up",
-        "flying": "flying;flies;fly",
-        "wearing": "wearing;wears;wear",
-        "eating": "eating;eats;eat",
-        "pulling": "pulling;pulls;pull",
-        "pushing": "pushing;pushes;push",
-        "throwing": "throwing;throws;throw",
-        "catching": "catching;catches;catch",
-        "chasing": "chasing;chases;chase",
-        "watching": "watching;watches;watch",
-        "walking": "walking;walks",
-        "on": "on;on top of;atop;upon;onto",
-        "under": "under;underneath;below;beneath",
-        "in": "in;inside;inside of",
-        "next to": "next to;beside;by;alongside;close to;near;nearby;besides",
-        "in front of": "in front of",
-        "behind": "behind;hidden by;partly hidden by;in back of",
-        "over": "over;above",
-        "left of": "to the left of;on the left of;left of",
-        "right of": "to the right of;on the right of;right of",
-    }.items()
-    for words in further.split(";")
+RELATIONS = {
+    tuple(phrase.split()): relation
+    for phrase, relation in _forms(
+        "riding: riding, rides, ride, surfing on, riding on, rides on, ride on, riding on top of; holding: holding, "
+        "holds, hold, carrying, carries, carry, holding on to, holding up; flying: flying, flies, fly; wearing: "
+        "wearing, wears, wear; eating: eating, eats, eat; pulling: pulling, pulls, pull; pushing: pushing, pushes, "
+        "push; throwing: throwing, throws, throw; catching: catching, catches, catch; chasing: chasing, chases, chase; "
+        "watching: watching, watches, watch; walking: walking, walks; on: on, on top of, atop, upon, onto; under: "
+        "under, underneath, below, beneath; in: in, inside, inside of; next to: next to, beside, by, alongside, close "
+        "to, near, nearby, besides; in front of: in front of; behind: behind, hidden by, partly hidden by, in back of; "
+        "over: over, above; left of: to the left of, on the left of, left of; right of: to the right of, on the right "
+        "of, right of"
+    ).items()
 }
 """Words between subject and object -> the relation."""
-PASSIVE: dict[tuple[str, ...], str] = {
-    tuple(words.split()): relation
-    for words, relation in {
-        **{"ridden by": "riding", "held by": "holding", "carried by": "holding", "flown by": "flying"},
-        **{"worn by": "wearing", "eaten by": "eating", "pulled by": "pulling", "pushed by": "pushing"},
-        **{"chased by": "chasing", "hiding": "behind", "hides": "behind"},
-    }.items()
+PASSIVE = {
+    tuple(phrase.split()): relation
+    for phrase, relation in _forms(
+        "riding: ridden by; holding: held by, carried by; flying: flown by; wearing: worn by; eating: eaten by; "
+        "pulling: pulled by; pushing: pushed by; chasing: chased by; behind: hiding, hides"
+    ).items()
 }
 """Words between object and subject -> the relation."""
 CONVERSE = {"over": "under", "behind": "in front of", "right of": "left of"}
 """Relations that are stored as their converse, with subject and object exchanged."""
-SYMMETRIC = {"next to"}
-RIDDEN = {
-    "bicycle",
-    "motorcycle",
-    "horse",
-    "elephant",
-    "cow",
-    "camel",
-    "donkey",
-    "surfboard",
-    "skateboard",
-    "snowboard",
-    "skis",
-}
-RIDDEN |= {"bird", "dog", "cat", "sheep", "car", "bus", "boat", "train", "truck", "sled"}
+SYMMETRIC = words("next_to")
+"""Relations that hold in both directions."""
+RIDDEN = words(
+    "bicycle bird boat bus camel car cat cow dog donkey elephant horse motorcycle sheep skateboard skis sled snowboard "
+    "surfboard train truck"
+)
 """Nouns of which a person rides one."""
-RELATIONS_APART = {
-    frozenset(pair.split("/"))
-    for pair in ("on/under in/under riding/holding riding/pushing riding/pulling riding/throwing riding/under").split()
-}
+RELATIONS_APART = _pairs("holding/riding in/under on/under pulling/riding pushing/riding riding/throwing riding/under")
 """Relations of the same two objects that exclude each other."""
 
-GARMENTS = {
-    *("shirt", "dress", "jacket", "sweater", "vest", "pants", "jeans", "shorts", "skirt", "suit", "wetsuit", "uniform"),
-    *(
-        "clothes",
-        "swimsuit",
-        "hat",
-        "helmet",
-        "scarf",
-        "glove",
-        "shoe",
-        "sock",
-        "apron",
-        "robe",
-        "glasses",
-        "sunglasses",
-    ),
-    *("goggles", "tie", "mask"),
-}
+GARMENTS = words(
+    "apron clothes dress glasses glove goggles hat helmet jacket jeans mask pants robe scarf shirt shoe shorts skirt "
+    "sock suit sunglasses sweater swimsuit tie uniform vest wetsuit"
+)
 """Nouns of what persons wear."""
-TORSO = {"clothes", "shirt", "dress", "jacket", "sweater", "suit", "uniform"}
+TORSO = words("clothes dress jacket shirt suit sweater uniform")
 """Garments whose colour is that of a person "dressed in red"."""
-VIEWS = {"photo", "view", "shot", "scene", "closeup", "area", "surface", "picture", "herd", "flock"}
+VIEWS = words("area closeup flock herd photo picture scene shot surface view")
 """Nouns that are no objects of the image: the image itself, and groups."""
 
 FAMILIES = (
-    frozenset(
-        "dog cat horse sheep cow elephant bear zebra giraffe bird goat deer moose pig rabbit monkey lion tiger".split()
-    )
-    | frozenset("camel donkey llama fox wolf kangaroo".split()),
-    frozenset({"bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "helicopter"}),
-    frozenset({"pizza", "cake", "sandwich", "hot dog", "donut"}),
-    frozenset({"surfboard", "skateboard", "snowboard", "skis"}),
+    words(
+        "bear bird camel cat cow deer dog donkey elephant fox giraffe goat horse kangaroo lion llama monkey moose pig "
+        "rabbit sheep tiger wolf zebra"
+    ),
+    words("airplane bicycle boat bus car helicopter motorcycle train truck"),
+    words("cake donut hot_dog pizza sandwich"),
+    words("skateboard skis snowboard surfboard"),
 )
 """Objects that people mistake for each other: if references agree on one, another name contradicts them."""
 MEMBERS: dict[str, tuple[str, ...]] = {
