@@ -70,7 +70,7 @@ desk; seat: couch, bench; board; stool: bench; computer: tv, keyboard; screen: l
 monitor: laptop; coffee table; picnic table: bench; bat; buffalo; bison; yak; lamb; game controller; toaster oven:
 oven; freezer; bow tie; football; baseball; basketball; volleyball; luggage: backpack, handbag; baggage: backpack,
 handbag; purse: backpack; cupcake: donut; armchair: couch; urinal; tricycle; stuffed animal; cook; audience; crowd;
-family; chicken; turkey; santa; clown; pitcher; someone; somebody
+family; chicken; turkey; santa; clown; someone; somebody
 """)
 """Names that also fit other labels, with these labels. An object with such a name may be there without an annotation of
 its category, so that its absence from the annotations is no evidence."""

@@ -193,6 +193,9 @@ def _read_group(phrase: Phrase, parts: Sequence[str], at: int, limit: int) -> No
     if at <= limit:
         return
     head = parts[at - 1]
+    if head in NUMBERS and _is_counted(phrase.noun):
+        phrase.start, phrase.count = at - 1, NUMBERS[head]
+        return
     singular = head.removesuffix("s")
     if singular not in TWO and singular not in GROUPS:
         return
