@@ -111,7 +111,7 @@ class Mentions:
     def find(self, text: str) -> dict[str, str]:
         """Return the labels that a text names, with the words of the first occurrence."""
         found: dict[str, str] = {}
-        for noun in self.nouns(parts_of(split(text))[0]):
+        for noun in self.nouns(parts_of_text(text)):
             if noun.is_label:
                 found.setdefault(noun.label, noun.name)
         return found
@@ -132,26 +132,30 @@ class Mentions:
         found: list[Noun] = []
         entries, at, end = self._entries, 0, len(parts)
         while at < end:
-            step = 1
-            for words, label, is_label, also, is_plural in entries.get(parts[at], ()):
-                size = len(words)
-                if size == 1 or tuple(parts[at : at + size]) == words:
-                    noun = Noun(at, at + size, label, " ".join(words), is_label, also, is_plural)
-                    if not label:
-                        pass
-                    elif size > 1 or not needs_context(noun.name):
-                        found.append(noun)
-                    elif (
-                        read := in_context(
-                            noun, parts, found[-1] if found and found[-1].stop == at else None, self._own
-                        )
-                    ) is not None:
-                        found.append(read)
-                    step = size
-                    break
-            at += step
+            possible = entries.get(parts[at])
+            noun = None if possible is None else _longest(possible, parts, at)
+            if noun is None:
+                at += 1
+                continue
+            at = noun.stop
+            if needs_context(noun.name):
+                preceding = found[-1] if found and found[-1].stop == noun.start else None
+                noun = in_context(noun, parts, preceding, self._own)
+            if noun is not None and noun.label:
+                found.append(noun)
         last = len(found) - 1
         return [(noun, at < last and modifies(noun, found[at + 1])) for at, noun in enumerate(found)]
+
+
+def _longest(possible: Sequence[_Entry], parts: Sequence[str], at: int) -> Noun | None:
+    """Return the longest of the names that begin with a word."""
+    for words, label, is_label, also, is_plural in possible:
+        size = len(words)
+        if size == 1:
+            return Noun(at, at + 1, label, words[0], is_label, also, is_plural)
+        if tuple(parts[at : at + size]) == words:
+            return Noun(at, at + size, label, " ".join(words), is_label, also, is_plural)
+    return None
 
 
 _TEXT = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s-]")
@@ -160,6 +164,11 @@ _TEXT = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s-]")
 def split(text: str) -> list[str]:
     """Return the words and punctuation marks of a text; hyphens and underscores separate words and are left out."""
     return _TEXT.findall(text)
+
+
+def parts_of_text(text: str) -> list[str]:
+    """Return the parts of a text, as `parts_of` its words."""
+    return [part or ("'s" if possessive else "") for part, possessive in _PART.findall(text.lower())]
 
 
 def parts_of(words: Sequence[str]) -> tuple[list[str], list[int]]:

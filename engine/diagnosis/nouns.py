@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from engine.diagnosis.facts.vocabulary import COLOURS, GARMENTS
 
 
-@dataclass(frozen=True, slots=True)
-class Noun:
+class Noun(NamedTuple):
     """Words that name an object."""
 
     start: int
@@ -127,7 +126,7 @@ def _glass(noun: Noun, parts: Sequence[str], before: str, after: str, labels: Ma
     """Tell vessels from the material and from glasses that are worn: vessels are filled or counted."""
     if noun.name == "glasses":
         is_filled = after == "of" or before in _COUNTING
-        return noun if is_filled else replace(noun, label="glasses", is_label="glasses" in labels, also=())
+        return noun if is_filled else noun._replace(label="glasses", is_label="glasses" in labels, also=())
     is_counted = before in _DETERMINERS or (noun.start > 1 and parts[noun.start - 2] in _DETERMINERS)
     return noun if after == "of" or (is_counted and not after.endswith("ed")) else None
 
@@ -160,7 +159,7 @@ def _board_of(noun: Noun, parts: Sequence[str], before: str, after: str, labels:
         return None
     kind = kinds[0] if kinds else "surfboard"
     is_label = kind in labels
-    return replace(noun, label=labels.get(kind, kind), is_label=is_label, also=())
+    return noun._replace(label=labels.get(kind, kind), is_label=is_label, also=())
 
 
 _CONTEXTS = {

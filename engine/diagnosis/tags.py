@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from engine.diagnosis.facts import judge, things
-from engine.diagnosis.facts.fact import Judged
+from engine.diagnosis.facts.fact import Judged, Kind
 from engine.diagnosis.facts.image import ImageFacts
 from engine.diagnosis.facts.reader import mentions_of, reading
 from engine.diagnosis.lexicon import vocabulary
@@ -142,7 +142,7 @@ class _Shown:
     def _read(self, words: tuple[str, ...]) -> list[Tag]:
         found = reading(words, self._image.mentions)
         tags: dict[Tag, None] = {}
-        for judged in judge.judge_reading(found, self._image):
+        for judged in judge.judge_reading(found, self._image, _WRONG):
             tag = _WRONG.get(judged.fact.kind) if judged.verdict == "wrong" else None
             if tag is not None and self._is_shown(judged):
                 tags[self._tag(tag, judged, words)] = None
@@ -171,7 +171,7 @@ class _Shown:
 
 
 _HALLUCINATED = "hallucinated object"
-_WRONG = {
+_WRONG: dict[Kind, str] = {
     **{"object": _HALLUCINATED, "colour": "wrong colour", "count": "wrong count"},
     **{"relation": "wrong relation", "person": "wrong person"},
 }

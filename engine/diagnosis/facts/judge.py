@@ -3,10 +3,10 @@
 Silence never contradicts: what neither annotations nor references decide is unknown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engine.diagnosis.facts import properties, things
-from engine.diagnosis.facts.fact import Fact, Judged, Omitted, Verdict
+from engine.diagnosis.facts.fact import KINDS, Fact, Judged, Kind, Omitted, Verdict
 from engine.diagnosis.facts.image import ImageFacts
 from engine.diagnosis.facts.phrases import Phrase
 from engine.diagnosis.facts.reader import reading
@@ -18,9 +18,10 @@ def judge(words: Sequence[str], image: ImageFacts) -> list[Judged]:
     return judge_reading(reading(words, image.mentions), image)
 
 
-def judge_reading(found: Reading, image: ImageFacts) -> list[Judged]:
-    """Return the facts of a caption that was read before with their verdicts."""
-    judged = [Judged(fact, *_verdict(fact, source, found, image)) for fact, source in stated(found)]
+def judge_reading(found: Reading, image: ImageFacts, kinds: Collection[Kind] = KINDS) -> list[Judged]:
+    """Return the facts of some kinds of a caption that was read before with their verdicts."""
+    own = stated(found, kinds)
+    judged = [Judged(fact, *_verdict(fact, source, found, image)) for fact, source in own]
     return [*judged, *things.too_few(found, image)]
 
 

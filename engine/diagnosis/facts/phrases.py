@@ -26,6 +26,8 @@ class Phrase:
     """A noun with what its words say about it. Positions are indices into the parts of the text."""
 
     noun: Noun
+    label: str
+    """The label of the noun."""
     start: int
     """The first word of the phrase."""
     count: int | None = None
@@ -44,11 +46,6 @@ class Phrase:
     """Whether words that were not understood lead to this phrase: what follows may be about something else."""
     of: "Phrase | None" = None
     """What this phrase is the object of: in "a cat on a bench", the cat is that of the bench."""
-
-    @property
-    def label(self) -> str:
-        """The label of the noun."""
-        return self.noun.label
 
     @property
     def stop(self) -> int:
@@ -80,7 +77,7 @@ def phrases(parts: Sequence[str], nouns: Sequence[tuple[Noun, bool]]) -> list[Ph
         if is_modifier:
             modifiers[noun.stop - 1] = noun
             continue
-        phrase = Phrase(noun, noun.start)
+        phrase = Phrase(noun, noun.label, noun.start)
         _read_left(phrase, parts, limit, modifiers)
         found.append(phrase)
         limit = noun.stop

@@ -12,7 +12,7 @@ from engine.diagnosis.facts.fact import Fact
 from engine.diagnosis.facts.phrases import Phrase, phrases
 from engine.diagnosis.facts.statements import Reading, stated
 from engine.diagnosis.facts.vocabulary import LOCATIVES, PLACES, VIEWS
-from engine.diagnosis.lexicon import Mentions, parts_of, split
+from engine.diagnosis.lexicon import Mentions, parts_of, parts_of_text
 
 LONGEST = 1_000
 """Words of a caption that are read: twice the tokens that a search may generate."""
@@ -29,8 +29,8 @@ def read(words: Sequence[str], labels: Collection[str] = ()) -> list[Fact]:
 
 
 def read_text(text: str, mentions: Mentions) -> Reading:
-    """Return what a text states."""
-    return reading(split(text), mentions)
+    """Return what a text states; only its first 1,000 words are read."""
+    return _reading(parts_of_text(text)[:LONGEST], [], mentions)
 
 
 @lru_cache(maxsize=8)
@@ -41,7 +41,10 @@ def mentions_of(labels: frozenset[str]) -> Mentions:
 
 def reading(words: Sequence[str], mentions: Mentions) -> Reading:
     """Return what the words of a caption state; only the first 1,000 words are read."""
-    parts, places = parts_of(words[:LONGEST])
+    return _reading(*parts_of(words[:LONGEST]), mentions)
+
+
+def _reading(parts: list[str], places: list[int], mentions: Mentions) -> Reading:
     every = phrases(parts, mentions.all_nouns(parts))
     found = Reading(parts, places, [])
     read_between(found, every)

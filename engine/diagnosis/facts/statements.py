@@ -1,8 +1,9 @@
 """What a text states: its phrases, relations and postures, and the facts that they are."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from engine.diagnosis.facts.fact import Fact, Kind
+from engine.diagnosis.facts.fact import KINDS, Fact, Kind
 from engine.diagnosis.facts.phrases import Phrase
 from engine.diagnosis.facts.vocabulary import PERSONS
 
@@ -41,8 +42,8 @@ Stated = tuple[Fact, Phrase | Relation]
 """A fact with the phrase that it is about, or the relation."""
 
 
-def stated(found: Reading) -> list[Stated]:
-    """Return the facts of a reading with what states them, in the order of their words."""
+def stated(found: Reading, kinds: Collection[Kind] = KINDS) -> list[Stated]:
+    """Return the facts of some kinds of a reading with what states them, in the order of their words."""
     facts: list[tuple[int, int, Kind, str | None, str, Phrase | Relation]] = []
     for phrase in found.phrases:
         label, start, stop = phrase.label, phrase.noun.start, phrase.stop
@@ -69,4 +70,5 @@ def stated(found: Reading) -> list[Stated]:
     return [
         (Fact(kind, places[start], places[stop - 1] + 1, subject, value), source)
         for start, stop, kind, subject, value, source in facts
+        if kind in kinds
     ]

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.diagnosis.lexicon import Mentions, names, parts_of, plural, split, vocabulary
+from engine.diagnosis.lexicon import Mentions, names, parts_of, parts_of_text, plural, split, vocabulary
 from engine.diagnosis.object_names import COCO, LOOSE, SYNONYMS, THINGS
 
 
@@ -167,3 +169,8 @@ def test_every_loose_name_is_a_name_and_fits_known_labels():
     known = {name for label, further in (SYNONYMS | THINGS).items() for name in (label, *further)}
     assert not LOOSE.keys() - known
     assert all(label in COCO for also in LOOSE.values() for label in also)
+
+
+@given(st.text(max_size=40))
+def test_a_text_has_the_parts_of_its_words(text):
+    assert parts_of_text(text.lower()) == parts_of(split(text.lower()))[0]
