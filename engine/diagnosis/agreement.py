@@ -6,14 +6,14 @@ caption agrees if it names the same object by any word; otherwise it must contai
 
 from collections.abc import Sequence
 
-from engine.diagnosis.lexicon import Mentions, tokens_of
+from engine.diagnosis.lexicon import Mentions, parts_of_text
 
 
 class Agreement:
     """The captions that words of one image are compared with."""
 
     def __init__(self, captions: Sequence[str], mentions: Mentions | None) -> None:
-        self._words = [frozenset(tokens_of(caption)) for caption in captions]
+        self._words = [frozenset(_words(caption)) for caption in captions]
         self._labels = [frozenset(mentions.find(caption)) if mentions else frozenset() for caption in captions]
 
     def of(self, word: str, label: str | None) -> float | None:
@@ -26,7 +26,11 @@ class Agreement:
             return None
         if label is not None:
             return sum(label in named for named in self._labels) / len(self._labels)
-        parts = tokens_of(word)
+        parts = _words(word)
         if not parts:
             return None
         return sum(all(part in words for part in parts) for words in self._words) / len(self._words)
+
+
+def _words(text: str) -> list[str]:
+    return [part for part in parts_of_text(text) if part not in ("", "'s")]

@@ -1,54 +1,13 @@
-"""Words that name an object: COCO's categories with common synonyms and plurals.
+"""Words that name an object: labels of a dataset, COCO's categories with synonyms and plurals, and further nouns.
 
-Other labels are matched by the label itself and its plural.
+A label that is not COCO's is matched by itself and its plural.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "person": (
-        *("man", "woman", "boy", "girl", "child", "kid", "baby", "lady", "guy", "people", "player", "rider", "skier"),
-        *("surfer", "skateboarder", "snowboarder", "toddler", "couple", "crowd", "adult", "men", "women", "children"),
-    ),
-    "bicycle": ("bike", "cycle"),
-    "motorcycle": ("motorbike", "scooter", "moped"),
-    "airplane": ("plane", "jet", "aircraft", "aeroplane"),
-    "car": ("automobile", "taxi", "cab", "van", "suv", "sedan"),
-    "boat": ("ship", "sailboat", "canoe", "kayak", "ferry", "yacht", "dinghy"),
-    "train": ("locomotive", "tram"),
-    "truck": ("pickup", "lorry"),
-    "fire hydrant": ("hydrant",),
-    "traffic light": ("stoplight", "traffic signal"),
-    "dog": ("puppy", "pup", "hound"),
-    "cat": ("kitten", "kitty"),
-    "horse": ("pony", "foal"),
-    "sheep": ("lamb", "ram"),
-    "cow": ("cattle", "bull", "calf", "ox"),
-    "fish": ("fishes",),
-    "bird": ("seagull", "gull", "pigeon", "duck", "parrot", "eagle"),
-    "backpack": ("rucksack", "knapsack"),
-    "umbrella": ("parasol",),
-    "handbag": ("purse",),
-    "suitcase": ("luggage", "baggage"),
-    "skis": ("ski",),
-    "sports ball": ("ball", "football", "baseball", "basketball", "soccer ball", "tennis ball"),
-    "surfboard": ("board",),
-    "tennis racket": ("racket", "racquet"),
-    "wine glass": ("glass", "goblet"),
-    "cup": ("mug",),
-    "couch": ("sofa", "loveseat"),
-    "chair": ("armchair", "stool"),
-    "potted plant": ("plant", "houseplant"),
-    "dining table": ("table",),
-    "tv": ("television", "screen", "monitor"),
-    "cell phone": ("phone", "cellphone", "smartphone"),
-    "laptop": ("computer", "notebook"),
-    "refrigerator": ("fridge",),
-    "donut": ("doughnut",),
-    "hot dog": ("hotdog",),
-    "teddy bear": ("teddy", "stuffed animal"),
-}
+from engine.diagnosis.nouns import Noun, in_context, modifies, needs_context
+from engine.diagnosis.object_names import COCO, COCO_LIKE, HIDDEN, LOOSE, SYNONYMS, THINGS
 
 _IRREGULAR = {
     **{"person": "persons", "ox": "oxen", "goose": "geese", "potato": "potatoes", "tomato": "tomatoes"},
@@ -101,58 +60,135 @@ def _plain(label: str) -> str:
     return " ".join(_WORD.findall(label.lower()))
 
 
+def vocabulary(labels: Collection[str]) -> frozenset[str]:
+    """Return the labels whose absence from an image's annotations means something.
+
+    These are the labels of the split. COCO's 80 categories are added if the split has at least half of them and no
+    others: an object that occurs nowhere in such a split can still be hallucinated. A smaller set may come from a
+    dataset that annotates only these, as the demo's.
+    """
+    plain = {_plain(label) for label in labels}
+    return frozenset(labels) | (COCO - plain if len(plain) >= COCO_LIKE and plain <= COCO else frozenset())
+
+
+_Entry = tuple[tuple[str, ...], str, bool, tuple[str, ...] | None, bool]
+"""The words of a name, its label, whether the dataset has the label, `also`, whether the name is a plural."""
+
+
 class Mentions:
     """Finds the labels that a text names; compounds are matched before their parts, so that a hot dog is not a dog.
 
-    Case, hyphens and underscores of labels are ignored.
+    Case, hyphens and underscores of labels are ignored. A noun that modifies the next one is not named: a dog house
+    shows no dog.
     """
 
     def __init__(self, labels: Iterable[str]) -> None:
-        self._label: dict[tuple[str, ...], str] = {}
+        own = sorted(set(labels))
+        names_: dict[str, tuple[str, bool]] = {}
         # A rider is a person, unless the dataset has the label "rider".
-        for named in (_own, names):
-            for label in sorted(set(labels)):
-                for name in named(label):
-                    self._label.setdefault(tuple(name.split()), label)
-        # Compounds of other categories hide their parts even if the dataset does not have their label.
-        self._hidden = {tuple(name.split()) for label in ("hot dog", "teddy bear") for name in names(label)}
-        self._longest = max(map(len, {*self._label, *self._hidden}))
+        for naming in (_own, names):
+            for label in own:
+                for name in sorted(naming(label)):
+                    names_.setdefault(name, (label, True))
+        known = {_plain(label): label for label in own}
+        for noun, further in (SYNONYMS | THINGS).items():
+            for name in sorted({noun, *further}):
+                for form in (name, plural(name)):
+                    names_.setdefault(form, (known.get(noun, noun), noun in known))
+        plurals = {plural(name) for name in names_} - {name for name in names_ if plural(name) == name}
+        loose = {form: also for name, also in LOOSE.items() for form in (name, plural(name))}
+        self._entries: dict[str, list[_Entry]] = {}
+        for name, (label, is_label) in sorted(names_.items(), key=lambda each: -len(each[0].split())):
+            is_own = name in _own(label)
+            entry = (tuple(name.split()), label, is_label, None if is_own else loose.get(name), name in plurals)
+            if entry[0]:
+                self._entries.setdefault(entry[0][0], []).append(entry)
+        for name in HIDDEN:
+            words = tuple(name.split())
+            self._entries.setdefault(words[0], []).insert(0, (words, "", False, None, False))
+        self._own = {_plain(label): label for label in own}
 
     def find(self, text: str) -> dict[str, str]:
         """Return the labels that a text names, with the words of the first occurrence."""
-        words = _WORD.findall(text.lower())
         found: dict[str, str] = {}
-        for start, stop, label in self._named(words):
-            found.setdefault(label, " ".join(words[start:stop]))
+        for noun in self.nouns(parts_of_text(text)):
+            if noun.is_label:
+                found.setdefault(noun.label, noun.name)
         return found
 
     def spans(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
         """Return (start, stop, label) of the words that name a label, from left to right, preferring longer names."""
-        # A word such as "traffic-light" has two parts. A punctuation mark has none and separates its neighbours, except
-        # for a hyphen, which some tokenizers return as a word and which joins them.
-        parts = [
-            (part, at)
-            for at, word in enumerate(words)
-            for part in _WORD.findall(word.lower()) or ([] if word == "-" else [""])
+        parts, places = parts_of(words)
+        return [
+            (places[noun.start], places[noun.stop - 1] + 1, noun.label) for noun in self.nouns(parts) if noun.is_label
         ]
-        named = self._named([part for part, _ in parts])
-        return [(parts[start][1], parts[stop - 1][1] + 1, label) for start, stop, label in named]
 
-    def _named(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
-        found, at = [], 0
-        while at < len(words):
-            length = next((n for n in range(self._longest, 0, -1) if self._is_name(words[at : at + n], n)), 0)
-            label = self._label.get(tuple(words[at : at + length]))
-            if label is not None:
-                found.append((at, at + length, label))
-            at += max(length, 1)
-        return found
+    def nouns(self, parts: Sequence[str]) -> list[Noun]:
+        """Return the nouns of a text, given as `parts_of` gives it, from left to right, without modifiers."""
+        return [noun for noun, is_modifier in self.all_nouns(parts) if not is_modifier]
 
-    def _is_name(self, words: Sequence[str], length: int) -> bool:
-        name = tuple(words)
-        return len(name) == length and (name in self._label or name in self._hidden)
+    def all_nouns(self, parts: Sequence[str]) -> list[tuple[Noun, bool]]:
+        """Return all nouns, each with whether it only modifies the next one."""
+        found: list[Noun] = []
+        entries, at, end = self._entries, 0, len(parts)
+        while at < end:
+            possible = entries.get(parts[at])
+            noun = None if possible is None else _longest(possible, parts, at)
+            if noun is None:
+                at += 1
+                continue
+            at = noun.stop
+            if needs_context(noun.name):
+                preceding = found[-1] if found and found[-1].stop == noun.start else None
+                noun = in_context(noun, parts, preceding, self._own)
+            if noun is not None and noun.label:
+                found.append(noun)
+        last = len(found) - 1
+        return [(noun, at < last and modifies(noun, found[at + 1])) for at, noun in enumerate(found)]
 
 
-def tokens_of(text: str) -> list[str]:
-    """Return the words of a text in lower case, without punctuation and possessive s."""
-    return _WORD.findall(text.lower())
+def _longest(possible: Sequence[_Entry], parts: Sequence[str], at: int) -> Noun | None:
+    """Return the longest of the names that begin with a word."""
+    for words, label, is_label, also, is_plural in possible:
+        size = len(words)
+        if size == 1:
+            return Noun(at, at + 1, label, words[0], is_label, also, is_plural)
+        if tuple(parts[at : at + size]) == words:
+            return Noun(at, at + size, label, " ".join(words), is_label, also, is_plural)
+    return None
+
+
+_TEXT = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s-]")
+
+
+def split(text: str) -> list[str]:
+    """Return the words and punctuation marks of a text; hyphens and underscores separate words and are left out."""
+    return _TEXT.findall(text)
+
+
+def parts_of_text(text: str) -> list[str]:
+    """Return the parts of a text, as `parts_of` its words."""
+    return [part or ("'s" if possessive else "") for part, possessive in _PART.findall(text.lower())]
+
+
+def parts_of(words: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Return the parts of words in lower case, each with the index of its word.
+
+    A word such as "traffic-light" has two parts. A punctuation mark is an empty part and separates its neighbours, and
+    so does a possessive s, the part "'s". A hyphen, which some tokenizers return as a word, joins them.
+    """
+    parts: list[str] = []
+    places: list[int] = []
+    for at, word in enumerate(words):
+        if word.isalpha():
+            parts.append(word.lower())
+            places.append(at)
+        elif word != "-":
+            found = [part.lower() or ("'s" if possessive else "") for part, possessive in _PART.findall(word)]
+            parts += found
+            places += [at] * len(found)
+    return parts, places
+
+
+_PART = re.compile(r"([^\W_]+(?:['’](?![sS]\b)[^\W_]+)*)|(['’][sS]\b)|[^\w\s-]")
+"""A part of a word, a possessive s, or a punctuation mark as two empty groups."""

@@ -4,12 +4,16 @@ Works on words, references and object labels; needs no model and no scores. A ta
 without tags may still be wrong.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from engine.diagnosis.lexicon import Mentions
+from engine.diagnosis.facts import judge, things
+from engine.diagnosis.facts.fact import Judged, Kind
+from engine.diagnosis.facts.image import ImageFacts
+from engine.diagnosis.facts.reader import mentions_of, reading
+from engine.diagnosis.lexicon import vocabulary
 
 Key = TypeVar("Key", bound=Hashable)
 """Identifies a setting, for example by its beam size."""
@@ -35,6 +39,9 @@ class Case:
     finished: bool | None
     references: Sequence[str]
     labels: Sequence[str]
+    """The label of each annotated object."""
+    crowds: Sequence[str] = ()
+    """The labels of annotated regions that hold several objects."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +61,17 @@ def tag_block(settings: Mapping[Key, Sequence[Case]], context: TagContext) -> di
     split, an image without boxes is assumed to show no objects except those that its references name. The references of
     an image are read once for all settings.
     """
-    mentions = Mentions(context.labels) if context.labels else None
+    labels = vocabulary(context.labels)
     found: dict[Key, list[list[Tag]]] = {key: [] for key in settings}
     for row, image in enumerate(next(iter(settings.values()), ())):
-        shown, forms = _Shown(image, mentions), {}  # captions that settings share are read once
+        shown, forms = _Shown(image, labels), {}  # captions that settings share are read once
         for key, cases in settings.items():
             case = cases[row]
             form = tuple(case.words), case.finished
             if form not in forms:
                 forms[form] = _form(case)
             generic = _generic(case, context.frequent[key].get(case.caption, 0))
-            found[key].append([*forms[form], *generic, *shown.tags(case.caption)])
+            found[key].append([*forms[form], *generic, *shown.tags(case)])
     return found
 
 
@@ -115,33 +122,57 @@ def _generic(case: Case, count: int) -> list[Tag]:
 
 
 class _Shown:
-    """The objects of an image: the annotated ones, and those that its references name."""
+    """The tags that compare what a caption states with the annotations and references of its image."""
 
-    def __init__(self, image: Case, mentions: Mentions | None) -> None:
-        """`mentions`: None if the split has no annotations."""
-        is_known = mentions is not None and (image.labels or image.references)
-        self._mentions = mentions if is_known else None
-        self._labels, self._references = image.labels, len(image.references)
-        # In the order of the texts, because the order of a set differs between processes.
-        known = self._mentions
-        self._named = Counter(label for text in image.references for label in (known.find(text) if known else ()))
-        self._tags: dict[str, list[Tag]] = {}
+    def __init__(self, image: Case, labels: frozenset[str]) -> None:
+        """`labels`: the annotation vocabulary of the split, empty if it has no annotations."""
+        self._is_annotated = bool(labels) and bool(image.labels or image.crowds or image.references)
+        self._labels = labels
+        mentions = mentions_of(labels)
+        self._image = ImageFacts(image.labels, image.crowds, image.references, mentions, self._is_annotated)
+        self._tags: dict[tuple[str, ...], list[Tag]] = {}
 
-    def tags(self, caption: str) -> list[Tag]:
-        """Return the object tags of a caption; captions that settings share are read once."""
-        if self._mentions is None:
-            return []
-        if caption not in self._tags:
-            self._tags[caption] = self._read(self._mentions.find(caption))
-        return self._tags[caption]
+    def tags(self, case: Case) -> list[Tag]:
+        """Return the tags of what a caption states; captions that settings share are read once."""
+        words = tuple(case.words)
+        if words not in self._tags:
+            self._tags[words] = self._read(words)
+        return self._tags[words]
 
-    def _read(self, named: Mapping[str, str]) -> list[Tag]:
-        tags = [
-            Tag("hallucinated object", f"{words} ({label})" if words != label else label)
-            for label, words in named.items()
-            if label not in self._labels and not self._named[label]
-        ]
-        for label, count in self._named.items():
-            if label not in named and 2 * count > self._references:
-                tags.append(Tag("omitted object", f"{label}, in {count} of {self._references} references"))
-        return tags
+    def _read(self, words: tuple[str, ...]) -> list[Tag]:
+        found = reading(words, self._image.mentions)
+        tags: dict[Tag, None] = {}
+        for judged in judge.judge_reading(found, self._image, _WRONG):
+            tag = _WRONG.get(judged.fact.kind) if judged.verdict == "wrong" else None
+            if tag is not None and self._is_shown(judged):
+                tags[self._tag(tag, judged, words)] = None
+        if self._is_annotated:
+            for each in things.omitted(found, self._image):
+                if each.value in self._labels:
+                    tags[Tag("omitted object", f"{each.value}, in {each.evidence}")] = None
+        return list(tags)
+
+    def _is_shown(self, judged: Judged) -> bool:
+        """Return whether a wrong fact gets a tag.
+
+        A person gets one only if no reference uses a neutral word: whoever wrote it may not have been able to tell.
+        """
+        if judged.fact.kind == "person":
+            return things.is_unanimous(judged.fact.value, self._image)
+        return judged.fact.kind != "object" or self._is_annotated
+
+    def _tag(self, tag: str, judged: Judged, words: tuple[str, ...]) -> Tag:
+        fact = judged.fact
+        stated = " ".join(words[fact.start : fact.stop]).lower()
+        if tag != _HALLUCINATED:
+            return Tag(tag, f"{stated}: {judged.evidence}")
+        named = stated if stated == fact.value else f"{stated} ({fact.value})"
+        return Tag(tag, named if fact.value in self._labels else f"{named}: {judged.evidence}")
+
+
+_HALLUCINATED = "hallucinated object"
+_WRONG: dict[Kind, str] = {
+    **{"object": _HALLUCINATED, "colour": "wrong colour", "count": "wrong count"},
+    **{"relation": "wrong relation", "person": "wrong person"},
+}
+"""Kind of a wrong fact -> its tag. Attributes, places and postures have none: references differ too much in them."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from engine.data.blocks import Block
+from engine.data.dataset import Box
 from engine.data.split import Split
 from engine.diagnosis import tags
 from engine.diagnosis.frequent import FrequentCaptions
@@ -172,15 +173,22 @@ def _with_further(blocks: CaptionBlocks, further: Mapping[tuple[int, str], Tag])
         yield block, {key: further[key] for key in keys if key in further}
 
 
+def _boxes(split: Split) -> tuple[Sequence[Sequence[Box]], Sequence[Sequence[Box]]]:
+    """Return the single objects and the regions of several objects of each image."""
+    none = ((),) * len(split)
+    return split.objects or none, split.crowds or none
+
+
 def _tags(context: TagContext, tagged: Tagged) -> tuple[pa.Array, dict[int, pa.Array]]:
     """Return the image ids of a block, and the tags of its captions at each beam size."""
     block, further = tagged
-    labels = [[box.label for box in boxes] for boxes in block.split.every_box()]
+    split = block.split
+    labels, crowds = ([[box.label for box in boxes] for boxes in each] for each in _boxes(split))
     cases = {
         size: [
             Case(*each)
             for each in zip(
-                captions, block.words[size], block.finished[size], block.split.references, labels, strict=True
+                captions, block.words[size], block.finished[size], split.references, labels, crowds, strict=True
             )
         ]
         for size, captions in block.captions.items()

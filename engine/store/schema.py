@@ -344,6 +344,11 @@ TAGS = {
     "hallucinated object": "the caption names an object that is not annotated in the image and that no reference names "
     "(compare CHAIR)",
     "omitted object": "the caption does not name an object that most references name",
+    "wrong colour": "references name another colour of the same object, and none names the caption's",
+    "wrong count": "references and annotated objects agree on another number of an object than the caption states",
+    "wrong relation": "references state another relation of the same two objects, such as under instead of on",
+    "wrong person": "every reference that names a person uses another word, such as woman instead of man, and none a "
+    "neutral one such as person; the references are the evidence, not how somebody looks",
     "ranking error": "another hypothesis of the n-best list has at least twice the CIDEr, and 0.5 more",
 }
 """The failure tags with their definitions; `diagnosis.tags` assigns them, the last one `evaluation.nbest`."""

@@ -17,5 +17,5 @@ def tag_settings(settings: Mapping[Any, Sequence[Case]]) -> dict[Any, list[list[
         found = counted.found()
         frequent[key] = counted.recounted([captions]) if found is None else found
     images = next(iter(settings.values()), ())
-    labels = frozenset(label for case in images for label in case.labels)
+    labels = frozenset(label for case in images for label in (*case.labels, *case.crowds))
     return tag_block(settings, TagContext(labels, frequent))

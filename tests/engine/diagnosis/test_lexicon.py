@@ -1,6 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.diagnosis.lexicon import SYNONYMS, Mentions, names, plural
+from engine.diagnosis.lexicon import Mentions, names, parts_of, parts_of_text, plural, split, vocabulary
+from engine.diagnosis.object_names import COCO, LOOSE, SYNONYMS, THINGS
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,89 @@ def test_no_word_names_two_categories():
     for label in SYNONYMS:
         for name in names(label):
             assert owners.setdefault(name, label) == label, name
+
+
+EVERY = Mentions(COCO)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("a baby bird", ["bird"]),
+        ("a mother giraffe", ["giraffe"]),
+        ("a motor bike", ["motorcycle"]),
+        ("hot, dog tired", ["dog"]),
+        ("a hot dog", ["hot dog"]),
+        ("a couple of buckets", []),
+        ("a couple on a bench", ["person", "bench"]),
+        ("a glass cabinet", []),
+        ("a shower with glass walls", []),
+        ("a man wearing glasses", ["person"]),
+        ("two glasses of wine", ["wine glass"]),
+        ("a skateboarder's board", ["person", "skateboard"]),
+        ("a snowboarder with a board", ["person", "snowboard"]),
+        ("a surfer with a board", ["person", "surfboard"]),
+        ("a cutting board", []),
+        ("a desk and a stove", ["dining table", "oven"]),
+        ("a bicyclist, a chef and a passenger", ["person"]),
+        ("a seat", ["chair"]),
+        ("a passenger train", ["train"]),
+        ("a goat", []),
+        ("a dog house", []),
+        ("a tennis player", ["person"]),
+        ("a pizza box", []),
+        ("an orange cat", ["cat"]),
+        ("an orange and white cat", ["cat"]),
+        ("an orange on a table", ["orange", "dining table"]),
+        ("a boat sails past", ["boat"]),
+        ("a plant in a pot", ["potted plant"]),
+        ("a jet of water", []),
+        ("a fire truck", ["truck"]),
+    ],
+)
+def test_neighbours_decide_what_a_word_names(text, labels):
+    assert list(EVERY.find(text)) == labels
+
+
+def test_a_bare_board_is_a_surfboard_where_that_is_the_only_board():
+    assert Mentions(["surfboard", "kite"]).find("a red board") == {"surfboard": "board"}
+    assert EVERY.find("a red board") == {}
+
+
+def test_nouns_without_a_label_are_known():
+    nouns = EVERY.nouns(["a", "goat", "and", "two", "t", "shirts"])
+    assert [(noun.label, noun.is_label, noun.is_plural) for noun in nouns] == [
+        ("goat", False, False),
+        ("shirt", False, True),
+    ]
+
+
+def test_a_name_that_fits_other_labels_says_so():
+    assert [noun.also for noun in EVERY.nouns(["a", "bike", "a", "bicycle"])] == [("motorcycle",), None]
+    assert Mentions(["bike"]).nouns(["a", "bike"])[0].also is None  # the dataset's own label
+
+
+def test_parts_know_punctuation_and_possessives():
+    assert parts_of(["T-shirt", "dog's", "-", "hot,"]) == (["t", "shirt", "dog", "'s", "hot", ""], [0, 0, 1, 1, 3, 3])
+    assert parts_of(["dog", "'s", "toy"])[0] == ["dog", "'s", "toy"]
+    assert split("A dog's toy, well-used.") == ["A", "dog's", "toy", ",", "well", "used", "."]
+
+
+def test_a_split_with_half_of_the_labels_of_coco_is_annotated_with_all():
+    labels = sorted(COCO)
+    assert vocabulary(labels[:40]) == COCO
+    assert vocabulary(labels[:39]) == set(labels[:39])
+    assert vocabulary([*labels[:60], "helmet"]) == {*labels[:60], "helmet"}
+    assert vocabulary([label.upper() for label in labels]) == {label.upper() for label in labels}
+    assert vocabulary([]) == frozenset()
+
+
+def test_every_loose_name_is_a_name_and_fits_known_labels():
+    known = {name for label, further in (SYNONYMS | THINGS).items() for name in (label, *further)}
+    assert not LOOSE.keys() - known
+    assert all(label in COCO for also in LOOSE.values() for label in also)
+
+
+@given(st.text(max_size=40))
+def test_a_text_has_the_parts_of_its_words(text):
+    assert parts_of_text(text.lower()) == parts_of(split(text.lower()))[0]

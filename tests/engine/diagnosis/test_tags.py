@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.diagnosis.object_names import COCO
 from engine.diagnosis.tags import Case, Tag, repeated_phrase
 from engine.evaluation.nbest import ranking_errors
 from engine.store import tables
@@ -141,10 +142,60 @@ def test_every_tag_that_is_given_is_defined_and_the_other_way_round():
         case("a man in a man in a man"),
         *[case("a cat", ["a dog", "the dog"], ["dog", "cup"]) for _ in range(3)],
         case("x", (), ["cat"]),
+        case("three red cars", ["two blue cars"], ["car", "car"]),
+        case("a man under a bench", ["a woman on a bench", "a lady on a bench"], ["person", "bench"]),
     ]
     given = {tag.tag for tags in tag_all(split) for tag in tags}
     given |= {tag.tag for tag in ranking_errors(tables.table_of("hypotheses", PASSED, ["cider"])).values()}
     assert given == set(TAGS)
+
+
+@pytest.mark.parametrize(
+    ("caption", "references", "tag"),
+    [
+        ("a red car", ["a blue car"], Tag("wrong colour", "red car: 1 of 1 references: blue")),
+        ("two cars", ["a car"], Tag("wrong count", "two cars: 1 box of car; no reference states a number")),
+        (
+            "a dog under a car",
+            ["a dog on a car"],
+            Tag("wrong relation", "under a car: 1 of 1 references: dog on car"),
+        ),
+        ("a man", ["a woman", "a lady"], Tag("wrong person", "man: 2 of 2 references: woman, none: man")),
+    ],
+)
+def test_what_contradicts_the_references_has_a_tag_with_its_evidence(caption, references, tag):
+    assert tag in tag_all([case(caption, references, ["car", "dog", "person"])])[0]
+    assert tag_all([case(references[0], references, ["car", "dog", "person"])]) == [[]]
+
+
+def test_a_neutral_word_for_a_person_prevents_the_tag():
+    labels = ["person"]
+    assert tags_of(case("a man", ["a woman", "a lady", "a person"], labels)) == []
+    assert tags_of(case("a man", ["a woman", "a lady", "a woman"], labels)) == ["wrong person"]
+    assert tags_of(case("a person", ["a woman", "a lady"], labels)) == []
+
+
+def test_references_alone_are_enough_for_a_colour_and_a_person():
+    assert tags_of(case("a red car", ["a blue car", "the blue car"])) == ["wrong colour"]
+    assert tags_of(case("a man", ["a woman", "a lady"])) == ["wrong person"]
+
+
+def test_a_region_of_several_objects_shows_the_object_but_no_number():
+    crowd = Case("three dogs", ["three", "dogs"], True, ["a dog"], [], ["dog"])
+    assert tags_of(crowd) == []
+
+
+def test_a_goat_that_references_call_sheep_is_tagged_with_what_they_say():
+    split = [case("a goat", ["two sheep", "some sheep"], ["sheep"])]
+    assert tag_all(split)[0][0] == Tag("hallucinated object", "goat: 2 of 2 references: sheep, none: goat")
+    assert tags_of(case("a goat", ["a field"], ["sheep"])) == []
+
+
+def test_an_object_whose_label_never_occurs_can_be_hallucinated_in_a_split_like_coco():
+    labels = sorted(COCO - {"zebra"})
+    known = [case("x", (), labels)]
+    assert tag_all([case("a zebra", ["a horse"], ["horse"]), *known])[0][0] == Tag("hallucinated object", "zebra")
+    assert tags_of(case("a zebra", ["a meadow"], ["horse"]), case("x", (), labels[:20])) == []
 
 
 PASSED = [{"image_id": "a", "beam_size": 5, "rank": rank, "caption": "x", "cider": rank / 2.0} for rank in (1, 2)]

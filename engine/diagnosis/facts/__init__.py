@@ -1,0 +1,1 @@
+"""Captions as facts: read from words, judged by annotations and references."""
