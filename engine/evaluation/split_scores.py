@@ -120,8 +120,8 @@ class Statistics:
 def _needed(has_objects: bool, block: Block) -> Block:
     """Return a block without what metrics of texts, or of texts and objects, do not need: other processes get it."""
     split = block.split
-    objects = {"objects": split.objects, "crowds": split.crowds} if has_objects else {}
-    return Block(Split(split.image_ids, split.references, **objects), block.captions)
+    objects, crowds = (split.objects, split.crowds) if has_objects else ((), ())
+    return Block(Split(split.image_ids, split.references, objects=objects, crowds=crowds), block.captions)
 
 
 def _column(metric: Metric) -> str:

@@ -1,8 +1,8 @@
 """Words as the original CHAIR code sees them: word_tokenize of nltk 3.2.5, then singularize of Pattern 3.6.
 
-Only what can change an object word is implemented: object words have letters only, so that contractions such as `cannot`
-and compounds with hyphens stay whole. A full stop after an abbreviation ends a sentence, which differs only if a quote
-follows it. The order of the rules and their mistakes ("bus" becomes "bu") are part of the definition.
+Only what can change an object word is implemented. Object words have letters only, so that contractions such as
+`cannot` and compounds with hyphens stay whole. A full stop after an abbreviation ends a sentence, which differs only if
+a quote follows it. The order of the rules and their mistakes ("bus" becomes "bu") are part of the definition.
 """
 
 import re
@@ -111,37 +111,32 @@ def _of_sentence(sentence: str) -> list[str]:
 
 # Singular forms.
 
-_KEPT = (
-    "bison debris headquarters pincers trout bream diabetes herpes pliers tuna breeches djinn high-jinks proceedings "
-    "whiting britches eland homework rabies wildebeest carp elk innings salmon chassis flounder jackanapes scissors "
-    "christmas gallows mackerel series clippers georgia measles shears cod graffiti mews species contretemps mumps swine "
-    "corps news swiss advice equipment happiness luggage software bread fruit information mathematics progress "
-    "understanding butter furniture ketchup mayonnaise research water cheese garbage knowledge meat rice electricity "
-    "gravel love mustard sand"
-)
+_KEPT = """
+bison debris headquarters pincers trout bream diabetes herpes pliers tuna breeches djinn high-jinks proceedings whiting
+britches eland homework rabies wildebeest carp elk innings salmon chassis flounder jackanapes scissors christmas gallows
+mackerel series clippers georgia measles shears cod graffiti mews species contretemps mumps swine corps news swiss
+advice equipment happiness luggage software bread fruit information mathematics progress understanding butter furniture
+ketchup mayonnaise research water cheese garbage knowledge meat rice electricity gravel love mustard sand
+"""
 _KEPT_ENDS = frozenset(word[start:] for word in _KEPT.split() for start in range(len(word)))
 """Words without a plural. The original compares them the wrong way round: every ending of one is kept, too."""
 
-_IES = tuple(
-    f"{word}s"
-    for word in (
-        "alergie cutie hoagie newbie softie veggie auntie doggie hottie nightie sortie weenie beanie eyrie indie oldie "
-        "stoolie yuppie birdie freebie junkie sweetie zombie bogie goonie laddie pixie techie bombie groupie laramie "
-        "quickie collie hankie lingerie reverie toughie cookie hippie meanie rookie valkyrie"
-    ).split()
-)
+_IE = """
+alergie cutie hoagie newbie softie veggie auntie doggie hottie nightie sortie weenie beanie eyrie indie oldie stoolie
+yuppie birdie freebie junkie sweetie zombie bogie goonie laddie pixie techie bombie groupie laramie quickie collie
+hankie lingerie reverie toughie cookie hippie meanie rookie valkyrie
+"""
+_IES = tuple(f"{word}s" for word in _IE.split())
 """Endings of plurals that the original leaves as they are."""
 
-_IRREGULAR = dict(
-    pair.split(":")
-    for pair in (
-        "atlantes:atlas atlases:atlas axes:axe beeves:beef brethren:brother children:child corpora:corpus "
-        "corpuses:corpus ephemerides:ephemeris feet:foot ganglia:ganglion geese:goose genera:genus genii:genie "
-        "helves:helve kine:cow leaves:leaf loaves:loaf men:man mongooses:mongoose monies:money moves:move mythoi:mythos "
-        "numena:numen occipita:occiput octopodes:octopus opera:opus opuses:opus our:my oxen:ox penes:penis penises:penis "
-        "people:person sexes:sex soliloquies:soliloquy teeth:tooth testes:testis trilbys:trilby turves:turf zoa:zoon"
-    ).split()
-)
+_IRREGULAR_PAIRS = """
+atlantes:atlas atlases:atlas axes:axe beeves:beef brethren:brother children:child corpora:corpus corpuses:corpus
+ephemerides:ephemeris feet:foot ganglia:ganglion geese:goose genera:genus genii:genie helves:helve kine:cow leaves:leaf
+loaves:loaf men:man mongooses:mongoose monies:money moves:move mythoi:mythos numena:numen occipita:occiput
+octopodes:octopus opera:opus opuses:opus our:my oxen:ox penes:penis penises:penis people:person sexes:sex
+soliloquies:soliloquy teeth:tooth testes:testis trilbys:trilby turves:turf zoa:zoon
+"""
+_IRREGULAR = {plural: single for plural, _, single in (pair.partition(":") for pair in _IRREGULAR_PAIRS.split())}
 """Irregular plurals, also at the end of longer words."""
 
 _ENDINGS = tuple(

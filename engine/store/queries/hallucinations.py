@@ -1,4 +1,4 @@
-"""Hallucinated objects by two counts: CHAIR and the failure tag, which has other words; and the captions that differ."""
+"""Hallucinated objects by two counts, CHAIR and the failure tag, which know different words."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +20,8 @@ def hallucinations(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
     """Return, by beam size, what CHAIR depends on, and how many captions each count calls hallucinated.
 
     Columns beam_size, captions (those that CHAIR counts), mentions (of COCO objects per caption), unfinished (share of
-    captions cut at the maximum length; null if it is not known), by_chair, by_tag, by_both (captions with a hallucinated
-    object). No row if the run has no CHAIR.
+    captions cut at the maximum length; null if it is not known), by_chair, by_tag, by_both (captions that have a
+    hallucinated object). No row if the run has no CHAIR.
     """
     return answer(cursor, "hallucinations", run, {}, lambda: _hallucinations(cursor, run), "beam_size")
 
