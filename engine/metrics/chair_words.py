@@ -69,7 +69,9 @@ def _is_end(piece: str) -> bool:
 
 # Tokens of a sentence: each rule separates something from the words beside it.
 
-_PLAIN = re.compile(r"[a-z0-9 ]*")
+_PLAIN = re.compile(r"((?:[a-z0-9 ]|-(?!-)|, (?!,))*)\.?\s*")
+"""Text in which only commas must be separated, and a full stop at the end: most captions."""
+_SPACES = re.compile(" {2,}")
 _APART = r" \g<0> "
 _RULES = tuple(
     (re.compile(pattern), replacement)
@@ -98,9 +100,10 @@ _RULES = tuple(
 
 def _tokens(text: str) -> list[str]:
     """Return the tokens of a text in lower case."""
-    if _PLAIN.fullmatch(text):
-        return text.split()
-    return [token for sentence in _sentences(text) for token in _of_sentence(sentence)]
+    if plain := _PLAIN.fullmatch(text):
+        return plain[1].replace(",", " , ").split()
+    single = _SPACES.sub(" ", text)  # rules would read a long run of spaces again and again
+    return [token for sentence in _sentences(single) for token in _of_sentence(sentence)]
 
 
 def _of_sentence(sentence: str) -> list[str]:

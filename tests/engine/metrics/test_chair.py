@@ -94,6 +94,11 @@ def test_words_lose_no_letter(text):
     assert [letter for word in words(text) for letter in word if letter.isalpha()] == letters
 
 
+@pytest.mark.parametrize("part", [" ", "a.’", ". ", "'", ".)", "a-", "``", ",", "a.\n", "?", "...", "\t", "men", "s"])
+def test_long_texts_are_read_in_linear_time(part):
+    assert named(f"a.’{part * 50_000} x, a cat")[-1:] in (["cat"], [])
+
+
 @given(st.lists(st.sampled_from(sorted(chair_rules.categories())), max_size=6))
 def test_a_caption_of_annotated_objects_has_no_hallucinated_one(labels):
     caption = " and ".join(labels)
