@@ -369,8 +369,9 @@ def _tested(values: ArrayLike, best: ArrayLike, resamples: int, pooled: Pooled |
 
 
 def _share_at_least(drawn: np.ndarray, observed: float) -> float:
-    # A small tolerance: sums in another order differ in the last digit, and ties count against significance.
-    return float((np.count_nonzero(drawn >= observed * (1 - 1e-12)) + 1) / (drawn.size + 1))
+    # A small tolerance: sums in another order differ in the last digit, and ties count against significance. So do
+    # resamples without a value, such as CHAIRi of captions that mention no object.
+    return float((np.count_nonzero(~(drawn < observed * (1 - 1e-12))) + 1) / (drawn.size + 1))
 
 
 def _check_level(level: float) -> None:

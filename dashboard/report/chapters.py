@@ -18,7 +18,7 @@ from dashboard.figures import comparisons, curves, nbest, panels, shares
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
 from dashboard.items import Figure, Table
-from dashboard.report import first_page, other_runs, pairs, run_table, strips, tables, zeroshot_tables
+from dashboard.report import first_page, hallucinations, other_runs, pairs, run_table, strips, tables, zeroshot_tables
 from dashboard.report.source import ZERO_SHOT, Chapter, Query, Source, class_note, gone, note, signature
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
@@ -41,6 +41,7 @@ def chapters(source: Source) -> list[Chapter]:
         *strips.attention_grounding(source),
         pairs.pairs(source),
         tags(source),
+        *hallucinations.chapters(source),
         human_verdicts(source),
     ]
     return [first_page.summary(source, body), *body]

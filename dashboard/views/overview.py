@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import metrics
 from dashboard.figures import curves
 from dashboard.items import Figure, Table
-from dashboard.report import chapters, tables
+from dashboard.report import chapters, hallucinations, tables
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import export_button, layout
@@ -35,6 +35,7 @@ def draw() -> None:
     _all_runs(run)
     _scores(run)
     _tags(run)
+    _hallucinations(run)
     _training(run)
     _skipped(run)
     _remarks(run)
@@ -51,6 +52,7 @@ def _items(run: data.Run) -> list[Figure | Table]:
     if not scores.empty:
         items.append(tables.beams(scores, data.query(queries.beam_statistics, run.name), run, small))
         items += chapters.tags(layout.source(run)).items
+        items += [item for chapter in hallucinations.chapters(layout.source(run)) for item in chapter.items]
     if not training.empty:
         items.append(Figure("training_loss", "Training loss", lambda: curves.training_loss(training), small))
         validation = lambda: curves.training_validation(training)  # noqa: E731
@@ -203,6 +205,29 @@ def _tags(run: data.Run) -> None:
             )
         with meaning:
             st.caption(TAGS.get(row.tag, ""))
+
+
+def _hallucinations(run: data.Run) -> None:
+    """Draw CHAIR with what it depends on, and on request the captions on which it differs from the failure tag."""
+    source = layout.source(run)
+    found, beam = data.query(queries.hallucinations, run.name), source.setting()
+    if found.empty or beam is None:
+        return
+    table = hallucinations.by_beam_size(source, found)
+    st.subheader(hallucinations.TITLE)
+    layout.table(table.shown)
+    st.caption(f"{hallucinations.COMPARABLE}  \n{hallucinations.COUNTS}.")
+    count, where = hallucinations.differing(found, beam), formatting.of_setting(beam, run.is_sampled)
+    if not count:
+        st.caption(f"CHAIR and the failure tag agree on every caption {where}.")
+        return
+    opened = choices.opened(f"Captions {where} on which CHAIR and the failure tag differ: {count:,}", "differences")
+    if opened.open:
+        with opened:
+            listed = hallucinations.differences(source, found, beam)
+            layout.table(listed.shown, **({"height": _TABLE} if len(listed.shown) > _ROWS else {}))
+            if len(listed.shown) < count:
+                st.caption(f"The first {len(listed.shown):,} of {count:,}.")
 
 
 def _training(run: data.Run) -> None:

@@ -84,7 +84,8 @@ def metrics(names: Sequence[str] | None, dataset: "Dataset") -> tuple[str, ...]:
     from engine.metrics import registry
 
     if names is None:
-        return registry.CAPTION_METRICS
+        labels = {box.label for example in dataset.examples for box in (*example.objects, *example.crowds)}
+        return registry.by_default(labels)
     needing = [metric for metric in registry.named(names) if "references" in metric.needs]
     if needing and not any(example.references for example in dataset.examples):
         raise ConfigError(f"--metrics {needing[0].key}: {dataset.path} has no reference captions; leave --metrics out")

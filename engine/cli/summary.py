@@ -4,6 +4,8 @@ The numbers come from the queries of the dashboard.
 """
 
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +17,9 @@ from engine.store.schema import METRICS
 
 _NAMED = 10
 """Skipped photos that are named."""
+
+_DIFFERING = 3
+"""Captions that are named on which CHAIR and the failure tag differ."""
 
 
 def show(results: Path, run: str, is_new: bool) -> int:
@@ -40,6 +45,8 @@ def text(results: Path, run: str) -> str:
     if published.is_studys(record.get("data", {}), published.CAPTION_IMAGES):
         parts += _study_captions(published.beams(results).frame, scores)
     parts += _smallest_beam(queries.smallest_beam(cursor, run, "cider"), scores.beam_size.min())
+    differing = partial(queries.hallucination_differences, cursor, run, limit=_DIFFERING)
+    parts += _hallucinations(queries.hallucinations(cursor, run), differing)
     kept = "samples" if (record.get("decoding") or {}).get("sample") else "hypotheses"
     parts += _oracle(queries.oracle(cursor, run), kept)
     for size in queries.attention_beam_sizes(cursor, run).beam_size:
@@ -100,6 +107,28 @@ def _value(row: pd.Series, metric: str) -> str:
 
 def _row(head: str, cells: list[str]) -> str:
     return f"{head:>8}  " + "  ".join(f"{cell:>13}" for cell in cells)
+
+
+def _hallucinations(found: pd.DataFrame, differences: Callable[[int], pd.DataFrame]) -> list[str]:
+    """Return what CHAIR depends on, and the first captions on which CHAIR and the failure tag differ."""
+    if found.empty:
+        return []
+    lines = ["", "hallucinated objects (CHAIR is comparable at similar mentions per caption and unfinished captions)"]
+    for row in named_rows(found):
+        setting = f"beam size {row.beam_size}" if row.beam_size else "imported"
+        cut = "unknown" if pd.isna(row.unfinished) else f"{row.unfinished:.1%}"
+        lines.append(
+            f"  {setting}: {row.mentions:.2f} mentions per caption, unfinished {cut}; of {row.captions:,} captions "
+            f"hallucinated by CHAIR {row.by_chair:,}, by the failure tag {row.by_tag:,}, by both {row.by_both:,}"
+        )
+    size = int(found.beam_size.iloc[0])
+    rows = [
+        f"  {row.image_id}: {row.caption}\n    failure tag: {row.tag_reason}; CHAIR: {row.chair_reason}"
+        for row in named_rows(differences(size))
+    ]
+    where = f"at beam size {size}" if size else "of the imported captions"
+    title = f"first captions {where} on which CHAIR and the failure tag differ (more on the page Overview)"
+    return [*lines, *([title, *rows] if rows else [])]
 
 
 def _study_captions(theirs: pd.DataFrame, ours: pd.DataFrame) -> list[str]:

@@ -13,6 +13,7 @@ from engine.demo.scenes import Scene, Thing
 ASPECTS = ("noun", "gender", "count", "colour", "place")
 PEOPLE = ("man", "woman", "boy", "girl")
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3}
+_OPPOSITE = {"left": "right", "right": "left"}
 _WORN = ("shirt", "shirts", "dress", "dresses")
 _MODIFIERS = (*COLOUR_WORDS, *(word for phrase in ADJECTIVES for word in phrase.split()), "young", "little", "whole")
 # Words of the place phrases that do not identify a place.
@@ -98,6 +99,52 @@ def mistakes(scene: Scene, caption: str) -> list[Mistake]:
     return found
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What a caption says about one noun."""
+
+    names: frozenset[str]
+    """The roles or kinds that the noun may denote."""
+    count: int | None
+    """None for a plural without a number."""
+    colours: tuple[str, ...]
+    side: str
+    """`left` or `right` of another noun, or empty."""
+
+
+def claims(caption: str) -> list[Claim]:
+    """Return what a caption says about each of its nouns, in order."""
+    words = re.findall(r"[a-z]+", caption.lower())
+    mentions, found = _mentions(words), []
+    for mention in mentions:
+        number = next((_COUNTS[word] for word in _before(words, mention) if word in _COUNTS), None)
+        count = number if number is not None or mention.is_plural else 1
+        colours = tuple(sorted(_colours(words, mention)))
+        found.append(Claim(mention.names, count, colours, _side(words, mentions, mention)))
+    return found
+
+
+def place_of(caption: str) -> frozenset[str]:
+    """Return the places that agree with every place word of a caption; all places if it names none."""
+    words = re.findall(r"[a-z]+", caption.lower())
+    named = [_PLACE_WORDS[word] for before, word in zip(["", *words], words, strict=False)
+             if word in _PLACE_WORDS and before != "eating"]  # fmt: skip
+    return frozenset(PLACES).intersection(*named)
+
+
+def _side(words: list[str], mentions: list[_Mention], mention: _Mention) -> str:
+    """Return the side of a noun in `X to the left of Y`: left for X, right for Y."""
+    for at, word in enumerate(words):
+        if word in _OPPOSITE and words[at + 1 : at + 2] == ["of"]:
+            before = [each for each in mentions if each.stop <= at]
+            after = [each for each in mentions if each.start > at]
+            if before and mention is before[-1]:
+                return word
+            if after and mention is after[0]:
+                return _OPPOSITE[word]
+    return ""
+
+
 def _mentions(words: list[str]) -> list[_Mention]:
     found, at = [], 0
     while at < len(words):
@@ -136,12 +183,18 @@ def _count(scene: Scene, words: list[str], mention: _Mention, shown: list[Thing]
 
 def _colour(words: list[str], mention: _Mention, shown: list[Thing]) -> list[Mistake]:
     colours = {thing.colour for thing in shown}
+    named = _colours(words, mention)
+    return [Mistake("colour", f"{word} {words[mention.stop - 1]}") for word in named if word not in colours]
+
+
+def _colours(words: list[str], mention: _Mention) -> list[str]:
+    """Return the colour words that belong to a noun."""
     named = [word for word in _before(words, mention) if word in COLOUR_WORDS]
     # 'pair of red skis': the colour is inside; 'a man in a red shirt', 'dressed in red': it follows.
     named += [word for word in words[mention.start : mention.stop] if word in COLOUR_WORDS]
     if mention.names <= set(PEOPLE):
         named += _worn_colour(words[mention.stop :])
-    return [Mistake("colour", f"{word} {words[mention.stop - 1]}") for word in named if word not in colours]
+    return named
 
 
 def _worn_colour(after: list[str]) -> list[str]:

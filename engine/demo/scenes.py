@@ -4,7 +4,7 @@ Defines which objects occur where, who rides, holds or sits on what, and which c
 is a pure function of the seed: the same integer gives the same bits, in any order of calls.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -609,42 +609,102 @@ def describe(scene: Scene, seed: int) -> list[str]:
 
 def draw(scene: Scene) -> Picture:
     """Return the picture of a scene, RGB and SIDE x SIDE, and the visible pixels of each of `scene.things`."""
-    rng = Random(scene.seed * 7 + 3)
-    image = backdrop(scene.place, scene.time, scene.horizon, scene.line, rng)
-    masks = np.zeros((len(scene.things), SIDE, SIDE), dtype=np.uint8)
-    _shadows(image, scene)
-    for number, thing in enumerate(scene.things):
-        base = COLOURS[thing.colour] if thing.colour else (166, 96, 70)
-        look = Look(vary(base, rng, 10), thing.colour, thing.pose, rng, thing.role)
-        layer = sprite(thing.kind, look, thing.height, thing.mirrored)
-        left, top = round(thing.x - layer.width / 2), round(thing.y - layer.height)
-        image.paste(layer, (left, top), layer)
-        alpha = Image.new("L", (SIDE, SIDE))
-        alpha.paste(layer.getchannel("A"), (left, top))
-        mask = (np.asarray(alpha) > 127).astype(np.uint8)
-        masks[:number] &= 1 - mask
-        masks[number] = mask
-    _strings(image, scene)
-    return Picture(finish(image, scene.time, scene.place in INDOORS, rng), masks)
+    drawing = Drawing(scene)
+    return drawing.picture(drawing.cast)
 
 
-def _shadows(image: Image.Image, scene: Scene) -> None:
-    layer = Image.new("L", image.size)
+Cast = Sequence[tuple[int, Thing]]
+"""The things that are drawn, in order of depth, each with the number of the thing in the scene whose random numbers it
+takes."""
+
+
+class Drawing:
+    """A scene that can also be drawn with other things, by the same random numbers: nothing else changes."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene, rng = scene, Random(scene.seed * 7 + 3)
+        self._backdrop = backdrop(scene.place, scene.time, scene.horizon, scene.line, rng)
+        self._starts, self._layers = [], []
+        for thing in scene.things:
+            self._starts.append(rng.getstate())
+            self._layers.append(_layer(thing, rng))
+        self._finish = rng.getstate()
+        self.cast: Cast = tuple(enumerate(scene.things))
+        """The things of the scene itself."""
+
+    def picture(self, cast: Cast) -> Picture:
+        """Return the picture, RGB and SIDE x SIDE, and the visible pixels of each thing of `cast`."""
+        scene, things, image = self._scene, [thing for _, thing in cast], self._backdrop.copy()
+        masks = np.zeros((len(things), SIDE, SIDE), dtype=np.uint8)
+        image.paste((26, 26, 34), (0, 0), _shadows(things))
+        for place, (number, thing) in enumerate(cast):
+            layer = self._layer(number, thing)
+            image.paste(layer, _corner(layer, thing), layer)
+            mask = (_opacity(layer, thing) > 127).astype(np.uint8)
+            masks[:place] &= 1 - mask
+            masks[place] = mask
+        _draw_string(image, scene, things)
+        return Picture(finish(image, scene.time, scene.place in INDOORS, _continued(self._finish)), masks)
+
+    def covered(self, cast: Cast) -> np.ndarray:
+        """Return for each pixel what of `cast` can show there, uint8[things + 2, SIDE, SIDE]: opacities, 0 to 255.
+
+        The last two are those of all shadows and of the string of a kite.
+        """
+        things, line = [thing for _, thing in cast], Image.new("L", (SIDE, SIDE))
+        _draw_string(line, self._scene, things)
+        opacities = [_opacity(self._layer(number, thing), thing) for number, thing in cast]
+        return np.stack([*opacities, np.asarray(_shadows(things)), np.asarray(line)])
+
+    def _layer(self, number: int, thing: Thing) -> Image.Image:
+        if thing == self._scene.things[number]:
+            return self._layers[number]
+        return _layer(thing, _continued(self._starts[number]))
+
+
+def _continued(state: tuple) -> Random:
+    rng = Random()
+    rng.setstate(state)
+    return rng
+
+
+def _layer(thing: Thing, rng: Random) -> Image.Image:
+    """Return a thing at its size, RGBA."""
+    base = COLOURS[thing.colour] if thing.colour else (166, 96, 70)
+    look = Look(vary(base, rng, 10), thing.colour, thing.pose, rng, thing.role)
+    return sprite(thing.kind, look, thing.height, thing.mirrored)
+
+
+def _corner(layer: Image.Image, thing: Thing) -> tuple[int, int]:
+    """Return where the upper left corner of a layer is in the picture."""
+    return round(thing.x - layer.width / 2), round(thing.y - layer.height)
+
+
+def _opacity(layer: Image.Image, thing: Thing) -> np.ndarray:
+    """Return how much of each pixel of the picture a layer covers, uint8[SIDE, SIDE]."""
+    alpha = Image.new("L", (SIDE, SIDE))
+    alpha.paste(layer.getchannel("A"), _corner(layer, thing))
+    return np.asarray(alpha)
+
+
+def _shadows(things: Sequence[Thing]) -> Image.Image:
+    """Return the shadows of things as an opacity, L and SIDE x SIDE."""
+    layer = Image.new("L", (SIDE, SIDE))
     canvas = ImageDraw.Draw(layer)
-    for thing in scene.things:
+    for thing in things:
         if thing.grounded:
             half = min(frame(thing.kind, thing.pose)[0] * thing.height * 0.46, 110)
             low = thing.y - thing.height * 0.02
             canvas.ellipse((thing.x - half, low - half * 0.12 - 2, thing.x + half, low + half * 0.12 + 2), fill=96)
-    layer = layer.filter(ImageFilter.BoxBlur(2))
-    image.paste((26, 26, 34), (0, 0), layer)
+    return layer.filter(ImageFilter.BoxBlur(2))
 
 
-def _strings(image: Image.Image, scene: Scene) -> None:
+def _draw_string(image: Image.Image, scene: Scene, things: Sequence[Thing]) -> None:
     """Draw the string from the hand of the person who flies a kite to the kite."""
-    if scene.relation != "flying":
+    first = {thing.group: thing for thing in reversed(things)}
+    if scene.relation != "flying" or not {0, 1} <= first.keys():
         return
-    person = next(t for t in scene.things if t.group == 0)
-    kite = next(t for t in scene.things if t.group == 1)
+    person, kite = first[0], first[1]
     hand = (person.x + (-0.2 if person.mirrored else 0.2) * person.height, person.y - 0.72 * person.height)
-    ImageDraw.Draw(image).line((*hand, kite.x, kite.y - 0.4 * kite.height), fill=(250, 250, 250), width=1)
+    fill = 250 if image.mode == "L" else (250, 250, 250)
+    ImageDraw.Draw(image).line((*hand, kite.x, kite.y - 0.4 * kite.height), fill=fill, width=1)

@@ -60,6 +60,10 @@ def _tags(cursor: duckdb.DuckDBPyConnection, run: str) -> Iterator[pd.DataFrame]
         yield queries.tag_examples(cursor, run, size).assign(beam_size=size)
 
 
+def _hallucinations(cursor: duckdb.DuckDBPyConnection, run: str) -> Iterator[pd.DataFrame]:
+    yield queries.hallucinations(cursor, run)
+
+
 def _oracle(cursor: duckdb.DuckDBPyConnection, run: str) -> Iterator[pd.DataFrame]:
     yield queries.oracle(cursor, run)
 
@@ -74,6 +78,7 @@ _ROWS: dict[str, Callable[[duckdb.DuckDBPyConnection, str], Iterator[pd.DataFram
     "beam_comparisons": _comparisons,
     "beam_overlaps": _overlaps,
     "failure_tags": _tags,
+    "hallucinations": _hallucinations,
     "oracle": _oracle,
 }
 """Table -> the answers that it consists of."""

@@ -25,7 +25,7 @@ from engine.evaluation.run import RunInProgress
 from engine.evaluation.signature import signature
 from engine.evaluation.split_scores import SplitSummary, Statistics, TagFiles
 from engine.metrics import registry
-from engine.metrics.base import Resampled, Scores
+from engine.metrics.base import Resampled, Scores, counts_column, is_mean
 from engine.metrics.measure import measure
 from engine.metrics.passes import Apply
 from engine.parallel import Workers
@@ -211,7 +211,9 @@ def _corpus_rows(size: int, found: Scores, metrics: Sequence[Metric], known: Map
     for metric in metrics:
         if metric.key not in found.corpus:
             continue
-        corpus, images = found.corpus[metric.key], int(np.isfinite(found.per_image[metric.key]).sum())
+        # Of a pooled metric, an image without a value of its own counts, too: CHAIRi of a caption without mentions.
+        counted = found.per_image[metric.key] if is_mean(metric) else found.counts[counts_column(metric)].sum(axis=1)
+        corpus, images = found.corpus[metric.key], int(np.isfinite(counted).sum())
         rows.append(
             {
                 "beam_size": size,

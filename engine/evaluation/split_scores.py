@@ -76,7 +76,8 @@ class Statistics:
         for number, (family, members) in enumerate(families):
             own = self._folder / f"family{number}"
             own.mkdir()
-            for part in family.by_block([metric.key for metric in members], map(_texts, blocks), own, self._apply):
+            needed = map(partial(_needed, any("objects" in metric.needs for metric in members)), blocks)
+            for part in family.by_block([metric.key for metric in members], needed, own, self._apply):
                 self._append(members, part)
         # Other people's metrics may need the whole split in one call.
         if others:
@@ -117,9 +118,11 @@ class Statistics:
         return self._columns.read(_TRUNCATED, size)[:, 0].astype(bool) if _TRUNCATED in self._columns else None
 
 
-def _texts(block: Block) -> Block:
-    """Return a block without what text metrics do not need, because it is sent to other processes."""
-    return Block(Split(block.split.image_ids, block.split.references), block.captions)
+def _needed(has_objects: bool, block: Block) -> Block:
+    """Return a block without what metrics of texts, or of texts and objects, do not need: other processes get it."""
+    split = block.split
+    objects, crowds = (split.objects, split.crowds) if has_objects else ((), ())
+    return Block(Split(split.image_ids, split.references, objects=objects, crowds=crowds), block.captions)
 
 
 def _column(metric: Metric) -> str:

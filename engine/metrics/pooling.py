@@ -1,6 +1,6 @@
-"""Corpus BLEU-1 to BLEU-4 and METEOR from summed counts; they are not the mean of per-image values.
+"""Corpus BLEU-1 to BLEU-4, METEOR and CHAIR from summed counts; they are not the mean of per-image values.
 
-The words are counted in `ngrams` and `meteor`.
+The words are counted in `ngrams`, `meteor` and `chair`.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,9 @@ BLEU_COUNTS = 10
 
 METEOR_COUNTS = 23
 """4 lengths, 4 matches in each of 4 stages, chunks (0 if one chunk matches everything), 2 numbers of matched words."""
+
+CHAIR_COUNTS = 4
+"""Hallucinated mentions of objects, all mentions, captions with a hallucinated one, captions."""
 
 # Denkowski and Lavie, WMT 2014, and the jar's defaults for English: precision vs. recall, shape and weight of the
 # fragmentation penalty, content vs. function words, and the stages exact, stem, synonym, paraphrase.
@@ -62,8 +65,16 @@ def _share(matches: np.ndarray, length: np.ndarray, function: np.ndarray) -> np.
     return np.divide(matches, weighed, out=np.zeros_like(weighed), where=weighed > 0)
 
 
+def chair(counts: np.ndarray, part: int, whole: int) -> np.ndarray:
+    """Return column `part` over column `whole` of (summed) counts [..., CHAIR_COUNTS]; NaN, not 0 / 0, without any."""
+    share = np.full(counts.shape[:-1], np.nan)
+    return np.divide(counts[..., part], counts[..., whole], out=share, where=counts[..., whole] > 0)
+
+
 POOLED: dict[str, Pooled] = {
     **{f"bleu_{order}": Pooled("bleu_counts", partial(bleu, order=order)) for order in range(1, 5)},
     "meteor": Pooled("meteor_counts", meteor),
+    "chair_i": Pooled("chair_counts", partial(chair, part=0, whole=1)),
+    "chair_s": Pooled("chair_counts", partial(chair, part=2, whole=3)),
 }
 """Metric -> how its corpus value is pooled; all other metrics are means of per-image values."""

@@ -1,11 +1,13 @@
-"""Look up metrics by name: those of the COCO evaluation, and plugins."""
+"""Look up metrics by name: those of the COCO evaluation, CHAIR, and plugins."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 
 from engine import protocols
+from engine.metrics import chair_rules
 from engine.metrics.base import MetricError, is_mean
+from engine.metrics.chair import CHAIR, ChairMetric
 from engine.metrics.coco import CAPTION_METRICS, ON_REQUEST, CocoMetric
 from engine.protocols import Metric, PluginError
 from engine.store import schema
@@ -37,6 +39,11 @@ def named(names: Sequence[str]) -> list[Metric]:
     return found
 
 
+def by_default(labels: Collection[str]) -> tuple[str, ...]:
+    """Return the metrics that are computed by default; CHAIR if annotated objects have COCO's `labels`."""
+    return (*CAPTION_METRICS, *CHAIR) if chair_rules.annotates(labels) else CAPTION_METRICS
+
+
 def ordered(keys: Iterable[str]) -> list[str]:
     """Return keys in the order of the results: built-in metrics first."""
     known = set(keys)
@@ -45,12 +52,14 @@ def ordered(keys: Iterable[str]) -> list[str]:
 
 def available() -> list[str]:
     """Return the names that `named` accepts, other than `package.module:factory`."""
-    return [*CAPTION_METRICS, *ON_REQUEST, *protocols.installed("metrics")]
+    return [*CAPTION_METRICS, *CHAIR, *ON_REQUEST, *protocols.installed("metrics")]
 
 
 def _named(name: str) -> Metric:
     if name in CAPTION_METRICS + ON_REQUEST:
         return CocoMetric(name)
+    if name in CHAIR:
+        return ChairMetric(name)
     if name in schema.BUILT_IN:
         raise MetricError(f"metric {name!r} is computed with --clip; expected one of {', '.join(available())}")
     if ":" not in name and name not in available():

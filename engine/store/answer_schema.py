@@ -27,6 +27,9 @@ ANSWERS: dict[str, pa.Schema] = {
         "beam_overlaps": dict.fromkeys(("beam_size", "other_beam_size", "left", "right", "shared", "same"), _N),
         # A row is a failure tag at a beam size, with the first image that has it.
         "failure_tags": {"beam_size": _N, "tag": _S, "images": _N, "image_id": _S, "caption": _S, "evidence": _S},
+        # A row is a beam size: what CHAIR depends on, and captions with a hallucinated object by CHAIR and by the tag.
+        "hallucinations": {"beam_size": _N, "captions": _N, "mentions": _D, "unfinished": _D}
+        | dict.fromkeys(("by_chair", "by_tag", "by_both"), _N),
         # A row is a beam size and a metric: what a perfect choice from the n-best lists would give.
         "oracle": {"beam_size": _N, "metric": _S, "images": _N}
         | dict.fromkeys(("kept", "chosen", "average", "best", "better", "gain", "gain_low", "gain_high"), _D)
@@ -41,6 +44,7 @@ ANSWER_KEYS: dict[str, tuple[str, ...]] = {
     "beam_comparisons": ("beam_size", "other_beam_size", "metric"),
     "beam_overlaps": ("beam_size", "other_beam_size"),
     "failure_tags": ("beam_size", "tag"),
+    "hallucinations": ("beam_size",),
     "oracle": ("beam_size", "metric"),
 }
 """Table -> the columns that identify a row."""

@@ -121,6 +121,7 @@ TABLES: dict[str, pa.Schema] = {
             "tags": pa.list_(_TAG),
             "bleu_counts": pa.list_(pa.int32()),  # see pooling: corpus BLEU comes from their sums
             "meteor_counts": pa.list_(pa.int32()),
+            "chair_counts": pa.list_(pa.int32()),  # hallucinated mentions, mentions, whether there is one, 1
         }
     ),
     # A row is a metric at a beam size over the whole split; low and high are a 95 % interval.
@@ -198,7 +199,7 @@ TABLES: dict[str, pa.Schema] = {
 
 
 ADDED: dict[str, tuple[str, ...]] = {
-    "scores": ("bleu_counts", "meteor_counts"),
+    "scores": ("bleu_counts", "meteor_counts", "chair_counts"),
     "attention": ("share",),
     "captions": ("tokens",),
 }
@@ -257,6 +258,22 @@ METRICS: dict[str, MetricDefinition] = {
             "0 to 1.43",
             "mean",
             "harmonic mean of CLIPScore and the best cosine to a reference",
+        ),
+        MetricDefinition(
+            "chair_i",
+            "CHAIRi",
+            "0 to 1",
+            "pooled",
+            "hallucinated mentions of COCO objects over all mentions, as in the original code",
+            higher_is_better=False,
+        ),
+        MetricDefinition(
+            "chair_s",
+            "CHAIRs",
+            "0 to 1",
+            "pooled",
+            "captions with a hallucinated COCO object over all captions, as in the original code",
+            higher_is_better=False,
         ),
     )
 }

@@ -123,7 +123,7 @@ def _scores(beam: int, images: int) -> str:
     counts = f"[10, 9 + {draw} % 4, 10, 9, 8, 7, 5 + {draw} % 5, 3 + {draw} % 3, {draw} % 3, {draw} % 2]"
     return f"""
         SELECT {_ID}, {beam}::INT AS beam_size, {values}, false AS clip_truncated, {tags}::{_TAGS} AS tags,
-            {counts}::INT[] AS bleu_counts, NULL::INT[] AS meteor_counts
+            {counts}::INT[] AS bleu_counts, NULL::INT[] AS meteor_counts, NULL::INT[] AS chair_counts
         FROM range({images}) t(i)
     """
 

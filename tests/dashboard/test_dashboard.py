@@ -27,7 +27,7 @@ from dashboard.widgets import filters
 from engine.store import records, tables
 from engine.store.schema import ATTENTION_PASSES, TAGS
 from tests.conftest import ROOT
-from tests.support import runs
+from tests.support import hallucinating, runs
 
 APP = ROOT / "dashboard" / "page.py"
 VIEWS = {
@@ -1059,3 +1059,16 @@ def test_a_saved_selection_with_the_former_name_of_a_tag_selects_its_name_now(op
     parameters = {key: value for key, (value,) in parse_qs(link.query_string).items()}
     opened = open_view(link.page.rsplit("/", 1)[-1], older_tags, **parameters)
     assert "tag hallucinated object" in words(opened)
+
+
+def test_overview_shows_chair_with_what_it_depends_on_and_where_the_tag_differs(open_view, tmp_path):
+    results = hallucinating.write(tmp_path)
+    app = open_view("overview", results, run="run")
+    assert "Hallucinated objects (CHAIR)" in [each.value for each in app.subheader]
+    counted = next(each.value for each in app.dataframe if "Mentions per caption" in each.value)
+    assert counted["Mentions per caption"].tolist() == ["1.00", "1.25"]
+    assert "mention a similar number of objects per caption" in words(app)
+    listed = open_view("overview", results, run="run", differences="1")
+    (shown,) = (each.value for each in listed.dataframe if "Failure tag" in each.value)
+    assert shown["Image"].tolist() == ["b", "e"]  # at beam size 3, the best by CHAIRi
+    assert shown["CHAIR"].tolist()[1] == "hallucinated: cow"

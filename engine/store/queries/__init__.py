@@ -44,6 +44,10 @@ from engine.store.queries.grounding import (
     grounding_labels,
     grounding_offsets,
 )
+from engine.store.queries.hallucinations import (
+    hallucination_differences,
+    hallucinations,
+)
 from engine.store.queries.nbest import (
     case_hypotheses,
     oracle,
@@ -114,6 +118,8 @@ __all__ = [
     "grounding_heads",
     "grounding_labels",
     "grounding_offsets",
+    "hallucination_differences",
+    "hallucinations",
     "has_attention",
     "headline_scores",
     "histograms",

@@ -86,7 +86,7 @@ class _Values(Mapping[int, np.ndarray]):
 
     def _add(self, size: int, is_first: bool) -> None:
         """Leave out the images that this size has no value for."""
-        found = self._known(size, None)
+        found = self._known(size)
         ids = found["image_id"]
         if not is_first and not ids.equals(self.images):
             shared = aligned.only(found, self.images)["image_id"]
@@ -101,17 +101,19 @@ class _Values(Mapping[int, np.ndarray]):
     def __getitem__(self, size: int) -> np.ndarray:
         if size in self._kept:
             return self._kept[size]
-        found = self._known(size, self._counts)
+        found = self._known(size)
         if not found["image_id"].equals(self.images):
             found = aligned.only(found, self.images)
         if self._counts is not None:
             return aligned.counts_of(found, self._counts)
         return direction(self._metric) * aligned.numbers(found, self._metric)
 
-    def _known(self, size: int, counts: str | None) -> pa.Table:
-        """Return the scores of the images that have a value."""
+    def _known(self, size: int) -> pa.Table:
+        """Return the scores of the images that have a value, or counts: CHAIRi of a caption may have counts only."""
+        counts = self._counts
         found = aligned.scores(self._cursor, self._run, size, [self._metric], [counts] if counts else [])
-        known = np.isfinite(aligned.numbers(found, self._metric))
+        values = aligned.counts_of(found, counts)[:, 0] if counts else aligned.numbers(found, self._metric)
+        known = np.isfinite(values)
         return found if known.all() else found.filter(pa.array(known))
 
 

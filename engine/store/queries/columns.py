@@ -5,7 +5,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 from pandas.api.extensions import ExtensionArray
 
-from engine.metrics.pooling import BLEU_COUNTS, METEOR_COUNTS
+from engine.metrics.pooling import BLEU_COUNTS, CHAIR_COUNTS, METEOR_COUNTS
 from engine.store.schema import METRICS
 
 
@@ -71,5 +71,5 @@ def ranks(values: np.ndarray, scored: np.ndarray, metric: str) -> ExtensionArray
     return pd.array(np.where(np.isnan(values), np.nan, 1 + better), dtype="Int64")
 
 
-COUNTS = {"bleu_counts": BLEU_COUNTS, "meteor_counts": METEOR_COUNTS}
+COUNTS = {"bleu_counts": BLEU_COUNTS, "meteor_counts": METEOR_COUNTS, "chair_counts": CHAIR_COUNTS}
 """Column of per-image counts -> how many counts it holds."""

@@ -103,8 +103,11 @@ def _of_counts(left: pa.Table, right: pa.Table, metrics: list[str]) -> dict[str,
         known = np.isfinite(sides[0][:, 0]) & np.isfinite(sides[1][:, 0])
         if known.any():
             pairs = Pairs(sides[0][known], sides[1][known])
-            with_counts = [metric for metric, has in zip(some, has_value, strict=True) if (has == known).all()]
-            found |= {metric: (pairs, POOLED[metric].score) for metric in with_counts}
+            for metric, has in zip(some, has_value, strict=True):
+                score = POOLED[metric].score
+                # An image can have counts and no value: CHAIRi of a caption without mentions.
+                if not (has & ~known).any() and np.isfinite([score(side) for side in pairs.sums]).all():
+                    found[metric] = pairs, score
     return found
 
 

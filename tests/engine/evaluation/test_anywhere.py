@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli import inputs
 from engine.config import ConfigError, DecodingConfig
 from engine.data import registry
 from engine.evaluation import captioner_run, pool
@@ -61,10 +62,12 @@ def notes(folder) -> Path:
 
 
 def ask(folder: Path, results: Path, **changes) -> captioner_run.CaptionerRun:
+    dataset = registry.load(folder / "data")
     values = {
         "name": NAME,
         "results": results,
-        "dataset": registry.load(folder / "data"),
+        "dataset": dataset,
+        "metrics": inputs.metrics(None, dataset),  # as the command line computes them
         "captioner": slow_captioner.NAME,
         "decoding": DecodingConfig(beam_sizes=(1, 3), max_length=8, n_best=2),
         "chunk_size": CHUNK,

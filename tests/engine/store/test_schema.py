@@ -7,7 +7,7 @@ from engine.store import schema
 def test_scores_take_their_metric_columns_in_one_order():
     found = schema.scored_schema("scores", ["rouge_l", "cider"])
     metrics = ["cider", "rouge_l"]
-    counts = ["bleu_counts", "meteor_counts"]
+    counts = ["bleu_counts", "meteor_counts", "chair_counts"]
     assert found.names == ["image_id", "beam_size", *metrics, "clip_truncated", "tags", *counts]
     assert found.field("cider").type == pa.float64()
 

@@ -200,7 +200,7 @@ def test_a_file_from_before_a_column_was_added_is_read_with_nulls_in_its_place(t
     rows = [{"image_id": "a", "beam_size": 1, "cider": 0.5, "tags": []}]
     finished(tmp_path, "old", {"scores": store.table_of("scores", rows, ["cider"])})
     path = records.run_folder(tmp_path, "old") / "scores.parquet"
-    pq.write_table(pq.read_table(path).drop_columns(["bleu_counts", "meteor_counts"]), path)
+    pq.write_table(pq.read_table(path).drop_columns(["bleu_counts", "meteor_counts", "chair_counts"]), path)
     connection, problems = database.connect(tmp_path)
     assert not problems
     assert connection.sql("SELECT cider, bleu_counts FROM scores").fetchall() == [(0.5, None)]
