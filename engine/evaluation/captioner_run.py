@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
+from engine.diagnosis.lexicon import COCO, vocabulary
 from engine.evaluation import (
     caption_files,
     captioning,
@@ -255,7 +256,8 @@ def _evidence(settings: CaptionerRun) -> EvidenceSettings | None:
     if settings.explain == ():
         return None
     boxes = (box for example in settings.dataset.examples for box in (*example.objects, *example.crowds))
-    return EvidenceSettings(tuple(sorted({box.label for box in boxes})), settings.samples, seed=settings.decoding.seed)
+    labels = vocabulary({box.label for box in boxes}) or COCO
+    return EvidenceSettings(tuple(sorted(labels)), settings.samples, seed=settings.decoding.seed)
 
 
 def _sample(settings: CaptionerRun) -> Sample | None:

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.diagnosis.agreement import Agreement
+from engine.diagnosis.alarm import Alarm
 from engine.diagnosis.lexicon import Mentions
-from engine.evaluation.word_alarm import Alarms, NounSignals, signals_of
+from engine.evaluation.word_alarm import Alarms, ClaimSignals, signals_of
+from engine.evaluation.word_judgement import Judge
 from engine.store import schema
 
 
@@ -30,22 +32,20 @@ class ChunkWords:
     """Rows of `words` with the effects of covering only."""
 
 
-Judge = Callable[[Sequence[str], Mapping[str, Any]], Sequence[Mapping[str, Any]]]
-"""The words of a caption and the row of its image -> fact, verdict and evidence of each word, {} for words without."""
-
-
 class WordsStage:
     """The two passes over the words of a run; `rows` may be read once."""
 
-    def __init__(self, folder: Path, chunks: Iterator[ChunkWords], judge: "Judging", given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, chunks: Iterator[ChunkWords], judge: "Judging", given: Mapping[str, Alarm]
+    ) -> None:
         """Judge all words.
 
         Args:
             folder: an empty folder for the judged rows.
-            given: an alarm of another run, as JSON, for data whose truth is not known; {} for none.
+            given: kind of claim -> alarm of other data, for claims whose truth is not known.
         """
         self._file = folder / "judged.parquet"
-        signals = NounSignals()
+        signals = ClaimSignals()
         columns = schema.schema_of("words", []).append(pa.field("signals", pa.list_(pa.float64())))
         with pq.ParquetWriter(self._file, columns, compression="lz4") as writer:
             for chunk in chunks:
@@ -67,7 +67,13 @@ class WordsStage:
 class Judging:
     """Adds agreement, fact, verdict and evidence to the words of chunks."""
 
-    def __init__(self, labels: Sequence[str], judge: Judge) -> None:
+    def __init__(self, labels: Sequence[str], judge: Callable[[Mapping[str, Any]], Judge]) -> None:
+        """Prepare to judge.
+
+        Args:
+            labels: the objects whose names agree with one another.
+            judge: makes the judge of the row of an image.
+        """
         self._labels, self._judge = labels, judge
 
     def rows(self, chunk: ChunkWords) -> list[dict[str, Any]]:
@@ -76,14 +82,20 @@ class Judging:
         images = {row["image_id"]: row for row in chunk.images.to_pylist()}
         others, effects = _other_captions(chunk), _effects(chunk)
         agreements: dict[tuple[str, int], Agreement] = {}
+        judges: dict[str, Judge] = {}
+        judged: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # captions that beam sizes share are judged once
         found = []
         for caption in _captions(chunk.words.to_pylist()):
             image_id, size = caption[0]["image_id"], caption[0]["beam_size"]
             key = image_id, size if (image_id, size) in others else 0
             if key not in agreements:
                 agreements[key] = Agreement(others.get(key, ()), mentions)
-            judged = self._judge([row["word"] for row in caption], images[image_id])
-            for row, more in zip(caption, judged, strict=True):
+            if image_id not in judges:
+                judges[image_id] = self._judge(images[image_id])
+            said = image_id, *(row["word"] for row in caption)
+            if said not in judged:
+                judged[said] = judges[image_id](said[1:])
+            for row, more in zip(caption, judged[said], strict=True):
                 row |= {"agreement": agreements[key].of(row["word"], row["label"]), **more}
                 row |= effects.get((image_id, size, row["word_index"]), {})
             for row, signals in zip(caption, signals_of(caption), strict=True):

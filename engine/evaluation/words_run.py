@@ -28,6 +28,7 @@ def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, 
     """
     numbers = [chunk.number for chunk in every]
     labels = work.settings.evidence.labels if work.settings.evidence else ()
+    annotated = {box.label for chunk in every for each in chunk.examples for box in (*each.objects, *each.crowds)}
     run.write_rows("samples", chunks.parts_of(work, numbers, "samples"), chunks.rows_of(work, numbers, "samples"))
     if work.remote is not None:
         work.remote.push_table(run.folder, "captions")
@@ -36,7 +37,7 @@ def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, 
             _effects(work, every, place, ExplainSettings(labels), any("occlusion" in each for each in methods))
         )
     with run.watch.measure("words of the run"), scoring.scratch(run) as folder:
-        stage = WordsStage(folder, _chunks(work, numbers, effects), Judging(labels, judge_of(labels)), {})
+        stage = WordsStage(folder, _chunks(work, numbers, effects), Judging(labels, judge_of(annotated)), {})
         run.write_rows("words", stage.rows(), chunks.rows_of(work, numbers, "words"))
     run.write("alarms", tables.table_of("alarms", stage.alarms.quality))
     run.write("alarm_bins", tables.table_of("alarm_bins", stage.alarms.bins))

@@ -76,25 +76,28 @@ WORD_TABLES: dict[str, pa.Schema] = {
         | {"certified": pa.bool_()}  # points better than chance, and is more faithful than a random order of cells
         | {"recommended": pa.bool_()}
     ),
-    # A row is a beam size: how well the alarm separates wrong from right nouns, on images that its fit did not see.
+    # A row is a beam size and a kind of claim: how well the alarm separates wrong from right words, on images that its
+    # fit did not see.
     "alarms": pa.schema(
         {
             "beam_size": pa.int32(),
-            "nouns": pa.int32(),
+            "kind": pa.string(),  # object, colour, count or relation
+            "words": pa.int32(),
             "wrong": pa.int32(),
-            "auroc": pa.float64(),  # probability that a wrong noun has a higher alarm than a right one
+            "auroc": pa.float64(),  # probability that a wrong word has a higher alarm than a right one
             "low": pa.float64(),  # 95 % interval, images resampled
             "high": pa.float64(),
         }
     ),
-    # A row is one of five groups of nouns of equal size, by their alarm.
+    # A row is one of five groups of words of equal size, by their alarm.
     "alarm_bins": pa.schema(
         {
             "beam_size": pa.int32(),
+            "kind": pa.string(),
             "bin": pa.int32(),  # 1 has the lowest alarms
-            "nouns": pa.int32(),
+            "words": pa.int32(),
             "said": pa.float64(),  # mean alarm
-            "wrong": pa.float64(),  # share of nouns that are wrong
+            "wrong": pa.float64(),  # share of words that are wrong
         }
     ),
 }
@@ -104,7 +107,7 @@ WORD_KEYS: dict[str, tuple[str, ...]] = {
     "samples": ("image_id", "view"),
     "explanations": ("image_id", "beam_size", "word_index", "method"),
     "certificates": ("beam_size", "method"),
-    "alarms": ("beam_size",),
-    "alarm_bins": ("beam_size", "bin"),
+    "alarms": ("beam_size", "kind"),
+    "alarm_bins": ("beam_size", "kind", "bin"),
 }
 """Table -> the columns that identify a row."""

@@ -22,7 +22,15 @@ def test_a_mirrored_view_mirrored_again_is_the_photo():
 
 
 def test_captions_of_mirrored_views_exchange_left_and_right():
-    assert unmirrored(["to", "the", "left", "of", "a", "right", "turn"]) == ["to", "the", "right", "of", "a", "left", "turn"]
+    assert unmirrored(["to", "the", "left", "of", "a", "right", "turn"]) == [
+        "to",
+        "the",
+        "right",
+        "of",
+        "a",
+        "left",
+        "turn",
+    ]
 
 
 @pytest.mark.parametrize(("samples", "views"), [(0, 0), (1, 1), (5, 1), (10, 2), (12, 2), (40, 8), (100, 8)])

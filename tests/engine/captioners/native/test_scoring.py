@@ -53,7 +53,9 @@ def test_changed_photos_are_read_and_captions_of_one_photo_share_it(captioner, p
     own = captioner.token_scores(photos, captions, config)
     without = captioner.token_scores([grey] * 3, captions, config)
     assert encoded == [1]  # photos of the last search are kept, and the grey one is encoded once
-    assert any(float(np.abs(one.logprobs - other.logprobs).max()) > 1e-6 for one, other in zip(own, without, strict=True))
+    assert any(
+        float(np.abs(one.logprobs - other.logprobs).max()) > 1e-6 for one, other in zip(own, without, strict=True)
+    )
 
 
 def test_every_word_has_its_tokens(captioner, photos):
