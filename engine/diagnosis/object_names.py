@@ -46,7 +46,7 @@ wineglass; cup: mug, coffee cup, teacup, tea cup, coffee mug; fork; knife; spoon
 hamburger, burger, cheeseburger, sub sandwich; orange; broccoli; carrot; hot dog: hotdog; pizza: slice of pizza; donut:
 doughnut; cake: cupcake, birthday cake, wedding cake, cheesecake, piece of cake, slice of cake; chair: armchair, stool,
 seat, lawn chair, rocking chair, beach chair, lounge chair; couch: sofa, loveseat, love seat, futon; potted plant:
-plant, houseplant, house plant, plant in a pot, plants in pots; bed; dining table: table, desk, kitchen table, dinner
+plant, houseplant, house plant; bed; dining table: table, desk, kitchen table, dinner
 table, picnic table, coffee table, dining room table; toilet: urinal, commode; tv: television, screen, monitor, flat
 screen, flat screen tv, television set, tv screen; laptop: computer, notebook, laptop computer, lap top, notebook
 computer, macbook; mouse: computer mouse; remote: remote control, wii remote, game controller; keyboard: computer
