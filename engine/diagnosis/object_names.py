@@ -20,35 +20,35 @@ bicyclist, cyclist, motorcyclist, swimmer, runner, jogger, climber, hiker, coupl
 cook, baker, waiter, waitress, passenger, pedestrian, driver, worker, employee, student, teacher, policeman,
 policewoman, officer, cop, soldier, fireman, firefighter, sailor, fisherman, farmer, cowboy, cowgirl, pilot, athlete,
 batter, catcher, umpire, goalie, referee, dancer, singer, musician, guitarist, performer, artist, bride, groom,
-tourist, shopper, vendor, customer, spectator, businessman, businesswoman, doctor, nurse, someone, somebody, mother,
-father, mom, dad, parent, brother, sister, son, daughter, friend, teammate, boater, kayaker, wakeboarder, windsurfer,
-jockey, snowmobiler, cheerleader, nun, priest, clown, santa, audience, family, grandmother, grandfather, motorist, baby
-boy, baby girl, rock climber; bicycle: bike, cycle, tricycle, mountain bike, bmx bike; motorcycle: motorbike, motor
-bike, motor cycle, scooter, moped, dirt bike, motor scooter; airplane: plane, jet, aircraft, aeroplane, air plane,
-jetliner, airliner, biplane, seaplane; bus: minibus, double decker; car: automobile, taxi, cab, van, suv, sedan,
-minivan, jeep, limousine, police car, race car; boat: ship, sailboat, canoe, kayak, ferry, yacht, dinghy, motorboat,
-speedboat, rowboat, gondola, barge, tugboat, fishing boat, lifeboat; train: locomotive, tram, passenger train, freight
-train, subway train; truck: pickup, lorry, pickup truck, fire truck, firetruck, dump truck, tow truck; fire hydrant:
-hydrant; traffic light: stoplight, traffic signal, stop light; stop sign; parking meter; bench: pew, park bench; dog:
-puppy, pup, hound, doggy, doggie, terrier, retriever, poodle, bulldog, greyhound, collie, spaniel, beagle, husky,
-labrador, dachshund, chihuahua, rottweiler, sheepdog, baby dog, german shepherd, dalmatian, corgi, lap dog; cat:
-kitten, kitty, tabby, kitty cat; horse: pony, foal, colt, mare, stallion, racehorse, baby horse; sheep: lamb, ram, ewe;
-cow: cattle, bull, calf, ox, bison, heifer, yak, water buffalo, buffalo; elephant: baby elephant; bear: panda, polar
-bear, grizzly, bear cub; zebra; giraffe; fish: fishes; bird: seagull, gull, pigeon, duck, parrot, eagle, goose, swan,
-owl, chicken, rooster, heron, pelican, flamingo, sparrow, crow, hawk, peacock, duckling, hummingbird, parakeet,
-ostrich, turkey, baby bird, egret, woodpecker, robin, penguin, wild turkey; backpack: rucksack, knapsack, book bag;
-umbrella: parasol; handbag: purse; tie: necktie, bow tie, bowtie; suitcase: luggage, baggage; frisbee: flying disc;
-skis: ski; snowboard; sports ball: ball, football, baseball, basketball, soccer ball, tennis ball, volleyball, beach
-ball, bowling ball, golf ball; kite; baseball bat: bat; baseball glove: mitt, catcher mitt, baseball mitt; skateboard:
-skate board, longboard; surfboard: board, surf board, bodyboard, boogie board, paddle board, paddleboard; tennis
-racket: racket, racquet, tennis racquet; bottle: wine bottle, water bottle, beer bottle; wine glass: glass, goblet,
-wineglass; cup: mug, coffee cup, teacup, tea cup, coffee mug; fork; knife; spoon; bowl; banana; apple; sandwich:
-hamburger, burger, cheeseburger, sub sandwich; orange; broccoli; carrot; hot dog: hotdog; pizza: slice of pizza; donut:
-doughnut; cake: cupcake, birthday cake, wedding cake, cheesecake, piece of cake, slice of cake; chair: armchair, stool,
-seat, lawn chair, rocking chair, beach chair, lounge chair; couch: sofa, loveseat, love seat, futon; potted plant:
-plant, houseplant, house plant, plant in a pot, plants in pots; bed; dining table: table, desk, kitchen table, dinner
-table, picnic table, coffee table, dining room table; toilet: urinal, commode; tv: television, screen, monitor, flat
-screen, flat screen tv, television set, tv screen; laptop: computer, notebook, laptop computer, lap top, notebook
+tourist, shopper, vendor, customer, spectator, businessman, businesswoman, coworker, doctor, nurse, someone, somebody,
+mother, father, mom, dad, parent, brother, sister, son, daughter, friend, teammate, boater, kayaker, wakeboarder,
+windsurfer, jockey, snowmobiler, cheerleader, nun, priest, clown, santa, audience, family, grandmother, grandfather,
+motorist, baby boy, baby girl, rock climber; bicycle: bike, cycle, tricycle, mountain bike, bmx bike; motorcycle:
+motorbike, motor bike, motor cycle, scooter, moped, dirt bike, motor scooter; airplane: plane, jet, aircraft,
+aeroplane, air plane, jetliner, airliner, biplane, seaplane; bus: minibus, double decker; car: automobile, taxi, cab,
+van, suv, sedan, minivan, jeep, limousine, police car, race car; boat: ship, sailboat, canoe, kayak, ferry, yacht,
+dinghy, motorboat, speedboat, rowboat, gondola, barge, tugboat, fishing boat, lifeboat; train: locomotive, tram,
+passenger train, freight train, subway train; truck: pickup, lorry, pickup truck, fire truck, firetruck, dump truck,
+tow truck; fire hydrant: hydrant; traffic light: stoplight, traffic signal, stop light; stop sign; parking meter;
+bench: pew, park bench; dog: puppy, pup, hound, doggy, doggie, terrier, retriever, poodle, bulldog, greyhound, collie,
+spaniel, beagle, husky, labrador, dachshund, chihuahua, rottweiler, sheepdog, baby dog, german shepherd, dalmatian,
+corgi, lap dog; cat: kitten, kitty, tabby, kitty cat; horse: pony, foal, colt, mare, stallion, racehorse, baby horse;
+sheep: lamb, ram, ewe; cow: cattle, bull, calf, ox, bison, heifer, yak, water buffalo, buffalo; elephant: baby
+elephant; bear: panda, polar bear, grizzly, bear cub; zebra; giraffe; fish: fishes; bird: seagull, gull, pigeon, duck,
+parrot, eagle, goose, swan, owl, chicken, rooster, heron, pelican, flamingo, sparrow, crow, hawk, peacock, duckling,
+hummingbird, parakeet, ostrich, turkey, baby bird, egret, woodpecker, robin, penguin, wild turkey; backpack: rucksack,
+knapsack, book bag; umbrella: parasol; handbag: purse; tie: necktie, bow tie, bowtie; suitcase: luggage, baggage;
+frisbee: flying disc; skis: ski; snowboard; sports ball: ball, football, baseball, basketball, soccer ball, tennis
+ball, volleyball, beach ball, bowling ball, golf ball; kite; baseball bat: bat; baseball glove: mitt, catcher mitt,
+baseball mitt; skateboard: skate board, longboard; surfboard: board, surf board, bodyboard, boogie board, paddle board,
+paddleboard; tennis racket: racket, racquet, tennis racquet; bottle: wine bottle, water bottle, beer bottle; wine
+glass: glass, goblet, wineglass; cup: mug, coffee cup, teacup, tea cup, coffee mug; fork; knife; spoon; bowl; banana;
+apple; sandwich: hamburger, burger, cheeseburger, sub sandwich; orange; broccoli; carrot; hot dog: hotdog; pizza: slice
+of pizza; donut: doughnut; cake: cupcake, birthday cake, wedding cake, cheesecake, piece of cake, slice of cake; chair:
+armchair, stool, seat, lawn chair, rocking chair, beach chair, lounge chair; couch: sofa, loveseat, love seat, futon;
+potted plant: plant, houseplant, house plant; bed; dining table: table, table top, tabletop, desk, kitchen table,
+dinner table, picnic table, coffee table, dining room table; toilet: urinal, commode; tv: television, screen, monitor,
+flat screen, flat screen tv, television set, tv screen; laptop: computer, notebook, laptop computer, lap top, notebook
 computer, macbook; mouse: computer mouse; remote: remote control, wii remote, game controller; keyboard: computer
 keyboard; cell phone: phone, cellphone, smartphone, mobile phone, telephone, iphone, smart phone; microwave: microwave
 oven; oven: stove, stovetop, stove top, stove top oven; toaster: toaster oven; sink: washbasin, wash basin;
@@ -125,19 +125,19 @@ wheel: tire; wagon: cart, carriage, shopping cart; stroller; trailer; tractor; h
 snowmobile; sled: sleigh; raft; skate: ice skate, rollerblade; ski pole; ski lift: chairlift, chair lift; ski jump;
 hair: ponytail; mohawk; face paint; beard: mustache; face; head; mouth; nose; eye; ear; hand; finger; arm; leg; foot;
 paw; tail; lap; shoulder; tongue; tooth; chest; neck; vehicle; traffic; crosswalk: cross walk; intersection; machine;
-equipment; tool; shovel; knob; table top: tabletop; fire: campfire; smoke; statue: sculpture; ground; area; surface;
-crib; stall; dustpan: dust pan; broom: mop; hose; ladder; tunnel; tv stand; entertainment center; dog house: doghouse;
-dog bed; cat bed; bird house: birdhouse; bird cage; birdcage; cat food; dog food; bird feeder; horse race; hurdle:
-obstacle; ice rink: rink; puck; hockey stick; tennis match; tennis game; baseball game; soccer game; football game; bus
-stop; bus lane; car wash; truck bed; car seat; toilet seat; toilet paper: tissue, toilet paper holder; toilet bowl;
-toilet tank; train car; boat house; boat dock; orange tree; apple tree; banana tree; banana peel; oven mitt; cake
-stand; knife block; book store; pizza dough; pizza place; pizza shop; pizza parlor; cup holder; umbrella stand; tie
-dye; chair leg; table cloth; bed sheet; cutting board; chopping board; score board: scoreboard; white board:
-whiteboard; board game; bulletin board; diving board; chalk board: chalkboard; dash board: dashboard; seat belt; bike
-rack; bicycle rack; bike path; bike trail; bike lane; bike race; glass door; magnifying glass; looking glass; stained
-glass; glass window; horse cart; cow bell; fish bowl; fish tank; sheep pen; clock radio; phone booth; mouse pad; sink
-hole; tie rack; bear rug; ball pit; ball game; ball court; foot bridge; race track; race course; dirt track; dirt road:
-dirt path; tennis shoe; dog leash; horse back: horseback; motorcycle race; motocross; hot tub; bench press; orange
-peel; sheep dog; couch cushion; drink can
+equipment; tool; shovel; knob; fire: campfire; smoke; statue: sculpture; ground; area; surface; crib; stall; dustpan:
+dust pan; broom: mop; hose; ladder; tunnel; tv stand; entertainment center; dog house: doghouse; dog bed; cat bed; bird
+house: birdhouse; bird cage; birdcage; cat food; dog food; bird feeder; horse race; hurdle: obstacle; ice rink: rink;
+puck; hockey stick; tennis match; tennis game; baseball game; soccer game; football game; bus stop; bus lane; car wash;
+truck bed; car seat; toilet seat; toilet paper: tissue, toilet paper holder; toilet bowl; toilet tank; train car; boat
+house; boat dock; orange tree; apple tree; banana tree; banana peel; oven mitt; cake stand; knife block; book store;
+pizza dough; pizza place; pizza shop; pizza parlor; cup holder; umbrella stand; tie dye; chair leg; table cloth; bed
+sheet; cutting board; chopping board; score board: scoreboard; white board: whiteboard; board game; bulletin board;
+diving board; chalk board: chalkboard; dash board: dashboard; seat belt; bike rack; bicycle rack; bike path; bike
+trail; bike lane; bike race; glass door; magnifying glass; looking glass; stained glass; glass window; horse cart; cow
+bell; fish bowl; fish tank; sheep pen; clock radio; phone booth; mouse pad; sink hole; tie rack; bear rug; ball pit;
+ball game; ball court; foot bridge; race track; race course; dirt track; dirt road: dirt path; tennis shoe; dog leash;
+horse back: horseback; motorcycle race; motocross; hot tub; bench press; orange peel; sheep dog; couch cushion; drink
+can
 """)
 """Noun -> further names, of what COCO's categories do not cover. Compounds hide their parts."""

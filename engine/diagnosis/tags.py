@@ -13,7 +13,7 @@ from engine.diagnosis.facts import judge, things
 from engine.diagnosis.facts.fact import Judged, Kind
 from engine.diagnosis.facts.image import ImageFacts
 from engine.diagnosis.facts.reader import mentions_of, reading
-from engine.diagnosis.lexicon import vocabulary
+from engine.diagnosis.lexicon import parts_of, vocabulary
 
 Key = TypeVar("Key", bound=Hashable)
 """Identifies a setting, for example by its beam size."""
@@ -163,7 +163,8 @@ class _Shown:
 
     def _tag(self, tag: str, judged: Judged, words: tuple[str, ...]) -> Tag:
         fact = judged.fact
-        stated = " ".join(words[fact.start : fact.stop]).lower()
+        parts, _ = parts_of(words[fact.start : fact.stop])  # without the punctuation that a word may end with
+        stated = " ".join(part for part in parts if part not in ("", "'s"))
         if tag != _HALLUCINATED:
             return Tag(tag, f"{stated}: {judged.evidence}")
         named = stated if stated == fact.value else f"{stated} ({fact.value})"

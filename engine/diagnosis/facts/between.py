@@ -109,7 +109,8 @@ def _attaches(found: Reading, phrase: Phrase, words: tuple[str, ...], following:
     if words == ("with",):
         _read_with(found, phrase, following)
         return True
-    if words == ("of",) and phrase.label not in VIEWS and phrase.label not in PLACES:
+    is_part = words == ("of",) and phrase.label not in VIEWS and phrase.label not in PLACES
+    if is_part or (words == ("in",) and following.label == "pot" and phrase.noun.name in ("plant", "plants")):
         following.owner = phrase.owner or phrase  # what follows a cup of coffee is about the cup
         return True
     if words == ("and",) and phrase.owner is not None and following.label in GARMENTS:

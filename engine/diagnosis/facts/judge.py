@@ -22,7 +22,8 @@ def judge_reading(found: Reading, image: ImageFacts, kinds: Collection[Kind] = K
     """Return the facts of some kinds of a caption that was read before with their verdicts."""
     own = stated(found, kinds)
     judged = [Judged(fact, *_verdict(fact, source, found, image)) for fact, source in own]
-    return [*judged, *things.too_few(found, image)]
+    few = things.too_few(found, image) if "count" in kinds else []
+    return sorted([*judged, *few], key=lambda each: each.fact.start) if few else judged
 
 
 def _verdict(fact: Fact, source: Phrase | Relation, found: Reading, image: ImageFacts) -> tuple[Verdict, str]:

@@ -1,6 +1,6 @@
 """Precision of the reader on real references: facts that were checked by hand, by their ids and without their texts.
 
-The sample was drawn and checked once; afterwards some of its faults were mended. They still count as wrong.
+The sample was drawn and checked once; some of its faults were fixed afterwards. They still count as wrong.
 """
 
 import csv

@@ -94,6 +94,7 @@ def test_only_a_stated_number_is_a_count(text, expected):
         ("a dog over a hurdle", "hurdle=under dog"),
         ("a dog to the right of a cat", "cat=left of dog"),
         ("a cup of coffee on a table", "cup=on dining table"),
+        ("a plant in a pot on a table", "potted plant=on dining table"),
     ],
 )
 def test_passive_and_converse_relations_are_the_same_fact(text, expected):

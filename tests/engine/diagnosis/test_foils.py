@@ -15,9 +15,9 @@ from engine.diagnosis.facts.reader import mentions_of
 from engine.diagnosis.lexicon import split
 from tests.support.foils import foils, scene_labels
 
-SEEDS = range(9_100_000, 9_100_600)
+SEEDS = range(9_700_000, 9_701_000)
 LEAST = {"noun": 0.97, "colour": 0.95, "count": 0.95, "relation": 0.90}
-FEWEST = 250
+FEWEST = 400
 """Foils per kind, so that a rate means something."""
 
 

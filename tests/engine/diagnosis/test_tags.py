@@ -110,6 +110,12 @@ def test_evidence_names_the_word_and_its_category():
     assert tag_all(split)[0][0] == Tag("hallucinated object", "puppies (dog)")
 
 
+def test_evidence_has_no_punctuation_of_the_word():
+    caption = Case("a cat's toy.", ["a", "cat's", "toy."], True, ["a dog"], ["dog"])
+    split = [caption, case("x", (), ["cat"])]
+    assert tag_all(split)[0][0] == Tag("hallucinated object", "cat")
+
+
 def test_an_object_most_references_name_is_missed():
     references = ["a man rides a horse", "a horse with a rider", "a field"]
     found = tag_all([case("a person outside", references, ["person", "horse"])])[0]
