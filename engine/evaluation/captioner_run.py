@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
-from engine.diagnosis.lexicon import COCO, vocabulary
+from engine.diagnosis.tags import Tag
 from engine.evaluation import (
     caption_files,
     captioning,
@@ -39,7 +39,6 @@ from engine.evaluation.run import RunInProgress
 from engine.evaluation.sampling import Sample, sample
 from engine.evaluation.scoring import MetricSettings
 from engine.evaluation.signature import captioner_fields
-from engine.evaluation.word_evidence import EvidenceSettings
 from engine.evaluation.workers import workers_of
 from engine.metrics import zeroshot
 from engine.metrics.coco import CAPTION_METRICS
@@ -167,7 +166,10 @@ def _complete(
     if not images:
         raise metadata.nothing_read(run, settings.dataset, skipped.to_pylist())
     hypotheses = pa.concat_tables(chunks.parts_of(work, numbers, "hypotheses"))
-    scored = _score(run, settings, hypotheses)
+    more = {}
+    if work.settings.evidence is not None and words_run.covers_all(settings.explain or ()):
+        more = words_run.wrong_reasons(work, every, settings.place)
+    scored = _score(run, settings, hypotheses, more)
     _write_maps(run, settings, work, every)
     if work.settings.evidence is not None:
         words_run.write(run, work, every, settings.place, settings.explain or ())
@@ -243,21 +245,15 @@ def _work(
 
 
 def _caption_settings(settings: CaptionerRun, captioner: CaptionerFacts) -> CaptionSettings:
-    evidence = _evidence(settings) if captioner.scores_tokens else None
+    evidence = None
+    if captioner.scores_tokens and settings.explain != ():
+        evidence = words_run.evidence_settings(settings.dataset, settings.samples, settings.decoding.seed)
     if captioner.has_maps:
         sample = _sample(settings)
         return CaptionSettings(settings.decoding, settings.kept_beams, settings.merge, sample, evidence)
     if settings.attention_beams:
         raise PluginError(f"captioner {captioner.name!r} has no attention maps; remove --attention-beams")
     return CaptionSettings(settings.decoding, (), settings.merge, evidence=evidence)
-
-
-def _evidence(settings: CaptionerRun) -> EvidenceSettings | None:
-    if settings.explain == ():
-        return None
-    boxes = (box for example in settings.dataset.examples for box in (*example.objects, *example.crowds))
-    labels = vocabulary({box.label for box in boxes}) or COCO
-    return EvidenceSettings(tuple(sorted(labels)), settings.samples, seed=settings.decoding.seed)
 
 
 def _sample(settings: CaptionerRun) -> Sample | None:
@@ -298,8 +294,14 @@ def _attention_pass(captioner: CaptionerFacts, captions: CaptionSettings) -> str
     return captioner.passes.get(captions.decoding.rule, "maps of the captioner")
 
 
-def _score(run: RunInProgress, settings: CaptionerRun, hypotheses: pa.Table) -> scoring.Scored:
-    """Write the score tables; n-best lists first, because ranking errors are found in them."""
+def _score(
+    run: RunInProgress, settings: CaptionerRun, hypotheses: pa.Table, reasons: Mapping[tuple[int, str], Tag]
+) -> scoring.Scored:
+    """Write the score tables; n-best lists first, because ranking errors are found in them.
+
+    Args:
+        reasons: (beam size, image id) -> tag of captions that are right for the wrong reason.
+    """
     blocks = CaptionBlocks(
         run.folder, tuple(sorted(settings.decoding.beam_sizes)), settings.dataset.root, settings.dataset.fingerprint
     )
@@ -312,7 +314,8 @@ def _score(run: RunInProgress, settings: CaptionerRun, hypotheses: pa.Table) -> 
         # Samples are unranked, so a better later sample is not a ranking error.
         errors = {} if settings.decoding.sample else nbest.ranking_errors(lists)
     fields = settings.decoding.signature_fields() | captioner_fields(run.identity)
-    return scoring.score(run, blocks, wanted, fields, errors)
+    both = {key: [each[key] for each in (reasons, errors) if key in each] for key in {*reasons, *errors}}
+    return scoring.score(run, blocks, wanted, fields, both)
 
 
 def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]]:

@@ -164,7 +164,9 @@ def explain(
         prepared, sizes = [photo.prepared for _, photo in some], [photo.size for _, photo in some]
         with watch.measure("explanations"):
             for each, (example, _) in zip(
-                explanations.explained(captioner, boxed, prepared, sizes, own, config, settings), some, strict=True
+                explanations.explained(captioner, captioner, boxed, prepared, sizes, own, config, settings),
+                some,
+                strict=True,
             ):
                 name, table = example.image_id, "explanations" if settings.methods else "words"
                 found = explanations.measured(each, settings, name) if settings.methods else explanations.effects(each)

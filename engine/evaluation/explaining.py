@@ -59,7 +59,7 @@ def replay(
 def effects(
     work: Work, every: Sequence[Chunk], wanted: Mapping[int, frozenset[str]], settings: ExplainSettings, place: Place
 ) -> Iterator[pa.Table | None]:
-    """Explain some captions of a run, and yield the table of each chunk in order; None for a chunk without any.
+    """Explain some captions of a run, and return the table of each chunk in order; None for a chunk without any.
 
     The table is `words` with the effects of covering, or `explanations` if methods are measured.
     """
@@ -67,8 +67,11 @@ def effects(
     again = replace(work, stage=f"{stage}_{work.stage}", tables=(table,), times_sizes=False, explain=settings)
     some = {chunk.number: chunk for each in every if (chunk := _only(each, wanted)) is not None}
     pool.compute(again, list(some.values()), place, "explain")
-    for chunk in every:
-        yield next(chunks.parts_of(again, [chunk.number], table)) if chunk.number in some else None
+
+    def of(chunk: Chunk) -> pa.Table | None:
+        return next(chunks.parts_of(again, [chunk.number], table)) if chunk.number in some else None
+
+    return map(of, every)
 
 
 def _only(chunk: Chunk, wanted: Mapping[int, frozenset[str]]) -> Chunk | None:

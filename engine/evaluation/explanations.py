@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -59,12 +59,9 @@ class Explained:
     nouns: Sequence[Noun]
 
 
-class ExplainableCaptioner(Explainer, TokenScorer, Protocol):
-    """What a captioner needs so that its nouns can be explained."""
-
-
 def explained(
-    captioner: ExplainableCaptioner,
+    captioner: Explainer,
+    scorer: TokenScorer,
     examples: Sequence[Example],
     photos: Sequence[Any],
     sizes: Sequence[tuple[int, int]],
@@ -72,29 +69,29 @@ def explained(
     config: DecodingConfig,
     settings: ExplainSettings,
 ) -> Iterator[Explained]:
-    """Yield the captions, whose photos are prepared and have `sizes` in pixels."""
+    """Yield the captions, whose photos are prepared and have `sizes` in pixels; `scorer` is the same captioner."""
     mentions = Mentions(settings.labels) if settings.labels else None
     every = captioner.maps(photos, captions, config, "mean")
     for example, photo, size, caption, maps in zip(examples, photos, sizes, captions, every, strict=True):
         nouns = [] if mentions is None else list(_nouns(example, caption, maps.grid, captioner.crop(*size), mentions))
-        yield Explained(_probe(captioner, photo, caption, maps.grid, config), maps.floats(), nouns)
+        yield Explained(_probe(scorer, photo, caption, maps.grid, config), maps.floats(), nouns)
 
 
 def _probe(
-    captioner: TokenScorer, photo: np.ndarray, caption: Hypothesis, grid: tuple[int, int], config: DecodingConfig
+    scorer: TokenScorer, photo: np.ndarray, caption: Hypothesis, grid: tuple[int, int], config: DecodingConfig
 ) -> Probe:
     def read(photos: Sequence[np.ndarray]) -> Sequence[TokenScores]:
-        return captioner.token_scores(photos, [caption] * len(photos), config)
+        return scorer.token_scores(photos, [caption] * len(photos), config)
 
     return Probe(
         read=read,
         photo=photo,
         words=caption.words,
-        spans=captioner.word_spans(caption),
+        spans=scorer.word_spans(caption),
         grid=grid,
-        region=captioner.region(photo),
-        fill=captioner.fill,
-        gradients=partial(captioner.gradients, photo, caption) if isinstance(captioner, GradientSource) else None,
+        region=scorer.region(photo),
+        fill=scorer.fill,
+        gradients=partial(scorer.gradients, photo, caption) if isinstance(scorer, GradientSource) else None,
     )
 
 
@@ -113,7 +110,7 @@ def _nouns(
 
 
 def effects(each: Explained) -> list[dict[str, Any]]:
-    """Return what covering does to each noun: columns `region_effect` and `object_effect` of `words`, nats."""
+    """Return what covering does to each noun: columns `region_effect`, `object_effect` and `object_lift` of `words`."""
     if not each.nouns:
         return []
     cells = each.probe.cells
@@ -126,9 +123,17 @@ def effects(each: Explained) -> list[dict[str, Any]]:
     rows = []
     for number, noun in enumerate(each.nouns):
         whole, region, hidden = found[[0, 2 * number + 1, 2 * number + 2], noun.index]
-        object_effect = None if noun.own is None else float(whole - hidden)
-        rows.append({"word_index": noun.index, "region_effect": float(whole - region), "object_effect": object_effect})
+        row = {"word_index": noun.index, "word": each.probe.words[noun.index], "region_effect": float(whole - region)}
+        own = {} if noun.own is None else {"object_effect": float(whole - hidden), "object_lift": _lift(each, noun)}
+        rows.append(row | own)
     return rows
+
+
+def _lift(each: Explained, noun: Noun) -> float:
+    """Return the share of a noun's attention that is in its object's box, over the box's share of the cells."""
+    map_, own = each.maps[noun.index, -1].mean(0), noun.own
+    assert own is not None
+    return float(map_[own].sum() / max(map_.sum(), 1e-12) / own.mean())
 
 
 def measured(each: Explained, settings: ExplainSettings, image_id: str) -> list[dict[str, Any]]:
@@ -148,7 +153,7 @@ def measured(each: Explained, settings: ExplainSettings, image_id: str) -> list[
     rows = []
     for name, own in maps.items():
         for noun, map_, faithful in zip(nouns, own, faithfulness(each.probe, own, words), strict=True):
-            rows.append(_row(each, noun, name, map_, seconds[name]) | _measures(noun, map_, faithful))
+            rows.append({**_row(each, noun, name, map_, seconds[name]), **_measures(noun, map_, faithful)})
     return rows
 
 

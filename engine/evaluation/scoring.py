@@ -95,7 +95,7 @@ def score(
     blocks: CaptionBlocks,
     wanted: MetricSettings,
     decoding: Mapping[str, Any] = MappingProxyType({}),
-    further: Mapping[tuple[int, str], Tag] = MappingProxyType({}),
+    further: Mapping[tuple[int, str], Sequence[Tag]] = MappingProxyType({}),
 ) -> Scored:
     """Score the captions of every beam size, and write the tables `scores` and `corpus_scores` and their metadata.
 

@@ -139,7 +139,7 @@ class TagFiles:
         self,
         blocks: CaptionBlocks,
         context: TagContext,
-        further: Mapping[tuple[int, str], Tag],
+        further: Mapping[tuple[int, str], Sequence[Tag]],
         images: int,
         apply: Apply,
     ) -> None:
@@ -167,10 +167,10 @@ class TagFiles:
         return str(self._folder / f"tags-{size}.arrow")
 
 
-Tagged = tuple[CaptionBlock, dict[tuple[int, str], Tag]]
+Tagged = tuple[CaptionBlock, dict[tuple[int, str], Sequence[Tag]]]
 
 
-def _with_further(blocks: CaptionBlocks, further: Mapping[tuple[int, str], Tag]) -> Iterator[Tagged]:
+def _with_further(blocks: CaptionBlocks, further: Mapping[tuple[int, str], Sequence[Tag]]) -> Iterator[Tagged]:
     for block in blocks:
         keys = [(size, image_id) for size in block.captions for image_id in block.split.image_ids] if further else []
         yield block, {key: further[key] for key in keys if key in further}
@@ -197,8 +197,8 @@ def _tags(context: TagContext, tagged: Tagged) -> tuple[pa.Array, dict[int, pa.A
         for size, captions in block.captions.items()
     }
     given = tags.tag_block(cases, context)
-    for (size, image_id), tag in further.items():
-        given[size][block.split.image_ids.index(image_id)].append(tag)
+    for (size, image_id), more in further.items():
+        given[size][block.split.image_ids.index(image_id)] += more
     by_size = {
         size: pa.array([[{"tag": tag.tag, "evidence": tag.evidence} for tag in own] for own in each], TAGS)
         for size, each in given.items()

@@ -126,8 +126,8 @@ def _different(found: Found) -> list[tuple[int, Hypothesis]]:
     seen: dict[tuple[int, tuple[int, ...]], Hypothesis] = {}
     for at in range(len(next(iter(found.values()), ()))):
         for captions in found.values():
-            if captions[at].tokens:
-                seen.setdefault((at, captions[at].tokens), captions[at])
+            if tokens := captions[at].tokens:
+                seen.setdefault((at, tokens), captions[at])
     return [(at, caption) for (at, _), caption in seen.items()]
 
 

@@ -116,9 +116,11 @@ def _effects(chunk: ChunkWords) -> dict[tuple[str, int, int], dict[str, float | 
     """Return (image id, beam size, word) -> the effects of covering."""
     if chunk.effects is None:
         return {}
-    keys, values = ("image_id", "beam_size", "word_index"), ("region_effect", "object_effect")
-    rows = chunk.effects.select([*keys, *values]).to_pylist()
-    return {tuple(row[key] for key in keys): {name: row[name] for name in values} for row in rows}  # ty: ignore
+    values = ("region_effect", "object_effect", "object_lift")
+    rows = chunk.effects.select(["image_id", "beam_size", "word_index", *values]).to_pylist()
+    return {
+        (row["image_id"], row["beam_size"], row["word_index"]): {name: row[name] for name in values} for row in rows
+    }
 
 
 def _other_captions(chunk: ChunkWords) -> dict[tuple[str, int], list[str]]:

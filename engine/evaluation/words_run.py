@@ -1,23 +1,41 @@
 """Write the tables of words of a run whose chunks, captions and scores are stored: evidence, alarm, certificate."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from engine.data.dataset import Dataset, Example
+from engine.diagnosis.lexicon import vocabulary
+from engine.diagnosis.object_names import COCO
+from engine.diagnosis.tags import Tag
 from engine.evaluation import chunks, explaining, scoring
 from engine.evaluation.chunks import Chunk, Work
 from engine.evaluation.explanations import ExplainSettings
 from engine.evaluation.pool import Place
 from engine.evaluation.run import RunInProgress
 from engine.evaluation.sampling import sample
+from engine.evaluation.word_evidence import EvidenceSettings
 from engine.evaluation.word_judgement import judge_of
 from engine.evaluation.words import ChunkWords, Judging, WordsStage
 from engine.explain.certificate import BASE, Certificate, Interval, NounMeasure, certify, recommended
 from engine.store import tables
 
+LITTLE = 0.1
+"""Nats below which covering an object hardly changes its word."""
+
 CERTIFIED = 200
 """Images whose nouns a certificate is measured on, if so many have objects; most have one or two nouns."""
+
+
+def evidence_settings(dataset: Dataset, samples: int, seed: int) -> EvidenceSettings:
+    """Return what is computed for every word; without annotated objects, words may name COCO's categories."""
+    return EvidenceSettings(tuple(sorted(vocabulary(annotated_labels(dataset.examples)) or COCO)), samples, seed=seed)
+
+
+def annotated_labels(examples: Iterable[Example]) -> set[str]:
+    """Return the labels of all annotated objects."""
+    return {box.label for each in examples for box in (*each.objects, *each.crowds)}
 
 
 def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, methods: Sequence[str]) -> None:
@@ -28,14 +46,12 @@ def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, 
     """
     numbers = [chunk.number for chunk in every]
     labels = work.settings.evidence.labels if work.settings.evidence else ()
-    annotated = {box.label for chunk in every for each in chunk.examples for box in (*each.objects, *each.crowds)}
+    annotated = annotated_labels(example for chunk in every for example in chunk.examples)
     run.write_rows("samples", chunks.parts_of(work, numbers, "samples"), chunks.rows_of(work, numbers, "samples"))
     if work.remote is not None:
         work.remote.push_table(run.folder, "captions")
     with run.watch.measure("explanations of nouns"):
-        effects = list(
-            _effects(work, every, place, ExplainSettings(labels), any("occlusion" in each for each in methods))
-        )
+        effects = _effects(work, every, place, covers_all(methods))
     with run.watch.measure("words of the run"), scoring.scratch(run) as folder:
         stage = WordsStage(folder, _chunks(work, numbers, effects), Judging(labels, judge_of(annotated)), {})
         run.write_rows("words", stage.rows(), chunks.rows_of(work, numbers, "words"))
@@ -47,18 +63,42 @@ def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, 
             _certificate(run, work, every, place, ExplainSettings(labels, tuple(dict.fromkeys([BASE, *methods]))))
 
 
-def _effects(
-    work: Work, every: Sequence[Chunk], place: Place, settings: ExplainSettings, is_all: bool
-) -> Iterator[pa.Table | None]:
-    """Yield the effects of covering of each chunk: of tagged captions, or of all whose maps are stored."""
-    wanted = explaining.tagged(work)
+def _effects(work: Work, every: Sequence[Chunk], place: Place, is_all: bool) -> Iterator[pa.Table | None]:
+    """Return the effects of covering of each chunk: of tagged captions, or of all whose maps are stored."""
+    wanted = explaining.tagged(work) if not is_all else {}
     if is_all:
         images = frozenset(example.image_id for chunk in every for example in chunk.examples)
         wanted = dict.fromkeys(work.settings.attention_beams, images)
-    return explaining.effects(work, every, wanted, settings, place)
+    labels = work.settings.evidence.labels if work.settings.evidence else ()
+    return explaining.effects(work, every, wanted, ExplainSettings(labels), place)
 
 
-def _chunks(work: Work, numbers: Sequence[int], effects: Sequence[pa.Table | None]) -> Iterator[ChunkWords]:
+def covers_all(methods: Sequence[str]) -> bool:
+    """Return whether the nouns of all captions are covered, and not only those of captions with a tag."""
+    return any(name.startswith("occlusion") for name in methods)
+
+
+def wrong_reasons(work: Work, every: Sequence[Chunk], place: Place) -> dict[tuple[int, str], Tag]:
+    """Return tags by (beam size, image id) of captions with a correct noun that does not depend on its object.
+
+    The noun that depends on it least is the evidence. The effects are stored, and `write` reads them again.
+    """
+    found: dict[tuple[int, str], tuple[float, Tag]] = {}
+    for rows in _effects(work, every, place, is_all=True):
+        for row in () if rows is None else rows.to_pylist():
+            effect, lift, key = row["object_effect"], row["object_lift"], (row["beam_size"], row["image_id"])
+            if effect is None or effect >= LITTLE or lift >= 1:
+                continue
+            if key not in found or effect < found[key][0]:
+                evidence = (
+                    f"{row['word']}: covering its box changes log p by {effect:.2f} nats, and attention there is "
+                    f"{lift:.1f} times that of an even map"
+                )
+                found[key] = effect, Tag("right for the wrong reason", evidence)
+    return {key: tag for key, (_, tag) in found.items()}
+
+
+def _chunks(work: Work, numbers: Sequence[int], effects: Iterator[pa.Table | None]) -> Iterator[ChunkWords]:
     names = ("words", "images", "samples", "hypotheses")
     for number, own in zip(numbers, effects, strict=True):
         yield ChunkWords(*(next(chunks.parts_of(work, [number], name)) for name in names), own)

@@ -281,26 +281,13 @@ METRICS: dict[str, MetricDefinition] = {
 BUILT_IN = frozenset(METRICS)
 """The metrics that need no definition in a run record."""
 
-RESERVED = frozenset(
-    {name for table in TABLES.values() for name in table.names}
-    # Columns of views, queries and published figures.
-    | {
-        "run",
-        "filename",
-        "rowid",
-        "draw",
-        "scored",
-        "source",
-        "tag",
-        "name",
-        "kind",
-        "picked",
-        "metric",
-        "value",
-        "low",
-    }
-    | {"high", "beam", "images", "captions", "scores", "hypotheses", "entry", "percentile", "better", "worse", "place"}
+_USED = (
+    "run filename rowid draw scored source tag name kind picked metric value low high beam images captions scores "
+    "hypotheses entry percentile better worse place"
 )
+"""Columns of views, queries and published figures."""
+
+RESERVED = frozenset({*_USED.split(), *(name for table in TABLES.values() for name in table.names)})
 """Names that no registered metric can have, because its column would hide another one."""
 
 _METRIC_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -366,9 +353,11 @@ TAGS = {
     "wrong relation": "references state another relation of the same two objects, such as under instead of on",
     "wrong person": "every reference that names a person uses another word, such as woman instead of man, and none a "
     "neutral one such as person; the references are the evidence, not how somebody looks",
+    "right for the wrong reason": "the image shows the object, but covering it hardly changes p(word), and attention "
+    "does not prefer it (only with --explain occlusion)",
     "ranking error": "another hypothesis of the n-best list has at least twice the CIDEr, and 0.5 more",
 }
-"""The failure tags with their definitions; `diagnosis.tags` assigns them, the last one `evaluation.nbest`."""
+"""The failure tags with their definitions; `diagnosis.tags` assigns them, the last two stages of `evaluation`."""
 
 SCORED = {"scores": 2, "hypotheses": 7}
 """The tables with metric columns, each with the number of columns before those."""

@@ -32,6 +32,7 @@ WORD_TABLES: dict[str, pa.Schema] = {
             "alarm": pa.float32(),  # probability that the claim is wrong, from the model alone
             "region_effect": pa.float32(),  # nats: logprob minus that with the cells covered that attention points at
             "object_effect": pa.float32(),  # the same with the object's box covered
+            "object_lift": pa.float32(),  # share of the word's attention in the box, over the box's share of the cells
         }
     ),
     # A row is a view of an image: captions that were sampled from the model, for the agreement of words.

@@ -260,10 +260,11 @@ class NativeCaptioner:
         """
         different = {id(photo): photo for photo in photos}
         at = {key: row for row, key in enumerate(different)}
-        known = {} if self._chunk is None else {id(photo): row for row, photo in enumerate(self._chunk.photos)}
+        chunk = self._chunk
+        known = {} if chunk is None else dict(zip(map(id, chunk.photos), chunk.encoded, strict=True))
         new = [photo for key, photo in different.items() if key not in known]
         encoded = iter(self._encode(new)) if new else iter(())
-        parts = [self._chunk.encoded[known[key]] if key in known else next(encoded) for key in different]
+        parts = [known[key] if key in known else next(encoded) for key in different]
         return torch.stack(parts), [at[id(photo)] for photo in photos]
 
     def word_spans(self, caption: Hypothesis) -> list[tuple[int, int]]:

@@ -34,7 +34,7 @@ class SelfAttention:
 @contextmanager
 def watched(encoder: Any) -> Generator[SelfAttention | None]:
     """Record the self-attention of an encoder; None if it does not have the blocks of a vision transformer."""
-    modules = [getattr(block, "attn", None) for block in getattr(encoder, "blocks", ())]
+    modules: list[Any] = [getattr(block, "attn", None) for block in getattr(encoder, "blocks", ())]
     if not modules or not all(hasattr(each, "qkv") and hasattr(each, "num_heads") for each in modules):
         yield None
         return
