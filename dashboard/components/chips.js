@@ -27,7 +27,7 @@ function legend(lines) {
   for (const line of lines) {
     const part = element("span", "");
     if (line.ramp) part.append("0", element("i", "ramp"), "1");
-    part.append(line.text);
+    part.append(element("span", "", line.text));
     made.append(part);
   }
   return made;

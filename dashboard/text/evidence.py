@@ -18,6 +18,12 @@ ALARM = (
 )
 
 
+COVERED = (
+    "Region: the tenth of the photo that the word's attention points at. Object: the boxes of what the word names. "
+    "Both are covered with grey, and the caption is read again. If p(word) stays, the model did not need that part."
+)
+
+
 def facts(word: Any, agreement: pd.DataFrame) -> list[tuple[str, str]]:
     """Return (name, value) of what is known about a word, most important first; what is not known is left out."""
     found = [
@@ -26,8 +32,8 @@ def facts(word: Any, agreement: pd.DataFrame) -> list[tuple[str, str]]:
         ("Alarm", _number(word.alarm, 2, "probability that the word is made up")),
         ("Agreement", _agreement(word, agreement)),
         ("p(word)", _number(_p(word.logprob), 3)),
-        ("... with the region covered", _covered(word, word.region_effect)),
-        ("... with the object's box covered", _covered(word, word.object_effect)),
+        ("p(word), region covered", _covered(word, word.region_effect)),
+        ("p(word), object covered", _covered(word, word.object_effect)),
         ("Image gain", _signed(word.gain_grey, "nats more than with a grey picture")),
         ("Gain over another photo", _signed(word.gain_other, "nats")),
         ("Rank", "" if pd.isna(word.rank) else f"{int(word.rank)} of the words that could come here"),
@@ -45,16 +51,6 @@ def disagreeing(agreement: pd.DataFrame) -> list[str]:
     """Return the captions that do not say the word, with where they come from."""
     rows = agreement[~agreement.agrees] if len(agreement) else agreement
     return [f"{formatting.caption(row.caption)} ({_source(row)})" for row in named_rows(rows)]
-
-
-def summary(word: Any) -> str:
-    """Return a sentence on what the photo does to the word, or "" if nothing was covered."""
-    if pd.isna(word.logprob) or pd.isna(word.region_effect):
-        return ""
-    before, then = math.exp(word.logprob), after(word.logprob, word.region_effect)
-    change = "falls" if then < before else "rises"
-    where = f"p(word) {change} from {formatting.number(before, 3)} to {formatting.number(then, 3)}"
-    return f"With the cells covered that attention points at (a tenth of the photo), {where}."
 
 
 def _text(value: object) -> str:

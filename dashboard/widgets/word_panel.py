@@ -114,8 +114,8 @@ def _facts(run: data.Run, beam: int, image_id: str, word: Any) -> None:
         more = f" (first {_LISTED} of {len(others)})" if len(others) > _LISTED else ""
         lines.append(f"<strong>Captions that disagree{more}</strong><ul>{listed}</ul>")
     st.html(f'{_STYLE}<div class="word-facts">{"".join(lines)}</div>')
-    if said := evidence.summary(word):
-        st.caption(said)
+    if pd.notna(word.region_effect):
+        st.caption(evidence.COVERED)
 
 
 def _label(word: Any) -> str | None:
@@ -168,7 +168,7 @@ def _chosen_methods(run: data.Run, beam: int, stored: _Stored) -> Iterator[tuple
         yield first, first == best
         return
     left, right = layout.columns(2, "choice", "methods")
-    named = lambda name: f"{name} (recommended)" if name == best else name or "None"  # noqa: E731
+    named = lambda name: name or "None"  # noqa: E731
     with left:
         one = choices.one_of("Method", "method", known, first, named)
     with right:

@@ -90,6 +90,7 @@ from engine.store.queries.words import (
     has_words,
     suspicious_words,
     word_agreement,
+    word_claims,
     word_maps,
 )
 from engine.store.queries.zeroshot import (
@@ -159,6 +160,7 @@ __all__ = [
     "tags",
     "training",
     "word_agreement",
+    "word_claims",
     "word_maps",
     "zero_shot_accuracy",
     "zero_shot_cases",

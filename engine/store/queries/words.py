@@ -12,6 +12,7 @@ from engine.diagnosis.agreement import Agreement
 from engine.diagnosis.lexicon import Mentions
 from engine.statistics import bootstrap_ratio_interval
 from engine.store.queries.stored import is_stored
+from engine.store.queries.temporary_tables import keep
 
 _CASE = "run = $run AND beam_size = $beam AND image_id = $image_id"
 
@@ -118,6 +119,20 @@ def suspicious_words(cursor: DuckDBPyConnection, run: str, beam_size: int, limit
         """,
         {"run": run, "beam": int(beam_size), "limit": int(limit)},
     ).df()
+
+
+def word_claims(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
+    """Return columns fact, verdict, words, captions: what words of a beam size claim and whether it is true.
+
+    Wrong ones come first, then by frequency.
+    """
+    select = """
+        SELECT fact, verdict, count(*) AS words, count(DISTINCT image_id) AS captions
+        FROM words WHERE run = $run AND beam_size = $beam AND fact IS NOT NULL AND verdict IS NOT NULL
+        GROUP BY fact, verdict
+    """
+    table = keep(cursor, select, {"run": run, "beam": int(beam_size)})
+    return cursor.execute(f"SELECT * FROM {table} ORDER BY verdict <> 'wrong', words DESC, fact").df()
 
 
 def has_words(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
