@@ -13,7 +13,7 @@ from dashboard.items import Figure, Table
 from dashboard.report import strips, tables
 from dashboard.state import choices, data
 from dashboard.text import formatting
-from dashboard.widgets import case, export_button, layout, verdict_form, word_panel
+from dashboard.widgets import case, export_button, layout, seen_words, verdict_form, word_panel
 from engine.store import queries
 from engine.store.frames import groups, named_rows
 from engine.store.schema import ATTENTION_PASSES
@@ -57,8 +57,9 @@ def draw() -> None:
     _say_replaced(run, beam, image_id)
     _case(run, beam, image_id)
     pointing = _grounding(run, beam)
+    seen = seen_words.draw(run, beam)
     with slot:
-        export_button.offer(lambda: [*_strip(run, beam, image_id), *pointing()], "attention")
+        export_button.offer(lambda: [*_strip(run, beam, image_id), *pointing(), *seen()], "attention")
 
 
 def _say_no_maps(run: data.Run) -> None:
