@@ -10,15 +10,15 @@ import plotly.graph_objects as go
 
 from dashboard.figures.grounding import named
 from dashboard.text import formatting
-from dashboard.theme import COLOURS, LEGEND, LIGHT, blank
+from dashboard.theme import COLOURS, INK, LEGEND, LIGHT, blank
 from engine.statistics import wilson_interval
 from engine.store.frames import named_rows
 
 BINS_TITLE = "Alarm and share of wrong nouns"
 MEASURES = (
     "Hit rate: the map peaks inside the object's box. Chance: the box's share of the cells. Deletion: area under "
-    "p(word) while cells are covered, most important first; lower is better. Insertion: the same while cells are shown on an "
-    "empty picture; higher is better. A method is certified if it points better than chance and is more faithful "
+    "p(word) while cells are covered, most important first; lower is better. Insertion: the same while cells are shown "
+    "on an empty picture; higher is better. A method is certified if it points better than chance and is more faithful "
     "(insertion minus deletion) than a random order of cells."
 )
 
@@ -74,6 +74,7 @@ def bins(found: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         "array": [100 * (high - share) for share, (_, high) in zip(found.wrong, ends, strict=True)],
         "arrayminus": [100 * (share - low) for share, (low, _) in zip(found.wrong, ends, strict=True)],
         "thickness": 1.5,
+        "color": INK[template],
     }
     was = "wrong (share of nouns, 95 % CI)"
     drawn = (("alarm (mean)", found.said, {"pattern": {"shape": "/"}}, None), (was, found.wrong, {}, error))

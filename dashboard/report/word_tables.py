@@ -23,6 +23,7 @@ def certificates(found: pd.DataFrame, small: str) -> Table:
     shown = pd.DataFrame(
         {
             "Method": [row.method for row in rows],
+            "Result": [_result(row) for row in rows],
             "Hit rate (95 % CI)": [_percent(row.hit, row.hit_low, row.hit_high) for row in rows],
             "Chance": [formatting.percent(row.chance) for row in rows],
             "Deletion (95 % CI)": [_bounded(row, "deletion") for row in rows],
@@ -30,8 +31,7 @@ def certificates(found: pd.DataFrame, small: str) -> Table:
             "Hit rate - attention": [_points(row) for row in rows],
             "Deletion - attention": [_bounded(row, "deletion_gain", "+") for row in rows],
             "Insertion - attention": [_bounded(row, "insertion_gain", "+") for row in rows],
-            "s per noun": [formatting.number(row.seconds, 3) for row in rows],
-            "Result": [_result(row) for row in rows],
+            "s per noun": [_seconds(row.seconds) for row in rows],
         }
     )
     return Table("certificates", "Certificates of explanation methods", shown, found, small)
@@ -41,6 +41,10 @@ def _result(row: Any) -> str:
     if row.recommended:
         return "recommended"
     return "certified" if row.certified else "not certified"
+
+
+def _seconds(value: float) -> str:
+    return "< 0.001" if 0 < value < 0.001 else formatting.number(value, 3)
 
 
 def _percent(value: float, low: float, high: float) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.annotations import verdicts
 from dashboard.components.histograms import Histogram, histograms
@@ -45,9 +44,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     Args:
         ranges: `queries.metric_ranges`.
     """
-    claims = data.query(queries.word_claims, run.name, beam)
-    widths = [4, 3, 3, 3] + [3, 3] * bool(len(claims))
-    columns = layout.columns(widths, "choice", "filters", vertical_alignment="bottom")
+    columns = layout.columns([4, 3, 3, 3], "choice", "filters", vertical_alignment="bottom")
     with columns[0]:
         searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog", help=_SEARCH)
     with columns[1]:
@@ -61,7 +58,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
         condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)
     with columns[3]:
         verdict = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.__getitem__)
-    word, claim = _of_words(columns[4:], claims) if len(claims) else ("", ("", ""))
+    word, claim = _of_words(data.query(queries.word_claims, run.name, beam))
     bounds = [(row.metric, _span(row)) for row in named_rows(ranges)]
     kept = tuple((metric, *span) for metric, span in bounds if span is not None)
     lasso = _read_lasso(list(ranges.metric))
@@ -69,12 +66,15 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     return _judged(chosen, run, beam, verdict)
 
 
-def _of_words(columns: list[DeltaGenerator], claims: pd.DataFrame) -> tuple[str, tuple[str, str]]:
-    """Draw the filters of single words; return the word, and (fact, verdict).
+def _of_words(claims: pd.DataFrame) -> tuple[str, tuple[str, str]]:
+    """Draw the filters of single words, if some word claims anything; return the word, and (fact, verdict).
 
     Args:
         claims: `queries.word_claims`.
     """
+    if claims.empty:
+        return "", ("", "")
+    columns = layout.columns([4, 3, 6], "choice", "words", vertical_alignment="bottom")
     options = {f"{row.verdict} {row.fact}": row for row in named_rows(claims)}
     counted = {key: f"{key} ({row.captions:,})" for key, row in options.items()}
     with columns[0]:

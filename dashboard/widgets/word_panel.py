@@ -30,7 +30,7 @@ _STYLE = """<style>
 .word-facts td { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 .word-facts ul { margin: 0.2rem 0 0.4rem; padding-left: 1.1rem; font-size: 0.9rem; line-height: 1.45; }
 .word-maps { display: flex; flex-wrap: wrap; gap: 0.6rem; }
-.word-maps figure { margin: 0; flex: 1 1 12rem; max-width: 26rem; min-width: 0; }
+.word-maps figure { margin: 0; flex: 1 1 9rem; max-width: 26rem; min-width: 0; }
 .word-maps img, .head-maps img { width: 100%; display: block; }
 .word-maps figcaption { font-size: 0.8rem; line-height: 1.4; }
 .head-maps { display: grid; gap: 0.25rem; align-items: center; overflow-x: auto; font-size: 0.8rem; }
