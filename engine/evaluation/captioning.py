@@ -163,11 +163,8 @@ def explain(
         boxed = [example.boxes_on(*photo.size) for example, photo in some]
         prepared, sizes = [photo.prepared for _, photo in some], [photo.size for _, photo in some]
         with watch.measure("explanations"):
-            for each, (example, _) in zip(
-                explanations.explained(captioner, captioner, boxed, prepared, sizes, own, config, settings),
-                some,
-                strict=True,
-            ):
+            every = explanations.explained(captioner, captioner, boxed, prepared, sizes, own, config, settings)
+            for each, (example, _) in zip(every, some, strict=True):
                 name, table = example.image_id, "explanations" if settings.methods else "words"
                 found = explanations.measured(each, settings, name) if settings.methods else explanations.effects(each)
                 rows[table] += [{"image_id": name, "beam_size": size, **row} for row in found]
