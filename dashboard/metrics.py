@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pandas as pd
 
+from engine.store.orders import definition
 from engine.store.schema import BUILT_IN, METRICS
 
 Number = TypeVar("Number", float, pd.Series)
@@ -34,7 +35,7 @@ def ordered(present: Iterable[str]) -> list[str]:
 
 def higher_is_better(metric: str) -> bool:
     """Return whether a higher value of `metric` is better."""
-    return METRICS[metric].higher_is_better
+    return definition(metric).higher_is_better
 
 
 def gain(metric: str, change: Number) -> Number:

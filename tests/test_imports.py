@@ -39,16 +39,8 @@ MAY = {
     "metrics": {"statistics", "store/schema", "protocols", "data", "reading"},
     "diagnosis": {"data"},
     "explain": set(),
-    "store": {
-        "statistics",
-        "store/schema",
-        "store/answer_schema",
-        "store/word_schema",
-        "data",
-        "metrics",
-        "reading",
-        "writing",
-    },
+    "store": {"statistics", "store/schema", "store/answer_schema", "store/word_schema"}
+    | {"data", "diagnosis", "metrics", "reading", "writing"},
     "data": {"protocols", "reading"},
 }
 """Folders that may import less than what their rank allows. `decoding` knows token ids and numbers; `metrics` and

@@ -141,6 +141,14 @@ def maps(row: pd.Series, view: AttentionView) -> np.ndarray:
     return np.maximum(found - found.mean(axis=0), 0) if view.subtract == "mean" else found
 
 
+def head_maps(row: pd.Series, word: int) -> np.ndarray:
+    """Return float64[layers, heads, patches], the maps of one word from a row of `queries.attention`."""
+    words, layers, heads, patches = (int(size) for size in row["shape"])
+    stored = np.frombuffer(bytes(row["weights"]), dtype=np.uint8).reshape(words, layers, heads, patches)
+    scale = np.asarray(row["scale"], dtype=np.float64).reshape(words, layers, heads, 1)
+    return stored[word] / 255 * scale[word]
+
+
 def sinks(found: np.ndarray) -> np.ndarray:
     """Return bool[patches]: which cells of maps float[words, patches] are sinks, see SINK."""
     if len(found) < SINK["least"]:
@@ -169,37 +177,60 @@ def near_mean(row: pd.Series, view: AttentionView) -> np.ndarray:
 def clean(row: pd.Series, photo: Image.Image | None) -> Image.Image:
     """Return the photo without a map, in the size of `tiles`; grey if the photo is missing."""
     width, height, _ = _size(row)
-    if photo is None:
-        return Image.new("RGB", (width, height), _GREY)
-    return photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    return _ground(photo, (width, height))
 
 
 def tiles(row: pd.Series, photo: Image.Image | None, view: AttentionView) -> list[Image.Image]:
     """Return one RGB picture per word, at most TILE pixels a side: the photo under the word's map."""
-    width, height, zoom = _size(row)
-    ground = clean(row, photo)
+    return overlays(row, photo, maps(row, view), view)
+
+
+def overlays(
+    row: pd.Series,
+    photo: Image.Image | None,
+    found: np.ndarray,
+    view: AttentionView,
+    longest: int = TILE,
+    grid: tuple[int, int] | None = None,
+) -> list[Image.Image]:
+    """Return the photo under each of some maps over the part that the model saw, as RGB pictures.
+
+    Args:
+        row: a row of `queries.attention`, for the crop and the sizes.
+        found: float[maps, cells]; each map has its own scale.
+        longest: most pixels of a side.
+        grid: rows and columns of the cells; None: those of the row.
+    """
+    width, height, zoom = _size(row, longest)
+    ground = _ground(photo, (width, height))
     crop = row["crop"]
     left, top = (round(float(crop[side]) * zoom) for side in ("x", "y"))
     right = min(width, round(float(crop["x"] + crop["width"]) * zoom))
     bottom = min(height, round(float(crop["y"] + crop["height"]) * zoom))
     seen = ground.crop((left, top, right, bottom))
     veiled = Image.blend(ground, Image.new("RGB", ground.size, _GREY), _VEIL)
-    found = []
-    for heat in _heat(maps(row, view), (int(row["grid_height"]), int(row["grid_width"]))):
+    pictures = []
+    for heat in _heat(found, grid or (int(row["grid_height"]), int(row["grid_width"]))):
         brightness = heat.resize(seen.size, Image.Resampling.BILINEAR)
         cover = brightness.point(lambda value: round(view.opacity / 100 * (255 * _FAINT + (1 - _FAINT) * value)))
         tile = veiled.copy()
         tile.paste(Image.composite(_coloured(brightness, view.scale), seen, cover), (left, top))
-        found.append(tile)
-    return found
+        pictures.append(tile)
+    return pictures
 
 
-def _size(row: pd.Series) -> tuple[int, int, float]:
+def _ground(photo: Image.Image | None, size: tuple[int, int]) -> Image.Image:
+    if photo is None:
+        return Image.new("RGB", size, _GREY)
+    return photo.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def _size(row: pd.Series, longest: int = TILE) -> tuple[int, int, float]:
     """Return width and height of a tile, and its pixels per photo pixel; an unknown photo size is that of the crop."""
     known = pd.notna(row["width"]) and pd.notna(row["height"])
     width = float(row["width"] if known else row["crop"]["width"])
     height = float(row["height"] if known else row["crop"]["height"])
-    zoom = TILE / max(width, height)
+    zoom = longest / max(width, height)
     return max(1, round(width * zoom)), max(1, round(height * zoom)), zoom
 
 

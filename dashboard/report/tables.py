@@ -16,6 +16,7 @@ from dashboard.state.record import Run
 from dashboard.text import formatting
 from engine.statistics import wilson_interval
 from engine.store.frames import named_rows
+from engine.store.orders import ALARM
 from engine.store.schema import METRICS
 
 
@@ -232,8 +233,11 @@ def cases(rows: pd.DataFrame, name: str, title: str, small: str) -> Table:
 
 
 def _scored(rows: pd.DataFrame) -> list[str]:
-    """Return the metrics that some row of `queries.cases` has. One that was registered later has no column."""
-    return [metric for metric in METRICS if metric in rows and rows[metric].notna().any()]
+    """Return the metrics that some row of `queries.cases` has, and the alarm.
+
+    A metric that was registered later has no column.
+    """
+    return [key for key in (*METRICS, ALARM.key) if key in rows and rows[key].notna().any()]
 
 
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ RUN = "run"
 _LINK = "link"  # a parameter that only links between views have
 
 _LISTS = {
-    "page": ("run", "beam", "sort", "order", "text", "tag", "condition", "verdict", "lasso", "in_"),
+    "page": ("run", "beam", "sort", "order", "text", "tag", "condition", "fact", "says", "verdict", "lasso", "in_"),
     "zero_page": ("run", "template", "outcome", "label"),
     "gains_page": ("run", "left_beam", "right", "contrast"),
     "losses_page": ("run", "left_beam", "right", "contrast"),

@@ -12,3 +12,8 @@ TRAIN = "python -m engine train --data DATA --recipe FILE --out FOLDER"
 def attention_of(command: str, image_id: str) -> str:
     """Return the command that adds the attention of an image to the run that `command` made."""
     return f"{command} --attention-of {shlex.quote(image_id)}"
+
+
+def with_explanations(command: str) -> str:
+    """Return the command that also measures explanation methods in the run that `command` makes."""
+    return f"{command} --explain attention gradient"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from engine.store.schema import METRICS
+from engine.store.orders import definition
 
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 _NUMBER = re.compile(r"[-+]?(0|[1-9][\d,]*)(\.\d+)?( %)?|–")
@@ -74,12 +74,12 @@ def probability(p: float) -> str:
 
 def score(metric: str, value: float | None) -> str:
     """Return a value of a metric with the digits of that metric."""
-    return number(value, METRICS[metric].digits)
+    return number(value, definition(metric).digits)
 
 
 def title(metric: str) -> str:
     """Return the name of a metric as people write it. A plugin may have chosen it: it is escaped like other text."""
-    return METRICS[metric].title
+    return definition(metric).title
 
 
 def markdown_title(metric: str) -> str:

@@ -13,7 +13,7 @@ from dashboard.items import Figure, Table
 from dashboard.report import strips, tables
 from dashboard.state import choices, data
 from dashboard.text import formatting
-from dashboard.widgets import case, export_button, layout, verdict_form
+from dashboard.widgets import case, export_button, layout, seen_words, verdict_form, word_panel
 from engine.store import queries
 from engine.store.frames import groups, named_rows
 from engine.store.schema import ATTENTION_PASSES
@@ -49,7 +49,7 @@ def draw() -> None:
     with middle:
         shown = {image: f"{image}: {caption}" for image, caption in captions.items()}
         image_id = choices.one_of(
-            "Image", "image", list(captions), next(iter(captions)), shown.__getitem__, says_so=True
+            "Image", "image", list(captions), _first(run, beam, captions), shown.__getitem__, says_so=True
         )
     with right, st.container(horizontal=True, vertical_alignment="center"):
         _steps(list(captions), image_id)
@@ -57,8 +57,9 @@ def draw() -> None:
     _say_replaced(run, beam, image_id)
     _case(run, beam, image_id)
     pointing = _grounding(run, beam)
+    seen = seen_words.draw(run, beam)
     with slot:
-        export_button.offer(lambda: [*_strip(run, beam, image_id), *pointing()], "attention")
+        export_button.offer(lambda: [*_strip(run, beam, image_id), *pointing(), *seen()], "attention")
 
 
 def _say_no_maps(run: data.Run) -> None:
@@ -83,13 +84,25 @@ def _row(run: data.Run, beam: int, image_id: str) -> pd.Series:
 
 
 def _captions(run: data.Run, beam: int) -> dict[str, str]:
-    """Return image ids with captions: the first ones, and the one in the URL."""
+    """Return image ids with captions: the first ones, the one in the URL, and the most alarming one."""
     found = data.query(queries.attention_captions, run.name, beam)
     captions = dict(zip(found.image_id, found.caption.fillna(""), strict=True))
-    linked = choices.get("image")
-    if linked and linked not in captions and not data.query(queries.has_attention, run.name, beam, linked).empty:
-        captions[linked] = ""
+    for image_id in filter(None, [choices.get("image"), _worst(run, beam)]):
+        if image_id not in captions and not data.query(queries.has_attention, run.name, beam, image_id).empty:
+            captions[image_id] = ""
     return captions
+
+
+def _worst(run: data.Run, beam: int) -> str | None:
+    """Return the image with the most alarming word, or None if no word has an alarm."""
+    found = data.query(queries.suspicious_words, run.name, beam, 1)
+    return found.image_id.iloc[0] if len(found) else None
+
+
+def _first(run: data.Run, beam: int, captions: dict[str, str]) -> str:
+    """Return the image that is shown first: the most alarming one if its maps are stored."""
+    worst = _worst(run, beam)
+    return worst if worst in captions else next(iter(captions))
 
 
 def _say_replaced(run: data.Run, beam: int, image_id: str) -> None:
@@ -184,13 +197,16 @@ def _choose_label(labels: pd.DataFrame, layer: int, head: int) -> None:
 
 def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
     _refuse_settings(read_attention_view(layout.attention_view(), row))
+    first = {"word": str(word_panel.suspicious_of(run, beam, image_id))}
 
     @st.fragment
     def drawn() -> None:
         with layout.sentences():
-            view = read_attention_view(layout.attention_view(), row)
+            sent = {key: value for key, value in layout.attention_view().items() if value}
+            view = read_attention_view(first | sent, row)
             shown = photo(run.root("images"), row["file_name"], LARGE)
             viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
+            word_panel.draw(run, beam, image_id)  # in the same fragment: both show the chosen word
 
     drawn()
 

@@ -20,7 +20,7 @@ from dashboard.text import formatting
 from dashboard.widgets import case, export_button, filters, layout, verdict_form
 from engine.store import queries
 from engine.store.frames import named_rows
-from engine.store.schema import METRICS
+from engine.store.orders import definition
 
 _VIEWS = {"gallery": "Gallery", "pairs": "Best and worst", "table": "Table"}
 _ORDERS = {"asc": "Lowest", "desc": "Highest"}
@@ -220,7 +220,7 @@ def _table(listing: Listing, selected: int) -> str:
     ordered = sorted(listing.metrics, key=lambda metric: metric != listing.sort)
     titles = {"image_id": "Image", "caption": "Caption", **{metric: formatting.title(metric) for metric in ordered}}
     formats = {
-        formatting.title(metric): st.column_config.NumberColumn(format=f"%.{METRICS[metric].digits}f")
+        formatting.title(metric): st.column_config.NumberColumn(format=f"%.{definition(metric).digits}f")
         for metric in ordered
     }
     st.dataframe(

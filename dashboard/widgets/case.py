@@ -14,7 +14,7 @@ from dashboard import metrics
 from dashboard.figures.thumbnails import LARGE, photo
 from dashboard.state import choices, data
 from dashboard.text import commands, formatting, word_diff
-from dashboard.widgets import layout, verdict_form
+from dashboard.widgets import layout, verdict_form, word_panel
 from engine.store import queries
 from engine.store.frames import named_rows
 
@@ -32,6 +32,7 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
     words(case)
     st.caption(formatting.markdown(image_id) + _facts(case))
     _tags(case)
+    st.fragment(word_panel.draw)(run, beam, image_id)  # a click on a word draws only the words again
     _attention_link(run, beam, image_id)
     verdict_form.draw(run, beam, image_id, caption_of(case))
     _metrics(run, beam, image_id)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.annotations import verdicts
 from dashboard.components.histograms import Histogram, histograms
@@ -21,12 +22,14 @@ from dashboard.text import formatting
 from dashboard.widgets import layout
 from engine.store import queries
 from engine.store.frames import named_rows
+from engine.store.orders import ALARM, definition
 from engine.store.queries import Lasso, Selection
 from engine.store.schema import METRICS, RENAMED_TAGS, TAGS
 
 BINS = 24
 _LASSO = "lasso"
 _SEARCH = "“dog” also finds “dogs”. Put text in quotation marks to find whole words only."
+_WORD = "A whole word of the caption. With “A word is a”, this word must be it: “dog” that is a wrong object."
 _AXES = ("cider", "clipscore")
 _MEANINGS = {
     (False, True): "CLIPScore: the caption fits the photo. CIDEr: it differs from the references",
@@ -42,7 +45,9 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
     Args:
         ranges: `queries.metric_ranges`.
     """
-    columns = layout.columns([4, 3, 3, 3], "choice", "filters", vertical_alignment="bottom")
+    claims = data.query(queries.word_claims, run.name, beam)
+    widths = [4, 3, 3, 3] + [3, 3] * bool(len(claims))
+    columns = layout.columns(widths, "choice", "filters", vertical_alignment="bottom")
     with columns[0]:
         searched = choices.text("Words in the caption or a reference", "text", placeholder="a dog", help=_SEARCH)
     with columns[1]:
@@ -56,11 +61,28 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
         condition = choices.one_of("Condition", "condition", ["", *known], "", _any, disabled=not known)
     with columns[3]:
         verdict = choices.one_of("Your verdict", "verdict", list(verdicts.FILTERS), "", verdicts.FILTERS.__getitem__)
+    word, claim = _of_words(columns[4:], claims) if len(claims) else ("", ("", ""))
     bounds = [(row.metric, _span(row)) for row in named_rows(ranges)]
     kept = tuple((metric, *span) for metric, span in bounds if span is not None)
-    return _judged(
-        Selection(kept, searched.strip(), tag, condition, _read_lasso(list(ranges.metric))), run, beam, verdict
-    )
+    lasso = _read_lasso(list(ranges.metric))
+    chosen = Selection(kept, searched.strip(), tag, condition, *claim, word, lasso)
+    return _judged(chosen, run, beam, verdict)
+
+
+def _of_words(columns: list[DeltaGenerator], claims: pd.DataFrame) -> tuple[str, tuple[str, str]]:
+    """Draw the filters of single words; return the word, and (fact, verdict).
+
+    Args:
+        claims: `queries.word_claims`.
+    """
+    options = {f"{row.verdict} {row.fact}": row for row in named_rows(claims)}
+    counted = {key: f"{key} ({row.captions:,})" for key, row in options.items()}
+    with columns[0]:
+        claim = choices.one_of("A word is a", "fact", ["", *options], "", lambda key: counted.get(key) or _any(key))
+    with columns[1]:
+        word = choices.text("This word", "says", placeholder="dog", help=_WORD).strip()
+    row = options.get(claim)
+    return word, ("", "") if row is None else (row.fact, row.verdict)
 
 
 def _any(name: str) -> str:
@@ -92,7 +114,16 @@ def _span(row: Any) -> tuple[float, float] | None:
 
 def clear() -> None:
     """Remove all filters."""
-    keys = ["text", "tag", "condition", "verdict", _LASSO, *(_key(metric) for metric in METRICS)]
+    keys = [
+        "text",
+        "tag",
+        "condition",
+        "fact",
+        "says",
+        "verdict",
+        _LASSO,
+        *(_key(metric) for metric in (*METRICS, ALARM.key)),
+    ]
     choices.keep(**dict.fromkeys(keys))
 
 
@@ -137,6 +168,10 @@ def described(selection: Selection) -> str:
         parts.append(f"tag {selection.tag}")
     if selection.condition:
         parts.append(f"condition {selection.condition}")
+    if selection.fact:
+        parts.append(f"a word is a {selection.verdict} {selection.fact}")
+    if selection.word:
+        parts.append(f"the word “{formatting.shortened(selection.word, 80)}”")
     if selection.text:
         phrase, is_whole = queries.search_phrase(selection.text)
         parts.append(
@@ -193,7 +228,7 @@ def _edges(ranges: pd.DataFrame) -> tuple[tuple[str, float, float], ...]:
 
 def _differs(row: Any) -> bool:
     """Return whether a metric's values differ in the digits shown; BLEU-4 does not if no 4-gram matches."""
-    return row.high - row.low >= METRICS[row.metric].tie
+    return row.high - row.low >= definition(row.metric).tie
 
 
 def _axes(metrics: list[str]) -> tuple[str, str] | None:

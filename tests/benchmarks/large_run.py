@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from engine.evaluation import page_answers
 from engine.evaluation.run import RunInProgress
 from engine.store import records
-from engine.store.schema import VERSION
+from engine.store.schema import TABLES, VERSION
 
 BEAMS = [1, 3, 4, 5, 6, 7, 8, 9, 10, 15, 100]
 METRICS = ["cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "clipscore", "refclipscore"]
@@ -37,11 +37,13 @@ def make(results: Path, images: int, *, with_answers: bool = True) -> None:
     connection.execute("SET memory_limit = '3GB'")
     connection.execute("CREATE TABLE vocabulary AS SELECT ?::VARCHAR[] AS vocabulary", [_words()])
     connection.execute("CREATE MACRO uniform(a, b, c) AS (hash(a, b, c) % 1000003 + 1) / 1000004.0")
+    connection.register("no_words", TABLES["words"].empty_table())
     ends = list(range(0, images, _SHARD))
     for place, start in enumerate(ends):
         stop = min(start + _SHARD, images)
         _write(connection, folder, "images", place, len(ends), _images(start, stop))
         _write(connection, folder, "captions", place, len(ends), _captions(start, stop))
+        _write(connection, folder, "words", place, len(ends), _words_of(start, stop))
     for place, beam in enumerate(BEAMS):
         _write(connection, folder, "scores", place, len(BEAMS), _scores(beam, images))
     _write(connection, folder, "corpus_scores", 0, 1, _corpus(images))
@@ -108,6 +110,28 @@ def _captions(start: int, stop: int) -> str:
                 SELECT i, beam FROM range({start}, {stop}) t(i), (SELECT unnest({BEAMS}::INT[]) AS beam)
                 ORDER BY i // 256, beam, i
             ), vocabulary
+        )
+    """
+
+
+def _words_of(start: int, stop: int) -> str:
+    """Ten words per caption; every fifth is a noun with an alarm, as one in a captioner's caption is."""
+    alarm = "pow(uniform(i, beam, 20 + place), 3)::FLOAT"
+    numbers = ", ".join(
+        f"uniform(i, beam, {seed} + place)::FLOAT AS {name}"
+        for seed, name in enumerate(("logprob", "entropy", "gain_grey", "gain_other", "agreement"), 30)
+    )
+    return f"""
+        FROM no_words UNION ALL BY NAME
+        SELECT image_id, beam_size, (place - 1)::INT AS word_index, words[place] AS word, 1::INT AS rank, {numbers},
+            if(noun, words[place], NULL) AS label, if(noun, 'object', NULL) AS fact, if(noun, {alarm}, NULL) AS alarm,
+            if(noun, if({alarm} > 0.8, 'wrong', 'correct'), NULL) AS verdict,
+            if(noun, '1 boxes, 2 of 5 references', NULL) AS evidence
+        FROM (
+            SELECT *, unnest(range(1, 11)) AS place, place % 5 = 0 AS noun
+            FROM (SELECT i, beam_size AS beam, * FROM ({_captions(start, stop)}) captions
+                JOIN (SELECT i, {_ID} FROM range({start}, {stop}) t(i)) USING (image_id))
+            ORDER BY i // 256, beam, i, place
         )
     """
 

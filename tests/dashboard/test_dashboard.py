@@ -354,10 +354,10 @@ def test_the_page_names_the_pass_that_the_maps_come_from(open_view, tmp_path):
     assert "without a causal mask, as in the study's search rule" in page
 
 
-def test_the_next_image_begins_at_its_first_word(open_view):
+def test_the_next_image_begins_at_its_first_noun(open_view):
     app = open_view("attention", run="demo", beam=1, image="scene_02", word=4)
     next(button for button in app.button if button.label == "Next").click().run()
-    assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["view"]["word"] == 0
+    assert sent(app, "viewer")["name"] == "demo/1/scene_03" and sent(app, "viewer")["view"]["word"] == 2
 
 
 def test_a_case_without_maps_gives_a_warning_and_links_name_the_shown_case(open_view, tmp_path):

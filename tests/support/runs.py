@@ -104,6 +104,77 @@ def add_hypotheses(folder: Path) -> Path:
     return folder
 
 
+ALARMS = {f"scene_{index:02d}": index / 20 for index in range(12)}
+"""By image: the alarm of the third word of its caption at beam size 1, a shape."""
+
+
+def add_words(folder: Path) -> Path:
+    """At beam size 1 of a captioner run, the words of each caption, with ALARMS; ten samples of each image, of which
+    images with an even number agree in all and the others in three; an alarm, bins, two methods and their maps."""
+    captions = [row for row in _captions() if row["beam_size"] == 1 and row["image_id"] != SCRIPT_IMAGE]
+    for name, rows in (
+        ("words", [word for row in captions for word in _words_of(row)]),
+        ("samples", [sample for row in captions for sample in _samples_of(row)]),
+        ("explanations", [each for row in captions for each in _explained(row)]),
+        ("certificates", [_certificate(name) for name in ("random", "attention", "gradient")]),
+        ("alarms", [{"beam_size": 1, "nouns": 11, "wrong": 5, "auroc": 0.9, "low": 0.8, "high": 0.95}]),
+        ("alarm_bins", [{"beam_size": 1, "bin": n, "nouns": 2, "said": n / 10, "wrong": n / 8} for n in range(1, 6)]),
+    ):
+        tables.write_table(folder, name, tables.table_of(name, rows))
+    record = records.read_record(folder) | {"plan": {"words": {"labels": _SHAPES}}}
+    records.write_record(folder, record)
+    return folder
+
+
+def _words_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for place, word in enumerate(row["words"]):
+        key = {"image_id": row["image_id"], "beam_size": 1, "word_index": place, "word": word}
+        found.append(key | {"logprob": -0.5, "rank": 1 + place % 2, "entropy": 1.0, "gain_grey": place - 1.0})
+    alarm = ALARMS[row["image_id"]]
+    found[2] |= {
+        **{"label": found[2]["word"], "label_words": 1, "fact": "object", "alarm": alarm, "agreement": 1 - alarm},
+        **{"verdict": "wrong" if alarm > 0.3 else "correct", "evidence": "1 boxes, 3 of 3 references"},
+        **{"region_effect": 1.5, "object_effect": 2.5},
+    }
+    return found
+
+
+def _samples_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    shape, index = row["words"][2], int(row["image_id"].split("_")[1])
+    agreeing = 5 if index % 2 == 0 else 3
+    captions = [f"a {shape} of five"] * agreeing + ["nothing of the kind"] * (5 - agreeing)
+    views = {"mirrored": captions, "zoomed": captions[:5] if index % 2 == 0 else ["nothing at all"] * 5}
+    return [{"image_id": row["image_id"], "view": view, "captions": said} for view, said in views.items()]
+
+
+def _explained(row: dict[str, Any]) -> list[dict[str, Any]]:
+    key = {"image_id": row["image_id"], "beam_size": 1, "word_index": 2, "word": row["words"][2]}
+    measured = {"hit": True, "chance": 0.1, "deletion": 0.2, "insertion": 0.5, "seconds": 0.01}
+    peaks = {"random": 3, "attention": 100, "gradient": 101}
+    shape = {"grid_height": 14, "grid_width": 14}
+    return [
+        key | measured | shape | {"label": row["words"][2], "method": name, "map": _one_cell(peak)}
+        for name, peak in peaks.items()
+    ]
+
+
+def _one_cell(peak: int) -> bytes:
+    return bytes(255 if place == peak else 20 for place in range(196))
+
+
+def _certificate(method: str) -> dict[str, Any]:
+    hit = {"random": 0.1, "attention": 0.8, "gradient": 0.9}[method]
+    values = {"hit": hit, "deletion": 0.2, "insertion": 0.3 + hit / 5}
+    gains = {} if method == "attention" else {f"{name}_gain": 0.1 for name in values}
+    ends = {f"{name}_{end}": value + by for name, value in (values | gains).items() for end, by in _ENDS.items()}
+    counts = {"beam_size": 1, "method": method, "nouns": 11, "images": 11, "chance": 0.15, "seconds": 0.01}
+    return counts | values | gains | ends | {"certified": method != "random", "recommended": method == "gradient"}
+
+
+_ENDS = {"low": -0.05, "high": 0.05}
+
+
 def strangers_run(results: Path, run: str = "strangers") -> Path:
     """The demo run again, as if its images had only their ids from it."""
     folder, demo = records.run_folder(results, run), records.run_folder(results, "demo")

@@ -33,12 +33,12 @@ def cases(
 ) -> pd.DataFrame:
     """Return cases in order of a metric as displayed; those without a score come last, equal ones by image.
 
-    Columns image_id, beam_size, caption, logprob, finished, tags, clip_truncated, one per metric, file_name,
+    Columns image_id, beam_size, caption, logprob, finished, tags, clip_truncated, alarm, one per metric, file_name,
     references, conditions, rank (by `sort`, 1 is the best) and scored (the number of ranked cases). Rank and scored are
     of all cases of the beam size, whatever the selection.
 
     Args:
-        sort: the metric.
+        sort: the metric, or "alarm".
         descending: whether the highest value comes first; it is the best only if the metric's higher_is_better.
 
     Raises:

@@ -16,9 +16,13 @@ from engine.store.queries.temporary_tables import exists, keep, make, table_name
 # A hash by MD5 would take half of the time of making the table.
 _CASES = """
     SELECT captions.image_id, captions.beam_size, caption, logprob, finished, coalesce(tags, []) AS tags,
-        clip_truncated, hash(captions.image_id) AS draw, METRICS
+        clip_truncated, hash(captions.image_id) AS draw, alarm, METRICS
     FROM (SELECT * EXCLUDE run FROM captions WHERE run = $run AND NARROWED) captions
     LEFT JOIN (SELECT * EXCLUDE run FROM scores WHERE run = $run AND NARROWED) scores USING (image_id, beam_size)
+    LEFT JOIN (
+        SELECT image_id, beam_size, max(alarm)::DOUBLE AS alarm FROM words
+        WHERE run = $run AND NARROWED AND alarm IS NOT NULL GROUP BY image_id, beam_size
+    ) alarms USING (image_id, beam_size)
 """
 
 _IMAGES = """
@@ -39,7 +43,7 @@ def case_table(cursor: DuckDBPyConnection, run: str, beam_size: int) -> str:
     """Return the name of a table in memory with the cases of a beam size.
 
     Columns image_id, beam_size, caption, logprob, finished, tags, clip_truncated, draw (an order at random that stays
-    the same) and one per metric, NULL where it is not known or not finite.
+    the same), alarm (the highest of the caption's words) and one per metric, NULL where it is not known or not finite.
     """
     beam = {"beam_size": int(beam_size)}
     read = _one_size(cursor, run, beam_size)

@@ -6,6 +6,7 @@ from duckdb import DuckDBPyConnection
 from pandas.api.extensions import ExtensionArray
 
 from engine.metrics.pooling import BLEU_COUNTS, CHAIR_COUNTS, METEOR_COUNTS
+from engine.store.orders import ALARM, definition
 from engine.store.schema import METRICS
 
 
@@ -19,12 +20,12 @@ def metrics(cursor: DuckDBPyConnection) -> list[str]:
 
 
 def metric_column(metric: str) -> str:
-    """Return the quoted column of `metric` in `scores`: the only way a metric's name gets into SQL.
+    """Return the quoted column of `metric`, or of ALARM, in a table of cases: the only way its name gets into SQL.
 
     Raises:
         ValueError: METRICS does not define it.
     """
-    if metric not in METRICS:
+    if metric not in METRICS and metric != ALARM.key:
         raise ValueError(f"unknown metric {metric!r}: expected one of {', '.join(METRICS)}")
     return f'"{metric}"'
 
@@ -40,18 +41,18 @@ def finite_columns(cursor: DuckDBPyConnection) -> str:
 
 def displayed(metric: str) -> str:
     """Return the SQL of a metric rounded to its displayed digits: values that look equal share a rank."""
-    return f"round({metric_column(metric)}, {METRICS[metric].digits})"
+    return f"round({metric_column(metric)}, {definition(metric).digits})"
 
 
 def rounded(values: np.ndarray, metric: str) -> np.ndarray:
     """Return `values` rounded as `displayed` does: halves away from zero, where numpy would round to even."""
-    scale = 10 ** METRICS[metric].digits
+    scale = 10 ** definition(metric).digits
     return np.trunc(values * scale + np.copysign(0.5, values)) / scale
 
 
 def direction(metric: str) -> int:
     """Return 1 if higher values of a metric are better, else -1: of `direction * value` the highest is the best."""
-    return 1 if METRICS[metric].higher_is_better else -1
+    return 1 if definition(metric).higher_is_better else -1
 
 
 def lower_is_better() -> list[str]:

@@ -4,14 +4,18 @@ import numpy as np
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
+from engine.store.orders import ALARM
 from engine.store.queries.case_tables import case_table, metric_values
 from engine.store.queries.columns import metric_column, metrics
 from engine.store.queries.selection import EVERYTHING, Selection, where_clause
 
 
 def metric_ranges(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
-    """Return columns metric, low, high, middle (median), scored (cases): metrics with values, in METRICS' order."""
-    values = metric_values(cursor, case_table(cursor, run, beam_size), metrics(cursor))
+    """Return columns metric, low, high, middle (median), scored (cases): metrics with values, in METRICS' order.
+
+    "alarm" comes last, if words have alarms.
+    """
+    values = metric_values(cursor, case_table(cursor, run, beam_size), [*metrics(cursor), ALARM.key])
     rows = [
         (metric, known.min(), known.max(), np.median(known), len(known))
         for metric, known in values.items()

@@ -30,13 +30,17 @@ class Selection:
     """A filter over the cases of a run.
 
     `text` is searched for in the caption and in the references, ignoring case. It matches at the beginning of a word;
-    in quotation marks it matches whole words.
+    in quotation marks it matches whole words. `fact`, `verdict` and `word` are of one word of the caption, as in the
+    table `words`; `word` is the whole word, ignoring case.
     """
 
     ranges: tuple[tuple[str, float, float], ...] = ()  # (metric, lowest, highest), both included
     text: str = ""
     tag: str = ""
     condition: str = ""
+    fact: str = ""
+    verdict: str = ""
+    word: str = ""
     lasso: Lasso | None = None
     include_ids: tuple[str, ...] | None = None  # only these images, such as those with a verdict; None: all
     exclude_ids: tuple[str, ...] = ()
@@ -68,6 +72,8 @@ def where_clause(
         having = f"SELECT image_id FROM {condition_table(cursor, run)} WHERE list_contains(conditions, $condition)"
         clauses.append(f"image_id IN ({having})")
         bound["condition"] = selection.condition
+    if selection.fact or selection.verdict or selection.word:
+        clauses.append(f"rowid IN (FROM {_rows_with_word(cursor, run, beam_size, selection)})")
     if selection.lasso is not None:
         clauses.append(f"rowid IN (FROM {_rows_inside(cursor, run, beam_size, selection.lasso)})")
     if selection.include_ids is not None:
@@ -112,6 +118,20 @@ def _rows_with_text(cursor: DuckDBPyConnection, run: str, beam_size: int, text: 
             OR image_id IN (SELECT image_id FROM {lines} WHERE {matches.replace("LINE", "line")})
     """
     return keep(cursor, select, {"phrase": phrase, "whole": is_whole}, cases)
+
+
+def _rows_with_word(cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection) -> str:
+    """Return the name of a table with the rowid (in `case_table`) of every case with such a word in its caption."""
+    cases = case_table(cursor, run, beam_size)
+    wanted = {name: getattr(selection, name) for name in ("fact", "verdict", "word") if getattr(selection, name)}
+    columns = {"fact": "fact = $fact", "verdict": "verdict = $verdict", "word": "lower(word) = lower($word)"}
+    where = " AND ".join(columns[name] for name in wanted)
+    select = f"""
+        SELECT rowid AS place FROM {cases} WHERE image_id IN (
+            SELECT image_id FROM words WHERE run = $run AND beam_size = $beam AND {where}
+        )
+    """
+    return keep(cursor, select, wanted | {"run": run, "beam": int(beam_size)}, cases)
 
 
 def _rows_inside(cursor: DuckDBPyConnection, run: str, beam_size: int, lasso: Lasso) -> str:
