@@ -17,8 +17,8 @@ from engine.store.frames import named_rows
 BINS_TITLE = "Alarm and share of wrong nouns"
 MEASURES = (
     "Hit rate: the map peaks inside the object's box. Chance: the box's share of the cells. Deletion: area under "
-    "p(word) while cells are covered, most important first; lower is better. Insertion: the same while cells are shown on an "
-    "empty picture; higher is better. A method is certified if it points better than chance and is more faithful "
+    "p(word) while cells are covered, most important first; lower is better. Insertion: the same while cells are shown "
+    "on an empty picture; higher is better. A method is certified if it points better than chance and is more faithful "
     "(insertion minus deletion) than a random order of cells."
 )
 
