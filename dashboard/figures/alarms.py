@@ -56,10 +56,11 @@ def head_sentence(found: pd.DataFrame) -> str:
 def alarm_sentence(row: Any) -> str:
     """Return how good the alarm is, from a row of `queries.alarms`."""
     bounds = formatting.interval(row.low, row.high, 2)
+    named = "noun" if row.kind == "object" else f"{row.kind} word"
     return (
-        f"A wrong noun has a higher alarm than a correct one with probability {formatting.number(row.auroc, 2)} "
+        f"A wrong {named} has a higher alarm than a correct one with probability {formatting.number(row.auroc, 2)} "
         f"(AUROC{f', 95 % CI {bounds}' * bool(bounds)}; 0.5 is chance). Measured on "
-        f"{formatting.count(int(row.nouns), 'noun')}, {int(row.wrong):,} of them wrong; no image was judged by an "
+        f"{formatting.count(int(row.words), named)}, {int(row.wrong):,} of them wrong; no image was judged by an "
         "alarm that was fitted to it."
     )
 
@@ -67,9 +68,9 @@ def alarm_sentence(row: Any) -> str:
 def bins(found: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Draw the mean alarm and the share of wrong nouns of groups of nouns of equal size, lowest alarms first."""
     figure = blank(BINS_TITLE, "Group of nouns, by alarm", "Percent", template)
-    names = [f"{row.bin}: {row.nouns:,} nouns" for row in named_rows(found)]
-    wrong = [round(row.wrong * row.nouns) for row in named_rows(found)]
-    ends = [wilson_interval(count, row.nouns) for count, row in zip(wrong, named_rows(found), strict=True)]
+    names = [f"{row.bin}: {row.words:,} nouns" for row in named_rows(found)]
+    wrong = [round(row.wrong * row.words) for row in named_rows(found)]
+    ends = [wilson_interval(count, row.words) for count, row in zip(wrong, named_rows(found), strict=True)]
     error = {
         "array": [100 * (high - share) for share, (_, high) in zip(found.wrong, ends, strict=True)],
         "arrayminus": [100 * (share - low) for share, (low, _) in zip(found.wrong, ends, strict=True)],

@@ -18,7 +18,17 @@ from dashboard.figures import comparisons, curves, nbest, panels, shares
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import photo, pixels
 from dashboard.items import Figure, Table
-from dashboard.report import first_page, hallucinations, other_runs, pairs, run_table, strips, tables, zeroshot_tables
+from dashboard.report import (
+    first_page,
+    hallucinations,
+    other_runs,
+    pairs,
+    run_table,
+    seen_words,
+    strips,
+    tables,
+    zeroshot_tables,
+)
 from dashboard.report.source import ZERO_SHOT, Chapter, Query, Source, class_note, gone, note, signature
 from dashboard.state.record import Run
 from dashboard.text import commands, formatting
@@ -39,6 +49,7 @@ def chapters(source: Source) -> list[Chapter]:
         *other_runs.compared(source),
         strips.attention(source),
         *strips.attention_grounding(source),
+        *seen_words.chapters(source),
         pairs.pairs(source),
         tags(source),
         *hallucinations.chapters(source),

@@ -69,13 +69,14 @@ def alarm_quality(found: pd.DataFrame, run: Run, small: str) -> Table:
     shown = pd.DataFrame(
         {
             "Beam size": [run.beam(size) for size in found.beam_size],
-            "Nouns": [f"{count:,}" for count in found.nouns],
+            "Claim": list(found.kind),
+            "Words": [f"{count:,}" for count in found.words],
             "Wrong": [f"{count:,}" for count in found.wrong],
             "AUROC": [formatting.number(value) for value in found.auroc],
             "95 % CI": [formatting.interval(row.low, row.high) or "–" for row in named_rows(found)],
         }
     )
-    return Table("alarms", "How well the alarm separates wrong nouns from correct ones", shown, found, small)
+    return Table("alarms", "How well the alarm separates wrong words from correct ones", shown, found, small)
 
 
 def items(run: Run, beam: int, query: Query) -> list[Figure | Table]:

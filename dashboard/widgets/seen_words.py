@@ -38,14 +38,14 @@ def _command(run: data.Run) -> str:
 def _alarm(run: data.Run, beam: int) -> None:
     st.markdown("**Alarm of words**")
     found = data.query(queries.alarms, run.name)
-    row = next((row for row in named_rows(found) if row.beam_size == beam), None)
-    if row is None:
+    rows = [row for row in named_rows(found) if row.beam_size == beam]
+    if not rows:
         st.markdown(
             "How good the alarm is at this beam size was not measured: that needs photos with annotated objects, and "
             "at least 20 wrong and 20 correct nouns."
         )
         return
-    st.markdown(f"{alarms.alarm_sentence(row)} {evidence.ALARM}")
+    st.markdown(" ".join([*map(alarms.alarm_sentence, rows), evidence.ALARM]))
     groups = data.query(queries.alarm_bins, run.name, beam)
     if len(groups):
         with layout.columns([2, 1], "figure", "alarm")[0]:

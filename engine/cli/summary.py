@@ -7,8 +7,10 @@ import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from duckdb import DuckDBPyConnection
 
 from engine.cli.output import short_lines
 from engine.store import database, published, queries, records
@@ -51,6 +53,7 @@ def text(results: Path, run: str) -> str:
     parts += _oracle(queries.oracle(cursor, run), kept)
     for size in queries.attention_beam_sizes(cursor, run).beam_size:
         parts += _grounding(int(size), queries.grounding_heads(cursor, run, int(size)))
+    parts += _words(cursor, run)
     accuracies = queries.zero_shot_accuracy(cursor, run)
     parts += _zero_shot(accuracies)
     parts += _study_prompts(published.prompts(results).frame, accuracies)
@@ -192,6 +195,39 @@ def _grounding(size: int, heads: pd.DataFrame) -> list[str]:
     return [
         f"at beam size {size}, attention peaks inside the object's box for {share:.1%} of {nouns:,} nouns{chance}; "
         f"layer {row.layer + 1}, averaged over heads"
+    ]
+
+
+def _words(cursor: DuckDBPyConnection, run: str) -> list[str]:
+    """Return how good the alarm is, the most alarming word, and the recommended method of explanation.
+
+    Of several beam sizes, the smallest that has an alarm is named.
+    """
+    found = queries.alarms(cursor, run)
+    first = next((row for row in named_rows(found) if row.kind == queries.OBJECT), None)
+    lines = [] if first is None else [_alarm(first, queries.suspicious_words(cursor, run, first.beam_size, 1))]
+    return [*lines, *_certificate(queries.certificates(cursor, run))]
+
+
+def _alarm(row: Any, highest: pd.DataFrame) -> str:
+    bounds = "" if pd.isna(row.low) else f" (95 % interval {row.low:.3f}-{row.high:.3f})"
+    counted = f"{row.wrong:,} of {row.words:,} wrong"
+    lead = f"at beam size {row.beam_size}, alarm of nouns: AUROC {row.auroc:.3f}{bounds}, {counted}"
+    named = [
+        f"; most alarming word: {word.word!r} in {word.image_id} ({word.alarm:.2f})" for word in named_rows(highest)
+    ]
+    return lead + "".join(named)
+
+
+def _certificate(found: pd.DataFrame) -> list[str]:
+    if found.empty:
+        return []
+    best = next((row for row in named_rows(found) if row.recommended), None)
+    if best is None:
+        return ["explanation methods: no method beats chance"]
+    return [
+        f"recommended explanation method: {best.method}; hit rate {best.hit:.1%} of {best.nouns:,} nouns "
+        f"(chance: {best.chance:.1%})"
     ]
 
 

@@ -339,7 +339,6 @@ def check(metric: MetricDefinition) -> None:
 _CORPUS = ("mean", "pooled")
 _MOST_DIGITS = 9
 
-
 TAGS = {
     "empty": "the caption has no words",
     "unfinished": "the caption reached the maximum length before an end token",
@@ -372,12 +371,11 @@ def scored_schema(table: str, metrics: list[str]) -> pa.Schema:
     Raises:
         KeyError: a metric that METRICS does not define.
     """
-    unknown = sorted(set(metrics) - set(METRICS))
-    if unknown:
+    if unknown := sorted(set(metrics) - set(METRICS)):
         raise KeyError(f"unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
     base, before = list(TABLES[table]), SCORED[table]
-    others = sorted(key for key in METRICS if key not in BUILT_IN)
-    ordered = [key for key in [*(key for key in METRICS if key in BUILT_IN), *others] if key in metrics]
+    every = sorted(METRICS, key=lambda key: (key not in BUILT_IN, key if key not in BUILT_IN else ""))
+    ordered = [key for key in every if key in metrics]
     columns = [pa.field(key, pa.float64()) for key in ordered]
     pooled = [METRICS[key] for key in ordered if key not in BUILT_IN and METRICS[key].corpus == "pooled"]
     counts = [pa.field(each.counts, pa.list_(pa.float64())) for each in pooled if table == "scores"]

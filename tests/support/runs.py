@@ -117,13 +117,21 @@ def add_words(folder: Path) -> Path:
         ("samples", [sample for row in captions for sample in _samples_of(row)]),
         ("explanations", [each for row in captions for each in _explained(row)]),
         ("certificates", [_certificate(name) for name in ("random", "attention", "gradient")]),
-        ("alarms", [{"beam_size": 1, "nouns": 11, "wrong": 5, "auroc": 0.9, "low": 0.8, "high": 0.95}]),
-        ("alarm_bins", [{"beam_size": 1, "bin": n, "nouns": 2, "said": n / 10, "wrong": n / 8} for n in range(1, 6)]),
+        ("alarms", [_ALARM]),
+        ("alarm_bins", [_bin(n) for n in range(1, 6)]),
     ):
         tables.write_table(folder, name, tables.table_of(name, rows))
     record = records.read_record(folder) | {"plan": {"words": {"labels": _SHAPES}}}
     records.write_record(folder, record)
     return folder
+
+
+_ALARM = {"beam_size": 1, "kind": "object", "words": 11, "wrong": 5, "auroc": 0.9, "low": 0.8, "high": 0.95}
+
+
+def _bin(number: int) -> dict[str, Any]:
+    key = {"beam_size": 1, "kind": "object", "bin": number}
+    return key | {"words": 2, "said": number / 10, "wrong": number / 8}
 
 
 def _words_of(row: dict[str, Any]) -> list[dict[str, Any]]:

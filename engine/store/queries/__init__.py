@@ -85,6 +85,7 @@ from engine.store.queries.single_case import (
     case_metrics,
 )
 from engine.store.queries.words import (
+    OBJECT,
     alarm_bins,
     alarms,
     best_attention_head,
@@ -107,6 +108,7 @@ from engine.store.queries.zeroshot import (
 )
 
 __all__ = [
+    "OBJECT",
     "EVERYTHING",
     "Lasso",
     "Selection",

@@ -14,6 +14,9 @@ from engine.statistics import bootstrap_ratio_interval
 from engine.store.queries.stored import is_stored
 from engine.store.queries.temporary_tables import keep
 
+OBJECT = "object"
+"""The kind of claim of words that name an object. Other kinds of alarms: colour, count, relation."""
+
 _CASE = "run = $run AND beam_size = $beam AND image_id = $image_id"
 
 
@@ -92,17 +95,21 @@ def certificates(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
 
 
 def alarms(cursor: DuckDBPyConnection, run: str) -> pd.DataFrame:
-    """Return how well the alarm of each beam size separates wrong nouns from right ones: the rows of `alarms`."""
+    """Return how well alarms separate wrong words from right ones: the rows of `alarms`, by beam size, OBJECT first."""
     return cursor.execute(
-        "SELECT beam_size, nouns, wrong, auroc, low, high FROM alarms WHERE run = ? ORDER BY beam_size", [run]
+        """
+        SELECT beam_size, kind, words, wrong, auroc, low, high FROM alarms WHERE run = $run
+        ORDER BY beam_size, kind <> $object, kind
+        """,
+        {"run": run, "object": OBJECT},
     ).df()
 
 
-def alarm_bins(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pd.DataFrame:
-    """Return what the alarm said and what was, in groups of equal size: columns bin, nouns, said, wrong."""
+def alarm_bins(cursor: DuckDBPyConnection, run: str, beam_size: int, kind: str = OBJECT) -> pd.DataFrame:
+    """Return the mean alarm and the share of wrong words of groups of equal size: columns bin, words, said, wrong."""
     return cursor.execute(
-        "SELECT bin, nouns, said, wrong FROM alarm_bins WHERE run = ? AND beam_size = ? ORDER BY bin",
-        [run, int(beam_size)],
+        "SELECT bin, words, said, wrong FROM alarm_bins WHERE run = ? AND beam_size = ? AND kind = ? ORDER BY bin",
+        [run, int(beam_size), kind],
     ).df()
 
 

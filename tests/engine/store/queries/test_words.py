@@ -54,8 +54,9 @@ def test_the_recommended_method_comes_first(cursor):
     found = queries.certificates(cursor, "demo")
     assert found.method.tolist() == ["gradient", "attention", "random"]
     assert found.recommended.tolist() == [True, False, False]
-    assert queries.alarms(cursor, "demo").values.tolist() == [[1, 11, 5, 0.9, 0.8, 0.95]]
+    assert queries.alarms(cursor, "demo").values.tolist() == [[1, "object", 11, 5, 0.9, 0.8, 0.95]]
     assert queries.alarm_bins(cursor, "demo", 1).said.tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert queries.alarm_bins(cursor, "demo", 1, "colour").empty
 
 
 def test_suspicious_words_come_most_alarming_first(cursor):
