@@ -74,12 +74,14 @@ def explained(
     every = captioner.maps(photos, captions, config, "mean")
     for example, photo, size, caption, maps in zip(examples, photos, sizes, captions, every, strict=True):
         nouns = [] if mentions is None else list(_nouns(example, caption, maps.grid, captioner.crop(*size), mentions))
-        yield Explained(_probe(scorer, photo, caption, maps.grid, config), maps.floats(), nouns)
+        yield Explained(probe_of(scorer, photo, caption, maps.grid, config), maps.floats(), nouns)
 
 
-def _probe(
+def probe_of(
     scorer: TokenScorer, photo: np.ndarray, caption: Hypothesis, grid: tuple[int, int], config: DecodingConfig
 ) -> Probe:
+    """Return a caption of a photo whose cells can be covered."""
+
     def read(photos: Sequence[np.ndarray]) -> Sequence[TokenScores]:
         return scorer.token_scores(photos, [caption] * len(photos), config)
 
@@ -113,19 +115,19 @@ def effects(each: Explained) -> list[dict[str, Any]]:
     """Return what covering does to each noun: columns `region_effect`, `object_effect` and `object_lift` of `words`."""
     if not each.nouns:
         return []
-    cells = each.probe.cells
-    visible = [np.ones(cells, dtype=bool)]
+    photos = []
     for noun in each.nouns:
-        region = np.argsort(-each.maps[noun.index, -1].mean(0), kind="stable")[: round(REGION * cells)]
-        visible.append(~np.isin(np.arange(cells), region))
-        visible.append(np.ones(cells, dtype=bool) if noun.own is None else ~noun.own)
-    found = each.probe.logprobs(np.stack(visible))
+        order = np.argsort(-each.maps[noun.index, -1].mean(0), kind="stable")
+        region = np.isin(np.arange(each.probe.cells), order[: round(REGION * each.probe.cells)])
+        photos += [each.probe.without(region)] + ([] if noun.own is None else [each.probe.without(noun.own)])
+    changes = iter(each.probe.differences(photos))
     rows = []
-    for number, noun in enumerate(each.nouns):
-        whole, region, hidden = found[[0, 2 * number + 1, 2 * number + 2], noun.index]
-        row = {"word_index": noun.index, "word": each.probe.words[noun.index], "region_effect": float(whole - region)}
-        own = {} if noun.own is None else {"object_effect": float(whole - hidden), "object_lift": _lift(each, noun)}
-        rows.append(row | own)
+    for noun in each.nouns:
+        row = {"word_index": noun.index, "word": each.probe.words[noun.index]}
+        row["region_effect"] = float(next(changes)[noun.index])
+        if noun.own is not None:
+            row |= {"object_effect": float(next(changes)[noun.index]), "object_lift": _lift(each, noun)}
+        rows.append(row)
     return rows
 
 

@@ -54,20 +54,46 @@ class Probe:
         Args:
             visible: bool[N, P].
         """
-        scores = []
+        found = []
         for start in range(0, len(visible), READ_TOGETHER):
-            photos = [self.covered(each) for each in visible[start : start + READ_TOGETHER]]
-            scores += self.read(photos)
+            found.append(self._read([self.covered(each) for each in visible[start : start + READ_TOGETHER]]))
+        return np.concatenate(found)
+
+    def without(self, cells: np.ndarray) -> np.ndarray:
+        """Return the photo with some cells, bool[P], in the mean colour of those around them.
+
+        This is closer to a photo without the object than a grey patch, which is an object of its own. Without cells
+        around them the fill colour is used.
+        """
+        around = _dilated(cells.reshape(self.grid)).ravel() & ~cells
+        photo = self.covered(~cells)
+        if around.any():
+            photo[self._pixels(cells)] = np.rint(self.photo[self._pixels(around)].mean(0))
+        return photo
+
+    def _pixels(self, cells: np.ndarray) -> np.ndarray:
+        """Return the pixels of some cells, bool[height, width]."""
+        found = np.zeros(self.photo.shape[:2], dtype=bool)
+        ys, xs = self._edges
+        rows, columns = np.repeat(np.arange(self.grid[0]), np.diff(ys)), np.repeat(np.arange(self.grid[1]), np.diff(xs))
+        found[ys[0] : ys[-1], xs[0] : xs[-1]] = cells.reshape(self.grid)[rows[:, None], columns[None, :]]
+        return found
+
+    def differences(self, photos: Sequence[np.ndarray]) -> np.ndarray:
+        """Return log p of each word with the photo minus that with each of N others, float64[N, W], nats."""
+        return self._read([self.photo]) - self._read(photos)
+
+    def _read(self, photos: Sequence[np.ndarray]) -> np.ndarray:
+        """Return log p of each word with each of N photos, float64[N, W]."""
+        scores = self.read(photos)
         sums = np.stack([np.concatenate([[0.0], each.logprobs.cumsum(dtype=np.float64)]) for each in scores])
         starts, stops = (np.array(each, dtype=int) for each in zip(*self.spans, strict=True))
         return sums[:, stops] - sums[:, starts]
 
     def covered(self, visible: np.ndarray) -> np.ndarray:
         """Return the photo with the cells covered that are not in `visible`, bool[P]; pixels outside the grid stay."""
-        photo, (ys, xs) = self.photo.copy(), self._edges
-        rows, columns = np.repeat(np.arange(self.grid[0]), np.diff(ys)), np.repeat(np.arange(self.grid[1]), np.diff(xs))
-        hidden = ~visible.reshape(self.grid)[rows[:, None], columns[None, :]]
-        photo[ys[0] : ys[-1], xs[0] : xs[-1]][hidden] = self.fill
+        photo = self.photo.copy()
+        photo[self._pixels(~visible)] = self.fill
         return photo
 
 
@@ -79,6 +105,14 @@ def _edges(region: tuple[float, float, float, float], grid: tuple[int, int]) -> 
         np.rint(np.linspace(y, y + height, rows + 1)).astype(int),
         np.rint(np.linspace(x, x + width, columns + 1)).astype(int),
     )
+
+
+def _dilated(cells: np.ndarray) -> np.ndarray:
+    """Return cells bool[rows, columns] with their eight neighbours."""
+    padded = np.pad(cells, 1)
+    rows, columns = cells.shape
+    shifted = (padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3))
+    return np.logical_or.reduce(list(shifted))
 
 
 @dataclass(frozen=True)

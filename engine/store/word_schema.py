@@ -30,8 +30,9 @@ WORD_TABLES: dict[str, pa.Schema] = {
             "verdict": pa.string(),  # correct, wrong or unknown
             "evidence": pa.string(),
             "alarm": pa.float32(),  # probability that the claim is wrong, from the model alone
-            "region_effect": pa.float32(),  # nats: logprob minus that with the cells covered that attention points at
-            "object_effect": pa.float32(),  # the same with the object's box covered
+            # Nats: logprob minus that with the cells that attention points at in the colour of their surroundings.
+            "region_effect": pa.float32(),
+            "object_effect": pa.float32(),  # the same for the object's box
             "object_lift": pa.float32(),  # share of the word's attention in the box, over the box's share of the cells
         }
     ),
