@@ -467,7 +467,7 @@ def test_the_dashboard_imports_no_torch_and_only_the_reading_half_of_the_engine(
         "dashboard.components.gallery; print([m for m in sys.modules if m == 'torch' or m.startswith('engine.')])"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    below = {"config", "data", "metrics", "reading", "resampling", "statistics", "store", "writing"}
+    below = {"config", "data", "diagnosis", "metrics", "reading", "resampling", "statistics", "store", "writing"}
     assert {name.split(".")[1] for name in eval(found.stdout)} <= below
 
 
