@@ -84,3 +84,36 @@ def test_runs_without_tables_of_words_give_empty_frames(cursor):
     assert queries.certificates(cursor, "older").empty and queries.alarms(cursor, "older").empty
     assert queries.best_attention_head(cursor, "older", 1).empty
     assert not queries.has_words(cursor, "older").any(axis=None) and queries.has_words(cursor, "demo").all(axis=None)
+
+
+def test_cases_are_sorted_by_their_most_alarming_word(cursor):
+    found = queries.cases(cursor, "demo", 1, "alarm", True)
+    assert found.image_id[:2].tolist() == ["scene_11", "scene_10"] and found.alarm[0] == pytest.approx(0.55)
+    assert found.image_id.iloc[-1] == runs.SCRIPT_IMAGE and found.scored[0] == 11  # it has no words
+    assert found["rank"][0] == 11  # a low alarm is better
+    place = queries.neighbours(cursor, "demo", 1, "alarm", True, queries.EVERYTHING, "scene_10").iloc[0]
+    assert (place.previous, place["next"], place.position) == ("scene_11", "scene_09", 2)
+    assert queries.metric_ranges(cursor, "demo", 1).metric.iloc[-1] == "alarm"
+    assert "alarm" not in queries.metric_ranges(cursor, "older", 1).metric.tolist()
+
+
+@pytest.mark.parametrize(
+    ("filters", "images"),
+    [
+        ({"fact": "object", "verdict": "wrong"}, [7, 8, 9, 10, 11]),
+        ({"fact": "object", "verdict": "wrong", "word": "TRIANGLE"}, [8, 11]),
+        ({"word": "tri"}, []),
+        ({"verdict": "unknown"}, []),
+    ],
+)
+def test_cases_are_filtered_by_one_of_their_words(cursor, filters, images):
+    selection = queries.Selection(**filters)
+    found = queries.cases(cursor, "demo", 1, "alarm", False, selection)
+    assert sorted(found.image_id) == [f"scene_{index:02d}" for index in images]
+    assert queries.case_count(cursor, "demo", 1, selection).selected[0] == len(images)
+
+
+def test_claims_of_words_are_counted_wrong_ones_first(cursor):
+    found = queries.word_claims(cursor, "demo", 1)
+    assert found.values.tolist() == [["object", "wrong", 5, 5], ["object", "correct", 6, 6]]
+    assert queries.word_claims(cursor, "older", 1).empty
