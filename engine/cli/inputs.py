@@ -11,6 +11,7 @@ from engine.config import ConfigError
 
 if TYPE_CHECKING:  # loading these takes seconds
     from engine.data.dataset import Dataset
+    from engine.diagnosis.alarm import Alarm
     from engine.evaluation.clip_settings import ClipSettings
 
 T = TypeVar("T")
@@ -114,3 +115,33 @@ def clip_settings(options: argparse.Namespace, dataset: "Dataset") -> "ClipSetti
 def command_line() -> str:
     """Return the command as it was typed, for the run's record."""
     return shlex.join(["python", "-m", "engine", *sys.argv[1:]])
+
+
+def alarms(name: str | None, results: Path) -> "dict[str, Alarm]":
+    """Return the alarms of `--alarm`: kind of claim -> alarm of a run, or of the demo; {} without the option.
+
+    Raises:
+        ConfigError: the run does not exist, is not finished or has no alarm.
+    """
+    if name is None:
+        return {}
+    from engine.diagnosis import alarm
+    from engine.reading import read_object
+    from engine.store import records
+
+    if name == "demo":
+        found = read_object(_DEMO_ALARM, ConfigError)
+    else:
+        record = records.read_record(records.run_folder(results, name))
+        found = {} if record is None else record.get("alarm")
+    if not isinstance(found, dict) or not found:
+        raise ConfigError(f"--alarm {name}: expected a finished run in {results} with an alarm, or demo")
+    smallest = found[min(found, key=int)]  # of greedy search, if it has one
+    try:
+        return {kind: alarm.from_json(own) for kind, own in smallest.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(f"--alarm {name}: its alarm is damaged ({error}); run its command again") from error
+
+
+_DEMO_ALARM = Path(__file__).parents[1] / "demo" / "alarm.json"
+"""The alarm of the demo's captioner on 2,000 generated scenes, greedy search."""

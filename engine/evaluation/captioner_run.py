@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
+from engine.diagnosis.alarm import Alarm
 from engine.diagnosis.tags import Tag
 from engine.evaluation import (
     caption_files,
@@ -74,6 +75,8 @@ class CaptionerRun:
     """Methods of explanation; None takes the usual ones, () skips everything about words."""
     samples: int = 10
     """Captions that are sampled of each image, for the agreement of words."""
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)
+    """Kind of claim -> alarm of other data, for claims to which none can be fitted."""
     merge: str = "mean"
     tokenizer_path: Path | None = None
     """A tokenizer file instead of the captioner's own."""
@@ -166,13 +169,11 @@ def _complete(
     if not images:
         raise metadata.nothing_read(run, settings.dataset, skipped.to_pylist())
     hypotheses = pa.concat_tables(chunks.parts_of(work, numbers, "hypotheses"))
-    more = {}
-    if work.settings.evidence is not None and words_run.covers_all(settings.explain or ()):
-        more = words_run.wrong_reasons(work, every, settings.place)
-    scored = _score(run, settings, hypotheses, more)
+    reasons = words_run.wrong_reasons(work, every, settings.place, settings.explain or ())
+    scored = _score(run, settings, hypotheses, reasons)
     _write_maps(run, settings, work, every)
     if work.settings.evidence is not None:
-        words_run.write(run, work, every, settings.place, settings.explain or ())
+        words_run.write(run, work, every, settings.place, settings.explain or (), settings.alarms)
     with run.watch.measure("grounding"):
         run.write_rows("grounding", grounding_of(run.folder))
     left_out = skipped.to_pylist() + _classify(run, settings)
@@ -277,6 +278,7 @@ def _identity(settings: CaptionerRun, captioner: CaptionerFacts, captions: Capti
         "attention_images": settings.attention_images or "all",
         "merge": settings.merge,
         "words": None if captions.evidence is None else asdict(captions.evidence),
+        "alarms": {kind: found.as_json() for kind, found in settings.alarms.items()} or None,
         "attention_pass": _attention_pass(captioner, captions),
         **metadata.clip_identity(settings.clip),
         "classes": None if settings.classes is None else settings.classes.fingerprint,

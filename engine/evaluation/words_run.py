@@ -1,11 +1,12 @@
 """Write the tables of words of a run whose chunks, captions and scores are stored: evidence, alarm, certificate."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from engine.data.dataset import Dataset, Example
+from engine.diagnosis.alarm import Alarm
 from engine.diagnosis.lexicon import vocabulary
 from engine.diagnosis.object_names import COCO
 from engine.diagnosis.tags import Tag
@@ -38,11 +39,19 @@ def annotated_labels(examples: Iterable[Example]) -> set[str]:
     return {box.label for each in examples for box in (*each.objects, *each.crowds)}
 
 
-def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, methods: Sequence[str]) -> None:
+def write(
+    run: RunInProgress,
+    work: Work,
+    every: Sequence[Chunk],
+    place: Place,
+    methods: Sequence[str],
+    given: Mapping[str, Alarm],
+) -> None:
     """Write `words`, `samples`, the tables of the alarm and of the certificate, and coefficients into the record.
 
     Args:
         methods: explanation methods that are measured besides attention; none: there is no certificate.
+        given: kind of claim -> alarm of other data, for claims to which none can be fitted.
     """
     numbers = [chunk.number for chunk in every]
     labels = work.settings.evidence.labels if work.settings.evidence else ()
@@ -53,7 +62,7 @@ def write(run: RunInProgress, work: Work, every: Sequence[Chunk], place: Place, 
     with run.watch.measure("explanations of nouns"):
         effects = _effects(work, every, place, covers_all(methods))
     with run.watch.measure("words of the run"), scoring.scratch(run) as folder:
-        stage = WordsStage(folder, _chunks(work, numbers, effects), Judging(labels, judge_of(annotated)), {})
+        stage = WordsStage(folder, _chunks(work, numbers, effects), Judging(labels, judge_of(annotated)), given)
         run.write_rows("words", stage.rows(), chunks.rows_of(work, numbers, "words"))
     run.write("alarms", tables.table_of("alarms", stage.alarms.quality))
     run.write("alarm_bins", tables.table_of("alarm_bins", stage.alarms.bins))
@@ -78,11 +87,16 @@ def covers_all(methods: Sequence[str]) -> bool:
     return any(name.startswith("occlusion") for name in methods)
 
 
-def wrong_reasons(work: Work, every: Sequence[Chunk], place: Place) -> dict[tuple[int, str], Tag]:
+def wrong_reasons(
+    work: Work, every: Sequence[Chunk], place: Place, methods: Sequence[str]
+) -> dict[tuple[int, str], Tag]:
     """Return tags by (beam size, image id) of captions with a correct noun that does not depend on its object.
 
-    The noun that depends on it least is the evidence. The effects are stored, and `write` reads them again.
+    The noun that depends on it least is the evidence. The effects are stored, and `write` reads them again. There are
+    none unless `methods` ask for the effects of all nouns.
     """
+    if work.settings.evidence is None or not covers_all(methods):
+        return {}
     found: dict[tuple[int, str], tuple[float, Tag]] = {}
     for rows in _effects(work, every, place, is_all=True):
         for row in () if rows is None else rows.to_pylist():

@@ -62,8 +62,9 @@ def add(commands: parser.Commands) -> None:
         "--explain",
         nargs="+",
         metavar="METHOD",
-        help="measure methods of explanation and write their certificate (docs/evidence.md): attention, attention_all, rollout, gradient, gradient_input, occlusion, "
-        "occlusion_3x3, rise, guided; occlusion also covers the words of all captions; none: skip the table of words",
+        help="measure methods of explanation and write their certificate (docs/evidence.md): attention, attention_all, "
+        "rollout, gradient, gradient_input, occlusion, occlusion_3x3, rise, guided; occlusion also covers the words of "
+        "all captions; none: skip the table of words",
     )
     command.add_argument(
         "--samples",
@@ -71,6 +72,12 @@ def add(commands: parser.Commands) -> None:
         metavar="N",
         default=10,
         help="captions sampled of each image, for the agreement of words; 0 for none (default: 10)",
+    )
+    command.add_argument(
+        "--alarm",
+        metavar="RUN",
+        help="take the alarm for hallucinated words of another run, or the demo's (demo), where the data has no "
+        "annotations to fit one",
     )
     command.add_argument(
         "--merge", choices=("mean", "first"), default="mean", help="how the maps of a word's tokens are merged"
@@ -122,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
         attention_images=options.attention_images,
         explain=_methods(options.explain),
         samples=options.samples,
+        alarms=inputs.alarms(options.alarm, options.results),
         merge=options.merge,
         tokenizer_path=options.tokenizer,
         clip=clip,

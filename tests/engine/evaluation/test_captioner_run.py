@@ -37,6 +37,7 @@ from engine.store import database, queries, records, tables
 from engine.store.answer_schema import ANSWERS
 from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES, END_WORD, TABLES
+from engine.store.word_schema import WORD_TABLES
 from tests.support import tiny
 
 TABLES_WRITTEN = (*("images", "skipped", "captions", "attention", "grounding", "scores", "corpus_scores", "zero_shot"),)
@@ -475,7 +476,7 @@ def test_out_of_memory_in_a_replay_halves_the_batch_and_keeps_the_same_maps(part
 
     monkeypatch.setattr(pipeline, "replay", short)
     with pytest.warns(UserWarning, match="continuing with batches of 2"):
-        assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
+        assert captioner_run.evaluate(ask(parts, tmp_path, clip=None, explain=()))
     assert counts == [4, 2, 1, 1, 1, 1] * 2
     assert_same_maps(table(tmp_path, "attention"), table(results, "attention"))
 
@@ -509,7 +510,7 @@ def test_out_of_memory_in_a_search_halves_the_batch_and_ends_with_the_same_capti
 
     monkeypatch.setattr(batched.sweep, "sweep", short)
     with pytest.warns(UserWarning, match="continuing with batches of 2"):
-        assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
+        assert captioner_run.evaluate(ask(parts, tmp_path, clip=None, explain=()))
     # The sweep of two sizes, and then each of them timed by itself.
     assert sizes == [4, 2, 1, 1, 1, 1] * 3
     captions = [
@@ -632,7 +633,7 @@ def test_a_table_that_is_lost_is_made_again_by_the_same_command(parts, tmp_path)
 
 
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
-    assert set(TABLES) == {*TABLES_WRITTEN, "training", "hypotheses"}
+    assert set(TABLES) == {*TABLES_WRITTEN, *WORD_TABLES, "training", "hypotheses"}  # test_words_run has those of words
 
 
 def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, monkeypatch):
@@ -647,10 +648,12 @@ def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, m
 
     monkeypatch.setattr(batched.BatchedSearch, "run", noted)
     monkeypatch.setattr(GraphCache, "clear", lambda self: searched.append("forgotten"))
-    assert captioner_run.evaluate(ask(parts, tmp_path, clip=None))
+    assert captioner_run.evaluate(ask(parts, tmp_path, clip=None, explain=()))
     assert searched == [(None, None), ([1], 2), ([3], 1), "forgotten", (None, None), (None, None)]
     searched.clear()
-    assert captioner_run.evaluate(ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None))
+    assert captioner_run.evaluate(
+        ask(parts, tmp_path, "greedy", decoding=DecodingConfig(beam_sizes=(1,)), clip=None, explain=())
+    )
     assert searched == [(None, None)] * 3
     record = records.read_record(records.run_folder(tmp_path, "greedy"))
     assert record["seconds_per_image"]["1"] == record["sweep_seconds_per_image"] > 0
