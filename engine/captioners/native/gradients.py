@@ -28,7 +28,7 @@ def gradients(
     """
     inputs = torch.tensor([[tokenizer.bos_id, *tokens[:-1]]], device=captioner.device)
     with torch.enable_grad():
-        pixels = captioner.pixels(torch.from_numpy(window)[None].to(captioner.device)).requires_grad_(True)
+        pixels = captioner.pixels(torch.from_numpy(window.copy())[None].to(captioner.device)).requires_grad_(True)
         with watched(captioner.encoder) as inner:
             memory = captioner.encode(pixels.to(captioner.head.weight.dtype))
         logits, weights = captioner.replay_layers(inputs, memory)
