@@ -126,6 +126,7 @@ def test_hovering_and_keys_change_the_map_without_asking_the_server(page):
 def test_a_noun_has_its_box_and_its_hit_in_the_viewer(page, full_results):
     open_viewer(page, "run=demo&beam=1&image=scene_01")
     status = page.locator(".status")
+    page.locator("button.word").nth(0).hover()  # the viewer opens on the noun
     assert "solid frame" not in status.text_content()
     page.locator("button.word").nth(2).hover()
     said = "The solid frame is the box of “square”"
