@@ -1,4 +1,4 @@
-"""The chapter on which words were seen: certificates of methods, the alarm, and the most alarming words.
+"""The chapter on which words were seen: certificates of methods, the alarm, and the most alarming nouns.
 
 Knows runs, queries and photos. The map of a word is that of the recommended method, else of attention.
 """
@@ -54,7 +54,7 @@ def _stored(source: Source, beam: int, measured: str) -> list[Figure | Table]:
 
 
 def _alarming(source: Source, beam: int, certified: pd.DataFrame) -> list[Figure | Table]:
-    """Return the most alarming words as a figure of photos with maps, and as a table."""
+    """Return the most alarming nouns as a figure of photos with maps, and as a table."""
     run = source.run
     found = source.query(queries.suspicious_words, run.name, beam, _SHOWN)
     if found.empty:
@@ -74,7 +74,7 @@ def _alarming(source: Source, beam: int, certified: pd.DataFrame) -> list[Figure
 
 
 def _title(beam: int, source: Source) -> str:
-    return f"Most alarming words {formatting.of_setting(beam, source.run.is_sampled)}"
+    return f"Most alarming nouns {formatting.of_setting(beam, source.run.is_sampled)}"
 
 
 def _word(source: Source, beam: int, row: Any) -> Any:

@@ -94,7 +94,7 @@ def _captions(run: data.Run, beam: int) -> dict[str, str]:
 
 
 def _worst(run: data.Run, beam: int) -> str | None:
-    """Return the image with the most alarming word, or None if no word has an alarm."""
+    """Return the image with the most alarming noun, or None if no word has an alarm."""
     found = data.query(queries.suspicious_words, run.name, beam, 1)
     return found.image_id.iloc[0] if len(found) else None
 

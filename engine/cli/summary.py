@@ -199,7 +199,7 @@ def _grounding(size: int, heads: pd.DataFrame) -> list[str]:
 
 
 def _words(cursor: DuckDBPyConnection, run: str) -> list[str]:
-    """Return how good the alarm is, the most alarming word, and the recommended method of explanation.
+    """Return how good the alarm is, the most alarming noun, and the recommended method of explanation.
 
     Of several beam sizes, the smallest that has an alarm is named.
     """
@@ -214,7 +214,7 @@ def _alarm(row: Any, highest: pd.DataFrame) -> str:
     counted = f"{row.wrong:,} of {row.words:,} wrong"
     lead = f"at beam size {row.beam_size}, alarm of nouns: AUROC {row.auroc:.3f}{bounds}, {counted}"
     named = [
-        f"; most alarming word: {word.word!r} in {word.image_id} ({word.alarm:.2f})" for word in named_rows(highest)
+        f"; most alarming noun: {word.word!r} in {word.image_id} ({word.alarm:.2f})" for word in named_rows(highest)
     ]
     return lead + "".join(named)
 

@@ -155,20 +155,31 @@ def explain(
     """
     usable = [pair for pair in zip(examples, photos, strict=True) if pair[1].reason is None]
     rows: dict[str, list[dict[str, Any]]] = {"words": [], "explanations": []}
-    for size in sorted(captions):
-        some = [pair for pair in usable if pair[0].image_id in captions[size]]
-        own = [captions[size][example.image_id] for example, _ in some]
-        if not some or not isinstance(captioner, Explainer) or not isinstance(captioner, TokenScorer):
-            continue
-        boxed = [example.boxes_on(*photo.size) for example, photo in some]
-        prepared, sizes = [photo.prepared for _, photo in some], [photo.size for _, photo in some]
+    if isinstance(captioner, Explainer) and isinstance(captioner, TokenScorer):
+        some = _different(usable, captions)
+        boxed = [example.boxes_on(*photo.size) for (example, photo), _, _ in some]
+        prepared, sizes = [pair[1].prepared for pair, _, _ in some], [pair[1].size for pair, _, _ in some]
+        own, table = [caption for _, caption, _ in some], "explanations" if settings.methods else "words"
         with watch.measure("explanations"):
             every = explanations.explained(captioner, captioner, boxed, prepared, sizes, own, config, settings)
-            for each, (example, _) in zip(every, some, strict=True):
-                name, table = example.image_id, "explanations" if settings.methods else "words"
+            for each, (pair, _, beams) in zip(every, some, strict=True):
+                name = pair[0].image_id
                 found = explanations.measured(each, settings, name) if settings.methods else explanations.effects(each)
-                rows[table] += [{"image_id": name, "beam_size": size, **row} for row in found]
+                rows[table] += [{"image_id": name, "beam_size": size, **row} for size in beams for row in found]
     return {table: tables.table_of(table, found) for table, found in rows.items()}
+
+
+def _different(
+    usable: Sequence["_Pair"], captions: Mapping[int, Mapping[str, Hypothesis]]
+) -> list[tuple["_Pair", Hypothesis, list[int]]]:
+    """Return the different captions of each image with the beam sizes that share them."""
+    found: dict[tuple[str, tuple[int, ...] | None], tuple[_Pair, Hypothesis, list[int]]] = {}
+    for pair in usable:
+        for size in sorted(captions):
+            caption = captions[size].get(pair[0].image_id)
+            if caption is not None:
+                found.setdefault((pair[0].image_id, caption.tokens), (pair, caption, []))[2].append(size)
+    return list(found.values())
 
 
 _Pair = tuple[Example, PreparedPhoto]

@@ -4,10 +4,10 @@ from engine.store.schema import METRICS, MetricDefinition
 
 ALARM = MetricDefinition(
     "alarm",
-    "Most alarming word",
+    "Most alarming noun",
     "probability",
     "mean",
-    "The highest alarm of the caption's words: the probability that the word is made up, from the model alone.",
+    "The highest alarm of the caption's nouns: the probability that the noun is made up, from the model alone.",
     digits=2,
     higher_is_better=False,
 )

@@ -86,7 +86,7 @@ def test_a_run_without_words_names_the_command_that_adds_them(opened):
 def test_failures_are_sorted_by_the_most_alarming_word_and_filtered_by_words(opened):
     app = opened("failures", sort="alarm")
     assert cards(app, "gallery")[:2] == ["scene_11", "scene_10"] and "11 of 12" not in words(app)
-    assert sent(app, "gallery")["cards"][0]["note"] == "Most alarming word 0.55"
+    assert sent(app, "gallery")["cards"][0]["note"] == "Most alarming noun 0.55"
     assert cards(app, "gallery")[-1] == runs.SCRIPT_IMAGE  # a caption without words comes last
     app = opened("failures", sort="alarm", fact="wrong object")
     assert cards(app, "gallery") == ["scene_11", "scene_10", "scene_09", "scene_08", "scene_07"]

@@ -21,7 +21,7 @@ _CASES = """
     LEFT JOIN (SELECT * EXCLUDE run FROM scores WHERE run = $run AND NARROWED) scores USING (image_id, beam_size)
     LEFT JOIN (
         SELECT image_id, beam_size, max(alarm)::DOUBLE AS alarm FROM words
-        WHERE run = $run AND NARROWED AND alarm IS NOT NULL GROUP BY image_id, beam_size
+        WHERE run = $run AND NARROWED AND label IS NOT NULL AND alarm IS NOT NULL GROUP BY image_id, beam_size
     ) alarms USING (image_id, beam_size)
 """
 

@@ -114,7 +114,7 @@ def alarm_bins(cursor: DuckDBPyConnection, run: str, beam_size: int, kind: str =
 
 
 def suspicious_words(cursor: DuckDBPyConnection, run: str, beam_size: int, limit: int = 50) -> pd.DataFrame:
-    """Return the words with the highest alarms: image_id, word_index, word, label, alarm, agreement, verdict, evidence.
+    """Return the nouns with the highest alarms: image_id, word_index, word, label, alarm, agreement, verdict, evidence.
 
     Equal ones by image and place.
     """
@@ -122,11 +122,13 @@ def suspicious_words(cursor: DuckDBPyConnection, run: str, beam_size: int, limit
     return cursor.execute(
         """
         WITH highest AS (
-            SELECT alarm FROM words WHERE run = $run AND beam_size = $beam AND alarm IS NOT NULL
+            SELECT alarm FROM words
+            WHERE run = $run AND beam_size = $beam AND label IS NOT NULL AND alarm IS NOT NULL
             ORDER BY alarm DESC LIMIT $limit
         )
         SELECT image_id, word_index, word, label, alarm, agreement, verdict, evidence
-        FROM words WHERE run = $run AND beam_size = $beam AND alarm >= (SELECT min(alarm) FROM highest)
+        FROM words
+        WHERE run = $run AND beam_size = $beam AND label IS NOT NULL AND alarm >= (SELECT min(alarm) FROM highest)
         ORDER BY alarm DESC, image_id, word_index LIMIT $limit
         """,
         {"run": run, "beam": int(beam_size), "limit": int(limit)},

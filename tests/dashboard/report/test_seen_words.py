@@ -1,4 +1,4 @@
-"""The chapter on which words were seen: there with its tables, with the most alarming words first."""
+"""The chapter on which words were seen: there with its tables, with the most alarming nouns first."""
 
 import math
 

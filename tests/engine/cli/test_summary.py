@@ -35,7 +35,7 @@ def test_the_summary_has_the_attention_grounding(full_results):
 def test_the_summary_has_the_alarm_its_highest_word_and_the_recommended_method(tmp_path):
     folder = runs.add_words(runs.captioner_run(tmp_path / "results"))
     text = summary.text(tmp_path / "results", "demo")
-    assert "alarm of nouns: AUROC 0.900 (95 % interval 0.800-0.950), 5 of 11 wrong; most alarming word: " in text
+    assert "alarm of nouns: AUROC 0.900 (95 % interval 0.800-0.950), 5 of 11 wrong; most alarming noun: " in text
     assert " in scene_11 (0.55)\n" in text
     assert "recommended explanation method: gradient; hit rate 90.0% of 11 nouns (chance: 15.0%)" in text
     rows = tables.read_table(folder, "certificates").to_pylist()

@@ -6,7 +6,8 @@ import pytest
 from engine.captioners.native.pipeline import NativeCaptioner
 from engine.demo import causes
 from engine.demo.causes import COVERED, WITHOUT, Effect, effects, ranked
-from engine.demo.world import FIRST_SEED
+from engine.demo.world import CATEGORIES, FIRST_SEED
+from engine.diagnosis.lexicon import Mentions
 from tests.conftest import ROOT
 
 
@@ -31,13 +32,14 @@ def test_removing_the_object_of_a_noun_changes_it_most():
     captioner = NativeCaptioner.load(ROOT / "engine" / "demo" / "captioner")
     seed = FIRST_SEED["test"]
     found: list[Effect] = []
-    while len(found) < 12:
+    while len(found) < 30:
         found += effects(captioner, seed, ["attention"])
         seed += 1
     assert all(set(each.claims) == {"attention", COVERED, WITHOUT} for each in found)
     assert all(0 <= each.claims["attention"] <= 1 + 1e-6 for each in found)
-    own = [each.change for each in found if each.word == each.removed]
-    others = [each.change for each in found if each.word != each.removed]
+    named = [set(Mentions(CATEGORIES).find(each.word)) for each in found]
+    own = [each.change for each, labels in zip(found, named, strict=True) if each.removed in labels]
+    others = [each.change for each, labels in zip(found, named, strict=True) if each.removed not in labels]
     assert np.mean(own) > np.mean(others) + 0.3
 
 
