@@ -20,7 +20,8 @@ ALARM = (
 
 COVERED = (
     "Region: the tenth of the photo that the word's attention points at. Object: the boxes of what the word names. "
-    "Both are covered with grey, and the caption is read again. If p(word) stays, the model did not need that part."
+    "Each gets the colour of its surroundings, and the caption is read again. If p(word) stays, the model did not need "
+    "that part."
 )
 
 
