@@ -153,7 +153,8 @@ def test_every_tag_that_is_given_is_defined_and_the_other_way_round():
     ]
     given = {tag.tag for tags in tag_all(split) for tag in tags}
     given |= {tag.tag for tag in ranking_errors(tables.table_of("hypotheses", PASSED, ["cider"])).values()}
-    assert given == set(TAGS)
+    # The last one needs the model, see tests/engine/evaluation/test_words_run.py.
+    assert given == set(TAGS) - {"right for the wrong reason"}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from engine.config import DecodingConfig
 from engine.data import registry
 from engine.demo import world
 from engine.diagnosis import alarm
-from engine.evaluation import captioner_run
+from engine.evaluation import captioner_run, words_run
 from engine.evaluation.word_alarm import SIGNALS, Alarms, ClaimSignals, reliability, signals_of
 from engine.store import records, tables
 from engine.store.word_schema import WORD_TABLES
@@ -99,6 +100,25 @@ def test_covering_an_object_makes_its_word_less_probable(folder):
     assert len(effects) > 8
     assert np.mean(effects) > 0.5
     assert all(row["region_effect"] is not None for row in rows(folder, "words") if row["object_effect"] is not None)
+
+
+def test_a_correct_word_that_does_not_depend_on_its_object_is_a_tag(monkeypatch, settings):
+    """With made-up effects: of two nouns of a caption, the one that depends least on its object is the evidence."""
+    effects = [
+        {"image_id": "a", "beam_size": 1, "word_index": 1, "word": "dog", "object_effect": 0.05, "object_lift": 0.5},
+        {"image_id": "a", "beam_size": 1, "word_index": 4, "word": "cat", "object_effect": 0.01, "object_lift": 0.9},
+        {"image_id": "b", "beam_size": 1, "word_index": 1, "word": "dog", "object_effect": 0.01, "object_lift": 1.5},
+        {"image_id": "c", "beam_size": 1, "word_index": 1, "word": "dog", "object_effect": 2.0, "object_lift": 0.1},
+        {"image_id": "d", "beam_size": 1, "word_index": 1, "word": "dog"},  # without a box
+    ]
+    table = tables.table_of("words", effects)
+    monkeypatch.setattr(words_run, "_effects", lambda *_, **__: iter([None, table]))
+    work = SimpleNamespace(settings=SimpleNamespace(evidence=True))
+    found = words_run.wrong_reasons(work, [], None, ["occlusion"])
+    assert set(found) == {(1, "a")}
+    assert found[1, "a"].tag == "right for the wrong reason"
+    assert found[1, "a"].evidence.startswith("cat: covering its box changes log p by 0.01 nats")
+    assert words_run.wrong_reasons(work, [], None, ["attention"]) == {}
 
 
 def test_the_certificate_has_every_method_on_the_same_nouns(folder):
