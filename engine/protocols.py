@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # importing this module imports nothing of the project and no
     from engine.data.split import Split
     from engine.explain.attention import WordMaps
     from engine.explain.gradient import Gradients
+    from engine.explain.tam import Activations
     from engine.explain.token_scores import TokenScores
 
 Need = Literal["references", "photos", "objects"]
@@ -148,6 +149,14 @@ class GradientSource(Protocol):
             photo: uint8[height, width, 3], as `Captioner.read` returns it.
             spans: first token and one past the last token of each word.
         """
+
+
+@runtime_checkable
+class ActivationSource(Protocol):
+    """Logits at image tokens inside a language model. A captioner that has them gets token activation maps."""
+
+    def activations(self, photo: "np.ndarray", caption: Hypothesis) -> "Activations":
+        """Return the logits of a caption's tokens at the cells of the grid and at the steps of the caption."""
 
 
 @runtime_checkable

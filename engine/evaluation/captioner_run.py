@@ -247,6 +247,7 @@ def _work(
 
 def _caption_settings(settings: CaptionerRun, captioner: CaptionerFacts) -> CaptionSettings:
     evidence = None
+    words_run.check_methods(settings.explain or (), captioner)
     if captioner.scores_tokens and settings.explain != ():
         evidence = words_run.evidence_settings(settings.dataset, settings.samples, settings.decoding.seed)
     if captioner.has_maps:

@@ -11,6 +11,7 @@ from typing import Any
 from engine.captioners import registry
 from engine.config import DecodingConfig
 from engine.evaluation import metadata
+from engine.evaluation.explanations import methods_for
 from engine.protocols import Captioner, Explainer, TokenScorer
 
 CHUNK = 64
@@ -56,6 +57,8 @@ class CaptionerFacts:
     has_maps: bool
     scores_tokens: bool
     """Whether it is a `protocols.TokenScorer`."""
+    methods: tuple[str, ...]
+    """The explanation methods that it can be explained by."""
     chunk_size: int
     """The best number of images per call of `caption` on the device where it was loaded."""
     folder: Path | None
@@ -84,6 +87,7 @@ def facts_of(captioner: Captioner, config: DecodingConfig) -> CaptionerFacts:
         passes=dict(getattr(captioner, "attention_passes", {})),
         has_maps=isinstance(captioner, Explainer),
         scores_tokens=isinstance(captioner, TokenScorer),
+        methods=methods_for(captioner),
         chunk_size=getattr(captioner, "chunk_size", CHUNK),
         folder=getattr(captioner, "folder", None),
         trained_on=trained_on() if trained_on is not None else {},

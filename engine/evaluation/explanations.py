@@ -21,7 +21,7 @@ from engine.explain.certificate import RANDOM
 from engine.explain.methods import METHODS, Evidence
 from engine.explain.perturbation import Faithfulness, Probe, faithfulness
 from engine.explain.token_scores import TokenScores
-from engine.protocols import Explainer, GradientSource, Hypothesis, TokenScorer
+from engine.protocols import ActivationSource, Explainer, GradientSource, Hypothesis, TokenScorer
 
 REGION = 0.1
 """Share of the cells that are covered: those with the largest weights of a word's map."""
@@ -37,6 +37,14 @@ class ExplainSettings:
     """Methods that are measured; none: only the effects of covering are computed."""
     seed: int = 0
     """Of random masks and random orders."""
+
+
+def methods_for(captioner: object) -> tuple[str, ...]:
+    """Return the methods that a captioner can be explained by; none without maps or without reading captions again."""
+    if not isinstance(captioner, Explainer) or not isinstance(captioner, TokenScorer):
+        return ()
+    has = {"gradients": isinstance(captioner, GradientSource), "activations": isinstance(captioner, ActivationSource)}
+    return tuple(name for name, method in METHODS.items() if method.needs is None or has[method.needs])
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,7 @@ def probe_of(
         region=scorer.region(photo),
         fill=scorer.fill,
         gradients=partial(scorer.gradients, photo, caption) if isinstance(scorer, GradientSource) else None,
+        activations=partial(scorer.activations, photo, caption) if isinstance(scorer, ActivationSource) else None,
     )
 
 

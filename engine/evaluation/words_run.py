@@ -11,6 +11,7 @@ from engine.diagnosis.lexicon import vocabulary
 from engine.diagnosis.object_names import COCO
 from engine.diagnosis.tags import Tag
 from engine.evaluation import chunks, explaining, scoring
+from engine.evaluation.captioner_source import CaptionerFacts
 from engine.evaluation.chunks import Chunk, Work
 from engine.evaluation.explanations import ExplainSettings
 from engine.evaluation.pool import Place
@@ -20,6 +21,8 @@ from engine.evaluation.word_evidence import EvidenceSettings
 from engine.evaluation.word_judgement import judge_of
 from engine.evaluation.words import ChunkWords, Judging, WordsStage
 from engine.explain.certificate import BASE, Certificate, Interval, NounMeasure, certify, recommended
+from engine.explain.methods import METHODS
+from engine.protocols import PluginError
 from engine.store import tables
 
 LITTLE = 0.1
@@ -27,6 +30,19 @@ LITTLE = 0.1
 
 CERTIFIED = 200
 """Images whose nouns a certificate is measured on, if so many have objects; most have one or two nouns."""
+
+
+def check_methods(methods: Sequence[str], captioner: CaptionerFacts) -> None:
+    """Check that a captioner can be explained by the methods of --explain.
+
+    Raises:
+        PluginError: it cannot.
+    """
+    wrong = next((name for name in methods if name not in captioner.methods), None)
+    if wrong is not None:
+        expected = f"expected some of {', '.join(captioner.methods)}" if captioner.methods else "remove --explain"
+        lacks = METHODS[wrong].needs or "attention maps and log-probabilities of words"
+        raise PluginError(f"captioner {captioner.name!r}: --explain {wrong} needs {lacks}; {expected}")
 
 
 def evidence_settings(dataset: Dataset, samples: int, seed: int) -> EvidenceSettings:

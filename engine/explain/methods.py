@@ -6,10 +6,11 @@ photo and work with every captioner that reads captions again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from engine.explain import gradient, guided
+from engine.explain import gradient, guided, tam
 from engine.explain.gradient import Gradients
 from engine.explain.perturbation import Probe
 
@@ -64,7 +65,8 @@ class Method:
     title: str
     maps: Callable[[Evidence], np.ndarray]
     """Returns float[W, P], higher where a cell matters more."""
-    needs_gradients: bool = False
+    needs: Literal["gradients", "activations"] | None = None
+    """What a captioner must return besides log-probabilities."""
 
 
 def single_head(layer: int, head: int) -> Method:
@@ -122,6 +124,13 @@ def _rise(evidence: Evidence) -> np.ndarray:
     return _visible_means(evidence, rise_masks(evidence.probe.grid, RISE_MASKS, evidence.seed))
 
 
+def _token_activation(evidence: Evidence) -> np.ndarray:
+    probe = evidence.probe
+    if probe.activations is None:
+        raise ValueError("this method needs image tokens inside a language model, which the captioner does not have")
+    return tam.word_maps(probe.activations(), probe.grid, [probe.spans[word] for word in evidence.words])
+
+
 def _guided(evidence: Evidence) -> np.ndarray:
     visible = rise_masks(evidence.probe.grid, guided.MASKS, evidence.seed)
     found = np.exp(evidence.logprobs(visible)).T
@@ -133,12 +142,13 @@ METHODS: dict[str, Method] = {
     for method in (
         Method("attention", "attention, last layer, mean of heads", lambda evidence: evidence.last_layer),
         Method("attention_all", "attention, mean of layers and heads", lambda each: each.attention.mean((1, 2))),
-        Method("rollout", "attention rollout", _rollout, needs_gradients=True),
-        Method("gradient", "gradient x attention", _gradient_attention, needs_gradients=True),
-        Method("gradient_input", "gradient x input", _gradient_input, needs_gradients=True),
+        Method("rollout", "attention rollout", _rollout, needs="gradients"),
+        Method("gradient", "gradient x attention", _gradient_attention, needs="gradients"),
+        Method("gradient_input", "gradient x input", _gradient_input, needs="gradients"),
         Method("occlusion", "occlusion, one cell", _occlusion(0)),
         Method("occlusion_3x3", "occlusion, 3 x 3 cells", _occlusion(1)),
         Method("rise", f"RISE, {RISE_MASKS} masks", _rise),
+        Method("tam", "token activation map", _token_activation, needs="activations"),
         Method("guided", f"guided masks ({guided.MASKS}), peak of attention", _guided),
     )
 }

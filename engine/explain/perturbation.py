@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.explain.gradient import Gradients
+from engine.explain.tam import Activations
 from engine.explain.token_scores import TokenScores
 
 FRACTIONS = (0.0, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
@@ -39,6 +40,8 @@ class Probe:
     """RGB colour of covered cells."""
     gradients: Callable[[Sequence[tuple[int, int]]], Gradients] | None = None
     """Returns gradients of log p of the tokens of each span; None if the captioner has none."""
+    activations: Callable[[], Activations] | None = None
+    """Returns logits at image tokens; None if the captioner has none."""
 
     def __post_init__(self) -> None:
         self._edges = _edges(self.region, self.grid)

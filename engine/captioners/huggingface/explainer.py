@@ -22,6 +22,7 @@ from engine.captioners.huggingface.words import TokenWords
 from engine.config import DecodingConfig
 from engine.decoding import memory
 from engine.explain.attention import WordMaps, pooling
+from engine.explain.tam import Activations
 from engine.explain.token_scores import TokenScores
 from engine.models.tokenizer import Word
 from engine.protocols import Hypothesis
@@ -29,6 +30,9 @@ from engine.store.schema import END_WORD
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 """Largest difference between one pass and the search's own steps, by the type of the weights."""
+
+INSIDE = {"llava", "llava_next", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "paligemma", "smolvlm", "idefics3"}
+"""Families whose image tokens are among those of the prompt."""
 
 BATCH = 16
 """Captions whose weights are read together, if memory allows."""
@@ -49,8 +53,10 @@ def load(
 ) -> HuggingFaceCaptioner:
     """Load a captioner by `hf:NAME`, with maps if its family is supported; see `loading.load`."""
     loaded = loading.load(name, device, DTYPES[precision], device_map)
-    is_known = loaded.model.config.model_type in FAMILIES
-    return (HuggingFaceExplainer if is_known else HuggingFaceCaptioner)(loaded, prompt)
+    kind = loaded.model.config.model_type
+    if kind in INSIDE:
+        return HuggingFaceActivations(loaded, prompt)
+    return (HuggingFaceExplainer if kind in FAMILIES else HuggingFaceCaptioner)(loaded, prompt)
 
 
 class HuggingFaceExplainer(HuggingFaceCaptioner):
@@ -242,3 +248,20 @@ class HuggingFaceExplainer(HuggingFaceCaptioner):
         if size not in self._grids:
             self._grids[size] = grid_over(places.token_boxes(self._loaded, self._prompt, size, tokens))
         return self._grids[size]
+
+
+class HuggingFaceActivations(HuggingFaceExplainer):
+    """A model whose language model reads the image tokens, with token activation maps."""
+
+    def activations(self, photo: np.ndarray, caption: Hypothesis) -> Activations:
+        """Return the logits of a caption's tokens at the image tokens; see `protocols.ActivationSource`."""
+        tokens = caption.tokens or ()
+        inputs, batch = self._opened([photo], DecodingConfig(beam_sizes=(1,), max_length=max(len(tokens), 1)))
+        columns = self._image_columns(batch, inputs, self._weights(batch, [tokens]))[0].cpu()
+        prompt, steps = scoring.hidden_states(batch, tokens)
+        words = self._loaded.model.get_output_embeddings().weight.detach()[list(tokens)].float().cpu()
+        image = words @ prompt[columns].T
+        height, width = photo.shape[:2]
+        return Activations(
+            (image @ self._grid((width, height), image.shape[1]).spread).numpy(), (words @ steps.T).numpy()
+        )

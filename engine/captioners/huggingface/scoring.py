@@ -47,3 +47,14 @@ def scores(
     """Return the scores of captions from logits float[B, T, V]."""
     targets = replay.padded(captions, logits.shape[1], batch)
     return token_scores(logits, targets, [len(tokens) for tokens in captions], candidates)
+
+
+def hidden_states(batch: Batch, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the last hidden states of the prompt float[K, D] and of the steps of one caption float[T, D]."""
+    copied = batch.copied()
+    inputs = {name: value for name, value in copied.inputs.items() if name != "logits_to_keep"}
+    with torch.inference_mode():
+        prompt = batch.model.prepare_inputs_for_generation(copied.ids, is_first_iteration=True, **inputs)
+        first = batch.model(**prompt, return_dict=True, output_hidden_states=True)
+    second = replay.read_again(batch.copied(), [tokens], output_hidden_states=True)
+    return first.hidden_states[-1][0].float().cpu(), second.hidden_states[-1][0][-len(tokens) :].float().cpu()

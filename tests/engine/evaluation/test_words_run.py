@@ -161,6 +161,12 @@ def test_an_unknown_method_is_one_sentence(data, tmp_path, capsys, method):
     assert "expected some of attention, attention_all," in capsys.readouterr().err
 
 
+def test_a_method_that_the_captioner_cannot_do_is_one_sentence(data, tmp_path, capsys):
+    command = ["evaluate", "--data", str(data), "--captioner", str(CAPTIONER), "--run", "x", "--explain", "tam"]
+    assert main([*command, "--results", str(tmp_path)]) == 2
+    assert "--explain tam needs activations; expected some of attention," in capsys.readouterr().err
+
+
 def test_nothing_is_computed_for_words_on_request(data, tmp_path):
     command = ["evaluate", "--data", str(data), "--captioner", str(CAPTIONER), "--run", "plain", "--limit", "2"]
     more = ["--results", str(tmp_path), "--metrics", "rouge_l", "--explain", "none", "--skip-timing", "--beams", "1"]

@@ -7,6 +7,7 @@ pytest.importorskip("transformers")
 
 from engine.captioners.huggingface import explainer
 from engine.config import DecodingConfig
+from engine.protocols import ActivationSource
 from tests.support import tiny_transformers
 
 CONFIG = DecodingConfig(beam_sizes=(2,), max_length=6)
@@ -30,6 +31,16 @@ def test_one_pass_gives_the_log_probabilities_of_the_search(tmp_path, name):
         if name not in RULED:
             assert float(steps.logprobs.sum()) == pytest.approx(caption.logprob, abs=1e-4)
     assert len(captioner.first_tokens(["dog", "hot dog"])) == 2
+    assert isinstance(captioner, ActivationSource) == (name in explainer.INSIDE)
+    if name in explainer.INSIDE:
+        tokens = list(captions[0].tokens)
+        scores = captioner.token_scores(photos, captions, CONFIG, tokens)[0]
+        found = captioner.activations(photos[0], captions[0])
+        grid = captioner.maps(photos[:1], captions[:1], CONFIG, "mean")[0].grid
+        assert found.image.shape == (len(tokens), grid[0] * grid[1])
+        # Logits and log-probabilities of a step differ by one number.
+        own, logprobs = found.text - found.text[0], (scores.candidates - scores.candidates[:, :1]).T
+        assert own == pytest.approx(logprobs, abs=1e-4)
     x, y, width, height = captioner.region(photos[0])
     assert x >= 0
     assert y >= 0
