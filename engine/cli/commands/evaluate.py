@@ -63,8 +63,8 @@ def add(commands: parser.Commands) -> None:
         nargs="+",
         metavar="METHOD",
         help="measure methods of explanation and write their certificate (docs/evidence.md): attention, attention_all, "
-        "rollout, gradient, gradient_input, occlusion, occlusion_3x3, rise, guided, tam; occlusion also covers the words of "
-        "all captions; none: skip the table of words",
+        "rollout, gradient, gradient_input, occlusion, occlusion_3x3, rise, guided, tam; occlusion also covers the "
+        "words of all captions; none: skip the table of words",
     )
     command.add_argument(
         "--samples",
