@@ -19,8 +19,8 @@ BASE = "attention"
 LEAST = 0.01
 """Faithfulness above that of a random order, in p(word), which a certificate needs.
 
-Maps of captioners with random weights peak at objects as well, because objects differ from their surroundings; but their
-words hardly depend on the photo.
+Maps of captioners with random weights peak at objects as well, because objects differ from their surroundings; but
+their words hardly depend on the photo.
 """
 
 RESAMPLES = 2_000
