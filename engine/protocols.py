@@ -111,7 +111,7 @@ class TokenScorer(Protocol):
 
     @property
     def fill(self) -> tuple[int, int, int]:
-        """Return the RGB colour that stands for "nothing": the mean of the photos that the model was trained on."""
+        """Return the RGB colour of covered cells: the mean of the photos that the model was trained on."""
 
     def region(self, photo: "np.ndarray") -> tuple[float, float, float, float]:
         """Return the part of a photo of `Captioner.read` that maps cover: x, y, width, height in its pixels."""

@@ -238,7 +238,7 @@ def compared(pair: Twin, original: str, changed: str) -> CaptionPair:
     first, second = (_parted(pair, text) for text in (original, changed))
     (about, others), (about_twin, others_twin) = first, second
     aspects = ("noun", *_MORE) if about and about_twin else ("noun",)
-    aspects = tuple(aspect for aspect in aspects if _told(pair, about, aspect) != _told(pair, about_twin, aspect))
+    aspects = tuple(aspect for aspect in aspects if _stated(pair, about, aspect) != _stated(pair, about_twin, aspect))
     places = judge.place_of(original), judge.place_of(changed)
     # A caption may leave out the place, and a room can be a kitchen: only a place that disagrees is a change.
     elsewhere = others != others_twin or (places[0] != places[1] and places[0].isdisjoint(places[1]))
@@ -267,7 +267,7 @@ def _parted(pair: Twin, caption: str) -> tuple[list[judge.Claim], Counter]:
 _MORE = ("count", "colour", "side")
 
 
-def _told(pair: Twin, about: Sequence[judge.Claim], aspect: str) -> object:
+def _stated(pair: Twin, about: Sequence[judge.Claim], aspect: str) -> object:
     """Return one aspect of what is said about the changed object."""
     if aspect == "noun":
         return {(pair.thing.role or pair.thing.kind) in claim.names for claim in about}

@@ -21,7 +21,7 @@ class Noun(NamedTuple):
     is_label: bool
     """Whether the dataset's vocabulary contains `label`."""
     also: tuple[str, ...] | None
-    """Further labels that the name fits, if the name is no evidence of the label; None for a name that is."""
+    """Further labels that the name fits, if the name does not prove the label; None for a name that does."""
     is_plural: bool
 
 

@@ -73,7 +73,7 @@ handbag; purse: backpack; cupcake: donut; armchair: couch; urinal; tricycle; stu
 family; chicken; turkey; santa; clown; someone; somebody
 """)
 """Names that also fit other labels, with these labels. An object with such a name may be there without an annotation of
-its category, so that its absence from the annotations is no evidence."""
+its category, so that its absence from the annotations proves nothing."""
 
 HIDDEN = tuple(
     _entries("""

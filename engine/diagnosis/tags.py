@@ -155,7 +155,7 @@ class _Shown:
     def _is_shown(self, judged: Judged) -> bool:
         """Return whether a wrong fact gets a tag.
 
-        A person gets one only if no reference uses a neutral word: whoever wrote it may not have been able to tell.
+        A person gets one only if no reference uses a neutral word: its writer may not have been able to see it.
         """
         if judged.fact.kind == "person":
             return things.is_unanimous(judged.fact.value, self._image)

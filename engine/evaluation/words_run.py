@@ -66,7 +66,7 @@ def write(
     """Write `words`, `samples`, the tables of the alarm and of the certificate, and coefficients into the record.
 
     Args:
-        methods: explanation methods that are measured besides attention; none: there is no certificate.
+        methods: explanation methods that are measured besides attention; none: no certificate is written.
         given: kind of claim -> alarm of other data, for claims to which none can be fitted.
     """
     numbers = [chunk.number for chunk in every]

@@ -16,7 +16,7 @@ from engine.explain.perturbation import Probe
 
 RISE_MASKS = 400
 _RISE_SIDE = 7
-"""Cells of a coarse RISE mask per side, as far as the grid allows."""
+"""Cells of a coarse RISE mask per side; fewer if the grid has fewer."""
 
 
 class Evidence:

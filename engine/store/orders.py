@@ -11,7 +11,7 @@ ALARM = MetricDefinition(
     digits=2,
     higher_is_better=False,
 )
-"""Its values come from the table `words`. It is no metric: it judges no caption, and runs are not compared by it."""
+"""Its values come from the table `words`. It is not a metric: runs are not compared by it."""
 
 
 def definition(key: str) -> MetricDefinition:

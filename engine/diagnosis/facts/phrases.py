@@ -167,7 +167,7 @@ def _is_measure(parts: Sequence[str], at: int, phrase: Phrase) -> bool:
 
 
 def _is_counted(noun: Noun) -> bool:
-    """Return whether a number before a noun is one of objects; "two face paints" are no two faces."""
+    """Return whether a number before a noun is one of objects; "two face paints" is not a claim of two faces."""
     if noun.name in COLLECTIVES:
         return False
     return noun.is_plural or noun.label.lower() == "person" or plural(noun.name) == noun.name

@@ -1,6 +1,6 @@
 """Words that state facts: colours, numbers, attributes, relations, places, postures and kinds of persons.
 
-The lists are ours, in plain English. An underscore stands for a space.
+The lists are ours, in plain English. An underscore means a space.
 """
 
 
@@ -52,7 +52,7 @@ TWO = words("couple pair")
 NO_PAIRS = words("skis scissors pants shorts jeans glasses sunglasses goggles headphones binoculars")
 """Plurals whose pair is one object."""
 MEASURES = words("year years story way piece tier tiered layer layered wheel wheeled wheeler door lane lanes")
-"""Nouns after a number that is no number of objects: a two year old boy."""
+"""Nouns after a number that does not count objects: a two year old boy."""
 
 ATTRIBUTES = _forms(
     "small: small, little, tiny, smaller; large: big, large, huge, larger, bigger; tall: tall; short: short; long: "
@@ -75,7 +75,7 @@ OPPOSITES = _pairs("clean/dirty closed/open dry/wet empty/full messy/tidy metal/
 """Attributes that exclude each other; sizes do not, because they are relative."""
 
 COLLECTIVES = words("couple couples crowd crowds family families audience team teams groups pairs")
-"""Names of several persons each, whose number is no number of persons."""
+"""Names of several persons each, whose number does not count persons."""
 PERSONS = {
     **dict.fromkeys(words("man men gentleman gentlemen businessman policeman guy guys"), ("man", "male", "adult")),
     **dict.fromkeys(words("woman women lady ladies businesswoman policewoman"), ("woman", "female", "adult")),
@@ -169,7 +169,7 @@ GARMENTS = words(
 TORSO = words("clothes dress jacket shirt suit sweater uniform")
 """Garments whose colour is that of a person "dressed in red"."""
 VIEWS = words("area closeup flock herd photo picture scene shot surface view")
-"""Nouns that are no objects of the image: the image itself, and groups."""
+"""Nouns that do not name an object of the image: the image itself, and groups."""
 
 FAMILIES = (
     words(

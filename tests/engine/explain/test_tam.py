@@ -37,7 +37,7 @@ def test_a_word_has_the_mean_of_its_tokens():
     assert word_maps(activations, GRID, [(0, 1), (1, 3)]) == pytest.approx(np.stack([maps[0], maps[1:].mean(0)]))
 
 
-def test_negative_logits_are_no_evidence():
+def test_negative_logits_do_not_count():
     assert (token_maps(Activations(-np.ones((1, 16)), np.zeros((1, 1))), GRID) == 0).all()
 
 
