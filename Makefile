@@ -74,6 +74,8 @@ evaluate: $(READY) $(if $(filter $(DEMO),$(DATA)),data) ## Caption, score and ex
 	@test -n "$(CAPTIONER)" || { echo "choose a trained captioner: make evaluate DATA=$(DATA) CAPTIONER=folder"; exit 1; }
 	@$(BIN)/python -m engine evaluate --data "$(DATA)" --captioner "$(CAPTIONER)" --beams $(BEAMS) --run "$(RUN)" \
 		--results "$(RESULTS)" $(if $(CLIP),--clip "$(CLIP)") $(if $(SPLIT),--split $(SPLIT)) $(ARGS)
+	@$(if $(filter $(DEMO)|engine/demo/captioner,$(DATA)|$(CAPTIONER)),test ! -e "$(RESULTS)/runs/$(RUN)/run.json" || \
+		$(BIN)/python -m engine.demo.twins --pairs 100 --run "$(RUN)" --results "$(RESULTS)")
 
 study: $(READY) ## Reproduce the study on DATA (course's layout; else the demo world), report included
 	@$(if $(filter $(DEMO),$(DATA)),$(BIN)/python -m engine.demo.world --layout course --out $(STUDY) $(STUDY_WORLD))

@@ -21,7 +21,8 @@ PAGES = [
 # Streamlit leaves a fifth of a 1280 px screen empty around a wide page; photos need the room.
 # Buttons get the height of the lists beside them. Captions at Streamlit's 60 % opacity are hard to read.
 _STYLE = f"""<style>
-.stMainBlockContainer {{ padding: 3.25rem 2rem 3rem; }}
+.stMainBlockContainer {{ padding: 2.25rem 2rem 3rem; }}
+.stMainBlockContainer h1 {{ font-size: 2rem; padding: 0.4rem 0 0; }}
 [data-testid="stHorizontalBlock"] [data-testid="stButtonGroup"] button {{ min-height: 2.5rem; }}
 [data-testid="stCaptionContainer"] {{ opacity: 0.75; }}
 [data-testid="stMetricLabel"] p {{ white-space: normal; }}

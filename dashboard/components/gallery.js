@@ -39,6 +39,11 @@ function build(card, clickable) {
   const body = element("div", "body");
   if (card.mark) body.classList.add(card.mark);
   if (card.title) body.append(element("span", "title", card.title));
+  if (card.tags.length) {
+    const tags = element("span", "tags");
+    tags.append(...card.tags.map((tag) => element("span", "tag", tag)));
+    body.append(tags);
+  }
   if (card.note) body.append(element("span", "note", card.note));
   for (const entry of card.bars) body.append(bar(entry));
   made.append(body);

@@ -39,6 +39,7 @@ class Card:
     badge: str = ""
     title: str = ""
     note: str = ""
+    tags: tuple[str, ...] = ()
     mark: str = ""  # "right" or "wrong": a coloured edge with a sign
     bars: tuple[Bar, ...] = ()
 
@@ -51,7 +52,10 @@ def _brief(card: Card) -> Card:
     texts = {
         name: formatting.shortened(getattr(card, name), _LONGEST) for name in ("missing", "badge", "title", "note")
     }
-    return replace(card, **texts, bars=tuple(replace(b, label=formatting.shortened(b.label, 60)) for b in card.bars))
+    short = tuple(formatting.shortened(tag, 60) for tag in card.tags)
+    return replace(
+        card, **texts, tags=short, bars=tuple(replace(b, label=formatting.shortened(b.label, 60)) for b in card.bars)
+    )
 
 
 def gallery(cards: list[Card], key: str, chosen: str = "", choose: Callable[[str], None] | None = None) -> None:

@@ -6,6 +6,8 @@ const PACE = 700; // ms per word while playing
 const LARGEST = 860; // CSS pixels of the large picture's longer side, where there is room
 const TILE = 200; // canvas pixels of a tile's longer side
 const END = "<end>";
+const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8];
+const NARROW = 720; // CSS pixels: in a narrower viewer the text is below the photo
 
 // 256 colours of a scale that is given at a few equal steps.
 function ramp(scale) {
@@ -29,6 +31,7 @@ class Viewer {
     this.turn = Date.now(); // differs from those of earlier pages
     this.find = (name) => root.querySelector(`.${name}`);
     this.hovered = null;
+    this.unzoom();
     this.onKey = (event) => this.key(event);
     this.bind();
     new ResizeObserver(() => this.data && this.draw()).observe(root);
@@ -62,6 +65,7 @@ class Viewer {
     this.data = data;
     this.bytes = decode(data.weights);
     this.hovered = null;
+    this.unzoom();
     this.reported = [];
     this.cache = new Map();
     this.fillSelect("layer", "Mean of layers", data.shape[1]);
@@ -206,7 +210,11 @@ class Viewer {
     this.find("subtract").onchange = (event) => this.move({ subtract: event.target.value });
     this.find("opacity").oninput = (event) => this.move({ opacity: Number(event.target.value) });
     this.find("play").onclick = () => this.togglePlay();
-    this.find("large").onpointermove = (event) => this.point(event);
+    this.find("in").onclick = () => this.zoomBy(1);
+    this.find("out").onclick = () => this.zoomBy(-1);
+    this.find("large").onpointerdown = (event) => this.grab(event);
+    this.find("large").onpointerup = () => (this.grabbed = null);
+    this.find("large").onpointermove = (event) => (this.grabbed ? this.drag(event) : this.point(event));
     this.find("large").onpointerleave = () => (this.find("spot").textContent = "");
   }
 
@@ -225,6 +233,56 @@ class Viewer {
       this.reported.push(JSON.stringify(this.view));
       this.report({ ...this.view, turn: ++this.turn }); // a repeated report must differ to be sent
     }, REST);
+  }
+
+  unzoom() {
+    this.lens = { zoom: 1, x: 0.5, y: 0.5 }; // the centre of what is shown, as a share of the photo
+    this.grabbed = null;
+  }
+
+  zoomBy(steps) {
+    const place = Math.max(0, Math.min(ZOOMS.length - 1, ZOOMS.indexOf(this.lens.zoom) + steps));
+    if (this.lens.zoom === 1) Object.assign(this.lens, this.brightest());
+    this.lens.zoom = ZOOMS[place];
+    this.keepInside();
+    this.draw();
+  }
+
+  // The centre of the brightest patch of the shown word: what is zoomed into first.
+  brightest() {
+    const map = this.maps()[this.shown()];
+    const patch = map.indexOf(Math.max(...map));
+    const [height, width] = this.data.grid;
+    const { crop, size } = this.data;
+    return {
+      x: (crop.x + (((patch % width) + 0.5) / width) * crop.width) / size[0],
+      y: (crop.y + ((Math.floor(patch / width) + 0.5) / height) * crop.height) / size[1],
+    };
+  }
+
+  keepInside() {
+    const half = 0.5 / this.lens.zoom;
+    for (const axis of ["x", "y"]) this.lens[axis] = Math.max(half, Math.min(1 - half, this.lens[axis]));
+  }
+
+  grab(event) {
+    if (this.lens.zoom === 1) return;
+    this.grabbed = [event.clientX, event.clientY, this.lens.x, this.lens.y];
+    this.find("large").setPointerCapture(event.pointerId);
+  }
+
+  drag(event) {
+    const box = this.find("large").getBoundingClientRect();
+    const [x, y, left, top] = this.grabbed;
+    this.lens.x = left - (event.clientX - x) / box.width / this.lens.zoom;
+    this.lens.y = top - (event.clientY - y) / box.height / this.lens.zoom;
+    this.keepInside();
+    this.draw();
+  }
+
+  // The place in the photo, 0 to 1, of a share of the canvas.
+  through(share, axis) {
+    return this.lens[axis] + (share - 0.5) / this.lens.zoom;
   }
 
   step(by) {
@@ -260,6 +318,8 @@ class Viewer {
     if (event.key === "ArrowRight") this.step(1);
     else if (event.key === "ArrowLeft") this.step(-1);
     else if (event.key === " ") this.togglePlay();
+    else if (event.key === "+" || event.key === "=") this.zoomBy(1);
+    else if (event.key === "-") this.zoomBy(-1);
     else return;
     event.preventDefault();
   }
@@ -269,8 +329,8 @@ class Viewer {
     const box = canvas.getBoundingClientRect();
     const [height, width] = this.data.grid;
     const { crop, size } = this.data;
-    const x = (((event.clientX - box.left) / box.width) * size[0] - crop.x) / crop.width;
-    const y = (((event.clientY - box.top) / box.height) * size[1] - crop.y) / crop.height;
+    const x = (this.through((event.clientX - box.left) / box.width, "x") * size[0] - crop.x) / crop.width;
+    const y = (this.through((event.clientY - box.top) / box.height, "y") * size[1] - crop.y) / crop.height;
     const seen = x >= 0 && x < 1 && y >= 0 && y < 1;
     const map = this.maps()[this.shown()];
     const patch = Math.floor(y * height) * width + Math.floor(x * width);
@@ -324,6 +384,10 @@ class Viewer {
     const [width, height] = this.room();
     this.fit(canvas, width * ratio, height * ratio);
     canvas.style.width = `${width}px`;
+    canvas.classList.toggle("zoomed", this.lens.zoom > 1);
+    this.find("level").textContent = `${Math.round(100 * this.lens.zoom)} %`;
+    this.find("in").disabled = this.lens.zoom === ZOOMS.at(-1);
+    this.find("out").disabled = this.lens.zoom === 1;
     this.paint(canvas, word, true);
     this.describe(word, canvas);
     for (const name of ["word", "tile"]) {
@@ -334,7 +398,8 @@ class Viewer {
   // [width, height] in CSS pixels: two thirds of the viewer, and low enough that the words stay visible.
   room() {
     const [width, height] = this.data.size;
-    const wide = Math.max(280, Math.min(LARGEST, (this.root.clientWidth || 960) * 0.66));
+    const whole = this.root.clientWidth || 960;
+    const wide = Math.max(280, Math.min(LARGEST, whole < NARROW ? whole : whole * 0.66));
     const high = Math.max(280, Math.min(LARGEST, window.innerHeight - 410));
     const zoom = Math.min(wide / width, high / height);
     return [Math.round(width * zoom), Math.round(height * zoom)];
@@ -357,6 +422,7 @@ class Viewer {
     const context = canvas.getContext("2d");
     const { crop, size, missing } = this.data;
     const zoom = canvas.width / size[0];
+    if (framed) this.look(context, canvas);
     const frame = [crop.x * zoom, crop.y * zoom, crop.width * zoom, crop.height * zoom];
     context.globalAlpha = 1;
     context.fillStyle = "#808890";
@@ -378,6 +444,12 @@ class Viewer {
     if (framed) this.box(context, word, zoom);
   }
 
+  // Everything that is drawn next is magnified around the centre of the lens.
+  look(context, canvas) {
+    const { zoom, x, y } = this.lens;
+    context.setTransform(zoom, 0, 0, zoom, (0.5 - zoom * x) * canvas.width, (0.5 - zoom * y) * canvas.height);
+  }
+
   noun(word) {
     return this.data.nouns.find((noun) => noun.word === word);
   }
@@ -387,7 +459,7 @@ class Viewer {
     for (const [x, y, width, height] of this.noun(word)?.boxes ?? []) {
       for (const [colour, line] of [["#000", 5], ["#fff", 2]]) {
         context.strokeStyle = colour;
-        context.lineWidth = line;
+        context.lineWidth = line / this.lens.zoom;
         context.strokeRect(x * zoom, y * zoom, width * zoom, height * zoom);
       }
     }
@@ -409,7 +481,7 @@ class Viewer {
     if (whole) return;
     for (const [colour, offset] of [["#000", 0], ["#fff", 6]]) {
       context.strokeStyle = colour;
-      context.lineWidth = 2;
+      context.lineWidth = 2 / this.lens.zoom;
       context.setLineDash([6, 6]);
       context.lineDashOffset = offset;
       context.strokeRect(frame[0] + 1, frame[1] + 1, frame[2] - 2, frame[3] - 2);

@@ -1,4 +1,4 @@
-"""The chapter on which words were seen: certificates of methods, the alarm, and the most alarming nouns.
+"""The chapter on which words were seen: certificates of methods, the alarm, twins, and the most alarming nouns.
 
 Knows runs, queries and photos. The map of a word is that of the recommended method, else of attention.
 """
@@ -13,7 +13,7 @@ from dashboard.figures import alarms, panels, word_maps
 from dashboard.figures.panels import Panel
 from dashboard.figures.thumbnails import LARGE, photo, pixels
 from dashboard.items import Figure, Table
-from dashboard.report import word_tables
+from dashboard.report import twins, word_tables
 from dashboard.report.source import Chapter, Source, note
 from dashboard.text import evidence, formatting
 from engine.store import queries
@@ -34,8 +34,10 @@ def chapters(source: Source) -> list[Chapter]:
     certified = source.query(queries.certificates, run.name)
     rows = [row for row in named_rows(quality) if row.beam_size == beam]
     measured = " ".join(map(alarms.alarm_sentence, rows))
-    lead = " ".join(filter(None, [measured, evidence.ALARM, _certificate(certified)]))
-    return [Chapter(TITLE, lead, (*_stored(source, beam, measured), *_alarming(source, beam, certified)))]
+    twin = twins.sentence(source.query(queries.twin_shares, run.name))
+    lead = " ".join(filter(None, [measured, evidence.ALARM, _certificate(certified), twin]))
+    parts = (*_stored(source, beam, measured), *twins.items(run, source.query), *_alarming(source, beam, certified))
+    return [Chapter(TITLE, lead, parts)]
 
 
 def _certificate(found: pd.DataFrame) -> str:

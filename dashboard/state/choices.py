@@ -26,7 +26,22 @@ RUN = "run"
 _LINK = "link"  # a parameter that only links between views have
 
 _LISTS = {
-    "page": ("run", "beam", "sort", "order", "text", "tag", "condition", "fact", "says", "verdict", "lasso", "in_"),
+    "page": (
+        "run",
+        "beam",
+        "sort",
+        "order",
+        "text",
+        "tag",
+        "match",
+        "condition",
+        "photo",
+        "fact",
+        "says",
+        "verdict",
+        "lasso",
+    )
+    + ("slice", "in_"),
     "zero_page": ("run", "template", "outcome", "label"),
     "gains_page": ("run", "left_beam", "right", "contrast"),
     "losses_page": ("run", "left_beam", "right", "contrast"),
@@ -164,11 +179,17 @@ def several(
     options: Sequence[str],
     default: Sequence[str],
     shown: Callable[[str], str] = str,
+    renamed: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
 ) -> list[str]:
-    """Draw a choice of any number of `options` and return them; unknown values in the URL are left out."""
+    """Draw a choice of any number of `options` and return them; unknown values in the URL are left out.
+
+    Args:
+        renamed: former value of an option -> its value now, for URLs that people have kept.
+    """
     known = set(options)
-    named = [unquote(part) for part in get(key).split(",") if part]
+    parts = [unquote(part) for part in get(key).split(",") if part]
+    named = [renamed.get(part, part) for part in parts]
     if not known.issuperset(named):
         refuse(key, label, "the others")
     value = [option for option in dict.fromkeys(named) if option in known] or list(default)

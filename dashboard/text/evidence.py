@@ -35,9 +35,9 @@ def facts(word: Any, agreement: pd.DataFrame) -> list[tuple[str, str]]:
         ("p(word)", _number(_p(word.logprob), 3)),
         ("p(word), region covered", _covered(word, word.region_effect)),
         ("p(word), object covered", _covered(word, word.object_effect)),
-        ("Image gain", _signed(word.gain_grey, "nats more than with a grey picture")),
+        ("Image gain", _signed(word.gain_grey, "nats compared with a grey picture")),
         ("Gain over another photo", _signed(word.gain_other, "nats")),
-        ("Rank", "" if pd.isna(word.rank) else f"{int(word.rank)} of the words that could come here"),
+        ("Rank", "" if pd.isna(word.rank) else f"{int(word.rank)} of all words that could follow"),
         ("Entropy", _number(word.entropy, 2, "nats")),
     ]
     return [(name, value) for name, value in found if value]

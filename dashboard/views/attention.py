@@ -1,6 +1,7 @@
 """Attention: the attention map of each word over the photo."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -13,7 +14,7 @@ from dashboard.items import Figure, Table
 from dashboard.report import strips, tables
 from dashboard.state import choices, data
 from dashboard.text import formatting
-from dashboard.widgets import case, export_button, layout, seen_words, verdict_form, word_panel
+from dashboard.widgets import case, export_button, layout, second_run, seen_words, verdict_form, word_panel
 from engine.store import queries
 from engine.store.frames import groups, named_rows
 from engine.store.schema import ATTENTION_PASSES
@@ -133,15 +134,8 @@ def _choose(image_id: str) -> None:
 
 def _case(run: data.Run, beam: int, image_id: str) -> None:
     row = _row(run, beam, image_id)
-    found = data.query(queries.case, run.name, beam, image_id)
     _viewer(run, beam, image_id, row)
     st.caption(f"Attention maps: {formatting.markdown(run.attention_pass)}.")
-    if not found.empty:
-        left, right = layout.columns([3, 2], "case", "case", gap="medium")
-        with left:
-            case.words(found.iloc[0])
-        with right:
-            verdict_form.draw(run, beam, image_id, case.caption_of(found.iloc[0]))
     with choices.opened("About these maps", "about"):
         st.markdown(
             f"{_PASSES.get(run.attention_pass, '')}Each map is the attention to the image at the step that predicts "
@@ -205,10 +199,34 @@ def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
             sent = {key: value for key, value in layout.attention_view().items() if value}
             view = read_attention_view(first | sent, row)
             shown = photo(run.root("images"), row["file_name"], LARGE)
-            viewer(f"{run.name}/{beam}/{image_id}", row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
-            word_panel.draw(run, beam, image_id)  # in the same fragment: both show the chosen word
+            left, right = layout.columns([5, 4], "case", "case", gap="medium")
+            with left:
+                name = f"{run.name}/{beam}/{image_id}"
+                viewer(name, row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
+            with right:
+                word = _beside(run, beam, image_id)
+            if word is not None:
+                word_panel.maps(run, beam, image_id, word, beside_viewer=True)
+            second_run.draw(run, beam, image_id)
 
-    drawn()
+    drawn()  # one fragment: the viewer and the evidence show the same word
+
+
+def _beside(run: data.Run, beam: int, image_id: str) -> Any | None:
+    """Draw what is known about the case; return the row of the chosen word, or None if words are not stored."""
+    words = data.query(queries.case_words, run.name, beam, image_id)
+    word = None
+    if words.empty:
+        word_panel.without(run)
+    else:
+        word = word_panel.words(run, beam, image_id, words)
+    for row in data.query(queries.case, run.name, beam, image_id).iloc:
+        if words.empty:
+            case.caption(row)
+        case.tags(row)
+        verdict_form.draw(run, beam, image_id, case.caption_of(row))
+        case.references(row)
+    return word
 
 
 def _refuse_settings(view: AttentionView) -> None:

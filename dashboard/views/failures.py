@@ -17,10 +17,10 @@ from dashboard.report import chapters, pairs, tables
 from dashboard.state import choices, data
 from dashboard.state.listing import Listing
 from dashboard.text import formatting
-from dashboard.widgets import case, export_button, filters, layout, verdict_form
+from dashboard.widgets import case, export_button, filters, layout, score_filters, selected_ids, verdict_form
 from engine.store import queries
 from engine.store.frames import named_rows
-from engine.store.orders import definition
+from engine.store.orders import ALARM, definition
 
 _VIEWS = {"gallery": "Gallery", "pairs": "Best and worst", "table": "Table"}
 _ORDERS = {"asc": "Lowest", "desc": "Highest"}
@@ -48,24 +48,24 @@ def draw() -> None:
         _say_unscored(run)
         return
     ranges = data.query(queries.metric_ranges, run.name, listing.beam)
-    filters.plots(run, listing.beam, ranges, listing.selection, choices.get("image"))
+    score_filters.plots(run, listing.beam, ranges, listing.selection, choices.get("image"))
     counted = data.query(queries.case_count, run.name, listing.beam, listing.selection).iloc[0]
     _say_selection(listing, counted)
     if not counted.selected:
         return
     if counted.selected < counted.total:
         _against_rest(listing)
-    if "clipscore" in listing.metrics:
-        layout.clip_note(run)
     left, right = layout.columns([5, 4], "case", "cases", gap="medium")
     with left:
         chosen = _FORMS[view](listing, int(counted.selected))
+        if "clipscore" in listing.metrics:
+            layout.clip_note(run)
     with right, st.container(key="case"):
         st.html(_STICKY)
         _steps(listing, chosen)
         case.draw(run, listing.beam, chosen)
     with slot:
-        export_button.offer(lambda: _items(listing, view), "failures")
+        export_button.offer(lambda: _items(listing, view), "failures", lambda: selected_ids.draw(listing))
 
 
 def _say_unscored(run: data.Run) -> None:
@@ -207,9 +207,17 @@ def _card(listing: Listing, row: Any, place: int, judged: verdicts.Verdicts) -> 
         missing=shown.missing,
         badge=f"{place:,}",
         title=formatting.caption(row.caption),
-        note=f"{formatting.title(metric)} {formatting.score(metric, getattr(row, metric))}"
-        + (f" · {verdict.described}" if not verdict.empty else ""),
+        note=" · ".join(filter(None, [*_numbers(row, metric), "" if verdict.empty else verdict.described])),
+        tags=tuple(dict.fromkeys(entry["tag"] for entry in row.tags)),
     )
+
+
+def _numbers(row: Any, metric: str) -> list[str]:
+    """Return the sorted metric and the alarm of a case, if it has one, as a card shows them."""
+    shown = [f"{formatting.title(metric)} {formatting.score(metric, getattr(row, metric))}"]
+    if metric != ALARM.key and pd.notna(row.alarm):
+        shown.append(f"alarm {formatting.score(ALARM.key, row.alarm)}")
+    return shown
 
 
 def _table(listing: Listing, selected: int) -> str:
@@ -254,7 +262,7 @@ def _items(listing: Listing, view: str) -> list[Figure | Table]:
     ]
     ranges = data.query(queries.metric_ranges, listing.run.name, listing.beam)
     small = chapters.note(listing.run, f"{_setting(listing)}. {selected}")
-    items += filters.items(listing.run, listing.beam, ranges, listing.selection, small)
+    items += score_filters.items(listing.run, listing.beam, ranges, listing.selection, small)
     return items + (_rest_tables(listing) if chosen else [])
 
 
@@ -328,8 +336,9 @@ def _steps(listing: Listing, image_id: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         layout.steps(previous, following, "case", _choose)
         st.caption(
-            f"{int(row.position):,} of {int(row.selected):,} by {formatting.markdown_title(listing.sort)}, {end} first",
-            help="Keys: P and N open the previous and the next case.",
+            f"{int(row.position):,} of {int(row.selected):,}",
+            help=f"By {formatting.markdown_title(listing.sort)}, {end} first. Keys: P and N open the previous and the "
+            "next case.",
         )
 
 

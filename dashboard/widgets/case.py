@@ -18,6 +18,7 @@ from dashboard.widgets import layout, verdict_form, word_panel
 from engine.store import queries
 from engine.store.frames import named_rows
 
+_PHOTO = "25vh"  # so that caption, tags and verdict fit below it on a screen of 1280 x 900
 _LONGEST = 2000  # characters of a text that is compared word by word; longer ones take seconds
 
 
@@ -28,13 +29,14 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
         IndexError: the run has no such case.
     """
     case = data.query(queries.case, run.name, beam, image_id).iloc[0]
-    layout.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {caption_of(case)}", "45vh")
-    words(case)
+    layout.picture(photo(run.root("images"), case.file_name, LARGE), f"Photo {image_id}: {caption_of(case)}", _PHOTO)
+    caption(case)
+    tags(case)
+    verdict_form.draw(run, beam, image_id, caption_of(case))
     st.caption(formatting.markdown(image_id) + _facts(case))
-    _tags(case)
+    references(case)
     st.fragment(word_panel.draw)(run, beam, image_id)  # a click on a word draws only the words again
     _attention_link(run, beam, image_id)
-    verdict_form.draw(run, beam, image_id, caption_of(case))
     _metrics(run, beam, image_id)
     _other_beams(run, beam, image_id, caption_of(case))
     _hypotheses(run, beam, image_id, caption_of(case))
@@ -45,29 +47,35 @@ def caption_of(case: pd.Series) -> str:
     return formatting.shortened(case.caption, _LONGEST) if isinstance(case.caption, str) else ""
 
 
-def words(case: pd.Series) -> None:
-    """Draw the caption and its references, with the words that both have."""
-    caption = caption_of(case)
-    references = [*case.references] if isinstance(case.references, Sequence | np.ndarray) else []
-    known = [formatting.shortened(line, _LONGEST) for line in references]
-    shown = word_diff.html(word_diff.candidate(caption, known)) if known else formatting.escaped(caption)
-    lines = [f'<div class="candidate" role="heading" aria-level="4">{shown or f"<em>{formatting.EMPTY}</em>"}</div>']
-    if known:
-        counts = word_diff.counted(caption)
-        rows = "".join(f"<li>{word_diff.html(word_diff.against(line, counts))}</li>" for line in known)
-        lines.append(f"<strong>References</strong><ul>{rows}</ul>")
-        lines.append(
-            '<div class="legend"><mark class="w-matched">matched</mark>: the caption and a reference contain the word. '
-            '<mark class="w-unmatched">unmatched</mark>: appears only on this side, or more often. '
-            "Compared as metrics do: lower case, no punctuation.</div>"
-        )
-    st.html(f'{word_diff.style(layout.template())}<div class="wording">{"".join(lines)}</div>')
+def caption(case: pd.Series) -> None:
+    """Draw the caption, with the words that its references have."""
+    written, known = caption_of(case), _references(case)
+    shown = word_diff.html(word_diff.candidate(written, known)) if known else formatting.escaped(written)
+    _wording(f'<div class="candidate" role="heading" aria-level="4">{shown or f"<em>{formatting.EMPTY}</em>"}</div>')
 
 
 def references(case: pd.Series) -> None:
-    """Draw the references of the photo, if it has any."""
-    if isinstance(case.references, Sequence | np.ndarray) and len(case.references):
-        st.markdown("**References**\n\n" + "\n".join(f"- {formatting.markdown(line)}" for line in case.references))
+    """Draw the references of the photo, if it has any, with the words that the caption has."""
+    known = _references(case)
+    if not known:
+        return
+    counts = word_diff.counted(caption_of(case))
+    rows = "".join(f"<li>{word_diff.html(word_diff.against(line, counts))}</li>" for line in known)
+    legend = (
+        '<div class="legend"><mark class="w-matched">matched</mark>: the caption and a reference contain the word. '
+        '<mark class="w-unmatched">unmatched</mark>: appears only on this side, or more often. '
+        "Compared as metrics do: lower case, no punctuation.</div>"
+    )
+    _wording(f"<strong>References</strong><ul>{rows}</ul>{legend}")
+
+
+def _references(case: pd.Series) -> list[str]:
+    found = case.references if isinstance(case.references, Sequence | np.ndarray) else []
+    return [formatting.shortened(line, _LONGEST) for line in found]
+
+
+def _wording(content: str) -> None:
+    st.html(f'{word_diff.style(layout.template())}<div class="wording">{content}</div>')
 
 
 def _facts(case: pd.Series) -> str:
@@ -82,10 +90,17 @@ def _facts(case: pd.Series) -> str:
     return "".join(f" · {fact}" for fact in facts)
 
 
-def _tags(case: pd.Series) -> None:
+def tags(case: pd.Series) -> None:
+    """Draw the failure tags with their evidence."""
+    evidence: dict[str, list[str]] = {}
     for entry in case.tags:
-        evidence = formatting.markdown(entry["evidence"] or "")
-        st.markdown(f":orange-badge[{formatting.markdown(entry['tag'])}] {evidence}")
+        evidence.setdefault(entry["tag"], []).append(entry["evidence"] or "")
+    lines = (
+        f":orange-badge[{formatting.markdown(tag)}] {formatting.markdown('; '.join(filter(None, found)))}"
+        for tag, found in evidence.items()
+    )
+    if written := "  \n".join(lines):
+        st.markdown(written)
 
 
 def _attention_link(run: data.Run, beam: int, image_id: str) -> None:
@@ -206,4 +221,4 @@ def _caption_table(head: Sequence[str], rows: Sequence[str], compared: str) -> N
         f'<div class="legend">{compared}: <ins class="w-added">added</ins>, <del class="w-removed">removed</del>.</div>'
     )
     table = f"<table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    st.html(f'{word_diff.style(layout.template())}<div class="wording">{table}{legend}</div>')
+    _wording(table + legend)

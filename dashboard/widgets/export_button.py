@@ -16,12 +16,17 @@ from dashboard.widgets import layout
 _LABELS = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
 
 
-def offer(items: Callable[[], Sequence[Figure | Table]], key: str) -> None:
-    """Draw a button that opens a list of `items()` with their file formats; `items` is called when it opens."""
+def offer(items: Callable[[], Sequence[Figure | Table]], key: str, others: Callable[[], None] = lambda: None) -> None:
+    """Draw a button that opens a list of `items()` with their file formats; `items` is called when it opens.
+
+    Args:
+        others: draws below the list what is neither a figure nor a table.
+    """
     opened = st.popover("Export", icon=":material/download:", key=f"export_{key}", on_change="rerun", width="content")
     if opened.open:
         with opened, layout.sentences():
             rows(items(), key)
+            others()
 
 
 def rows(items: Sequence[Figure | Table], key: str) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.figures import alarms
 from dashboard.items import Figure, Table
-from dashboard.report import word_tables
+from dashboard.report import twins, word_tables
 from dashboard.state import data
 from dashboard.text import commands, evidence
 from dashboard.widgets import layout
@@ -28,7 +28,8 @@ def draw(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
         return list
     _alarm(run, beam)
     _certificates(run, beam)
-    return lambda: word_tables.items(run, beam, data.query)
+    _twins(run)
+    return lambda: [*word_tables.items(run, beam, data.query), *twins.items(run, data.query)]
 
 
 def _command(run: data.Run) -> str:
@@ -68,3 +69,12 @@ def _certificates(run: data.Run, beam: int) -> None:
     st.markdown(alarms.certificate_sentence(found))
     layout.table(word_tables.certificates(found, "").shown)
     st.caption(f"Measured at beam size {run.beam(int(found.beam_size.iloc[0]))}. {alarms.MEASURES}")
+
+
+def _twins(run: data.Run) -> None:
+    found = data.query(queries.twin_shares, run.name)
+    if found.empty:
+        return
+    st.markdown(f"**{twins.TITLE}**", help=twins.MEANING)
+    st.markdown(twins.sentence(found))
+    layout.table(twins.shares(found, "").shown)

@@ -9,6 +9,7 @@ from dashboard.annotations import verdicts
 from dashboard.annotations.verdicts import Verdict
 from dashboard.state import data
 from dashboard.text import formatting
+from dashboard.widgets import layout
 
 _FAILED = "verdict_failed"
 JUDGED = "judged_image"
@@ -27,8 +28,10 @@ def draw(run: data.Run, beam: int, image_id: str, caption: str) -> None:
         st.error(formatting.markdown(failed))
     saved = found.of(image_id, beam)
     case = Verdict(image_id, beam, caption)
-    for key, question in verdicts.QUESTIONS.items():
-        _question(run, case, saved, key, question)
+    sides = layout.columns(len(verdicts.QUESTIONS), "choice", f"verdict_{run.name}", vertical_alignment="bottom")
+    for side, (key, question) in zip(sides, verdicts.QUESTIONS.items(), strict=True):
+        with side:
+            _question(run, case, saved, key, question)
     _note(run, case, saved)
     if saved.caption and saved.caption != caption:
         st.caption(f"⚠ This verdict was given for another caption: “{formatting.markdown(saved.caption)}”")

@@ -3,7 +3,7 @@
 Knows an image at a beam size of a run. The chosen word is a choice in the URL, and the attention viewer shares it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from engine.store import queries
 from engine.store.frames import named_rows
 
 TITLE = "Which words did the model see?"
-_LISTED = 10  # captions that disagree
+_LISTED = 4  # captions that disagree
 _ATTENTION = "attention"
 _STYLE = """<style>
 .word-facts table { border-collapse: collapse; width: 100%; font-size: 0.9rem; line-height: 1.45; }
@@ -41,19 +41,34 @@ def draw(run: data.Run, beam: int, image_id: str) -> None:
     """Draw the words of a caption; without stored words, draw the command that adds them."""
     found = data.query(queries.case_words, run.name, beam, image_id)
     if found.empty:
-        _without(run)
-        return
-    chosen = chosen_word(run, beam, image_id)
-    st.markdown(f"**{TITLE}**", help=evidence.ALARM)
-    chips([_chip(row) for row in named_rows(found)], chosen, "word_chips", lambda word: choices.keep(word=word))
-    word = next((row for row in named_rows(found) if row.word_index == chosen), None)
-    if word is None:  # the end token, which only the attention viewer has
+        without(run)
         return
     left, right = layout.columns([1, 1], "case", "word", gap="medium")
     with left:
+        word = words(run, beam, image_id, found)
+    if word is not None:
+        with right:
+            maps(run, beam, image_id, word)
+
+
+def words(run: data.Run, beam: int, image_id: str, found: pd.DataFrame) -> Any | None:
+    """Draw the words of a caption and the facts of the chosen one; return its row, or None for the end token.
+
+    Args:
+        found: `queries.case_words`.
+    """
+    chosen = chosen_word(run, beam, image_id)
+    st.markdown(f"**{TITLE}**", help=evidence.ALARM)
+    row(found, chosen, "word_chips", lambda word: choices.keep(word=word))
+    word = next((row for row in named_rows(found) if row.word_index == chosen), None)
+    if word is not None:  # the end token, which only the attention viewer has
         _facts(run, beam, image_id, word)
-    with right:
-        _maps(run, beam, image_id, word)
+    return word
+
+
+def row(found: pd.DataFrame, chosen: int, key: str, choose: Callable[[int], None]) -> None:
+    """Draw the words of `queries.case_words` as chips; a click calls `choose` with the place of a word."""
+    chips([_chip(each) for each in named_rows(found)], chosen, key, choose)
 
 
 def chosen_word(run: data.Run, beam: int, image_id: str) -> int:
@@ -87,7 +102,8 @@ def suspicious(words: pd.DataFrame, nouns: pd.DataFrame) -> int:
     return int(nouns.word_index.min()) if len(nouns) else 0
 
 
-def _without(run: data.Run) -> None:
+def without(run: data.Run) -> None:
+    """Draw the command that makes a run with the table of words, if this run was made by an older version."""
     if run.text("kind") != "captioner":  # captions from a file: the model is not here
         return
     with st.expander(TITLE):
@@ -141,22 +157,43 @@ class _Stored:
         return word_maps.of_attention(self.attention, self.photo, self.word)
 
 
-def _maps(run: data.Run, beam: int, image_id: str, word: Any) -> None:
-    """Draw the map of the recommended method, of a second one beside it, and of every layer and head."""
-    found = data.query(queries.attention, run.name, beam, image_id)
-    place = int(word.word_index)
-    if found.empty or place >= int(found.iloc[0]["shape"][0]):
+def maps(run: data.Run, beam: int, image_id: str, word: Any, beside_viewer: bool = False) -> None:
+    """Draw the map of the recommended method, of a second one beside it, and of every layer and head.
+
+    Args:
+        beside_viewer: whether the page shows the map of attention anyway.
+    """
+    stored = _stored(run, beam, image_id, word)
+    if stored is None:
         return
-    row = found.iloc[0]
-    photo = pixels(run.root("images"), row["file_name"], LARGE)
-    stored = _Stored(row, photo, data.query(queries.word_maps, run.name, beam, image_id, place), place)
-    shown = list(_chosen_methods(run, beam, stored))
-    figures = "".join(_figure(stored, method, word.word, recommended) for method, recommended in shown)
-    st.html(f'{_STYLE}<div class="word-maps">{figures}</div>')
+    if len(stored.methods) or not beside_viewer:
+        shown = list(_chosen_methods(run, beam, stored))
+        figures = "".join(_figure(stored, method, word.word, recommended) for method, recommended in shown)
+        st.html(f'{_STYLE}<div class="word-maps">{figures}</div>')
     opened = choices.opened("All layers and heads", "heads", icon=":material/grid_view:")
     if opened.open:
         with opened:
             st.html(_STYLE + _heads(stored, word.word))
+
+
+def map_of(run: data.Run, beam: int, image_id: str, word: Any) -> None:
+    """Draw the map of a word by the recommended method, or by attention if that was not measured for it."""
+    stored = _stored(run, beam, image_id, word)
+    if stored is None:
+        st.caption("This run stores no map of this caption.")
+        return
+    best = _recommended(run, beam)
+    method = best if best in set(stored.methods["method"]) else _ATTENTION
+    st.html(f'{_STYLE}<div class="word-maps">{_figure(stored, method, word.word, method == best)}</div>')
+
+
+def _stored(run: data.Run, beam: int, image_id: str, word: Any) -> _Stored | None:
+    found = data.query(queries.attention, run.name, beam, image_id)
+    place = int(word.word_index)
+    if found.empty or place >= int(found.iloc[0]["shape"][0]):
+        return None
+    photo = pixels(run.root("images"), found.iloc[0]["file_name"], LARGE)
+    return _Stored(found.iloc[0], photo, data.query(queries.word_maps, run.name, beam, image_id, place), place)
 
 
 def _chosen_methods(run: data.Run, beam: int, stored: _Stored) -> Iterator[tuple[str, bool]]:

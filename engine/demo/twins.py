@@ -4,16 +4,18 @@ A twin is a pure function of the seed, the change and the object. Noise, light a
 from the same random numbers, so that pixels differ only where the object, its shadow or a kite's string is or was.
 
 `python -m engine.demo.twins --pairs 500` captions both pictures of each pair with the demo captioner and prints how
-often the caption changes in what it says about the changed object, and how often elsewhere.
+often the caption changes in what it says about the changed object, and how often elsewhere. With `--run` the pairs are
+stored in a run, and its report shows them.
 """
 
 import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from itertools import count, cycle, islice
 from pathlib import Path
 from random import Random
@@ -21,6 +23,7 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 from tqdm import tqdm
 
 from engine.demo import judge
@@ -29,6 +32,8 @@ from engine.demo.language import COLOUR_WORDS
 from engine.demo.scenes import BRIGHT, PALETTES, Cast, Drawing, Picture, Scene, Thing, compose, frame
 from engine.demo.world import FIRST_SEED
 from engine.statistics import wilson_interval
+from engine.store import records
+from engine.store.tables import table_of, write_table
 from engine.writing import replacing
 
 CHANGES = ("removed", "recoloured", "duplicated", "mirrored")
@@ -343,6 +348,58 @@ def table(found: Sequence[CaptionPair]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
+def store(found: Sequence[CaptionPair], pictures: Mapping[tuple[int, str], Twin], folder: Path) -> None:
+    """Write the table `twins` of a run.
+
+    Args:
+        pictures: (seed, change) -> the pairs whose pictures are stored.
+    """
+    rows = []
+    for each in found:
+        row, shown = {**asdict(each), "aspects": list(each.aspects)}, pictures.get((each.seed, each.change))
+        for side in ("original", "twin"):
+            row[f"{side}_picture"] = None if shown is None else _webp(getattr(shown, side).image)
+        rows.append(row)
+    write_table(folder, "twins", table_of("twins", rows))
+
+
+def _webp(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "WEBP", quality=85)
+    return buffer.getvalue()
+
+
+def _run_folder(results: Path, run: str, captioner: Path) -> Path:
+    """Return the folder of a finished run of a captioner.
+
+    Raises:
+        TwinError: no such run, or one of another captioner.
+    """
+    from engine.captioners.native.pipeline import NativeCaptioner
+
+    folder = records.run_folder(results, run)
+    record = records.read_record(folder)
+    if record is None:
+        raise TwinError(f"{results} has no finished run {run!r}; evaluate the captioner first")
+    fingerprint = NativeCaptioner.load(captioner).fingerprint
+    if (record.get("captioner") or {}).get("fingerprint") != fingerprint:
+        raise TwinError(f"run {run!r} is of another captioner than {captioner}; choose it with --captioner")
+    return folder
+
+
+_PICTURED = 3
+"""Pairs of each change whose pictures are stored: those whose captions differ elsewhere first."""
+
+
+def _pictured(found: Sequence[CaptionPair]) -> dict[tuple[int, str], Twin]:
+    chosen = {}
+    for change in CHANGES:
+        mine = sorted((each for each in found if each.change == change), key=lambda each: not each.elsewhere_changed)
+        for each in mine[:_PICTURED]:
+            chosen[each.seed, change] = twin(each.seed, change)
+    return chosen
+
+
 def write(found: Sequence[CaptionPair], out: Path) -> None:
     """Write a row per pair, as a Parquet table or as JSON by the ending of the file."""
     rows = [{**asdict(each), "aspects": list(each.aspects)} for each in found]
@@ -364,15 +421,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--captioner", type=Path, default=Path(__file__).parent / "captioner", help="folder (default: the demo's)"
     )
+    parser.add_argument("--run", metavar="NAME", help="store the pairs in this run of the captioner, for its report")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: %(default)s)")
     parser.add_argument("--out", type=_out, metavar="FILE", help="also write a row per pair, as .parquet or .json")
     options = parser.parse_args(arguments)
     try:
+        folder = None if options.run is None else _run_folder(options.results, options.run, options.captioner)
         made = captioned(pairs(options.pairs, options.seed), options.captioner)
         found = list(tqdm(made, "caption pairs", options.pairs, unit="pair"))
         print("pairs whose caption changes (95 % Wilson intervals in %)")
         print(table(found))
         if options.out is not None:
             write(found, options.out)
+        if folder is not None:
+            store(found, _pictured(found), folder)
     except (ValueError, OSError) as error:  # no captioner in the folder, or a file that cannot be written
         sys.exit(f"error: {error}")
 

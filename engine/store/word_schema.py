@@ -102,6 +102,23 @@ WORD_TABLES: dict[str, pa.Schema] = {
             "wrong": pa.float64(),  # share of words that are wrong
         }
     ),
+    # A row is a pair of generated pictures that differ in one object, with the captions of both.
+    "twins": pa.schema(
+        {
+            "seed": pa.int64(),  # of the scene
+            "change": pa.string(),  # removed, recoloured, duplicated or mirrored
+            "label": pa.string(),  # the object that is changed
+            "role": pa.string(),  # of a person, such as woman; else empty
+            "original": pa.string(),  # caption of the original picture
+            "twin": pa.string(),  # caption of the changed picture
+            "named": pa.bool_(),  # the original's caption names the object
+            "object_changed": pa.bool_(),  # what is said about the object differs
+            "elsewhere_changed": pa.bool_(),  # what is said about other objects or the place differs
+            "aspects": _TEXTS,  # of the object that differ: noun, count, colour, side
+            "original_picture": pa.binary(),  # WebP; of a few pairs, else null
+            "twin_picture": pa.binary(),
+        }
+    ),
 }
 
 WORD_KEYS: dict[str, tuple[str, ...]] = {
@@ -111,5 +128,6 @@ WORD_KEYS: dict[str, tuple[str, ...]] = {
     "certificates": ("beam_size", "method"),
     "alarms": ("beam_size", "kind"),
     "alarm_bins": ("beam_size", "kind", "bin"),
+    "twins": ("seed", "change"),
 }
 """Table -> the columns that identify a row."""

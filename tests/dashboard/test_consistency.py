@@ -12,19 +12,17 @@ from tests.support import runs
 
 
 def search(app, text: str) -> None:
-    next(each for each in app.text_input if each.label == "Words in the caption or a reference").set_value(text).run()
+    next(each for each in app.text_input if each.label == "Words in caption or reference").set_value(text).run()
 
 
 def test_a_filter_that_excludes_the_open_case_moves_to_the_first_match(open_view, tmp_path):
     results = tmp_path / "results"
     runs.captioner_run(results)
     app = open_view("failures", results, run="demo", beam=1, image="scene_01")
-    next(each for each in app.text_input if each.label == "Words in the caption or a reference").set_value(
-        "script"
-    ).run()
+    next(each for each in app.text_input if each.label == "Words in caption or reference").set_value("script").run()
     assert cards(app, "gallery") == [runs.SCRIPT_IMAGE] == [sent(app, "gallery")["chosen"]]
     assert r"Image scene\_01 is not among these cases; the first one, scene\_04, is shown." in words(app)
-    assert "1 of 1 by CLIPScore, lowest first" in words(app)
+    assert "1 of 1" in words(app)
     app.text_input(key="bookmark_name").set_value("mine")
     app.button(key="bookmark_save").click().run()
     assert "image" not in bookmarks.read(results)[0][0].parameters

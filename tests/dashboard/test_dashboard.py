@@ -194,7 +194,7 @@ def test_another_list_begins_at_its_first_page(open_view):
         next(each for each in (*app.selectbox, *app.text_input) if each.label == label).set_value(value).run()
         return pages(app)
 
-    for label, value in (("Condition", "dark"), ("Words in the caption or a reference", "a"), ("Sort by", "cider")):
+    for label, value in (("Condition", "dark"), ("Words in caption or reference", "a"), ("Sort by", "cider")):
         assert chosen(label, value) == ["zero_page"]
     assert chosen("Beam size", 3) == ["zero_page"]
     assert chosen("Run", "demo_cnn") == []

@@ -1,14 +1,16 @@
 """The pages that show words: chips and evidence in a case, the most suspicious noun, filters, and the section."""
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from dashboard.figures import alarms
-from dashboard.report import word_tables
+from dashboard.report import archive, seen_words, word_tables
 from dashboard.state.data import RESULTS_VARIABLE
-from engine.store import database, queries
+from engine.store import database, queries, tables
 from tests.dashboard.test_dashboard import APP, cards, sent, words
 from tests.support import runs
 
@@ -123,3 +125,58 @@ def test_page_and_export_give_the_same_numbers(results):
     assert "No method beats chance" in alarms.certificate_sentence(found.assign(recommended=False))
     figure = alarms.bins(queries.alarm_bins(cursor, "demo", 1))
     assert [*figure.data[0].y] == [10, 20, 30, 40, 50] and [*figure.data[1].y] == [12.5, 25, 37.5, 50, 62.5]
+
+
+def test_two_runs_are_shown_side_by_side(tmp_path, monkeypatch):
+    for name in ("demo", "other", "older"):
+        folder = runs.captioner_run(tmp_path, name)
+        if name != "older":
+            runs.add_words(folder)
+    app = open_over(tmp_path, monkeypatch, image="scene_03", second="other", word=1, word2=2)
+    assert [sent(app, f"chips_{key}")["chosen"] for key in ("word", "word2")] == [1, 2]
+    assert "**other**, beam size 1" in words(app)
+    choice = next(each for each in app.selectbox if each.label == "Compare with the words of run")
+    assert choice.options == ["None", "other"]  # the older run has no words
+
+
+def open_over(results, monkeypatch, **parameters) -> AppTest:
+    monkeypatch.setenv(RESULTS_VARIABLE, str(results))
+    app = AppTest.from_file(str(APP), default_timeout=20)
+    for key, value in ({"run": "demo", "beam": 1} | parameters).items():
+        app.query_params[key] = str(value)
+    app.run()
+    return app.switch_page("views/attention.py").run()
+
+
+def test_twins_are_on_the_page_and_in_the_report(tmp_path, monkeypatch):
+    folder = runs.add_words(runs.captioner_run(tmp_path))
+    rows = [_twin(seed, change) for seed in range(4) for change in ("removed", "mirrored")]
+    tables.write_table(folder, "twins", tables.table_of("twins", rows))
+    app = open_over(tmp_path, monkeypatch)
+    sentence = (
+        "Of 8 pairs of pictures that differ in one object, the caption of the original names the object in 6; in 3 of "
+        "these the other caption says something else about it. In 2 of all pairs"
+    )
+    assert sentence in words(app)
+    (chapter,) = seen_words.chapters(archive.open_source(tmp_path, "demo", beam=1)[0])
+    assert sentence in chapter.lead
+    found = {item.name: item for item in chapter.items}
+    assert found["twins"].shown["If it was named"].tolist() == [
+        "0 of 3 (0.0 %, 0.0 to 56.1)",
+        "3 of 3 (100.0 %, 43.9 to 100.0)",
+    ]
+    texts = [each.text for each in found["twin_pictures"].draw().layout.annotations]
+    assert any("difference: only there" in text for text in texts)
+
+
+def _twin(seed: int, change: str) -> dict:
+    buffer = BytesIO()
+    Image.new("RGB", (24, 24), (10 * seed, 80, 120)).save(buffer, "WEBP")
+    picture = buffer.getvalue() if seed < 2 else None
+    changed = change == "removed"
+    return {
+        **{"seed": seed, "change": change, "label": "dog", "role": "", "original": "a dog on grass"},
+        **{"twin": "grass" if changed else "a dog on grass", "named": seed > 0, "object_changed": changed},
+        **{"elsewhere_changed": seed == 3, "aspects": ["noun"] if changed else []},
+        **{"original_picture": picture, "twin_picture": picture},
+    }

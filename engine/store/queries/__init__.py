@@ -19,6 +19,7 @@ from engine.store.queries.case_list import (
     case_count,
     cases,
     neighbours,
+    selected_ids,
 )
 from engine.store.queries.case_tags import (
     conditions,
@@ -84,6 +85,7 @@ from engine.store.queries.single_case import (
     case_captions,
     case_metrics,
 )
+from engine.store.queries.twins import twin_pictures, twin_shares
 from engine.store.queries.words import (
     OBJECT,
     alarm_bins,
@@ -149,6 +151,7 @@ __all__ = [
     "metric_column",
     "metric_ranges",
     "neighbours",
+    "selected_ids",
     "oracle",
     "overlap",
     "paired_cases",
@@ -167,6 +170,8 @@ __all__ = [
     "tag_examples",
     "tags",
     "training",
+    "twin_pictures",
+    "twin_shares",
     "word_agreement",
     "word_claims",
     "word_maps",

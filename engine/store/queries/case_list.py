@@ -65,6 +65,21 @@ def cases(
     return frame.assign(rank=ranks(values, rounded(scored, sort), sort), scored=len(scored))
 
 
+def selected_ids(
+    cursor: DuckDBPyConnection, run: str, beam_size: int, sort: str, descending: bool, selection: Selection
+) -> pd.DataFrame:
+    """Return column image_id: every selected case in the order of `cases`.
+
+    Raises:
+        ValueError: METRICS does not define `sort`.
+    """
+    where, bound = where_clause(cursor, run, beam_size, selection)
+    order = f"{displayed(sort)} {'DESC' if descending else 'ASC'} NULLS LAST, image_id"
+    return cursor.execute(
+        f"SELECT image_id FROM {case_table(cursor, run, beam_size)} WHERE {where} ORDER BY {order}", bound
+    ).df()
+
+
 def neighbours(
     cursor: DuckDBPyConnection,
     run: str,

@@ -31,12 +31,15 @@ class Selection:
 
     `text` is searched for in the caption and in the references, ignoring case. It matches at the beginning of a word;
     in quotation marks it matches whole words. `fact`, `verdict` and `word` are of one word of the caption, as in the
-    table `words`; `word` is the whole word, ignoring case.
+    table `words`; `word` is the whole word, ignoring case. A case has one of `tags`, or with `every_tag` all of them.
+    `photo` keeps the cases whose photo was read by the run, or (False) those without.
     """
 
     ranges: tuple[tuple[str, float, float], ...] = ()  # (metric, lowest, highest), both included
     text: str = ""
-    tag: str = ""
+    tags: tuple[str, ...] = ()
+    every_tag: bool = False
+    photo: bool | None = None
     condition: str = ""
     fact: str = ""
     verdict: str = ""
@@ -65,9 +68,13 @@ def where_clause(
         bound |= {f"low_{index}": low, f"high_{index}": high}
     if selection.text:
         clauses.append(f"rowid IN (FROM {_rows_with_text(cursor, run, beam_size, selection.text)})")
-    if selection.tag:
-        clauses.append("list_contains(list_transform(tags, lambda _entry: _entry.tag), $tag)")
-        bound["tag"] = selection.tag
+    if selection.tags:
+        matches = "list_has_all" if selection.every_tag else "list_has_any"
+        clauses.append(f"{matches}(list_transform(tags, lambda _entry: _entry.tag), $tags::VARCHAR[])")
+        bound["tags"] = list(selection.tags)
+    if selection.photo is not None:
+        missing = keep(cursor, "SELECT image_id FROM images WHERE run = $run AND width IS NULL", {"run": run})
+        clauses.append(f"image_id {'NOT ' * selection.photo}IN (FROM {missing})")
     if selection.condition:
         having = f"SELECT image_id FROM {condition_table(cursor, run)} WHERE list_contains(conditions, $condition)"
         clauses.append(f"image_id IN ({having})")

@@ -1,18 +1,23 @@
 """Twins of scenes: pixels differ only in the region of the change, and captions are compared by what they say."""
 
 import json
+from io import BytesIO
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from engine.captioners.native.pipeline import NativeCaptioner
 from engine.demo import twins
 from engine.demo.judge import claims, place_of
 from engine.demo.scenes import compose, draw
 from engine.demo.twins import CHANGES, Share, TwinError, compared, removals, twin
 from engine.statistics import wilson_interval
+from engine.store import database, queries, records
+from tests.conftest import ROOT
 
 SEEDS = st.integers(0, 5_000_000)
 
@@ -180,3 +185,32 @@ def test_a_wrong_option_is_one_sentence(capsys, arguments, message):
 def test_a_folder_without_a_captioner_is_one_sentence(tmp_path):
     with pytest.raises(SystemExit, match=str(tmp_path)):
         twins.main(["--pairs", "1", "--captioner", str(tmp_path)])
+
+
+def test_the_command_stores_the_pairs_in_a_run_of_the_same_captioner(tmp_path, capsys):
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    fingerprint = NativeCaptioner.load(ROOT / "engine" / "demo" / "captioner").fingerprint
+    records.write_record(folder, {"run": "mine", "captioner": {"fingerprint": fingerprint}})
+    twins.main(["--pairs", "8", "--run", "mine", "--results", str(tmp_path)])
+    capsys.readouterr()
+    cursor = database.connect(tmp_path)[0].cursor()
+    shares = queries.twin_shares(cursor, "mine").set_index("change")
+    stored = pq.read_table(folder / "twins.parquet").to_pylist()
+    assert shares.pairs.to_dict() == dict.fromkeys(CHANGES, 2)
+    for change in CHANGES:
+        mine = [row for row in stored if row["change"] == change]
+        row = shares.loc[change]
+        assert row.object_changed == sum(each["object_changed"] for each in mine)
+        low, high = Share(int(row.object_changed), 2).interval
+        assert (row.object_changed_low, row.object_changed_high) == (low, high)
+    shown = queries.twin_pictures(cursor, "mine", 4)
+    assert sorted(shown.change) == sorted(CHANGES)
+    first = shown.iloc[0]
+    pair = twins.twin(int(first.seed), first.change)
+    assert Image.open(BytesIO(bytes(first.twin_picture))).size == pair.twin.image.size
+
+    records.write_record(folder, {"run": "mine", "captioner": {"fingerprint": "other"}})
+    for run, sentence in (("mine", "is of another captioner"), ("nobody", "no finished run 'nobody'")):
+        with pytest.raises(SystemExit, match=sentence):
+            twins.main(["--pairs", "8", "--run", run, "--results", str(tmp_path)])

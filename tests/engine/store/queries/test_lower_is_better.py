@@ -104,7 +104,7 @@ def test_a_metric_may_have_a_name_that_sql_uses(tmp_path, monkeypatch, name):
     kept = [{**row, name: row["cider"]} for row in tables.read_table(folder, "hypotheses").to_pylist()]
     tables.write_table(folder, "hypotheses", tables.table_of("hypotheses", kept, ["cider", "clipscore", name]))
     cursor = database.connect(tmp_path / "results")[0].cursor()
-    chosen = Selection(ranges=((name, 0.2, 1.5), ("cider", 0.2, 1.5)), text="a", tag="wrong colour")
+    chosen = Selection(ranges=((name, 0.2, 1.5), ("cider", 0.2, 1.5)), text="a", tags=("wrong colour",))
     asked = (cursor, "demo", 1)
 
     def same(frame, other):

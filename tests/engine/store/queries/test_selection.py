@@ -2,6 +2,7 @@
 
 import unicodedata
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -100,12 +101,33 @@ def test_a_search_is_for_beginnings_of_words_or_for_whole_words(tmp_path, text, 
 
 
 def test_tags_and_conditions_select(cursor):
-    tagged = queries.cases(cursor, "demo", 1, "cider", True, Selection(tag="wrong colour"))
+    tagged = queries.cases(cursor, "demo", 1, "cider", True, Selection(tags=("wrong colour",)))
     assert sorted(tagged.image_id) == ["scene_01", "scene_05", "scene_09"]
+    either = ("wrong colour", "unknown tag")
+    assert set(queries.cases(cursor, "demo", 1, "cider", True, Selection(tags=either)).image_id) == set(tagged.image_id)
+    assert queries.case_count(cursor, "demo", 1, Selection(tags=either, every_tag=True)).selected[0] == 0
     blurred = queries.cases(cursor, "demo", 1, "cider", True, Selection(condition="blurred"))
     assert sorted(blurred.image_id) == ["scene_02", "scene_05", "scene_08", "scene_11"]
     assert queries.tags(cursor, "demo", 1).values.tolist() == [["wrong colour", 3]]
     assert queries.conditions(cursor, "demo").condition.tolist() == ["blurred", "dark", "small"]
+
+
+def test_cases_with_and_without_a_photo_are_selected(tmp_path):
+    folder = runs.captioner_run(tmp_path)
+    rows = pq.read_table(folder / "images.parquet").to_pylist()
+    for row in rows[:3]:
+        row |= {"width": None, "height": None}
+    store.write_table(folder, "images", store.table_of("images", rows))
+    cursor = database.connect(tmp_path)[0].cursor()
+    without = queries.cases(cursor, "demo", 1, "cider", True, Selection(photo=False))
+    assert set(without.image_id) == {row["image_id"] for row in rows[:3]}
+    assert queries.case_count(cursor, "demo", 1, Selection(photo=True)).selected[0] == len(rows) - 3
+
+
+def test_the_ids_of_a_selection_are_in_the_order_of_its_cases(cursor):
+    selection = Selection(tags=("wrong colour",))
+    listed = queries.cases(cursor, "demo", 1, "cider", True, selection).image_id.tolist()
+    assert queries.selected_ids(cursor, "demo", 1, "cider", True, selection).image_id.tolist() == listed
 
 
 def test_a_lasso_selects_the_points_inside_it(cursor):
