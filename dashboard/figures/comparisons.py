@@ -27,6 +27,7 @@ from dashboard.theme import (
 from engine.store.schema import METRICS
 
 _MOST_CLASSES = 50  # in a confusion matrix; more cannot be read
+_MATRIX = 620  # pixels; the matrix itself is square
 _LONGEST = 30  # rows of a bar chart
 _NAME = 24  # characters of a class name on an axis
 _ACROSS = 64  # characters of all class names below an axis
@@ -144,7 +145,8 @@ def _strongest(changed: pd.DataFrame) -> pd.DataFrame:
 def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
     """Draw the confusion matrix in percent of the true class; the diagonal is correct.
 
-    Of more than fifty classes only the most confused ones are drawn.
+    Of more than fifty classes only the most confused ones are drawn. The second trace has a point per cell with
+    images, whose customdata is its true and its predicted label.
 
     Args:
         frame: `queries.zero_shot_confusion`: label, predicted, images.
@@ -173,11 +175,21 @@ def confusion(frame: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         ygap=1,
         hovertemplate="%{customdata[0]}<br>predicted %{customdata[1]}: %{customdata[2]} (%{z:.1f} %)<extra></extra>",
     )
+    places = [(row, column) for row in range(len(classes)) for column in range(len(classes)) if counts.iat[row, column]]
+    figure.add_scatter(  # cells of a heatmap cannot be clicked; points without colour above them can
+        x=[column for _, column in places],
+        y=[row for row, _ in places],
+        mode="markers",
+        marker={"symbol": "square", "size": 12, "opacity": 0},
+        customdata=[[classes[row], classes[column]] for row, column in places],
+        hoverinfo="skip",
+    )
     size = 8 if len(classes) > 30 else 11
     axis: dict[str, Any] = named_axis(classes, _NAME) | {"tickfont": {"size": size}, "showgrid": False}
     figure.update_xaxes(**axis, tickangle=-90 if _wide(axis["ticktext"]) else 0)
-    figure.update_yaxes(**axis | {"range": axis["range"][::-1]})
-    figure.update_layout(height=260 + max(240, 13 * len(classes)))
+    figure.update_yaxes(**axis | {"range": axis["range"][::-1]}, scaleanchor="x", constrain="domain")
+    figure.update_xaxes(constrain="domain")
+    figure.update_layout(height=_MATRIX)
     return figure
 
 

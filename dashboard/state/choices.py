@@ -42,7 +42,7 @@ _LISTS = {
         "lasso",
     )
     + ("slice", "in_"),
-    "zero_page": ("run", "template", "outcome", "label"),
+    "zero_page": ("run", "template", "outcome", "label", "predicted"),
     "gains_page": ("run", "left_beam", "right", "contrast"),
     "losses_page": ("run", "left_beam", "right", "contrast"),
 }

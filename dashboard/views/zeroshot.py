@@ -1,8 +1,9 @@
-"""Zero-shot: accuracy by prompt template, confusion matrix, and top-5 predictions per photo."""
+"""Zero-shot: wrong predictions and confused classes first, then accuracy by prompt template and two prompts."""
 
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.components.gallery import Bar, Card, gallery
@@ -18,6 +19,7 @@ from engine.store.frames import named_rows
 
 _OUTCOMES = {"all": "All", "right": "Correct", "wrong": "Wrong"}
 _PAGE = 24
+_HEIGHT = 640  # pixels of the list of images
 
 
 def draw() -> None:
@@ -31,13 +33,19 @@ def draw() -> None:
             return
         layout.missing("This run has no zero-shot predictions. Classify photos with:", layout.ZEROSHOT, run)
         return
-    items = _templates(run, accuracy)
-    if accuracy.known.any():
+    is_known = bool(accuracy.known.any())
+    template = _choose_template(run, accuracy)
+    confused = data.query(queries.zero_shot_confusion, run.name, template) if is_known else pd.DataFrame()
+    left, right = layout.columns([3, 2], "figure", "opening", gap="medium") if is_known else (st.container(), None)
+    with left:
+        items = _images(run, template, accuracy)
+    if right is not None:
+        with right:
+            _confused(confused)
+        items += _confusion(run, template, confused)
+    items += _templates(run, accuracy)
+    if is_known:
         items += _against(run, list(accuracy.template))
-    template = _choose_template(accuracy)
-    if accuracy.known.any():
-        items += _confusion(run, template)
-    items += _images(run, template, int(accuracy.images.max()))
     with slot:
         export_button.offer(lambda: items, "zeroshot")
 
@@ -49,8 +57,7 @@ def _elsewhere(other: data.Run) -> None:
 
 
 def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
-    if run.text("clip", "name"):
-        st.caption(f"Classified by {formatting.markdown(run.text('clip', 'name'))}.")
+    st.subheader("Accuracy of the templates")
     chapter = chapters.prompts(layout.source(run))
     if accuracy.accuracy.notna().any():
         drawn = shares.zero_shot_accuracy(accuracy, layout.template())
@@ -93,11 +100,20 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
     with columns[0]:
         drawn = comparisons.class_changes(changes, left, right, layout.template())
         layout.figure(drawn, "changes", "Classes gained and lost between the two templates")
+    differs = (changes.change != 0).to_numpy()
     with columns[1]:
-        shown = listed.shown
-        columns = layout.long_names(shown, "Class", width=120)
-        st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(changes) + 1) + 2), column_config=columns)
+        _classes(listed.shown[differs])
+        if not differs.all():
+            opened = choices.opened(f"Classes without a change: {(~differs).sum():,}", "unchanged")
+            if opened.open:
+                with opened:
+                    _classes(listed.shown[~differs])
     return [figure, tested, listed]
+
+
+def _classes(shown: pd.DataFrame) -> None:
+    columns = layout.long_names(shown, "Class", width=120)
+    st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(shown) + 1) + 2), column_config=columns)
 
 
 def _test(row: pd.Series) -> None:
@@ -122,46 +138,107 @@ def _test(row: pd.Series) -> None:
             st.caption(caption)
 
 
-def _choose_template(accuracy: pd.DataFrame) -> str:
-    st.subheader("One template")
-    return choices.one_of("Template", "template", list(accuracy.template), accuracy.template.iloc[0])
+def _choose_template(run: data.Run, accuracy: pd.DataFrame) -> str:
+    classifier = run.text("clip", "name")
+    shown = {row.template: _described(row) for row in named_rows(accuracy)}
+    label = f"Template, classified by {formatting.markdown(classifier)}" if classifier else "Template"
+    return choices.one_of(label, "template", list(shown), accuracy.template.iloc[0], shown.__getitem__)
 
 
-def _confusion(run: data.Run, template: str) -> list[Figure | Table]:
-    found = data.query(queries.zero_shot_confusion, run.name, template)
-    matrix, confusions = chapters.confusion_items(run, template, found)
-    left, right = layout.columns([3, 2], "figure", "confusion")
-    with left:
-        drawn = comparisons.confusion(found, layout.template())
-        layout.figure(drawn, "confusion", "Confusion matrix (% of true class)")
-        part = comparisons.confusion_part(found)
-        if part:
-            st.caption(f"{part}.")
-    with right:
-        st.markdown("**Most confused classes**")
-        shown = confusions.shown.head(50)
-        columns = layout.long_names(shown, "True label", "Predicted", width=95)
-        st.dataframe(shown, hide_index=True, height=min(640, 36 * (len(shown) + 1) + 2), column_config=columns)
-    return [matrix, confusions]
+def _described(row: Any) -> str:
+    known = pd.notna(row.accuracy)
+    return f"{row.template} ({formatting.percent(row.accuracy)} correct)" if known else row.template
 
 
-def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
-    st.markdown("**Images**")
-    columns = layout.columns([3, 3, 2], "choice", "images", vertical_alignment="bottom")
+def _confused(found: pd.DataFrame) -> None:
+    """Draw the pairs of classes that are confused most; a click lists their images.
+
+    Args:
+        found: `queries.zero_shot_confusion`.
+    """
+    st.markdown("**Most confused classes**")
+    pairs = zeroshot_tables.confusions(found, "")
+    if pairs.shown.empty:
+        st.caption("No image is classified wrongly.")
+        return
+    shown = pairs.shown.head(50)
+    columns = layout.long_names(shown, "True label", "Predicted", width=95)
+    key = f"confused_{hash(tuple(shown.itertuples(index=False, name=None)))}"
+    st.dataframe(
+        shown,
+        key=key,
+        hide_index=True,
+        height=min(640, 36 * (len(shown) + 1) + 2),
+        column_config=columns,
+        on_select=lambda: _choose_row(key, shown),
+        selection_mode="single-cell",
+    )
+    st.caption("Click a row to list its images.")
+
+
+def _choose_row(key: str, shown: pd.DataFrame) -> None:
+    cells = st.session_state[key]["selection"]["cells"]
+    if cells and 0 <= cells[0][0] < len(shown):
+        row = shown.iloc[cells[0][0]]
+        _list_images(row["True label"], row["Predicted"])
+
+
+def _list_images(label: str, predicted: str) -> None:
+    choices.keep(label=label, predicted=predicted, outcome="all" if label == predicted else "wrong")
+
+
+def _confusion(run: data.Run, template: str, found: pd.DataFrame) -> list[Figure | Table]:
+    """Draw the confusion matrix; a click on a cell lists its images."""
+    drawn = comparisons.confusion(found, layout.template())
+    layout.figure(drawn, "confusion", "Confusion matrix (% of true class)", lambda _, at: _choose_cell(drawn, at))
+    part = comparisons.confusion_part(found)
+    st.caption(f"{part + '. ' if part else ''}Click a cell to list its images above.")
+    return list(chapters.confusion_items(run, template, found))
+
+
+def _choose_cell(drawn: go.Figure, at: int) -> None:
+    cells = drawn.data[1].customdata
+    if 0 <= at < len(cells):
+        _list_images(*map(str, cells[at]))
+
+
+def _filters(run: data.Run, template: str, first: str) -> tuple[tuple[str, str, str], int, int]:
+    """Draw the filters of the images; return outcome, true and predicted label, how many match, and the page."""
+    columns = layout.columns([4, 3, 3, 3], "choice", "images", vertical_alignment="bottom")
     with columns[0]:
         outcome = choices.one_of(
-            "Predictions", "outcome", list(_OUTCOMES), "all", _OUTCOMES.__getitem__, st.segmented_control, required=True
+            "Predictions", "outcome", list(_OUTCOMES), first, _OUTCOMES.__getitem__, st.segmented_control, required=True
         )
+    labels = ["", *data.query(queries.zero_shot_labels, run.name).label]
     with columns[1]:
-        labels = ["", *data.query(queries.zero_shot_labels, run.name).label]
-        label = choices.one_of("True label", "label", labels, "", lambda name: name or "Any")
-    found = data.query(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, 0)
-    total = int(found.matching.iloc[0]) if len(found) else 0
+        label = choices.one_of("True label", "label", labels, "", _any)
     with columns[2]:
+        predicted = choices.one_of("Predicted", "predicted", labels, "", _any)
+    chosen = (outcome, label, predicted)
+    found = _cases(run, template, chosen, 1)
+    total = int(found.matching.iloc[0]) if len(found) else 0
+    with columns[3]:
         pages = max(1, -(-total // _PAGE))
         page = choices.number(f"Page (of {pages})", "zero_page", 1, pages, 1)
-    if page > 1:
-        found = data.query(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, _PAGE * (page - 1))
+    return chosen, total, page
+
+
+def _any(name: str) -> str:
+    return name or "Any"
+
+
+def _cases(run: data.Run, template: str, chosen: tuple[str, str, str], page: int) -> pd.DataFrame:
+    outcome, label, predicted = chosen
+    start = _PAGE * (page - 1)
+    return data.query(queries.zero_shot_cases, run.name, template, outcome, label, _PAGE, start, predicted)
+
+
+def _images(run: data.Run, template: str, accuracy: pd.DataFrame) -> list[Figure | Table]:
+    mine = accuracy[accuracy.template == template].iloc[0]
+    has_wrong = pd.notna(mine.accuracy) and mine.accuracy < 1
+    chosen, total, page = _filters(run, template, "wrong" if has_wrong else "all")
+    outcome, label, predicted = chosen
+    found, pages = _cases(run, template, chosen, page), max(1, -(-total // _PAGE))
     if found.empty:
         st.info("No image matches these filters.")
         return []
@@ -169,11 +246,15 @@ def _images(run: data.Run, template: str, images: int) -> list[Figure | Table]:
     order = "most confident first. ✓ marks the true label." if has_shares else "imported predictions."
     st.caption(f"{formatting.count(total, 'image')}, {order}")
     rows = list(named_rows(found))
-    gallery([_card(run, row) for row in rows], "zero_gallery")
+    with st.container(height=_HEIGHT, border=False):  # the matrix below stays near
+        gallery([_card(run, row) for row in rows], "zero_gallery")
     title = f"{_OUTCOMES[outcome]} predictions: top-5 labels"
     listed = [f"Listed: {len(rows):,} of {total:,}", f"true label {label}" if label else ""]
+    listed.append(f"predicted {predicted}" if predicted else "")
     listed.append(f"page {page} of {pages}" if pages > 1 else "")
-    small = chapters.class_note(run, images, f'Template: "{template}"', ", ".join(filter(None, listed)))
+    small = chapters.class_note(
+        run, int(accuracy.images.max()), f'Template: "{template}"', ", ".join(filter(None, listed))
+    )
     return [
         Figure("images", title, lambda: panels.panels(title, [chapters.class_panel(run, row) for row in rows]), small)
     ]

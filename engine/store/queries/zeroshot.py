@@ -61,8 +61,12 @@ def zero_shot_cases(
     label: str = "",
     limit: int = 24,
     offset: int = 0,
+    predicted: str = "",
 ) -> pd.DataFrame:
     """Return images classified with a template, the most confident prediction first.
+
+    Args:
+        label, predicted: only images with this true label, and only those classified as this; "" for any.
 
     Columns image_id, file_name, label, predicted, correct, top (list of dicts with label and probability), matching
     (the number of matching images, whatever the limit).
@@ -76,9 +80,10 @@ def zero_shot_cases(
         f"""
         SELECT image_id, file_name, label, predicted, correct, top, count(*) OVER () AS matching FROM zero_shot
         WHERE run = $run AND template = $template AND {_OUTCOMES[outcome]} AND ($label = '' OR label = $label)
+            AND ($predicted = '' OR predicted = $predicted)
         ORDER BY top[1].probability DESC NULLS LAST, image_id LIMIT $limit OFFSET $offset
         """,
-        {"run": run, "template": template, "label": label, "limit": limit, "offset": offset},
+        {"run": run, "template": template, "label": label, "limit": limit, "offset": offset} | {"predicted": predicted},
     ).df()
 
 

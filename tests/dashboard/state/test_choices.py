@@ -99,11 +99,22 @@ def test_the_sentence_names_the_value_and_what_is_shown(key, value, sentence):
 VIEWS = {
     "overview": ("run",),
     "failures": ("run", "beam", "sort", "order", "show", "k", "page", "image", "text", "tag", "condition", "verdict")
-    + ("lasso", "in_cider", "plots", "rest", "exact"),
-    "attention": ("run", "beam", "image", "word", "layer", "head", "subtract", "opacity", "scale", "pointing"),
+    + ("match", "photo", "fact", "says", "lasso", "in_cider", "plots", "rest", "exact"),
+    "attention": ("run", "beam", "image", "word", "layer", "head", "subtract", "opacity", "scale", "pointing")
+    + ("second", "word2"),
     "compare": ("run", "left_beam", "right", "right_beam", "contrast", "image", "gains_page", "losses_page"),
     "beams": ("run", "metric_left", "metric_right"),
-    "zeroshot": ("run", "template", "outcome", "label", "zero_page", "zero_left", "zero_right"),
+    "zeroshot": (
+        "run",
+        "template",
+        "outcome",
+        "label",
+        "predicted",
+        "zero_page",
+        "unchanged",
+        "zero_left",
+        "zero_right",
+    ),
     "export": ("run", "report_beam", "report_images", "chapter_1", "layer", "head", "opacity", "scale"),
 }
 
