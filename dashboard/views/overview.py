@@ -1,4 +1,4 @@
-"""Overview: all runs, then scores, failure tags, training, skipped photos and unused data of the current run."""
+"""Overview: what went wrong in the current run, then all runs, scores, training, skipped photos and unused data."""
 
 from typing import Any
 
@@ -24,21 +24,15 @@ _WIDTHS = {"Run": 150, "Encoder": 200, "Data": 170}  # pixels
 def draw() -> None:
     """Draw the view."""
     slot = layout.titled("Overview")
-    runs = data.runs()
-    best = data.query(queries.best_scores)
-    for start in range(0, len(runs), _ACROSS):
-        columns = layout.columns(_ACROSS, "case", f"runs_{start}")
-        for column, run in zip(columns, runs[start : start + _ACROSS], strict=False):
-            with column:
-                _card(run, best[best.run == run.name])
     run = layout.current_run()
+    _remarks(run)
+    _tags(run)
+    _cards()
     _all_runs(run)
     _scores(run)
-    _tags(run)
     _hallucinations(run)
     _training(run)
     _skipped(run)
-    _remarks(run)
     layout.show_problems(data.problems())
     with slot:
         export_button.offer(lambda: _items(run), "overview")
@@ -60,9 +54,18 @@ def _items(run: data.Run) -> list[Figure | Table]:
     return items
 
 
+def _cards() -> None:
+    runs, best = data.runs(), data.query(queries.best_scores)
+    for start in range(0, len(runs), _ACROSS):
+        columns = layout.columns(_ACROSS, "case", f"runs_{start}")
+        for column, run in zip(columns, runs[start : start + _ACROSS], strict=False):
+            with column:
+                _card(run, best[best.run == run.name])
+
+
 def _card(run: data.Run, best: pd.DataFrame) -> None:
     current = run.name == layout.current_run().name
-    with st.container(border=True, key=f"card_{run.name}"):
+    with st.container(border=True, key=f"card_{run.name}", height="stretch"):  # cards of a row end at the same line
         st.markdown(f"#### {formatting.markdown(run.name)}" + (" :blue-badge[current]" if current else ""))
         st.caption(" · ".join(formatting.markdown(line) for line in [*run.described(), _captioner(run)] if line))
         shown = list(dict.fromkeys([*metrics.HEADLINES, *metrics.headlines(best.metric)]))
@@ -71,7 +74,6 @@ def _card(run: data.Run, best: pd.DataFrame) -> None:
                 with column:
                     _headline(run, metric, best[best.metric == metric])
         _accuracy(run)
-        _signatures(best)
         if not current:
             st.page_link("views/overview.py", label="Open", query_params={"run": run.name})
 
@@ -94,18 +96,6 @@ def _headline(run: data.Run, metric: str, best: pd.DataFrame) -> None:
     size = ("demo CLIP · " if demo else "") + setting
     partly = f"  \n{row.images:,} of {formatting.count(run.images, 'image')}" if row.images < run.images else ""
     st.caption(size + partly + (f"  \n95 %: {bounds}" if bounds else ""))
-
-
-def _signatures(best: pd.DataFrame) -> None:
-    """Draw signatures in small type, one line each, with the full text on hover."""
-    known = best[best.metric.isin(metrics.headlines(best.metric)) & best.signature.fillna("").ne("")]
-    lines = [
-        f'<div title="{formatting.escaped(signature)}" style="font-size:0.72rem;opacity:0.65;white-space:nowrap;'
-        f'overflow:hidden;text-overflow:ellipsis">{formatting.escaped(signature)}</div>'
-        for signature in known.signature
-    ]
-    if lines:
-        st.html("".join(lines))
 
 
 def _accuracy(run: data.Run) -> None:
@@ -144,7 +134,8 @@ def _scores(run: data.Run) -> None:
     ).pivot(index="beam_size", columns="metric", values="shown")
     table = table[metrics.ordered(table.columns)].rename(columns=formatting.title)
     table.insert(0, "Beam size", [run.beam(size) for size in table.index])
-    layout.table(table)
+    # With many metrics the table scrolls sideways, and the beam size stays.
+    layout.table(table, column_config={"Beam size": st.column_config.Column(pinned=True, width="small")})
     st.caption("Whole split; 95 % intervals in brackets.")
     layout.partly_scored(run, scores)
     layout.clip_note(run)
@@ -191,7 +182,7 @@ def _tags(run: data.Run) -> None:
         return
     found, total = data.query(queries.tags, run.name, beam), source.captions_at(beam)
     where = formatting.of_setting(beam, run.is_sampled)
-    st.subheader(f"Failure tags {where}")
+    st.subheader(f"What went wrong in {formatting.markdown(run.name)} {where}")
     if found.empty:
         st.caption(f"None of the {formatting.count(total, 'caption')} has a failure tag.")
     for row in named_rows(found):

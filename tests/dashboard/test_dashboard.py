@@ -601,7 +601,7 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     rows[0]["tags"] = [{"tag": "generic", "evidence": "said of 3 images"}]
     tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
     overview = open_view("overview", tmp_path / "results", run="demo")
-    assert "Failure tags at beam size" in words(overview) and "has a failure tag" in words(overview)
+    assert "What went wrong in demo at beam size" in words(overview) and "has a failure tag" in words(overview)
     for each in rows:
         each["cider"] += 5.0 * (each["beam_size"] == 1)  # beam size 1 is the best now
     tables.write_table(folder, "scores", tables.table_of("scores", rows, runs.METRICS))
@@ -610,7 +610,7 @@ def test_failure_tags_are_defined_where_they_are_chosen(open_view, tmp_path):
     tables.write_table(folder, "corpus_scores", tables.table_of("corpus_scores", best))
     os.utime(folder / "run.json")
     overview = open_view("overview", tmp_path / "results", run="demo")
-    assert "Failure tags at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
+    assert "What went wrong in demo at beam size 1 (greedy)" in words(overview) and TAGS["generic"] in words(overview)
     assert links(overview, "failures") == ["**wrong colour**: 3 (25.0 %)", "**generic**: 1 (8.3 %)"]
     page = open_view("failures", tmp_path / "results", run="demo", beam=1)
     (chosen,) = [each for each in page.multiselect if each.label == "Failure tags"]
