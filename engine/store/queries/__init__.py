@@ -84,6 +84,10 @@ from engine.store.queries.single_case import (
     case_captions,
     case_metrics,
 )
+from engine.store.queries.slices import (
+    slice_images,
+    slices,
+)
 from engine.store.queries.words import (
     OBJECT,
     alarm_bins,
@@ -162,6 +166,8 @@ __all__ = [
     "selection_scores",
     "skipped",
     "skipped_count",
+    "slice_images",
+    "slices",
     "smallest_beam",
     "suspicious_words",
     "tag_examples",
