@@ -12,7 +12,8 @@ from tests.conftest import ROOT
 
 RANKS = (
     # What imports nothing of the project.
-    {"reading", "writing", "parallel", "resampling", "store/answer_schema", "store/word_schema"},
+    {"reading", "writing", "parallel", "resampling", "store/answer_schema", "store/word_schema"}
+    | {"store/slice_schema"},
     {"limits"},
     {"config", "statistics", "store/schema", "protocols"},
     {"data"},
@@ -31,15 +32,16 @@ MAY = {
     "limits": {"reading"},
     "config": {"limits", "reading"},
     "statistics": {"resampling"},
+    "store/slice_schema": set(),
     "store/answer_schema": set(),
     "store/word_schema": set(),
-    "store/schema": {"store/answer_schema", "store/word_schema"},
+    "store/schema": {"store/answer_schema", "store/word_schema", "store/slice_schema"},
     "protocols": set(),
     "decoding": {"config"},
     "metrics": {"statistics", "store/schema", "protocols", "data", "reading"},
     "diagnosis": {"data"},
     "explain": set(),
-    "store": {"statistics", "store/schema", "store/answer_schema", "store/word_schema"}
+    "store": {"statistics", "store/schema", "store/answer_schema", "store/word_schema", "store/slice_schema"}
     | {"data", "diagnosis", "metrics", "reading", "writing"},
     "data": {"protocols", "reading"},
 }

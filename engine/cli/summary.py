@@ -20,6 +20,8 @@ from engine.store.schema import METRICS
 _NAMED = 10
 """Skipped photos that are named."""
 
+_SLICES = 3
+
 _DIFFERING = 3
 """Captions that are named on which CHAIR and the failure tag differ."""
 
@@ -54,6 +56,7 @@ def text(results: Path, run: str) -> str:
     for size in queries.attention_beam_sizes(cursor, run).beam_size:
         parts += _grounding(int(size), queries.grounding_heads(cursor, run, int(size)))
     parts += _words(cursor, run)
+    parts += _slices(queries.slices(cursor, run, metric="cider"))
     accuracies = queries.zero_shot_accuracy(cursor, run)
     parts += _zero_shot(accuracies)
     parts += _study_prompts(published.prompts(results).frame, accuracies)
@@ -207,6 +210,19 @@ def _words(cursor: DuckDBPyConnection, run: str) -> list[str]:
     first = next((row for row in named_rows(found) if row.kind == queries.OBJECT), None)
     lines = [] if first is None else [_alarm(first, queries.suspicious_words(cursor, run, first.beam_size, 1))]
     return [*lines, *_certificate(queries.certificates(cursor, run))]
+
+
+def _slices(found: pd.DataFrame) -> list[str]:
+    """Return the three worst slices by CIDEr, of the smallest beam size."""
+    if found.empty:
+        return []
+    size = int(found.beam_size.min())
+    where = f" at beam size {size}" if size else ""
+    rows = [
+        f"{row.condition} ({row.size:,} images, {row.inside:.2f} instead of {row.outside:.2f})"
+        for row in named_rows(found[found.beam_size == size].head(_SLICES))
+    ]
+    return [f"worst slices by CIDEr{where}: {'; '.join(rows)}"]
 
 
 def _alarm(row: Any, highest: pd.DataFrame) -> str:

@@ -1,7 +1,8 @@
 """Read lists of images and captions: JSON as in BLIP and LAVIS, JSON lines, TSV and CSV.
 
 An entry has a file name and a caption, or several captions; a file name may occur in several entries. Names of the two
-columns are in IMAGE_KEYS and CAPTION_KEYS, as BLIP, LAVIS and Hugging Face's image folders use them.
+columns are in IMAGE_KEYS and CAPTION_KEYS, as BLIP, LAVIS and Hugging Face's image folders use them. Further columns
+become conditions of the images, see `own_columns`.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 from engine.data.checks import caption_text, inside_name, ordered, photo_ids, read_json_file, split_name, text_lines
 from engine.data.dataset import Dataset, DatasetError, Example
 from engine.data.files import rows
+from engine.data.own_columns import conditions
 from engine.data.photo_formats import has_photo_suffix
 from engine.data.placement import place
 from engine.data.splits import choose_split, hashed_split
@@ -92,18 +94,24 @@ def _files(folder: Path) -> list[Path]:
 def _dataset(file: Path, path: Path, split: str) -> Dataset:
     base = file.parent.parent if file.parent.name == "annotations" else file.parent
     references: dict[str, list[str]] = {}
-    for where, image, captions in _entries(file):
-        own = references.setdefault(inside_name(image, file), [])
+    further: dict[str, dict[str, list[Any]]] = {}
+    for where, image, captions, columns in _entries(file):
+        name = inside_name(image, file)
+        own = references.setdefault(name, [])
+        for column, value in columns.items():
+            further.setdefault(name, {}).setdefault(column, []).append(value)
         own += [caption_text(caption, where) for caption in (captions if isinstance(captions, list) else [captions])]
     root, names = place(base, list(references), [base / "images"])
+    stated = conditions([further.get(key, {}) for key in references])
     examples = []
-    for image_id, name, key in zip(photo_ids(names), names, list(references), strict=True):
-        examples.append(Example(image_id, name, tuple(references.pop(key))))  # not all of them twice in memory
+    for image_id, name, key, own in zip(photo_ids(names), names, list(references), stated, strict=True):
+        captions = tuple(references.pop(key))  # not all of them twice in memory
+        examples.append(Example(image_id, name, captions, conditions=own))
     return Dataset(base.resolve().name, PairsReader.name, path, split, root, ordered(examples))
 
 
-def _entries(file: Path) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (where the entry is, for messages; file name; caption or list of captions).
+def _entries(file: Path) -> Iterator[tuple[str, Any, Any, dict[str, Any]]]:
+    """Yield (where the entry is, for messages; file name; caption or list of captions; further columns).
 
     JSON lines may also be in a file named .json.
     """
@@ -120,7 +128,7 @@ def _entries(file: Path) -> Iterator[tuple[str, Any, Any]]:
         found = [_value(item, keys) for keys in (IMAGE_KEYS, CAPTION_KEYS)]
         if None in found:
             raise DatasetError(f"{where} is {quoted(item)}, expected an object with an image and a caption")
-        yield where, *found
+        yield where, *found, {name: value for name, value in item.items() if name not in _KEYS}
 
 
 def _value(item: Any, keys: Sequence[str]) -> Any:
@@ -128,7 +136,10 @@ def _value(item: Any, keys: Sequence[str]) -> Any:
     return next((item[key] for key in keys if key in item), None) if isinstance(item, dict) else None
 
 
-def _table(file: Path, delimiter: str) -> Iterator[tuple[str, str, str]]:
+_KEYS = {*IMAGE_KEYS, *CAPTION_KEYS}
+
+
+def _table(file: Path, delimiter: str) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     table = rows(text_lines(file), file, DatasetError, delimiter)
     first = next(table, (0, 0, []))
     header = [cell.strip() for cell in first[2]]
@@ -136,18 +147,20 @@ def _table(file: Path, delimiter: str) -> Iterator[tuple[str, str, str]]:
     if twice is not None:
         raise DatasetError(f"{file}: the header has {quoted(twice)} twice; rename one of the columns")
     at = [next((header.index(key) for key in keys if key in header), -1) for keys in (IMAGE_KEYS, CAPTION_KEYS)]
+    has_header = True
     if -1 in at:
         if len(header) != 2 or not has_photo_suffix(header[0]):
             raise DatasetError(
                 f"{file}: the first line is {quoted(first[2])}, expected a header with image and caption"
             )
-        at, table = [0, 1], iter([first, *table])
+        at, table, has_header = [0, 1], iter([first, *table]), False
     for line, _, row in table:
         where = f"{file}: line {line}"
         if len(row) <= max(at) or (len(row) > len(header)):
             raise DatasetError(f"{where} is {quoted(row)}, expected {len(header)} columns")
         image, caption = (_unquoted(row[column]) if delimiter == "\t" else row[column] for column in at)
-        yield where, image, caption
+        further = {name: cell for name, cell in zip(header, row, strict=False) if name and name not in _KEYS}
+        yield where, image, caption, further if has_header else {}
 
 
 def _unquoted(cell: str) -> str:

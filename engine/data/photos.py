@@ -128,6 +128,16 @@ def open_photo(path: Path) -> Image.Image:
         raise PhotoError(f"broken: {first_line(error)[:_REASON]}") from error
 
 
+def light(photo: Image.Image) -> tuple[float, float]:
+    """Return the brightness of a photo, the mean of its gray values (0 to 1), and their standard deviation."""
+    gray = np.asarray(photo.resize((_GRAY, _GRAY), Image.Resampling.BOX, reducing_gap=1.0).convert("L"), np.float64)
+    return float(gray.mean() / 255), float(gray.std() / 255)
+
+
+_GRAY = 64
+"""Side of the reduced photo whose gray values are measured."""
+
+
 def _check_size(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise PhotoError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")

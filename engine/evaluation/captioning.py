@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset, Example
-from engine.data.photos import PhotoError, open_photo
+from engine.data.photos import PhotoError, light, open_photo
 from engine.evaluation import explanations, metadata
 from engine.evaluation.explanations import ExplainSettings
 from engine.evaluation.provenance import Stopwatch
@@ -49,6 +49,8 @@ class PreparedPhoto:
     prepared: Any
     size: tuple[int, int] = (0, 0)
     reason: str | None = None
+    light: tuple[float | None, float | None] = (None, None)
+    """Brightness and contrast."""
 
 
 def reader(dataset: Dataset, captioner: Captioner) -> Callable[[Example], PreparedPhoto]:
@@ -59,7 +61,7 @@ def reader(dataset: Dataset, captioner: Captioner) -> Callable[[Example], Prepar
             photo = open_photo(dataset.photo(example))
         except PhotoError as error:
             return PreparedPhoto(None, reason=str(error))
-        return PreparedPhoto(captioner.read(photo), photo.size)
+        return PreparedPhoto(captioner.read(photo), photo.size, light=light(photo))
 
     return read
 
@@ -111,7 +113,7 @@ def caption(
                 )
             with watch.measure("samples"):
                 rows["samples"] = sample_rows(captioner, *known, settings.decoding, settings.evidence)
-    images = [metadata.image_row(example, photo.size) for example, photo in usable]
+    images = [metadata.image_row(example, photo.size, photo.light) for example, photo in usable]
     every = {"images": images, "skipped": skipped, **rows}
     return {table: tables.table_of(table, every[table]) for table in TABLES}
 

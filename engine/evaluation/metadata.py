@@ -48,8 +48,15 @@ def nothing_read(run: RunInProgress, dataset: Dataset, skipped: Sequence[dict]) 
     )
 
 
-def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
-    """Return a row of `images`; `size` is (0, 0) if the photo could not be read."""
+def image_row(
+    example: Example, size: tuple[int, int], light: tuple[float | None, float | None] = (None, None)
+) -> dict[str, Any]:
+    """Return a row of `images`.
+
+    Args:
+        size: width and height, (0, 0) if the photo could not be read.
+        light: its brightness and contrast, see `photos.light`.
+    """
     scaled = example.boxes_on(*size)
     return {
         "image_id": example.image_id,
@@ -60,6 +67,8 @@ def image_row(example: Example, size: tuple[int, int]) -> dict[str, Any]:
         "objects": [asdict(box) for box in scaled.objects],
         "crowds": [asdict(box) for box in scaled.crowds],
         "conditions": list(example.conditions),
+        "brightness": light[0],
+        "contrast": light[1],
     }
 
 

@@ -10,6 +10,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from engine.evaluation import slices
 from engine.evaluation.run import RunInProgress
 from engine.store import database, queries
 from engine.store.answer_schema import ANSWERS
@@ -20,7 +21,7 @@ _MEMORY = "2GB"
 
 
 def write(run: RunInProgress) -> None:
-    """Write the tables ANSWERS of a run whose captions and scores are written.
+    """Write the tables ANSWERS and the slices of a run whose captions and scores are written.
 
     Raises:
         ResultsError: a table of the run is damaged.
@@ -34,6 +35,7 @@ def write(run: RunInProgress) -> None:
                 run.write(table, pa.concat_tables(made) if made else schema.empty_table())
         finally:
             connection.close()
+    slices.write(run)
 
 
 def _statistics(cursor: duckdb.DuckDBPyConnection, run: str) -> Iterator[pd.DataFrame]:

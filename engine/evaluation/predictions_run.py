@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from engine.data.blocks import SIZE
 from engine.data.dataset import Dataset, Example
-from engine.data.photos import PhotoError, open_photo, read_ahead
+from engine.data.photos import PhotoError, light, open_photo, read_ahead
 from engine.evaluation import metadata, page_answers, scoring
 from engine.evaluation.caption_blocks import CaptionBlocks
 from engine.evaluation.clip_settings import ClipSettings
@@ -115,14 +115,13 @@ def _images(dataset: Dataset, has_photos: bool, skipped: list[dict[str, Any]]) -
 
     A photo that cannot be read has no size and is added to `skipped`. Without photos no image has a size.
     """
-    sizes = _sizes(dataset) if has_photos else repeat((0, 0))
+    photos = _read(dataset) if has_photos else repeat(_Seen())
     for examples in _parts(dataset):
         rows = []
-        for example, size in zip(examples, sizes, strict=False):
-            is_unreadable = isinstance(size, str)
-            rows.append(metadata.image_row(example, (0, 0) if is_unreadable else size))
-            if is_unreadable:
-                skipped.append({"image_id": example.image_id, "file_name": example.file_name, "reason": size})
+        for example, photo in zip(examples, photos, strict=False):
+            rows.append(metadata.image_row(example, photo.size, photo.light))
+            if photo.reason is not None:
+                skipped.append({"image_id": example.image_id, "file_name": example.file_name, "reason": photo.reason})
         yield tables.table_of("images", rows)
 
 
@@ -132,13 +131,23 @@ def _parts(dataset: Dataset) -> Iterator[Sequence[Example]]:
         yield dataset.examples[start : start + SIZE]
 
 
-def _sizes(dataset: Dataset) -> Iterator[tuple[int, int] | str]:
-    """Yield the size of each photo, or why it cannot be read."""
+@dataclass(frozen=True)
+class _Seen:
+    """What is stored of a photo, or why it cannot be read."""
 
-    def read(example: Example) -> tuple[int, int] | str:
+    size: tuple[int, int] = (0, 0)
+    light: tuple[float | None, float | None] = (None, None)
+    reason: str | None = None
+
+
+def _read(dataset: Dataset) -> Iterator[_Seen]:
+    """Yield what is stored of each photo."""
+
+    def read(example: Example) -> _Seen:
         try:
-            return open_photo(dataset.photo(example)).size
+            photo = open_photo(dataset.photo(example))
         except PhotoError as error:
-            return str(error)
+            return _Seen(reason=str(error))
+        return _Seen(photo.size, light(photo))
 
     yield from tqdm(read_ahead(dataset.examples, read), "read photos", len(dataset.examples), unit="image")

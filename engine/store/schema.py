@@ -1,6 +1,6 @@
 """The results contract: tables, their columns with units, and the metrics with their definitions.
 
-This module, `word_schema` and `answer_schema` are the only ones that name a column type.
+This module, `word_schema`, `slice_schema` and `answer_schema` are the only ones that name a column type.
 """
 
 import re
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from engine.store.answer_schema import ANSWER_KEYS, ANSWERS
+from engine.store.slice_schema import SLICE_KEYS, SLICE_TABLES
 from engine.store.word_schema import WORD_KEYS, WORD_TABLES
 
 RUN_RECORD = "run.json"
@@ -52,6 +53,7 @@ KEYS = {
     "corpus_scores": ("beam_size", "metric"),
     "attention": ("image_id", "beam_size"),
     **WORD_KEYS,
+    **SLICE_KEYS,
     **ANSWER_KEYS,
 }
 """Table -> the columns that identify a row: queries join by them, so that a second row would count twice."""
@@ -69,6 +71,7 @@ _BOX = _struct(x=pa.float64(), y=pa.float64(), width=pa.float64(), height=pa.flo
 
 TABLES: dict[str, pa.Schema] = {
     **WORD_TABLES,
+    **SLICE_TABLES,
     # A row is an image. Sizes and boxes are pixels of the upright photo (EXIF rotation applied).
     "images": pa.schema(
         {
@@ -81,7 +84,9 @@ TABLES: dict[str, pa.Schema] = {
             "crowds": pa.list_(_OBJECT),  # regions of several objects (COCO's iscrowd); absent in older runs
             "conditions": pa.list_(
                 pa.string()
-            ),  # what makes the photo difficult, such as blur, if the dataset names it
+            ),  # what makes the photo difficult, such as blur, and the columns of the dataset's own
+            "brightness": pa.float64(),  # mean of the photo's gray values, 0 to 1
+            "contrast": pa.float64(),  # their standard deviation, 0 to 0.5
         }
     ),
     # A row is a photo that could not be used, and why.
@@ -199,6 +204,7 @@ TABLES: dict[str, pa.Schema] = {
 
 
 ADDED: dict[str, tuple[str, ...]] = {
+    "images": ("brightness", "contrast"),
     "scores": ("bleu_counts", "meteor_counts", "chair_counts"),
     "attention": ("share",),
     "captions": ("tokens",),

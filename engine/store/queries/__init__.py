@@ -85,6 +85,10 @@ from engine.store.queries.single_case import (
     case_captions,
     case_metrics,
 )
+from engine.store.queries.slices import (
+    slice_images,
+    slices,
+)
 from engine.store.queries.twins import twin_pictures, twin_shares
 from engine.store.queries.words import (
     OBJECT,
@@ -165,6 +169,8 @@ __all__ = [
     "selection_scores",
     "skipped",
     "skipped_count",
+    "slice_images",
+    "slices",
     "smallest_beam",
     "suspicious_words",
     "tag_examples",

@@ -37,6 +37,7 @@ from engine.store import database, queries, records, tables
 from engine.store.answer_schema import ANSWERS
 from engine.store.errors import ResultsError
 from engine.store.schema import ATTENTION_PASSES, END_WORD, TABLES
+from engine.store.slice_schema import SLICE_TABLES
 from engine.store.word_schema import WORD_TABLES
 from tests.support import tiny
 
@@ -633,7 +634,13 @@ def test_a_table_that_is_lost_is_made_again_by_the_same_command(parts, tmp_path)
 
 
 def test_all_tables_of_the_contract_are_named_here_or_made_elsewhere():
-    assert set(TABLES) == {*TABLES_WRITTEN, *WORD_TABLES, "training", "hypotheses"}  # test_words_run has those of words
+    assert set(TABLES) == {
+        *TABLES_WRITTEN,
+        *WORD_TABLES,
+        *SLICE_TABLES,
+        "training",
+        "hypotheses",
+    }  # test_words_run has those of words
 
 
 def test_each_size_of_a_sweep_is_timed_once_over_a_few_images(parts, tmp_path, monkeypatch):
