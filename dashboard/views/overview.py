@@ -1,4 +1,4 @@
-"""Overview: all runs, then scores, failure tags, training, skipped photos and unused data of the current run."""
+"""Overview: defects of the data, all runs, then scores, failure tags, training, skipped photos and unused data of the current run."""
 
 from typing import Any
 
@@ -24,6 +24,7 @@ _WIDTHS = {"Run": 150, "Encoder": 200, "Data": 170}  # pixels
 def draw() -> None:
     """Draw the view."""
     slot = layout.titled("Overview")
+    _findings(layout.current_run())
     runs = data.runs()
     best = data.query(queries.best_scores)
     for start in range(0, len(runs), _ACROSS):
@@ -42,6 +43,12 @@ def draw() -> None:
     layout.show_problems(data.problems())
     with slot:
         export_button.offer(lambda: _items(run), "overview")
+
+
+def _findings(run: data.Run) -> None:
+    """Show first what is wrong with the data of the current run, because its scores then mean something else."""
+    for title, remedy in run.findings():
+        st.warning(f"{formatting.markdown(title)}.  \n{formatting.markdown(remedy)}.")
 
 
 def _items(run: data.Run) -> list[Figure | Table]:
