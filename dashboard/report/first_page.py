@@ -30,6 +30,7 @@ def summary(source: Source, body: Sequence[Chapter]) -> Chapter:
     """Return the first page of a report with the chapters `body`."""
     places = _Places(body)
     parts = {
+        "Defects of the data": [_findings(source)],
         "Evaluated": [_evaluated(source), _classified(source, places)],
         "Best setting": [_best(source, places)],
         "Beam search": [_searched(source, places)],
@@ -92,6 +93,13 @@ def _skipped(source: Source) -> str:
             more = f" and {count - _PHOTOS:,} more" if count > _PHOTOS else ""
             sentences.append(f" Skipped in run {markdown_text(run)}: {markdown_text(named + more)}.")
     return "".join(sentences)
+
+
+def _findings(source: Source) -> str:
+    """Return what is wrong with the data and what to do about it, or ""."""
+    return " ".join(
+        f"{markdown_text(title)}; remedy: {markdown_text(remedy)}." for title, remedy in source.run.findings()
+    )
 
 
 def _remarks(source: Source) -> str:

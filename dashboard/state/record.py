@@ -19,7 +19,7 @@ _KINDS = {"captioner": "captioner", "predictions": "imported predictions", "zero
 _COUNTS = ["captions", "images", "skipped", "attention", "zero_shot"]
 
 
-_LONGEST, _COMMAND = 300, 4000  # characters of a text and of a command
+_LONGEST, _SENTENCE, _COMMAND = 300, 600, 4000  # characters of a text, of a sentence and of a command
 
 
 def _written(value: Any) -> str:
@@ -89,6 +89,17 @@ class Run:
         """Return what the reader of the data left out, one clause each."""
         found = self.part("data", "remarks")
         return [remark for remark in found if isinstance(remark, str)][:20] if isinstance(found, list) else []
+
+    def findings(self) -> list[tuple[str, str]]:
+        """Return what is wrong with the data: sentence and remedy of each finding, the most important first."""
+        found = self.part("findings")
+        known = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        pairs = [(each.get("title"), each.get("remedy")) for each in known]
+        return [
+            (formatting.shortened(title, _SENTENCE), formatting.shortened(remedy, _SENTENCE))
+            for title, remedy in pairs
+            if isinstance(title, str) and isinstance(remedy, str)
+        ][:20]
 
     def _named(self) -> tuple[str, str]:
         kind = _KINDS.get(self.text("kind"), self.text("kind", default="run"))

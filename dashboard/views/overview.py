@@ -1,4 +1,4 @@
-"""Overview: what went wrong in the current run, then all runs, scores, training, skipped photos and unused data."""
+"""Overview: defects of the data and what went wrong, then all runs, scores, training, skipped photos, unused data."""
 
 from typing import Any
 
@@ -25,6 +25,7 @@ def draw() -> None:
     """Draw the view."""
     slot = layout.titled("Overview")
     run = layout.current_run()
+    _findings(run)
     _remarks(run)
     _tags(run)
     _cards()
@@ -36,6 +37,12 @@ def draw() -> None:
     layout.show_problems(data.problems())
     with slot:
         export_button.offer(lambda: _items(run), "overview")
+
+
+def _findings(run: data.Run) -> None:
+    """Show first what is wrong with the data of the current run, because its scores then mean something else."""
+    for title, remedy in run.findings():
+        st.warning(f"{formatting.markdown(title)}.  \n{formatting.markdown(remedy)}.")
 
 
 def _items(run: data.Run) -> list[Figure | Table]:

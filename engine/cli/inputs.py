@@ -3,7 +3,8 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +12,7 @@ from engine.config import ConfigError
 
 if TYPE_CHECKING:  # loading these takes seconds
     from engine.data.dataset import Dataset
+    from engine.data.other_splits import OtherSplits
     from engine.diagnosis.alarm import Alarm
     from engine.evaluation.clip_settings import ClipSettings
 
@@ -53,19 +55,35 @@ def dataset_for(options: argparse.Namespace, fit: "Callable[[Dataset], T]", sour
     try:
         found = registry.load(options.data, options.format, options.split, options.hold_out)
         fitted = fit(found)
-    except ValueError:
-        for name in _OTHER_SPLITS if options.split is None else ():
-            try:
-                found = registry.load(options.data, options.format, name, options.hold_out)
-                fitted = fit(found)
-            except ValueError:
-                continue
-            print(f"split {found.split}: it has the images of {source}")
-            break
-        else:
+    except ValueError as error:
+        other = next(_fitting(options, fit), None)
+        if other is None:
             raise
+        if options.split is not None:
+            raise type(error)(
+                f"{error}; split {other[0].split!r} has the images of {source}: choose it with --split"
+            ) from error
+        found, fitted = other
+        print(f"split {found.split}: it has the images of {source}")
     print_remarks(found)
     return found, fitted
+
+
+def _fitting(options: argparse.Namespace, fit: "Callable[[Dataset], T]") -> "Iterator[tuple[Dataset, T]]":
+    """Yield the splits other than that of `--split` that have the images of a file, and what `fit` returns for them."""
+    from engine.data import registry
+
+    for name in _OTHER_SPLITS if options.split is None else ("val", *_OTHER_SPLITS[:-1]):
+        with suppress(ValueError):
+            found = registry.load(options.data, options.format, name, options.hold_out)
+            yield found, fit(found)
+
+
+def other_splits(options: argparse.Namespace, dataset: "Dataset") -> "OtherSplits":
+    """Return the other splits of the dataset of `--data`."""
+    from engine.data.other_splits import OtherSplits
+
+    return OtherSplits(dataset.path, options.format or dataset.format, dataset.split, options.hold_out)
 
 
 def print_remarks(dataset: "Dataset") -> None:

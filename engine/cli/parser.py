@@ -76,13 +76,18 @@ def samples(text: str) -> int:
     return int(text)
 
 
-def add_data(parser: argparse.ArgumentParser, split: str = "val if it exists, else all") -> None:
+def add_data(
+    parser: argparse.ArgumentParser, split: str = "val if it exists, else all", is_required: bool = True
+) -> None:
     """Add the options of a dataset: --data, --format, --split, --hold-out.
 
     Args:
         split: the default split of the command, for the help.
+        is_required: whether the command needs --data.
     """
-    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="dataset folder or annotation file")
+    parser.add_argument(
+        "--data", type=Path, required=is_required, metavar="DATA", help="dataset folder or annotation file"
+    )
     parser.add_argument(
         "--format",
         metavar="NAME",

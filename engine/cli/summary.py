@@ -21,6 +21,8 @@ _NAMED = 10
 """Skipped photos that are named."""
 
 _SLICES = 3
+_FINDINGS = 5
+"""Findings about the data that are shown."""
 
 _DIFFERING = 3
 """Captions that are named on which CHAIR and the failure tag differ."""
@@ -43,7 +45,7 @@ def text(results: Path, run: str) -> str:
     connection, _ = database.connect(results)
     record = records.read_record(records.run_folder(results, run)) or {}
     cursor = connection.cursor()
-    parts = [f"\nrun {run}: {_data(record)}"]
+    parts = [f"\nrun {run}: {_data(record)}", *findings_text(record.get("findings"))]
     scores = queries.corpus_scores(cursor, run)
     parts += _caption_scores(scores, len(queries.beam_sizes(cursor, run)) > 0)
     if published.is_studys(record.get("data", {}), published.CAPTION_IMAGES):
@@ -304,6 +306,16 @@ def _skipped(rows: pd.DataFrame, count: int) -> list[str]:
     named = [f"  {row.file_name}: {row.reason}" for row in named_rows(rows)]
     more = [f"  and {count - len(rows):,} more, see the table skipped"] if count > len(rows) else []
     return ["", f"skipped: {count:,} {'photo' if count == 1 else 'photos'}", *named, *more]
+
+
+def findings_text(found: object) -> list[str]:
+    """Return the findings about the data as two lines each, the most important first, and how many more there are."""
+    known = [each for each in found if isinstance(each, dict) and "title" in each] if isinstance(found, list) else []
+    if not known:
+        return []
+    lines = ["", *(f"! {each['title']}\n    {each.get('remedy', '')}" for each in known[:_FINDINGS])]
+    more = len(known) - _FINDINGS
+    return [*lines, f"  and {more} more, see the page Overview"] if more > 0 else lines
 
 
 def _remarks(record: dict) -> list[str]:

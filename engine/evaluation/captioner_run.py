@@ -15,12 +15,14 @@ import pyarrow as pa
 
 from engine.config import DecodingConfig
 from engine.data.dataset import Dataset
+from engine.data.other_splits import OtherSplits
 from engine.diagnosis.alarm import Alarm
 from engine.diagnosis.tags import Tag
 from engine.evaluation import (
     caption_files,
     captioning,
     chunks,
+    data_findings,
     explaining,
     metadata,
     nbest,
@@ -102,6 +104,8 @@ class CaptionerRun:
     """Seconds after which a chunk that is not finished ends its process."""
     companions: Mapping[str, str] = field(default_factory=dict)
     """Names of the runs `zero_shot` and `photos` that a report of this run also shows."""
+    splits: OtherSplits | None = None
+    """The other splits of the dataset, which checks of the data compare with this one."""
     command: str = ""
 
     @property
@@ -308,6 +312,9 @@ def _score(
     blocks = CaptionBlocks(
         run.folder, tuple(sorted(settings.decoding.beam_sizes)), settings.dataset.root, settings.dataset.fingerprint
     )
+    with run.watch.measure("checks of the data"):
+        captions = data_findings.captions_of(run, blocks.sizes[0])
+        findings = data_findings.of_data(settings.dataset, captions, settings.splits)
     wanted = MetricSettings(settings.metrics, settings.clip, settings.results)
     errors = {}
     if settings.decoding.n_best > 1:
@@ -318,7 +325,10 @@ def _score(
         errors = {} if settings.decoding.sample else nbest.ranking_errors(lists)
     fields = settings.decoding.signature_fields() | captioner_fields(run.identity)
     both = {key: [each[key] for each in (reasons, errors) if key in each] for key in {*reasons, *errors}}
-    return scoring.score(run, blocks, wanted, fields, both)
+    scored = scoring.score(run, blocks, wanted, fields, both)
+    findings = data_findings.with_scores(run, blocks, scored.corpus_scores, settings.clip, findings)
+    data_findings.record(run, findings)
+    return scored
 
 
 def _classify(run: RunInProgress, settings: CaptionerRun) -> list[dict[str, Any]]:

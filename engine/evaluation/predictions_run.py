@@ -4,7 +4,7 @@ Needs no captioner; imports no model.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from tqdm import tqdm
 
 from engine.data.blocks import SIZE
 from engine.data.dataset import Dataset, Example
+from engine.data.other_splits import OtherSplits
 from engine.data.photos import PhotoError, light, open_photo, read_ahead
-from engine.evaluation import metadata, page_answers, scoring
+from engine.diagnosis.data_doctor.finding import Finding
+from engine.evaluation import data_findings, metadata, page_answers, scoring
 from engine.evaluation.caption_blocks import CaptionBlocks
 from engine.evaluation.clip_settings import ClipSettings
 from engine.evaluation.run import RunInProgress
@@ -35,6 +37,8 @@ class PredictionsRun:
     source: Path
     metrics: tuple[str, ...] = CAPTION_METRICS
     clip: ClipSettings | None = None
+    splits: OtherSplits | None = None
+    """The other splits of the dataset, which checks of the data compare with this one."""
     command: str = ""
 
 
@@ -54,6 +58,8 @@ class Begun:
     run: RunInProgress
     blocks: CaptionBlocks
     wanted: MetricSettings
+    findings: list[Finding] = field(default_factory=list)
+    """What is wrong with the data."""
 
 
 def begin(settings: PredictionsRun) -> Begun | None:
@@ -91,12 +97,19 @@ def begin(settings: PredictionsRun) -> Begun | None:
     run.metadata.setdefault("roots", {})["images"] = str(dataset.root.resolve())
     missing = frozenset(row["image_id"] for row in skipped) if has_photos else None
     blocks = CaptionBlocks(run.folder, (IMPORTED,), dataset.root, dataset.fingerprint, missing)
-    return Begun(run, blocks, MetricSettings(settings.metrics, settings.clip, settings.results))
+    with run.watch.measure("checks of the data"):
+        needs_photos = settings.clip is not None
+        findings = data_findings.of_data(dataset, settings.captions, settings.splits, needs_photos=needs_photos)
+    return Begun(run, blocks, MetricSettings(settings.metrics, settings.clip, settings.results), findings)
 
 
 def finish(begun: Begun) -> None:
     """Score the captions of a run, and mark it as finished."""
-    scoring.score(begun.run, begun.blocks, begun.wanted)
+    scored = scoring.score(begun.run, begun.blocks, begun.wanted)
+    data_findings.record(
+        begun.run,
+        data_findings.with_scores(begun.run, begun.blocks, scored.corpus_scores, begun.wanted.clip, begun.findings),
+    )
     page_answers.write(begun.run)
     begun.run.finish()
 

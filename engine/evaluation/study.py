@@ -16,6 +16,7 @@ from engine.config import DecodingConfig, Recipe
 from engine.data import registry
 from engine.data.classes import load_classes
 from engine.data.dataset import Dataset, DatasetError
+from engine.data.other_splits import OtherSplits
 from engine.data.photos import PhotoError
 from engine.evaluation import captioner_run, estimates, zeroshot_run
 from engine.evaluation.clip_settings import ClipSettings
@@ -254,6 +255,7 @@ def _captioner_run(
         companions={"zero_shot": study.zero_shot_run, "photos": study.photos_run} if name == study.name else {},
         fallback_tokenizer=_tokenizer(study),
         device=study.device,
+        splits=OtherSplits.of(dataset),
         command=study.command,
     )
 

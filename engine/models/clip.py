@@ -76,6 +76,11 @@ class Clip:
         return self.model.logit_scale.device
 
     @property
+    def context(self) -> int | None:
+        """The tokens of a text that the model reads, those of start and end included; None if it does not say so."""
+        return getattr(self.model, "context_length", None)
+
+    @property
     def logit_scale(self) -> float:
         """The learned factor before the softmax, e.g. 100 for OpenAI's models."""
         return float(self.model.logit_scale.detach().exp())

@@ -141,6 +141,7 @@ def run(options: argparse.Namespace) -> int:
         chunk_size=options.chunk_size,
         times_sizes=not options.skip_timing,
         time_limit=options.chunk_limit or getattr(place, "time_limit", None),
+        splits=inputs.other_splits(options, dataset),
         command=inputs.command_line(),
     )
     if options.attention_of:

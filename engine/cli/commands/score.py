@@ -69,6 +69,7 @@ def _job(options: argparse.Namespace) -> "PredictionsRun":
         source=options.predictions,
         metrics=metrics,
         clip=inputs.clip_settings(options, dataset),
+        splits=inputs.other_splits(options, dataset),
         command=inputs.command_line(),
     )
 
