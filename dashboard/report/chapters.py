@@ -25,6 +25,7 @@ from dashboard.report import (
     pairs,
     run_table,
     seen_words,
+    slices,
     strips,
     tables,
     zeroshot_tables,
@@ -52,6 +53,7 @@ def chapters(source: Source) -> list[Chapter]:
         *seen_words.chapters(source),
         pairs.pairs(source),
         tags(source),
+        *slices.chapters(source),
         *hallucinations.chapters(source),
         human_verdicts(source),
     ]

@@ -8,10 +8,10 @@ import streamlit as st
 from dashboard import metrics
 from dashboard.figures import curves
 from dashboard.items import Figure, Table
-from dashboard.report import chapters, hallucinations, tables
+from dashboard.report import chapters, hallucinations, slices, tables
 from dashboard.state import choices, data
 from dashboard.text import formatting
-from dashboard.widgets import export_button, layout
+from dashboard.widgets import export_button, layout, worst_slices
 from engine.store import queries
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS, TAGS
@@ -28,6 +28,8 @@ def draw() -> None:
     _findings(run)
     _remarks(run)
     _tags(run)
+    if (beam := layout.source(run).setting()) is not None:
+        worst_slices.draw(run, beam)
     _cards()
     _all_runs(run)
     _scores(run)
@@ -53,7 +55,8 @@ def _items(run: data.Run) -> list[Figure | Table]:
     if not scores.empty:
         items.append(tables.beams(scores, data.query(queries.beam_statistics, run.name), run, small))
         items += chapters.tags(layout.source(run)).items
-        items += [item for chapter in hallucinations.chapters(layout.source(run)) for item in chapter.items]
+        found = [*slices.chapters(layout.source(run)), *hallucinations.chapters(layout.source(run))]
+        items += [item for chapter in found for item in chapter.items]
     if not training.empty:
         items.append(Figure("training_loss", "Training loss", lambda: curves.training_loss(training), small))
         validation = lambda: curves.training_validation(training)  # noqa: E731

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.annotations import verdicts
+from dashboard.report import slices
 from dashboard.state import choices, data
 from dashboard.text import formatting
 from dashboard.widgets import layout, score_filters
@@ -21,7 +22,7 @@ _SEARCH = "“dog” also finds “dogs”. Put text in quotation marks to find 
 _WORD = "A whole word of the caption. With “A word is a”, this word must be it: “dog” that is a wrong object."
 _MATCHES = {"any": "Any of them", "all": "All of them"}
 _PHOTOS = {"": "Any", "yes": "Has a photo", "no": "Photo is missing"}
-_KEYS = ("text", "tag", "match", "condition", "photo", "fact", "says", "verdict")
+_KEYS = ("text", "tag", "match", "condition", "slice", "photo", "fact", "says", "verdict")
 
 
 def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
@@ -71,14 +72,29 @@ def _tags(found: pd.DataFrame) -> list[str]:
 
 def _more(run: data.Run, beam: int) -> Selection:
     """Draw the filters that are used less often, and return a selection of them alone."""
-    active = sum(bool(choices.get(key)) for key in ("match", "photo", "fact", "says"))
+    active = sum(bool(choices.get(key)) for key in ("match", "slice", "photo", "fact", "says"))
     label = f"More ({active})" if active else "More"
     with st.popover(label, icon=":material/tune:", width="stretch"):
         every = choices.one_of("Cases have the tags", "match", [*_MATCHES], "any", _MATCHES.__getitem__, st.radio)
+        chosen = _slice(data.query(queries.slices, run.name, beam))
         word, (fact, verdict) = _of_words(data.query(queries.word_claims, run.name, beam))
         photo = choices.one_of("Photo", "photo", [*_PHOTOS], "", _PHOTOS.__getitem__)
     has_photo = {"yes": True, "no": False}.get(photo)
-    return Selection(every_tag=every == "all", fact=fact, verdict=verdict, word=word, photo=has_photo)
+    return Selection(every_tag=every == "all", fact=fact, verdict=verdict, word=word, photo=has_photo, slice=chosen)
+
+
+def _slice(found: pd.DataFrame) -> tuple[str, int] | None:
+    """Draw the choice of a slice, if there are any; return its metric and rank.
+
+    Args:
+        found: `queries.slices`.
+    """
+    rows = {slices.key(row): row for row in named_rows(slices.ordered(found))}
+    if not rows and not choices.get("slice"):
+        return None
+    shown = lambda name: slices.described(rows[name]) if name else "Any"  # noqa: E731
+    row = rows.get(choices.one_of("Slice with worse scores", "slice", ["", *rows], "", shown))
+    return None if row is None else (row.metric, int(row.rank))
 
 
 def _of_words(claims: pd.DataFrame) -> tuple[str, tuple[str, str]]:
@@ -126,6 +142,8 @@ def described(selection: Selection) -> str:
         parts.append(f"{'tag' if len(selection.tags) == 1 else 'tags'} {joined}")
     if selection.condition:
         parts.append(f"condition {selection.condition}")
+    if selection.slice:
+        parts.append(f"slice {choices.get('slice')}")
     if selection.photo is not None:
         parts.append("has a photo" if selection.photo else "photo is missing")
     if selection.fact:

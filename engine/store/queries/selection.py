@@ -40,6 +40,7 @@ class Selection:
     tags: tuple[str, ...] = ()
     every_tag: bool = False
     photo: bool | None = None
+    slice: tuple[str, int] | None = None  # metric and rank of a row of `slices`
     condition: str = ""
     fact: str = ""
     verdict: str = ""
@@ -72,24 +73,42 @@ def where_clause(
         matches = "list_has_all" if selection.every_tag else "list_has_any"
         clauses.append(f"{matches}(list_transform(tags, lambda _entry: _entry.tag), $tags::VARCHAR[])")
         bound["tags"] = list(selection.tags)
-    if selection.photo is not None:
-        missing = keep(cursor, "SELECT image_id FROM images WHERE run = $run AND width IS NULL", {"run": run})
-        clauses.append(f"image_id {'NOT ' * selection.photo}IN (FROM {missing})")
-    if selection.condition:
-        having = f"SELECT image_id FROM {condition_table(cursor, run)} WHERE list_contains(conditions, $condition)"
-        clauses.append(f"image_id IN ({having})")
-        bound["condition"] = selection.condition
     if selection.fact or selection.verdict or selection.word:
         clauses.append(f"rowid IN (FROM {_rows_with_word(cursor, run, beam_size, selection)})")
     if selection.lasso is not None:
         clauses.append(f"rowid IN (FROM {_rows_inside(cursor, run, beam_size, selection.lasso)})")
+    of_images, named = _of_images(cursor, run, beam_size, selection)
+    return " AND ".join([*clauses, *of_images]), bound | named
+
+
+def _of_images(
+    cursor: DuckDBPyConnection, run: str, beam_size: int, selection: Selection
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the conditions on the image of a case, and the values bound in them."""
+    clauses: list[str] = []
+    bound: dict[str, Any] = {}
+    if selection.condition:
+        having = f"SELECT image_id FROM {condition_table(cursor, run)} WHERE list_contains(conditions, $condition)"
+        clauses.append(f"image_id IN ({having})")
+        bound["condition"] = selection.condition
+    if selection.slice is not None:
+        having = "SELECT image_id FROM slice_images WHERE run = $run AND beam_size = $beam AND metric = $metric"
+        members = keep(cursor, f"{having} AND rank = $rank", _slice(run, beam_size, selection.slice))
+        clauses.append(f"image_id IN (FROM {members})")
+    if selection.photo is not None:
+        missing = keep(cursor, "SELECT image_id FROM images WHERE run = $run AND width IS NULL", {"run": run})
+        clauses.append(f"image_id {'NOT ' * selection.photo}IN (FROM {missing})")
     if selection.include_ids is not None:
         clauses.append("image_id IN (SELECT unnest($include_ids::VARCHAR[]))")
         bound["include_ids"] = list(selection.include_ids)
     if selection.exclude_ids:
         clauses.append("image_id NOT IN (SELECT unnest($exclude_ids::VARCHAR[]))")
         bound["exclude_ids"] = list(selection.exclude_ids)
-    return " AND ".join(clauses), bound
+    return clauses, bound
+
+
+def _slice(run: str, beam_size: int, chosen: tuple[str, int]) -> dict[str, Any]:
+    return {"run": run, "beam": int(beam_size), "metric": chosen[0], "rank": int(chosen[1])}
 
 
 _LETTER, _NO_LETTER = (rf"[{no}\p{{Lu}}\p{{Ll}}\p{{Lt}}\p{{M}}\p{{N}}]" for no in ("", "^"))

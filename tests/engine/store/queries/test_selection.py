@@ -151,3 +151,16 @@ def test_images_are_included_and_excluded_by_id(cursor):
     asked = Selection(include_ids=("scene_01", "scene_02", "nobody"), exclude_ids=("scene_02",))
     assert queries.cases(cursor, "demo", 1, "cider", True, asked).image_id.tolist() == ["scene_01"]
     assert queries.case_count(cursor, "demo", 1, Selection(include_ids=())).selected[0] == 0
+
+
+def test_the_images_of_a_slice_are_selected(tmp_path):
+    folder = runs.captioner_run(tmp_path)
+    key = {"beam_size": 1, "metric": "cider", "rank": 2}
+    rows = [{**key, "image_id": name} for name in ("scene_02", "scene_07")] + [
+        {**key, "rank": 1, "image_id": "scene_01"}
+    ]
+    store.write_table(folder, "slice_images", store.table_of("slice_images", rows))
+    cursor = database.connect(tmp_path)[0].cursor()
+    found = queries.cases(cursor, "demo", 1, "cider", True, Selection(slice=("cider", 2)))
+    assert sorted(found.image_id) == ["scene_02", "scene_07"]
+    assert queries.case_count(cursor, "demo", 3, Selection(slice=("cider", 2))).selected[0] == 0
