@@ -46,7 +46,7 @@ from engine.evaluation.workers import workers_of
 from engine.metrics import zeroshot
 from engine.metrics.coco import CAPTION_METRICS
 from engine.protocols import PluginError
-from engine.store import remote, shards, tables
+from engine.store import remote, tables
 
 
 class Outcome(Enum):
@@ -312,9 +312,7 @@ def _score(
     blocks = CaptionBlocks(
         run.folder, tuple(sorted(settings.decoding.beam_sizes)), settings.dataset.root, settings.dataset.fingerprint
     )
-    with run.watch.measure("checks of the data"):
-        captions = data_findings.captions_of(run, blocks.sizes[0])
-        findings = data_findings.of_data(settings.dataset, captions, settings.splits)
+    findings = data_findings.of_run(run, settings.dataset, blocks.sizes[0], settings.splits)
     wanted = MetricSettings(settings.metrics, settings.clip, settings.results)
     errors = {}
     if settings.decoding.n_best > 1:
@@ -326,8 +324,7 @@ def _score(
     fields = settings.decoding.signature_fields() | captioner_fields(run.identity)
     both = {key: [each[key] for each in (reasons, errors) if key in each] for key in {*reasons, *errors}}
     scored = scoring.score(run, blocks, wanted, fields, both)
-    findings = data_findings.with_scores(run, blocks, scored.corpus_scores, settings.clip, findings)
-    data_findings.record(run, findings)
+    data_findings.record(run, blocks, scored.corpus_scores, settings.clip, findings)
     return scored
 
 
@@ -356,30 +353,10 @@ def _metadata(
         "waited_for_photos": _share_waited(seconds),
         "seconds_per_image": _seconds_per_image(seconds, sizes, images),
         "sweep_seconds_per_image": _rate(seconds.get(captioning.DECODE, 0.0), images),
-        "trained_on": _count_seen(captioner.trained_on, settings.dataset, run.folder),
+        "trained_on": metadata.count_seen(captioner.trained_on, settings.dataset, run.folder),
         "seed": settings.decoding.seed,
     }
     return found | ({"study": dict(settings.companions)} if settings.companions else {})
-
-
-def _count_seen(seen: Mapping[str, int | None], dataset: Dataset, folder: Path) -> int:
-    """Return how many images of a run the captioner was trained on, matched by id and file size."""
-    if not seen:
-        return 0
-    count = 0
-    for rows in shards.row_groups(shards.files_of(folder, "images"), ["image_id", "file_name"]):
-        for row in rows.to_pylist():
-            size = seen.get(row["image_id"], -1)  # no file has this size
-            count += size is None or size == _size(dataset.root / row["file_name"])
-    return count
-
-
-def _size(path: Path) -> int | None:
-    """Return the size of a file in bytes; None if it no longer exists."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _share_waited(seconds: Mapping[str, float]) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,39 +50,42 @@ def of_data(
     return ordered([*found, *_of_photos(dataset, used, 0.0 if needs_photos else _MOST_PHOTOS)])
 
 
-def with_scores(
+def of_run(run: RunInProgress, dataset: Dataset, beam_size: int, splits: OtherSplits | None) -> list[Finding]:
+    """Return the same for the captions that a run has written at a beam size."""
+    with run.watch.measure("checks of the data"):
+        captions: dict[str, str] = {}
+        files = shards.files_of(run.folder, "captions")
+        for rows in shards.batches(files, 8_192, ["image_id", "beam_size", "caption"]):
+            own = rows.filter(pc.field("beam_size") == beam_size)
+            captions.update(zip(own["image_id"].to_pylist(), own["caption"].to_pylist(), strict=True))
+        return of_data(dataset, captions, splits)
+
+
+def record(
     run: RunInProgress,
     blocks: CaptionBlocks,
     corpus_scores: pa.Table,
     clip: ClipSettings | None,
     found: Sequence[Finding],
-) -> list[Finding]:
-    """Return the findings, with those that scores show: captions that CLIP cut, and a CIDEr of 0."""
+) -> None:
+    """Add to the record of a run what was found, captions that CLIP cut, and why CIDEr is 0 if nothing explains it."""
     every = [*found, *(_cut(run, clip.clip.context or _CLIP_CONTEXT) if clip else ())]
-    values = [
-        row["value"] for row in corpus_scores.to_pylist() if row["metric"] == "cider" and row["value"] is not None
-    ]
-    if values and min(values) < zero.ZERO and not zero.is_explained(every):
-        first = next(iter(blocks))
-        size = blocks.sizes[int(np.argmin(values))] if len(values) == len(blocks.sizes) else blocks.sizes[0]
-        texts = Texts(first.split.image_ids, first.captions[size], first.split.references).sample(_SAMPLE)
-        every += [why for why in [zero.cider_zero(min(values), texts)] if why]
-    return examine.joined(every)
+    if not zero.is_explained(every):
+        every += _zero(blocks, corpus_scores)
+    if every:
+        run.metadata[KEY] = [each.as_json() for each in examine.joined(every)]
 
 
-def record(run: RunInProgress, found: Sequence[Finding]) -> None:
-    """Add the findings to the record of a run."""
-    if found:
-        run.metadata[KEY] = [each.as_json() for each in found]
-
-
-def captions_of(run: RunInProgress, beam_size: int) -> dict[str, str]:
-    """Return image id -> caption of a beam size."""
-    found: dict[str, str] = {}
-    for rows in shards.batches(shards.files_of(run.folder, "captions"), 8_192, ["image_id", "beam_size", "caption"]):
-        own = rows.filter(pc.field("beam_size") == beam_size)
-        found.update(zip(own["image_id"].to_pylist(), own["caption"].to_pylist(), strict=True))
-    return found
+def _zero(blocks: CaptionBlocks, corpus_scores: pa.Table) -> list[Finding]:
+    """Return why CIDEr is 0 at the beam size with the lowest CIDEr."""
+    rows = [row for row in corpus_scores.to_pylist() if row["metric"] == "cider" and row["value"] is not None]
+    if not rows or min(row["value"] for row in rows) >= zero.ZERO:
+        return []
+    lowest = min(rows, key=lambda row: row["value"])
+    first = next(iter(blocks))
+    texts = Texts(first.split.image_ids, first.captions[lowest["beam_size"]], first.split.references)
+    found = zero.cider_zero(lowest["value"], texts.sample(_SAMPLE))
+    return [] if found is None else [found]
 
 
 def _texts(dataset: Dataset, captions: Mapping[str, str] | None) -> tuple[Texts, list[list[int]]]:

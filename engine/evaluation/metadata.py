@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -88,3 +88,23 @@ def data_metadata(dataset: Dataset, folder: Path) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **({"remarks": list(dataset.remarks)} if dataset.remarks else {}),
     }
+
+
+def count_seen(seen: Mapping[str, int | None], dataset: Dataset, folder: Path) -> int:
+    """Return how many images of a run the captioner was trained on, matched by id and file size."""
+    if not seen:
+        return 0
+    count = 0
+    for rows in shards.row_groups(shards.files_of(folder, "images"), ["image_id", "file_name"]):
+        for row in rows.to_pylist():
+            size = seen.get(row["image_id"], -1)  # no file has this size
+            count += size is None or size == _size(dataset.root / row["file_name"])
+    return count
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a file in bytes; None if it no longer exists."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

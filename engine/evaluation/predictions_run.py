@@ -106,10 +106,7 @@ def begin(settings: PredictionsRun) -> Begun | None:
 def finish(begun: Begun) -> None:
     """Score the captions of a run, and mark it as finished."""
     scored = scoring.score(begun.run, begun.blocks, begun.wanted)
-    data_findings.record(
-        begun.run,
-        data_findings.with_scores(begun.run, begun.blocks, scored.corpus_scores, begun.wanted.clip, begun.findings),
-    )
+    data_findings.record(begun.run, begun.blocks, scored.corpus_scores, begun.wanted.clip, begun.findings)
     page_answers.write(begun.run)
     begun.run.finish()
 
