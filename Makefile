@@ -34,6 +34,7 @@ ZEROSHOT_CLIP ?= $(if $(filter $(DEMO),$(DATA)),demo,ViT-L/14)
 SCORE_CLIP ?= $(if $(filter $(DEMO),$(DATA)),demo,ViT-B/32)
 ARGS    ?=
 PORT    ?= 8501
+LIVE    ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install data evaluate study dashboard train demo-models test test-slow fuzz kills bench lint doctor clean
@@ -55,6 +56,7 @@ help: ## List every target and variable
 	@echo "  ARGS       more arguments for evaluate, train, study, test or kills (see --help of each)"
 	@echo "  ZEROSHOT_CLIP, SCORE_CLIP  the study's CLIP that classifies ($(ZEROSHOT_CLIP)) and that scores ($(SCORE_CLIP))"
 	@echo "  PORT       the dashboard's port ($(PORT))"
+	@echo "  LIVE       1: the dashboard has a page that captions your own photos"
 	@echo "  PYTHON     the interpreter that makes .venv, 3.11 or later ($(PYTHON))"
 
 install: $(READY) ## Make .venv with the pinned requirements
@@ -87,8 +89,8 @@ study: $(READY) ## Reproduce the study on DATA (course's layout; else the demo w
 		test -f "$(RESULTS)/runs/$$name/run.json" || name="$$name-zeroshot"; \
 		$(BIN)/python -m dashboard.report "$$name" --quiet --results "$(RESULTS)" --out "$(RESULTS)/$(STUDY_RUN)-report.zip"
 
-dashboard: $(READY) ## Open the dashboard over RESULTS
-	@CAPTIONSCOPE_RESULTS="$(abspath $(RESULTS))" $(BIN)/streamlit run dashboard/app.py --server.address 127.0.0.1 --server.port $(PORT)
+dashboard: $(READY) ## Open the dashboard over RESULTS; LIVE=1 adds a page that captions your photos
+	@CAPTIONSCOPE_LIVE="$(LIVE)" CAPTIONSCOPE_RESULTS="$(abspath $(RESULTS))" $(BIN)/streamlit run dashboard/app.py --server.address 127.0.0.1 --server.port $(PORT)
 
 train: $(READY) ## Train a captioner on DATA by RECIPE into OUT
 	@$(if $(filter $(DEMO),$(DATA)),$(BIN)/python -m engine.demo.world --out $(TRAIN_DATA) $(TRAIN_WORLD))

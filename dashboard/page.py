@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from dashboard import theme
-from dashboard.state import choices, data
+from dashboard.state import choices, data, model_process
 from dashboard.text import formatting
 from dashboard.widgets import layout, saved_selections
 
@@ -17,6 +17,8 @@ PAGES = [
     st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
     st.Page("views/export.py", title="Export", icon=":material/download:"),
 ]
+if model_process.is_live():
+    PAGES.append(st.Page("views/photo.py", title="Try a photo", icon=":material/add_a_photo:", url_path="photo"))
 
 # Streamlit leaves a fifth of a 1280 px screen empty around a wide page; photos need the room.
 # Buttons get the height of the lists beside them. Captions at Streamlit's 60 % opacity are hard to read.

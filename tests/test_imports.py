@@ -24,6 +24,7 @@ RANKS = (
     {"evaluation"},
     {"demo", "cli"},
     {"__main__"},
+    {"live"},
 )
 """The folders and modules of the engine from the bottom to the top. An import points to a lower rank or stays within
 the folder; folders of one rank do not import each other."""

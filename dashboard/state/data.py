@@ -4,7 +4,9 @@ Calls `engine.store.queries` and caches the answers. Knows no SQL and draws noth
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import blake2s
 from pathlib import Path
@@ -37,11 +39,27 @@ State = str
 """A fingerprint of the results: equal as long as no file of theirs was written."""
 
 
+_READ_INSTEAD: ContextVar[Path | None] = ContextVar("read_instead", default=None)
+
+
+@contextmanager
+def reading(results: Path) -> Generator[None]:
+    """Read another results folder in the block, such as that of a photo that was just captioned."""
+    token = _READ_INSTEAD.set(results)
+    try:
+        yield
+    finally:
+        _READ_INSTEAD.reset(token)
+
+
 def results_folder() -> Path:
     """Return the folder in the variable CAPTIONSCOPE_RESULTS, else `results` beside the dashboard.
 
-    Of an address of object storage, return the folder that mirrors it.
+    Of an address of object storage, return the folder that mirrors it. In a block of `reading`, return that folder.
     """
+    instead = _READ_INSTEAD.get()
+    if instead is not None:
+        return instead
     named = os.environ.get(RESULTS_VARIABLE)
     if not named:
         return RESULTS
@@ -80,6 +98,8 @@ def refresh() -> None:
 
 def state() -> State:
     """Return the state of the results that the page shows."""
+    if _READ_INSTEAD.get() is not None:
+        return fingerprint(results_folder())
     if _STATE not in st.session_state:
         refresh()
     return st.session_state[_STATE]
@@ -118,7 +138,7 @@ def _runs(found: State) -> list[Run]:
     return runs_of(query(queries.runs))
 
 
-# One at a time, because each connection keeps the scores of the shown runs in memory.
-@st.cache_resource(max_entries=1, show_spinner=False)
+# Few at a time, because each connection keeps the scores of the shown runs in memory: the results, and a tried photo.
+@st.cache_resource(max_entries=2, show_spinner=False)
 def _connection(results: str, found: State) -> tuple[duckdb.DuckDBPyConnection, list[Problem]]:
     return database.connect(Path(results), MEMORY)

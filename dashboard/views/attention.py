@@ -202,7 +202,7 @@ def _viewer(run: data.Run, beam: int, image_id: str, row: pd.Series) -> None:
             left, right = layout.columns([5, 4], "case", "case", gap="medium")
             with left:
                 name = f"{run.name}/{beam}/{image_id}"
-                viewer(name, row, shown, view, "viewer", _keep, _nouns(run, beam, image_id))
+                viewer(name, row, shown, view, "viewer", layout.keep_attention_view, _nouns(run, beam, image_id))
             with right:
                 word = _beside(run, beam, image_id)
             if word is not None:
@@ -250,17 +250,6 @@ def _nouns(run: data.Run, beam: int, image_id: str) -> list[Noun]:
         )
         for (word, label), rows in groups(found, ["word_index", "label"])
     ]
-
-
-def _keep(view: AttentionView) -> None:
-    choices.keep(
-        word=view.word,
-        layer=view.layer,
-        head=view.head,
-        subtract=view.subtract if view.subtract != AttentionView.subtract else None,
-        opacity=view.opacity if view.opacity != AttentionView.opacity else None,
-        scale=view.scale if view.scale != AttentionView.scale else None,
-    )
 
 
 draw()

@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import theme
+from dashboard.figures.heatmaps import AttentionView
 from dashboard.figures.thumbnails import Photo
 from dashboard.report.source import Source, companions
 from dashboard.state import choices, data
@@ -69,6 +70,18 @@ def steps(previous: str | None, following: str | None, noun: str, choose: Callab
 def attention_view() -> dict[str, str]:
     """Return the URL parameters of the attention view, for `heatmaps.read_attention_view`."""
     return {key: choices.get(key) for key in ("word", "layer", "head", "subtract", "opacity", "scale")}
+
+
+def keep_attention_view(view: AttentionView) -> None:
+    """Keep the settings of the attention view in the URL."""
+    choices.keep(
+        word=view.word,
+        layer=view.layer,
+        head=view.head,
+        subtract=view.subtract if view.subtract != AttentionView.subtract else None,
+        opacity=view.opacity if view.opacity != AttentionView.opacity else None,
+        scale=view.scale if view.scale != AttentionView.scale else None,
+    )
 
 
 def titled(title: str) -> DeltaGenerator:
