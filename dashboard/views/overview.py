@@ -1,4 +1,4 @@
-"""Overview: defects of the data, all runs, then scores, failure tags, training, skipped photos and unused data of the current run."""
+"""Overview: defects of the data, all runs, then scores, tags, training, skipped photos and unused data of a run."""
 
 from typing import Any
 

@@ -55,10 +55,10 @@ def missing_photos(missing: Sequence[tuple[str, str]], images: int, folder: str)
     if not missing:
         return None
     image_id, file_name = missing[0]
-    noun = "photo is" if len(missing) == 1 else "photos are"
+    verb = "is" if len(missing) == 1 else "are"
     return Finding(
         "missing_photos",
-        f"{len(missing):,} of {images:,} {noun} missing in {folder}, such as {file_name} of image {image_id}",
+        f"{len(missing):,} of {images:,} photos {verb} missing in {folder}, such as {file_name} of image {image_id}",
         "copy them there, or take these images out of the annotation file; CLIPScore and pages leave them out",
         some([each for each, _ in missing]),
     )
