@@ -146,6 +146,19 @@ def test_what_the_reader_of_the_data_left_out_is_shown(open_view, tmp_path):
     assert "Data that is not used" not in words(open_view("overview", results))
 
 
+def test_defects_of_the_data_are_shown_first(open_view, tmp_path):
+    results = tmp_path / "results"
+    folder = runs.imported_run(results)
+    record = json.loads((folder / "run.json").read_text())
+    record["findings"] = [{"title": "3 *ids* are shifted", "remedy": "pair them"}, {"title": 7, "remedy": "x"}, "y"]
+    records.write_record(folder, record)
+    app = open_view("overview", results)
+    assert [each.value for each in app.warning] == ["3 \\*ids\\* are shifted.  \npair them."]
+    record["findings"] = "none"
+    records.write_record(folder, record)
+    assert not open_view("overview", results).warning
+
+
 def test_every_view_with_a_clipscore_names_the_demo_clip(open_view):
     for view in ("overview", "failures", "beams"):
         assert "not comparable to the CLIPScore of ViT-B/32" in words(open_view(view, run="demo"))
