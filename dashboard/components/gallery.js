@@ -54,6 +54,13 @@ const drawn = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const grid = parentElement.querySelector(".grid");
+  grid.style.maxHeight = data.height ? `${data.height}px` : "";
+  grid.classList.toggle("scrolls", data.height > 0);
+  if (data.height > 0) {
+    grid.tabIndex = 0; // so that the arrow keys scroll
+    grid.setAttribute("role", "region");
+    grid.setAttribute("aria-label", "Images");
+  }
   // Choosing a card runs the page again with the same cards: rebuilding them would drop the keyboard's focus.
   const cards = JSON.stringify(data.cards);
   if (drawn.get(grid) !== cards) {

@@ -58,8 +58,14 @@ def _brief(card: Card) -> Card:
     )
 
 
-def gallery(cards: list[Card], key: str, chosen: str = "", choose: Callable[[str], None] | None = None) -> None:
-    """Draw `cards` with the card `chosen` marked; a click calls `choose` with the id of a card."""
+def gallery(
+    cards: list[Card], key: str, chosen: str = "", choose: Callable[[str], None] | None = None, height: int = 0
+) -> None:
+    """Draw `cards` with the card `chosen` marked; a click calls `choose` with the id of a card.
+
+    Args:
+        height: pixels from which the cards scroll; 0 shows all.
+    """
 
     def clicked() -> None:
         picked = str(st.session_state[key].picked or "")
@@ -69,6 +75,7 @@ def gallery(cards: list[Card], key: str, chosen: str = "", choose: Callable[[str
 
     _CARDS(
         key=key,
-        data={"cards": [asdict(_brief(card)) for card in cards], "chosen": chosen, "clickable": choose is not None},
+        data={"cards": [asdict(_brief(card)) for card in cards], "chosen": chosen, "clickable": choose is not None}
+        | {"height": height},
         on_picked_change=clicked,
     )

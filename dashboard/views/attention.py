@@ -153,7 +153,7 @@ def _grounding(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
         heads = data.query(queries.grounding_heads, run.name, beam)
     if heads.empty:
         return list
-    st.subheader(grounding.TITLE, help=_GROUNDING)
+    st.header(grounding.TITLE, help=_GROUNDING)
     st.markdown(grounding.sentence(run, beam, heads))
     left, right = layout.columns(2, "figure", "grounding")
     with left:

@@ -98,7 +98,7 @@ def _statistics(run: data.Run) -> pd.DataFrame:
 
 
 def _captions(source: chapters.Source) -> list[Figure]:
-    st.subheader("How captions change with beam size")
+    st.header("How captions change with beam size")
     found, seconds = _statistics(source.run), source.run.seconds_per_image()
     if found.empty:
         st.markdown("The captions of this run are missing or damaged; see Overview.")
@@ -136,7 +136,7 @@ def _oracle(run: data.Run) -> list[Figure | Table]:
         if run.text("kind") == "captioner":
             st.caption(_lacking(run))
         return []
-    st.subheader(tables.oracle_title(run), help=_ORACLE)
+    st.header(tables.oracle_title(run), help=_ORACLE)
     for sentence in nbest.sentences(run, None, found):
         st.markdown(sentence)
     several = [(metric, mine) for metric, mine in nbest.headlines(found) if mine.beam_size.nunique() > 1]

@@ -215,7 +215,7 @@ def _figures(sides: Sides, metric: str, found: pd.DataFrame) -> None:
 
 
 def _table(sides: Sides, found: pd.DataFrame) -> None:
-    st.subheader("Metric by metric")
+    st.header("Metric by metric")
     layout.table(comparison.table(data.query, sides, found).shown)
     st.caption(
         "Paired bootstrap and approximate randomization, 1,000 resamples, two-sided; Holm's correction is over "
@@ -237,7 +237,7 @@ def _means(found: pd.DataFrame) -> str:
 
 
 def _changes(sides: Sides, metric: str, changes: dict[str, pd.DataFrame]) -> None:
-    st.subheader("Changed images")
+    st.header("Changed images")
     if all(rows.empty for rows in changes.values()):
         st.info(f"No image changed in {formatting.markdown_title(metric)}.")
         return

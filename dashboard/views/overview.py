@@ -76,7 +76,7 @@ def _cards() -> None:
 def _card(run: data.Run, best: pd.DataFrame) -> None:
     current = run.name == layout.current_run().name
     with st.container(border=True, key=f"card_{run.name}", height="stretch"):  # cards of a row end at the same line
-        st.markdown(f"#### {formatting.markdown(run.name)}" + (" :blue-badge[current]" if current else ""))
+        st.markdown(f"### {formatting.markdown(run.name)}" + (" :blue-badge[current]" if current else ""))
         st.caption(" · ".join(formatting.markdown(line) for line in [*run.described(), _captioner(run)] if line))
         shown = list(dict.fromkeys([*metrics.HEADLINES, *metrics.headlines(best.metric)]))
         for start in range(0, len(shown), 2):
@@ -120,7 +120,7 @@ def _accuracy(run: data.Run) -> None:
 def _all_runs(run: data.Run) -> None:
     """Draw one row per run and beam size, with the study's published rows below; a click on a column sorts."""
     found = chapters.table_of_runs(layout.source(run))
-    st.subheader(found.title)
+    st.header(found.title)
     shown = tables.sortable(found.shown)
     digits = {formatting.title(metric): f"%.{METRICS[metric].digits}f" for metric in metrics.headlines(METRICS)}
     formats = {name: st.column_config.NumberColumn(format=kind) for name, kind in digits.items() if name in shown}
@@ -131,7 +131,7 @@ def _all_runs(run: data.Run) -> None:
 
 
 def _scores(run: data.Run) -> None:
-    st.subheader(f"Scores of {formatting.markdown(run.name)} by beam size")
+    st.header(f"Scores of {formatting.markdown(run.name)} by beam size")
     scores = data.query(queries.corpus_scores, run.name)
     if scores.empty:
         layout.unscored(run)
@@ -192,7 +192,7 @@ def _tags(run: data.Run) -> None:
         return
     found, total = data.query(queries.tags, run.name, beam), source.captions_at(beam)
     where = formatting.of_setting(beam, run.is_sampled)
-    st.subheader(f"What went wrong in {formatting.markdown(run.name)} {where}")
+    st.header(f"What went wrong in {formatting.markdown(run.name)} {where}")
     if found.empty:
         st.caption(f"None of the {formatting.count(total, 'caption')} has a failure tag.")
     for row in named_rows(found):
@@ -215,7 +215,7 @@ def _hallucinations(run: data.Run) -> None:
     if found.empty or beam is None:
         return
     table = hallucinations.by_beam_size(source, found)
-    st.subheader(hallucinations.TITLE)
+    st.header(hallucinations.TITLE)
     layout.table(table.shown)
     st.caption(f"{hallucinations.COMPARABLE}  \n{hallucinations.COUNTS}.")
     count, where = hallucinations.differing(found, beam), formatting.of_setting(beam, run.is_sampled)
@@ -237,7 +237,7 @@ def _training(run: data.Run) -> None:
         if run.text("kind") == "captioner":
             _missing_training(run)
         return
-    st.subheader("Training")
+    st.header("Training")
     left, right = layout.columns(2, "figure", "training")
     with left:
         layout.figure(curves.training_loss(training, layout.template()), "training_loss", "Training loss by step")
@@ -258,7 +258,7 @@ def _missing_training(run: data.Run) -> None:
 def _skipped(run: data.Run) -> None:
     if not run.skipped:
         return
-    st.subheader("Skipped photos")
+    st.header("Skipped photos")
     frame = data.query(queries.skipped, run.name)
     sentence = f"{formatting.count(run.skipped, 'photo')} of this run could not be used"
     if run.text("kind") == "predictions":
@@ -270,7 +270,7 @@ def _skipped(run: data.Run) -> None:
 def _remarks(run: data.Run) -> None:
     """Show what the reader of the data left out, such as files that are not photos."""
     if remarks := run.remarks():
-        st.subheader("Data that is not used")
+        st.header("Data that is not used")
         st.markdown("\n".join(f"- {formatting.markdown(remark)}" for remark in remarks))
 
 

@@ -57,7 +57,7 @@ def _elsewhere(other: data.Run) -> None:
 
 
 def _templates(run: data.Run, accuracy: pd.DataFrame) -> list[Figure | Table]:
-    st.subheader("Accuracy of the templates")
+    st.header("Accuracy of the templates")
     chapter = chapters.prompts(layout.source(run))
     if accuracy.accuracy.notna().any():
         drawn = shares.zero_shot_accuracy(accuracy, layout.template())
@@ -78,7 +78,7 @@ def _against(run: data.Run, templates: list[str]) -> list[Figure | Table]:
     """Draw the comparison of two templates: paired test, and changes by class."""
     if len(templates) < 2:
         return []
-    st.subheader("Compare two prompts")
+    st.header("Compare two prompts")
     columns = layout.columns(2, "choice", "pair")
     with columns[0]:
         left = choices.one_of("Left prompt", "zero_left", templates, templates[0])
@@ -246,8 +246,7 @@ def _images(run: data.Run, template: str, accuracy: pd.DataFrame) -> list[Figure
     order = "most confident first. ✓ marks the true label." if has_shares else "imported predictions."
     st.caption(f"{formatting.count(total, 'image')}, {order}")
     rows = list(named_rows(found))
-    with st.container(height=_HEIGHT, border=False):  # the matrix below stays near
-        gallery([_card(run, row) for row in rows], "zero_gallery")
+    gallery([_card(run, row) for row in rows], "zero_gallery", height=_HEIGHT)  # the matrix below stays near
     title = f"{_OUTCOMES[outcome]} predictions: top-5 labels"
     listed = [f"Listed: {len(rows):,} of {total:,}", f"true label {label}" if label else ""]
     listed.append(f"predicted {predicted}" if predicted else "")

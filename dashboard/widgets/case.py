@@ -51,7 +51,7 @@ def caption(case: pd.Series) -> None:
     """Draw the caption, with the words that its references have."""
     written, known = caption_of(case), _references(case)
     shown = word_diff.html(word_diff.candidate(written, known)) if known else formatting.escaped(written)
-    _wording(f'<div class="candidate" role="heading" aria-level="4">{shown or f"<em>{formatting.EMPTY}</em>"}</div>')
+    _wording(f'<div class="candidate" role="heading" aria-level="2">{shown or f"<em>{formatting.EMPTY}</em>"}</div>')
 
 
 def references(case: pd.Series) -> None:

@@ -172,7 +172,7 @@ def show_problems(problems: list[Problem]) -> None:
     """Name each skipped run and file with the reason: broken, or not finished."""
     if not problems:
         return
-    st.subheader("Skipped runs and files")
+    st.header("Skipped runs and files")
     for problem in problems:
         where = "/".join(problem.path.parts[-2:])
         st.warning(f"**{formatting.markdown(where)}**: {formatting.markdown(problem.reason)}", icon="⚠️")

@@ -21,7 +21,7 @@ TITLE = "Which words were seen"
 
 def draw(run: data.Run, beam: int) -> Callable[[], list[Figure | Table]]:
     """Draw the section; return a function that makes its exports."""
-    st.subheader(TITLE, help=evidence.ALARM)
+    st.header(TITLE, help=evidence.ALARM)
     stored = data.query(queries.has_words, run.name).iloc[0]
     if not stored.words:
         layout.missing("This run has no table of words. Make it again with:", _command(run), run)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from engine.store import records, tables
 from tests.support import runs
@@ -682,3 +683,15 @@ def test_a_word_whose_map_is_the_mean_map_is_flagged(chromium, tmp_path):
         assert opened.locator("button.word.mean").count() == opened.locator("button.word").count() > 0
         assert "Nearly the caption's mean map" in opened.locator(".status").text_content()
         opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_accessibility_violation_in_any_view(chromium, address, scheme):
+    opened = chromium.new_page(viewport={"width": 1280, "height": 1000}, base_url=address, color_scheme=scheme)
+    for name in VIEWS:
+        opened.goto(f"/{'' if name == 'Overview' else name.lower().replace('-', '')}?run=demo")
+        opened.get_by_role("heading", name=name, exact=True).wait_for()
+        opened.wait_for_timeout(700)
+        found = Axe().run(opened)
+        assert found.violations_count == 0, found.generate_report()
+    opened.close()

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 from streamlit.testing.v1 import AppTest
 
 from dashboard.annotations import bookmarks
+from dashboard.report import archive, slices
 from engine.store import database, queries, tables
 from tests.dashboard.test_dashboard import VIEWS, cards, open_view, sent, words  # noqa: F401
 from tests.support import runs
@@ -144,3 +145,38 @@ def test_zero_shot_opens_with_wrong_predictions_and_lists_the_images_of_a_pair(o
     pair = {"label": confused["True label"], "predicted": confused["Predicted"]}
     app = open_view("zeroshot", run="demo", template=runs.TEMPLATES[2], outcome="wrong", **pair)
     assert len(sent(app, "zero_gallery")["cards"]) == int(confused["Images"])
+
+
+def _slice(metric: str, rank: int, condition: str) -> dict:
+    numbers = {
+        "size": 2,
+        "inside": 0.2,
+        "outside": 1.4,
+        "effect": -1.2,
+        "low": -1.5,
+        "high": -0.9,
+        "p": 0.0001,
+        "q": 0.01,
+    }
+    return {"beam_size": 5, "metric": metric, "rank": rank, "condition": condition, "also": ["small"], **numbers}
+
+
+def test_a_slice_leads_from_overview_to_its_images_and_into_the_report(open_view, tmp_path):
+    folder = runs.captioner_run(tmp_path)
+    found = [_slice("cider", 1, "crowded"), _slice("clipscore", 1, "at least 3 objects")]
+    members = [{"beam_size": 5, "metric": "cider", "rank": 1, "image_id": f"scene_0{n}"} for n in (3, 6)]
+    tables.write_table(folder, "slices", tables.table_of("slices", found))
+    tables.write_table(folder, "slice_images", tables.table_of("slice_images", members))
+    overview = open_view("overview", tmp_path, run="demo")
+    assert "CIDEr 0.200, all other images 1.400; difference -1.500 to -0.900 (95 %)" in words(overview)
+    links = [each.proto for each in overview.main if each.type == "page_link" and "slice=" in each.proto.query_string]
+    assert [link.label for link in links] == ["**crowded**: 2 images", "**at least 3 objects**: 2 images"]
+    there = dict(parse_qsl(links[0].query_string))
+    opened = open_view("failures", tmp_path, **there)
+    assert sorted(cards(opened, "gallery")) == ["scene_03", "scene_06"]
+    assert r"slice cider\: crowded" in words(opened)
+    source = archive.open_source(tmp_path, "demo", beam=5)[0]
+    (chapter,) = slices.chapters(source)
+    assert "“crowded”: 0.200 on 2 images, and 1.400 on all others" in chapter.lead
+    assert chapter.items[0].shown["Effect (95 % CI)"].tolist()[0] == "-1.200 (-1.500 to -0.900)"
+    assert slices.chapters(archive.open_source(tmp_path, "demo", beam=1)[0]) == []

@@ -1078,7 +1078,7 @@ def test_a_saved_selection_with_the_former_name_of_a_tag_selects_its_name_now(op
 def test_overview_shows_chair_with_what_it_depends_on_and_where_the_tag_differs(open_view, tmp_path):
     results = hallucinating.write(tmp_path)
     app = open_view("overview", results, run="run")
-    assert "Hallucinated objects (CHAIR)" in [each.value for each in app.subheader]
+    assert "Hallucinated objects (CHAIR)" in [each.value for each in app.header]
     counted = next(each.value for each in app.dataframe if "Mentions per caption" in each.value)
     assert counted["Mentions per caption"].tolist() == ["1.00", "1.25"]
     assert "mention a similar number of objects per caption" in words(app)
