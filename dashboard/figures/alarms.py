@@ -14,7 +14,9 @@ from dashboard.theme import COLOURS, INK, LEGEND, LIGHT, blank
 from engine.statistics import wilson_interval
 from engine.store.frames import named_rows
 
-BINS_TITLE = "Alarm and share of wrong nouns"
+KINDS = ("object", "colour", "count", "relation")
+"""Kinds of claims that have an alarm."""
+
 MEASURES = (
     "Hit rate: the map peaks inside the object's box. Chance: the box's share of the cells. Deletion: area under "
     "p(word) while cells are covered, most important first; lower is better. Insertion: the same while cells are shown "
@@ -56,7 +58,7 @@ def head_sentence(found: pd.DataFrame) -> str:
 def alarm_sentence(row: Any) -> str:
     """Return how good the alarm is, from a row of `queries.alarms`."""
     bounds = formatting.interval(row.low, row.high, 2)
-    named = "noun" if row.kind == "object" else f"{row.kind} word"
+    named = _named(row.kind)
     return (
         f"A wrong {named} has a higher alarm than a correct one with probability {formatting.number(row.auroc, 2)} "
         f"(AUROC{f', 95 % CI {bounds}' * bool(bounds)}; 0.5 is chance). Measured on "
@@ -65,10 +67,24 @@ def alarm_sentence(row: Any) -> str:
     )
 
 
-def bins(found: pd.DataFrame, template: str = LIGHT) -> go.Figure:
-    """Draw the mean alarm and the share of wrong nouns of groups of nouns of equal size, lowest alarms first."""
-    figure = blank(BINS_TITLE, "Group of nouns, by alarm", "Percent", template)
-    names = [f"{row.bin}: {row.words:,} nouns" for row in named_rows(found)]
+def _named(kind: str) -> str:
+    return "noun" if kind == "object" else f"{kind} word"
+
+
+def bins_title(kind: str = "object") -> str:
+    """Return the title of `bins`."""
+    return f"Alarm and share of wrong {_named(kind)}s"
+
+
+def bins(found: pd.DataFrame, kind: str = "object", template: str = LIGHT) -> go.Figure:
+    """Draw the mean alarm and the share of wrong words of groups of words of equal size, lowest alarms first.
+
+    Args:
+        found: `queries.alarm_bins` of a kind of claim.
+    """
+    words = f"{_named(kind)}s"
+    figure = blank(bins_title(kind), f"Group of {words}, by alarm", "Percent", template)
+    names = [f"{row.bin}: {row.words:,} {words}" for row in named_rows(found)]
     wrong = [round(row.wrong * row.words) for row in named_rows(found)]
     ends = [wilson_interval(count, row.words) for count, row in zip(wrong, named_rows(found), strict=True)]
     error = {
@@ -77,7 +93,7 @@ def bins(found: pd.DataFrame, template: str = LIGHT) -> go.Figure:
         "thickness": 1.5,
         "color": INK[template],
     }
-    was = "wrong (share of nouns, 95 % CI)"
+    was = f"wrong (share of {words}, 95 % CI)"
     drawn = (("alarm (mean)", found.said, {"pattern": {"shape": "/"}}, None), (was, found.wrong, {}, error))
     for colour, (name, values, marker, bounds) in enumerate(drawn):
         figure.add_bar(

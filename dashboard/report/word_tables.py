@@ -83,14 +83,16 @@ def items(run: Run, beam: int, query: Query) -> list[Figure | Table]:
     """Return what can be exported on which words were seen; nothing of runs without these tables."""
     found: list[Figure | Table] = []
     certified, quality = query(queries.certificates, run.name), query(queries.alarms, run.name)
-    groups = query(queries.alarm_bins, run.name, beam)
     if len(certified):
         found.append(certificates(certified, note(run, f"Beam size {run.beam(_beam(certified))}", alarms.MEASURES)))
     if len(quality):
         found.append(alarm_quality(quality, run, note(run, evidence.ALARM, "95 % intervals: images resampled")))
-    if len(groups):
-        small = note(run, f"Beam size {run.beam(beam)}. 95 % intervals: Wilson", evidence.ALARM)
-        found.append(Figure("alarm_bins", alarms.BINS_TITLE, partial(alarms.bins, groups), small))
+    small = note(run, f"Beam size {run.beam(beam)}. 95 % intervals: Wilson", evidence.ALARM)
+    for kind in alarms.KINDS:
+        groups = query(queries.alarm_bins, run.name, beam, kind)
+        if len(groups):
+            name = "alarm_bins" if kind == "object" else f"alarm_bins_{kind}"
+            found.append(Figure(name, alarms.bins_title(kind), partial(alarms.bins, groups, kind), small))
     return found
 
 

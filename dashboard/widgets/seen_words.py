@@ -50,7 +50,7 @@ def _alarm(run: data.Run, beam: int) -> None:
     groups = data.query(queries.alarm_bins, run.name, beam)
     if len(groups):
         with layout.columns([2, 1], "figure", "alarm")[0]:
-            layout.figure(alarms.bins(groups, layout.template()), "alarm_bins", alarms.BINS_TITLE)
+            layout.figure(alarms.bins(groups, template=layout.template()), "alarm_bins", alarms.bins_title())
         st.caption(
             "Nouns in five groups of equal size by their alarm. If both bars of a group are equally high, the alarm "
             "can be read as a probability."

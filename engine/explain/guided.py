@@ -8,7 +8,7 @@ all other cells are ordered by what the masks showed.
 
 import numpy as np
 
-MASKS = 64
+MASKS = 60
 _REACH = 1.2
 """Standard deviation, in cells, of the similarity of cells."""
 _NOISE = 0.2
