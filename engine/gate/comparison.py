@@ -1,6 +1,5 @@
 """Two settings on the same images and references: what the gate decides on and explains."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from engine.diagnosis.conditions import conditions_of
 from engine.evaluation.slices import facts_of
 from engine.gate.decision import Decision, GateError, Limit, decide
 from engine.metrics.pooling import POOLED
-from engine.store import database, queries, signatures
+from engine.store import database, queries, records, signatures
 from engine.store.queries import aligned
 from engine.store.schema import METRICS
 
@@ -96,8 +95,8 @@ def compare(results: Path, new: str, old: str, metric: str, limit: Limit, beam: 
         raise GateError(f"--metric {metric[:60]!r}: expected one of {', '.join(METRICS)}")
     connection, problems = database.connect(results)
     cursor = connection.cursor()
-    before = _setting(cursor, old, metric, beam, None)
-    after = _setting(cursor, new, metric, beam, before.beam_size)
+    before = _setting(results, cursor, old, metric, beam, None)
+    after = _setting(results, cursor, new, metric, beam, before.beam_size)
     _check_comparable(cursor, before, after, metric)
     images = _same_images(cursor, before, after)
     sides = [_values(cursor, each, metric, images) for each in (before, after)]
@@ -107,7 +106,9 @@ def compare(results: Path, new: str, old: str, metric: str, limit: Limit, beam: 
     return Comparison(before, after, metric, limit, decision, images, values[0], values[1], captions[0], captions[1])
 
 
-def _setting(cursor: DuckDBPyConnection, named: str, metric: str, beam: int | None, like: int | None) -> Setting:
+def _setting(
+    results: Path, cursor: DuckDBPyConnection, named: str, metric: str, beam: int | None, like: int | None
+) -> Setting:
     run, colon, size = named.rpartition(":")
     if not colon or not size.isdecimal():
         run, size = named, ""
@@ -126,8 +127,8 @@ def _setting(cursor: DuckDBPyConnection, named: str, metric: str, beam: int | No
         best = scores[scores.metric == metric].set_index("beam_size").value
         first = best.idxmax() if METRICS[metric].higher_is_better else best.idxmin()
         wanted = like if like in sizes else int(first)
-    (record,) = cursor.execute("SELECT record FROM runs WHERE run = ?", [run]).fetchall()[0]
-    return Setting(run, wanted, json.loads(record))
+    record = records.read_record(records.run_folder(results, run)) or {}
+    return Setting(run, wanted, record)
 
 
 def _check_comparable(cursor: DuckDBPyConnection, old: Setting, new: Setting, metric: str) -> None:
@@ -156,8 +157,7 @@ def _same_images(cursor: DuckDBPyConnection, old: Setting, new: Setting) -> pa.T
     Raises:
         GateError: the runs have other images or references.
     """
-    select = "SELECT * EXCLUDE run FROM images WHERE run = $run"
-    before, after = (aligned.in_order(cursor, select, {"run": each.run}) for each in (old, new))
+    before, after = (aligned.images(cursor, each.run) for each in (old, new))
     if not before["image_id"].equals(after["image_id"]):
         shared = len(set(before["image_id"].to_pylist()) & set(after["image_id"].to_pylist()))
         raise GateError(
@@ -199,8 +199,7 @@ def _decided(sides: Sequence[tuple[pa.Table, Any]], metric: str, limit: Limit, b
 
 
 def _captions(cursor: DuckDBPyConnection, each: Setting, images: pa.Table) -> list[str]:
-    select = "SELECT image_id, caption FROM captions WHERE run = $run AND beam_size = $beam"
-    rows = aligned.in_order(cursor, select, {"run": each.run, "beam": each.beam_size})
+    rows = aligned.captions(cursor, each.run, each.beam_size)
     found: dict[str, str] = dict(zip(rows["image_id"].to_pylist(), rows["caption"].to_pylist(), strict=True))
     return [found.get(name) or "" for name in images["image_id"].to_pylist()]
 
