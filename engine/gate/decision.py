@@ -170,4 +170,5 @@ def _needed(pairs: Pairs, sign: float, score: Pooled, is_mean: bool, change: flo
     if not 0 < error < math.inf or change <= 0:
         return None
     reach = float(norm.ppf(LEVEL) + norm.ppf(POWER))
-    return max(2, math.ceil(min((reach * error / change) ** 2 * len(pairs.left), _MOST)))
+    share = min(reach * error / change, math.sqrt(_MOST))
+    return max(2, math.ceil(min(share**2 * len(pairs.left), _MOST)))
