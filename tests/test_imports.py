@@ -22,6 +22,7 @@ RANKS = (
     {"training"},
     {"store"},
     {"evaluation"},
+    {"gate"},
     {"demo", "cli"},
     {"__main__"},
     {"live"},

@@ -86,6 +86,29 @@ def other_splits(options: argparse.Namespace, dataset: "Dataset") -> "OtherSplit
     return OtherSplits(dataset.path, options.format or dataset.format, dataset.split, options.hold_out)
 
 
+def only(dataset: "Dataset", named: Sequence[str] | None) -> "Dataset":
+    """Return the dataset with the images of --only, or all if the option is not given.
+
+    Raises:
+        ConfigError: a file of ids cannot be read or is empty.
+        DatasetError: an image is not in the split.
+    """
+    if not named:
+        return dataset
+    ids = [each for text in named for each in (_ids_of(Path(text[1:])) if text.startswith("@") else [text])]
+    return dataset.chosen(ids)
+
+
+def _ids_of(file: Path) -> list[str]:
+    """Return the ids of a file, one per line."""
+    from engine.reading import read_text
+
+    ids = [line.strip() for line in read_text(file, ConfigError).split("\n") if line.strip()]
+    if not ids:
+        raise ConfigError(f"--only @{file}: the file is empty, expected one image id per line")
+    return ids
+
+
 def print_remarks(dataset: "Dataset") -> None:
     """Print what the reader of a dataset left out."""
     for remark in dataset.remarks:

@@ -104,6 +104,16 @@ def add_data(
     )
 
 
+def add_only(parser: argparse.ArgumentParser) -> None:
+    """Add the option --only, the images of the split that are used."""
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="ID",
+        help="use only these images of the split: their ids, or @FILE with one id per line",
+    )
+
+
 def add_metrics(parser: argparse.ArgumentParser) -> None:
     """Add the options of scores: --metrics, --clip, --clip-prefix."""
     parser.add_argument(

@@ -4,7 +4,7 @@ Photos are not opened here; an unusable photo is reported when it is read.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +82,8 @@ class Dataset:
     """The numbers of the classes in the file names."""
     tokenizer: Path | None = None
     """A tokenizer file that comes with the dataset."""
+    only: tuple[str, ...] = ()
+    """Ids of the images that were chosen from the split (--only), in order; empty if all are used."""
     remarks: tuple[str, ...] = ()
     """What the reader left out, one clause each without a full stop, for people."""
 
@@ -107,6 +109,23 @@ class Dataset:
     def remarking(self, *remarks: str) -> "Dataset":
         """Return the dataset with further remarks; empty ones are left out."""
         return replace(self, remarks=(*self.remarks, *filter(None, remarks)))
+
+    def chosen(self, image_ids: Sequence[str]) -> "Dataset":
+        """Return the dataset with only these images.
+
+        Raises:
+            DatasetError: an image is not in the split.
+        """
+        wanted = dict.fromkeys(image_ids)
+        here = {example.image_id for example in self.examples}
+        missing = [image_id for image_id in wanted if image_id not in here]
+        if missing:
+            raise DatasetError(
+                f"--only {missing[0][:100]!r}: {self.path} has no such image in split {self.split!r}, "
+                f"expected ids of its {len(here):,} images, such as {min(here, default='none')!r}"
+            )
+        kept = tuple(example for example in self.examples if example.image_id in wanted)
+        return replace(self, examples=kept, only=tuple(example.image_id for example in kept))
 
     def subset(self, examples: Iterable[Example]) -> "Dataset":
         """Return the same dataset with these examples."""

@@ -7,9 +7,9 @@ is stricter than a false discovery rate: fewer than 5 % of all runs without a sl
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import erfc, sqrt
 
 import numpy as np
-from scipy.stats import norm, t
 
 ALPHA = 0.03
 """Slices with a q above this are not reported. It is below 5 % because q is estimated from random permutations."""
@@ -142,7 +142,7 @@ class _Search:
         exceeded = np.searchsorted(self._largest, statistics - 1e-9)
         q = (1 + len(self._largest) - exceeded) / (1 + len(self._largest))
         singles = [
-            self._candidate((int(column),), self._members[:, column], float(norm.sf(statistics[column])), q[column])
+            self._candidate((int(column),), self._members[:, column], _tail(statistics[column]), q[column])
             for column in np.argsort(-statistics, kind="stable")
             if q[column] <= ALPHA
         ]
@@ -171,7 +171,7 @@ class _Search:
             usable = np.flatnonzero((sizes >= self._least) & (len(within) - sizes >= self._least))
             statistics = _statistics(_standard(self._values[parent.rows])[:, None], within[:, usable])[:, 0]
             for column, statistic in zip(usable, statistics, strict=True):
-                p = max(norm.sf(statistic), self._further(int(column), own))
+                p = max(_tail(statistic), self._further(int(column), own))
                 if min(1.0, p * tests) <= ALPHA:
                     columns = tuple(sorted((own, int(column))))
                     rows = parent.rows & self._members[:, column]
@@ -184,7 +184,7 @@ class _Search:
         inner = self._members[rows][:, [column]]
         if not 0 < inner.sum() < len(inner):
             return 1.0
-        return float(norm.sf(_statistics(_standard(self._values[rows])[:, None], inner)[0, 0]))
+        return _tail(_statistics(_standard(self._values[rows])[:, None], inner)[0, 0])
 
     def _is_better(self, pair: _Candidate, singles: Sequence[_Candidate]) -> bool:
         """Return whether a pair is certainly worse than both of its conditions are on average."""
@@ -264,14 +264,21 @@ def _centred(scores: np.ndarray) -> np.ndarray:
     return (scores - scores.mean()) / spread if spread > 0 else scores * 0
 
 
+def _tail(statistic: float) -> float:
+    """Return the probability that a standard normal number is larger."""
+    return erfc(statistic / sqrt(2)) / 2
+
+
 def _interval(inside: np.ndarray, outside: np.ndarray) -> tuple[float, float, float, float]:
     """Return both means, and the 95 % interval of their difference (Welch)."""
+    from scipy.special import stdtrit  # takes a while to load, and most commands do not need it
+
     mean, other = float(inside.mean()), float(outside.mean())
     own, rest = inside.var(ddof=1) / len(inside), outside.var(ddof=1) / len(outside)
     if own + rest == 0:
         return mean, other, mean - other, mean - other
     freedom = (own + rest) ** 2 / (own**2 / (len(inside) - 1) + rest**2 / (len(outside) - 1))
-    reach = float(t.ppf(0.975, freedom) * np.sqrt(own + rest))
+    reach = float(stdtrit(freedom, 0.975) * np.sqrt(own + rest))
     return mean, other, mean - other - reach, mean - other + reach
 
 

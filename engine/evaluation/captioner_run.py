@@ -273,7 +273,7 @@ def _identity(settings: CaptionerRun, captioner: CaptionerFacts, captions: Capti
     """Return the settings that must be equal for a run to continue."""
     return {
         "kind": "captioner",
-        "data": settings.dataset.fingerprint,
+        **metadata.data_identity(settings.dataset),
         "captioner": captioner.fingerprint,
         "tokenizer": captioner.tokenizer,
         "decoding": {**asdict(settings.decoding), "beam_sizes": list(settings.decoding.beam_sizes)},

@@ -23,6 +23,11 @@ def clip_identity(clip: ClipSettings | None) -> dict[str, Any]:
     return {"clip": None, "clip_setup": None} if clip is None else clip.identity()
 
 
+def data_identity(dataset: Dataset) -> dict[str, Any]:
+    """Return what identifies the images of a run: the data's fingerprint, and the images chosen by --only."""
+    return {"data": dataset.fingerprint, **({"only": list(dataset.only)} if dataset.only else {})}
+
+
 def metric_identity(names: Sequence[str]) -> dict[str, Any]:
     """Return the versions of other people's metrics, which decide whether a run can be continued."""
     tools = {each.key: each.tool for each in registry.named(names) if each.key not in BUILT_IN}

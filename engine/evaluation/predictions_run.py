@@ -69,7 +69,7 @@ def begin(settings: PredictionsRun) -> Begun | None:
     digest = metadata.digest(settings.captions)
     identity = {
         "kind": "predictions",
-        "data": dataset.fingerprint,
+        **metadata.data_identity(dataset),
         "predictions": digest,
         "metrics": list(settings.metrics),
         **metadata.metric_identity(settings.metrics),

@@ -1,7 +1,7 @@
 """Stage: the slices of a run, on which its captions are worse; see `diagnosis.slices`."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 from engine.data.dataset import Box
 from engine.diagnosis import slices
 from engine.diagnosis.conditions import ImageFacts, conditions_of
-from engine.evaluation.run import RunInProgress
 from engine.store import shards, tables
 from engine.store.schema import METRICS
+
+if TYPE_CHECKING:  # it loads torch, which a reader of these tables does not need
+    from engine.evaluation.run import RunInProgress
 
 SCORES = ("cider", "clipscore")
 """Metrics whose slices are stored, if the run has them."""
@@ -24,7 +26,7 @@ MOST_IMAGES = 50_000
 _COLUMNS = ("image_id", "references", "objects", "width", "height", "brightness", "contrast", "conditions")
 
 
-def write(run: RunInProgress) -> None:
+def write(run: "RunInProgress") -> None:
     """Write the tables `slices` and `slice_images` of a run whose images and scores are written."""
     with run.watch.measure("slices"):
         rows = pa.concat_tables(shards.row_groups(shards.files_of(run.folder, "images"), list(_COLUMNS)))
@@ -70,7 +72,7 @@ def _spread(rows: pa.Table, most: int) -> pa.Table:
     return rows.take(pa.array(np.linspace(0, len(rows) - 1, most).astype(np.int64)))
 
 
-def _scores(run: RunInProgress, ids: list[str]) -> Iterator[tuple[int, str, np.ndarray]]:
+def _scores(run: "RunInProgress", ids: list[str]) -> Iterator[tuple[int, str, np.ndarray]]:
     """Yield beam size, metric and the scores of the images, float64[N], NaN if an image has none."""
     files = shards.files_of(run.folder, "scores")
     known = [name for name in SCORES if name in pq.read_schema(files[0]).names]

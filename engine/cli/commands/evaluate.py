@@ -85,6 +85,7 @@ def add(commands: parser.Commands) -> None:
     command.add_argument(
         "--templates", nargs="+", metavar="TEXT", help="zero-shot templates with {object} (default: the study's three)"
     )
+    parser.add_only(command)
     command.add_argument("--limit", type=parser.positive, metavar="N", help="use only the first N images")
     parser.add_device(command)
     command.add_argument(
@@ -161,6 +162,7 @@ def _dataset(options: argparse.Namespace) -> "Dataset":
     dataset = inputs.dataset(options)
     if dataset.format in ("flickr8k", "flickr30k"):
         dataset = _photos_only(dataset)
+    dataset = inputs.only(dataset, options.only)
     if options.limit is not None:
         dataset = dataset.subset(dataset.examples[: options.limit])
     return dataset

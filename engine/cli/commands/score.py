@@ -31,6 +31,7 @@ def add(commands: parser.Commands) -> None:
     command.add_argument(
         "--partial", action="store_true", help="score the images that have a caption, even if others have none"
     )
+    parser.add_only(command)
     parser.add_device(command)
     parser.add_run(command)
     parser.add_metrics(command)
@@ -59,6 +60,7 @@ def _job(options: argparse.Namespace) -> "PredictionsRun":
         lambda dataset: predictions.match(found, dataset, options.predictions, options.partial),
         options.predictions,
     )
+    dataset = inputs.only(dataset, options.only)
     metrics = inputs.metrics(options.metrics, dataset)
     _check_something(options, dataset, captions)
     return predictions_run.PredictionsRun(

@@ -36,6 +36,17 @@ def scores(
     )
 
 
+def images(cursor: DuckDBPyConnection, run: str) -> pa.Table:
+    """Return the rows of `images` of a run, in the order of images."""
+    return in_order(cursor, "SELECT * EXCLUDE run FROM images WHERE run = $run", {"run": run})
+
+
+def captions(cursor: DuckDBPyConnection, run: str, beam_size: int) -> pa.Table:
+    """Return image_id and caption of one setting, in the order of images."""
+    select = "SELECT image_id, caption FROM captions WHERE run = $run AND beam_size = $beam"
+    return in_order(cursor, select, {"run": run, "beam": int(beam_size)})
+
+
 def on_shared(left: pa.Table, right: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows of both tables whose images are in both, so that rows at equal places belong together."""
     if left["image_id"].equals(right["image_id"]):
