@@ -695,3 +695,26 @@ def test_axe_finds_no_accessibility_violation_in_any_view(chromium, address, sch
         found = Axe().run(opened)
         assert found.violations_count == 0, found.generate_report()
     opened.close()
+
+
+def test_the_photo_is_zoomed_by_key_and_moved_by_dragging(page):
+    open_viewer(page)
+    level, whole = page.locator(".zoom .level"), picture(page)
+    assert level.text_content() == "100 %" and page.locator(".zoom .out").is_disabled()
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert level.text_content() == "200 %"
+    zoomed = picture(page)
+    assert zoomed != whole
+    box = page.locator("canvas.large").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 90, middle[1] + 60, steps=3)
+    page.mouse.up()
+    assert picture(page) != zoomed
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    assert level.text_content() == "100 %"
+    page.mouse.move(5, 5)
+    assert picture(page) == whole
