@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.cli.commands import compare, correlate, doctor, evaluate, gate, score, sql, study, train, zeroshot
+from engine.cli.commands import compare, correlate, doctor, evaluate, export, gate, score, sql, study, train, zeroshot
 from engine.cli.output import safe_stdout
 from engine.reading import message
 
-COMMANDS = (evaluate, score, zeroshot, train, study, compare, gate, correlate, sql, doctor)
+COMMANDS = (evaluate, score, zeroshot, train, study, compare, gate, correlate, export, sql, doctor)
 """One module per command, in the order of `--help`: `add` describes its options, `run` executes it."""
 
 

@@ -21,7 +21,7 @@ RANKS = (
     {"captioners"},
     {"training"},
     {"store"},
-    {"evaluation"},
+    {"evaluation", "export"},
     {"gate"},
     {"demo", "cli"},
     {"__main__"},
@@ -45,6 +45,7 @@ MAY = {
     "explain": set(),
     "store": {"statistics", "store/schema", "store/answer_schema", "store/word_schema", "store/slice_schema"}
     | {"data", "diagnosis", "metrics", "reading", "writing"},
+    "export": {"store", "store/schema", "data", "protocols", "reading", "writing"},
     "data": {"protocols", "reading"},
 }
 """Folders that may import less than what their rank allows. `decoding` knows token ids and numbers; `metrics` and

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dashboard.annotations import bookmarks, verdicts
-from dashboard.report import archive
+from dashboard.report import command as report_command
 from engine import __main__ as command
 from engine.store.answer_schema import ANSWERS
 from engine.store.schema import BUILT_IN, TABLES, TAGS, schema_of
@@ -52,7 +52,7 @@ def test_every_engine_command_is_one_the_parser_takes(line):
 
 @pytest.mark.parametrize("line", lines("python -m dashboard.report ", EVERY_LINE))
 def test_the_report_command_is_one_its_parser_takes(line):
-    assert archive.build_parser().parse_args(shlex.split(line)[3:]).run == "RUN"
+    assert report_command.build_parser().parse_args(shlex.split(line)[3:]).run == "RUN"
 
 
 def test_the_readme_shows_how_a_report_is_made():

@@ -2,7 +2,7 @@
 
 import sys
 
-from dashboard.report.archive import main
+from dashboard.report.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,31 +1,27 @@
 """A whole report as one zip: figures, tables, and a report.md that includes them.
 
-    python -m dashboard.report RUN --out report.zip
-
 Knows the layout of the zip and how a chapter becomes Markdown. `chapters` decides the contents, `exports` writes
 figures and tables. Needs no Streamlit. Without a browser for drawing, the zip contains HTML figures and says so.
 """
 
-import argparse
 import io
-import sys
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dashboard.figures.heatmaps import SCALES, SUBTRACT, AttentionView, read_subtract
+from dashboard.figures.heatmaps import SCALES, AttentionView, read_subtract
 from dashboard.items import Figure, Table
 from dashboard.report import exports
 from dashboard.report.chapters import chapters
 from dashboard.report.exports import markdown_text
 from dashboard.report.footnotes import TITLE, Footnotes, is_signature
-from dashboard.report.source import PARTS, PHOTOS, ZERO_SHOT, Chapter, Query, Source, companions, note, numbers
+from dashboard.report.source import PHOTOS, ZERO_SHOT, Chapter, Query, Source, companions, note, numbers
 from dashboard.state.answers import answer
 from dashboard.state.record import Run, runs_of
-from engine.store import atomic, database, queries
-from engine.store.errors import Problem, ResultsError
+from engine.store import database, queries
+from engine.store.errors import Problem
 
 Progress = Callable[[int, int, str], None]
 """Called with (number of finished figures and tables, number of all, title of the next one)."""
@@ -55,30 +51,48 @@ class _Entry:
 def make(source: Source, progress: Progress = lambda done, total, title: None) -> bytes:
     """Return the zip of one run."""
     written = chapters(source)
-    numbered, notes = _numbered(written), _footnotes(written)
-    vector = not exports.browser_missing()
+    kinds = () if exports.browser_missing() else tuple(exports.PICTURES)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
-        for done, entry in enumerate(numbered.values()):
-            progress(done, len(numbered), entry.item.title)
-            for name, content in _files(replace(entry, item=notes.referring(entry.item)), vector):
-                _add(target, name, content)
-        if not vector and any(isinstance(entry.item, Figure) for entry in numbered.values()):
+        for name, content in files(written, kinds, progress):
+            _add(target, name, content)
+        if not kinds and any(isinstance(item, Figure) for chapter in written for item in chapter.items):
             _add(target, f"figures/{_PLOTLY}", _plotly())
-        _add(target, "report.md", document(source, written, vector).encode("utf-8"))
-        progress(len(numbered), len(numbered), "")
+        _add(target, "report.md", document(source, written, kinds).encode("utf-8"))
     return buffer.getvalue()
 
 
-def document(source: Source, written: list[Chapter], vector: bool) -> str:
-    """Return report.md: every chapter with its figures and tables, and its provenance."""
+def files(
+    written: list[Chapter], kinds: Sequence[str], progress: Progress = lambda done, total, title: None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of every figure and table of a report.
+
+    Args:
+        kinds: formats of figures, of `exports.PICTURES`; none writes HTML pages.
+
+    Raises:
+        NoBrowser: figures of these formats cannot be drawn.
+    """
+    numbered, notes = _numbered(written), _footnotes(written)
+    for done, entry in enumerate(numbered.values()):
+        progress(done, len(numbered), entry.item.title)
+        yield from _files(replace(entry, item=notes.referring(entry.item)), kinds)
+    progress(len(numbered), len(numbered), "")
+
+
+def document(source: Source, written: list[Chapter], kinds: Sequence[str]) -> str:
+    """Return report.md: every chapter with its figures and tables, and its provenance.
+
+    Args:
+        kinds: the formats of figures, as for `files`; the first is shown, the others are linked.
+    """
     numbered, notes = _numbered(written), _footnotes(written)
     parts = [f"# {markdown_text(title(source.run))}"]
-    if not vector:
+    if not kinds:
         parts.append(f"**The figures are HTML pages.** {exports.browser_missing()} Then make the report again.")
     for place, chapter in enumerate(written, 1):
         parts.append(f"## {place}. {markdown_text(chapter.title)}")
-        parts += _written(chapter, source, numbered, notes, vector)
+        parts += _written(chapter, source, numbered, notes, kinds)
     parts += [*_provenance(source), *_listed(notes)]
     return "\n\n".join(parts) + "\n"
 
@@ -90,7 +104,7 @@ def title(run: Run) -> str:
 
 
 def _written(
-    chapter: Chapter, source: Source, numbered: dict[int, _Entry], notes: Footnotes, vector: bool
+    chapter: Chapter, source: Source, numbered: dict[int, _Entry], notes: Footnotes, kinds: Sequence[str]
 ) -> Iterable[str]:
     if chapter.missing:
         yield f"Not in this report: {chapter.missing}"
@@ -102,17 +116,18 @@ def _written(
     for item in chapter.items:
         entry, signed = numbered[id(item)], notes.named(item)
         if isinstance(item, Figure):
-            yield _figure(entry, signed, vector)
+            yield _figure(entry, signed, kinds)
         else:  # the title of the document names the run, so tables do not repeat it
             yield _table(item, entry, signed, note(source.run))
 
 
-def _figure(entry: _Entry, signed: str, vector: bool) -> str:
+def _figure(entry: _Entry, signed: str, kinds: Sequence[str]) -> str:
     label, stem = f"Figure {entry.number}. {markdown_text(entry.item.title)}", entry.stem
-    if not vector:
+    if not kinds:
         return f"[{label}]({stem}.html)" + (f" ({signed})" if signed else "")
-    files = f"([SVG]({stem}.svg), [PDF]({stem}.pdf))"
-    return f"![{label}]({stem}.png)\n\n*{label}*" + (f" ({signed}) " if signed else " ") + files
+    linked = ", ".join(f"[{kind.upper()}]({stem}.{kind})" for kind in kinds[1:])
+    beside = [f"({each})" for each in (signed, linked) if each]
+    return " ".join([f"![{label}]({stem}.{kinds[0]})\n\n*{label}*", *beside])
 
 
 def _table(item: Table, entry: _Entry, signed: str, run: str) -> str:
@@ -133,11 +148,11 @@ def _footnotes(written: list[Chapter]) -> Footnotes:
     return Footnotes(item for chapter in written for item in chapter.items)
 
 
-def _files(entry: _Entry, vector: bool) -> Iterable[tuple[str, bytes]]:
+def _files(entry: _Entry, kinds: Sequence[str]) -> Iterable[tuple[str, bytes]]:
     if isinstance(entry.item, Table):
         yield from ((f"{entry.stem}.{kind}", exports.table(entry.item, kind)) for kind in exports.TABLES)
-    elif vector:
-        yield from ((f"{entry.stem}.{kind}", exports.picture(entry.item, kind)) for kind in exports.PICTURES)
+    elif kinds:
+        yield from ((f"{entry.stem}.{kind}", exports.picture(entry.item, kind)) for kind in kinds)
     else:
         yield f"{entry.stem}.html", exports.page(entry.item, "directory")
 
@@ -190,7 +205,7 @@ def _joined(facts: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items()) if isinstance(facts, dict) else ""
 
 
-# The command
+# The source
 
 
 def open_source(
@@ -266,64 +281,6 @@ def _check(run: Run, query: Query, beam: int | None, images: tuple[str, ...]) ->
             )
 
 
-def _check_options(options: argparse.Namespace, source: Source) -> None:
-    """Raise if --layer or --head does not exist or --out cannot be written."""
-    run, stored = source.run, source.query(queries.attention_parts, source.run.name)
-    for name, part in (("layer", "decoder_layers"), ("head", "heads")):
-        # Large maps are averaged over heads: the stored ones count.
-        most = run.part("captioner", part) if stored.empty else int(stored[f"{name}s"].item())
-        value = getattr(options, name)
-        if value is not None and isinstance(most, int) and not 0 <= value <= most:
-            raise ReportError(f"--{name} {value}: run {run.name!r} has {most}; expected 1 to {most}, or 0 for the mean")
-    if options.out.is_dir():
-        raise ReportError(f"--out {options.out} is a folder; expected a file such as report.zip")
-    if next(parent for parent in options.out.parents if parent.exists()).is_file():
-        raise ReportError(f"--out {options.out}: one of its folders is a file; choose another --out")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m dashboard.report`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dashboard.report",
-        description="Write a whole report (figures, tables and report.md) as one zip.",
-    )
-    parser.add_argument("run", metavar="RUN", help="name of a finished run")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="zip to write")
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="FOLDER", help="results folder (default: results)"
-    )
-    parser.add_argument("--beam", type=int, metavar="SIZE", help="beam size of the report (default: the best one)")
-    parser.add_argument("--images", nargs="+", default=[], metavar="ID", help="images whose attention maps are shown")
-    parser.add_argument("--zero-shot", metavar="RUN", help="run with zero-shot results, if RUN has none")
-    parser.add_argument("--photos", metavar="RUN", help="run with attention maps of the photos to show")
-    parser.add_argument("--quiet", action="store_true", help="print no progress")
-    parser.add_argument(
-        "--layer", type=int, metavar="N", help="layer of the maps; 0 is the mean over layers (default: the last)"
-    )
-    parser.add_argument("--head", type=int, metavar="N", help="head of the maps; 0 is the mean over heads (default: 0)")
-    parser.add_argument(
-        "--subtract", choices=SUBTRACT, help="subtract each caption's mean map, or only its sinks (default: none)"
-    )
-    parser.add_argument(
-        "--subtract-mean", dest="subtract", action="store_const", const="mean", help="the same as --subtract mean"
-    )
-    parser.add_argument("--colours", choices=SCALES, help=f"colour scale of the maps (default: {AttentionView.scale})")
-    parser.add_argument(
-        "--opacity",
-        type=_percent,
-        metavar="PERCENT",
-        help=f"opacity of the maps over the photo (default: {AttentionView.opacity})",
-    )
-    return parser
-
-
-def _percent(written: str) -> int:
-    if written not in map(str, range(101)):
-        raise argparse.ArgumentTypeError(f"{written!r}: expected a whole number from 0 to 100")
-    return int(written)
-
-
 def attention_options(attention: Mapping[str, Any]) -> list[str]:
     """Return the command-line options of the attention view in a URL, without defaults and invalid values."""
     words = []
@@ -335,36 +292,3 @@ def attention_options(attention: Mapping[str, Any]) -> list[str]:
     words += ["--colours", scale] if scale in SCALES and scale != AttentionView.scale else []
     sensible = opacity in map(str, range(101)) and opacity != str(AttentionView.opacity)
     return words + (["--opacity", opacity] if sensible else [])
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write a report and return the exit status."""
-    options = build_parser().parse_args(arguments)
-    try:
-        attention = {
-            "layer": options.layer,
-            "head": options.head,
-            "subtract": options.subtract,
-            "opacity": options.opacity,
-            "scale": options.colours,
-        }
-        parts = {part: name for part in PARTS if (name := getattr(options, part))}
-        source, problems = open_source(options.results, options.run, options.beam, options.images, attention, parts)
-        _check_options(options, source)
-        for problem in problems:
-            print(f"skipped: {problem.path}: {problem.reason}", file=sys.stderr)
-        if exports.browser_missing():
-            print(f"{exports.browser_missing()} The report contains HTML figures instead.", file=sys.stderr)
-        atomic.write_bytes(options.out, make(source) if options.quiet else make(source, _say))
-    except (ReportError, ResultsError, exports.NoBrowser, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    finally:
-        exports.close_browser()
-    print(options.out)
-    return 0
-
-
-def _say(done: int, total: int, title: str) -> None:
-    if title:
-        print(f"{done + 1} of {total}: {title}", file=sys.stderr)

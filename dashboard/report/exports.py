@@ -97,7 +97,15 @@ def printed(figure: Figure) -> go.Figure:
 
 def browser_missing() -> str:
     """Return why figures cannot be drawn, or "" if they can; starts no browser."""
-    return "" if _browser_path() else f"No browser was found for PNG, SVG and PDF; {INSTALL}."
+    return "" if browser_path() else f"No browser was found for PNG, SVG and PDF; {INSTALL}."
+
+
+def browser_path() -> str | None:
+    """Return the path of the browser that draws figures, or None if none was found."""
+    from choreographer.browsers.chromium import Chromium
+
+    found = Chromium.find_browser(skip_local=False)
+    return found if found and Path(found).exists() else None  # BROWSER_PATH may name a missing file
 
 
 def _small_print(figure: go.Figure, lines: list[str]) -> None:
@@ -191,15 +199,8 @@ def _browser() -> _Browser:
             try:
                 _started.append(_Browser())
             except Exception as error:  # any reason why an existing browser does not start is passed on
-                raise NoBrowser(f"The browser at {_browser_path()} does not start ({error}); {INSTALL}.") from error
+                raise NoBrowser(f"The browser at {browser_path()} does not start ({error}); {INSTALL}.") from error
         return _started[0]
-
-
-def _browser_path() -> str | None:
-    from choreographer.browsers.chromium import Chromium
-
-    found = Chromium.find_browser(skip_local=False)
-    return found if found and Path(found).exists() else None  # BROWSER_PATH may name a missing file
 
 
 # Tables

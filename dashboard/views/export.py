@@ -1,11 +1,11 @@
-"""Export: the whole report as one zip, or its figures and tables one by one."""
+"""Export: the whole report as one zip, HTML file or PDF, or its figures and tables one by one."""
 
 import shlex
 from dataclasses import replace
 
 import streamlit as st
 
-from dashboard.report import archive, chapters, exports, strips
+from dashboard.report import archive, chapters, exports, forms, strips, web
 from dashboard.report.source import Chapter, Source
 from dashboard.state import choices, data
 from dashboard.text import formatting
@@ -24,10 +24,11 @@ def draw() -> None:
     written = chapters.chapters(source)
     st.markdown(
         "One zip with everything for a report: figures as PNG, SVG and PDF, tables as CSV, LaTeX and Markdown, and a "
-        "`report.md` that contains all of them with captions and the origin of the numbers."
+        "`report.md` that contains all of them with captions and the origin of the numbers. Or the same report as one "
+        "HTML file, which opens without a network, or as one PDF."
     )
     if exports.browser_missing():
-        st.warning(f"{exports.browser_missing()} Until then, the zip contains HTML figures.", icon="⚠️")
+        st.warning(f"{exports.browser_missing()} Until then, only the zip can be made, with HTML figures.", icon="⚠️")
     _make(source)
     _contents(written)
     st.caption("From the command line:")
@@ -65,16 +66,25 @@ def _choose(run: data.Run) -> Source:
 
 
 def _make(source: Source) -> None:
-    identity = _identity(source)
     with st.container(horizontal=True, vertical_alignment="center"):
+        form = st.segmented_control(
+            "Form of the report",
+            list(forms.FORMS),
+            default="zip",
+            required=True,
+            format_func=str.upper,
+            label_visibility="collapsed",
+            key="report_form",
+        )
+        identity = (form, *_identity(source))
         if st.button("Make the report", type="primary", icon=":material/inventory_2:"):
-            _draw_all(source, identity)
+            _draw_all(source, form, identity)
         made = st.session_state.get(_MADE)
         if made is None or made[0] != identity:
             st.caption("Takes about 20 seconds.")
             return
-        name = exports.file_name(f"report {source.run.name}", "zip")
-        st.download_button(f"Download {name}", made[1], name, "application/zip", on_click="ignore", type="primary")
+        name = exports.file_name(f"report {source.run.name}", form)
+        st.download_button(f"Download {name}", made[1], name, forms.FORMS[form][1], on_click="ignore", type="primary")
         st.caption(f"{len(made[1]) / 1e6:.1f} MB")
 
 
@@ -85,7 +95,7 @@ def _identity(source: Source) -> tuple:
     return source.run.name, joined, source.beam, source.images, dict(source.attention), files, exports.browser_missing()
 
 
-def _draw_all(source: Source, identity: tuple) -> None:
+def _draw_all(source: Source, form: str, identity: tuple) -> None:
     with st.empty():
         bar = st.progress(0.0, "Starting ...")
 
@@ -93,8 +103,8 @@ def _draw_all(source: Source, identity: tuple) -> None:
             bar.progress(done / max(total, 1), f"{done} of {total}: {formatting.markdown(title)}")
 
         try:
-            st.session_state[_MADE] = (identity, archive.make(source, say))
-        except exports.NoBrowser as error:
+            st.session_state[_MADE] = (identity, forms.FORMS[form][0](source, say))
+        except (exports.NoBrowser, web.PrintError) as error:
             st.error(formatting.markdown(str(error)))
             return
         st.write("")

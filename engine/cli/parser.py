@@ -120,8 +120,9 @@ def add_metrics(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         nargs="+",
         metavar="NAME",
-        help="caption metrics; plugins as package.module:factory (default: all built in except meteor and spice; "
-        "CHAIR only if annotated objects have the names of COCO's categories)",
+        help="caption metrics; plugins as package.module:factory, programs as 'exec:COMMAND' "
+        "(default: all built in except meteor and spice; CHAIR only if annotated objects have the names of COCO's "
+        "categories)",
     )
     parser.add_argument("--clip", metavar="MODEL", help="CLIP for CLIPScore: a name, model:file, a folder, or demo")
     parser.add_argument(

@@ -9,6 +9,7 @@ from engine.data.split import Split
 from engine.metrics import registry
 from engine.metrics.base import MetricError, Resampled, Scores, is_mean
 from engine.metrics.coco import CAPTION_METRICS
+from engine.metrics.exec_metric import ExecMetric
 from engine.protocols import Metric
 from engine.store.schema import BUILT_IN
 
@@ -103,12 +104,20 @@ def _of_one(
 ) -> dict[int, np.ndarray]:
     """Return the statistics of a metric without a family, checked because it may be a plugin."""
     part = split.take(rows)
+    chosen = {setting: [captions[row] for row in rows] for setting, captions in settings.items()}
     every = {}
-    for setting, captions in settings.items():
-        some = _checked(metric, metric.statistics([captions[row] for row in rows], part), len(rows))
+    for setting, statistics in _computed(metric, chosen, part).items():
+        some = _checked(metric, statistics, len(rows))
         every[setting] = np.full((len(split), some.shape[1]), np.nan)
         every[setting][rows] = some
     return every
+
+
+def _computed(metric: Metric, settings: Mapping[int, Sequence[str]], split: Split) -> Mapping[int, Any]:
+    """Return the statistics of every setting; a command is started once for all of them."""
+    if isinstance(metric, ExecMetric):
+        return metric.together(settings, split)
+    return {setting: metric.statistics(captions, split) for setting, captions in settings.items()}
 
 
 def _checked(metric: Metric, returned: object, images: int) -> np.ndarray:

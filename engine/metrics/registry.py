@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 
 from engine import protocols
-from engine.metrics import chair_rules
+from engine.metrics import chair_rules, exec_metric
 from engine.metrics.base import MetricError, is_mean
 from engine.metrics.chair import CHAIR, ChairMetric
 from engine.metrics.coco import CAPTION_METRICS, ON_REQUEST, CocoMetric
@@ -25,7 +25,7 @@ _LONGEST = 80
 
 
 def named(names: Sequence[str]) -> list[Metric]:
-    """Return the metrics of these names: built-in keys, installed plugins, or `package.module:factory`.
+    """Return the metrics of these names: built-in keys, installed plugins, `package.module:factory`, or `exec:COMMAND`.
 
     Raises:
         MetricError: a name is unknown, or two metrics have the same key.
@@ -63,14 +63,20 @@ def _named(name: str) -> Metric:
     if name in schema.BUILT_IN:
         raise MetricError(f"metric {name!r} is computed with --clip; expected one of {', '.join(available())}")
     if ":" not in name and name not in available():
-        raise MetricError(
-            f"unknown metric {name!r}: expected one of {', '.join(available())}, or package.module:factory"
-        )
-    metric = _plugin(name)
+        expected = f"{', '.join(available())}, package.module:factory, or exec:COMMAND"
+        raise MetricError(f"unknown metric {name!r}: expected one of {expected}")
+    metric = _command(name) if name.startswith(exec_metric.PREFIX) else _plugin(name)
     try:
         schema.register(_definition(metric))
     except ValueError as error:
         raise PluginError(f"metric {name!r}: {error}") from error
+    return metric
+
+
+def _command(name: str) -> Metric:
+    """Load a metric that is a command and check what its header says."""
+    metric = exec_metric.load(name)
+    _check(name, metric)
     return metric
 
 

@@ -13,6 +13,7 @@ from dashboard.annotations import bookmarks, verdicts
 from dashboard.annotations.json_store import JsonStoreError
 from dashboard.figures.thumbnails import photo, pixels
 from dashboard.report import archive, other_runs
+from dashboard.report import command as report_command
 from dashboard.state.answers import answer
 from dashboard.state.data import RESULTS_VARIABLE
 from engine.store import database, queries, shards
@@ -68,7 +69,9 @@ def test_an_answer_and_the_report_say_it_in_one_sentence(damaged, tmp_path, caps
     with pytest.raises(ResultsError, match=r"attention\.parquet cannot be read \(.+\): restore the file from a copy"):
         answer(connection, queries.attention, "broken", 1, "scene_01")
     out = str(tmp_path / "report.zip")
-    assert archive.main(["broken", "--results", str(damaged), "--out", out, "--quiet", "--images", "scene_01"]) == 2
+    assert (
+        report_command.main(["broken", "--results", str(damaged), "--out", out, "--quiet", "--images", "scene_01"]) == 2
+    )
     shown = capsys.readouterr().err.splitlines()
     assert len(shown) == 1 and shown[0].startswith("error: ") and "attention.parquet" in shown[0]
 

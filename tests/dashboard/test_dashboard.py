@@ -19,7 +19,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard.annotations import bookmarks, verdicts
 from dashboard.figures import grounding
 from dashboard.items import Table
-from dashboard.report import archive, exports
+from dashboard.report import command as report_command
+from dashboard.report import exports
 from dashboard.state import choices
 from dashboard.state.data import RESULTS_VARIABLE
 from dashboard.text import formatting
@@ -768,7 +769,7 @@ def test_the_printed_command_writes_the_bytes_that_the_page_offers(open_view, mo
     printed = next(shlex.split(each.value) for each in app.code if "dashboard.report" in each.value)
     assert printed[-4:] == ["--colours", "cividis", "--opacity", "35"]
     printed[printed.index("report.zip")] = str(tmp_path / "report.zip")
-    assert archive.main(printed[3:]) == 0
+    assert report_command.main(printed[3:]) == 0
     assert (tmp_path / "report.zip").read_bytes() == app.session_state["report"][1]
 
 

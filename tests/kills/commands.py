@@ -181,8 +181,9 @@ def _engine(*arguments: object) -> Callable[[], int]:
 
 def _report() -> int:
     """Write a report with pictures that no browser draws: they are made in memory before the first change."""
-    from dashboard.report import archive, exports
+    from dashboard.report import command as report_command
+    from dashboard.report import exports
 
     exports.browser_missing = lambda: ""
     exports.picture = lambda figure, kind: b"picture"
-    return archive.main(["mine", "--results", "results", "--out", "reports/mine.zip", "--quiet"])
+    return report_command.main(["mine", "--results", "results", "--out", "reports/mine.zip", "--quiet"])

@@ -38,6 +38,9 @@ from engine.store.queries.distributions import (
     quadrants,
     scattered,
 )
+from engine.store.queries.exported import (
+    exported,
+)
 from engine.store.queries.grounding import (
     boxes,
     case_grounding,
@@ -142,6 +145,7 @@ __all__ = [
     "comparison",
     "conditions",
     "corpus_scores",
+    "exported",
     "grounding_heads",
     "grounding_labels",
     "grounding_offsets",

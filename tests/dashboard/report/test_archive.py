@@ -13,6 +13,7 @@ from PIL import Image
 
 from dashboard.items import Figure
 from dashboard.report import archive, chapters, exports, pairs
+from dashboard.report import command as report_command
 from engine.store import records, tables
 from tests.conftest import ROOT
 from tests.support import runs
@@ -209,11 +210,11 @@ def test_companions_can_be_named_by_options_and_must_have_what_they_are_named_fo
     asked = ["mine-photos", "--results", str(study_results), "--out", str(tmp_path / "r.zip")]
     source, _ = archive.open_source(study_results, "mine-photos", parts={"zero_shot": "mine-zeroshot"})
     assert source.classifier().name == "mine-zeroshot"
-    assert archive.main([*asked, "--zero-shot", "mine-photos"]) == 2
+    assert report_command.main([*asked, "--zero-shot", "mine-photos"]) == 2
     assert "--zero-shot mine-photos: the run has no zero-shot results" in capsys.readouterr().err
-    assert archive.main([*asked, "--photos", "mine-zeroshot"]) == 2
+    assert report_command.main([*asked, "--photos", "mine-zeroshot"]) == 2
     assert "--photos mine-zeroshot: the run has no attention maps" in capsys.readouterr().err
-    assert archive.main([*asked, "--photos", "nobody"]) == 2
+    assert report_command.main([*asked, "--photos", "nobody"]) == 2
     assert "no finished run 'nobody'" in capsys.readouterr().err
 
 
@@ -263,7 +264,7 @@ def test_a_quiet_command_prints_the_zip_alone(full_results, tmp_path):
     ],
 )
 def test_what_cannot_be_reported_is_one_sentence_that_says_what_to_do(full_results, tmp_path, capsys, arguments, said):
-    status = archive.main([*arguments, "--out", str(tmp_path / "r.zip"), "--results", str(full_results)])
+    status = report_command.main([*arguments, "--out", str(tmp_path / "r.zip"), "--results", str(full_results)])
     assert status == 2 and said in capsys.readouterr().err
     assert not (tmp_path / "r.zip").exists()
 
@@ -277,13 +278,13 @@ def test_heads_are_those_of_the_stored_maps_which_may_be_averaged(tmp_path, caps
         row |= {"scale": [1.0] * (words * layers)}
     tables.write_table(folder, "attention", tables.table_of("attention", rows))
     asked = ["demo", "--head", "2", "--out", str(tmp_path / "r.zip"), "--results", str(tmp_path / "results")]
-    assert archive.main(asked) == 2
+    assert report_command.main(asked) == 2
     assert "--head 2: run 'demo' has 1; expected 1 to 1" in capsys.readouterr().err
 
 
 def test_what_is_subtracted_is_chosen_by_old_and_new_options_and_addresses():
     def chosen(*options):
-        return archive.build_parser().parse_args(["demo", "--out", "r.zip", *options]).subtract
+        return report_command.build_parser().parse_args(["demo", "--out", "r.zip", *options]).subtract
 
     assert (chosen(), chosen("--subtract-mean"), chosen("--subtract", "sinks")) == (None, "mean", "sinks")
     for sent, options in (("1", ["--subtract", "mean"]), ("sinks", ["--subtract", "sinks"]), ("x", []), (None, [])):
@@ -294,14 +295,14 @@ def test_a_zip_that_has_no_place_is_refused_before_anything_is_drawn(full_result
     monkeypatch.setattr(archive, "make", lambda *_: pytest.fail("drawn"))
     (tmp_path / "file").touch()
     for out in (tmp_path, tmp_path / "file" / "r.zip"):
-        assert archive.main(["demo", "--out", str(out), "--results", str(full_results)]) == 2
+        assert report_command.main(["demo", "--out", str(out), "--results", str(full_results)]) == 2
         assert str(tmp_path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--opacity", "101"), ("--opacity", "half"), ("--colours", "rainbow")])
 def test_a_look_that_there_is_not_is_refused_by_the_option(capsys, option, value):
     with pytest.raises(SystemExit):
-        archive.build_parser().parse_args(["demo", "--out", "r.zip", option, value])
+        report_command.build_parser().parse_args(["demo", "--out", "r.zip", option, value])
     said = capsys.readouterr().err
     assert option in said and value in said
 

@@ -21,7 +21,7 @@ _SMALL = (
     '[model]\nencoder = "vit_tiny_patch16_224"\nencoder_kwargs = { depth = 1, embed_dim = 32, num_heads = 2 }\n'
     "num_layers = 1\nnhead = 2\n[training]\n"
 )
-COMMANDS = ("train", "evaluate", "score", "zeroshot", "study", "compare", "correlate", "sql", "doctor")
+COMMANDS = ("train", "evaluate", "score", "zeroshot", "study", "compare", "correlate", "export", "sql", "doctor")
 
 
 def run(*arguments: object) -> int:

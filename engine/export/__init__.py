@@ -1,0 +1,1 @@
+"""Finished runs as files of other programs, one module per format."""
