@@ -54,6 +54,7 @@ from engine.store.queries.nbest import (
     oracle,
 )
 from engine.store.queries.pairs import (
+    all_paired_cases,
     id_collisions,
     overlap,
     paired_cases,
@@ -74,6 +75,7 @@ from engine.store.queries.selection import (
     EVERYTHING,
     Lasso,
     Selection,
+    Versus,
     search_phrase,
 )
 from engine.store.queries.selection_statistics import (
@@ -118,8 +120,10 @@ __all__ = [
     "EVERYTHING",
     "Lasso",
     "Selection",
+    "Versus",
     "alarm_bins",
     "alarms",
+    "all_paired_cases",
     "attention",
     "attention_beam_sizes",
     "attention_captions",
