@@ -49,6 +49,10 @@ from engine.store.queries.hallucinations import (
     hallucination_differences,
     hallucinations,
 )
+from engine.store.queries.many_settings import (
+    many_settings,
+    mean_ranks,
+)
 from engine.store.queries.nbest import (
     case_hypotheses,
     oracle,
@@ -156,6 +160,8 @@ __all__ = [
     "headline_scores",
     "histograms",
     "id_collisions",
+    "many_settings",
+    "mean_ranks",
     "metric_column",
     "metric_ranges",
     "neighbours",
