@@ -1,4 +1,4 @@
-"""Compare: two runs or beam sizes on the same images, with paired tests."""
+"""Compare: two runs or beam sizes, or any number of them, on the same images, with paired tests."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from dashboard.report import comparison, exports
 from dashboard.report.comparison import Sides
 from dashboard.state import choices, data
 from dashboard.text import formatting
-from dashboard.widgets import case, export_button, layout, versus
+from dashboard.widgets import case, export_button, layout, many_runs, versus
 from engine.store import queries
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS
@@ -40,6 +40,9 @@ def draw() -> None:
             f"{layout.EVALUATE} --beams 1 3 5\n{layout.SCORE}",
             run,
         )
+        return
+    if _mode() == "many":
+        many_runs.draw(run, partners, slot)
         return
     sides = _choose(run, partners)
     if sides is None:
@@ -72,6 +75,12 @@ def _partners(run: data.Run) -> pd.DataFrame:
     found = data.query(queries.partners, run.name)
     alone = len(data.query(queries.beam_sizes, run.name)) < 2
     return found[found.run != run.name] if alone else found
+
+
+def _mode() -> str:
+    modes = {"two": "Two settings", "many": "Any number of settings"}
+    segments = st.segmented_control
+    return choices.one_of("Compare", "mode", list(modes), "two", modes.__getitem__, segments, required=True)
 
 
 def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:

@@ -156,7 +156,7 @@ def _on_shared(tables: Sequence[pa.Table]) -> list[pa.Table]:
 def _fill(rows: list[dict[str, Any]], tables: Sequence[pa.Table], metric: str, against: Setting | None) -> None:
     """Add the numbers of comparable settings to their rows."""
     values = np.column_stack([aligned.numbers(table, metric) for table in tables])
-    has_value = np.isfinite(values).all(1)
+    has_value = np.asarray(np.isfinite(values).all(1))
     sides, score = _counted(tables, metric, has_value) or ([*values[has_value].T[:, :, None]], None)
     images = len(sides[0])
     for row in rows:
