@@ -29,11 +29,12 @@ def draw(run: data.Run, partners: pd.DataFrame, slot: DeltaGenerator) -> None:
         slot: the place of the Export button.
     """
     settings = _choose(run, partners)
-    metric = _metric(settings)
+    metric, against = _terms(settings)
     if metric is None:
         layout.unscored(run)
         return
-    found = _found(settings, metric)
+    with st.spinner("Testing every setting on every shared image ..."):
+        found = data.query(queries.many_settings, tuple(each.pair for each in settings), metric, against)
     _say_comparable(settings, found)
     table = many_runs.table(data.query, settings, found, metric)
     st.table(_literal(table.shown.set_index("Setting")))
@@ -58,26 +59,24 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> list[Setting]:
     return [each for key, each in options.items() if key in chosen]
 
 
-def _metric(settings: Sequence[Setting]) -> str | None:
-    """Return the chosen metric, one that some setting has, or None if there is none."""
+def _terms(settings: Sequence[Setting]) -> tuple[str | None, tuple[str, int] | None]:
+    """Draw the choice of the metric and of the reference, and return both.
+
+    The metric is one that some setting has, None if there is none. The reference is None for the best setting.
+    """
     scores = [data.query(queries.corpus_scores, each.run.name) for each in settings]
     known = {metric for frame in scores for metric in frame.metric}
     options = [metric for metric in METRICS if metric in known]
     if not options:
-        return None
-    with layout.columns([3, 9], "choice", "many", vertical_alignment="bottom")[0]:
-        return choices.one_of("Metric", "contrast", options, options[0], formatting.title)
-
-
-def _found(settings: Sequence[Setting], metric: str) -> pd.DataFrame:
-    """Draw the choice of the reference, and return `queries.many_settings`."""
+        return None, None
     names = {each.key: each for each in settings}
     shown = lambda key: names[key].name if key else "The best setting"  # noqa: E731
-    with layout.columns([5, 7], "choice", "against", vertical_alignment="bottom")[0]:
+    left, middle, _ = layout.columns([3, 5, 4], "choice", "many", vertical_alignment="bottom")
+    with left:
+        metric = choices.one_of("Metric", "contrast", options, options[0], formatting.title)
+    with middle:
         against = choices.one_of("Test against", "against", ["", *names], "", shown)
-    pairs = tuple(each.pair for each in settings)
-    with st.spinner("Testing every setting on every shared image ..."):
-        return data.query(queries.many_settings, pairs, metric, names[against].pair if against else None)
+    return metric, names[against].pair if against else None
 
 
 def _say_comparable(settings: Sequence[Setting], found: pd.DataFrame) -> None:
