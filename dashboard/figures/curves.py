@@ -5,6 +5,7 @@ template: a figure looks the same on a page, in a test and in an exported file.
 """
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -60,6 +61,22 @@ def metric_by_beam(
     if apart:
         _two_panels(figure, name_of_metric)
     return _beam_axis(figure, pd.concat([frame[["beam_size"]], theirs[["beam_size"]].dropna()]))
+
+
+def metric_by_run(frames: Mapping[str, pd.DataFrame], metric: str, template: str = LIGHT) -> go.Figure:
+    """Draw a corpus metric of several runs against beam size, each with its 95 % band.
+
+    Args:
+        frames: name of a run -> `queries.corpus_scores` of one metric: beam_size, value, low, high.
+    """
+    described = METRICS[metric]
+    figure = blank(f"{plain(described.title)} by beam size", "Beam size", _with_unit(metric), template)
+    for place, (name, frame) in enumerate(zip(labels(frames), frames.values(), strict=True)):
+        _band(figure, frame, "value", place, name, described.digits, template)
+    # One line per run above the axes: long names side by side would be cut off.
+    room = 20 * len(frames)
+    figure.update_layout(showlegend=True, legend={"orientation": "v"}, margin={"t": 64 + room}, height=HEIGHT + room)
+    return _beam_axis(figure, pd.concat([frame[["beam_size"]] for frame in frames.values()]))
 
 
 def _with_unit(metric: str) -> str:
@@ -254,7 +271,8 @@ def _band(
 ) -> None:
     """Draw a line over beam sizes with a band from `column`_low to `column`_high (for "value": low to high)."""
     low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
-    colour = COLOURS[template][place]
+    colours = COLOURS[template]
+    colour = colours[place % len(colours)]
     bounded = frame[frame[low].notna() & frame[high].notna()]
     figure.add_scatter(
         x=[*bounded.beam_size, *bounded.beam_size[::-1]],
@@ -271,8 +289,9 @@ def _band(
         y=frame[column],
         name=name,
         mode="lines+markers",
-        line={"color": colour, "dash": DASHES[place % len(DASHES)]},
-        marker={"symbol": SYMBOLS[place], "size": 9},
+        # A curve with the colour of an earlier one has another dash and symbol.
+        line={"color": colour, "dash": DASHES[(place + place // len(colours)) % len(DASHES)]},
+        marker={"symbol": SYMBOLS[(place + place // len(colours)) % len(SYMBOLS)], "size": 9},
         customdata=frame[[low, high]],
         hovertemplate=f"beam size %{{x}}<br>{name} %{{y:.{digits}f}}<br>"
         f"95 %: %{{customdata[0]:.{digits}f}} to %{{customdata[1]:.{digits}f}}<extra></extra>",

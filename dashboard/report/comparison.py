@@ -206,6 +206,16 @@ def _changes(sides: Sides, metric: str, name: str, rows: pd.DataFrame, signed: t
     ]
 
 
+def complete(sides: Sides, metric: str, name: str, rows: pd.DataFrame) -> Table:
+    """Return all gains or all losses as a table for a CSV file with full numbers.
+
+    Args:
+        name: "gains" or "losses" of the left setting.
+        rows: `queries.all_paired_cases`.
+    """
+    return Table(f"all_{name}_{metric}", f"All {name} in {formatting.title(metric)}", rows, rows, sides.note)
+
+
 def _panel(sides: Sides, metric: str, row: Any) -> Panel:
     root = sides.left.root("images")
     return Panel(

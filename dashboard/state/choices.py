@@ -41,7 +41,7 @@ _LISTS = {
         "verdict",
         "lasso",
     )
-    + ("slice", "in_"),
+    + ("slice", "versus", "in_"),
     "zero_page": ("run", "template", "outcome", "label", "predicted"),
     "gains_page": ("run", "left_beam", "right", "contrast"),
     "losses_page": ("run", "left_beam", "right", "contrast"),

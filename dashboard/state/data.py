@@ -4,10 +4,10 @@ Calls `engine.store.queries` and caches the answers. Knows no SQL and draws noth
 """
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,15 @@ def query(function: Function, *arguments: Any) -> pd.DataFrame:
         ResultsError: a file of the results cannot be read.
     """
     return _answer(function, arguments, str(results_folder()), state())
+
+
+def later(function: Function, *arguments: Any) -> Callable[[], pd.DataFrame]:
+    """Return what answers a query when it is called, perhaps outside of the page, and keeps no answer in memory.
+
+    For files with all rows; calling it raises what `query` raises.
+    """
+    connection, _ = _connection(str(results_folder()), state())
+    return partial(answer, connection, function, *arguments)
 
 
 # Not Streamlit's cache: it hashes the arguments, 16 times per page, which takes longer than a query on a small run.

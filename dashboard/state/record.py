@@ -5,7 +5,7 @@ on the command line can use it.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,13 @@ class Run:
     skipped: int = 0
     attention: int = 0
     zero_shot: int = 0
+    title: str = ""  # that a user gave the run, or ""
+    is_hidden: bool = False  # whether a user hid it from lists
+
+    @property
+    def shown(self) -> str:
+        """Return the name that lists and tables show: the title that a user gave, else the name of its folder."""
+        return self.title or self.name
 
     def part(self, *path: str) -> Any:
         """Return the value under nested keys of the record, or None."""
@@ -152,6 +159,6 @@ class Run:
 def runs_of(frame: pd.DataFrame) -> list[Run]:
     """Return the runs of a frame of `queries.runs`."""
     return [
-        Run(row.run, json.loads(row.record), **{name: int(getattr(row, name)) for name in _COUNTS})
+        replace(Run(row.run, json.loads(row.record)), **{name: int(getattr(row, name)) for name in _COUNTS})
         for row in named_rows(frame)
     ]

@@ -56,16 +56,29 @@ def candidate(caption: str, references: Sequence[str]) -> list[tuple[str, str]]:
     return against(caption, most)
 
 
-def changes(before: str, after: str) -> list[tuple[str, str]]:
-    """Return (word, ADDED, REMOVED or "") that turn one caption into another, in reading order."""
+def both(left: str, right: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the words of two captions, marked UNMATCHED where the other caption has no such word at that place."""
+    marked: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []
+    for is_equal, *parts in _aligned(left, right):
+        for side, words in zip(marked, parts, strict=True):
+            side += [(word, "" if is_equal or not tokens(word) else UNMATCHED) for word in words]
+    return marked
+
+
+def _aligned(before: str, after: str) -> list[tuple[bool, list[str], list[str]]]:
+    """Return the parts of two captions in reading order: whether both are equal, and the words of each."""
     old, new = str(before).split(), str(after).split()
     keys = [[tuple(tokens(word)) or word for word in words] for words in (old, new)]
+    codes = SequenceMatcher(None, *keys, autojunk=False).get_opcodes()
+    return [(kind == "equal", old[i0:i1], new[j0:j1]) for kind, i0, i1, j0, j1 in codes]
+
+
+def changes(before: str, after: str) -> list[tuple[str, str]]:
+    """Return (word, ADDED, REMOVED or "") that turn one caption into another, in reading order."""
     marked: list[tuple[str, str]] = []
-    for kind, i0, i1, j0, j1 in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
-        if kind == "equal":
-            marked += [(word, "") for word in new[j0:j1]]
-        else:
-            marked += [(word, REMOVED) for word in old[i0:i1]] + [(word, ADDED) for word in new[j0:j1]]
+    for is_equal, old, new in _aligned(before, after):
+        marked += [] if is_equal else [(word, REMOVED) for word in old]
+        marked += [(word, "" if is_equal else ADDED) for word in new]
     return marked
 
 

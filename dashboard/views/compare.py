@@ -1,4 +1,4 @@
-"""Compare: two runs or beam sizes on the same images, with paired tests."""
+"""Compare: two runs or beam sizes, or any number of them, on the same images, with paired tests."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from dashboard import metrics
 from dashboard.components.gallery import Card, gallery
 from dashboard.figures import comparisons
 from dashboard.figures.thumbnails import LARGE, photo
-from dashboard.report import comparison
+from dashboard.report import comparison, exports
 from dashboard.report.comparison import Sides
 from dashboard.state import choices, data
 from dashboard.text import formatting
-from dashboard.widgets import case, export_button, layout
+from dashboard.widgets import case, export_button, layout, many_runs, versus
 from engine.store import queries
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS
@@ -40,6 +40,9 @@ def draw() -> None:
             f"{layout.EVALUATE} --beams 1 3 5\n{layout.SCORE}",
             run,
         )
+        return
+    if _mode() == "many":
+        many_runs.draw(run, partners, slot)
         return
     sides = _choose(run, partners)
     if sides is None:
@@ -72,6 +75,12 @@ def _partners(run: data.Run) -> pd.DataFrame:
     found = data.query(queries.partners, run.name)
     alone = len(data.query(queries.beam_sizes, run.name)) < 2
     return found[found.run != run.name] if alone else found
+
+
+def _mode() -> str:
+    modes = {"two": "Two settings", "many": "Any number of settings"}
+    segments = st.segmented_control
+    return choices.one_of("Compare", "mode", list(modes), "two", modes.__getitem__, segments, required=True)
 
 
 def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
@@ -259,11 +268,31 @@ def _paged(sides: Sides, metric: str, name: str, left_better: bool, first: pd.Da
     )
     if not total:
         return
+    _whole_list(sides, metric, name, left_better, total)
     pages = -(-total // _CARDS)
     page = choices.number(f"Page of {name} (of {pages:,})", f"{name}_page", 1, pages, 1, width=180) if pages > 1 else 1
     offset = _CARDS * (page - 1)
     rows = data.query(queries.paired_cases, *sides.arguments, metric, left_better, _CARDS, offset) if offset else first
     gallery([_card(sides, metric, row) for row in named_rows(rows)], f"compare_{name}", chosen, _choose_image)
+
+
+def _whole_list(sides: Sides, metric: str, name: str, left_better: bool, total: int) -> None:
+    """Draw a link that opens exactly these images in Failures, and the button of a file with all of them."""
+    filtered = versus.written(sides.right.name, sides.right_beam, metric, name)
+    parameters = {"run": sides.left.name, "beam": str(sides.left_beam), versus.KEY: filtered, "sort": metric}
+    rows = data.later(queries.all_paired_cases, *sides.arguments, metric, left_better)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        label = f"Open these {formatting.count(total, 'image')} in Failures"
+        st.page_link("views/failures.py", label=label, icon=":material/search:", query_params=parameters)
+        st.download_button(
+            f"All {name} (CSV)",
+            lambda: exports.table(comparison.complete(sides, metric, name, rows()), "csv"),
+            exports.file_name(f"all_{name}_{metric}", "csv"),
+            exports.TABLES["csv"],
+            icon=":material/download:",
+            on_click="ignore",
+            help=f"Every one of the {formatting.count(total, 'image')}, largest change first",
+        )
 
 
 def _card(sides: Sides, metric: str, row: Any) -> Card:
@@ -307,9 +336,7 @@ def _pair(sides: Sides, image_id: str) -> None:
     shown = photo(sides.left.root("images"), left.file_name, LARGE)
     layout.picture(shown, f"Photo {image_id}", "38vh")
     st.caption(formatting.markdown(image_id))
-    for name, side, row in (("Left", sides.names[0], left), ("Right", sides.names[1], right)):
-        caption = formatting.markdown(row.caption) if row.caption else f"*{formatting.EMPTY}*"
-        st.markdown(f"**{name}** ({formatting.markdown(side)}): {caption}")
+    case.two_captions({f"Left ({sides.names[0]})": left.caption, f"Right ({sides.names[1]})": right.caption})
     case.references(left)
     known = [each for each in METRICS if each in left and pd.notna(left[each]) and pd.notna(right[each])]
     table = pd.DataFrame(

@@ -69,6 +69,21 @@ def references(case: pd.Series) -> None:
     _wording(f"<strong>References</strong><ul>{rows}</ul>{legend}")
 
 
+def two_captions(captions: Mapping[str, str]) -> None:
+    """Draw two captions below each other with their word differences marked.
+
+    Args:
+        captions: name of a side -> its caption; two entries.
+    """
+    texts = [formatting.shortened(text, _LONGEST) if isinstance(text, str) else "" for text in captions.values()]
+    lines = [
+        f"<p><strong>{formatting.escaped(name)}</strong>: {word_diff.html(marked) or formatting.EMPTY}</p>"
+        for name, marked in zip(captions, word_diff.both(*texts), strict=True)
+    ]
+    legend = '<div class="legend"><mark class="w-unmatched">unmatched</mark>: appears only in this caption.</div>'
+    _wording("".join(lines) + legend * ("w-unmatched" in "".join(lines)))
+
+
 def _references(case: pd.Series) -> list[str]:
     found = case.references if isinstance(case.references, Sequence | np.ndarray) else []
     return [formatting.shortened(line, _LONGEST) for line in found]

@@ -12,7 +12,7 @@ from dashboard.annotations import verdicts
 from dashboard.report import slices
 from dashboard.state import choices, data
 from dashboard.text import formatting
-from dashboard.widgets import layout, score_filters
+from dashboard.widgets import layout, score_filters, versus
 from engine.store import queries
 from engine.store.frames import named_rows
 from engine.store.queries import Selection
@@ -22,7 +22,7 @@ _SEARCH = "“dog” also finds “dogs”. Put text in quotation marks to find 
 _WORD = "A whole word of the caption. With “A word is a”, this word must be it: “dog” that is a wrong object."
 _MATCHES = {"any": "Any of them", "all": "All of them"}
 _PHOTOS = {"": "Any", "yes": "Has a photo", "no": "Photo is missing"}
-_KEYS = ("text", "tag", "match", "condition", "slice", "photo", "fact", "says", "verdict")
+_KEYS = ("text", "tag", "match", "condition", "slice", "photo", "fact", "says", "verdict", versus.KEY)
 
 
 def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
@@ -45,7 +45,7 @@ def choose(run: data.Run, beam: int, ranges: pd.DataFrame) -> Selection:
         more = _more(run, beam)
     spans, lasso = score_filters.chosen(ranges)
     chosen = replace(more, ranges=spans, text=searched.strip(), tags=tuple(tags), condition=condition, lasso=lasso)
-    return _judged(chosen, run, beam, verdict)
+    return _judged(replace(chosen, versus=versus.choose()), run, beam, verdict)
 
 
 def _tags(found: pd.DataFrame) -> list[str]:
@@ -140,12 +140,7 @@ def described(selection: Selection) -> str:
     if selection.tags:
         joined = (" and " if selection.every_tag else " or ").join(selection.tags)
         parts.append(f"{'tag' if len(selection.tags) == 1 else 'tags'} {joined}")
-    if selection.condition:
-        parts.append(f"condition {selection.condition}")
-    if selection.slice:
-        parts.append(f"slice {choices.get('slice')}")
-    if selection.photo is not None:
-        parts.append("has a photo" if selection.photo else "photo is missing")
+    parts += _of_images(selection)
     if selection.fact:
         parts.append(f"a word is a {selection.verdict} {selection.fact}")
     if selection.word:
@@ -158,3 +153,15 @@ def described(selection: Selection) -> str:
     if selection.include_ids is not None or choices.get("verdict") == "open":
         parts.append(f"verdict {verdicts.FILTERS.get(choices.get('verdict'), '').lower()}")
     return ", ".join(parts)
+
+
+def _of_images(selection: Selection) -> list[str]:
+    """Return the filters that are about the image of a case, as texts."""
+    parts = [f"condition {selection.condition}"] if selection.condition else []
+    if selection.slice:
+        parts.append(f"slice {choices.get('slice')}")
+    if selection.versus:
+        parts.append(versus.described(selection.versus))
+    if selection.photo is not None:
+        parts.append("has a photo" if selection.photo else "photo is missing")
+    return parts

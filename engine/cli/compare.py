@@ -28,7 +28,7 @@ def text(results: Path, left: str, right: str) -> str:
     """
     connection, problems = database.connect(results)
     cursor = connection.cursor()
-    sides = [_setting(cursor, each, problems) for each in (left, right)]
+    sides = [setting(cursor, each, problems) for each in (left, right)]
     overlap = queries.overlap(cursor, *sides[0], *sides[1]).iloc[0]
     if not overlap.shared:
         raise SettingError(f"{left} and {right} have no captioned image in common: compare runs on the same images")
@@ -54,7 +54,12 @@ _READING = (
 )
 
 
-def _setting(cursor: DuckDBPyConnection, named: str, problems: Sequence[Problem]) -> tuple[str, int]:
+def setting(cursor: DuckDBPyConnection, named: str, problems: Sequence[Problem]) -> tuple[str, int]:
+    """Return the run and the beam size that a user names as `RUN:BEAM`, or as `RUN` for its best beam size.
+
+    Raises:
+        SettingError: no such run or beam size.
+    """
     run, colon, beam = named.rpartition(":")
     if not colon:
         run = named

@@ -42,6 +42,9 @@ _TITLES = {
 }
 _UNKNOWN = "not known"
 
+OF_SPLIT = {_TITLES[key] for key in ("data", "images", "refs")}
+"""Entries that name the split. They do not change a metric that is computed for each image by itself."""
+
 
 @dataclass(frozen=True)
 class Difference:

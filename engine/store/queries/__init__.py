@@ -52,11 +52,16 @@ from engine.store.queries.hallucinations import (
     hallucination_differences,
     hallucinations,
 )
+from engine.store.queries.many_settings import (
+    many_settings,
+    mean_ranks,
+)
 from engine.store.queries.nbest import (
     case_hypotheses,
     oracle,
 )
 from engine.store.queries.pairs import (
+    all_paired_cases,
     id_collisions,
     overlap,
     paired_cases,
@@ -77,6 +82,7 @@ from engine.store.queries.selection import (
     EVERYTHING,
     Lasso,
     Selection,
+    Versus,
     search_phrase,
 )
 from engine.store.queries.selection_statistics import (
@@ -121,8 +127,10 @@ __all__ = [
     "EVERYTHING",
     "Lasso",
     "Selection",
+    "Versus",
     "alarm_bins",
     "alarms",
+    "all_paired_cases",
     "attention",
     "attention_beam_sizes",
     "attention_captions",
@@ -156,6 +164,8 @@ __all__ = [
     "headline_scores",
     "histograms",
     "id_collisions",
+    "many_settings",
+    "mean_ranks",
     "metric_column",
     "metric_ranges",
     "neighbours",

@@ -122,13 +122,11 @@ def paired_cases(
     Raises:
         ValueError: METRICS does not define `metric`.
     """
-    is_left_higher = left_better == (direction(metric) > 0)
-    gain = '"left" - "right"' if is_left_higher else '"right" - "left"'
+    changed, gain = _changed(cursor, (run, beam, other, other_beam), metric, left_better)
     found = cursor.execute(
         f"""
         SELECT image_id, "left", "right", "left" - "right" AS change, count(*) OVER () AS matching
-        FROM {_pairs(cursor, run, beam, other, other_beam, metric)}
-        WHERE {gain} >= {METRICS[metric].tie} ORDER BY {gain} DESC, image_id LIMIT $limit OFFSET $offset
+        FROM ({changed}) ORDER BY {gain} DESC, image_id LIMIT $limit OFFSET $offset
         """,
         {"limit": limit, "offset": offset},
     ).df()
@@ -138,6 +136,50 @@ def paired_cases(
     found["file_name"] = found.image_id.map(_texts(cursor, "images", run, ids, "file_name"))
     columns = ["image_id", "file_name", "left", "right", "change", "left_caption", "right_caption", "matching"]
     return found[columns]
+
+
+def all_paired_cases(
+    cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int, metric: str, left_better: bool
+) -> pd.DataFrame:
+    """Return every row of `paired_cases`, for a file: columns image_id to right_caption.
+
+    Raises:
+        ValueError: METRICS does not define `metric`.
+    """
+    changed, gain = _changed(cursor, (run, beam, other, other_beam), metric, left_better)
+    return cursor.execute(
+        f"""
+        SELECT image_id, file_name, "left", "right", "left" - "right" AS change, a.caption AS left_caption,
+            b.caption AS right_caption
+        FROM ({changed})
+        LEFT JOIN (SELECT image_id, file_name FROM images WHERE run = $run) USING (image_id)
+        LEFT JOIN (SELECT image_id, caption FROM captions WHERE run = $run AND beam_size = $beam) a USING (image_id)
+        LEFT JOIN (SELECT image_id, caption FROM captions WHERE run = $other AND beam_size = $size) b USING (image_id)
+        ORDER BY {gain} DESC, image_id
+        """,
+        {"run": run, "beam": int(beam), "other": other, "size": int(other_beam)},
+    ).df()
+
+
+def changed_images(
+    cursor: DuckDBPyConnection, run: str, beam: int, other: str, other_beam: int, metric: str, left_better: bool
+) -> str:
+    """Return the name of a table in memory with the image_id of every row of `paired_cases`.
+
+    Raises:
+        ValueError: METRICS does not define `metric`.
+    """
+    changed, _ = _changed(cursor, (run, beam, other, other_beam), metric, left_better)
+    return keep(cursor, f"SELECT image_id FROM ({changed})", {})
+
+
+def _changed(
+    cursor: DuckDBPyConnection, sides: tuple[str, int, str, int], metric: str, left_better: bool
+) -> tuple[str, str]:
+    """Return a SELECT of image_id, left and right where one side is better, and how much better it is, in SQL."""
+    is_left_higher = left_better == (direction(metric) > 0)
+    gain = '"left" - "right"' if is_left_higher else '"right" - "left"'
+    return f"SELECT * FROM {_pairs(cursor, *sides, metric)} WHERE {gain} >= {METRICS[metric].tie}", gain
 
 
 def _texts(

@@ -10,6 +10,7 @@ from duckdb import DuckDBPyConnection
 
 from engine.store.queries.case_tables import case_table, condition_table
 from engine.store.queries.columns import metric_column
+from engine.store.queries.pairs import changed_images
 from engine.store.queries.temporary_tables import keep
 
 
@@ -23,6 +24,16 @@ class Lasso:
     x: str
     y: str
     corners: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Versus:
+    """The images on which a setting is better (`is_gain`) or worse than another setting by a metric; no ties."""
+
+    run: str  # of the other setting
+    beam_size: int
+    metric: str
+    is_gain: bool
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class Selection:
     verdict: str = ""
     word: str = ""
     lasso: Lasso | None = None
+    versus: Versus | None = None
     include_ids: tuple[str, ...] | None = None  # only these images, such as those with a verdict; None: all
     exclude_ids: tuple[str, ...] = ()
 
@@ -98,6 +110,9 @@ def _of_images(
     if selection.photo is not None:
         missing = keep(cursor, "SELECT image_id FROM images WHERE run = $run AND width IS NULL", {"run": run})
         clauses.append(f"image_id {'NOT ' * selection.photo}IN (FROM {missing})")
+    if (versus := selection.versus) is not None:
+        other = versus.run, versus.beam_size, versus.metric, versus.is_gain
+        clauses.append(f"image_id IN (FROM {changed_images(cursor, run, beam_size, *other)})")
     if selection.include_ids is not None:
         clauses.append("image_id IN (SELECT unnest($include_ids::VARCHAR[]))")
         bound["include_ids"] = list(selection.include_ids)

@@ -2,6 +2,9 @@
 
 from collections import Counter
 
+from hypothesis import given
+from hypothesis.strategies import text
+
 from dashboard.text import word_diff
 from dashboard.theme import DARK, LIGHT
 
@@ -43,3 +46,18 @@ def test_untrusted_words_stay_text_and_every_mark_has_a_line_and_a_colour():
         }
         assert all("text-decoration: underline" in rule and "color: #" in rule for rule in rules.values())
         assert "wavy" in rules["unmatched"] and "wavy" not in rules["matched"]
+
+
+@given(text(alphabet="ab c,-"), text(alphabet="ab c,-"))
+def test_both_captions_keep_their_words_and_unmarked_words_are_common(left, right):
+    marked = word_diff.both(left, right)
+    assert [[word for word, _ in side] for side in marked] == [left.split(), right.split()]
+    plain = [[word_diff.tokens(word) for word, mark in side if not mark and word_diff.tokens(word)] for side in marked]
+    assert plain[0] == plain[1]
+    assert word_diff.both(left, left)[0] == [(word, "") for word in left.split()]
+
+
+def test_only_words_of_one_caption_are_marked():
+    left, right = word_diff.both("A red bus.", "a blue bus")
+    assert left == [("A", ""), ("red", word_diff.UNMATCHED), ("bus.", "")]
+    assert right == [("a", ""), ("blue", word_diff.UNMATCHED), ("bus", "")]

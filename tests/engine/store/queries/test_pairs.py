@@ -1,5 +1,7 @@
 """Two settings on the same images."""
 
+import pytest
+
 from engine.store import database, queries, records
 from engine.store import tables as store
 from tests.engine.store.queries.stored_values import scored
@@ -50,3 +52,32 @@ def test_the_largest_changes_come_first_and_only_in_their_direction(cursor):
     assert gains.image_id.tolist() == sorted((n for n in change if change[n] > 0), key=lambda n: -change[n])
     assert losses.image_id.tolist() == sorted((n for n in change if change[n] < 0), key=lambda n: change[n])
     assert gains.file_name.iloc[0] == f"{gains.image_id.iloc[0]}.png"
+
+
+@pytest.mark.parametrize("is_gain", [True, False])
+def test_all_changed_images_are_listed_and_are_those_of_the_filter(cursor, is_gain):
+    sides = ("demo", 3, "demo", 1, "cider", is_gain)
+    shown = queries.paired_cases(cursor, *sides, limit=20)
+    whole = queries.all_paired_cases(cursor, *sides)
+    assert whole.equals(shown[whole.columns]) and len(whole) == shown.matching.iloc[0] > 0
+    chosen = queries.Selection(versus=queries.Versus("demo", 1, "cider", is_gain))
+    found = queries.selected_ids(cursor, "demo", 3, "cider", False, chosen)
+    assert set(found.image_id) == set(whole.image_id)
+    assert queries.case_count(cursor, "demo", 3, chosen).selected.item() == len(whole)
+
+
+def test_a_comparison_with_another_run_keeps_only_shared_images(partial):
+    ids = [
+        set(
+            queries.selected_ids(
+                partial,
+                "demo",
+                3,
+                "cider",
+                False,
+                queries.Selection(versus=queries.Versus("partial", 0, "cider", side)),
+            ).image_id
+        )
+        for side in (True, False)
+    ]
+    assert not ids[0] & ids[1] and ids[0] | ids[1] <= set(runs.image_ids()[:5])
