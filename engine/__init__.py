@@ -7,11 +7,10 @@ metrics and dataset readers implement. Importing this package imports nothing.
 `engine.load(results, run)` returns the tables of a run as DataFrames, see `store/notebook.py`.
 """
 
-import importlib
-from typing import Any
 
+def __getattr__(name: str) -> object:
+    if name == "load":
+        from importlib import import_module  # at its first use
 
-def __getattr__(name: str) -> Any:
-    if name == "load":  # imported at its first use
-        return importlib.import_module("engine.store.notebook").load
+        return import_module("engine.store.notebook").load
     raise AttributeError(f"module 'engine' has no attribute {name!r}")
