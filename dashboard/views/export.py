@@ -127,7 +127,8 @@ def _icon(chapter: Chapter) -> str:
 
 
 def _command(source: Source) -> str:
-    words = ["python", "-m", "dashboard.report", source.run.name, "--out", "report.zip"]
+    form = st.session_state.get("report_form") or "zip"
+    words = ["python", "-m", "dashboard.report", source.run.name, "--out", f"report.{form}"]
     results = source.results.resolve()
     # The command's default is the results folder of the project.
     words += ["--results", str(results)] if results != data.RESULTS.resolve() else []

@@ -3,11 +3,15 @@
 import os
 import shutil
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from engine.export.source import ExportError
 from engine.writing import publish_folder, replacing
+
+_THREADS = 16
+"""Files that are waited for at the same time: a disk writes many small files together."""
 
 
 def check(target: Path) -> None:
@@ -46,9 +50,8 @@ def new_folder(target: Path) -> Generator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                _sync(path)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(_sync, [path for path in temporary.rglob("*") if path.is_file()]))
         publish_folder(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
