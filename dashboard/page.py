@@ -4,9 +4,10 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from dashboard import theme
+from dashboard.annotations import run_labels
 from dashboard.state import choices, data, model_process
 from dashboard.text import formatting
-from dashboard.widgets import layout, saved_selections
+from dashboard.widgets import layout, run_management, saved_selections
 
 PAGES = [
     st.Page("views/overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -51,6 +52,8 @@ def main() -> None:
     if layout.template() == theme.DARK:
         st.html(_DARK)
     data.refresh()
+    labels = run_labels.read(data.results_folder())
+    data.label(labels.titles, labels.hidden)
     choices.restore()
     page = st.navigation(PAGES)
     with layout.sentences():
@@ -61,6 +64,7 @@ def _draw(page: StreamlitPage) -> None:
     runs = data.runs()
     if not runs:
         layout.welcome(data.results_folder(), data.problems())
+        run_management.last_actions()
         return
     requested, chosen = choices.get(choices.RUN), _pick_run(runs)
     with st.sidebar:
@@ -81,10 +85,15 @@ def _draw(page: StreamlitPage) -> None:
 
 def _pick_run(runs: list[data.Run]) -> str:
     """Draw the choice of a run and return the name of the chosen one."""
-    by_name = {run.name: run for run in runs}
-    first = layout.first_run(runs).name
+    listed = layout.listed_runs()
+    by_name = {run.name: run for run in listed}
+    first = layout.first_run(listed).name
     with st.sidebar:
-        chosen = choices.one_of("Run", choices.RUN, list(by_name), first, says_so=True)
+        chosen = choices.one_of(
+            "Run", choices.RUN, list(by_name), first, lambda name: by_name[name].shown, says_so=True
+        )
+        if any(run.is_hidden for run in runs):
+            choices.opened("Show hidden runs", "hidden", widget=st.toggle)
         choices.keep(run=chosen)  # the default too: a copied URL must keep its meaning when runs are added
         run = by_name[chosen]
         st.caption(" · ".join(formatting.markdown(line) for line in run.described()))

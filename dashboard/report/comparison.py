@@ -45,8 +45,8 @@ class Sides:
         if self.left.name == self.right.name:
             return beams[0], beams[1]
         if self.left_beam == self.right_beam:
-            return self.left.name, self.right.name
-        return f"{self.left.name}, {beams[0]}", f"{self.right.name}, {beams[1]}"
+            return self.left.shown, self.right.shown
+        return f"{self.left.shown}, {beams[0]}", f"{self.right.shown}, {beams[1]}"
 
     @property
     def note(self) -> str:

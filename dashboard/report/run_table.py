@@ -59,7 +59,7 @@ def listed(run: Run, runs: Sequence[Run]) -> list[Run]:
 
 def _rows(run: Run, scores: pd.DataFrame) -> list[dict[str, str]]:
     shared = {
-        "Run": run.name,
+        "Run": run.shown,
         **{title: run.text("captioner", key) for title, key in _MODEL.items()},
         **{title: _short(run.text("captioner", "training", key)) for title, key in _TRAINING.items()},
         **{title: formatting.shortened(run.text("captioner", key), _SHORTEST) for title, key in _PROMPTED.items()},

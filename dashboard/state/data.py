@@ -4,9 +4,10 @@ Calls `engine.store.queries` and caches the answers. Knows no SQL and draws noth
 """
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import lru_cache, partial
 from hashlib import blake2s
 from pathlib import Path
@@ -27,10 +28,10 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 """The results folder if the environment names no other."""
 
 RUNS = ("runs/*/*.parquet", "runs/*/*/*.parquet", "runs/*/*.json", "runs/*")
-BESIDE = ("verdicts/*.json", "published/*")
-"""Patterns of the files that hold runs, and of the files that belong to runs: verdicts and published figures."""
+BESIDE = ("verdicts/*.json", "published/*", "run_labels.json")
+"""Patterns of the files that hold runs, and of those that belong to runs: verdicts, published figures, titles."""
 
-_STATE = "results_state"
+_STATE, _LABELS = "results_state", "run_labels"
 
 MEMORY = "1500MB"
 """The most memory of the connection: with the answers of a run of a million images the server stays below 3 GB."""
@@ -105,9 +106,18 @@ def state() -> State:
     return st.session_state[_STATE]
 
 
+def label(titles: Mapping[str, str], hidden: Collection[str]) -> None:
+    """Keep for this run of the page the titles that users gave to runs, and the runs that lists hide."""
+    st.session_state[_LABELS] = (dict(titles), frozenset(hidden))
+
+
 def runs() -> list[Run]:
-    """Return all finished runs, by name."""
-    return _runs(state())
+    """Return all finished runs, by name, with the titles of `label`; hidden ones are marked."""
+    found = _runs(state())
+    titles, hidden = ({}, frozenset()) if _READ_INSTEAD.get() else st.session_state.get(_LABELS, ({}, frozenset()))
+    if not titles and not hidden:
+        return found
+    return [replace(run, title=titles.get(run.name, ""), is_hidden=run.name in hidden) for run in found]
 
 
 def problems() -> list[Problem]:

@@ -73,6 +73,7 @@ def draw() -> None:
 def _partners(run: data.Run) -> pd.DataFrame:
     """Return runs for the right side: those with images of this run, and the run itself if it has several sizes."""
     found = data.query(queries.partners, run.name)
+    found = found[found.run.isin([each.name for each in layout.listed_runs()])]
     alone = len(data.query(queries.beam_sizes, run.name)) < 2
     return found[found.run != run.name] if alone else found
 
@@ -90,10 +91,11 @@ def _choose(run: data.Run, partners: pd.DataFrame) -> Sides | None:
     columns = layout.columns([3, 4, 3, 2], "choice", "sides", vertical_alignment="bottom")
     with columns[0]:
         left = choices.one_of(
-            f"Left: beam size of {run.name}", "left_beam", sizes, layout.first_beam(run, sizes), run.beam
+            f"Left: beam size of {run.shown}", "left_beam", sizes, layout.first_beam(run, sizes), run.beam
         )
     with columns[1]:
-        named = {name: f"{name} ({formatting.count(int(count), 'shared image')})" for name, count in shared.items()}
+        counts = {name: formatting.count(int(count), "shared image") for name, count in shared.items()}
+        named = {name: f"{by_name[name].shown} ({count})" for name, count in counts.items()}
         other = by_name[
             choices.one_of("Right: run", "right", list(named), next(iter(named)), named.__getitem__, says_so=True)
         ]

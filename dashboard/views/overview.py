@@ -11,7 +11,7 @@ from dashboard.items import Figure, Table
 from dashboard.report import chapters, hallucinations, slices, tables
 from dashboard.state import choices, data
 from dashboard.text import formatting
-from dashboard.widgets import export_button, layout, worst_slices
+from dashboard.widgets import export_button, layout, run_management, worst_slices
 from engine.store import queries
 from engine.store.frames import named_rows
 from engine.store.schema import METRICS, TAGS
@@ -31,6 +31,7 @@ def draw() -> None:
     if (beam := layout.source(run).setting()) is not None:
         worst_slices.draw(run, beam)
     _cards()
+    run_management.draw(run)
     _all_runs(run)
     _scores(run)
     _hallucinations(run)
@@ -65,7 +66,7 @@ def _items(run: data.Run) -> list[Figure | Table]:
 
 
 def _cards() -> None:
-    runs, best = data.runs(), data.query(queries.best_scores)
+    runs, best = layout.listed_runs(), data.query(queries.best_scores)
     for start in range(0, len(runs), _ACROSS):
         columns = layout.columns(_ACROSS, "case", f"runs_{start}")
         for column, run in zip(columns, runs[start : start + _ACROSS], strict=False):
@@ -76,8 +77,9 @@ def _cards() -> None:
 def _card(run: data.Run, best: pd.DataFrame) -> None:
     current = run.name == layout.current_run().name
     with st.container(border=True, key=f"card_{run.name}", height="stretch"):  # cards of a row end at the same line
-        st.markdown(f"### {formatting.markdown(run.name)}" + (" :blue-badge[current]" if current else ""))
+        st.markdown(f"### {formatting.markdown(run.shown)}" + (" :blue-badge[current]" if current else ""))
         st.caption(" · ".join(formatting.markdown(line) for line in [*run.described(), _captioner(run)] if line))
+        run_management.note(run)
         shown = list(dict.fromkeys([*metrics.HEADLINES, *metrics.headlines(best.metric)]))
         for start in range(0, len(shown), 2):
             for column, metric in zip(st.columns(2), shown[start : start + 2], strict=False):

@@ -29,6 +29,14 @@ def first_run(runs: list[data.Run]) -> data.Run:
     return max(runs, key=lambda run: (bool(run.attention) + bool(run.captions), run.text("created"), run.name))
 
 
+def listed_runs() -> list[data.Run]:
+    """Return the runs that lists show: without hidden ones, unless the user shows these or one is open."""
+    runs, current = data.runs(), choices.get(choices.RUN)
+    if choices.get("hidden"):
+        return runs
+    return [run for run in runs if not run.is_hidden or run.name == current] or runs
+
+
 def current_run() -> data.Run:
     """Return the run of the page."""
     runs = {run.name: run for run in data.runs()}
@@ -38,7 +46,7 @@ def current_run() -> data.Run:
 def source(run: data.Run, beam: int | None = None, **chosen: Any) -> Source:
     """Return the run as the source of chapters, figures and tables."""
     runs = data.runs()
-    return Source(run, runs, data.query, data.results_folder(), beam, parts=companions(run, runs), **chosen)
+    return Source(run, listed_runs(), data.query, data.results_folder(), beam, parts=companions(run, runs), **chosen)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from engine.store.schema import ATTENTION_PASSES
 _EARLIER = {"attention_pass": ATTENTION_PASSES["standard"], "attention_images": "all"}
 """Values of settings that older plans do not contain, because they were the same in all runs."""
 
-_HELD, _STARTING, _STATE = "held", "starting", "plan.json"
+_STARTING, _STATE = "starting", "plan.json"
 
 
 class RunExists(ValueError):
@@ -81,16 +81,16 @@ class RunInProgress:
 
     def _hold(self, part: str | None) -> None:
         """Take the lock of the whole run, or that of a part if nobody has the whole."""
-        whole = locks.hold(self._parts / _HELD, f"run {self.name!r}", "choose another --run")
+        whole = locks.hold(self._parts / parts.HELD, f"run {self.name!r}", "choose another --run")
         try:
             if part is None:
-                for each in sorted(self._parts.glob(f"{_HELD}-*")):
-                    name = each.name.removeprefix(f"{_HELD}-").replace("-of-", "/")
+                for each in sorted(self._parts.glob(f"{parts.HELD}-*")):
+                    name = each.name.removeprefix(f"{parts.HELD}-").replace("-of-", "/")
                     what = f"part {name} of run {self.name!r}"
                     self._held.append(locks.hold(each, what, "stop it and the other parts"))
                 self._held.append(whole)
             else:
-                mine = self._parts / f"{_HELD}-{part.replace('/', '-of-')}"
+                mine = self._parts / f"{parts.HELD}-{part.replace('/', '-of-')}"
                 self._held.append(locks.hold(mine, f"part {part} of run {self.name!r}", "run another part"))
         finally:
             if whole not in self._held:
@@ -102,7 +102,7 @@ class RunInProgress:
             if self._is_finished():
                 return False
             try:
-                self._held.append(locks.hold(self._parts / _HELD, f"run {self.name!r}", "wait"))
+                self._held.append(locks.hold(self._parts / parts.HELD, f"run {self.name!r}", "wait"))
             except ResultsError:
                 return False
         return True

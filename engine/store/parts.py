@@ -21,6 +21,9 @@ from engine.writing import publish_folder
 PARTS = ".parts"
 """The folder in a run's folder."""
 
+HELD = "held"
+"""The lock file in it of the process that writes the run; those of parts have names that begin so."""
+
 RECORD = "computed.json"
 
 
