@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.annotations import bookmarks, verdicts
+from dashboard.annotations import bookmarks, run_labels, verdicts
 from dashboard.report import archive
 from engine import __main__ as command
 from engine.store.answer_schema import ANSWERS
@@ -130,12 +130,15 @@ def test_the_queries_of_the_results_document_run(query, full_results, capsys):
 
 
 def test_the_stored_entries_of_the_results_document_are_read(tmp_path):
-    kept, saved = blocks(RESULTS, "json")
-    for path, content in ((verdicts.path(tmp_path, "demo"), kept), (bookmarks.path(tmp_path), saved)):
+    kept, saved, labelled = blocks(RESULTS, "json")
+    files = (verdicts.path(tmp_path, "demo"), bookmarks.path(tmp_path), run_labels.path(tmp_path))
+    for path, content in zip(files, (kept, saved, labelled), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     assert verdicts.read(tmp_path, "demo").of("000002000000", 3).attends == "partly"
     assert bookmarks.read(tmp_path)[0][0].view == "failures"
+    labels = run_labels.read(tmp_path)
+    assert labels.titles == {"demo": "Base model"} and labels.actions[0].described == "rename demo to Base model"
 
 
 def _section(document: Path, heading: str) -> str:
