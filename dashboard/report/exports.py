@@ -238,9 +238,12 @@ def markdown(content: Table) -> str:
 
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&]|^[#+=.-])")
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")  # `1. ` begins a list
 
 
 def markdown_text(text: Any) -> str:
     """Return text that Markdown shows literally, also in a table cell; a number keeps its decimal point."""
     line = formatting.line(text)
-    return line if formatting.is_number(line) else _MARKDOWN.sub(r"\\\1", line)
+    if formatting.is_number(line):
+        return line
+    return _NUMBERED.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", line))

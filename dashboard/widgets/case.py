@@ -80,7 +80,10 @@ def two_captions(captions: Mapping[str, str]) -> None:
         f"<p><strong>{formatting.escaped(name)}</strong>: {word_diff.html(marked) or formatting.EMPTY}</p>"
         for name, marked in zip(captions, word_diff.both(*texts), strict=True)
     ]
-    legend = '<div class="legend"><mark class="w-unmatched">unmatched</mark>: appears only in this caption.</div>'
+    legend = (
+        '<div class="legend"><mark class="w-unmatched">unmatched</mark>: '
+        "the other caption does not have this word at this place.</div>"
+    )
     _wording("".join(lines) + legend * ("w-unmatched" in "".join(lines)))
 
 

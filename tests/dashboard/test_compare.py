@@ -66,7 +66,7 @@ def test_both_captions_have_their_differences_marked(open_view, tmp_path):
     app = open_view("compare", tmp_path, run="demo", left_beam=3, right_beam=1, image="scene_03")
     shown = htmls(app)
     assert "Left (beam size 3)" in shown and "Right (beam size 1 (greedy))" in shown
-    assert 'class="w-unmatched"' in shown and "appears only in this caption" in shown
+    assert 'class="w-unmatched"' in shown and "does not have this word at this place" in shown
 
 
 def tables_of(app) -> list:
