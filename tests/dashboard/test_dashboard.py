@@ -487,7 +487,7 @@ def test_the_dashboard_imports_no_torch_and_only_the_reading_half_of_the_engine(
 
 def test_classes_predicted_elsewhere_are_shown_without_bars(open_view, tmp_path):
     runs.imported_classes_run(tmp_path / "results")
-    app = open_view("zeroshot", tmp_path / "results", run="classes")
+    app = open_view("zeroshot", tmp_path / "results", run="classes", outcome="all")
     cards = sent(app, "zero_gallery")["cards"]
     assert [card["bars"] for card in cards] == [[]] * 4
     assert {card["note"] for card in cards} == {"predicted dog", "predicted dog, true label: cat"}
