@@ -26,8 +26,8 @@ if model_process.is_live():
 _STYLE = f"""<style>
 .stMainBlockContainer {{ padding: 2.25rem 2rem 3rem; }}
 .stMainBlockContainer h1 {{ font-size: 2rem; padding: 0.4rem 0 0; }}
-.stMainBlockContainer h2 {{ font-size: 1.5rem; padding: 0.6rem 0 0; }}
-.stMainBlockContainer h3 {{ font-size: 1.25rem; padding: 0.3rem 0 0; }}
+.stMainBlockContainer h2 {{ font-size: 1.5rem; padding: 0.6rem 0 0.4rem; }}
+.stMainBlockContainer h3 {{ font-size: 1.25rem; padding: 0.3rem 0 0.3rem; }}
 [data-testid="stHorizontalBlock"] [data-testid="stButtonGroup"] button {{ min-height: 2.5rem; }}
 [data-testid="stCaptionContainer"] {{ opacity: 0.75; }}
 [data-testid="stMetricLabel"] p {{ white-space: normal; }}

@@ -45,7 +45,8 @@ def draw() -> None:
 def _findings(run: data.Run) -> None:
     """Show first what is wrong with the data of the current run, because its scores then mean something else."""
     for title, remedy in run.findings():
-        st.warning(f"{formatting.markdown(title)}.  \n{formatting.markdown(remedy)}.")
+        found, advice = (formatting.markdown(formatting.capitalized(each)) for each in (title, remedy))
+        st.warning(f"{found}.  \n{advice}.")
 
 
 def _items(run: data.Run) -> list[Figure | Table]:
@@ -194,7 +195,7 @@ def _tags(run: data.Run) -> None:
         return
     found, total = data.query(queries.tags, run.name, beam), source.captions_at(beam)
     where = formatting.of_setting(beam, run.is_sampled)
-    st.header(f"What went wrong in {formatting.markdown(run.name)} {where}")
+    st.header(f"What went wrong in {formatting.markdown(run.shown)}{f' {where}' * (beam > 0)}")
     if found.empty:
         st.caption(f"None of the {formatting.count(total, 'caption')} has a failure tag.")
     for row in named_rows(found):
