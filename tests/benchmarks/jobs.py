@@ -63,9 +63,18 @@ def worst_five(hand: Hand) -> None:
 
 
 def worse_than_greedy(hand: Hand) -> None:
-    """The images where beam size 3 is worse than greedy search."""
+    """All images where the best beam size is worse than greedy search."""
     hand.view("Compare")
-    hand.page.get_by_text("worse", exact=False).first.wait_for(timeout=_TIMEOUT)
+    hand.click(hand.page.get_by_role("link").filter(has_text="Open these").nth(1))
+    hand.page.get_by_role("heading", name="Failures", exact=True).wait_for(timeout=_TIMEOUT)
+    hand.page.locator("button.card").first.wait_for(timeout=_TIMEOUT)
+
+
+def many_runs(hand: Hand) -> None:
+    """All runs of the same images in one table with tests, and in one figure."""
+    hand.view("Compare")
+    hand.click(hand.page.get_by_text("Any number of settings"))
+    hand.page.locator(".js-plotly-plot").first.wait_for(timeout=_TIMEOUT)
 
 
 def where_it_looked(hand: Hand) -> None:
@@ -88,7 +97,7 @@ def verdict(hand: Hand) -> None:
     hand.view("Failures")
     hand.click(hand.page.get_by_role("radio", name="no", exact=True))
     hand.page.get_by_text("Saved ", exact=False).first.wait_for(timeout=_TIMEOUT)
-    other = hand.page.context.new_page()
+    other = hand.page.context.browser.new_page()
     other.goto(hand.page.url)
     other.get_by_text("Saved ", exact=False).first.wait_for(timeout=_TIMEOUT)
     other.close()
@@ -105,7 +114,8 @@ def by_keyboard(hand: Hand) -> None:
 
 JOBS: dict[str, Callable[[Hand], None]] = {
     "five worst by CLIPScore, and why": worst_five,
-    "images where another beam size is worse": worse_than_greedy,
+    "all images where beam 3 is worse than greedy": worse_than_greedy,
+    "all runs of the images compared": many_runs,
     "where the model looked, all heads": where_it_looked,
     "from the worst slice to its photos": slice_to_photos,
     "a verdict, saved and opened elsewhere": verdict,
@@ -116,12 +126,14 @@ JOBS: dict[str, Callable[[Hand], None]] = {
 def main() -> None:
     """Print a row per job."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("results", type=Path)
+    parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if not (options.results / "runs" / "demo" / "run.json").exists():
+        sys.exit(f"{options.results} has no run 'demo': make it with `make evaluate`")
     with served(options.results) as (url, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        print(f"{'job':42} {'clicks':>6} {'keys':>5} {'seconds':>8}")
+        print(f"{'job':46} {'clicks':>6} {'keys':>5} {'seconds':>8}")
         for name, job in JOBS.items():
             seconds, hand = [], None
             for _ in range(options.rounds):
@@ -133,7 +145,7 @@ def main() -> None:
                 job(hand)
                 seconds.append(time.perf_counter() - start)
                 page.close()
-            print(f"{name:42} {hand.clicks:6} {hand.keys:5} {statistics.median(seconds):8.1f}")
+            print(f"{name:46} {hand.clicks:6} {hand.keys:5} {statistics.median(seconds):8.1f}")
         browser.close()
 
 
