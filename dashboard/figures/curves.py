@@ -5,7 +5,7 @@ template: a figure looks the same on a page, in a test and in an exported file.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -66,10 +66,15 @@ def metric_by_beam(
 def metric_by_run(frames: Mapping[str, pd.DataFrame], metric: str, template: str = LIGHT) -> go.Figure:
     """Draw a corpus metric of several runs against beam size, each with its 95 % band.
 
+    Imported captions have no beam size: beside runs that have one, they are a level line.
+
     Args:
         frames: name of a run -> `queries.corpus_scores` of one metric: beam_size, value, low, high.
     """
     described = METRICS[metric]
+    sizes = sorted({int(size) for frame in frames.values() for size in frame.beam_size if size > 0})
+    if sizes:
+        frames = {name: _level(frame, sizes) for name, frame in frames.items()}
     figure = blank(f"{plain(described.title)} by beam size", "Beam size", _with_unit(metric), template)
     for place, (name, frame) in enumerate(zip(labels(frames), frames.values(), strict=True)):
         _band(figure, frame, "value", place, name, described.digits, template)
@@ -77,6 +82,14 @@ def metric_by_run(frames: Mapping[str, pd.DataFrame], metric: str, template: str
     room = 20 * len(frames)
     figure.update_layout(showlegend=True, legend={"orientation": "v"}, margin={"t": 64 + room}, height=HEIGHT + room)
     return _beam_axis(figure, pd.concat([frame[["beam_size"]] for frame in frames.values()]))
+
+
+def _level(frame: pd.DataFrame, sizes: Sequence[int]) -> pd.DataFrame:
+    """Return a frame of imported captions at the first and the last beam size, and any other frame as it is."""
+    if not (frame.beam_size == 0).all() or frame.empty:
+        return frame
+    ends = sorted({sizes[0], sizes[-1]})
+    return pd.concat([frame.iloc[:1].assign(beam_size=size) for size in ends], ignore_index=True)
 
 
 def _with_unit(metric: str) -> str:

@@ -143,3 +143,13 @@ def test_few_distinct_words_are_counted_whole():
     frame = pd.DataFrame({"beam_size": [1, 3], "distinct_words": [13, 14]})
     assert curves.distinct_by_beam(frame).layout.yaxis.dtick == 1
     assert curves.distinct_by_beam(frame.assign(distinct_words=[13, 140])).layout.yaxis.dtick is None
+
+
+def test_imported_captions_are_a_level_line_beside_beam_sizes():
+    searched = pd.DataFrame({"beam_size": [1, 100], "value": [0.8, 0.9], "low": [0.7, 0.8], "high": [0.9, 1.0]})
+    imported = pd.DataFrame({"beam_size": [0], "value": [0.5], "low": [0.4], "high": [0.6]})
+    figure = curves.metric_by_run({"ours": searched, "theirs": imported}, "cider")
+    line = next(trace for trace in figure.data if trace.name == "theirs")
+    assert list(line.x) == [1, 100] and list(line.y) == [0.5, 0.5] and figure.layout.xaxis.type == "log"
+    alone = curves.metric_by_run({"theirs": imported}, "cider")
+    assert [list(trace.x) for trace in alone.data if trace.name == "theirs"] == [[0]]
