@@ -37,7 +37,7 @@ def test_a_title_and_a_note_are_shown_and_the_record_stays(open_view, results):
     button(app, "Save title").click().run()
     assert not app.exception and "Saved title and note of demo" in app.success[0].value
     shown = words(app)
-    assert r"#### Base \<b\>model\<\/b\>" in shown and r"first \*try\*" in shown and "run demo" in shown
+    assert r"### Base \<b\>model\<\/b\>" in shown and r"first \*try\*" in shown and "run demo" in shown
     assert listed(app) == ["Base <b>model</b>", "predictions"]
     again = opened(open_view, results)
     assert listed(again) == ["Base <b>model</b>", "predictions"]
