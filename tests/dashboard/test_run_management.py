@@ -52,7 +52,7 @@ def test_a_title_and_a_note_are_shown_and_the_record_stays(open_view, results):
 def test_a_hidden_run_leaves_the_lists_until_hidden_runs_are_shown(open_view, results):
     app = opened(open_view, results, managed="predictions")
     button(app, "Hide from lists").click().run()
-    assert listed(app) == ["demo"] and "#### predictions" not in words(app)
+    assert listed(app) == ["demo"] and "### predictions" not in words(app)
     assert listed(opened(open_view, results, hidden="1")) == ["demo", "predictions"]
     linked = opened(open_view, results, run="predictions")
     assert listed(linked) == ["demo", "predictions"] and "hidden from lists" in words(linked)
