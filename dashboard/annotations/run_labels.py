@@ -177,7 +177,7 @@ def undo(results: Path, expected: Action) -> None:
 
 
 def _set(results: Path, run: str, what: str, value: str, check: Callable[[Labels], None] = lambda labels: None) -> None:
-    """Set one field of a label and note the action; the same value again is no action."""
+    """Set one field of a label and note the action; the same value again adds no action."""
 
     def edit(labels: Labels) -> Labels:
         check(labels)

@@ -46,7 +46,7 @@ def pdf(source: Source, progress: Progress = lambda done, total, title: None) ->
     """Return the report as one PDF.
 
     Raises:
-        NoBrowser: there is no browser that could print.
+        NoBrowser: no browser that can print was found.
         PrintError: the browser failed.
     """
     return printed(html(source, progress))

@@ -199,16 +199,12 @@ def _tags(run: data.Run) -> None:
     if found.empty:
         st.caption(f"None of the {formatting.count(total, 'caption')} has a failure tag.")
     for row in named_rows(found):
-        link, meaning = layout.columns([4, 8], "case", f"tag_{row.tag}", vertical_alignment="center")
-        with link:
-            st.page_link(
-                "views/failures.py",
-                label=f"**{formatting.markdown(row.tag)}**: {row.images:,} ({formatting.percent(row.images / total)})",
-                icon=":material/search:",
-                query_params={"run": run.name, "beam": str(beam), "tag": row.tag},
-            )
-        with meaning:
-            st.caption(TAGS.get(row.tag, ""))
+        layout.cases_link(
+            f"**{formatting.markdown(row.tag)}**: {row.images:,} ({formatting.percent(row.images / total)})",
+            {"run": run.name, "beam": str(beam), "tag": row.tag},
+            TAGS.get(row.tag, ""),
+            f"tag_{row.tag}",
+        )
 
 
 def _hallucinations(run: data.Run) -> None:

@@ -211,6 +211,19 @@ def case_link(beam: int, image_id: str, label: str = "Open this case") -> None:
     )
 
 
+def cases_link(label: str, parameters: dict[str, str], note: str, key: str) -> None:
+    """Draw a link to a list of cases in the Failures view, with a note beside it.
+
+    Args:
+        key: unique on the page.
+    """
+    left, right = columns([5, 7], "case", key, vertical_alignment="center")
+    with left:
+        st.page_link("views/failures.py", label=label, icon=":material/search:", query_params=parameters)
+    with right:
+        st.caption(note)
+
+
 def clip_note(run: data.Run) -> None:
     """Say that CLIPScores come from the demo CLIP, if they do."""
     if run.demo_clip:

@@ -23,21 +23,14 @@ def draw(run: data.Run, beam: int) -> None:
         return
     st.markdown(f"**{slices.TITLE}**", help=slices.MEANING)
     for row in named_rows(found[found["rank"] <= _SHOWN]):
-        link, scores = layout.columns([5, 7], "case", f"slice_{row.metric}_{row.rank}", vertical_alignment="center")
-        with link:
-            st.page_link(
-                "views/failures.py",
-                label=f"**{formatting.markdown(row.condition)}**: {formatting.count(int(row.size), 'image')}",
-                icon=":material/search:",
-                query_params={"run": run.name, "beam": str(beam), "slice": slices.key(row), "sort": row.metric},
-            )
-        with scores:
-            inside, outside = (formatting.score(row.metric, value) for value in (row.inside, row.outside))
-            bounds = formatting.interval(row.low, row.high, definition(row.metric).digits, "+")
-            st.caption(
-                f"{formatting.markdown_title(row.metric)} {inside}, all other images {outside}; "
-                f"difference {bounds} (95 %)"
-            )
+        inside, outside = (formatting.score(row.metric, value) for value in (row.inside, row.outside))
+        bounds = formatting.interval(row.low, row.high, definition(row.metric).digits, "+")
+        layout.cases_link(
+            f"**{formatting.markdown(row.condition)}**: {formatting.count(int(row.size), 'image')}",
+            {"run": run.name, "beam": str(beam), "slice": slices.key(row), "sort": row.metric},
+            f"{formatting.markdown_title(row.metric)} {inside}, all other images {outside}; difference {bounds} (95 %)",
+            f"slice_{row.metric}_{row.rank}",
+        )
     if (found["rank"] > _SHOWN).any():
         with st.expander(f"All {len(found):,} slices"):
             layout.table(slices.table(found, "").shown)

@@ -58,10 +58,10 @@ def read(results: Path, run: str, beam_size: int | None = None) -> Source:
     """Read the captions of a run.
 
     Args:
-        beam_size: None takes the best one by CIDEr, or the smallest if there is no CIDEr.
+        beam_size: None takes the best one by CIDEr, or the smallest of a run without CIDEr.
 
     Raises:
-        ExportError: there is no such run or beam size, or the run has no captions.
+        ExportError: the run or beam size does not exist, or the run has no captions.
         ResultsError: its record is damaged, or `run` is not a name.
     """
     connection, problems = database.connect(results)

@@ -88,7 +88,7 @@ class LoadedRun:
         """Return a table of the results contract.
 
         Raises:
-            ResultsError: there is no such table, or this run has no rows of it.
+            ResultsError: the table does not exist, or this run has no rows of it.
         """
         if name not in self.tables:
             raise ResultsError(
@@ -134,7 +134,7 @@ def load(results: str | Path = "results", run: str | None = None) -> LoadedRun:
         run: its name; not needed if there is only one.
 
     Raises:
-        ResultsError: there is no such run, or several and no name was given.
+        ResultsError: the run does not exist, or there are several and no name was given.
     """
     folder = remote.folder_of(str(results)) if remote.is_address(str(results)) else Path(results)
     place = remote.of(folder)
@@ -144,7 +144,7 @@ def load(results: str | Path = "results", run: str | None = None) -> LoadedRun:
     known = [name for (name,) in connection.execute("SELECT run FROM runs ORDER BY run").fetchall()]
     name: str | None = known[0] if run is None and len(known) == 1 else run
     if name is None or name not in known:
-        asked = "no run was named" if run is None else f"there is no finished run {quoted(run)}"
+        asked = "no run was named" if run is None else f"run {quoted(run)} does not exist or is not finished"
         why = next((f" ({each.reason})" for each in problems if run in (each.path.name, each.path.parent.name)), "")
         raise ResultsError(f"{folder}: {asked}{why}, expected one of: {some_of(known) or 'none'}")
     mine = run_folder(folder, name)

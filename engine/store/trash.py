@@ -21,7 +21,7 @@ def discard(results: Path, run: str) -> str:
     """Move the folder of a run to the trash; return its name there, `NAME-TIMESTAMP`.
 
     Raises:
-        ResultsError: there is no such run, it is being written, the results are a mirror of object storage, or the
+        ResultsError: the run does not exist, it is being written, the results are a mirror of object storage, or the
             folder cannot be moved.
     """
     folder = records.run_folder(results, run)

@@ -1,4 +1,4 @@
-"""The process that runs commands for the dashboard: an answer per request, and it goes on after a bad one."""
+"""The process that runs commands for the dashboard: an answer per request, also after a bad one."""
 
 import io
 import json

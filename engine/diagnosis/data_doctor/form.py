@@ -27,7 +27,7 @@ _ABOUT_PHOTOS = frozenset(
     ("photo", "photograph", "image", "picture", "describe", "description", "caption")
     + ("question", "answer", "assistant", "user", "prompt")
 )
-"""Words of prompts, which decide if there are no references."""
+"""Words of prompts; used for images without references."""
 
 
 def list_as_text(texts: Texts) -> Finding | None:

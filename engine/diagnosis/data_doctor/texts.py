@@ -21,7 +21,7 @@ class Texts:
 
     image_ids: Sequence[str]
     captions: Sequence[str]
-    """Empty if there are no captions yet."""
+    """Empty before captions exist."""
     references: Sequence[Sequence[str]]
     """An image may have none."""
 

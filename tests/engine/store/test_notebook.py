@@ -74,9 +74,11 @@ def test_what_does_not_exist_is_one_sentence(demo, full_results):
     }.items():
         with pytest.raises(ResultsError, match=sentence):
             demo.sql(query)
-    with pytest.raises(ResultsError, match="there is no finished run 'nobody', expected one of: demo, demo_cnn"):
+    with pytest.raises(
+        ResultsError, match="run 'nobody' does not exist or is not finished, expected one of: demo, demo_cnn"
+    ):
         load(full_results, "nobody")
-    with pytest.raises(ResultsError, match="there is no finished run 'stopped' .*is unfinished"):
+    with pytest.raises(ResultsError, match="run 'stopped' does not exist or is not finished .*is unfinished"):
         load(full_results, "stopped")
     with pytest.raises(ResultsError, match="no run was named, expected one of: demo"):
         load(full_results)
