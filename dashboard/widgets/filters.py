@@ -64,9 +64,8 @@ def _tags(found: pd.DataFrame) -> list[str]:
         [],
         counted,
         RENAMED_TAGS,
-        disabled=not counts,
         help=defined,
-        placeholder="Any",
+        placeholder="Any" if counts else "No case has a tag",  # the label of a disabled list can hardly be read
     )
 
 

@@ -692,6 +692,9 @@ def test_axe_finds_no_accessibility_violation_in_any_view(chromium, address, sch
         opened.goto(f"/{'' if name == 'Overview' else name.lower().replace('-', '')}?run=demo")
         opened.get_by_role("heading", name=name, exact=True).wait_for()
         opened.wait_for_timeout(700)
+        # Streamlit fades what is being computed, and for a moment afterwards.
+        opened.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+        opened.wait_for_timeout(500)
         found = Axe().run(opened)
         assert found.violations_count == 0, found.generate_report()
     opened.close()
