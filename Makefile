@@ -107,8 +107,8 @@ demo-models: $(READY) data ## Train the demo CLIP and captioner again from nothi
 		--run demo-models --results "$(RESULTS)"
 	@$(BIN)/python -m engine.demo.measure --run demo-models --results "$(RESULTS)"
 
-test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+test: $(READY) ## Run the tests on every core (ARGS="-n 0 -x" for one)
+	@$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## Run the slow tests (METEOR)
 	@$(BIN)/python -m pytest -q -m slow $(ARGS)

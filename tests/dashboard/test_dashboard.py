@@ -154,7 +154,7 @@ def test_defects_of_the_data_are_shown_first(open_view, tmp_path):
     record["findings"] = [{"title": "3 *ids* are shifted", "remedy": "pair them"}, {"title": 7, "remedy": "x"}, "y"]
     records.write_record(folder, record)
     app = open_view("overview", results)
-    assert [each.value for each in app.warning] == ["3 \\*ids\\* are shifted.  \npair them."]
+    assert [each.value for each in app.warning] == ["3 \\*ids\\* are shifted.  \nPair them."]
     record["findings"] = "none"
     records.write_record(folder, record)
     assert not open_view("overview", results).warning
