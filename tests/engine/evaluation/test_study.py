@@ -322,7 +322,8 @@ needs_browser = pytest.mark.skipif(bool(exports.browser_missing()), reason="no b
 def make_study(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess:
     """`make study` with everything installed already, on a small demo world."""
     installed = ["READY=Makefile", f"BIN={Path(sys.executable).parent}", f"RESULTS={tmp_path / 'results'}"]
-    world = [f"STUDY={tmp_path / 'hw3_data'}", "BEAMS=1 3"]
+    # Not the ARGS of `make test`, which are pytest's.
+    world = [f"STUDY={tmp_path / 'hw3_data'}", "BEAMS=1 3", "ARGS="]
     return subprocess.run(
         ["make", "study", *installed, *world, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
